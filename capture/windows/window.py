@@ -8,7 +8,7 @@ labels are asked for, each row gets the one that is known now, and the digest co
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +31,7 @@ from driftline.capture.tables.dataset import (
 from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
 from driftline.formats.coerced import ARROW_TYPES, UTC_MICROSECONDS
-from driftline.signature import Signature
+from driftline.signature import Column, Signature
 
 UNFIT = "unfit"
 # The columns that say which captured row it is.
@@ -112,6 +112,10 @@ class WindowRead:
         Labels of this window's requests for a row that the request does not have.
     stray_label_ids
         The first few ids of such labels.
+    derive
+        Writes values into each batch that follow from others.
+    note
+        What to say of them.
     """
 
     window: Window
@@ -131,6 +135,8 @@ class WindowRead:
     unfit_label_count: int = 0
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
+    derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = field(default=None, repr=False)
+    note: str = ""
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
@@ -139,7 +145,8 @@ class WindowRead:
         if self._data is None:
             return
         for day in self._days:
-            yield from self._on(day)
+            for batch in self._on(day):
+                yield batch if self.derive is None else self.derive(batch)
 
     def table(self) -> pa.Table:
         """Give all rows as one table."""
@@ -149,6 +156,11 @@ class WindowRead:
         """Give the same rows with columns of the capture table besides, before the last."""
         more = tuple((name, name, META_SCHEMA.field(name).type) for name in names)
         return self._of((*self._columns[:-1], *more, self._columns[-1]))
+
+    def without(self, names: Sequence[str]) -> WindowRead:
+        """Give the same rows without some of the signature's columns."""
+        found = self._of(tuple(one for one in self._columns if one[0] not in names))
+        return replace(found, left_out=self.left_out | set(names))
 
     def only(self, names: Sequence[str]) -> WindowRead:
         """Give the same rows with nothing but some columns of the capture table."""
@@ -249,6 +261,28 @@ def read_window(
     if labels is None:
         return found
     return _labelled(found, root, endpoint, records.filter(usable), labels)
+
+
+def was_answered(
+    root: str, endpoint: str, read: WindowRead, column: Column, since: datetime
+) -> bool:
+    """Whether any answer from a time up to a window's end held a value of a column.
+
+    A value of the window that did not fit its type was answered, too.
+    """
+    window = read.window
+    data = Dataset(root, endpoint).folder.open(
+        since.date().isoformat(), window.end.date().isoformat()
+    )
+    if data is None:
+        return False
+    inside = _inside(since, window.end) & _usable()
+    if column.column in data.schema.names:
+        is_known = inside & pads.field(column.column).is_valid()
+        if data.scanner([column.column], filter=is_known).head(1).num_rows:
+            return True
+    kept = data.to_table([UNFIT], filter=_inside(window.start, window.end) & _usable())[UNFIT]
+    return any(column.name in chunk.keys.to_pylist() for chunk in kept.chunks if len(chunk.keys))
 
 
 def _counted(

@@ -23,6 +23,8 @@ def summary_of(report: Report) -> str:
         return report.headline if report.passed else f"{report.headline}: {report.cause}"
     if not report.row_count:
         return "no rows; nothing could be judged"
+    if report.details.get("rows_without_label") == report.row_count:
+        return f"{rows}, none of them has a label yet; nothing could be judged"
     if not small and report.undecidable:
         return f"{rows}; nothing could be judged: {_varied(report)}"
     if not small:

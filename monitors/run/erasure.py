@@ -142,7 +142,8 @@ def _holds_any(run: _Run, times: np.ndarray) -> bool:
 
 def _has_words(run: _Run) -> bool:
     return run.cause not in ("", ERASED, None) or (
-        run.failure_reason is not None and run.failure_reason not in (*PLAIN_REASONS, ERASED)
+        run.failure_reason is not None
+        and not run.failure_reason.startswith((*PLAIN_REASONS, ERASED))
     )
 
 
@@ -165,7 +166,7 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
         connection.execute(
             update(executions)
-            .where(chosen, table.failure_reason.not_in(PLAIN_REASONS))
+            .where(chosen, *(table.failure_reason.not_like(f"{one}%") for one in PLAIN_REASONS))
             .values(failure_reason=ERASED)
         )
     # Sum, smallest and largest value of a column.

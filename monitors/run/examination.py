@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -29,6 +30,7 @@ from driftline.monitors.root_cause.callers import caller_rows
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.roles import Roles
@@ -49,7 +51,7 @@ def read_captured(
     baseline: Baseline,
 ) -> WindowRead:
     """Open the captured rows of a window; what came after its delay counts as late."""
-    return read_window(
+    read = read_window(
         root,
         definition.endpoint,
         window,
@@ -62,6 +64,7 @@ def read_captured(
         late_after=window.end + timedelta(seconds=definition.delay_s),
         labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
     )
+    return with_predictions(read, root, definition.endpoint, signature, baseline)
 
 
 def read_whole(
@@ -143,7 +146,7 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     if read.stray_label_count:
         ids = ", ".join(read.stray_label_ids)
         return f"{NONE_FITS}: their row_index is none of their requests' ({ids})"
-    return NO_LABELS
+    return f"{NO_LABELS} (no label for any of {plural(read.row_count, 'row')})"
 
 
 def judge_captured(
@@ -195,4 +198,7 @@ def judge_captured(
         callers=partial(caller_rows, read) if rows is None else None,
         earlier=None if earlier is None else EarlierRows(earlier.window.start, earlier.batches),
     )
-    return examine(definition.kind, question)
+    report = examine(definition.kind, question)
+    if read.note and rows is None:
+        return replace(report, details={**report.details, "prediction_note": read.note})
+    return report

@@ -264,7 +264,7 @@ def _describe(
         violation_count=len(outcome.violations),
         page_count=outcome.page_count,
         max_drift_ratio=outcome.max_drift_ratio,
-        cause=outcome.cause,
+        cause=outcome.cause if outcome.decided else outcome.summary,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",
     )
 

@@ -213,7 +213,8 @@ def _outcome(execution: dict[str, Any]) -> str:
         return f"{execution['failure_reason']} ({window}; another one by --from and --to)"
     count = execution["violation_count"]
     if execution["status"] == "InsufficientData":
-        return f"{execution['row_count']:,} rows; nothing could be judged ({window})"
+        reason = execution["cause"] or f"{execution['row_count']:,} rows; nothing could be judged"
+        return f"{reason} ({window})"
     found = f"{execution['row_count']:,} rows, {count} violation{'s' if count != 1 else ''}"
     return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")
 

@@ -18,7 +18,7 @@ from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.examination import NO_LABELS
+from driftline.monitors.run.examination import NO_LABELS, read_captured
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.records import Execution
 from tests.monitors.conftest import DAY, START, append_day
@@ -102,6 +102,102 @@ def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, ro
     assert value(engine, "stray_labels") == [2]
 
 
+def judge_day(engine: Engine, root: str, baseline: Baseline, day: int, kind: str) -> Execution:
+    window = Window(START + day * DAY, START + (day + 1) * DAY)
+    return run(
+        engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), window,
+        now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=baseline.signature,
+    )  # fmt: skip
+
+
+def details(root: str, execution: Execution) -> dict[str, object]:
+    found: dict[str, object] = json.loads(Path(root, execution.folder, "report.json").read_text())[
+        "details"
+    ]
+    return found
+
+
+def test_an_endpoint_that_answers_probabilities_alone_gets_no_page_about_predictions(
+    engine: Engine, root: str, labelled: Baseline
+) -> None:
+    store.put(root, "flights", labelled, lambda: START)
+    rows = answers(2, ROWS)
+    append_day(root, labelled.signature, 0, {name: rows[name] for name in ("temp", "chance")})
+
+    execution = judge_day(engine, root, labelled, 0, "data-quality")
+
+    assert (execution.status, execution.violation_count) == ("Completed", 0)
+    assert "said is derived, for the endpoint answers with probabilities alone: 1 where" in str(
+        details(root, execution)["prediction_note"]
+    )
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+def test_derived_predictions_are_those_that_the_references_model_would_have_made(
+    engine: Engine, root: str, threshold: float
+) -> None:
+    reference = answers(1, 4_000)
+    reference["said"] = (reference["chance"] > threshold).astype(np.int64)
+    baseline = Baseline.fit(
+        pa.table(reference), label="late", prediction="said", probability="chance"
+    )
+    store.put(root, "flights", baseline, lambda: START)
+    rows = answers(2, ROWS)
+    append_day(root, baseline.signature, 0, {name: rows[name] for name in ("temp", "chance")})
+    definition = MonitorDefinition("daily", "flights", "flights")
+
+    read = read_captured(root, definition, WINDOW, baseline.signature, baseline)
+
+    expected = (rows["chance"] > threshold).astype(int).tolist()
+    assert read.table()["said"].to_pylist() == pytest.approx(expected, abs=0.01) or (
+        sum(a != b for a, b in zip(read.table()["said"].to_pylist(), expected, strict=True)) <= 1
+    )
+    assert judge_day(engine, root, baseline, 0, "data-quality").violation_count == 0
+
+
+def test_a_prediction_that_does_not_follow_from_its_probability_is_left_out_with_a_note(
+    engine: Engine, root: str
+) -> None:
+    reference = answers(1, 4_000)
+    reference["said"] = np.random.default_rng(3).integers(0, 2, 4_000)
+    baseline = Baseline.fit(
+        pa.table(reference), label="late", prediction="said", probability="chance"
+    )
+    store.put(root, "flights", baseline, lambda: START)
+    rows = answers(2, ROWS)
+    append_day(root, baseline.signature, 0, {name: rows[name] for name in ("temp", "chance")})
+
+    execution = judge_day(engine, root, baseline, 0, "data-quality")
+
+    assert execution.violation_count == 0
+    assert "said is not judged" in str(details(root, execution)["prediction_note"])
+
+
+def test_a_prediction_that_came_the_day_before_is_missed(
+    engine: Engine, root: str, labelled: Baseline
+) -> None:
+    store.put(root, "flights", labelled, lambda: START)
+    rows = answers(2, ROWS)
+    append_day(root, labelled.signature, 0, {k: v for k, v in rows.items() if k != "late"})
+    rows = answers(3, ROWS)
+    append_day(root, labelled.signature, 1, {name: rows[name] for name in ("temp", "chance")})
+
+    execution = judge_day(engine, root, labelled, 1, "data-quality")
+
+    assert execution.violation_count >= 1
+    assert "said" in execution.cause
+    assert "prediction_note" not in details(root, execution)
+
+
+def test_a_window_without_predictions_and_probabilities_is_a_fault(
+    engine: Engine, root: str, labelled: Baseline
+) -> None:
+    store.put(root, "flights", labelled, lambda: START)
+    append_day(root, labelled.signature, 0, {"temp": answers(2, ROWS)["temp"]})
+
+    assert judge_day(engine, root, labelled, 0, "data-quality").violation_count >= 1
+
+
 @pytest.mark.parametrize("kind", ["data-quality"])
 def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kind: str) -> None:
     judge({**truth(), 3: "delayed"}, kind)
@@ -116,7 +212,7 @@ def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -
     stray = judge({7: 1}, "model-quality", row_index=1)
     unfit = judge({3: "delayed", 4: "n/a"}, "model-quality")
 
-    assert waiting.failure_reason == NO_LABELS
+    assert waiting.failure_reason == f"{NO_LABELS} (no label for any of {ROWS} rows)"
     assert stray.failure_reason == (
         "labels came, but none that fits; load them again: "
         "their row_index is none of their requests' (a-7)"
@@ -124,6 +220,33 @@ def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -
     assert unfit.failure_reason == (
         "labels came, but none that fits; load them again: 2 rows got one of another type"
     )
+
+
+def test_a_window_where_bias_can_judge_nothing_says_why(engine: Engine, root: str) -> None:
+    rows = {**answers(1, 4_000), "sex": np.array(["F", "M"] * 2_000)}
+    baseline = Baseline.fit(
+        pa.table(rows), label="late", prediction="said", probability="chance", facet="sex=F"
+    )
+    store.put(root, "flights", baseline, lambda: START)
+    few = {**answers(2, 4), "sex": np.array(["M"] * 4)}
+    append_day(root, baseline.signature, 0, {k: v for k, v in few.items() if k != "late"})
+
+    execution = judge_day(engine, root, baseline, 0, "bias")
+
+    assert execution.status == "InsufficientData"
+    assert execution.cause.startswith("4 rows, too few to judge any of")
+
+
+def test_a_check_of_quality_without_a_label_says_that_none_has_come(labelled: Baseline) -> None:
+    rows = pa.table(answers(2, ROWS))
+    unlabelled = rows.set_column(
+        rows.column_names.index("late"), "late", pa.nulls(ROWS, pa.int64())
+    )
+
+    report = check(unlabelled, labelled, kind="model-quality")
+
+    assert not report.decided
+    assert report.summary == f"{ROWS} rows, none of them has a label yet; nothing could be judged"
 
 
 def test_labels_can_be_mended_by_loading_them_again(judge) -> None:
