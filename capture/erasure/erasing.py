@@ -34,6 +34,7 @@ from driftline.capture.erasure.expunging import (
     matching,
     part_of,
 )
+from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
 from driftline.capture.labels.labels import list_labelled, truth_folder
 from driftline.capture.spool.backlog import count_open
 from driftline.capture.tables.dataset import Dataset, list_endpoints
@@ -206,6 +207,8 @@ def erase(
         until = record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
     found, documents, cleared = Found(), 0, ClearedWindows()
+    if not dry_run:
+        cleared = finish_clearing(root, windows, now)
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
@@ -247,14 +250,18 @@ def _remove_cleared(
     """Clear what was said of rows, then remove them; give also how many documents named them."""
     if not rows.events:
         return eraser.remove(rows, keys), ClearedWindows(), 0
-    # Rows go last: after a kill they are what tells what else is to go.
-    cleared = windows(eraser.endpoint, rows.times, dry_run=dry_run)
     if dry_run:
+        cleared = windows(eraser.endpoint, rows.times, dry_run=True)
         return eraser.remove(rows, keys), cleared, 0
+    # Rows go last: after a kill they, or else the note, are what tells what else is to go.
+    note = begin_clearing(root, eraser.endpoint, rows.times, eraser.now)
+    cleared = windows(eraser.endpoint, rows.times)
     documents = clear_documents(root, keys | rows.events, rows.span)
     gone = eraser.remove(rows, keys)
     # Again, for what was written meanwhile from rows that were still there.
-    return gone, cleared + windows(eraser.endpoint, rows.times, is_again=True), documents
+    cleared += windows(eraser.endpoint, rows.times, is_again=True)
+    end_clearing(root, note)
+    return gone, cleared, documents
 
 
 def _at_spool(
@@ -283,7 +290,7 @@ class Eraser:
         self._rows = Dataset(root, endpoint, writer=writer).folder
         self._truth = truth_folder(root, endpoint, writer=writer)
         self._removed = removed_folder(root)
-        self._now = now
+        self.now = now
         self._dry_run = dry_run
 
     def sweep(self) -> None:
@@ -313,7 +320,7 @@ class Eraser:
             pairs = zip(rows["spool_id"].to_pylist(), rows["spool_seq"].to_pylist(), strict=True)
             requests.update(pairs)
             if not self._dry_run:
-                record_removed(self._removed, self.endpoint, sorted(requests), self._now)
+                record_removed(self._removed, self.endpoint, sorted(requests), self.now)
 
         events = {"event_id": pa.array(sorted(found.events), pa.string())}
         left = self._still_used(found, events)

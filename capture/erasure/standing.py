@@ -25,6 +25,7 @@ from driftline.capture.erasure.erasures import (
     requests_folder,
 )
 from driftline.capture.erasure.expunging import lying_files, part_of
+from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
 from driftline.capture.labels.labels import truth_folder
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import PARTITION, Dataset
@@ -135,6 +136,7 @@ class LateErasing:
             When the storage cannot be read or written; the next time begins where this one did.
         """
         forget(self._requests, self._now())
+        finish_clearing(self._root, self._windows, self._now())
         tables = [
             (one, folder) for one in endpoints_of(self._root) for folder in self._folders(one)
         ]
@@ -192,12 +194,14 @@ class LateErasing:
         )
         if not found.events:
             return 0
+        note = begin_clearing(self._root, endpoint, found.times, self._now())
         self._windows(endpoint, found.times)
         clear_documents(self._root, found.events, found.span)
         gone = eraser.remove(found, set())
         # What was judged meanwhile.
         self._windows(endpoint, found.times, is_again=True)
         clear_documents(self._root, found.events, found.span)
+        end_clearing(self._root, note)
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
         return gone.requests
 

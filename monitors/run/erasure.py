@@ -107,6 +107,26 @@ def clear_windows(
     return ClearedWindows(len(changed), messages)
 
 
+def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
+    """Take values of rows out of one execution, whose rows were erased while it judged them.
+
+    Raises
+    ------
+    UnavailableError
+        When storage or database cannot be written now.
+    """
+    with reading(engine) as connection:
+        runs = list(connection.execute(select(executions).where(executions.c.id == identity)))
+    for run in runs:
+        if run.folder:
+            clear_folder(root, run.folder)
+    with engine.begin() as connection:
+        _clear_rows(connection, runs)
+        clear_messages(connection, endpoint, _told(runs))
+    _write_anew(engine)
+    log.info("erased from a window judged meanwhile endpoint=%s execution=%s", endpoint, identity)
+
+
 def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_Run]:
     """Find the executions, replaced ones too, that judged one of these times; times ascending."""
     table = executions.c

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, Engine
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.erasure.clearing import ERASED
+from driftline.capture.erasure.erasures import removal_version
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
@@ -29,6 +31,7 @@ from driftline.monitors.check_context import Predictor
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.datapoints import failed_datapoints
 from driftline.monitors.run.definitions import MonitorDefinition, definition_made_at
+from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.examination import (
     NO_DATA,
     judge_captured,
@@ -174,7 +177,8 @@ def _attempt(
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
         return _fail(keep, definition, "", window, "", str(error), started, now)
-    read = read_captured(root, definition, window, signature, baseline)
+    removals = removal_version(root)  # Before the rows are read.
+    read = captured = read_captured(root, definition, window, signature, baseline)
     with read_connection(engine) as connection:
         since = moment_before(window.start, MEMORY * window.length)
         marks = marks_between(connection, definition.name, since, window.end)
@@ -199,13 +203,15 @@ def _attempt(
         is_told = not (is_early and reason == NO_DATA)
         return _fail(keep, *about, reason, started, now, is_told=is_told)
     seed = uuid.UUID(identity).int & SEED_MASK
+    earlier_read = (
+        None if before is None else read_captured(root, definition, before, signature, baseline)
+    )
     try:
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
         report = judge_captured(
             definition, baseline, read, predict=predict, seed=seed, rows=rows,
             past=without_expected(known.past, marks), commission=known.commission,
-            earlier=None if before is None
-            else read_captured(root, definition, before, signature, baseline),
+            earlier=earlier_read,
             deciders=deciders,
         )  # fmt: skip
         report = conclude(apply_marks(report, marks), definition, scripts_dir)
@@ -215,7 +221,15 @@ def _attempt(
         return _fail(keep, *about, str(error), started, now)
     execution = _describe(*about, report, started=started, finished=now())
     put = partial(remember, known=known, window=window, report=report, retention=retention)
-    return _publish(keep, root, execution, report, put)
+    published = _publish(keep, root, execution, report, put)
+    if removal_version(root) != removals:
+        again = partial(read_captured, root, definition, signature=signature, baseline=baseline)
+        sources = [captured] if earlier_read is None else [captured, earlier_read]
+        if any(again(window=one.window).digest != one.digest for one in sources):
+            # The erasure may have looked for executions before this one was there.
+            clear_run(engine, root, definition.endpoint, execution.id)
+            return replace(published, cause=ERASED if published.cause else "")
+    return published
 
 
 def _describe(

@@ -29,7 +29,10 @@ from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.incidents import list_incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.erasure.clearing import ClearedWindows
 from driftline.capture.erasure.erasing import Erased, erase
+from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
+from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.windows.window import Window
 from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.erasure import clear_windows
@@ -321,3 +324,137 @@ def test_an_erasure_killed_at_any_step_is_ended_by_the_next(
     erase_person(engine, root, tmp_path)
 
     assert holding(root, engine) == []
+
+
+def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
+    judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
+) -> None:
+    definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
+    moments: list[datetime] = []
+
+    def now() -> datetime:
+        moments.append(NOW)
+        if len(moments) == 2:  # It has judged, and publishes next.
+            erase_person(engine, root, tmp_path)
+        return NOW
+
+    execution = run(
+        engine, root, definition, Window(START, START + DAY), now=now, signature=reference.signature
+    )
+
+    assert execution.row_count == 400
+    assert execution.cause == "(erased)"
+    assert get_execution_cause(engine, execution.id) == "(erased)"
+    assert holding(root, engine) == []
+
+
+def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(
+    judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
+) -> None:
+    definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
+    moments: list[datetime] = []
+
+    def now() -> datetime:
+        moments.append(NOW)
+        if len(moments) == 2:
+            erase(
+                root, tmp_path / "names", {"event_id": ["a-1000000"]}, now=NOW,
+                keep=timedelta(days=1), windows=partial(clear_windows, engine, root),
+            )  # fmt: skip
+        return NOW
+
+    execution = run(
+        engine, root, definition, Window(START, START + DAY), now=now, signature=reference.signature
+    )
+
+    assert execution.cause not in ("", "(erased)")
+    assert get_execution_cause(engine, execution.id) == execution.cause
+
+
+def get_execution_cause(engine: Engine, identity: str) -> str:
+    with engine.connect() as connection:
+        cause: str = connection.execute(
+            select(executions.c.cause).where(executions.c.id == identity)
+        ).scalar_one()
+    return cause
+
+
+@pytest.mark.parametrize("finisher", ["erasure", "upkeep"])
+def test_an_erasure_killed_before_it_cleared_again_is_finished_by_the_next(
+    judged: Execution,
+    engine: Engine,
+    root: str,
+    reference: Baseline,
+    tmp_path: Path,
+    database_url: str,
+    finisher: str,
+) -> None:
+    reference.save(tmp_path / "reference")
+    # A process of its own: it judges between the two clearings, and is killed before the second.
+    code = f"""
+        import os, signal
+        from datetime import datetime, timedelta, UTC
+        from pathlib import Path
+        from driftline.baseline.store import Baseline
+        from driftline.capture.erasure.erasing import erase
+        from driftline.monitors.run.erasure import clear_windows
+        from tests.monitors.run.test_erasure import judge_second
+        from tests.servers.postgres import open_url
+
+        engine = open_url({database_url!r})
+        reference = Baseline.load({str(tmp_path / "reference")!r})
+
+        def windows(*found, is_again=False, **more):
+            if is_again:
+                os.kill(os.getpid(), signal.SIGKILL)
+            cleared = clear_windows(engine, {root!r}, *found, **more)
+            judge_second(engine, {root!r}, reference)
+            return cleared
+
+        erase(
+            {root!r}, Path({str(tmp_path / "names")!r}), {{"event_id": {PERSON!r}}},
+            now=datetime.now(UTC), keep=timedelta(days=1), windows=windows,
+        )
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[3], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert holding(root, engine) != []
+
+    windows = partial(clear_windows, engine, root)
+    if finisher == "erasure":
+        erase(
+            root, tmp_path / "names", {"event_id": ["another"]}, now=datetime.now(UTC),
+            keep=timedelta(days=1), windows=windows,
+        )  # fmt: skip
+    else:
+        late = LateErasing(root, writer="upkeep-a", now=lambda: datetime.now(UTC), windows=windows)
+        late.catch_up()
+
+    assert holding(root, engine) == []
+
+
+def judge_second(engine: Engine, root: str, reference: Baseline) -> Execution:
+    """Judge the person's day by another monitor."""
+    definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
+    window = Window(START, START + DAY)
+    return run(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
+
+
+def test_the_note_of_an_erasure_goes_with_its_end_and_after_an_hour(tmp_path: Path) -> None:
+    cleared: list[object] = []
+
+    def windows(endpoint, times, /, *, is_again=False, dry_run=False):
+        cleared.append((endpoint, times, is_again))
+        return ClearedWindows()
+
+    path = begin_clearing(str(tmp_path), "flights", {3, 1}, NOW)
+    begin_clearing(str(tmp_path), "trains", {7}, NOW)
+    end_clearing(str(tmp_path), path)
+
+    finish_clearing(str(tmp_path), windows, NOW + timedelta(minutes=59))
+    finish_clearing(str(tmp_path), windows, NOW + timedelta(minutes=61))
+    finish_clearing(str(tmp_path), windows, NOW + timedelta(minutes=62))
+
+    assert cleared == [("trains", [7], True)] * 2
