@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +44,14 @@ _lock = threading.Lock()
 _options: dict[str, str] = {}
 
 
+def nearest_of(wrong: str, known: Iterable[str]) -> str:
+    """Return the half sentence that names the known one most like a wrong one, or else all."""
+    near = difflib.get_close_matches(wrong, names := list(known), n=1)
+    if near:
+        return f'the nearest known one is "{near[0]}"'
+    return f"expected one of {', '.join(names)}"
+
+
 def plain_options(options: Mapping[str, object]) -> dict[str, str]:
     """Give options under their own names, as text.
 
@@ -57,8 +65,7 @@ def plain_options(options: Mapping[str, object]) -> dict[str, str]:
         short = name.lower().removeprefix("aws_")
         short = _ALIASES.get(short, short)
         if short not in _NAMES:
-            near = difflib.get_close_matches(short, _NAMES, n=1, cutoff=0.0)[0]
-            raise InputError(f'options: "{name}" is unknown; the nearest known one is "{near}"')
+            raise InputError(f'options: "{name}" is unknown; {nearest_of(short, _NAMES)}')
         text = str(value).lower() if isinstance(value, bool) else value
         if not isinstance(text, str):
             raise InputError(f'options: "{name}": expected text in quotes')

@@ -36,8 +36,10 @@ def nearest_key(wrong: str, known: Iterable[str]) -> str:
     """Give the half sentence that names the field most like a wrong one, in any case."""
     plain = {one.replace("_", ""): one for one in sorted(known)}
     given = wrong[:80].replace("_", "").casefold()
-    (near,) = difflib.get_close_matches(given, plain, n=1, cutoff=0.0)
-    return f'the nearest known one is "{plain[near]}"'
+    near = difflib.get_close_matches(given, plain, n=1)
+    if not near:
+        return f"expected one of {', '.join(plain.values())}"
+    return f'the nearest known one is "{plain[near[0]]}"'
 
 
 def tells_tags(configuration: Mapping[str, object] | None) -> bool:

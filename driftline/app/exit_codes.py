@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sys
 
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
@@ -39,6 +40,8 @@ def exit_code(error: BaseException) -> int:
 
 def is_outage(error: BaseException) -> bool:
     """Whether an error that is not driftline's own says that a disk, host or database is away."""
+    if isinstance(error, TimeoutError | socket.gaierror):
+        return True  # Neither has a number of the system: a host that is slow, or has no address.
     if isinstance(error, OSError):
         return error.errno in _OUTAGES
     # Only a process that has loaded SQLAlchemy can meet its errors; a check never loads it.

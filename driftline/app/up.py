@@ -127,7 +127,9 @@ class Supervisor:
                         pause,
                     )
                     child.restart_at_s = now + pause
+        log.info("told to stop: ending processes=%d", len(self.pids()))
         self.stop()
+        log.info("stopped")
 
     def stop(self) -> None:
         """End every process, the last started first; kill what does not end in time."""

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.coercion import coerce
 from driftline.baseline.outcomes import class_texts, probability_classes
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import WindowRead, was_answered
 from driftline.classes import known_classes
+from driftline.formats.coercion import coerce
 from driftline.roles import Roles
 from driftline.signature import ColumnType, Signature
 
@@ -122,10 +122,11 @@ def prediction_rule(baseline: Baseline, roles: Roles) -> PredictionRule | None:
     column = baseline.signature.get(roles.prediction)
     if column is None or not column.classes:
         return None
+    classes: tuple[str, ...]
     if roles.problem == "binary":
         if len(column.classes) != 2:
             return None
-        names, classes = roles.probability[-1:], column.classes
+        names, classes = roles.probability[-1:], tuple(column.classes)
     else:
         of = probability_classes(baseline.signature)
         names = roles.probability

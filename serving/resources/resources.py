@@ -23,6 +23,7 @@ from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind,
 MAX_RESOURCES = 1000
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 _ALARM_NAME_MAX = 255
+_LISTED = 8
 # Their names are free text, and unique over both.
 ALARM_KINDS: tuple[Kind, ...] = ("Alarm", "CompositeAlarm")
 _ENVELOPE = ("kind", "name", "owner", "tags", "spec")
@@ -57,10 +58,15 @@ def key_of(kind: Kind, name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Give the half sentence that names the known name most like a wrong one; empty without any."""
+    """Return the half sentence that names the known name most like a wrong one, or else some.
+
+    It is empty where nothing is known.
+    """
     by_key = {one.casefold(): one for one in known}
-    near = difflib.get_close_matches(name[:_ALARM_NAME_MAX].casefold(), by_key, n=1, cutoff=0.0)
-    return f'the nearest known one is "{by_key[near[0]]}"' if near else ""
+    near = difflib.get_close_matches(name[:_ALARM_NAME_MAX].casefold(), by_key, n=1)
+    if near:
+        return f'the nearest known one is "{by_key[near[0]]}"'
+    return f"expected one of {', '.join(list(by_key.values())[:_LISTED])}" if by_key else ""
 
 
 def parse_resources(documents: Iterable[object]) -> list[Resource]:

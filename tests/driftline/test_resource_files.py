@@ -26,6 +26,20 @@ def test_times_without_quotes_are_told_as_text(tmp_path: Path) -> None:
     assert found["spec"]["start_date"] == "2026-12-01"
 
 
+def test_a_schedule_in_braces_without_quotes_is_named_with_its_mend(tmp_path: Path) -> None:
+    file = tmp_path / "monitor.yaml"
+    file.write_text(
+        "kind: Monitor\nname: daily\nspec: {schedule: cron(0 0 ? * MON,TUE *), kind: bias}\n",
+        encoding="utf-8",
+    )
+
+    with pytest.raises(InputError) as raised:
+        read_resources(file)
+
+    needed = '"cron(0 0 ? * MON,TUE *)"'
+    assert f"in {{ }} needs quotes: {needed}" in str(raised.value)
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_examples_of_the_page_on_silences_can_be_sent(tmp_path: Path, number: int) -> None:
     text = (DOCS / "silences.md").read_text(encoding="utf-8")

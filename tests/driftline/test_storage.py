@@ -199,7 +199,7 @@ def test_beside_a_bucket_spool_and_database_lie_on_this_machine(tmp_path) -> Non
         ('[storage]\nroot = "s3:///x"', "names no bucket"),
         ('[storage]\nlocal_dir = "s3://x"', "expected a folder"),
         ("[storage]\noptions = 3", "expected a table of names and texts"),
-        ('[storage.options]\nbucket = "x"', "is unknown; the nearest known one is"),
+        ('[storage.options]\nbucket = "x"', "is unknown; expected one of endpoint_url, region"),
         ('[storage.options]\naccess_key_id = "x"', "together, or none"),
     ],
 )

@@ -7,8 +7,9 @@ anew in between, and redirects cannot lead further. Files outside Python's own a
 some services can be told to send one.
 
 Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``. Exit code 0: taken; 1: not
-taken; 2: the URL is none. Or ``{"to_read": [URL]}``: nothing is sent; code 2 and ``{"index",
-"why"}`` tell of the first that apprise cannot read. What it says quotes of a URL only its scheme.
+taken; 77: refused for good; 2: the URL is none. Or ``{"to_read": [URL]}``: nothing is sent; code 2
+and ``{"index", "why"}`` tell of the first that apprise cannot read. What it says quotes of a URL
+only its scheme.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from driftline.alerts.notify.addresses import AddressGuard
+from driftline.alerts.notify.receivers.refusals import EX_NOPERM, is_final_status
 
 _MEMORY_MAX_BYTES = 1 << 30
 _CPU_MAX_S = 20
@@ -79,6 +81,8 @@ def main() -> int:
         sys.stdout.write(f"{refused[0]}\n")
     elif statuses.last is not None:
         sys.stdout.write(f"the service answered {statuses.last}\n")
+        if is_final_status(int(statuses.last)):
+            return EX_NOPERM
     else:
         sys.stdout.write("the service did not take the message\n")
     return 1
@@ -98,10 +102,11 @@ def _unread(url: str) -> str:
         )
     known = sorted(services.schemas())
     if scheme not in known:
-        (near,) = difflib.get_close_matches(scheme, known, n=1, cutoff=0.0)
+        near = difflib.get_close_matches(scheme, known, n=1)
         return (
             f'apprise knows no scheme "{scheme}"; expected one of its services, such as '
-            f'mailtos://... or tgram://...; the nearest known one is "{near}"'
+            f"mailtos://... or tgram://..."
+            + (f'; the nearest known one is "{near[0]}"' if near else "")
         )
     return (
         f'apprise cannot read what follows "{scheme}://", or lacks a package for it here; expected '

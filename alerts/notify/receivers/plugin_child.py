@@ -2,9 +2,11 @@
 
 A plugin is an entry point of the group ``driftline.notifiers``, a function ``send(event)`` or an
 object with such a method; ``event`` is our own body with ``id``, ``title``, ``text``, ``link`` and
-``mood``. It has taken the message when it returns, and has not when it raises.
+``mood``. It has taken the message when it returns, and has not when it raises. An error whose
+``retriable`` is False says that it never will.
 
-Standard input: ``{"plugin", "event"}``. Exit code 0: taken; 1: it raised; 2: there is none.
+Standard input: ``{"plugin", "event"}``. Exit code 0: taken; 1: it raised; 77: it refuses for
+good; 2: there is none.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+
+from driftline.alerts.notify.receivers.refusals import EX_NOPERM
 
 GROUP = "driftline.notifiers"
 
@@ -42,7 +46,7 @@ def main() -> int:
         send(asked["event"])
     except Exception as error:  # noqa: BLE001 - it is somebody else's code; its words may be secret
         sys.stdout.write(f"{type(error).__name__}\n")
-        return 1
+        return 1 if getattr(error, "retriable", True) else EX_NOPERM
     return 0
 
 

@@ -12,6 +12,7 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from driftline.alerts.notify.addresses import Target
+from driftline.alerts.notify.receivers.refusals import FINAL_CODES, is_final_status
 from driftline.alerts.notify.secrets import Secret
 
 TOTAL_TIMEOUT_S = 15.0  # Standard Webhooks recommends 15 to 30 s.
@@ -19,9 +20,6 @@ _CONNECT_TIMEOUT_S = 5.0
 _ANSWER_MAX_BYTES = 4096
 _RETRY_AFTER_MAX_S = 3600.0
 _RETRY_AFTER_STATUSES = frozenset({429, 502, 503, 504})
-# Of all 4xx these may be taken later: Request Timeout, Too Early, Too Many Requests (RFC 9110, 8470
-# and 6585). Prometheus Alertmanager and Grafana give up at once after the others, too.
-_LATER_STATUSES = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +52,10 @@ class Answer:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the receiver would answer the same to any other attempt (most of 4xx)."""
-        status = self.status
-        is_client_error = self.is_http and status is not None and 400 <= status < 500
-        return is_client_error and status not in _LATER_STATUSES
+        """Whether it would answer the same to any other attempt (most of 4xx, of sysexits.h)."""
+        if self.is_http:
+            return is_final_status(self.status)
+        return self.status in FINAL_CODES
 
     @property
     def is_gone(self) -> bool:

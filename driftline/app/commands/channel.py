@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from driftline.app.commands import options
+from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
 
 channel = typer.Typer(help="Where messages of alarms go.", no_args_is_help=True)
 
@@ -48,7 +49,7 @@ def channel_test(
 ) -> None:
     """Send one test message now and show what the receiver answered.
 
-    Exit code 3 when it was not taken.
+    Exit code 3 when it was not taken, 4 when the receiver did not answer.
 
     Example: driftline channel test pager
     """
@@ -68,7 +69,8 @@ def channel_test(
                 f"enable it: driftline channel enable {name}"
             )
     if not tried["is_taken"]:
-        raise typer.Exit(3)
+        is_silent = bool(tried["message_id"]) and tried["status"] is None
+        raise typer.Exit(UNAVAILABLE if is_silent else UNDECIDED)
 
 
 @channel.command("enable")

@@ -10,6 +10,7 @@ import typer
 from driftline.app.client.client import Client
 from driftline.app.installation import require_same, served_by
 from driftline.app.settings.settings import Settings
+from driftline.errors import DriftlineError
 
 # Requests that only ask, although by POST.
 _QUESTIONS = (
@@ -26,8 +27,15 @@ class CommandClient(Client):
         response = super()._call(method, path, **options)
         if method != "GET" and not path.endswith(_QUESTIONS) and not self._is_named:
             self._is_named = True
-            typer.echo(f"server: {self.server} (data in {served_by(self)[1]})", err=True)
+            typer.echo(f"server: {self.server}{self._place()}", err=True)
         return response
+
+    def _place(self) -> str:
+        """Say where the server stores its data; nothing if it does not say: the change is made."""
+        try:
+            return f" (data in {served_by(self)[1]})"
+        except DriftlineError:
+            return ""
 
 
 def connect(url: str, settings: Settings | None) -> Client:

@@ -89,6 +89,11 @@ def init(
         typer.echo("every column is a feature: none is named like anything else")
     if note:
         typer.echo(note)
+    if guessed.roles.label is None and guessed.roles.prediction is None:
+        typer.echo(
+            "neither label nor prediction is known: only the inputs are monitored; name them with "
+            "--label COL and --prediction COL (or --probability COL) to monitor the model, too"
+        )
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
     typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
     _show(trial)
@@ -98,6 +103,7 @@ def init(
 def _show(trial: Trial) -> None:
     """Print what the check found, the gravest first."""
     typer.echo(f"\nchecked {trial.note}:")
-    typer.echo(trial.report.summary)
-    for violation in trial.report.violations[:SHOWN_CAUSES]:
+    violations = trial.report.violations
+    typer.echo(trial.report.headline if violations else trial.report.summary)
+    for violation in violations[:SHOWN_CAUSES]:
         typer.echo(f"  {shorten(violation.cause, SEEN_WIDTH, placeholder=' …')}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from driftline.errors import InputError
+
+_SCHEDULE_IN_BRACES = re.compile(r"\{[^{}\n]*?:\s*((?:cron|rate)\([^()\n]*\))")
 
 
 class _Plain(yaml.SafeLoader):
@@ -35,7 +38,10 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not YAML or JSON ({' '.join(str(error).split())})") from error
+        text = file.read_text(encoding="utf-8", errors="replace")
+        mend = _unquoted(text) if isinstance(error, yaml.YAMLError) else ""
+        reason = " ".join(str(error).split())
+        raise InputError(f"{file}: {mend}not YAML or JSON ({reason})") from error
     except RecursionError as error:
         raise InputError(f"{file}: nested too deep; expected kind, name and spec") from error
     found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
@@ -45,3 +51,9 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
     if not found:
         raise InputError(f"{file}: holds no resource; expected kind, name and spec")
     return found
+
+
+def _unquoted(text: str) -> str:
+    """Say which schedule in braces needs quotes: YAML ends a value there at each comma."""
+    found = _SCHEDULE_IN_BRACES.search(text)
+    return f'{found[1]} in {{ }} needs quotes: "{found[1]}"; ' if found else ""

@@ -136,8 +136,8 @@ def deploy(
     typer.echo(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
     if reference is not None:
         typer.echo(
-            "nobody is told of its alarms yet: declare a Channel, and name it in the alarm_actions "
-            "of an Alarm (docs/resources.md)"
+            "No notification channel is configured. Add one: declare a Channel, and name it in the "
+            "alarm_actions of an Alarm (docs/resources.md)"
         )
 
 

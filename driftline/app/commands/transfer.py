@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -213,7 +214,8 @@ def load(
         facts = client.import_facts(endpoint)
         with progress("reading", unit="lines") as advance:
             seen = _look(sources, facts["keep_from"], advance)
-        _warn(facts, seen, keep_old=keep_old)
+        declared = [] if facts["typed"] else [one["name"] for one in client.list("Endpoint")]
+        _warn(facts, seen, declared, keep_old=keep_old)
         total = _Total()
         with progress("importing", unit="lines") as advance:
             for chunk in _chunks(sources, variant, total):
@@ -289,11 +291,13 @@ def _look(sources: Sequence[Source], keep_from: str, advance: Any) -> _Seen:  # 
     return seen
 
 
-def _warn(facts: dict[str, Any], seen: _Seen, *, keep_old: bool) -> None:
+def _warn(facts: dict[str, Any], seen: _Seen, declared: list[str], *, keep_old: bool) -> None:
     if not facts["typed"]:
+        near = difflib.get_close_matches(facts["endpoint"], declared, n=1)
+        meant = f'; did you mean "{near[0]}"?' if near else ""
         typer.echo(
             f'endpoint "{facts["endpoint"]}" has no signature: bodies are kept raw, and monitors '
-            "cannot judge them; declare it first (driftline init, driftline apply)",
+            f"cannot judge them; declare it first (driftline init, driftline apply){meant}",
             err=True,
         )
     if seen.oldest is None:

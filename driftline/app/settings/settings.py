@@ -7,7 +7,6 @@ the settings file, or from the working folder when there is none.
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -37,7 +36,14 @@ from driftline.app.settings.tables import read_tables, set_fields
 from driftline.capture.spool.writer import Durability, OnFull
 from driftline.database.urls import without_password
 from driftline.errors import InputError
-from driftline.storage import SECRET_OPTIONS, check_options, check_uri, is_remote, plain_options
+from driftline.storage import (
+    SECRET_OPTIONS,
+    check_options,
+    check_uri,
+    is_remote,
+    nearest_of,
+    plain_options,
+)
 
 PREFIX = "DRIFTLINE_"
 FILE_NAME = "driftline.toml"
@@ -226,8 +232,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _known(name: str, known: Mapping[str, object], where: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise SettingsError(f'{where} "{name}" is unknown; the nearest known one is "{near}"')
+        raise SettingsError(f'{where} "{name}" is unknown; {nearest_of(name, known)}')
 
 
 def _put(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from driftline.errors import InputError
+from driftline.storage import nearest_of
 
 T = TypeVar("T")
 _KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
@@ -59,8 +59,7 @@ def _read(entry: Mapping[str, object], kind: type[T], where: str) -> T:
     }
     for name in entry:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise InputError(f'{where}: "{name}" is unknown; the nearest known one is "{near}"')
+            raise InputError(f'{where}: "{name}" is unknown; {nearest_of(name, known)}')
     for name, field in known.items():
         if field.default is MISSING and name not in entry:
             raise InputError(f"{where}: {name} is missing")

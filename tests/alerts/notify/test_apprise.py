@@ -28,8 +28,22 @@ def test_what_apprise_is_refused_is_told_without_its_url(receiver):
 
     answer, _ = send("apprise", url=url)
 
-    assert answer.problem == "ended with code 1"
+    assert answer.problem == "ended with code 77"
     assert answer.text == "the service answered 401\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "is_refused"),
+    [(400, True), (404, True), (408, False), (429, False), (500, False), (503, False)],
+)
+def test_what_a_service_of_apprise_refuses_for_good_is_not_tried_again(
+    receiver, status, is_refused
+):
+    receiver.script = [(status, {})]
+
+    answer, _ = send("apprise", url=receiver.url.replace("http://", "json://"))
+
+    assert (answer.is_success, answer.is_refused) == (False, is_refused)
 
 
 def test_apprise_follows_no_redirect(receiver, other_receiver):

@@ -147,6 +147,10 @@ import json
 def send(event):
     if event["title"] == "fall":
         raise RuntimeError("token-in-words")
+    if event["title"] == "refuse":
+        error = ValueError("token-in-words")
+        error.retriable = False
+        raise error
     with open({told!r}, "w") as file:
         json.dump(event, file)
 """
@@ -157,9 +161,10 @@ def send(event):
     [
         ("siren", "ring", 0, ""),
         ("siren", "fall", 1, "RuntimeError\n"),
+        ("siren", "refuse", 77, "ValueError\n"),
         ("bell", "ring", 2, 'no plugin "bell" is installed; expected one of "siren"\n'),
     ],
-    ids=["taken", "raises", "unknown"],
+    ids=["taken", "raises", "refuses", "unknown"],
 )
 def test_a_plugin_is_an_entry_point_that_is_handed_the_event(tmp_path, plugin, title, code, said):
     told = tmp_path / "told"
@@ -271,3 +276,15 @@ def test_a_command_that_leaves_something_behind_has_ended_all_the_same(tmp_path,
     answer = asyncio.run(run_program([str(program)], b"{}", timeout_s=3.0))
 
     assert (answer.status, answer.text) == (0, "taken\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refused"),
+    [(1, False), (63, False), (64, True), (75, False), (77, True), (78, True), (79, False)],
+)
+def test_a_command_says_by_its_exit_code_that_trying_again_does_not_help(script, code, is_refused):
+    commands = script(f"sys.exit({code})")
+
+    answer, _ = send("command", command="page", commands=commands)
+
+    assert (answer.status, answer.is_refused) == (code, is_refused)

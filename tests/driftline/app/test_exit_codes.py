@@ -2,9 +2,12 @@
 
 import json
 import shlex
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -117,6 +120,9 @@ def test_every_command_ends_with_4_when_no_server_answers(line: str, tmp_path: P
         (UnavailableError("a"), 4),
         (OSError(28, "No space left on device"), 4),
         (OSError(5, "Input/output error"), 4),
+        (socket.gaierror(-2, "Name or service not known"), 4),
+        (TimeoutError(), 4),
+        (TimeoutError("timed out"), 4),
         (ConnectionRefusedError(111, "Connection refused"), 4),
         (OperationalError("SELECT", None, Exception("connection refused")), 4),
     ],
@@ -237,3 +243,36 @@ def test_the_help_lists_the_codes() -> None:
     found = CliRunner().invoke(build(), ["--help"])
 
     assert "4 a server, database or disk is not available" in " ".join(found.output.split())
+
+
+class HalfGone(BaseHTTPRequestHandler):
+    """A server that takes a change and is gone before it says whose it is."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"changes": []}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.send_error(503)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_change_that_was_made_is_0_though_the_server_does_not_say_whose_it_is(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Channel\nname: pager\n")
+    with ThreadingHTTPServer(("127.0.0.1", 0), HalfGone) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        found = run("apply", "-f", "a.yaml", "--server", address, cwd=tmp_path)
+        server.shutdown()
+
+    assert found.returncode == 0, found.stderr
+    assert found.stderr.strip() == f"server: {address}"

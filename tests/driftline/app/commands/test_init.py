@@ -242,3 +242,29 @@ def test_names_of_any_kind_stay_inside_the_comment() -> None:
     text = draft_text(resources, guesses, file=Path("d.yaml"))
 
     assert list(yaml.safe_load_all(text)) == resources
+
+
+def test_init_says_what_is_missing_where_there_is_neither_label_nor_prediction(
+    tmp_path: Path,
+) -> None:
+    pd.DataFrame({"km": [1.5, 2.5] * 100, "hours": [0.5, 0.7] * 100}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+
+    done = init("a.csv", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "only the inputs are monitored" in done.stdout
+    assert "--label COL and --prediction COL" in done.stdout
+
+
+def test_init_prints_each_cause_once(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=5_000, freq="h")})
+    rows["km"] = np.where(np.arange(5_000) < 4_500, 1.0, 1_000.0) * np.linspace(1, 2, 5_000)
+    rows.to_csv(tmp_path / "a.csv", index=False)
+
+    lines = init("a.csv", cwd=tmp_path).stdout.splitlines()
+
+    causes = [line for line in lines if "km" in line and "% of rows" in line]
+    assert len(causes) == 1
+    assert not any("only the inputs" in line for line in causes)

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from driftline.formats.body_limits import BodyError
+from driftline.formats.body_limits import BodyError, require_rows
 from driftline.formats.json import tensors
 from driftline.formats.json.tensors import read_tensors, with_binary_data
 
@@ -76,3 +76,21 @@ def test_two_mebi_values_are_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -
     assert values("BYTES", bytes(3 * 4)) == ["", "", ""]
     with pytest.raises(BodyError, match=r"or there are too many$"):
         values("BYTES", bytes(4 * 4))
+
+
+def test_numbers_of_a_large_tensor_are_counted_by_their_size() -> None:
+    data = struct.pack("<d", 1.5) * 300_000
+
+    assert values("FP64", data) == [1.5] * 300_000
+
+
+def test_a_tensor_holds_two_mebi_of_values_and_no_more() -> None:
+    assert len(values("INT8", bytes(2_097_152))) == 2_097_152
+    with pytest.raises(BodyError, match="more than 2097152 values"):
+        values("INT8", bytes(2_097_153))
+
+
+def test_a_body_holds_a_quarter_of_a_mebi_of_rows_and_no_more() -> None:
+    require_rows(262_144)
+    with pytest.raises(BodyError, match="262145 rows; expected at most 262144 in a request"):
+        require_rows(262_145)

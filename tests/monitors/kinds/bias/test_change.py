@@ -216,6 +216,14 @@ def test_a_spread_is_learnt_from_three_blocks_or_more_that_hold_both_sides() -> 
     assert spread("DPPL", blocks) == Spread()
 
 
+def test_a_block_in_which_a_side_has_one_row_tells_of_the_spread_too() -> None:
+    blocks = np.zeros((3, 2, 3, 3), np.int64)
+    blocks[:, :, 2, :2] = 60, 40
+    blocks[0, 1, 2, :2] = 1, 0
+
+    assert spread("DPPL", blocks).blocks == 3
+
+
 def test_a_day_that_stands_alone_widens_the_spread_until_it_is_no_surprise() -> None:
     # 10,000 rows a side and day, half of them positive; on one of 30 days 8,000 of the others.
     blocks = np.zeros((30, 2, 3, 3), np.int64)

@@ -205,3 +205,27 @@ def test_rows_cluster_by_the_longest_span_that_gives_enough(span_s: int, cluster
     found = cluster_rows(times)
 
     assert (None if found is None else int(found.max()) + 1) == clusters
+
+
+@pytest.mark.parametrize(("is_lower", "worst"), [(True, 0.6), (False, 0.9)])
+def test_the_spread_makes_the_worst_block_on_the_bad_side_a_usual_one(is_lower, worst) -> None:
+    values = [0.6, 0.9, *np.linspace(0.79, 0.81, 58)]
+    blocks = tuple({"loss": Measure(math.exp(one), support=1000, scale="error")} for one in values)
+    whole = {"loss": Measure(math.exp(0.8), support=60_000, scale="error")}
+
+    found = scatter([Blocks(DAY_US, 60.0, blocks, whole)], "loss", is_lower=is_lower)
+
+    # A day of errors has the tails of Student's t with five degrees of freedom; of 60 blocks the
+    # worst lies as far out as one in 240 does.
+    expected = abs(worst - np.mean(values)) / stats.t.isf(1 / 240, 5)
+    assert found.spread == pytest.approx(max(expected, np.std(values, ddof=1)), rel=1e-9)
+
+
+def test_blocks_that_are_alike_by_luck_have_the_spread_of_the_whole_references_days() -> None:
+    blocks = ({"loss": Measure(2.0, support=500, scale="error")},) * 12
+    whole = {"loss": Measure(2.0, variance=0.0004, support=6_000, scale="error")}
+
+    found = scatter([Blocks(DAY_US, 12.0, blocks, whole)], "loss", is_lower=False)
+
+    # The standard error of the whole, 0.02 / 2 on the logarithm, for a twelfth of its rows.
+    assert found.spread == pytest.approx(0.01 * math.sqrt(12), rel=1e-9)
