@@ -56,7 +56,7 @@ def test_the_positive_value_of_each_side_may_be_named(positive) -> None:
     ("positive", "wrong"),
     [
         ([3, "approve"], "3"),
-        ([1, "aprove"], "aprove"),
+        ([1, "approved"], "approved"),
         ([1, "accept"], "accept"),
         ([1, "approve", "granted"], "granted"),
     ],

@@ -163,7 +163,7 @@ def test_a_window_whose_answers_are_no_class_of_the_reference_is_refused(kind) -
 
 
 @pytest.mark.parametrize("kind", ["data-quality", "model-quality", "bias"])
-@pytest.mark.parametrize("positive", [[1, "aprove"], [3, "approve"], [1, "approve", "granted"]])
+@pytest.mark.parametrize("positive", [[1, "approved"], [3, "approve"], [1, "approve", "granted"]])
 def test_a_check_refuses_a_positive_value_that_neither_its_data_nor_the_baseline_has(
     kind, positive
 ) -> None:
