@@ -206,15 +206,13 @@ def erase(
     if keys and not dry_run:  # First of all: what is committed from now on is met by others.
         until = record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
-    found, documents, cleared = Found(), 0, ClearedWindows()
-    if not dry_run:
-        cleared = finish_clearing(root, windows, now)
+    found, documents = Found(), 0
+    cleared = ClearedWindows() if dry_run else finish_clearing(root, windows, now)
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
             eraser = Eraser(root, one, f"upkeep-{name.name}", now, dry_run=dry_run)
-            if not dry_run:
-                eraser.sweep()
+            eraser.sweep()
             rows = eraser.find(asked, where)
             if not dry_run and rows.events - keys:
                 # Labels may come later under these, too.
@@ -295,6 +293,8 @@ class Eraser:
 
     def sweep(self) -> None:
         """Remove what one of this name wrote and did not commit, before it was killed."""
+        if self._dry_run:
+            return
         self._rows.sweep()
         self._truth.sweep()
 

@@ -115,7 +115,7 @@ def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
     UnavailableError
         When storage or database cannot be written now.
     """
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         runs = list(connection.execute(select(executions).where(executions.c.id == identity)))
     for run in runs:
         if run.folder:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +21,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.clearing import ERASED
 from driftline.capture.erasure.erasures import removal_version
-from driftline.capture.windows.window import Window
+from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
@@ -177,8 +177,9 @@ def _attempt(
         baseline = baselines(root, definition.baseline, definition.baseline_version)
     except NotFoundError as error:
         return _fail(keep, definition, "", window, "", str(error), started, now)
+    reader = partial(read_captured, root, definition, signature=signature, baseline=baseline)
     removals = removal_version(root)  # Before the rows are read.
-    read = captured = read_captured(root, definition, window, signature, baseline)
+    read = captured = reader(window=window)
     with read_connection(engine) as connection:
         since = moment_before(window.start, MEMORY * window.length)
         marks = marks_between(connection, definition.name, since, window.end)
@@ -202,17 +203,13 @@ def _attempt(
         is_early = made_at is not None and window.start < made_at
         is_told = not (is_early and reason == NO_DATA)
         return _fail(keep, *about, reason, started, now, is_told=is_told)
-    seed = uuid.UUID(identity).int & SEED_MASK
-    earlier_read = (
-        None if before is None else read_captured(root, definition, before, signature, baseline)
-    )
+    earlier_read = None if before is None else reader(window=before)
     try:
         rows = scripted_rows(root, definition, window, baseline, scripts_dir)
         report = judge_captured(
-            definition, baseline, read, predict=predict, seed=seed, rows=rows,
+            definition, baseline, read, predict=predict, rows=rows,
+            seed=uuid.UUID(identity).int & SEED_MASK, earlier=earlier_read, deciders=deciders,
             past=without_expected(known.past, marks), commission=known.commission,
-            earlier=earlier_read,
-            deciders=deciders,
         )  # fmt: skip
         report = conclude(apply_marks(report, marks), definition, scripts_dir)
     except (InputError, UndecidedError) as error:
@@ -222,14 +219,18 @@ def _attempt(
     execution = _describe(*about, report, started=started, finished=now())
     put = partial(remember, known=known, window=window, report=report, retention=retention)
     published = _publish(keep, root, execution, report, put)
-    if removal_version(root) != removals:
-        again = partial(read_captured, root, definition, signature=signature, baseline=baseline)
-        sources = [captured] if earlier_read is None else [captured, earlier_read]
-        if any(again(window=one.window).digest != one.digest for one in sources):
-            # The erasure may have looked for executions before this one was there.
-            clear_run(engine, root, definition.endpoint, execution.id)
-            return replace(published, cause=ERASED if published.cause else "")
-    return published
+    if removal_version(root) == removals or not _has_changed([captured, earlier_read], reader):
+        return published
+    # The erasure may have looked for executions before this one was there.
+    clear_run(engine, root, definition.endpoint, execution.id)
+    return replace(published, cause=ERASED if published.cause else "")
+
+
+def _has_changed(
+    sources: Sequence[WindowRead | None], read_again: Callable[..., WindowRead]
+) -> bool:
+    """Whether rows or labels of a window are others than when they were read."""
+    return any(one and read_again(window=one.window).digest != one.digest for one in sources)
 
 
 def _describe(

@@ -13,6 +13,7 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.app.init.dry_run import Trial
+    from driftline.app.init.infer_roles import Guessed
 
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
@@ -83,21 +84,27 @@ def init(
             }
         )
         return
+    _tell(guessed, note)
+    kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
+    typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
+    _show(trial)
+    typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)
+
+
+def _tell(guessed: Guessed, note: str) -> None:
+    """Print what each column is taken for, and what is missing."""
     for guess in guessed.guesses:
         typer.echo(f'{guess.role:<11} "{guess.value}": {guess.reason}')
     if not guessed.guesses:
         typer.echo("every column is a feature: none is named like anything else")
     if note:
         typer.echo(note)
-    if guessed.roles.label is None and guessed.roles.prediction is None:
+    roles = guessed.roles
+    if not (roles.label or roles.prediction or roles.probability):
         typer.echo(
             "neither label nor prediction is known: only the inputs are monitored; name them with "
             "--label COL and --prediction COL (or --probability COL) to monitor the model, too"
         )
-    kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
-    typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
-    _show(trial)
-    typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)
 
 
 def _show(trial: Trial) -> None:
