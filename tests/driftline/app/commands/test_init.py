@@ -259,12 +259,11 @@ def test_init_says_what_is_missing_where_there_is_neither_label_nor_prediction(
 
 
 def test_init_prints_each_cause_once(tmp_path: Path) -> None:
-    rows = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=5_000, freq="h")})
-    rows["km"] = np.where(np.arange(5_000) < 4_500, 1.0, 1_000.0) * np.linspace(1, 2, 5_000)
-    rows.to_csv(tmp_path / "a.csv", index=False)
+    orders(late_factor=25.4).to_csv(tmp_path / "a.csv", index=False)
 
-    lines = init("a.csv", cwd=tmp_path).stdout.splitlines()
+    checked = init("a.csv", cwd=tmp_path).stdout.partition("\nchecked ")[2]
 
-    causes = [line for line in lines if "km" in line and "% of rows" in line]
-    assert len(causes) == 1
-    assert not any("only the inputs" in line for line in causes)
+    causes = [line.strip() for line in checked.splitlines() if line.startswith("  ")]
+    assert causes
+    assert [checked.count(cause) for cause in causes] == [1] * len(causes)
+    assert "only the inputs are monitored" not in checked
