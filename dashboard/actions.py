@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from driftline.dashboard.wording import moment, plural
+from driftline.dashboard.words import moment, plural
 from driftline.errors import (
     ConflictError,
     DriftlineError,

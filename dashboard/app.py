@@ -31,7 +31,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.dashboard.actions import Actions, Send
 from driftline.dashboard.address import Address, parse
-from driftline.dashboard.alarm_frames import CompositeView
 from driftline.dashboard.bundles import Bundles
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
@@ -48,8 +47,9 @@ from driftline.dashboard.pages import (
     overview,
     silences,
 )
-from driftline.dashboard.parts import marked, problem
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.pages.parts import marked, problem
+from driftline.dashboard.queries.alarm_views import CompositeView
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.signature import Signature

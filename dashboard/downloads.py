@@ -16,8 +16,8 @@ from urllib.parse import parse_qs
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.dashboard.documents import culprit, gravest_culprit, script_of
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.documents import culprit, gravest_culprit, script_of
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
 

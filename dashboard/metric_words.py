@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from driftline.dashboard.wording import CHECKS, number
+from driftline.dashboard.words import CHECKS, number
 
 OPERATORS = {
     "GreaterThanOrEqualToThreshold": "≥",

@@ -7,8 +7,8 @@ from datetime import timedelta
 from dash import dcc, html
 
 from driftline.dashboard.address import alarm_link, monitor_link
-from driftline.dashboard.alarm_charts import alarm_figure
-from driftline.dashboard.alarm_frames import AlarmPoint, AlarmView
+from driftline.dashboard.charts.alarm import alarm_figure
+from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.metric_words import limit_words
 from driftline.dashboard.pages.alarm_quiet import quiet_panel
 from driftline.dashboard.pages.alarm_story import (
@@ -19,7 +19,7 @@ from driftline.dashboard.pages.alarm_story import (
 )
 from driftline.dashboard.pages.alarm_trial import trial_panel
 from driftline.dashboard.pages.alarm_why import why_panel
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
@@ -31,8 +31,8 @@ from driftline.dashboard.parts import (
     table,
     way_words,
 )
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import (
+from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView
+from driftline.dashboard.words import (
     STATES,
     age,
     duration,

@@ -9,10 +9,10 @@ from dash import html
 
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import incident_link
-from driftline.dashboard.alarm_frames import Story
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field
-from driftline.dashboard.parts import Cell, panel
-from driftline.dashboard.wording import moment
+from driftline.dashboard.pages.parts import Cell, panel
+from driftline.dashboard.queries.alarm_views import Story
+from driftline.dashboard.words import moment
 
 LENGTH_WORDS = {
     "30m": "30 minutes",

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 from dash import html
 
-from driftline.dashboard.alarm_frames import ChannelLine, MessageLine, Story
 from driftline.dashboard.pages.forms import act_button
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     empty,
     marked,
@@ -18,7 +17,8 @@ from driftline.dashboard.parts import (
     way_words,
     when,
 )
-from driftline.dashboard.wording import DELIVERIES, duration, moment, plural, short_reason
+from driftline.dashboard.queries.alarm_views import ChannelLine, MessageLine, Story
+from driftline.dashboard.words import DELIVERIES, duration, moment, plural, short_reason
 
 LONGEST = timedelta(days=7)
 """A message that takes longer from its change to its end was not waiting for its receiver."""

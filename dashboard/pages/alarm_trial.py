@@ -7,12 +7,12 @@ from dataclasses import replace
 from dash import dcc, html
 
 from driftline.dashboard.address import alarm_link
-from driftline.dashboard.alarm_charts import alarm_figure
-from driftline.dashboard.alarm_frames import AlarmView, Trial, TrialRun
+from driftline.dashboard.charts.alarm import alarm_figure
+from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.pages.forms import ask_form, choice, field
-from driftline.dashboard.parts import Cell, marked, panel, state_chip, table
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import duration, moment, plural
+from driftline.dashboard.pages.parts import Cell, marked, panel, state_chip, table
+from driftline.dashboard.queries.alarm_views import AlarmView, Trial, TrialRun
+from driftline.dashboard.words import duration, moment, plural
 
 TREATMENTS = {
     "missing": "says nothing",

@@ -8,9 +8,9 @@ from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation
 from driftline.alerts.evaluation.explain_actions import ToldAction
 from driftline.dashboard.address import messages_link
-from driftline.dashboard.alarm_frames import Story
-from driftline.dashboard.parts import Cell, empty, fact, keyed, marked, panel, state_chip
-from driftline.dashboard.wording import DELIVERIES, moment, number, plural
+from driftline.dashboard.pages.parts import Cell, empty, fact, keyed, marked, panel, state_chip
+from driftline.dashboard.queries.alarm_views import Story
+from driftline.dashboard.words import DELIVERIES, moment, number, plural
 
 MARKS_SHOWN = 120
 """Chips of a window; of a longer one the newest, which decide."""

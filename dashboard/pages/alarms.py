@@ -6,9 +6,7 @@ from dash import dcc, html
 
 from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
-from driftline.dashboard.alarm_frames import AlarmsView
-from driftline.dashboard.frames import AlarmLine
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     delivery_text,
@@ -19,7 +17,9 @@ from driftline.dashboard.parts import (
     table,
     when,
 )
-from driftline.dashboard.wording import STATES, moment, plural
+from driftline.dashboard.queries.alarm_views import AlarmsView
+from driftline.dashboard.queries.views import AlarmLine
+from driftline.dashboard.words import STATES, moment, plural
 
 SHOWN = 200
 """Rows on a page; more would take seconds to draw."""

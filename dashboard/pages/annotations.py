@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.dashboard.annotation_frames import MarksView
 from driftline.dashboard.pages.forms import act_form, choice, field
-from driftline.dashboard.parts import Cell, panel
-from driftline.dashboard.wording import CHECKS, moment, plural
+from driftline.dashboard.pages.parts import Cell, panel
+from driftline.dashboard.queries.annotation_views import MarksView
+from driftline.dashboard.words import CHECKS, moment, plural
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Mark
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from dash import dcc, html
 
-from driftline.dashboard.frames import WindowRun
-from driftline.dashboard.group_charts import ranking_figure
-from driftline.dashboard.metric_frames import KindView
-from driftline.dashboard.parts import Cell, empty, keyed, marked, panel, table
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import number, plural
+from driftline.dashboard.charts.groups import ranking_figure
+from driftline.dashboard.charts.theme import CONFIG
+from driftline.dashboard.pages.parts import Cell, empty, keyed, marked, panel, table
+from driftline.dashboard.queries.metric_views import KindView
+from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.words import number, plural
 from driftline.monitors.report.metric import MetricResult
 
 SHOWN = 20

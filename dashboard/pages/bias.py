@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from dash import dcc, html
 
-from driftline.dashboard.frames import WindowRun
-from driftline.dashboard.group_charts import forest_figure, forest_height
-from driftline.dashboard.metric_frames import KindView
+from driftline.dashboard.charts.groups import forest_figure, forest_height
+from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.metric_words import title_of
-from driftline.dashboard.parts import Cell, empty, keyed, marked, panel, table
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import count, number, percent, plural, reason
+from driftline.dashboard.pages.parts import Cell, empty, keyed, marked, panel, table
+from driftline.dashboard.queries.metric_views import KindView
+from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.words import count, number, percent, plural, reason
 from driftline.monitors.report.metric import MetricResult
 
 RATIOS = ("DI",)

@@ -6,13 +6,11 @@ import numpy as np
 from dash import dcc, html
 
 from driftline.dashboard.address import alarm_link, column_link, monitor_link
-from driftline.dashboard.column_charts import column_figure, column_height
-from driftline.dashboard.frames import AlarmLine, MonitorView, WindowRun
-from driftline.dashboard.metric_frames import ColumnView
+from driftline.dashboard.charts.column import column_figure, column_height
+from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.pages.annotations import mark_panel
 from driftline.dashboard.pages.columns import comparison_panel, row_panel
-from driftline.dashboard.pages.windows import Link, picker
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
@@ -23,8 +21,10 @@ from driftline.dashboard.parts import (
     state_chip,
     table,
 )
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import CHECKS, NOTES, number, percent, plural, span
+from driftline.dashboard.pages.windows import Link, picker
+from driftline.dashboard.queries.metric_views import ColumnView
+from driftline.dashboard.queries.views import AlarmLine, MonitorView, WindowRun
+from driftline.dashboard.words import CHECKS, NOTES, number, percent, plural, span
 
 
 def page(view: ColumnView) -> html.Div:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from dash import dcc, html
 
 from driftline.dashboard.address import column_link, monitor_link
-from driftline.dashboard.charts import comparison_figure, comparison_height
-from driftline.dashboard.frames import (
+from driftline.dashboard.charts.theme import CONFIG
+from driftline.dashboard.charts.timeline import comparison_figure, comparison_height
+from driftline.dashboard.pages.parts import (
+    Cell,
+    bullet,
+    empty,
+    keyed,
+    marked,
+    panel,
+    share_bar,
+    table,
+)
+from driftline.dashboard.pages.rows import TITLE, listed
+from driftline.dashboard.queries.views import (
     FeatureLine,
     GuiltyRows,
     MonitorLine,
@@ -14,10 +26,7 @@ from driftline.dashboard.frames import (
     WindowDetail,
     WindowRun,
 )
-from driftline.dashboard.pages.rows import TITLE, listed
-from driftline.dashboard.parts import Cell, bullet, empty, keyed, marked, panel, share_bar, table
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import (
+from driftline.dashboard.words import (
     CHECKS,
     NOTES,
     count,

@@ -7,12 +7,12 @@ from datetime import timedelta
 from dash import html
 
 from driftline.dashboard.address import alarm_link
-from driftline.dashboard.alarm_frames import CompositeView, RuleLine, SuppressorLine
 from driftline.dashboard.pages.alarm_quiet import quiet_panel
 from driftline.dashboard.pages.alarm_story import channels, history, messages, verdict_panel
 from driftline.dashboard.pages.alarm_why import why_panel
-from driftline.dashboard.parts import Cell, crumbs, fact, marked, panel, state_chip
-from driftline.dashboard.wording import age, duration, moment, plural
+from driftline.dashboard.pages.parts import Cell, crumbs, fact, marked, panel, state_chip
+from driftline.dashboard.queries.alarm_views import CompositeView, RuleLine, SuppressorLine
+from driftline.dashboard.words import age, duration, moment, plural
 
 DEEPEST = 8
 """Further levels stand below each other; their number is still said."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from dash import dcc, html
 
-from driftline.dashboard.parts import Cell, marked
+from driftline.dashboard.pages.parts import Cell, marked
 
 
 def act_form(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.dashboard.held import HeldView
 from driftline.dashboard.pages.forms import act_form, field
-from driftline.dashboard.parts import Cell, panel
-from driftline.dashboard.wording import moment, plural
+from driftline.dashboard.pages.parts import Cell, panel
+from driftline.dashboard.queries.warm_up import HeldView
+from driftline.dashboard.words import moment, plural
 
 HELD = "commissioning"
 """The note of a feature whose drift is held back."""

@@ -8,7 +8,7 @@ from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, incident_link
 from driftline.dashboard.pages.alarm_quiet import silence_form
 from driftline.dashboard.pages.messages import HEADS, message_rows
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
@@ -19,8 +19,8 @@ from driftline.dashboard.parts import (
     table,
     when,
 )
-from driftline.dashboard.policy_frames import IncidentsView, IncidentView
-from driftline.dashboard.wording import duration, moment, plural
+from driftline.dashboard.queries.notification_views import IncidentsView, IncidentView
+from driftline.dashboard.words import duration, moment, plural
 
 ALARMS_SHOWN = 5
 SILENCED_MAX = 100

@@ -7,19 +7,19 @@ import math
 from dash import dcc, html
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.frames import WindowRun
-from driftline.dashboard.metric_charts import metric_figure, metric_height
-from driftline.dashboard.metric_frames import KindView
+from driftline.dashboard.charts.metric import metric_figure, metric_height
+from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.metric_words import MEANINGS, title_of
 from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
+from driftline.dashboard.pages.parts import Cell, crumbs, empty, keyed, marked, panel, table
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.rows import listed
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
-from driftline.dashboard.parts import Cell, crumbs, empty, keyed, marked, panel, table
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import count, number, percent, plural, reason, span
+from driftline.dashboard.queries.metric_views import KindView
+from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.words import count, number, percent, plural, reason, span
 from driftline.monitors.report.metric import MetricResult
 
 PARTS = {"model-quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}

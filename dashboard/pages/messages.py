@@ -7,11 +7,20 @@ from datetime import datetime
 from dash import html
 
 from driftline.dashboard.address import alarm_link, messages_link
-from driftline.dashboard.alarm_frames import MessageLine
 from driftline.dashboard.pages.forms import act_button
-from driftline.dashboard.parts import Cell, crumbs, empty, marked, panel, state_chip, table, when
-from driftline.dashboard.policy_frames import MessagesView
-from driftline.dashboard.wording import DELIVERIES, plural
+from driftline.dashboard.pages.parts import (
+    Cell,
+    crumbs,
+    empty,
+    marked,
+    panel,
+    state_chip,
+    table,
+    when,
+)
+from driftline.dashboard.queries.alarm_views import MessageLine
+from driftline.dashboard.queries.notification_views import MessagesView
+from driftline.dashboard.words import DELIVERIES, plural
 
 AGAIN = ("dead", "superseded", "muted", "damped", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from driftline.dashboard.parts import marked
+from driftline.dashboard.pages.parts import marked
 
 PLACES = {"alarm": ("All alarms", "/alarms"), "incident": ("All incidents", "/incidents")}
 """Where to look further, by the page that was asked for."""

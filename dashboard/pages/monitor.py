@@ -5,14 +5,8 @@ from __future__ import annotations
 from dash import dcc, html
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts import timeline_figure
-from driftline.dashboard.frames import (
-    MonitorLine,
-    MonitorView,
-    WindowDetail,
-    WindowRun,
-)
-from driftline.dashboard.held import held_words
+from driftline.dashboard.charts.theme import CONFIG
+from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.columns import (
     comparison_panel,
@@ -21,8 +15,7 @@ from driftline.dashboard.pages.columns import (
     violations_text,
 )
 from driftline.dashboard.pages.held import HELD, held_panel
-from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
@@ -30,8 +23,15 @@ from driftline.dashboard.parts import (
     marked,
     panel,
 )
-from driftline.dashboard.theme import CONFIG
-from driftline.dashboard.wording import (
+from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
+from driftline.dashboard.queries.views import (
+    MonitorLine,
+    MonitorView,
+    WindowDetail,
+    WindowRun,
+)
+from driftline.dashboard.queries.warm_up import held_words
+from driftline.dashboard.words import (
     RATIO,
     count,
     plural,

@@ -7,9 +7,7 @@ from collections import Counter
 from dash import html
 
 from driftline.dashboard.address import alarm_link, alarms_link, messages_link, monitor_link
-from driftline.dashboard.frames import AlarmLine, EndpointLine, MonitorLine, OverviewView
-from driftline.dashboard.held import held_words
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     empty,
     keyed,
@@ -21,7 +19,9 @@ from driftline.dashboard.parts import (
     way_words,
     when,
 )
-from driftline.dashboard.wording import (
+from driftline.dashboard.queries.views import AlarmLine, EndpointLine, MonitorLine, OverviewView
+from driftline.dashboard.queries.warm_up import held_words
+from driftline.dashboard.words import (
     DELIVERIES,
     RATIO,
     STATES,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from dash import html
 
-from driftline.dashboard.frames import WindowRun
-from driftline.dashboard.metric_frames import Confusion, KindView
-from driftline.dashboard.parts import fact, marked, panel
-from driftline.dashboard.wording import count, percent, plural
+from driftline.dashboard.pages.parts import fact, marked, panel
+from driftline.dashboard.queries.metric_views import Confusion, KindView
+from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.words import count, percent, plural
 
 CLASSES_SHOWN = 12
 """A matrix of more classes is no picture any more."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dash import html
 
 from driftline.dashboard.address import rows_link
-from driftline.dashboard.frames import GuiltyRows, WindowRun
-from driftline.dashboard.parts import Cell, empty, panel, table
-from driftline.dashboard.wording import percent, plural, span
+from driftline.dashboard.pages.parts import Cell, empty, panel, table
+from driftline.dashboard.queries.views import GuiltyRows, WindowRun
+from driftline.dashboard.words import percent, plural, span
 
 TITLE = "The rows that did it"
 EVENT_CHARACTERS = 13

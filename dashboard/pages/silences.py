@@ -8,9 +8,9 @@ from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import messages_link
 from driftline.dashboard.pages.alarm_quiet import about_words
 from driftline.dashboard.pages.forms import act_button
-from driftline.dashboard.parts import Cell, crumbs, empty, marked, panel, table
-from driftline.dashboard.policy_frames import SilencesView
-from driftline.dashboard.wording import moment, plural
+from driftline.dashboard.pages.parts import Cell, crumbs, empty, marked, panel, table
+from driftline.dashboard.queries.notification_views import SilencesView
+from driftline.dashboard.words import moment, plural
 
 SHOWN = 200
 STATUS = {

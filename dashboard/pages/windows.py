@@ -8,8 +8,7 @@ from datetime import datetime
 from dash import html
 
 from driftline.dashboard.address import alarm_link
-from driftline.dashboard.frames import AlarmChange, MonitorLine, WindowRun
-from driftline.dashboard.parts import (
+from driftline.dashboard.pages.parts import (
     Cell,
     empty,
     fact,
@@ -20,7 +19,8 @@ from driftline.dashboard.parts import (
     way_words,
     when,
 )
-from driftline.dashboard.wording import count, number, schedule_text, span
+from driftline.dashboard.queries.views import AlarmChange, MonitorLine, WindowRun
+from driftline.dashboard.words import count, number, schedule_text, span
 
 Link = Callable[[WindowRun], str]
 """Gives the address of the same page in another window."""

@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 
 from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.tables import outbox
-from driftline.dashboard.alarm_charts import alarm_figure
+from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_story
 from driftline.dashboard.pages import alarms as alarms_page
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK
 

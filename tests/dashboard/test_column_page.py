@@ -8,10 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from driftline.dashboard.column_charts import column_figure
+from driftline.dashboard.charts.column import column_figure
 from driftline.dashboard.pages import column as column_page
-from driftline.dashboard.past import Past
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.report_cache import Past
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 
 BUG = "20131118T000000Z"

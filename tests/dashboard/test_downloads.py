@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.dashboard.documents import culprit
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.documents import culprit
+from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.conftest import HOSTILE
 
 

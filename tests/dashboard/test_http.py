@@ -17,7 +17,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.dashboard.address import Address
 from driftline.dashboard.app import DashboardContext, create_app, render
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.stores import Stores
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.run.definitions import MonitorDefinition, put_definition
 

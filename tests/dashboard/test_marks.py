@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.actions import Actions
 from driftline.dashboard.pages import overview
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.conftest import Visit, serving
 from tests.serving.conftest import Running
 from tests.serving.marks_yard import marked

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.dashboard.documents import confusion_of, metrics_of
-from driftline.dashboard.group_charts import forest_figure, ranking_figure
-from driftline.dashboard.metric_charts import metric_figure
+from driftline.dashboard.charts.groups import forest_figure, ranking_figure
+from driftline.dashboard.charts.metric import metric_figure
 from driftline.dashboard.metric_words import metric_words
 from driftline.dashboard.pages import measured as page_of
 from driftline.dashboard.pages.attribution import moves
 from driftline.dashboard.pages.bias import sentence
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.documents import confusion_of, metrics_of
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.report.metric import MetricResult
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics

@@ -16,14 +16,14 @@ from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.tables import incidents
 from driftline.dashboard.address import parse
-from driftline.dashboard.alarm_charts import alarm_figure
 from driftline.dashboard.app import render
-from driftline.dashboard.composite_queries import rule_lines
+from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.pages import composite as composite_page
 from driftline.dashboard.pages.alarm_why import MARKS_SHOWN, marks_row
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.composites import rule_lines
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import (
     BROKEN,

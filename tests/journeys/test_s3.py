@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
-from driftline.dashboard.storage_reader import Holdings
+from driftline.dashboard.queries.storage import Holdings
 from driftline.storage import use_options
 from tests.journeys.conftest import driftline, eventually, free_port, running
 from tests.servers.s3 import S3Server, s3_root, s3_server

@@ -12,7 +12,7 @@ from driftline.alerts.tables import alarms
 from driftline.app.cli import build
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
-from driftline.dashboard.stores import Stores
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import InputError
 from tests.dashboard.policed_seed import texts
 from tests.serving.alarm_yard import METRIC, client, server, yard

@@ -1,0 +1,1 @@
+"""Figures as plain plotly dicts; pure, and every number comes from what the queries returned."""

@@ -1,0 +1,176 @@
+"""The figure of one alarm: its metric over time, the threshold, and the states behind it; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from driftline.dashboard.charts.canvas import Figure, axis, layout, level, naive, safe, short
+from driftline.dashboard.charts.theme import GREY, HARD
+from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView, StateSpan
+from driftline.dashboard.words import STATES, moment, number
+
+GROUNDS = {
+    "ALARM": "rgba(213,94,0,0.20)",
+    "OK": "rgba(0,158,115,0.13)",
+    "INSUFFICIENT_DATA": "rgba(125,136,148,0.20)",
+}
+BAND = "rgba(0,114,178,0.55)"
+BAND_GROUND = "rgba(0,114,178,0.14)"
+
+MANY = 120
+"""So many periods or more are drawn as small points."""
+
+NAMED_SHARE = 0.045
+"""A stretch of this part of the time axis or more has room for its sign."""
+
+LANE = (0.0, 0.07)
+"""The states stand once more as a lane of their own below the metric."""
+
+
+def alarm_figure(view: AlarmView) -> Figure:
+    """Draw the periods of an alarm's metric; breaching ones are triangles, decisive ones ringed.
+
+    A click on a point opens the window that it measures, where there is one.
+    """
+    points = [point for point in view.points if point.value is not None]
+    small = 6 if len(points) < MANY else 3
+    groups = (
+        ("within", "circle", GREY, small, [one for one in points if not one.breaching]),
+        ("breaching", "triangle-up", HARD, 9, [one for one in points if one.breaching]),
+    )
+    data = [
+        *_band(points),
+        _ring([one for one in points if one.decided]),
+        *(_marks(*group, view) for group in groups),
+    ]
+    if len(points) > 1:
+        data.insert(0, _line(points))
+    limits = [] if view.rule.threshold is None else [view.rule.threshold]
+    values = [one.value for one in points if one.value is not None] + limits
+    values += [edge for one in points for edge in (one.lower, one.upper) if edge is not None]
+    low, high = min(values), max(values)
+    room = (high - low or abs(high) or 1.0) * 0.12
+    drawn = layout(margin={"l": 52, "r": 12, "t": 8, "b": 38})
+    drawn |= {
+        "xaxis": axis(type="date", showgrid=False, range=_ends(view), anchor="free", position=0),
+        "yaxis": axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
+        "shapes": [
+            *(level(limit, colour=HARD) for limit in limits),
+            *(shape for span in view.spans for shape in _shapes(span)),
+        ],
+        "annotations": _signs(view),
+    }
+    return {"data": data, "layout": drawn}
+
+
+def _ends(view: AlarmView) -> list[str]:
+    """Give the ends of the time axis: the states' and the points'."""
+    first, last = view.points[0], view.points[-1]
+    end = max([last.end, *(span.end for span in view.spans)])
+    room = (end - first.start) / 80
+    return [naive(first.start - room), naive(end + room)]
+
+
+def _shapes(span: StateSpan) -> list[Figure]:
+    """Shade a stretch behind the metric, and fill it in the lane."""
+    common: Figure = {
+        "type": "rect",
+        "yref": "paper",
+        "x0": naive(span.start),
+        "x1": naive(span.end),
+        "layer": "below",
+        "fillcolor": GROUNDS.get(span.state, GROUNDS["INSUFFICIENT_DATA"]),
+        "line": {"width": 0},
+    }
+    ground: Figure = {**common, "y0": 0.13, "y1": 1}
+    lane: Figure = {**common, "y0": LANE[0], "y1": LANE[1]}
+    return [ground, lane] if span.state == "ALARM" else [{**ground, "opacity": 0.55}, lane]
+
+
+def _signs(view: AlarmView) -> list[Figure]:
+    """Put each state's sign into the lane where there is room, so that no colour stands alone."""
+    if not view.spans:
+        return []
+    whole = (view.spans[-1].end - view.spans[0].start).total_seconds() or 1.0
+    return [
+        {
+            "xref": "x",
+            "yref": "paper",
+            "x": naive(span.start + (span.end - span.start) / 2),
+            "y": sum(LANE) / 2,
+            "yanchor": "middle",
+            "showarrow": False,
+            "text": STATES.get(span.state, ("?", "", ""))[0],
+            "font": {"size": 10},
+        }
+        for span in view.spans
+        if (span.end - span.start).total_seconds() / whole >= NAMED_SHARE
+    ]
+
+
+def _band(points: Sequence[AlarmPoint]) -> list[Figure]:
+    """Fill between the borders of the band; periods without one leave a gap."""
+    known = [one for one in points if one.lower is not None and one.upper is not None]
+    if not known:
+        return []
+    common: Figure = {
+        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "x": [_at(one) for one in known],
+        "line": {"color": BAND, "width": 1},
+    }  # fmt: skip
+    lower: Figure = {**common, "name": "lower", "y": [one.lower for one in known]}
+    upper: Figure = {**common, "name": "upper", "y": [one.upper for one in known]}
+    return [lower, {**upper, "fill": "tonexty", "fillcolor": BAND_GROUND}]
+
+
+def _line(points: Sequence[AlarmPoint]) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [_at(point) for point in points],
+        "y": [point.value for point in points],
+        "line": {"color": GREY, "width": 1},
+        "hoverinfo": "skip",
+    }
+
+
+def _marks(
+    name: str, symbol: str, colour: str, size: int, points: Sequence[AlarmPoint], view: AlarmView
+) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [_at(point) for point in points],
+        "y": [point.value for point in points],
+        "marker": {"symbol": symbol, "size": size, "color": colour},
+        "customdata": [point.link or "" for point in points],
+        "hovertext": [_story(point, view.rule.metric) for point in points],
+        "hoverinfo": "text",
+        "cliponaxis": False,
+    }
+
+
+def _ring(points: Sequence[AlarmPoint]) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "decided",
+        "x": [_at(point) for point in points],
+        "y": [point.value for point in points],
+        "marker": {"symbol": "circle-open", "size": 16, "color": GREY, "line": {"width": 2}},
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+
+
+def _at(point: AlarmPoint) -> str:
+    return naive(point.start + (point.end - point.start) / 2)
+
+
+def _story(point: AlarmPoint, metric: str) -> str:
+    lines = [f"<b>{moment(point.start)}</b>", f"{safe(metric)} {number(point.value)}"]
+    if point.breaching:
+        lines.append("breaches the threshold")
+    if point.words:
+        lines.append(short(point.words, 80))
+    return "<br>".join(lines)

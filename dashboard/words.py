@@ -1,0 +1,220 @@
+"""Numbers, times and states as people read them; one way to say each thing on every page."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta
+
+from driftline.dashboard.queries.views import WindowRun
+
+STATES = {
+    "ok": ("✓", "OK", "ok"),
+    "violations": ("▲", "Violations", "alarm"),
+    "failed": ("✕", "Failed", "failed"),
+    "insufficient": ("?", "Too little data", "none"),
+    "unlabelled": ("◐", "Waits for labels", "none"),
+    "waiting": ("–", "No window yet", "none"),
+    "OK": ("✓", "OK", "ok"),
+    "ALARM": ("▲", "Alarm", "alarm"),
+    "INSUFFICIENT_DATA": ("?", "Insufficient data", "none"),
+}
+"""Glyph, word and colour class of each state: a state is never told by colour alone."""
+
+DELIVERIES = {
+    "pending": "waiting to be sent",
+    "delivering": "being sent",
+    "dead": "✕ given up",
+    "superseded": "dropped for a newer one",
+    "waiting": "waits for others of its group",
+    "muted": "◌ held back by a silence",
+    "damped": "◌ held back, the alarm flaps",
+    "grouped": "told with its group",
+}
+"""Statuses of messages that do not say by themselves what they mean."""
+
+CHECKS = {
+    "data_type_check": "wrong type",
+    "completeness_check": "missing values",
+    "baseline_drift_check": "drift",
+    "outlier_share_check": "too many outliers",
+    "correlation_drift_check": "columns hang together otherwise",
+    "reconstruction_drift_check": "rows are rebuilt otherwise",
+    "domain_drift_check": "rows can be told from the reference",
+    "prediction_drift_check": "answers drifted",
+    "embedding_drift_check": "embedding drifted",
+    "text_drift_check": "text drifted",
+    "commissioning_check": "baseline does not fit",
+    "missing_column_check": "column missing",
+    "extra_column_check": "extra column",
+    "categorical_values_check": "unknown values",
+    "unit_change_check": "unit changed",
+    "range_check": "out of range",
+    "constant_check": "stands still",
+}
+"""SageMaker's names of the checks, and our own, in plain words."""
+
+RATIO = (
+    "the greatest distance among the window's features, divided by that feature's bound; "
+    "above 1 it is a violation"
+)
+"""What the drift of a whole window is."""
+
+NOTES = {
+    "insufficient_data": "too few rows to judge",
+    "undecidable": "varies too much in the reference to judge",
+    "undefined": "not defined",
+    "incomparable": "not comparable",
+    "no_reference": "the baseline holds no reference for it",
+    "commissioning": "held back, since the baseline does not fit",
+    "comparison_disabled": "its comparison is switched off",
+    "not in the data": "not in the data",
+    "data_type_check": "not compared, since its type is wrong",
+}
+"""Why a feature has no distance."""
+
+_ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_WEEKDAYS = {
+    "MON": "Monday",
+    "TUE": "Tuesday",
+    "WED": "Wednesday",
+    "THU": "Thursday",
+    "FRI": "Friday",
+    "SAT": "Saturday",
+    "SUN": "Sunday",
+}
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
+
+
+def moment(time: datetime, *, seconds: bool = False) -> str:
+    """Write a time as ``18 Nov 2013 06:00``, in UTC; the page says once that times are UTC."""
+    text = f"{time.day} {_MONTHS[time.month - 1]} {time.year} {time:%H:%M}"
+    return f"{text}:{time:%S}" if seconds else text
+
+
+def span(run: WindowRun) -> str:
+    """Write a window: ``Mon 18 Nov 2013`` for a whole day, ``18–24 Nov 2013`` for several.
+
+    Any other is told by its start and length.
+    """
+    start, length = run.start, run.end - run.start
+    days, rest = divmod(length, timedelta(days=1))
+    if not rest and days and start.hour == start.minute == start.second == 0:
+        return _day(start) if days == 1 else _days(start, run.end - timedelta(days=1))
+    return f"{moment(start)} + {duration(length)}"
+
+
+def _day(time: datetime) -> str:
+    return f"{time:%a} {time.day} {_MONTHS[time.month - 1]} {time.year}"
+
+
+def _days(first: datetime, last: datetime) -> str:
+    """Write a span of whole days, the last one included, without saying anything twice."""
+    end = f"{last.day} {_MONTHS[last.month - 1]} {last.year}"
+    if first.year != last.year:
+        return f"{first.day} {_MONTHS[first.month - 1]} {first.year} – {end}"
+    if first.month != last.month:
+        return f"{first.day} {_MONTHS[first.month - 1]} – {end}"
+    return f"{first.day}–{end}"
+
+
+def duration(length: timedelta) -> str:
+    """Write a length of time in its two largest units: ``3 d 4 h``, ``12 min``, ``8 s``."""
+    seconds = max(0, round(length.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    words: list[str] = []
+    for unit, size in _UNITS:
+        amount, seconds = divmod(seconds, size)
+        if amount or words:
+            words.append(f"{amount} {unit}" if amount else "")
+        if len(words) == 2:
+            break
+    return " ".join(word for word in words if word)
+
+
+def age(time: datetime, now: datetime) -> str:
+    """Say how long ago something was; a time ahead of the clock is ``now``."""
+    length = now - time
+    return "now" if length < timedelta(seconds=1) else f"{duration(length)} ago"
+
+
+def count(value: int | None) -> str:
+    """Write a count with thin groups of three: ``336 776``; missing is a dash."""
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def plural(value: int, noun: str, many: str | None = None) -> str:
+    """Write a count with its noun: ``1 row``, ``2 rows``."""
+    return f"{count(value)} {noun if value == 1 else many or noun + 's'}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share (0–1) in percent with three figures at most: ``33.1 %``, ``0.04 %``."""
+    if share is None or not math.isfinite(share):
+        return "–"
+    value = 100 * share
+    if value == 0 or value >= 99.95:
+        return f"{value:.0f} %"
+    digits = 1 if value >= 0.095 else 2
+    return "<0.01 %" if value < 0.005 else f"{value:.{digits}f} %"
+
+
+def number(value: float | None, figures: int = 3) -> str:
+    """Write a number with so many significant figures; missing is a dash."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        text = f"{value:.{figures}g}"
+        return text if "e" not in text else f"{value:.0f}"
+    return f"{value:.{figures - 1}e}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def probability(value: float | None) -> str:
+    """Write a p-value; below one in a million it only says so."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return "<1e-6" if value < 1e-6 else number(value, 2)
+
+
+def bytes_text(size: int | None) -> str:
+    """Write a size in bytes with a decimal unit: ``64.2 MB``; missing is a dash."""
+    if size is None:
+        return "–"
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1_000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+        value /= 1_000
+    return f"{value:.3g} TB"
+
+
+def reason(note: str) -> str:
+    """Say why something was not measured or not judged, as a reader would."""
+    kind, _, words = note.partition(":")
+    told = NOTES.get(kind, kind).replace("_", " ")
+    return f"{told}: {words.strip().replace('_', ' ')}" if words.strip() else told
+
+
+def schedule_text(schedule: str) -> str:
+    """Say in words what a schedule means where the form is common, else give it back."""
+    fields = schedule.removeprefix("cron(").removesuffix(")").split()
+    if len(fields) == 6 and fields[2:] in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
+        minute, hour = fields[:2]
+        if minute == "0" and hour == "*":
+            return "hourly"
+        if minute.isdigit() and hour.isdigit():
+            return f"daily at {int(hour):02d}:{int(minute):02d}"
+    weekly = fields[2:4] == ["?", "*"] and fields[5:] == ["*"] if len(fields) == 6 else False
+    if weekly and fields[0].isdigit() and fields[1].isdigit() and fields[4] in _WEEKDAYS:
+        return f"{_WEEKDAYS[fields[4]]}s at {int(fields[1]):02d}:{int(fields[0]):02d}"
+    return schedule
+
+
+def short_reason(text: str) -> str:
+    """Give CloudWatch's sentence with names of alarms in place of their ARNs."""
+    return _ARN.sub("", text)

@@ -1,0 +1,143 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from driftline.dashboard.charts.timeline import (
+    comparison_figure,
+    comparison_height,
+    timeline_figure,
+)
+from driftline.dashboard.queries.views import WindowRun
+from driftline.monitors.kinds.data_quality.comparison import Comparison
+
+START = datetime(2013, 11, 1, tzinfo=UTC)
+HOSTILE = '<a href="javascript:alert(1)">&amp;'
+
+
+def run_of(day, state="ok", *, violations=0, hard=0, ratio=0.4, cause=None):
+    start = START + timedelta(days=day)
+    return WindowRun(
+        start, start + timedelta(days=1), f"{start:%Y%m%dT%H%M%SZ}", f"run-{day}", state,
+        None if state == "failed" else 900, violations, hard, ratio, cause,
+        "Job inputs had no data" if state == "failed" else None,
+    )  # fmt: skip
+
+
+def comparison_of(labels):
+    share = np.full(len(labels), 1 / len(labels))
+    return Comparison(
+        "carrier", tuple(labels), share, share * 0.9, share * 1.1, share, share * 0.8, share * 1.2,
+        np.arange(len(labels)) == 0, 1_000, 100, ordered=False,
+    )  # fmt: skip
+
+
+RUNS = [
+    run_of(0),
+    run_of(1, "violations", violations=1, ratio=1.4),
+    run_of(2, "violations", violations=3, hard=2, ratio=14.0, cause=f"{HOSTILE}: 33 %"),
+    run_of(3, "failed", ratio=None),
+]
+
+
+def test_plotly_accepts_both_figures():
+    go.Figure(timeline_figure("flights", RUNS, RUNS[1].stamp))
+    go.Figure(comparison_figure(comparison_of(["UA", "B6", "EDV"])))
+
+
+def test_each_kind_of_window_has_its_own_shape():
+    data = timeline_figure("flights", RUNS, None)["data"]
+
+    shapes = [(trace["marker"]["symbol"], len(trace["x"])) for trace in data if "mode" in trace]
+
+    assert shapes == [("circle-open", 1), ("diamond", 1), ("triangle-up", 1), ("x-thin", 1)]
+
+
+def test_whole_column_of_a_window_leads_to_it():
+    columns = timeline_figure("a/b", RUNS, None, "temp")["data"][-1]
+
+    assert columns["customdata"][0] == "/monitors/a%2Fb?window=20131101T000000Z&keep=temp"
+    assert len(columns["customdata"]) == len(RUNS)
+    assert columns["width"] == [86_400_000] * len(RUNS)
+
+
+def test_one_window_alone_does_not_fill_the_chart():
+    layout = timeline_figure("flights", RUNS[:1], None)["layout"]
+
+    first, last = map(datetime.fromisoformat, layout["xaxis"]["range"])
+
+    assert last - first >= timedelta(days=14)
+    assert first.date().isoformat() < "2013-11-01" < last.date().isoformat()
+
+
+def test_many_windows_are_all_in_sight():
+    runs = [run_of(day) for day in range(60)]
+
+    first, last = timeline_figure("flights", runs, None)["layout"]["xaxis"]["range"]
+
+    assert (first, last) == ("2013-10-31T12:00:00", "2013-12-31T12:00:00")
+
+
+def test_selected_window_is_shaded():
+    shapes = timeline_figure("flights", RUNS, RUNS[2].stamp)["layout"]["shapes"]
+
+    assert [shape["x0"] for shape in shapes if shape["type"] == "rect"] == ["2013-11-03T00:00:00"]
+
+
+def test_bound_is_one_on_the_axis():
+    layout = timeline_figure("flights", RUNS, None)["layout"]
+
+    assert layout["shapes"][0]["y0"] == 1
+    assert layout["yaxis"]["type"] == "log"
+
+
+def test_monitor_without_windows_gives_an_empty_figure():
+    go.Figure(timeline_figure("flights", [], None))
+
+
+def test_window_of_zero_ratio_is_drawn_at_the_floor():
+    data = timeline_figure("flights", [run_of(0, ratio=0.0)], None)["data"]
+
+    assert data[0]["y"] == [pytest.approx(0.05)]
+
+
+def texts_in(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values():
+            yield from texts_in(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from texts_in(entry)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [timeline_figure("flights", RUNS, None), comparison_figure(comparison_of([HOSTILE, "B6"]))],
+)
+def test_hostile_text_cannot_become_markup(figure):
+    text = "\n".join(texts_in(figure))
+
+    assert "<a" not in text
+    assert "&lt;a" in text
+
+
+def test_named_bars_are_shaded():
+    layout = comparison_figure(comparison_of(["UA", "B6"]))["layout"]
+
+    assert [(shape["y0"], shape["y1"]) for shape in layout["shapes"]] == [(-0.5, 0.5)]
+
+
+def test_intervals_reach_their_ends():
+    figure = comparison_figure(comparison_of(["UA", "B6"]))
+
+    window = figure["data"][1]
+
+    assert window["x"] + window["error_x"]["array"] == pytest.approx([60.0, 60.0])
+    assert window["x"] - window["error_x"]["arrayminus"] == pytest.approx([40.0, 40.0])
+
+
+def test_height_grows_with_the_bars():
+    assert comparison_height(comparison_of("abcd")) > comparison_height(comparison_of("ab"))

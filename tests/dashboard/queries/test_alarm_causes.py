@@ -1,0 +1,75 @@
+"""Where a firing alarm leads: to a window that broke its bound, whatever came after it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import get_alarm, put_alarm
+from driftline.alerts.evaluation.evaluator import Evaluator
+from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.dashboard.queries.alarms import alarm_line, changes_of
+from tests.dashboard.seed import make_engine
+
+FIRST = datetime(2026, 11, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+DRIFTED = (0.0, 2.0, 0.0, 1.0, 3.0, 0.0)
+MONITOR = {"Endpoint": "flights", "MonitoringSchedule": "dq"}
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """An alarm that three of five days broke; the last day has no violation."""
+    found = make_engine(tmp_path / "driftline.db")
+    alarm = AlarmDefinition(
+        alarm_name="drift", namespace="Driftline", metric_name="drifted_features",
+        dimensions=MONITOR, statistic="Maximum", period=86_400, evaluation_periods=5,
+        datapoints_to_alarm=3, threshold=0.0, comparison_operator="GreaterThanThreshold",
+        treat_missing_data="ignore",
+    )  # fmt: skip
+    with found.begin() as connection:
+        put_alarm(connection, alarm, FIRST)
+    for day, value in enumerate(DRIFTED):
+        put(found, day, value)
+    # All at once, as after a mark was taken back.
+    Evaluator(found, now=lambda: FIRST + len(DRIFTED) * DAY, dashboard_url="http://x").step()
+    yield found
+    found.dispose()
+
+
+def put(engine, day: int, value: float) -> None:
+    stamp = f"{FIRST + day * DAY:%Y%m%dT%H%M%SZ}"
+    note = {"monitor": "dq", "link": f"/monitors/dq?window={stamp}"}
+    if value:
+        note["cause"] = f"{value:g} columns drifted"
+    point = Datapoint(
+        namespace="Driftline", name="drifted_features", dimensions=MONITOR,
+        time=FIRST + day * DAY, value=value, period_s=86_400, note=note,
+    )  # fmt: skip
+    with engine.begin() as connection:
+        metrics.put(connection, [point], source=f"monitor:dq/{stamp}")
+
+
+def test_it_leads_to_the_newest_window_beyond_the_bound_and_not_to_a_later_one(engine):
+    with engine.connect() as connection:
+        line = alarm_line(connection, get_alarm(connection, "drift"))
+        change = changes_of(connection, get_alarm(connection, "drift"))[0]
+
+    assert line.state == change.new == "ALARM"
+    assert (line.link, line.cause) == (
+        "/monitors/dq?window=20261116T000000Z",
+        "3 columns drifted",
+    )
+    assert change.link == line.link
+
+
+def test_a_newer_window_beyond_the_bound_takes_its_place(engine):
+    put(engine, 6, 4.0)
+
+    with engine.connect() as connection:
+        line = alarm_line(connection, get_alarm(connection, "drift"))
+
+    assert line.link == "/monitors/dq?window=20261118T000000Z"

@@ -1,0 +1,122 @@
+from datetime import UTC, datetime, timedelta
+
+from driftline.baseline.predicate import Predicate
+from driftline.dashboard.queries.documents import culprit, detail_of
+from driftline.dashboard.queries.views import WindowRun
+
+START = datetime(2013, 11, 18, tzinfo=UTC)
+RUN = WindowRun(
+    START, START + timedelta(days=1), "20131118T000000Z", "id", "violations", 999, 1, 1, 10.6, "c"
+)
+
+
+def measured(feature, **values):
+    return {"feature": feature, "type": "double", "role": "feature", "note": "", **values}
+
+
+def broken(feature, check="baseline_drift_check", **values):
+    return {"feature_name": feature, "constraint_check_type": check, "description": "d", **values}
+
+
+def test_features_come_by_blame_then_by_ratio():
+    report = {
+        "features": [
+            measured("a", distance=0.1, bound=0.4),
+            measured("b", distance=0.3, bound=0.4),
+            measured("c", distance=0.5, bound=0.4),
+            measured("d", distance=0.5, bound=0.4),
+        ],
+        "violations": [broken("c", share_of_blame=0.2), broken("d", share_of_blame=0.8)],
+    }
+
+    assert [line.name for line in detail_of(RUN, report).features] == ["d", "c", "b", "a"]
+
+
+def test_columns_that_are_never_judged_are_left_out():
+    report = {"features": [measured("late", role="label"), measured("temp")], "violations": []}
+
+    assert [line.name for line in detail_of(RUN, report).features] == ["temp"]
+
+
+def test_missing_column_is_listed_though_nothing_was_measured():
+    report = {"features": [], "violations": [broken("temp", "missing_column_check")]}
+
+    line = detail_of(RUN, report).features[0]
+
+    assert (line.name, line.checks, line.ratio) == ("temp", ("missing_column_check",), None)
+
+
+def test_cause_in_words_goes_before_the_documents_text():
+    report = {"violations": [broken("temp", cause="33 % below 12"), broken("dewp")]}
+
+    texts = {line.name: line.findings[0][1] for line in detail_of(RUN, report).features}
+
+    assert texts == {"temp": "33 % below 12", "dewp": "d"}
+
+
+def test_missing_document_still_tells_the_cause_of_the_execution():
+    detail = detail_of(RUN, None)
+
+    assert (detail.features, detail.cause) == ((), "c")
+
+
+def test_damaged_document_shows_what_can_be_read():
+    report = {"features": [7, None, {"feature": "temp", "distance": "x"}], "violations": "no"}
+
+    detail = detail_of(RUN, report)
+
+    assert [(line.name, line.distance) for line in detail.features] == [("temp", None)]
+
+
+def test_culprit_is_the_first_violation_that_points_at_rows():
+    cold = Predicate("temp", "lt", 12.0)
+    report = {
+        "violations": [
+            broken("temp", "completeness_check", predicate=None),
+            broken("temp", predicate=cold.to_dict(), row_count=331),
+        ]
+    }
+
+    violation, predicate = culprit(report, "temp")
+
+    assert (violation["row_count"], predicate) == (331, cold)
+    assert culprit(report, "dewp") is None
+    assert culprit(None, "temp") is None
+
+
+def test_gravest_violation_is_told_before_the_drift():
+    cold = Predicate("temp", "le", 19.4)
+    report = {
+        "features": [
+            measured("temp", distance=0.6, bound=1.0, set="57.02 or above", share_window=0.61)
+        ],
+        "violations": [
+            broken("temp", severity="ticket", cause="61 % of rows 57.02 or above"),
+            broken(
+                "temp",
+                "unit_change_check",
+                severity="page",
+                cause='36.1 % of rows 19.4 or below, looks like Celsius, origin = "EWR" holds all',
+                segment={"text": 'origin = "EWR" holds all'},
+                predicate=cold.to_dict(),
+            ),
+        ],
+    }
+
+    line = detail_of(RUN, report).features[0]
+
+    assert line.checks == ("unit_change_check", "baseline_drift_check")
+    assert line.accused == "19.4 or below"
+    assert line.brief == "36.1 % of rows 19.4 or below, looks like Celsius"
+    assert not line.tells_drift
+    assert culprit(report, "temp")[1] == cold
+
+
+def test_drift_is_told_when_the_gravest_violation_means_the_same_values():
+    empty = Predicate("temp", "null").to_dict()
+    report = {
+        "features": [measured("temp", distance=1.0, bound=0.5, set="empty")],
+        "violations": [broken("temp", "completeness_check", predicate=empty), broken("temp")],
+    }
+
+    assert detail_of(RUN, report).features[0].tells_drift

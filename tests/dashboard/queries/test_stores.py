@@ -1,0 +1,371 @@
+"""What the pages are told, against the installation that the rooms themselves made."""
+
+import json
+import shutil
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, func, insert, select
+from sqlalchemy.pool import StaticPool
+
+from driftline.alerts.tables import outbox
+from driftline.capture.audit.note import write_note
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.dashboard.pages import monitor as monitor_page
+from driftline.dashboard.pages import overview as overview_page
+from driftline.dashboard.queries.stores import Stores
+from driftline.errors import NotFoundError
+from driftline.monitors.tables import executions
+
+BUG = "20131118T000000Z"
+
+
+@pytest.fixture
+def stores(seeded):
+    return Stores(seeded.engine, seeded.root, seeded.now)
+
+
+def test_overview_counts_what_the_tables_hold(stores, seeded):
+    view = stores.overview()
+
+    with seeded.engine.connect() as connection:
+        windows = connection.scalar(select(func.count()).select_from(executions))
+        rows = connection.scalar(select(func.sum(executions.c.row_count)))
+        sent = connection.scalar(select(func.count()).select_from(outbox))
+    assert len(view.monitors[0].runs) == windows
+    assert view.endpoints[0].rows == rows
+    assert len(view.deliveries) == sent
+    assert {line.status for line in view.deliveries} == {"delivered"}
+
+
+def test_firing_alarm_tells_since_when_why_and_where(stores):
+    page = stores.overview().firing[0]
+
+    assert (page.name, page.severity) == ("flights: broken input", "page")
+    assert page.since == datetime(2013, 11, 19, 0, 5, tzinfo=UTC)
+    assert "EDV" in page.cause
+    assert page.link.startswith("/monitors/flights-data-quality?window=20131122T000000Z&feature=")
+    assert page.link.endswith("#rows")
+
+
+def test_newest_window_and_worst_feature_are_shown_first(stores, seeded):
+    view = stores.monitor(seeded.monitor, None, None)
+
+    assert view.detail.run.stamp == "20131122T000000Z"
+    assert view.feature == view.detail.features[0]
+    assert sum(line.blame for line in view.detail.violating) == pytest.approx(1.0)
+
+
+def test_guilty_rows_are_those_of_the_planted_carrier(stores, seeded):
+    rows = stores.monitor(seeded.monitor, BUG, "carrier").rows
+
+    assert set(rows.offending) == {"EDV"}
+    assert len(rows.events) == min(50, rows.total)
+    assert all(len(record) == len(rows.columns) for record in rows.records)
+    assert all(time.startswith("18 Nov 2013") for time in rows.times)
+
+
+@pytest.mark.parametrize("feature", ["carrier", "hour", "dewp", "precip"])
+def test_comparison_counts_all_rows_of_both_sides(stores, seeded, feature):
+    view = stores.monitor(seeded.monitor, BUG, feature)
+
+    found = view.comparison
+
+    assert found.window_rows == view.detail.run.row_count
+    assert found.reference.sum() == pytest.approx(1.0)
+    assert found.window.sum() == pytest.approx(1.0)
+    assert np.any(found.moved)
+    assert len(found.labels) <= 26
+
+
+def test_marked_bars_hold_the_shares_of_the_verdict(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, "carrier")
+
+    marked = view.comparison.moved
+
+    assert view.comparison.window[marked].sum() == pytest.approx(view.feature.share_window)
+
+
+@pytest.mark.parametrize(
+    ("window", "feature"), [("20990101T000000Z", None), ("x", None), (None, "no such feature")]
+)
+def test_unknown_window_or_feature_is_not_found(stores, seeded, window, feature):
+    with pytest.raises(NotFoundError):
+        stores.monitor(seeded.monitor, window, feature)
+
+
+def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(seeded, tmp_path):
+    engine = _copied(seeded.engine, tmp_path)
+    with engine.begin() as connection:
+        whole = connection.execute(
+            select(executions).where(
+                executions.c.window_start == datetime(2013, 11, 18, tzinfo=UTC)
+            )
+        ).one()
+        part = {
+            **whole._mapping,
+            "id": "by-hand",
+            "window_end": whole.window_start + timedelta(hours=12),
+            "finished_at": whole.finished_at + timedelta(days=9),
+        }
+        connection.execute(insert(executions).values(part))
+
+    run = Stores(engine, seeded.root, seeded.now).monitor(seeded.monitor, BUG, None).detail.run
+
+    engine.dispose()
+    assert (run.execution, run.end) == (whole.id, datetime(2013, 11, 19, tzinfo=UTC))
+
+
+def _copied(engine, folder):
+    """Give a database of its own with the same rows."""
+    with sqlite3.connect(engine.url.database) as old, sqlite3.connect(folder / "copy.db") as new:
+        old.backup(new)
+    old.close()
+    new.close()
+    return create_engine(f"sqlite:///{folder / 'copy.db'}")
+
+
+def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, None)
+    feature, rows = view.feature, view.rows
+    page = monitor_page.page(view)
+
+    assert feature.checks == ("unit_change_check",)
+    assert rows.phrase == feature.accused != feature.what
+    assert f"Marked: {rows.phrase}, unit changed." in str(page)
+    assert f"Moved most: {feature.what}" not in str(page)
+    assert "by check: unit changed" in str(page)
+    found = view.comparison
+    # The marked bars hold all the rows that are listed, and at most a cell's rest more.
+    share = rows.total / view.detail.run.row_count
+    assert share <= found.window[found.moved].sum() + 1e-9
+
+
+def test_banner_and_table_count_violations_and_features_alike(stores, seeded):
+    view = stores.monitor(seeded.monitor, BUG, None)
+
+    text = str(monitor_page.page(view))
+
+    count = view.detail.run.violation_count
+    assert text.count(f"{count} violations in {len(view.detail.violating)} of ") >= 2
+
+
+@pytest.mark.parametrize(("keep", "shown"), [("dest", "dest"), ("no such feature", None)])
+def test_chosen_feature_stays_where_the_window_has_it(stores, seeded, keep, shown):
+    view = stores.monitor(seeded.monitor, BUG, None, keep)
+
+    assert view.feature.name == (shown or view.detail.features[0].name)
+    assert f"keep={keep.replace(' ', '+')}" in str(monitor_page.page(view))
+
+
+def judged_with(seeded, row_count):
+    """Show the window of the bug as if so many rows had been judged."""
+    day = datetime(2013, 11, 18, tzinfo=UTC)
+    database = create_engine("sqlite://", poolclass=StaticPool)
+    with sqlite3.connect(seeded.engine.url.database) as source, database.connect() as target:
+        source.backup(target.connection.driver_connection)
+    early = executions.update().where(executions.c.window_start == day)
+    with database.begin() as connection:
+        connection.execute(early.values(row_count=row_count))
+    return Stores(database, seeded.root, seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+
+def test_rows_that_were_deleted_since_the_verdict_are_said_and_nobody_is_sent_to_judge_again(
+    seeded,
+):
+    view = judged_with(seeded, 100_000)
+
+    (note,) = view.notes
+    assert (
+        " of 100\u202f000 rows of this window have been deleted (erased, or past retention)" in note
+    )
+    assert "monitor run" not in note
+
+
+def test_rows_that_came_after_the_verdict_are_said(seeded):
+    view = judged_with(seeded, 645)
+
+    (note,) = view.notes
+    assert note.startswith("Judged were 645 rows; the window holds ")
+    assert f"driftline monitor run {seeded.monitor} --from 2013-11-18T00:00:00Z" in note
+    assert " now (645 judged)" in str(monitor_page.page(view))
+
+
+def test_changes_of_alarms_tell_their_causes(stores, seeded):
+    changes = stores.monitor(seeded.monitor, None, None).changes
+
+    firing = [change for change in changes if change.new == "ALARM"]
+
+    assert [change.time for change in changes] == sorted(
+        (change.time for change in changes), reverse=True
+    )
+    assert firing
+    assert all(change.cause and change.link for change in firing)
+
+
+def test_rows_that_are_no_longer_kept_are_said_to_be_gone(stores, seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    shutil.rmtree(root / "capture")
+    bare = Stores(seeded.engine, str(root), seeded.now)
+
+    view = bare.monitor(seeded.monitor, BUG, "carrier")
+
+    assert view.rows.events == ()
+    assert "no longer kept" in str(monitor_page.page(view))
+
+
+def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
+    bare = Stores(seeded.engine, str(tmp_path), seeded.now)
+
+    view = bare.monitor(seeded.monitor, BUG, None)
+
+    assert view.detail.features == ()
+    assert "EDV" in view.detail.cause
+    assert "EDV" in str(monitor_page.page(view))
+    calm = replace(view.detail, run=replace(view.detail.run, violation_count=0))
+    said = monitor_page.verdict(view.monitor, calm)
+    assert said.startswith("No violation, but this window's documents are gone (")
+
+
+def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "executions" / seeded.monitor / BUG).glob("*/report.json"):
+        report = json.loads(file.read_text())
+        file.write_text(json.dumps({**report, "details": {"preprocess": "<rows>.py"}}))
+
+    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    assert view.feature.name == "carrier"
+    assert (view.comparison, view.rows) == (None, None)
+    assert "made by <rows>.py and are not kept" in str(monitor_page.page(view))
+
+
+def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "capture" / "flights" / "_delta_log").glob("*.json"):
+        file.write_text("garbage")
+    (root / "capture" / "other").mkdir()
+    broken = Stores(seeded.engine, str(root), seeded.now)
+
+    view = broken.overview()
+
+    assert view.firing
+    assert [(line.name, line.rows) for line in view.endpoints] == [("flights", None), ("other", 0)]
+    page = str(overview_page.page(view))
+    assert "the captured rows cannot be read now" in page
+    assert "1 endpoint not counted" in page
+
+
+def test_what_a_library_says_below_its_first_line_stays_off_the_page(seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "capture" / "flights" / "_delta_log").glob("*.json"):
+        file.write_text("garbage")
+
+    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    (note,) = view.notes
+    assert note.startswith("The captured rows cannot be read: ")
+    assert "\n" not in note
+
+
+def test_a_condition_that_cannot_be_read_leaves_the_rest_of_the_page(seeded, tmp_path):
+    root = tmp_path / "store"
+    shutil.copytree(seeded.root, root)
+    for file in (root / "executions" / seeded.monitor / BUG).glob("*/report.json"):
+        report = json.loads(file.read_text())
+        for violation in report["violations"]:
+            violation["predicate"] = {"op": "zz"}
+        file.write_text(json.dumps(report))
+
+    view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
+
+    assert view.feature.name == "carrier"
+    assert view.notes
+
+
+def test_before_the_first_window_nothing_is_said_to_be_right(stores):
+    view = stores.overview()
+    waiting = tuple(replace(monitor, runs=()) for monitor in view.monitors)
+
+    assert overview_page.verdict(replace(view, alarms=(), monitors=waiting)) == (
+        "No window has been judged yet",
+        "none",
+    )
+
+
+def test_a_message_that_was_given_up_stands_out(stores):
+    view = stores.overview()
+    lost = replace(view.deliveries[0], status="dead")
+
+    page = str(overview_page.page(replace(view, deliveries=(lost,))))
+
+    assert "Span(children='✕ given up', className='alarm-text')" in page
+
+
+def test_a_message_stands_at_the_time_of_the_change_it_tells_of(stores):
+    view = stores.overview()
+
+    assert view.firing[0].since in {line.time for line in view.deliveries}
+
+
+def test_verdict_says_what_is_wrong_worst_first(stores):
+    view = stores.overview()
+
+    quiet = replace(view, alarms=())
+    calm = replace(quiet, monitors=())
+
+    assert overview_page.verdict(view)[0].endswith("firing, 1 of them for the pager")
+    assert overview_page.verdict(quiet) == (
+        "1 monitor found violations; no alarm is firing",
+        "soft",
+    )
+    assert overview_page.verdict(calm)[0] == "Nothing is being watched yet"
+
+
+def test_reading_changes_nothing(stores, seeded):
+    before = (seeded.engine.url.database, sorted(_files(seeded.root)))
+
+    stores.overview()
+    stores.monitor(seeded.monitor, BUG, "carrier")
+
+    assert (seeded.engine.url.database, sorted(_files(seeded.root))) == before
+
+
+def _files(root):
+    from pathlib import Path
+
+    return [(str(file), file.stat().st_mtime_ns) for file in Path(root).rglob("*")]
+
+
+def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_path):
+    root, spool = str(tmp_path / "root"), tmp_path / "spool"
+    writer = SpoolWriter(spool)
+    for _ in range(19):
+        writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
+    writer.count_drop("full", "orders")
+    writer.close()
+    transport = LocalTransport(spool)
+    Sink(root, transport, lambda _: None).step()
+    transport.close()
+    whole = Stores(seeded.engine, root, seeded.now).overview().endpoints
+    write_note(root, {"missing_by_endpoint": {"orders": 2}, "doubled_by_endpoint": {"orders": 1}})
+    broken = Stores(seeded.engine, root, seeded.now).overview()
+
+    line = {one.name: one for one in whole}["orders"]
+    assert (line.lost, line.reasons, line.unaccounted) == (1, (("full", 1),), 0)
+    assert line.coverage == 0.95
+    text = str(overview_page.page(broken))
+    assert "95.0 % stored; full 1; 3 do not add up" in text
+    faulty = replace(line, lost=0, reasons=(), faults=1)
+    text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
+    # 18 of 19.
+    assert "94.7 % stored; 1 not decoded (decoder fault)" in text
