@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from driftline.dashboard.charts.canvas import Figure, axis, layout, level, naive, safe, short
-from driftline.dashboard.charts.theme import GREY, HARD
+from driftline.dashboard.charts.canvas import (
+    GREY,
+    HARD,
+    Figure,
+    axis,
+    layout,
+    level,
+    lines,
+    markers,
+    naive,
+    rectangle,
+    safe,
+    short,
+)
 from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView, StateSpan
 from driftline.dashboard.words import STATES, moment, number
 
@@ -34,37 +46,47 @@ def alarm_figure(view: AlarmView) -> Figure:
     """
     points = [point for point in view.points if point.value is not None]
     small = 6 if len(points) < MANY else 3
-    groups = (
-        ("within", "circle", GREY, small, [one for one in points if not one.breaching]),
-        ("breaching", "triangle-up", HARD, 9, [one for one in points if one.breaching]),
-    )
+    decided = [point for point in points if point.decided]
+    ring = markers(*_line(decided), "circle-open", GREY, 16, edge=2, name="decided")
     data = [
+        *([lines(*_line(points), GREY)] if len(points) > 1 else []),
         *_band(points),
-        _ring([one for one in points if one.decided]),
-        *(_marks(*group, view) for group in groups),
+        ring,
+        *(
+            _marks(
+                name,
+                symbol,
+                colour,
+                size,
+                [one for one in points if one.breaching == breaching],
+                view,
+            )
+            for name, symbol, colour, size, breaching in (
+                ("within", "circle", GREY, small, False),
+                ("breaching", "triangle-up", HARD, 9, True),
+            )
+        ),
     ]
-    if len(points) > 1:
-        data.insert(0, _line(points))
     limits = [] if view.rule.threshold is None else [view.rule.threshold]
-    values = [one.value for one in points if one.value is not None] + limits
-    values += [edge for one in points for edge in (one.lower, one.upper) if edge is not None]
-    low, high = min(values), max(values)
+    values = [edge for one in points for edge in (one.value, one.lower, one.upper)] + limits
+    known = [value for value in values if value is not None]
+    low, high = min(known), max(known)
     room = (high - low or abs(high) or 1.0) * 0.12
-    drawn = layout(margin={"l": 52, "r": 12, "t": 8, "b": 38})
-    drawn |= {
-        "xaxis": axis(type="date", showgrid=False, range=_ends(view), anchor="free", position=0),
-        "yaxis": axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
-        "shapes": [
+    drawn = layout(
+        52, 12, 8, 38,
+        xaxis=axis(type="date", showgrid=False, range=_ends(view), anchor="free", position=0),
+        yaxis=axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
+        shapes=[
             *(level(limit, colour=HARD) for limit in limits),
             *(shape for span in view.spans for shape in _shapes(span)),
         ],
-        "annotations": _signs(view),
-    }
+        annotations=_signs(view),
+    )  # fmt: skip
     return {"data": data, "layout": drawn}
 
 
 def _ends(view: AlarmView) -> list[str]:
-    """Give the ends of the time axis: the states' and the points'."""
+    """Return the ends of the time axis: the states' and the points'."""
     first, last = view.points[0], view.points[-1]
     end = max([last.end, *(span.end for span in view.spans)])
     room = (end - first.start) / 80
@@ -73,18 +95,11 @@ def _ends(view: AlarmView) -> list[str]:
 
 def _shapes(span: StateSpan) -> list[Figure]:
     """Shade a stretch behind the metric, and fill it in the lane."""
-    common: Figure = {
-        "type": "rect",
-        "yref": "paper",
-        "x0": naive(span.start),
-        "x1": naive(span.end),
-        "layer": "below",
-        "fillcolor": GROUNDS.get(span.state, GROUNDS["INSUFFICIENT_DATA"]),
-        "line": {"width": 0},
-    }
-    ground: Figure = {**common, "y0": 0.13, "y1": 1}
-    lane: Figure = {**common, "y0": LANE[0], "y1": LANE[1]}
-    return [ground, lane] if span.state == "ALARM" else [{**ground, "opacity": 0.55}, lane]
+    colour = GROUNDS.get(span.state, GROUNDS["INSUFFICIENT_DATA"])
+    ends: Figure = {"x0": naive(span.start), "x1": naive(span.end), "yref": "paper"}
+    ground = rectangle(colour, y0=0.13, y1=1, **ends)
+    lane = rectangle(colour, y0=LANE[0], y1=LANE[1], **ends)
+    return [ground, lane] if span.state == "ALARM" else [ground | {"opacity": 0.55}, lane]
 
 
 def _signs(view: AlarmView) -> list[Figure]:
@@ -113,64 +128,31 @@ def _band(points: Sequence[AlarmPoint]) -> list[Figure]:
     known = [one for one in points if one.lower is not None and one.upper is not None]
     if not known:
         return []
-    common: Figure = {
-        "type": "scatter", "mode": "lines", "hoverinfo": "skip", "x": [_at(one) for one in known],
-        "line": {"color": BAND, "width": 1},
-    }  # fmt: skip
-    lower: Figure = {**common, "name": "lower", "y": [one.lower for one in known]}
-    upper: Figure = {**common, "name": "upper", "y": [one.upper for one in known]}
-    return [lower, {**upper, "fill": "tonexty", "fillcolor": BAND_GROUND}]
+    times, fill = _line(known)[0], {"fill": "tonexty", "fillcolor": BAND_GROUND}
+    lower = lines(times, [one.lower for one in known], BAND, name="lower")
+    return [lower, lines(times, [one.upper for one in known], BAND, name="upper") | fill]
 
 
-def _line(points: Sequence[AlarmPoint]) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [_at(point) for point in points],
-        "y": [point.value for point in points],
-        "line": {"color": GREY, "width": 1},
-        "hoverinfo": "skip",
-    }
+def _line(points: Sequence[AlarmPoint]) -> tuple[list[str], list[float | None]]:
+    """Return when points stand, in the middle of their periods, and how high."""
+    times = [naive(point.start + (point.end - point.start) / 2) for point in points]
+    return times, [point.value for point in points]
 
 
 def _marks(
     name: str, symbol: str, colour: str, size: int, points: Sequence[AlarmPoint], view: AlarmView
 ) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": [_at(point) for point in points],
-        "y": [point.value for point in points],
-        "marker": {"symbol": symbol, "size": size, "color": colour},
-        "customdata": [point.link or "" for point in points],
-        "hovertext": [_story(point, view.rule.metric) for point in points],
-        "hoverinfo": "text",
-        "cliponaxis": False,
-    }
-
-
-def _ring(points: Sequence[AlarmPoint]) -> Figure:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "decided",
-        "x": [_at(point) for point in points],
-        "y": [point.value for point in points],
-        "marker": {"symbol": "circle-open", "size": 16, "color": GREY, "line": {"width": 2}},
-        "hoverinfo": "skip",
-        "cliponaxis": False,
-    }
-
-
-def _at(point: AlarmPoint) -> str:
-    return naive(point.start + (point.end - point.start) / 2)
+    return markers(
+        *_line(points), symbol, colour, size, name=name,
+        customdata=[point.link or "" for point in points],
+        hovertext=[_story(point, view.rule.metric) for point in points], hoverinfo="text",
+    )  # fmt: skip
 
 
 def _story(point: AlarmPoint, metric: str) -> str:
-    lines = [f"<b>{moment(point.start)}</b>", f"{safe(metric)} {number(point.value)}"]
+    story = [f"<b>{moment(point.start)}</b>", f"{safe(metric)} {number(point.value)}"]
     if point.breaching:
-        lines.append("breaches the threshold")
+        story.append("breaches the threshold")
     if point.words:
-        lines.append(short(point.words, 80))
-    return "<br>".join(lines)
+        story.append(short(point.words, 80))
+    return "<br>".join(story)

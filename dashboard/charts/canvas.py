@@ -1,44 +1,63 @@
-"""What all figures share: axes, ground, the time axis with its windows, safe labels; pure.
+"""What all figures share: colours, axes, traces, the time axis with its windows, safe labels; pure.
 
-A figure holds no text or ground colour: assets/style.css gives them by theme. All text from data is
-escaped, since plotly.js reads a subset of HTML in labels.
+The two sides of every comparison are Okabe and Ito's blue (reference) and vermilion (window),
+which also differ by shape. A figure holds no text or ground colour: assets/style.css gives them by
+theme. All text from data is escaped, since plotly.js reads a subset of HTML in labels.
+
+References
+----------
+Okabe and Ito, Color Universal Design, 2008. WCAG 2.2, 1.4.3 and 1.4.11 for the contrasts.
 """
 
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
 
-from driftline.dashboard.charts.theme import CLEAR, FAINT, FONT, GREY
 from driftline.dashboard.queries.views import WindowRun
 
 Figure = dict[str, object]
 
-LABEL_CHARACTERS = 26
+REFERENCE = "#0072B2"
+WINDOW = "#D55E00"
+HARD = "#D55E00"
+SOFT = "#B87A00"
+"""Okabe and Ito's orange, darkened to 3:1 against white."""
+GREY = "#7d8894"
+FAINT = "rgba(125,136,148,0.25)"
+CLEAR = "rgba(0,0,0,0)"
+REFERENCE_GROUND = "rgba(0,114,178,0.16)"
+SPAN_GROUND = "rgba(125,136,148,0.22)"
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
+LABEL_CHARACTERS = 26
 FEWEST_WINDOWS = 14
 """The time axis has room for at least so many windows."""
 
+FLOOR = 0.05
+"""Ratios below a twentieth of the bound are drawn there: they all mean "far from a violation"."""
 
-def layout(margin: dict[str, int], **given: object) -> Figure:
-    """Start a layout: no ground of its own, no drag."""
+
+def layout(*margin: int, **more: object) -> Figure:
+    """Start a layout with margins left, right, top, bottom: no ground of its own, no drag."""
     return {
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "font": {"family": FONT, "size": 12, "color": GREY},
-        "margin": margin,
+        "margin": dict(zip("lrtb", margin, strict=True)),
         "hoverlabel": {"align": "left", "font": {"family": FONT, "size": 12}},
         "dragmode": False,
         "autosize": True,
         "showlegend": False,
         "hovermode": "closest",
-    } | given
+    } | more
 
 
-def axis(**given: object) -> Figure:
+def axis(title: str = "", **more: object) -> Figure:
     """Start an axis: quiet lines, no zoom."""
     return {
         "fixedrange": True,
@@ -46,13 +65,73 @@ def axis(**given: object) -> Figure:
         "gridcolor": FAINT,
         "linecolor": FAINT,
         "tickfont": {"size": 11},
-        "title": {"font": {"size": 11}},
-    } | {
-        key: (
-            {"font": {"size": 11}} | value if key == "title" and isinstance(value, dict) else value
-        )
-        for key, value in given.items()
-    }
+        "title": {"font": {"size": 11}} | ({"text": title} if title else {}),
+    } | more
+
+
+def ratio_axis(highest: float, ticks: Sequence[float], title: str, **more: object) -> Figure:
+    """Make a logarithmic axis of ratios to a bound, on which 1 is the bound."""
+    return axis(
+        title,
+        type="log",
+        range=[float(np.log10(FLOOR * 0.8)), float(np.log10(highest))],
+        tickvals=list(ticks),
+        ticktext=[f"{tick:g}×" for tick in ticks],
+        **more,
+    )
+
+
+def click_axis() -> Figure:
+    """Make the unseen axis over all panels on which `columns` stand."""
+    return axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False)
+
+
+def row_axis(labels: Sequence[str], most: int = LABEL_CHARACTERS, foot: float = 0.4) -> Figure:
+    """Make an axis with one labelled row for each entry, the first on top."""
+    return axis(
+        autorange=False,
+        range=[len(labels) - foot, -(1 - foot)],
+        tickvals=np.arange(len(labels), dtype=np.float64),
+        ticktext=[short(label, most) for label in labels],
+        automargin=True,
+        showgrid=False,
+        ticks="",
+    )
+
+
+def markers(
+    x: object, y: object, symbol: str, colour: object, size: int, *, edge: float = 0, **more: object
+) -> Figure:
+    """Draw points; ``edge`` is the width of their outline, for hollow symbols."""
+    look: Figure = {"symbol": symbol, "size": size, "color": colour}
+    if edge:
+        look["line"] = {"width": edge, "color": colour}
+    return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": look} | {
+        "hoverinfo": "skip", "cliponaxis": False
+    } | more  # fmt: skip
+
+
+def lines(x: object, y: object, colour: str = "", **more: object) -> Figure:
+    """Draw a line through points; without a colour the unseen edge of a filled area."""
+    look: Figure = {"width": 1, "color": colour} if colour else {"width": 0}
+    start: Figure = {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": look}
+    return start | {"hoverinfo": "skip"} | more
+
+
+def rectangle(colour: str, **place: object) -> Figure:
+    """Shade a part of a figure, across it where ``x0`` or ``y0`` is not given."""
+    if "x0" not in place:
+        place |= {"xref": "paper", "x0": 0, "x1": 1}
+    if "y0" not in place:
+        place |= {"yref": "paper", "y0": 0, "y1": 1}
+    return {"type": "rect", "layer": "below", "fillcolor": colour, "line": {"width": 0}} | place
+
+
+def level(value: float, *, yref: str = "y", dash: str = "dash", colour: str = GREY) -> Figure:
+    """Draw a line across a panel at a value: a bound, a threshold, the reference."""
+    line = {"color": colour, "width": 1, "dash": dash}
+    ends: Figure = {"xref": "paper", "x0": 0, "x1": 1, "yref": yref, "y0": value, "y1": value}
+    return {"type": "line", "layer": "below", "line": line} | ends
 
 
 def naive(time: datetime) -> str:
@@ -65,84 +144,50 @@ def middle(run: WindowRun) -> str:
     return naive(run.start + (run.end - run.start) / 2)
 
 
-def extent(runs: Sequence[WindowRun]) -> Figure:
-    """Leave room before the first windows: one alone would fill the chart."""
-    if not runs:
-        return {}
-    length = runs[-1].end - runs[-1].start
-    first = min(runs[0].start, runs[-1].end - FEWEST_WINDOWS * length)
-    return {"range": [naive(first - length / 2), naive(runs[-1].end + length / 2)]}
+def widths(runs: Sequence[WindowRun], share: float = 1.0) -> list[float]:
+    """Return the widths of bars that fill a share of their windows, in milliseconds."""
+    return [1_000 * share * (run.end - run.start).total_seconds() for run in runs]
+
+
+def time_axis(runs: Sequence[WindowRun], anchor: str) -> Figure:
+    """Make the time axis, with room before the first windows: one alone would fill the chart."""
+    ends: Figure = {}
+    if runs:
+        length = runs[-1].end - runs[-1].start
+        first = min(runs[0].start, runs[-1].end - FEWEST_WINDOWS * length)
+        ends = {"range": [naive(first - length / 2), naive(runs[-1].end + length / 2)]}
+    return axis(anchor=anchor, type="date", showgrid=False) | ends
 
 
 def columns(
-    runs: Sequence[WindowRun], links: Sequence[str], stories: Sequence[str], yaxis: str
+    runs: Sequence[WindowRun], links: Sequence[str], stories: Sequence[Sequence[str]], yaxis: str
 ) -> Figure:
     """Lay an unseen column over each window, so that a click anywhere in it opens the window.
 
-    ``links`` travel as ``customdata``; ``stories`` are HTML that was made safe before.
+    ``links`` travel as ``customdata``; ``stories`` are lines of HTML that was made safe before.
     """
     return {
         "type": "bar",
         "name": "windows",
         "x": [middle(run) for run in runs],
         "y": [1] * len(runs),
-        "width": [1_000 * (run.end - run.start).total_seconds() for run in runs],
+        "width": widths(runs),
         "yaxis": yaxis,
         "marker": {"color": CLEAR, "line": {"width": 0}},
         "customdata": list(links),
-        "hovertext": list(stories),
+        "hovertext": ["<br>".join(story) for story in stories],
         "hoverinfo": "text",
     }
 
 
 def selection(runs: Sequence[WindowRun], selected: str | None) -> list[Figure]:
     """Shade the window that the page shows."""
+    edge = {"width": 1, "color": GREY}
     return [
-        {
-            "type": "rect",
-            "yref": "paper",
-            "x0": naive(run.start),
-            "x1": naive(run.end),
-            "y0": 0,
-            "y1": 1,
-            "layer": "below",
-            "fillcolor": "rgba(125,136,148,0.22)",
-            "line": {"width": 1, "color": GREY},
-        }
+        rectangle(SPAN_GROUND, x0=naive(run.start), x1=naive(run.end), line=edge)
         for run in runs
         if run.stamp == selected
     ]
-
-
-def level(value: float, *, yref: str = "y", dash: str = "dash", colour: str = GREY) -> Figure:
-    """Draw a line across a panel at a value: a bound, a threshold, the reference."""
-    return {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "yref": yref,
-        "y0": value,
-        "y1": value,
-        "layer": "below",
-        "line": {"color": colour, "width": 1, "dash": dash},
-    }
-
-
-def band(low: float, high: float, colour: str, *, yref: str = "y") -> Figure:
-    """Shade the values between two across a panel."""
-    return {
-        "type": "rect",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "yref": yref,
-        "y0": low,
-        "y1": high,
-        "layer": "below",
-        "fillcolor": colour,
-        "line": {"width": 0},
-    }
 
 
 def interval(low: np.ndarray, high: np.ndarray, at: np.ndarray, colour: str) -> Figure:
@@ -156,6 +201,11 @@ def interval(low: np.ndarray, high: np.ndarray, at: np.ndarray, colour: str) -> 
         "thickness": 1.5,
         "width": 0,
     }
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number that can be drawn, else None."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def safe(text: str) -> str:

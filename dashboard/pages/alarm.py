@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dash import dcc, html
+from dash import html
 
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
-from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.metric_words import limit_words
 from driftline.dashboard.pages.alarm_quiet import quiet_panel
 from driftline.dashboard.pages.alarm_story import (
@@ -24,6 +23,7 @@ from driftline.dashboard.pages.parts import (
     crumbs,
     empty,
     fact,
+    graph,
     keyed,
     marked,
     panel,
@@ -99,9 +99,7 @@ def _signal(view: AlarmView) -> html.Section:
         f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
         f"{breaches} breaching; in alarm {plural(fired, 'time')}"
     )
-    graph = dcc.Graph(
-        id="timeline", figure=alarm_figure(view), config=CONFIG, style={"height": "270px"}
-    )
+    drawn = graph("timeline", alarm_figure(view), 270)
     legend = html.Span(
         [
             keyed(html.Span("▲", className="alarm-text"), "breaching"),
@@ -117,7 +115,7 @@ def _signal(view: AlarmView) -> html.Section:
     )  # fmt: skip
     figure = html.Figure(
         [
-            marked(html.Div(graph, role="img"), aria_label=f"{title}: {summary}"),
+            marked(html.Div(drawn, role="img"), aria_label=f"{title}: {summary}"),
             html.Figcaption(summary, className="note"),
         ]
     )

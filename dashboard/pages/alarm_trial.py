@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dash import dcc, html
+from dash import html
 
 from driftline.dashboard.address import alarm_link
 from driftline.dashboard.charts.alarm import alarm_figure
-from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.pages.forms import ask_form, choice, field
-from driftline.dashboard.pages.parts import Cell, marked, panel, state_chip, table
+from driftline.dashboard.pages.parts import Cell, graph, marked, panel, state_chip, table
 from driftline.dashboard.queries.alarm_views import AlarmView, Trial, TrialRun
 from driftline.dashboard.words import duration, moment, plural
 
@@ -69,11 +68,9 @@ def _outcome(view: AlarmView, trial: Trial, declared: TrialRun, changed: TrialRu
     if changed.points:
         rule = replace(view.rule, threshold=trial.definition.threshold)
         shown = replace(view, rule=rule, points=changed.points, spans=changed.spans)
-        graph = dcc.Graph(
-            id="trial", figure=alarm_figure(shown), config=CONFIG, style={"height": "230px"}
-        )
+        drawn = graph("trial", alarm_figure(shown), 230)
         label = f"with these values it goes off {plural(changed.fired, 'time')}"
-        parts.append(marked(html.Div(graph, role="img"), aria_label=label))
+        parts.append(marked(html.Div(drawn, role="img"), aria_label=label))
     return parts
 
 

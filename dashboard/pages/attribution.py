@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash import dcc, html
+from dash import html
 
-from driftline.dashboard.charts.groups import ranking_figure
-from driftline.dashboard.charts.theme import CONFIG
-from driftline.dashboard.pages.parts import Cell, empty, keyed, marked, panel, table
+from driftline.dashboard.charts.intervals import ranking_figure
+from driftline.dashboard.pages.parts import Cell, empty, graph, keyed, marked, panel, table
 from driftline.dashboard.queries.metric_views import KindView
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, plural
@@ -58,12 +57,7 @@ def _bars(lines: Sequence[MetricResult], total: int) -> html.Section:
     names = [feature_of(line) or line.key for line in lines]
     top = ", ".join(names[:3])
     summary = f"{plural(total, 'feature')}; most of the window's predictions rest on {top}"
-    graph = dcc.Graph(
-        id="ranking",
-        figure=ranking_figure(lines, names),
-        config=CONFIG,
-        style={"height": f"{50 + 27 * len(lines)}px"},
-    )
+    drawn = graph("ranking", ranking_figure(lines, names), 50 + 27 * len(lines))
     legend = html.Span(
         [
             keyed(html.Span(className="key reference"), "reference"),
@@ -73,7 +67,7 @@ def _bars(lines: Sequence[MetricResult], total: int) -> html.Section:
         className="legend",
     )
     figure = html.Figure(
-        [html.Figcaption(summary), marked(html.Div(graph, role="img"), aria_label=summary)]
+        [html.Figcaption(summary), marked(html.Div(drawn, role="img"), aria_label=summary)]
     )
     title = "Attribution by feature" + (f", the first {len(lines)}" * (len(lines) < total))
     return panel(title, [figure], note=legend)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dash import dcc, html
+from dash import html
 
-from driftline.dashboard.charts.groups import forest_figure, forest_height
-from driftline.dashboard.charts.theme import CONFIG
+from driftline.dashboard.charts.intervals import forest_figure, forest_height
 from driftline.dashboard.metric_words import title_of
-from driftline.dashboard.pages.parts import Cell, empty, keyed, marked, panel, table
+from driftline.dashboard.pages.parts import Cell, empty, graph, keyed, marked, panel, table
 from driftline.dashboard.queries.metric_views import KindView
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import count, number, percent, plural, reason
@@ -117,16 +116,11 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
-    graph = dcc.Graph(
-        id=f"forest-{name}",
-        figure=forest_figure(lines, labels, neutral),
-        config=CONFIG,
-        style={"height": f"{forest_height(lines)}px"},
-    )
+    drawn = graph(f"forest-{name}", forest_figure(lines, labels, neutral), forest_height(lines))
     return html.Figure(
         [
             html.Figcaption(summary, className="note"),
-            marked(html.Div(graph, role="img"), aria_label=summary),
+            marked(html.Div(drawn, role="img"), aria_label=summary),
         ]
     )
 

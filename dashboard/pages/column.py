@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from dash import dcc, html
+from dash import html
 
 from driftline.dashboard.address import alarm_link, column_link, monitor_link
 from driftline.dashboard.charts.column import column_figure, column_height
-from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.pages.annotations import mark_panel
 from driftline.dashboard.pages.columns import comparison_panel, row_panel
 from driftline.dashboard.pages.parts import (
@@ -15,6 +14,7 @@ from driftline.dashboard.pages.parts import (
     crumbs,
     empty,
     fact,
+    graph,
     keyed,
     marked,
     panel,
@@ -118,15 +118,10 @@ def _time(view: ColumnView, run: WindowRun) -> html.Section:
     summary = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
     if np.nanmax(history.missing, initial=0.0) == 0:
         summary += "; no value was missing in any of them"
-    graph = dcc.Graph(
-        id="timeline",
-        figure=column_figure(view),
-        config=CONFIG,
-        style={"height": f"{column_height(view)}px"},
-    )
+    drawn = graph("timeline", column_figure(view), column_height(view))
     figure = html.Figure(
         [
-            marked(html.Div(graph, role="img"), aria_label=summary),
+            marked(html.Div(drawn, role="img"), aria_label=summary),
             html.Figcaption(summary, className="note"),
         ]
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dash import dcc, html
+from dash import html
 
 from driftline.dashboard.address import column_link, monitor_link
-from driftline.dashboard.charts.theme import CONFIG
-from driftline.dashboard.charts.timeline import comparison_figure, comparison_height
+from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.pages.parts import (
     Cell,
     bullet,
     empty,
+    graph,
     keyed,
     marked,
     panel,
@@ -176,12 +176,7 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
         why = empty("There are no shares to compare for this feature.")
         return panel(title, [why, *sentences, *further])
     summary = _summary(feature, told)
-    graph = dcc.Graph(
-        id="comparison",
-        figure=comparison_figure(comparison),
-        config=CONFIG,
-        style={"height": f"{comparison_height(comparison)}px"},
-    )
+    drawn = graph("comparison", comparison_figure(comparison), comparison_height(comparison))
     legend = html.Span(
         [
             keyed(
@@ -202,7 +197,7 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
             html.Figure(
                 [
                     html.Figcaption(summary),
-                    marked(html.Div(graph, role="img"), aria_label=summary),
+                    marked(html.Div(drawn, role="img"), aria_label=summary),
                 ]
             ),
             *sentences,

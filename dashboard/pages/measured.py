@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 
-from dash import dcc, html
+from dash import html
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts.metric import metric_figure, metric_height
-from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.metric_words import MEANINGS, title_of
 from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
-from driftline.dashboard.pages.parts import Cell, crumbs, empty, keyed, marked, panel, table
+from driftline.dashboard.pages.parts import Cell, crumbs, empty, graph, keyed, marked, panel, table
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.rows import listed
 from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
@@ -124,15 +123,10 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     summary = f"{plural(len(known), 'window')} measured, {broken} in violation; shown: {span(run)}"
     title = f"{title_of(line.name)}{f' of {line.group}' if line.group else ''}"
     title += f", {line.label}" if line.label else ""
-    graph = dcc.Graph(
-        id="timeline",
-        figure=metric_figure(view),
-        config=CONFIG,
-        style={"height": f"{metric_height(view)}px"},
-    )
+    drawn = graph("timeline", metric_figure(view), metric_height(view))
     figure = html.Figure(
         [
-            marked(html.Div(graph, role="img"), aria_label=f"{title} over time: {summary}"),
+            marked(html.Div(drawn, role="img"), aria_label=f"{title} over time: {summary}"),
             html.Figcaption(summary, className="note"),
         ]
     )

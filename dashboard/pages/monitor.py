@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dash import dcc, html
+from dash import html
 
 from driftline.dashboard.address import monitor_link
-from driftline.dashboard.charts.theme import CONFIG
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.columns import (
@@ -19,6 +18,7 @@ from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
+    graph,
     keyed,
     marked,
     panel,
@@ -135,15 +135,10 @@ def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Se
         ],
         className="legend",
     )
-    graph = dcc.Graph(
-        id="timeline",
-        figure=timeline_figure(monitor.name, monitor.runs, run.stamp, keep),
-        config=CONFIG,
-        style={"height": "250px"},
-    )
+    drawn = graph("timeline", timeline_figure(monitor.name, monitor.runs, run.stamp, keep), 250)
     figure = html.Figure(
         [
-            marked(html.Div(graph, role="img"), aria_label=f"Drift over time: {summary}"),
+            marked(html.Div(drawn, role="img"), aria_label=f"Drift over time: {summary}"),
             html.Figcaption(summary, className="hidden"),
         ]
     )

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from dash import html
+from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.dashboard.address import monitor_link
+from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.views import DeliveryLine, MonitorLine, WindowRun
 from driftline.dashboard.words import (
     DELIVERIES,
@@ -27,6 +28,16 @@ Cell = Component | str
 
 Part = TypeVar("Part", bound=Component)
 
+CONFIG: dcc.Graph.Config = {
+    "displayModeBar": False,
+    "displaylogo": False,
+    "responsive": True,
+    "scrollZoom": False,
+    "doubleClick": False,
+    "showTips": False,
+}
+"""No mode bar: its buttons would sit inside an image; no zoom: a page scrolls over its charts."""
+
 STRIP_WINDOWS = 30
 
 
@@ -39,6 +50,11 @@ def panel(
     if name:
         return html.Section([heading, *children], className=tones, id=name)
     return html.Section([heading, *children], className=tones)
+
+
+def graph(name: str, figure: Figure, height_px: int) -> dcc.Graph:
+    """Show a figure."""
+    return dcc.Graph(id=name, figure=figure, config=CONFIG, style={"height": f"{height_px}px"})
 
 
 def problem(title: str, reason: str) -> html.Div:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.dashboard.charts.groups import forest_figure, ranking_figure
+from driftline.dashboard.charts.intervals import forest_figure, ranking_figure
 from driftline.dashboard.charts.metric import metric_figure
 from driftline.dashboard.metric_words import metric_words
 from driftline.dashboard.pages import measured as page_of

@@ -4,11 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from driftline.dashboard.charts.timeline import (
-    comparison_figure,
-    comparison_height,
-    timeline_figure,
-)
+from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
+from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.queries.views import WindowRun
 from driftline.monitors.kinds.data_quality.comparison import Comparison
 

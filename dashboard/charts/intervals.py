@@ -1,0 +1,216 @@
+"""Figures of one window by rows with intervals: values of a feature, features, groups; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from driftline.dashboard.charts.canvas import (
+    GREY,
+    HARD,
+    REFERENCE,
+    WINDOW,
+    Figure,
+    axis,
+    finite,
+    interval,
+    layout,
+    markers,
+    rectangle,
+    row_axis,
+    safe,
+)
+from driftline.dashboard.words import number, percent
+from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.metric import MetricResult
+
+ALLOWED_GROUND = "rgba(0,158,115,0.13)"
+CHOSEN_GROUND = "rgba(213,94,0,0.10)"
+LANE = 0.2
+"""Reference above, window below the middle of their row, so that intervals never overlap."""
+FOREST_LANE = 0.17
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Draw one feature: bars are the reference, diamonds the window, with 95 % intervals."""
+    found = comparison
+    reference = (found.reference, found.reference_low, found.reference_high)
+    window = (found.window, found.window_low, found.window_high)
+    text = [
+        f"<b>{safe(label)}</b><br>reference {percent(ref)} ({percent(a)}–{percent(b)})"
+        f"<br>window {percent(now)} ({percent(c)}–{percent(d)})"
+        for label, ref, a, b, now, c, d in zip(found.labels, *reference, *window, strict=True)
+    ]
+    ends = [found.reference_high, found.window_high]
+    most = 100 * max((float(end.max()) for end in ends if end.size), default=1.0)
+    drawn = layout(
+        8, 14, 6, 40,
+        bargap=0.3,
+        # A diamond at 0 % needs room, or it covers the label.
+        xaxis=axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix=" %"),
+        yaxis=row_axis(found.labels),
+        shapes=[
+            rectangle(CHOSEN_GROUND, y0=float(place) - 0.5, y1=float(place) + 0.5)
+            for place in np.flatnonzero(found.moved)
+        ],
+    )  # fmt: skip
+    return {"data": _bars_and_diamonds(reference, window, text, 100), "layout": drawn}
+
+
+def comparison_height(comparison: Comparison) -> int:
+    """Return the height in pixels at which each bar has room for its label."""
+    return 60 + 25 * len(comparison.labels)
+
+
+def ranking_figure(rows: Sequence[MetricResult], names: Sequence[str]) -> Figure:
+    """Draw features by their attribution: bars are the reference, diamonds the window."""
+    window = np.array([row.value or 0.0 for row in rows])
+    reference = np.array([row.reference or 0.0 for row in rows])
+    most = max([1e-12, *_known(rows, "value", "high", "reference", "reference_high")])
+    text = [_story(row, name) for name, row in zip(names, rows, strict=True)]
+    drawn = layout(
+        8, 14, 6, 30,
+        bargap=0.3,
+        xaxis=axis(range=[-0.02 * most, 1.03 * most], nticks=6),
+        yaxis=row_axis(names),
+    )  # fmt: skip
+    before = (_array(rows, f"reference_{end}", reference) for end in ("low", "high"))
+    now = (_array(rows, end, window) for end in ("low", "high"))
+    return {
+        "data": _bars_and_diamonds((reference, *before), (window, *now), text),
+        "layout": drawn,
+    }
+
+
+def forest_figure(rows: Sequence[MetricResult], labels: Sequence[str], neutral: float) -> Figure:
+    """Draw one row for each metric: value with interval, the reference's, and what is allowed.
+
+    Parameters
+    ----------
+    rows
+        First on top; with finite values.
+    labels
+        Their names, as text.
+    neutral
+        The value at which groups are treated alike: 0 for differences, 1 for ratios.
+    """
+    ends = _forest_ends(rows, neutral)
+    line = {"color": GREY, "width": 1}
+    middle: Figure = {"type": "line", "x0": neutral, "x1": neutral, "layer": "below", "line": line}
+    drawn = layout(
+        8, 14, 6, 30,
+        xaxis=axis(range=ends, nticks=7),
+        yaxis=row_axis(labels, 34, foot=0.5),
+        shapes=[
+            middle | {"yref": "paper", "y0": 0, "y1": 1},
+            *(_allowed(row, at, ends) for at, row in enumerate(rows) if row.bound is not None),
+        ],
+    )  # fmt: skip
+    numbered = list(enumerate(rows))
+    sides = [
+        _side([one for one in numbered if finite(one[1].reference) is not None], "reference", ends),
+        _side([one for one in numbered if not one[1].violated], "window", ends),
+        _side([one for one in numbered if one[1].violated], "violation", ends),
+    ]
+    return {"data": sides, "layout": drawn}
+
+
+def forest_height(rows: Sequence[MetricResult]) -> int:
+    """Return the height in pixels at which each row has room for its label."""
+    return 44 + 34 * len(rows)
+
+
+def _bars_and_diamonds(
+    reference: Iterable[np.ndarray], window: Iterable[np.ndarray], text: Sequence[str],
+    scale: float = 1,
+) -> list[Figure]:  # fmt: skip
+    """Draw the reference as bars and the window as diamonds, each in its lane of the row.
+
+    Each side is its values with the lower and upper ends of their intervals.
+    """
+    before, before_low, before_high = (scale * values for values in reference)
+    now, low, high = (scale * values for values in window)
+    places = np.arange(len(before), dtype=np.float64)
+    bars: Figure = {
+        "type": "bar",
+        "orientation": "h",
+        "name": "reference",
+        "x": before,
+        "y": places - LANE,
+        "width": 0.36,
+        "marker": {"color": REFERENCE, "opacity": 0.78},
+        "error_x": interval(before_low, before_high, before, GREY),
+        "hovertext": text,
+        "hoverinfo": "text",
+    }
+    diamonds = markers(
+        now, places + LANE, "diamond", WINDOW, 8,
+        name="window", error_x=interval(low, high, now, WINDOW),
+        hovertext=text, hoverinfo="text",
+    )  # fmt: skip
+    return [bars, diamonds]
+
+
+def _forest_ends(rows: Sequence[MetricResult], neutral: float) -> list[float]:
+    """Choose the axis: values and references; intervals and bounds up to twice as far.
+
+    The bound of a ratio may lie hundreds of times as far away as every value.
+    """
+    firm = [neutral, *_known(rows, "value", "reference")]
+    low, high = min(firm), max(firm)
+    room = max(high - low, 0.02)
+    wide = _known(rows, "low", "high", "reference_low", "reference_high", "bound")
+    low = min(low, max(min(wide, default=low), low - room))
+    high = max(high, min(max(wide, default=high), high + room))
+    return [low - 0.06 * room, high + 0.06 * room]
+
+
+def _allowed(row: MetricResult, place: int, ends: Sequence[float]) -> Figure:
+    """Shade the side of a row's bound that is no violation."""
+    assert row.bound is not None
+    bound = min(max(row.bound, ends[0]), ends[1])
+    low, high = (ends[0], bound) if row.operator == "GreaterThanThreshold" else (bound, ends[1])
+    return rectangle(ALLOWED_GROUND, x0=low, x1=high, y0=place - 0.42, y1=place + 0.42)
+
+
+_SIDES = {
+    "reference": ("square-open", REFERENCE, 8, -FOREST_LANE, 2),
+    "window": ("diamond", WINDOW, 9, FOREST_LANE, 0),
+    "violation": ("triangle-up", HARD, 12, FOREST_LANE, 0),
+}
+
+
+def _side(rows: Sequence[tuple[int, MetricResult]], name: str, ends: Sequence[float]) -> Figure:
+    """Draw the reference's or the window's values, each in its lane of the row."""
+    symbol, colour, size, lane, edge = _SIDES[name]
+    keys = ("value", "low", "high")
+    if name == "reference":
+        keys = ("reference", "reference_low", "reference_high")
+    shown = [row for _, row in rows]
+    at = np.array([min(max(getattr(row, keys[0]), ends[0]), ends[1]) for row in shown])
+    low, high = _array(shown, keys[1], at), _array(shown, keys[2], at)
+    return markers(
+        at, [place + lane for place, _ in rows], symbol, colour, size, edge=edge,
+        name=name, error_x=interval(low, high, at, colour),
+        hovertext=[_story(row, row.key) for row in shown], hoverinfo="text",
+    )  # fmt: skip
+
+
+def _story(row: MetricResult, name: str) -> str:
+    ends = f" ({number(row.low)} to {number(row.high)})" if row.low is not None else ""
+    reference = number(row.reference)
+    return f"<b>{safe(name)}</b><br>reference {reference}<br>window {number(row.value)}{ends}"
+
+
+def _array(rows: Sequence[MetricResult], name: str, otherwise: np.ndarray) -> np.ndarray:
+    """Collect one field as an array; where it is missing or infinite, the other value stands."""
+    values = [finite(getattr(row, name)) for row in rows]
+    return np.array(
+        [rest if value is None else value for value, rest in zip(values, otherwise, strict=True)]
+    )
+
+
+def _known(rows: Sequence[MetricResult], *names: str) -> list[float]:
+    values = (finite(getattr(row, name)) for row in rows for name in names)
+    return [value for value in values if value is not None]
