@@ -5,8 +5,20 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from driftline.dashboard.queries.views import WindowRun
+
+class Span(Protocol):
+    """Whatever has a start and an end, such as a window."""
+
+    @property
+    def start(self) -> datetime:
+        """Its first moment."""
+
+    @property
+    def end(self) -> datetime:
+        """The moment after its last."""
+
 
 STATES = {
     "ok": ("✓", "OK", "ok"),
@@ -94,7 +106,7 @@ def moment(time: datetime, *, seconds: bool = False) -> str:
     return f"{text}:{time:%S}" if seconds else text
 
 
-def span(run: WindowRun) -> str:
+def span(run: Span) -> str:
     """Write a window: ``Mon 18 Nov 2013`` for a whole day, ``18–24 Nov 2013`` for several.
 
     Any other is told by its start and length.
