@@ -220,12 +220,13 @@ def absolute(path: str, what: str) -> Path:
 
 
 def _local_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file())
+    if path.exists():
+        places = [path]
     else:
-        found = sorted(Path(name) for name in glob.glob(str(path)))  # noqa: PTH207 - an absolute pattern
+        places = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - an absolute pattern
+    found = sorted(
+        {file for place in places for file in (place, *place.rglob("*")) if file.is_file()}
+    )
     if not found:
         raise InputError(f"data {path}: no such file, and no file matches it")
     return found

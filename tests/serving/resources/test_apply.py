@@ -356,6 +356,26 @@ def test_a_new_reference_gives_the_monitor_its_new_version(shared, trained, decl
     assert second["baseline_version"] != first["baseline_version"]
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_reference_data_may_be_a_glob_of_folders(shared, trained, declare, tmp_path, as_list):
+    days = [tmp_path / f"ds=2026-09-0{day}" for day in (1, 2)]
+    for folder in days:
+        folder.mkdir()
+        shutil.copyfile(trained.reference, folder / "part-0.parquet")
+    pattern = str(tmp_path / "ds=2026-09-*")
+    baseline = declare(
+        "Baseline", f"nights-{as_list}", data=[pattern] if as_list else pattern, label="late"
+    )
+
+    first = shared.apply(baseline)
+    again = shared.apply(baseline)
+    pd.read_parquet(trained.reference).head(300).to_parquet(days[1] / "part-0.parquet")
+    changed = shared.apply(baseline)
+
+    found = [actions_of(one)["Baseline", baseline["name"]] for one in (first, again, changed)]
+    assert found == ["create", "unchanged", "update"]
+
+
 def test_the_endpoints_signature_has_the_references_inputs_and_the_models_outputs(shared, trained):
     shared.apply(*trained.flights())
 
