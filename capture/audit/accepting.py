@@ -29,22 +29,10 @@ _WRITER = "audit"
 
 
 def accept(root: str, *, now: Callable[[], datetime], spool_dir: Path | None = None) -> Audit:
-    """Count what is missing as lost; give the audit made after that.
+    """Count what is missing as lost; return the audit made after that.
 
     What is there twice is left, and so are spools of which retention took numbers that no audit
     has seen: there is no telling which these were.
-
-    Parameters
-    ----------
-    root, now, spool_dir
-        As ``audit`` takes them.
-
-    Raises
-    ------
-    ConflictError
-        When another one changes the same at the same time; nothing is counted twice.
-    StorageError
-        When the tables cannot be read or written.
     """
     gaps = gap_folder(root, writer=_WRITER)
     gaps.refresh()

@@ -41,16 +41,10 @@ _WORD = (1 << 64) - 1
 class Account(NamedTuple):
     """Some sequence numbers of a spool.
 
-    Parameters
-    ----------
-    numbers, digest
-        How many there are, one that is there twice counted twice; the sum of them, mixed.
-    rows
-        Rows that carry them: a request may have many.
-    torn
-        Records whose rows are not numbered one by one from their first row on.
-    undecodable
-        Requests of whose bodies nothing could be decoded: cut, or by a fault of the decoder.
+    ``numbers``, ``digest``: how many there are, one that is there twice counted twice; the sum of
+    them, mixed; ``rows``: rows that carry them: a request may have many; ``torn``: records whose
+    rows are not numbered one by one from their first row on; ``undecodable``: requests of whose
+    bodies nothing could be decoded: cut, or by a fault of the decoder.
     """
 
     numbers: int = 0
@@ -70,7 +64,7 @@ class Account(NamedTuple):
         )
 
     def is_same_set(self, other: Account) -> bool:
-        """Say whether the numbers are the same."""
+        """Whether the numbers are the same."""
         return self.numbers == other.numbers and self.digest == other.digest
 
 
@@ -78,12 +72,12 @@ EMPTY = Account()
 
 
 def account_of(numbers: np.ndarray) -> Account:
-    """Give the account of an array of whole numbers, int64, of at least 0."""
+    """Return the account of an array of whole numbers, int64, of at least 0."""
     return Account(len(numbers), int(_mix(numbers).sum(dtype=np.uint64)))
 
 
 def run_account(first: int, last: int) -> Account:
-    """Give the account of all numbers from a first to a last one, both included."""
+    """Return the account of all numbers from a first to a last one, both included."""
     found = EMPTY
     for start in range(first, last + 1, _CHUNK):
         stop = min(start + _CHUNK, last + 1)
@@ -95,11 +89,6 @@ def read_accounts(folder: DeltaFolder, files: Iterable[str]) -> dict[str, Accoun
     """Add up the rows of some files of a capture table, by spool.
 
     One file at a time is in memory, of it five columns.
-
-    Raises
-    ------
-    OSError, pa.ArrowInvalid
-        When a file cannot be read.
     """
     found: dict[str, Account] = {}
     for table in _tables(folder, files):

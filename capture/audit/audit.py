@@ -56,20 +56,11 @@ _SPOOL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class SpoolAudit:
     """One spool that was looked at number by number.
 
-    Parameters
-    ----------
-    spool_id, endpoints
-        Which one, and whose records it carries.
-    last
-        The last number that a table has seen.
-    missing, doubled
-        How many numbers are nowhere, and how many are there more than once.
-    in_flight
-        How many are not stored yet, with the sink half-way through them.
-    torn
-        Requests whose rows are not all there, or there twice.
-    missing_runs, doubled_runs
-        Where they are, as first and last number; the first runs of them.
+    ``spool_id``, ``endpoints``: which one, and whose records it carries; ``last``: the last number
+    that a table has seen; ``missing``, ``doubled``: how many numbers are nowhere, and how many are
+    there more than once; ``in_flight``: how many are not stored yet, with the sink half-way through
+    them; ``torn``: requests whose rows are not all there, or there twice; ``missing_runs``,
+    ``doubled_runs``: where they are, as first and last number; the first runs of them.
     """
 
     spool_id: str
@@ -87,28 +78,16 @@ class SpoolAudit:
 class Audit:
     """What an audit has found.
 
-    Parameters
-    ----------
-    time, is_full
-        When it was made, and whether everything was read anew.
-    spools, numbers
-        How many spools there are, and how many numbers they have given as far as tables saw them.
-    stored, gaps, erased, expired, in_flight
-        Where these are: in tables, told by gaps, erased on request, removed by retention, on their
-        way.
-    missing, doubled, torn
-        What does not add up (see ``SpoolAudit``).
-    damaged
-        Files of tables that are gone or not what was written.
-    topic_losses
-        Gaps that tell of records lost in a topic, whose number nobody counted.
-    found
-        The spools that were looked at number by number.
-    requests
-        Requests that each endpoint's table has held, those removed by retention included.
-    undecodable
-        Requests of each endpoint's table that were cut, or that a fault of the decoder kept from
-        becoming rows.
+    ``time``, ``is_full``: when it was made, and whether everything was read anew; ``spools``,
+    ``numbers``: how many spools there are, and how many numbers they have given as far as tables
+    saw them; ``stored``, ``gaps``, ``erased``, ``expired``, ``in_flight``: where these are: in
+    tables, told by gaps, erased on request, removed by retention, on their way; ``missing``,
+    ``doubled``, ``torn``: what does not add up (see ``SpoolAudit``); ``damaged``: files of tables
+    that are gone or not what was written; ``topic_losses``: gaps that tell of records lost in a
+    topic, whose number nobody counted; ``found``: the spools that were looked at number by number;
+    ``requests``: requests that each endpoint's table has held, those removed by retention included;
+    ``undecodable``: requests of each endpoint's table that were cut, or that a fault of the decoder
+    kept from becoming rows.
     """
 
     time: datetime
@@ -151,27 +130,7 @@ def audit(
     full: bool = False,
     max_runs: int | None = _MAX_RUNS,
 ) -> Audit:
-    """Audit all that was ever captured below a storage root.
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    now
-        Gives the time, aware.
-    spool_dir
-        The spool folder that the sink empties directly, if it does: a spool that has gone from it
-        is stored as a whole. None with a broker between the two.
-    full
-        Read everything anew, not only what is new since the last audit.
-    max_runs
-        How many runs of what was found each spool is told with; None: all.
-
-    Raises
-    ------
-    StorageError
-        When the tables cannot be read now.
-    """
+    """Audit all that was ever captured below a storage root."""
     ledger = read_ledger(root)
     book = _Book(root, ledger, spool_dir)
     book.look(full=full)
@@ -235,7 +194,7 @@ class _Book:
                 self._last[spool_id] = max(self._last[spool_id], int(numbers[-1]))
 
     def suspects(self) -> list[str]:
-        """Give the spools whose numbers are not 1 to the last one, each once; verify the others."""
+        """Return the spools whose numbers are not 1 to the last one, each once; verify the others."""
         found = []
         for spool_id, last in self._last.items():
             expired = self._ledger.expired.get(spool_id, EMPTY)
@@ -285,7 +244,7 @@ class _Book:
         return total
 
     def _whole(self, spool_id: str, last: int) -> Account:
-        """Give the account of 1 to a last number, from where the last audit ended."""
+        """Return the account of 1 to a last number, from where the last audit ended."""
         known = self._ledger.digests.get(spool_id, EMPTY)
         if known.numbers > last:
             known = EMPTY
@@ -334,7 +293,7 @@ class _Book:
         return cover
 
     def _stored(self, spool_id: str, start: int, stop: int) -> Iterator[np.ndarray]:
-        """Give the numbers of a window that the tables hold."""
+        """Return the numbers of a window that the tables hold."""
         schema = pa.schema(
             [META_SCHEMA.field(name) for name in ("spool_id", "spool_seq", *FIRST_COLUMNS)]
         )
@@ -354,7 +313,7 @@ class _Book:
                 raise StorageError(f'table "{folder.uri}": {error}') from error
 
     def _final(self, spool_id: str) -> int:
-        """Give up to which number a spool's records are surely in all tables, or lost."""
+        """Return up to which number a spool's records are surely in all tables, or lost."""
         is_here = self._spool_dir is not None
         if is_here and spool_id in self._before and spool_id not in self._notes:
             # Known at the look before, and gone when this one began: stored as a whole by then.
@@ -363,7 +322,7 @@ class _Book:
         return max(self.stock.settled.get(spool_id, 0), known, self._notes.get(spool_id, 0))
 
     def _read_notes(self) -> dict[str, int]:
-        """Give for each spool that is there up to which number the sink has stored everything."""
+        """Return for each spool that is there up to which number the sink has stored everything."""
         if self._spool_dir is None:
             return {}
         spools = (one for one in self._spool_dir.iterdir() if _is_spool(one.name))
@@ -371,7 +330,7 @@ class _Book:
 
 
 def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
-    """Give for each spool the numbers, int64, that its gaps stand for."""
+    """Return for each spool the numbers, int64, that its gaps stand for."""
     found: dict[str, list[np.ndarray]] = {}
     for gap in gaps:
         width = max(gap.records or 1, 1) if gap.reason in _WIDE else 1

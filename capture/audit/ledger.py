@@ -25,12 +25,8 @@ _VERSION = 2
 class Part:
     """One day of an endpoint's table, as last added up.
 
-    Parameters
-    ----------
-    files
-        The files that were read, by name, with their sizes in bytes.
-    accounts
-        What they hold, by spool.
+    ``files``: the files that were read, by name, with their sizes in bytes; ``accounts``: what they
+    hold, by spool.
     """
 
     files: Mapping[str, int]
@@ -41,18 +37,10 @@ class Part:
 class Ledger:
     """What is known from earlier audits.
 
-    Attributes
-    ----------
-    parts
-        By endpoint and day.
-    expired
-        What retention has removed, by spool.
-    verified
-        Up to which number a spool was once found complete.
-    carried
-        The endpoints whose tables have had records of a spool.
-    digests
-        The account of 1 to n of a spool, so that the next audit goes on from there.
+    ``parts``: by endpoint and day; ``expired``: what retention has removed, by spool; ``verified``:
+    up to which number a spool was once found complete; ``carried``: the endpoints whose tables have
+    had records of a spool; ``digests``: the account of 1 to n of a spool, so that the next audit
+    goes on from there.
     """
 
     parts: dict[tuple[str, str], Part] = field(default_factory=dict)
@@ -87,13 +75,7 @@ class Ledger:
                 self.carried[spool_id] = sorted([*known, endpoint])
 
     def write(self, root: str) -> None:
-        """Keep it below the storage root, whole or not at all.
-
-        Raises
-        ------
-        StorageError
-            When the storage cannot be written.
-        """
+        """Keep it below the storage root, whole or not at all."""
         document = {
             "version": _VERSION,
             "parts": list(self._documents()),
@@ -115,13 +97,7 @@ class Ledger:
 
 
 def read_ledger(root: str) -> Ledger:
-    """Read what earlier audits have left; an empty ledger where there is none, or none of ours.
-
-    Raises
-    ------
-    StorageError
-        When the storage does not answer.
-    """
+    """Read what earlier audits have left; an empty ledger where there is none, or none of ours."""
     data = get_file(root, FOLDER, _NAME)
     if data is None:
         return Ledger()

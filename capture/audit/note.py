@@ -19,7 +19,7 @@ LAST = "last.json"
 
 
 def document_of(audit: Audit) -> dict[str, Any]:
-    """Give an audit as JSON values."""
+    """Return an audit as JSON values."""
     found = asdict(audit)
     return {
         **found,
@@ -34,13 +34,7 @@ def document_of(audit: Audit) -> dict[str, Any]:
 def dropped_by_endpoint(
     gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
 ) -> dict[str, int]:
-    """Add the records up that gaps tell of, by endpoint.
-
-    Parameters
-    ----------
-    endpoints_of
-        The endpoints of a spool: a gap that names none counts for each of them.
-    """
+    """Add the records up that gaps tell of, by endpoint."""
     found: dict[str, int] = {}
     for gap in gaps:
         names = (gap.endpoint,) if gap.endpoint else endpoints_of.get(gap.spool_id, ())
@@ -50,24 +44,12 @@ def dropped_by_endpoint(
 
 
 def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None:
-    """Keep a document, whole or not at all.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be written.
-    """
+    """Keep a document, whole or not at all."""
     put_file(root, FOLDER, name, json.dumps(document).encode())
 
 
 def read_note(root: str, name: str = LAST) -> dict[str, Any] | None:
-    """Read it; None where none was made yet, or none that can be read.
-
-    Raises
-    ------
-    StorageError
-        When the storage does not answer.
-    """
+    """Read it; None where none was made yet, or none that can be read."""
     data = get_file(root, FOLDER, name)
     if data is None:
         return None

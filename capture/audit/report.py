@@ -47,12 +47,8 @@ _MAX_REASONS = 20
 class Coverage:
     """Of what was to be recorded, how much is stored.
 
-    Parameters
-    ----------
-    stored, dropped
-        Requests in the table, and requests known to be lost.
-    undecodable
-        Those of the stored ones of which nothing could be decoded: cut, or by a decoder fault.
+    ``stored``, ``dropped``: requests in the table, and requests known to be lost; ``undecodable``:
+    those of the stored ones of which nothing could be decoded: cut, or by a decoder fault.
     """
 
     stored: int
@@ -70,39 +66,20 @@ class Coverage:
 class EndpointReport:
     """What became of all that came to an endpoint.
 
-    Parameters
-    ----------
-    endpoint
-        Its name.
-    seen, sampled
-        Requests that taps of this host saw, and chose to record; None where none has counted.
-    requests, rows, failed
-        Requests in the table, their rows, and how many of them were answered with 400 or more.
-    unparsed
-        Requests in the table with a body that gave no rows, by reason.
-    faults
-        How many of them a fault of the decoder is to blame for: these count against coverage.
-    cut
-        How many of them had a body of which not all was kept: these do, too.
-    event_times
-        Requests whose event time was given, but ``malformed`` or ``impossible`` (the arrival time
-        is used), or ``without_zone`` (read as UTC).
-    dropped
-        Requests lost, by reason: told by gaps, or counted by taps and not told yet.
-    uncounted
-        Gaps of which nobody knows how many requests they stand for.
-    gaps
-        All gaps, oldest spool first; those of damaged segments stand at each endpoint of the spool.
-    overall, recent
-        Coverage of all, and of what arrived in the last 24 hours.
-    spools
-        The last number of each spool in the table.
-    oldest, newest
-        First and last event time in the table.
-    last_arrival, last_commit
-        When the newest record in the table came in, and when the table was last written to.
-    files, size_bytes
-        Of the table.
+    ``endpoint``: its name; ``seen``, ``sampled``: requests that taps of this host saw, and chose to
+    record; None where none has counted; ``requests``, ``rows``, ``failed``: requests in the table,
+    their rows, and how many of them were answered with 400 or more; ``unparsed``: requests in the
+    table with a body that gave no rows, by reason; ``faults``: how many of them a fault of the
+    decoder is to blame for: these count against coverage; ``cut``: how many of them had a body of
+    which not all was kept: these do, too; ``event_times``: requests whose event time was given, but
+    ``malformed`` or ``impossible`` (the arrival time is used), or ``without_zone`` (read as UTC);
+    ``dropped``: requests lost, by reason: told by gaps, or counted by taps and not told yet;
+    ``uncounted``: gaps of which nobody knows how many requests they stand for; ``gaps``: all gaps,
+    oldest spool first; those of damaged segments stand at each endpoint of the spool; ``overall``,
+    ``recent``: coverage of all, and of what arrived in the last 24 hours; ``spools``: the last
+    number of each spool in the table; ``oldest``, ``newest``: first and last event time in the
+    table; ``last_arrival``, ``last_commit``: when the newest record in the table came in, and when
+    the table was last written to; ``files``, ``size_bytes``: of the table.
     """
 
     endpoint: str
@@ -138,22 +115,7 @@ def report(
     gaps: Iterable[Gap] | None = None,
     counts: Mapping[str, EndpointCounts] | None = None,
 ) -> EndpointReport:
-    """Report on one endpoint.
-
-    Parameters
-    ----------
-    root, endpoint, now
-        Storage root and name; the end of the last 24 hours, aware.
-    spool_dir
-        The spool folder of this host, for what its taps have counted.
-    gaps, counts
-        As read already, when several endpoints are reported on.
-
-    Raises
-    ------
-    StorageError
-        When the tables cannot be read now.
-    """
+    """Report on one endpoint."""
     folder = Dataset(root, endpoint).folder
     data = folder.open()
     table = folder.table
@@ -202,7 +164,7 @@ def report(
 
 
 def document_of(found: EndpointReport) -> dict[str, Any]:
-    """Give a report as JSON values, without the endpoint's name."""
+    """Return a report as JSON values, without the endpoint's name."""
     return {
         "seen": found.seen,
         "sampled": found.sampled,
@@ -282,7 +244,7 @@ class _Rows:
             self.unparsed[self._reason(count["values"])] += count["counts"]
 
     def _reason(self, error: str) -> str:
-        """Give the kind of an error; past a number of kinds, "other"."""
+        """Return the kind of an error; past a number of kinds, "other"."""
         kind = error_kind(error)
         return kind if kind in self.unparsed or len(self.unparsed) < _MAX_REASONS else "other"
 
@@ -292,7 +254,7 @@ def _count(mask: pa.Array) -> int:
 
 
 def error_kind(error: str) -> str:
-    """Give the kind of a body's error: without numbers, quotations and what follows them."""
+    """Return the kind of a body's error: without numbers, quotations and what follows them."""
     kind = _VALUES.sub("…", error[:_MAX_ERROR]).partition(" (")[0].partition(";")[0]
     return kind[:_MAX_REASON]
 

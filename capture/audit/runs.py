@@ -12,7 +12,7 @@ Run = tuple[int, int]
 
 
 def runs_of(chosen: np.ndarray, start: int) -> list[Run]:
-    """Give the runs of chosen numbers of a window that begins at ``start``."""
+    """Return the runs of chosen numbers of a window that begins at ``start``."""
     edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
     return [
         (start + int(a), start + int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)
@@ -20,7 +20,7 @@ def runs_of(chosen: np.ndarray, start: int) -> list[Run]:
 
 
 def runs_account(runs: Sequence[Run]) -> Account:
-    """Give the account of all numbers in runs that do not overlap."""
+    """Return the account of all numbers in runs that do not overlap."""
     found = EMPTY
     for first, last in runs:
         found = found.plus(run_account(first, last))

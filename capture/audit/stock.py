@@ -32,16 +32,10 @@ _READ_BYTES = 1 << 20
 class Stock:
     """What the tables said of themselves, beside what went into the ledger.
 
-    Attributes
-    ----------
-    stored, settled
-        Up to which number a spool's records are in some table, and in all; by spool.
-    expired
-        How many requests of each spool retention has removed, by endpoint and spool.
-    files
-        The files of each endpoint's table that are there.
-    damaged
-        Files that a table's log names, and that are gone, or not what was written.
+    ``stored``, ``settled``: up to which number a spool's records are in some table, and in all; by
+    spool; ``expired``: how many requests of each spool retention has removed, by endpoint and
+    spool; ``files``: the files of each endpoint's table that are there; ``damaged``: files that a
+    table's log names, and that are gone, or not what was written.
     """
 
     stored: dict[str, int] = field(default_factory=dict)
@@ -62,22 +56,7 @@ class Stock:
 
 
 def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
-    """Bring a ledger up to the tables as they are now.
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    ledger
-        Changed in place.
-    full
-        Read all files, also those that were read before.
-
-    Raises
-    ------
-    StorageError
-        When a table cannot be read now.
-    """
+    """Bring a ledger up to the tables as they are now."""
     stock = Stock()
     gaps = gap_folder(root)
     gaps.catch_up()
@@ -101,7 +80,7 @@ def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
 
 
 def _present(folder: DeltaFolder, endpoint: str, stock: Stock) -> dict[str, dict[str, int]]:
-    """Give the files of each day that are there, with their sizes in bytes."""
+    """Return the files of each day that are there, with their sizes in bytes."""
     assert folder.table is not None
     selector = pafs.FileSelector(folder.path, recursive=True)
     try:
@@ -135,7 +114,7 @@ def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> N
 def _brought_up(
     folder: DeltaFolder, endpoint: str, files: dict[str, int], known: Part | None, stock: Stock
 ) -> Part:
-    """Give the account of a day: what is known of it and what is new, or all of it read anew."""
+    """Return the account of a day: what is known of it and what is new, or all of it read anew."""
     if known is None or known.files.items() - files.items():
         known = Part({}, {})
     accounts = dict(known.accounts)

@@ -72,23 +72,6 @@ def clear_documents(
 
     Also in those of other windows than the rows' own. Values of rows are not sought: whoever knows
     the windows clears those as a whole (``WindowClearer``).
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    ids
-        Event ids and inference ids.
-    span
-        Earliest and latest time of the rows: only windows that can hold them are looked at. None:
-        all are.
-    dry_run
-        Only count.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be read or written.
     """
     sought = {form for one in ids for form in (json.dumps(one)[1:-1], one)}
     if not sought:

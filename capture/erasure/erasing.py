@@ -54,14 +54,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class EndpointErased:
     """What was removed of an endpoint.
 
-    Parameters
-    ----------
-    requests, rows
-        Captured requests, and their rows.
-    labels
-        Labels of ground truth.
-    files
-        Files that were written anew or deleted for that.
+    ``requests``, ``rows``: captured requests, and their rows; ``labels``: labels of ground truth;
+    ``files``: files that were written anew or deleted for that.
     """
 
     requests: int = 0
@@ -74,25 +68,14 @@ class EndpointErased:
 class Erased:
     """What a request to erase came to.
 
-    Parameters
-    ----------
-    dry_run
-        Whether it was only counted.
-    asked, unknown
-        Ids that were asked for, and how many of them stood nowhere.
-    endpoints
-        What was removed, by endpoint; those without anything are left out.
-    documents
-        Documents of executions that named a removed row by its id, beside those of ``windows``.
-    windows, messages
-        Judged windows that held a removed row, and messages about them, that lost what may be its
-        values.
-    quarantined
-        Records on this host that no broker took.
-    until
-        Until when records and labels that come later under these ids are dropped.
-    open_spools
-        Spools of this host whose newest segment stays, raw, for their writers live.
+    ``dry_run``: whether it was only counted; ``asked``, ``unknown``: ids that were asked for, and
+    how many of them stood nowhere; ``endpoints``: what was removed, by endpoint; those without
+    anything are left out; ``documents``: documents of executions that named a removed row by its
+    id, beside those of ``windows``; ``windows``, ``messages``: judged windows that held a removed
+    row, and messages about them, that lost what may be its values; ``quarantined``: records on this
+    host that no broker took; ``until``: until when records and labels that come later under these
+    ids are dropped; ``open_spools``: spools of this host whose newest segment stays, raw, for their
+    writers live.
     """
 
     dry_run: bool
@@ -111,12 +94,8 @@ class Erased:
 class RowCondition:
     """Rows to be erased by what their columns hold.
 
-    Parameters
-    ----------
-    columns
-        Columns of the capture table that ``match`` reads.
-    match
-        Whether a row is meant.
+    ``columns``: columns of the capture table that ``match`` reads; ``match``: whether a row is
+    meant.
     """
 
     columns: tuple[str, ...]
@@ -127,14 +106,8 @@ class RowCondition:
 class Found:
     """What is known of rows that are to go.
 
-    Attributes
-    ----------
-    events, inferences
-        Event ids and inference ids of the rows.
-    parts
-        Where they lie.
-    times
-        Their event times in microseconds since 1970, UTC.
+    ``events``, ``inferences``: event ids and inference ids of the rows; ``parts``: where they lie;
+    ``times``: their event times in microseconds since 1970, UTC.
     """
 
     events: set[str] = field(default_factory=set)
@@ -178,28 +151,7 @@ def erase(
     windows: WindowClearer = clear_no_window,
     dry_run: bool = False,
 ) -> Erased:
-    """Remove all that is stored under ids or meets a condition; drop what comes later by id.
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    names
-        Folder with the names of this host's writers.
-    ids, now, keep
-        Inference ids and event ids, labels are sought under both; the time, aware, and how long
-        what comes is dropped: as long as spool or broker may keep it.
-    endpoint, where
-        Only of this endpoint, None: of all. Also requests of which a row meets this.
-    spool_dir, windows, dry_run
-        This host's spool, for records that were set aside there; takes the values of rows out of
-        what was judged and told of their windows; whether to count only.
-
-    Raises
-    ------
-    UnavailableError
-        When the storage cannot be used. Asking again is safe; upkeep does what is left anyway.
-    """
+    """Remove all that is stored under ids or meets a condition; drop what comes later by id."""
     asked: dict[Kind, list[str]] = {kind: sorted(set(some)) for kind, some in ids.items() if some}
     keys = {one for some in asked.values() for one in some}
     until = None
@@ -245,7 +197,7 @@ def _remove_cleared(
     windows: WindowClearer,
     dry_run: bool,
 ) -> tuple[EndpointErased, ClearedWindows, int]:
-    """Clear what was said of rows, then remove them; give also how many documents named them."""
+    """Clear what was said of rows, then remove them; return also how many documents named them."""
     if not rows.events:
         return eraser.remove(rows, keys), ClearedWindows(), 0
     if dry_run:
@@ -348,7 +300,7 @@ class Eraser:
         return {one for _, rows in others for one in rows["inference_id"].to_pylist()}
 
     def remove_labels(self, paths: Iterable[str], match: Match) -> int:
-        """Remove the labels that are found in some files; give how many went."""
+        """Remove the labels that are found in some files; return how many went."""
         self._truth.catch_up()
         found = matching(self._truth, paths, ("key",), match)
         keys = {one for _, rows in found for one in rows["key"].to_pylist()}
@@ -381,7 +333,7 @@ def find(
 
 
 def _is_in(rows: pa.Table, sought: Mapping[str, pa.Array]) -> np.ndarray:
-    """Say which rows have one of the values in one of the columns, bool, shape (rows,)."""
+    """Return which rows have one of the values in one of the columns, bool, shape (rows,)."""
     chosen = np.zeros(rows.num_rows, np.bool_)
     for name, values in sought.items():
         if len(values):

@@ -68,7 +68,7 @@ class Wanted:
         return bool(self.digests)
 
     def matches(self, endpoint: str, ids: pa.Array | pa.ChunkedArray, *kinds: Kind) -> np.ndarray:
-        """Say which ids are to be erased, bool, shape (ids,); null is never."""
+        """Return which ids are to be erased, bool, shape (ids,); null is never."""
         sought = frozenset[str]().union(
             *(
                 self.digests.get((kind, of), frozenset())
@@ -135,14 +135,9 @@ def record_requests(
     now: datetime,
     keep: timedelta,
 ) -> datetime:
-    """Have ids erased from now on wherever they come; give when that is forgotten.
+    """Have ids erased from now on wherever they come; return when that is forgotten.
 
     Asking again for the same only makes it last longer.
-
-    Raises
-    ------
-    UnavailableError
-        When the storage cannot be written.
     """
     folder = requests_folder(root)
     until = now + keep
@@ -164,13 +159,13 @@ def record_requests(
 
 
 def open_requests(folder: DeltaFolder) -> Wanted:
-    """Give what is to be erased now; ``folder``: of ``requests_folder``."""
+    """Return what is to be erased now; ``folder``: of ``requests_folder``."""
     folder.catch_up()
     return _read(folder)
 
 
 def forget(folder: DeltaFolder, now: datetime) -> int:
-    """Forget the requests whose time is over; give how many ids that were.
+    """Forget the requests whose time is over; return how many ids that were.
 
     With the last one goes the key, without which its hash tells nothing any more.
     """
@@ -219,7 +214,7 @@ def record_removed(
 
 
 def erased_sequences(root: str) -> dict[str, np.ndarray]:
-    """Give the numbers that were erased, by spool: int64, in order, each once."""
+    """Return the numbers that were erased, by spool: int64, in order, each once."""
     rows = _removed(root)
     spools = rows["spool_id"].combine_chunks().dictionary_encode()
     codes, seqs = spools.indices.to_numpy(), rows["spool_seq"].to_numpy()

@@ -50,7 +50,7 @@ def lying_files(folder: DeltaFolder) -> list[str]:
 def matching(
     folder: DeltaFolder, paths: Iterable[str], columns: Sequence[str], match: Match
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Give the columns of the rows that match, by file; files that went meanwhile have none."""
+    """Return the columns of the rows that match, by file; files that went meanwhile have none."""
     schema = _schema(folder, columns)
     for path in paths:
         try:
@@ -73,30 +73,7 @@ def expunge(
     note: Callable[[pa.Table], None] | None = None,
     dry_run: bool = False,
 ) -> Expunged:
-    """Remove the rows that match, from the table and from the disk.
-
-    Parameters
-    ----------
-    folder
-        The table.
-    columns
-        What ``match`` and ``note`` are given of the rows.
-    match
-        Says which rows go.
-    parts
-        Where they can be; None: anywhere.
-    note
-        Told the rows before they go, of a dry run, too; perhaps more than once.
-    dry_run
-        Only count.
-
-    Raises
-    ------
-    ConflictError
-        When others rewrite the table all the while.
-    StorageError
-        When the storage cannot be read or written; doing it again is safe.
-    """
+    """Remove the rows that match, from the table and from the disk."""
     for _ in range(_ATTEMPTS):
         folder.refresh()
         table = folder.table
@@ -183,7 +160,7 @@ def part_of(path: str) -> str:
 
 
 def _schema(folder: DeltaFolder, columns: Sequence[str] | None = None) -> pa.Schema:
-    """Give the schema of the table's files, or of some of their columns."""
+    """Return the schema of the table's files, or of some of their columns."""
     held = folder.schema()
     assert held is not None, "only asked of tables that are there"
     return pa.schema(

@@ -41,19 +41,8 @@ _LOOK_EVERY_S = 5.0
 class ErasedRecords:
     """Drops records that are asked to be erased, for the sink.
 
-    Parameters
-    ----------
-    root
-        Storage root.
-    writer
-        The sink's name.
-    now, monotonic
-        Clocks; the first one aware.
-
-    Attributes
-    ----------
-    dropped
-        Records that were dropped.
+    ``root``: storage root; ``writer``: the sink's name; ``now``, ``monotonic``: clocks; the first
+    one aware; ``dropped``: records that were dropped.
     """
 
     def __init__(
@@ -73,13 +62,7 @@ class ErasedRecords:
         self._look_at_s = monotonic()
 
     def drop(self, endpoint: str, records: Records) -> Records:
-        """Give the records that are to be stored; the others are noted as erased first.
-
-        Raises
-        ------
-        UnavailableError
-            When the storage cannot be read or written.
-        """
+        """Return the records that are to be stored; the others are noted as erased first."""
         if self._monotonic() >= self._look_at_s:
             self._wanted = open_requests(self._requests)
             self._look_at_s = self._monotonic() + _LOOK_EVERY_S
@@ -100,16 +83,9 @@ class ErasedRecords:
 class LateErasing:
     """Meets what was committed under ids that are to be erased, by one who did not know it yet.
 
-    Parameters
-    ----------
-    root
-        Storage root.
-    writer
-        Beginning of the names of files that this one writes.
-    now
-        The clock, aware.
-    windows
-        Takes the values of rows out of what was judged and told of their windows.
+    ``root``: storage root; ``writer``: beginning of the names of files that this one writes;
+    ``now``: the clock, aware; ``windows``: takes the values of rows out of what was judged and told
+    of their windows.
     """
 
     def __init__(
@@ -128,13 +104,7 @@ class LateErasing:
         self._positions: dict[str, int] = {}
 
     def catch_up(self) -> int:
-        """Erase what came since the last time; give how many requests and labels that were.
-
-        Raises
-        ------
-        UnavailableError
-            When the storage cannot be read or written; the next time begins where this one did.
-        """
+        """Erase what came since the last time; return how many requests and labels that were."""
         forget(self._requests, self._now())
         finish_clearing(self._root, self._windows, self._now())
         tables = [
@@ -158,7 +128,7 @@ class LateErasing:
         return rows, truth_folder(self._root, endpoint, writer=self._writer)
 
     def _position(self, folder: DeltaFolder) -> int:
-        """Say up to which version a table was looked at, by this process or one before it."""
+        """Return up to which version a table was looked at, by this process or one before it."""
         if folder.path not in self._positions:
             self._requests.catch_up()
             self._positions[folder.path] = self._requests.mark(_seen(folder)) - 1

@@ -48,20 +48,7 @@ class Event(NamedTuple):
 
 
 def read_events(headers: Mapping[str, str], body: bytes) -> list[Event]:
-    """Read the events of one HTTP request, all or none.
-
-    Parameters
-    ----------
-    headers
-        By their names in lower case.
-    body
-        The whole body.
-
-    Raises
-    ------
-    InputError
-        For what is no event, or one that is not KServe's; never with its data.
-    """
+    """Read the events of one HTTP request, all or none."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/cloudevents+json":
         return [_structured(_json(body))]

@@ -34,20 +34,10 @@ _SLACK_NS = 2_000_000_000  # Clocks of files are coarse.
 class Half:
     """A request or a response that waits.
 
-    Parameters
-    ----------
-    key
-        What both halves have in common: 64 hexadecimal digits.
-    is_request
-        Which half it is.
-    meta
-        What the record will tell of it.
-    arrived_ns
-        Wall clock when it came in.
-    time_us
-        When it was, as the sender tells it, microseconds since 1970; None: not told.
-    size_bytes
-        True length of the body, of which ``body`` is what is kept.
+    ``key``: what both halves have in common: 64 hexadecimal digits; ``is_request``: which half it
+    is; ``meta``: what the record will tell of it; ``arrived_ns``: wall clock when it came in;
+    ``time_us``: when it was, as the sender tells it, microseconds since 1970; None: not told;
+    ``size_bytes``: true length of the body, of which ``body`` is what is kept.
     """
 
     key: str
@@ -71,17 +61,7 @@ class Taken(NamedTuple):
 class Halves:
     """The folder of halves; one process has it at a time.
 
-    Parameters
-    ----------
-    spool_dir
-        The host's spool folder.
-
-    Raises
-    ------
-    UnavailableError
-        When another process has it.
-    OSError
-        When it cannot be made; it is free for the next attempt then.
+    ``spool_dir``: the host's spool folder.
     """
 
     def __init__(self, spool_dir: Path) -> None:
@@ -141,7 +121,7 @@ class Halves:
         self._path(key).unlink(missing_ok=True)
 
     def waiting(self) -> Iterator[tuple[str, int]]:
-        """Give the key of each half that waits, and the bytes of its file."""
+        """Return the key of each half that waits, and the bytes of its file."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             yield path.stem, path.stat().st_size
         for path in self._folder.glob(f"*{_UNFINISHED}"):
@@ -157,7 +137,7 @@ class Halves:
             raise OSError("short write: the volume is full")
 
     def taken(self) -> list[Taken]:
-        """Give what the journal tells, the oldest first."""
+        """Return what the journal tells, the oldest first."""
         found = []
         for line in (self._folder / _JOURNAL).read_bytes().decode("ascii", "replace").splitlines():
             parts = line.split(" ")
@@ -185,7 +165,7 @@ class Halves:
         os.close(old)
 
     def was_written(self, taken: Taken, event_id: str) -> bool | None:
-        """Say whether a record has come to a spool; None when its spool was shipped and is gone."""
+        """Whether a record has come to a spool; None when its spool was shipped and is gone."""
         needle = event_id.encode("ascii")
         # First: what waits there goes to a segment, and stores in a page give a file no time.
         for stage in self._spool_dir.glob(f"*/{STAGE_NAME}"):

@@ -40,22 +40,11 @@ _EVENTS = uuid.UUID("5e1b1f5c-3d1c-5d0e-9a52-0b3f6a3e9d54")  # The name space of
 class Pairing:
     """Takes events, and writes records.
 
-    Parameters
-    ----------
-    place
-        How and where to record; nothing is made there before the first event.
-    window_s
-        How long a half waits for the other one.
-    max_waiting
-        How many halves may wait; of more the oldest are written alone.
-    now_ns
-        Wall clock, in nanoseconds.
-
-    Attributes
-    ----------
-    counters
-        ``events`` taken, of them ``known`` already; records ``stored`` and ``dropped``; of the
-        stored ones ``unpaired``.
+    ``place``: how and where to record; nothing is made there before the first event; ``window_s``:
+    how long a half waits for the other one; ``max_waiting``: how many halves may wait; of more the
+    oldest are written alone; ``now_ns``: wall clock, in nanoseconds; ``counters``: ``events``
+    taken, of them ``known`` already; records ``stored`` and ``dropped``; of the stored ones
+    ``unpaired``.
     """
 
     def __init__(
@@ -90,15 +79,7 @@ class Pairing:
         events: Sequence[tuple[Event, CaptureTarget]],
         expected: Expected = "both",
     ) -> list[Outcome]:
-        """Take events, each with what it is recorded as; what is acknowledged is safe.
-
-        Raises
-        ------
-        UnavailableError
-            When another process has the folder.
-        OSError
-            When the disk takes nothing.
-        """
+        """Take events, each with what it is recorded as; what is acknowledged is safe."""
         with self._lock:
             halves = self._open()
             found = []
@@ -108,7 +89,7 @@ class Pairing:
             return found
 
     def sweep(self) -> int:
-        """Write alone what has waited too long; give how many. Also finds what others left."""
+        """Write alone what has waited too long; return how many. Also finds what others left."""
         with self._lock:
             if self._halves is None and not (self._spool_dir / FOLDER).exists():
                 return 0
@@ -309,7 +290,7 @@ def _event_id(key: str, sides: str) -> str:
 
 
 def _content_type(event: Event) -> str:
-    """Give the type of the data; KServe's logger gives the response that of the request."""
+    """Return the type of the data; KServe's logger gives the response that of the request."""
     if not event.is_request and event.data.lstrip()[:1] in (b"{", b"["):
         return "application/json"
     return event.content_type

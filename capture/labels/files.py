@@ -37,30 +37,7 @@ def read_label_file(
     filesystem: pafs.FileSystem | None = None,
     shown: str = "",
 ) -> Iterator[pa.Table]:
-    """Read a file of labels; its form is told by its content. Packed text (.gz, …) is unpacked.
-
-    Parameters
-    ----------
-    file
-        Its path, on this machine or on the file system given.
-    names
-        What its columns or fields are called.
-    filesystem
-        Where the path is one, such as a bucket; None: this machine.
-    shown
-        What the user typed, for messages; empty: the path.
-
-    Yields
-    ------
-    pa.Table
-        Labels in the schema of labels, some 100,000 at a time.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read or something in it is no label: the file, the place, and what was
-        expected. Nothing should be stored before all has been read once.
-    """
+    """Read a file of labels; its form is told by its content. Packed text (.gz, …) is unpacked."""
     path, system = os.fspath(file), filesystem or pafs.LocalFileSystem()
     named = shown or path
     try:
@@ -126,7 +103,7 @@ class _Joined:
         self._rest = rest
 
     def read(self, size: int = -1) -> bytes:
-        """Give some bytes, or all that are left."""
+        """Return some bytes, or all that are left."""
         found: bytes
         if size < 0:
             found, self._head = self._head + self._rest.read(), b""
@@ -282,7 +259,7 @@ def _as_texts(column: pa.Array, name: str, shown: str) -> pa.Array:
 
 
 def _columns(held: Sequence[str], shown: str, names: LabelNames) -> tuple[list[str], list[str]]:
-    """Give the columns that may hold ids, and all that are read."""
+    """Return the columns that may hold ids, and all that are read."""
     ids = [name for name in names.ids if name in held]
     if "id" in ids:
         ids = ["id"]
@@ -301,7 +278,7 @@ def _columns(held: Sequence[str], shown: str, names: LabelNames) -> tuple[list[s
 def _from_columns(
     table: pa.Table, ids: Sequence[str], shown: str, names: LabelNames, done: int
 ) -> pa.Table:
-    """Give columns of texts in the schema of labels; ``done`` rows came before."""
+    """Return columns of texts in the schema of labels; ``done`` rows came before."""
     filled = [pc.if_else(pc.equal(table[name], ""), None, table[name]) for name in ids]
     key = pc.coalesce(*filled)
     if key.null_count:

@@ -33,20 +33,11 @@ class Labels:
 class Joined:
     """What joining labels to the rows of a window gave.
 
-    Parameters
-    ----------
-    values
-        The label of each row, in its type; null where there is none.
-    labelled_count
-        Rows that have a label.
-    unfit_count
-        Rows whose label does not fit the type; they count as without one.
-    stray_count
-        Labels of a request of this window that name a row which the request does not have.
-    stray_ids
-        The first of their ids, in order.
-    digest
-        Hash of the rows' places and labels, and of what did not fit; empty without any.
+    ``values``: the label of each row, in its type; null where there is none; ``labelled_count``:
+    rows that have a label; ``unfit_count``: rows whose label does not fit the type; they count as
+    without one; ``stray_count``: labels of a request of this window that name a row which the
+    request does not have; ``stray_ids``: the first of their ids, in order; ``digest``: hash of the
+    rows' places and labels, and of what did not fit; empty without any.
     """
 
     values: pa.Array
@@ -58,19 +49,7 @@ class Joined:
 
 
 def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
-    """Find the label of each row, by its event id or inference id and its row index.
-
-    Parameters
-    ----------
-    rows
-        Rows of a window, of which the columns event_id, inference_id, row_index, spool_id and
-        spool_seq are read; their order is part of the digest.
-    truth
-        Labels in the schema of their table. Of several for one row the last one counts, by time of
-        receipt and number of the load, whichever of the two ids it was found by.
-    kind
-        The type to read labels as.
-    """
+    """Find the label of each row, by its event id or inference id and its row index."""
     if not truth.num_rows:
         return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[kind]))
     last = last_of_each(truth)
@@ -138,7 +117,7 @@ def seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.nd
 
 
 def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
-    """Give id and row index of the labels whose request is here without such a row."""
+    """Return id and row index of the labels whose request is here without such a row."""
     is_here = np.zeros(len(last.keys), bool)
     for one in codes:
         is_here[one[one >= 0]] = True
@@ -156,7 +135,7 @@ def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.nd
 
 
 def places_of(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
-    """Give the place of each id among the keys, shape (ids,), int64; -1 where it is not there."""
+    """Return the place of each id among the keys, shape (ids,), int64; -1 where it is not there."""
     if ids.null_count == len(ids):
         return np.full(len(ids), -1, np.int64)
     found = pc.fill_null(pc.index_in(ids, value_set=keys), -1)

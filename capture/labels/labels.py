@@ -49,18 +49,10 @@ _GATHERED_ROWS = 1 << 19
 class TruthCounts:
     """What became of the labels of a load.
 
-    Parameters
-    ----------
-    received
-        Labels that came.
-    stored
-        Labels that were stored and count.
-    duplicates
-        Labels that a later one of the same load, for the same row, took the place of.
-    empty
-        Labels without a value: not known yet, so not stored.
-    conflicts
-        Rows that got labels of different text in the same load, of which the last one counts.
+    ``received``: labels that came; ``stored``: labels that were stored and count; ``duplicates``:
+    labels that a later one of the same load, for the same row, took the place of; ``empty``: labels
+    without a value: not known yet, so not stored; ``conflicts``: rows that got labels of different
+    text in the same load, of which the last one counts.
     """
 
     received: int
@@ -101,24 +93,6 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
 
     Whether a label belongs to a captured row shows only in the windows: rows may come after their
     labels, and labels of any age are taken.
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    endpoint
-        Name of the endpoint.
-    labels
-        Columns of ``LABEL_SCHEMA``; ``row_index`` may be missing or null, which is row 0.
-    now
-        The clock that says when the labels were received, aware.
-
-    Raises
-    ------
-    InputError
-        When an id is missing or empty, or a row index negative.
-    UnavailableError
-        When the storage cannot be written; loading again is safe.
     """
     known, received, empty = _checked(labels)
     if not known.num_rows:
@@ -149,17 +123,7 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
 
 
 def read_truth(root: str, endpoint: str, keys: pa.Array, received_from: date) -> pa.Table:
-    """Give the stored labels of some ids, in the schema of the table, in no order.
-
-    Parameters
-    ----------
-    root, endpoint
-        Storage root and name; an endpoint without labels gives no rows.
-    keys
-        Event ids and inference ids.
-    received_from
-        First day of receipt that is read, UTC.
-    """
+    """Return the stored labels of some ids, in the schema of the table, in no order."""
     data = truth_folder(root, endpoint).open(first=received_from.isoformat())
     if data is None:
         return TRUTH_SCHEMA.empty_table()
@@ -188,7 +152,7 @@ def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _checked(labels: pa.Table) -> tuple[pa.Table, int, int]:
-    """Give the labels that have a value, how many came, and how many have none."""
+    """Return the labels that have a value, how many came, and how many have none."""
     if "row_index" not in labels.column_names:
         labels = labels.append_column("row_index", pa.nulls(labels.num_rows, pa.int32()))
     try:
@@ -215,7 +179,7 @@ def _slots(labels: pa.Table) -> np.ndarray:
 
 
 def _last_of_each(slots: np.ndarray) -> np.ndarray:
-    """Give where the last label of each row stands, in order."""
+    """Return where the last label of each row stands, in order."""
     _, from_end = np.unique(slots[::-1], return_index=True)
     return np.sort(len(slots) - 1 - from_end)
 
@@ -223,13 +187,7 @@ def _last_of_each(slots: np.ndarray) -> np.ndarray:
 def _contradicted(
     slots: np.ndarray, labels: pa.ChunkedArray, last: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """Find labels that the last one of their row contradicts; blanks around them are nothing.
-
-    Returns
-    -------
-    tuple
-        Where they stand, each different one of a row once; and how many rows that are.
-    """
+    """Find labels that the last one of their row contradicts; blanks around them are nothing."""
     texts = pc.utf8_trim_whitespace(labels).combine_chunks().dictionary_encode()
     pairs = np.stack([slots, texts.indices.to_numpy().astype(np.int64)])
     _, first, pair = np.unique(pairs, axis=1, return_index=True, return_inverse=True)

@@ -37,11 +37,6 @@ class LabelNames:
     """Names of the columns, or fields, that hold ids, labels and row indices.
 
     ``id`` None: the first of ``id``, ``inference_id`` and ``event_id`` that is filled.
-
-    Raises
-    ------
-    InputError
-        When one name stands for two of them.
     """
 
     id: str | None = None
@@ -67,22 +62,7 @@ class _RecordError(Exception):
 
 
 def label_table(records: Sequence[Any], names: LabelNames, place: Callable[[int], str]) -> pa.Table:
-    """Give the labels of JSON records, one row a label, in the schema of labels.
-
-    Parameters
-    ----------
-    records
-        Parsed JSON values, of either form.
-    names
-        Names of fields in plain objects, and of the label in a record's own JSON.
-    place
-        Says where a record stands, for messages: ``labels.jsonl, line 7``.
-
-    Raises
-    ------
-    InputError
-        Naming the first record that is neither.
-    """
+    """Return the labels of JSON records, one row a label, in the schema of labels."""
     known: dict[tuple[str, str], list[Text]] = {}
     keys: list[str] = []
     groups: list[list[Text]] = []
@@ -110,7 +90,7 @@ def label_table(records: Sequence[Any], names: LabelNames, place: Callable[[int]
 def _read(
     record: object, names: LabelNames, known: dict[tuple[str, str], list[Text]]
 ) -> tuple[str, list[Text], int]:
-    """Give id, labels and the first one's row index of a record of either form."""
+    """Return id, labels and the first one's row index of a record of either form."""
     if not isinstance(record, Mapping):
         raise _RecordError("expected an object")
     if "groundTruthData" in record or "eventMetadata" in record:
@@ -119,7 +99,7 @@ def _read(
 
 
 def _of_plain(record: Mapping[str, Any], names: LabelNames) -> tuple[str, list[Text], int]:
-    """Give id, labels and the first one's row index of a plain object."""
+    """Return id, labels and the first one's row index of a plain object."""
     key = next((record[name] for name in names.ids if record.get(name) not in (None, "")), None)
     if key is None or names.label not in record:
         raise _RecordError(
@@ -138,7 +118,7 @@ def _of_plain(record: Mapping[str, Any], names: LabelNames) -> tuple[str, list[T
 def _of_sagemaker(
     record: Mapping[str, Any], name: str, known: dict[tuple[str, str], list[Text]]
 ) -> tuple[str, list[Text]]:
-    """Give id and labels of a record; each distinct text is read once."""
+    """Return id and labels of a record; each distinct text is read once."""
     truth, event = record.get("groundTruthData"), record.get("eventMetadata")
     if not isinstance(truth, Mapping) or "data" not in truth:
         raise _RecordError(
@@ -192,7 +172,7 @@ def _json_labels(data: str, name: str) -> list[Text]:
 
 
 def _found_in(document: object, name: str) -> list[Text]:
-    """Give the labels of a JSON value: itself, each of a list, or those under a name."""
+    """Return the labels of a JSON value: itself, each of a list, or those under a name."""
     if isinstance(document, Mapping):
         if name not in document and len(document) != 1:
             raise _RecordError(
@@ -235,7 +215,7 @@ def _key(value: object) -> str:
 
 
 def _text(value: object) -> Text:
-    """Give a label as text; null and NaN, which is how pandas writes it, are none."""
+    """Return a label as text; null and NaN, which is how pandas writes it, are none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, list | dict):

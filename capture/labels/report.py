@@ -39,18 +39,9 @@ _COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time", "sa
 class DayCoverage:
     """How much of a day of event time (UTC) has labels.
 
-    Parameters
-    ----------
-    day
-        The day.
-    requests, rows
-        Answered requests (status below 400) and their rows.
-    labelled_requests
-        Requests each row of which has a label.
-    partly_labelled_requests
-        Requests with fewer labels than rows.
-    labelled_rows
-        Rows with a label, fitting or not.
+    ``day``: the day; ``requests``, ``rows``: answered requests (status below 400) and their rows;
+    ``labelled_requests``: requests each row of which has a label; ``partly_labelled_requests``:
+    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not.
     """
 
     day: date
@@ -70,33 +61,19 @@ class DayCoverage:
 class TruthReport:
     """What is known of the labels of an endpoint.
 
-    Parameters
-    ----------
-    labels
-        Labels that are stored, each load's.
-    places
-        Distinct rows, by id and row index, that they are for, whether they were captured or not.
-    labelled_rows
-        Captured rows, of all days, that have a label.
-    repeated
-        Labels that said of a row what another one had said.
-    conflicts, conflict_ids
-        Rows that got different labels, of which the last one counts; the first few ids.
-    unmatched, unmatched_ids, unmatched_since
-        Places whose id no captured request has so far, and that sampling does not explain; the
-        first few ids; the first receipt.
-    unsampled
-        Places without a captured request whose id sampling leaves out, by the largest share that
-        any captured request was chosen with: no row of theirs will ever come.
-    stray, stray_ids
-        Places of captured requests that have no such row; the first few ids.
-    unfit
-        Places whose label does not fit the type; None when it is not known.
-    delay_s
-        From the event to the receipt of the label that counts, in seconds: ``median``, ``p95`` and
-        ``longest``, over labelled rows; None without any. Below 0: the label came first.
-    days
-        The days that have captured requests, in order.
+    ``labels``: labels that are stored, each load's; ``places``: distinct rows, by id and row index,
+    that they are for, whether they were captured or not; ``labelled_rows``: captured rows, of all
+    days, that have a label; ``repeated``: labels that said of a row what another one had said;
+    ``conflicts``, ``conflict_ids``: rows that got different labels, of which the last one counts;
+    the first few ids; ``unmatched``, ``unmatched_ids``, ``unmatched_since``: places whose id no
+    captured request has so far, and that sampling does not explain; the first few ids; the first
+    receipt; ``unsampled``: places without a captured request whose id sampling leaves out, by the
+    largest share that any captured request was chosen with: no row of theirs will ever come;
+    ``stray``, ``stray_ids``: places of captured requests that have no such row; the first few ids;
+    ``unfit``: places whose label does not fit the type; None when it is not known; ``delay_s``:
+    from the event to the receipt of the label that counts, in seconds: ``median``, ``p95`` and
+    ``longest``, over labelled rows; None without any. Below 0: the label came first; ``days``: the
+    days that have captured requests, in order.
     """
 
     labels: int
@@ -127,20 +104,6 @@ def truth_report(
     """Compare all stored labels of an endpoint with all of its captured requests.
 
     Memory grows with the labels; of the records some 500,000 rows are held at a time, or a day.
-
-    Parameters
-    ----------
-    root, endpoint
-        Storage root and name of the endpoint.
-    kind
-        The type that labels are read as; None: they are compared as texts.
-    first, last
-        Days of event time to list, both included; None: all. Labels are sought on every day.
-
-    Raises
-    ------
-    StorageError
-        When the tables cannot be read now.
     """
     with reaching(f"{root}/truth and capture of {endpoint}"):
         return _compared(root, endpoint, kind, first, last)
@@ -321,7 +284,7 @@ def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
 
 
 def _days(root: str, endpoint: str) -> Iterator[tuple[str, pa.Table]]:
-    """Give the answered rows of each captured day, in order."""
+    """Return the answered rows of each captured day, in order."""
     folder = Dataset(root, endpoint).folder
     if folder.open() is None or folder.table is None:
         return

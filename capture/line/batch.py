@@ -20,18 +20,9 @@ _GROUP_BYTES = 32 << 20
 class Batch:
     """Deliveries taken apart by endpoint.
 
-    Parameters
-    ----------
-    deliveries
-        What came, each spool's in sequence and without repetitions.
-
-    Attributes
-    ----------
-    endpoints
-        Names of the endpoints that have records here.
-    gaps
-        Gaps with their spool's id: those that were sent, and those in the place of frames that the
-        tables do not take.
+    ``deliveries``: what came, each spool's in sequence and without repetitions; ``endpoints``:
+    names of the endpoints that have records here; ``gaps``: gaps with their spool's id: those that
+    were sent, and those in the place of frames that the tables do not take.
     """
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:
@@ -54,11 +45,11 @@ class Batch:
         self.endpoints = tuple(self._masks)
 
     def records(self, endpoint: str) -> Records:
-        """Give the records of an endpoint."""
+        """Return the records of an endpoint."""
         return self._records.take(self._masks[endpoint])
 
     def offsets(self, endpoint: str) -> dict[str, int]:
-        """Say how far in each partition of a broker the records of an endpoint lay."""
+        """Return how far in each partition of a broker the records of an endpoint lay."""
         numbers = np.unique(self._delivery[self._masks[endpoint]]).tolist()
         origins = (self._deliveries[number].origin for number in numbers)
         return {origin.name: origin.offset for origin in origins if origin is not None}
@@ -69,7 +60,7 @@ class Batch:
         return {self._records.spools[code] for found in codes for code in found.tolist()}
 
     def left(self, endpoints: Collection[str]) -> list[Delivery]:
-        """Give the records of these endpoints, and the gaps of their spools, as they came."""
+        """Return the records of these endpoints, and the gaps of their spools, as they came."""
         spools = self.spools(endpoints)
         mask = np.zeros(len(self._records), np.bool_)
         for name in endpoints:
@@ -106,7 +97,7 @@ def cut_by_size(records: Records) -> list[Records]:
 
 
 def _unpacked_bytes(content: bytes, encoding: str) -> int:
-    """Say how many bytes the decoder makes of a packed body, by doing it: no header can be trusted.
+    """Return how many bytes the decoder makes of a packed body, by doing it: no header can be trusted.
 
     What cannot be unpacked takes none.
     """

@@ -30,10 +30,8 @@ _NS_PER_MS = 1_000_000
 class LetterError(InputError):
     """A letter that cannot be read.
 
-    Attributes
-    ----------
-    spool_id, last_seq, count
-        What its headers still tell: whose it is, up to where, how many frames; else "", 0 and None.
+    ``spool_id``, ``last_seq``, ``count``: what its headers still tell: whose it is, up to where,
+    how many frames; else "", 0 and None.
     """
 
     def __init__(
@@ -85,15 +83,7 @@ def write_records(
     is_dead: bool = False,
     more: Mapping[str, str] | None = None,
 ) -> Letter:
-    """Put frames, as they lie, into a letter, with headers beyond the usual if there are ``more``.
-
-    Parameters
-    ----------
-    spool_id
-        The spool that all of them are of.
-    records
-        At least one frame, in sequence.
-    """
+    """Put frames, as they lie, into a letter, with headers beyond the usual if there are ``more``."""
     raw = records.bytes()
     seqs, times = records.header["seq"], records.header["wall_ns"]
     told = {
@@ -122,13 +112,7 @@ def open_letter(
 
 
 def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
-    """Take the frames out; give whose they are, and them in sequence.
-
-    Raises
-    ------
-    LetterError
-        When it is of another form, damaged, or not one of ours.
-    """
+    """Take the frames out; return whose they are, and them in sequence."""
     told = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}
     try:
         spool_id = told["dl.spool"]

@@ -31,14 +31,8 @@ Counters = Callable[[], Mapping[str, int]]
 class Counted(Collector):
     """Counters that a process keeps for itself, one family each.
 
-    Parameters
-    ----------
-    prefix
-        Beginning of the names, such as ``driftline_sink_``.
-    counters
-        Gives the counts now.
-    about
-        One sentence for each; a count without one is shown with its name.
+    ``prefix``: beginning of the names, such as ``driftline_sink_``; ``counters``: gives the counts
+    now; ``about``: one sentence for each; a count without one is shown with its name.
     """
 
     def __init__(self, prefix: str, counters: Counters, about: Mapping[str, str]) -> None:
@@ -58,12 +52,8 @@ class Counted(Collector):
 class Spools(Collector):
     """What lies in the spools of this host.
 
-    Parameters
-    ----------
-    folder
-        The spool folder.
-    max_bytes
-        Its budget; None when this process does not know it.
+    ``folder``: the spool folder; ``max_bytes``: its budget; None when this process does not know
+    it.
     """
 
     def __init__(self, folder: Path, max_bytes: int | None = None) -> None:
@@ -134,12 +124,7 @@ class HostTaps(Collector):
 class SinkInstruments:
     """Counts the commits of a sink by endpoint; what ``Sink(observe=…)`` is told.
 
-    Parameters
-    ----------
-    registry
-        Where the families are registered.
-    now
-        Wall clock, in seconds.
+    ``registry``: where the families are registered; ``now``: wall clock, in seconds.
     """
 
     def __init__(
@@ -200,5 +185,5 @@ class SinkInstruments:
 
 
 def capped(name: str, known: Mapping[str, object]) -> str:
-    """Give an endpoint's label: its name, or "" for those past the cap."""
+    """Return an endpoint's label: its name, or "" for those past the cap."""
     return name if name in known or len(known) < MAX_ENDPOINTS else ""

@@ -80,13 +80,7 @@ class KafkaWire:
         self.made = 0
 
     def partitions(self) -> int:
-        """Give how many partitions the topic has.
-
-        Raises
-        ------
-        UnavailableError
-            When no broker answers.
-        """
+        """Return how many partitions the topic has."""
         try:
             return len(self._connected().partitions_for(self._options.topic))
         except (KafkaError, OSError) as error:
@@ -94,13 +88,7 @@ class KafkaWire:
             raise self._options.trouble(error) from error
 
     def put(self, letters: Sequence[Letter]) -> list[Refusal | None]:
-        """Send letters and wait; for each give None when all replicas have it, or what is wrong.
-
-        Raises
-        ------
-        UnavailableError
-            When no broker answers; some may have arrived nevertheless.
-        """
+        """Send letters and wait; for each give None when all replicas have it, or what is wrong."""
         try:
             producer = self._connected()
             futures = [self._send(producer, letter) for letter in letters]
@@ -191,14 +179,8 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
     Where to read from are the group's offsets, which are committed after the tables have what was
     received; if they are lost, all is read again and the tables' marks drop it.
 
-    Parameters
-    ----------
-    options
-        The broker and the group.
-    state_dir
-        A folder of this host: from it comes a name for the files that this sink writes.
-    stop
-        When it is set, nothing waits long.
+    ``options``: the broker and the group; ``state_dir``: a folder of this host: from it comes a
+    name for the files that this sink writes; ``stop``: when it is set, nothing waits long.
     """
 
     def __init__(self, options: KafkaOptions, state_dir: Path, stop: threading.Event) -> None:
@@ -216,13 +198,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         self._lock = threading.Lock()
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Give the next records; what was fetched but does not fit waits, and no more is fetched.
-
-        Raises
-        ------
-        UnavailableError
-            When no broker answers, or refuses this group.
-        """
+        """Return the next records; what was fetched but does not fit waits, and no more is fetched."""
         try:
             self._poll(is_wanted=max_records > 0 and not self._polled)
             found: list[Delivery] = []
@@ -352,7 +328,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         return found
 
     def _condemn(self, record: Any, origin: Origin, error: LetterError) -> Delivery:  # noqa: ANN401
-        """Put a record that cannot be read aside; give the gap that counts it."""
+        """Put a record that cannot be read aside; return the gap that counts it."""
         self.counters["poison"] += 1
         log.error("letter cannot be read at=%s offset=%d error=%s", *_where(origin), error)
         where = f"{origin.name}/{origin.offset}".encode()

@@ -63,7 +63,7 @@ class KafkaOptions:
         }
 
     def trouble(self, error: Exception) -> UnavailableError:
-        """Say in one sentence what a client ran into."""
+        """Return in one sentence what a client ran into."""
         servers = ",".join(self.bootstrap_servers)
         # A broker that refuses a client hangs up; the client cannot tell it from one that is away.
         looked_at = ["bootstrap_servers", "security_protocol"]
@@ -75,7 +75,7 @@ class KafkaOptions:
         )
 
     def configured(self, **more: object) -> dict[str, Any]:
-        """Give a client's configuration."""
+        """Return a client's configuration."""
         given = {
             "sasl_mechanism": self.sasl_mechanism,
             "sasl_plain_username": self.sasl_username,

@@ -74,7 +74,7 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
         return self._doubted()
 
     def _doubted(self) -> DefaultRecord:
-        """Give the next record of a damaged batch, and what is left as one when it cannot be read.
+        """Return the next record of a damaged batch, and what is left as one when it cannot be read.
 
         Offsets are counted, not read: a wrong one would skip what lies behind.
         """

@@ -26,13 +26,7 @@ def make_topics(options: KafkaOptions) -> None:
 
 
 def find_partitions(options: KafkaOptions) -> int | None:
-    """Give how many partitions the topic has, None when there is no such topic; changes nothing.
-
-    Raises
-    ------
-    UnavailableError
-        When no broker answers within five seconds, or refuses this client.
-    """
+    """Return how many partitions the topic has, None when there is no such topic; changes nothing."""
     try:
         admin = KafkaAdminClient(**options.configured(request_timeout_ms=5_000))
         try:

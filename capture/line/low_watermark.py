@@ -29,16 +29,8 @@ _EVERY_S = 60.0
 class SettlingTransport:
     """A transport as it is, but for the note of what is settled, at most once in a while.
 
-    Parameters
-    ----------
-    transport
-        The transport.
-    root
-        Storage root.
-    every_s
-        Seconds between two notes: each is an entry in a table's log.
-    monotonic
-        Clock, in seconds.
+    ``transport``: the transport; ``root``: storage root; ``every_s``: seconds between two notes:
+    each is an entry in a table's log; ``monotonic``: clock, in seconds.
     """
 
     def __init__(
@@ -62,7 +54,7 @@ class SettlingTransport:
         return self._transport.name
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Give the next records."""
+        """Return the next records."""
         return self._transport.receive(max_records)
 
     def commit(self, marks: Mapping[str, int]) -> None:
@@ -89,13 +81,7 @@ class SettlingTransport:
 
 
 def settle(root: str, marks: Mapping[str, int], *, writer: str = "sink") -> None:
-    """Note up to which number of each spool all tables have what they ever will.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be written.
-    """
+    """Note up to which number of each spool all tables have what they ever will."""
     folder = gap_folder(root, writer=writer)
     if folder.table is None:
         folder.append(GAP_SCHEMA.empty_table(), {})

@@ -48,7 +48,7 @@ class Wire(Protocol):
     made: int
 
     def partitions(self) -> int:
-        """Give how many partitions there are; raises UnavailableError when nobody knows."""
+        """Return how many partitions there are; raises UnavailableError when nobody knows."""
 
     def put(self, letters: Sequence[Letter]) -> list[Refusal | None]:
         """Send letters; None for each that is safe. Raises UnavailableError when nobody answers."""
@@ -70,19 +70,10 @@ class _Run:
 class Dispatcher:
     """Sends what a spool holds; the sidecar's end of a broker.
 
-    Parameters
-    ----------
-    wire
-        What takes letters away.
-    spool_dir
-        The spool folder: each spool keeps its partition in it as long as it lives, whatever becomes
-        of their number, or two sinks could have one spool.
-
-    Attributes
-    ----------
-    counters
-        ``letters`` and ``records`` sent, ``refused`` letters, records ``light`` that went without
-        their bodies, records set aside as ``poison``.
+    ``wire``: what takes letters away; ``spool_dir``: the spool folder: each spool keeps its
+    partition in it as long as it lives, whatever becomes of their number, or two sinks could have
+    one spool; ``counters``: ``letters`` and ``records`` sent, ``refused`` letters, records
+    ``light`` that went without their bodies, records set aside as ``poison``.
     """
 
     def __init__(self, wire: Wire, spool_dir: Path) -> None:
@@ -92,13 +83,7 @@ class Dispatcher:
         self._partitions: dict[str, int] = {}
 
     def send(self, batch: Sequence[Delivery]) -> dict[str, int]:
-        """Send records; give for each spool up to where they are safe.
-
-        Raises
-        ------
-        UnavailableError
-            When none could be sent; nothing is lost, they can be sent again.
-        """
+        """Send records; return for each spool up to where they are safe."""
         waiting = {found.spool_id: deque(_runs(found.records)) for found in batch}
         safe: dict[str, int] = {}
         try:
@@ -154,7 +139,7 @@ class Dispatcher:
         return letter
 
     def _mend(self, spool_id: str, run: _Run, why: Refusal) -> list[_Run]:
-        """Say what to send in the place of a letter that was refused."""
+        """Return what to send in the place of a letter that was refused."""
         if run.poison is not None:
             raise UnavailableError(
                 f"the topic refuses every record, last with {why.name}; look at its settings"
@@ -201,7 +186,7 @@ class Dispatcher:
             log.error("record not set aside spool=%s seq=%d error=%s", spool_id, frame.seq, error)
 
     def _partition(self, spool_id: str) -> int:
-        """Give the partition of a spool, settled when its first letter goes."""
+        """Return the partition of a spool, settled when its first letter goes."""
         found = self._partitions.get(spool_id)
         if found is not None:
             return found

@@ -30,28 +30,10 @@ _TELL_EVERY_S = 30.0
 class Sidecar:
     """Moves records from the spool folder of this host to a broker.
 
-    Parameters
-    ----------
-    spool_dir
-        The host's spool folder.
-    sender
-        The way to the broker.
-    poll_s
-        How long to wait when there is nothing new.
-    redactor
-        Takes out of records what must not leave the host; None: nothing.
-    monotonic, now_ns
-        Clocks.
-
-    Raises
-    ------
-    ConflictError
-        When another process reads this folder.
-
-    Attributes
-    ----------
-    counters
-        ``records`` shipped, ``failures`` that were waited out.
+    ``spool_dir``: the host's spool folder; ``sender``: the way to the broker; ``poll_s``: how long
+    to wait when there is nothing new; ``redactor``: takes out of records what must not leave the
+    host; None: nothing; ``monotonic``, ``now_ns``: clocks; ``counters``: ``records`` shipped,
+    ``failures`` that were waited out.
     """
 
     def __init__(
@@ -99,13 +81,7 @@ class Sidecar:
         self._tail.close()
 
     def step(self) -> int:
-        """Ship what is there now, up to a batch; give how many records are safe.
-
-        Raises
-        ------
-        UnavailableError
-            When the broker takes nothing now; the records wait.
-        """
+        """Ship what is there now, up to a batch; return how many records are safe."""
         self._read()
         if not self._waiting:
             self._tail.remove_finished()
@@ -150,7 +126,7 @@ class Sidecar:
                 log.info("sidecar shipped=%d %s", self._told_records - shipped, self._lag())
 
     def _lag(self) -> str:
-        """Say how much lies in the spool, and how old the oldest is that is not shipped."""
+        """Return how much lies in the spool, and how old the oldest is that is not shipped."""
         waits_since = (found.first_ns for found in self._waiting.values())
         oldest = min(waits_since, default=self._now_ns())
         lag_s = max(self._now_ns() - oldest, 0) / 1e9

@@ -60,31 +60,15 @@ class Prepared(NamedTuple):
 class Sink:
     """Moves records into the tables of their endpoints.
 
-    Parameters
-    ----------
-    root
-        Storage root.
-    transport
-        Where records come from.
-    signatures
-        Gives the signature of an endpoint, or None when it has none: then bodies are kept raw.
-    trusts_event_time
-        Whether an endpoint takes the event times that its clients state.
-    commit_interval_s, commit_records, commit_bytes
-        A commit is made when the oldest record has waited this long, or so many records, or bytes
-        of frames, are waiting; whichever comes first. The last two bound the memory, too.
-    poll_s
-        How long ``run`` waits when there is nothing new.
-    monotonic
-        Clock for the interval, in seconds.
-    observe
-        Is told of each commit: endpoint, rows, seconds.
-
-    Attributes
-    ----------
-    counters
-        ``records``, ``rows``, ``gaps`` and ``commits`` made, ``duplicates`` dropped, ``failures``
-        that were tried again.
+    ``root``: storage root; ``transport``: where records come from; ``signatures``: gives the
+    signature of an endpoint, or None when it has none: then bodies are kept raw;
+    ``trusts_event_time``: whether an endpoint takes the event times that its clients state;
+    ``commit_interval_s``, ``commit_records``, ``commit_bytes``: a commit is made when the oldest
+    record has waited this long, or so many records, or bytes of frames, are waiting; whichever
+    comes first. The last two bound the memory, too; ``poll_s``: how long ``run`` waits when there
+    is nothing new; ``monotonic``: clock for the interval, in seconds; ``observe``: is told of each
+    commit: endpoint, rows, seconds; ``counters``: ``records``, ``rows``, ``gaps`` and ``commits``
+    made, ``duplicates`` dropped, ``failures`` that were tried again.
     """
 
     def __init__(
@@ -152,14 +136,9 @@ class Sink:
         self._transport.close()
 
     def step(self) -> int:
-        """Commit what is there now; give how many records were new to the tables.
+        """Commit what is there now; return how many records were new to the tables.
 
         It ends even while more keeps coming in.
-
-        Raises
-        ------
-        UnavailableError
-            When the storage cannot be written; nothing is lost, a later step commits it.
         """
         before = self.counters["records"]
         is_full = True
@@ -172,7 +151,7 @@ class Sink:
         return self.counters["records"] - before
 
     def _receive(self, *, until_due: bool = False) -> int:
-        """Take what is there, up to what one commit may hold; give how many frames came.
+        """Take what is there, up to what one commit may hold; return how many frames came.
 
         The transport is asked even when there is no room: it may have to show that it lives.
         """
@@ -368,7 +347,7 @@ class Sink:
 
 
 def _told(error: Exception) -> str:
-    """Say what went wrong; of what nobody thought of only the kind, for it may quote a body."""
+    """Return what went wrong; of what nobody thought of only the kind, for it may quote a body."""
     return str(error) if isinstance(error, DriftlineError) else type(error).__name__
 
 

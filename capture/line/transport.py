@@ -41,7 +41,7 @@ class Transport(Protocol):
         """A name that stays the same over restarts and is no other sink's: part of file names."""
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Give the next records of each spool in sequence; empty when there is nothing new."""
+        """Return the next records of each spool in sequence; empty when there is nothing new."""
 
     def commit(self, marks: Mapping[str, int]) -> None:
         """Learn that all that was received is stored, up to these sequence numbers."""
@@ -53,19 +53,8 @@ class Transport(Protocol):
 class LocalTransport:
     """Reads the segments of this host directly.
 
-    Parameters
-    ----------
-    spool_dir
-        The host's spool folder.
-    sync_interval_s
-        How often segments are put on the disk.
-    redactor
-        Takes out of records what must not be stored; None: nothing.
-
-    Raises
-    ------
-    ConflictError
-        When another process reads this folder.
+    ``spool_dir``: the host's spool folder; ``sync_interval_s``: how often segments are put on the
+    disk; ``redactor``: takes out of records what must not be stored; None: nothing.
     """
 
     def __init__(
@@ -81,7 +70,7 @@ class LocalTransport:
         self.name = _name_of(spool_dir)
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Give the next records of each spool in sequence."""
+        """Return the next records of each spool in sequence."""
         # Kept until all are done: what was read is not read again.
         self._read = self._read or self._tail.receive(max_records)
         found = [redacted(one, self._redactor) for one in self._read]
@@ -100,7 +89,7 @@ class LocalTransport:
 
 
 def _name_of(spool_dir: str | os.PathLike[str]) -> str:
-    """Give the folder a random name once and read it ever after."""
+    """Return the folder a random name once and read it ever after."""
     file = Path(spool_dir, _NAME_FILE)
     if not file.exists():
         unfinished = file.with_suffix(".new")

@@ -50,33 +50,17 @@ _NICENESS = 10
 class Upkeep:
     """Looks after all tables of a storage root.
 
-    Parameters
-    ----------
-    root
-        Storage root.
-    names
-        Folder of this host with the names of those that rewrite its tables, as ``WriterName``.
-    keep_from
-        Gives the first day to keep; rows of earlier days go, and with them the labels that were
-        received before any that a kept row can have. None: everything stays.
-    vacuum_after_h
-        Hours that replaced files stay for those who read an older state of a table.
-    signatures
-        Gives the signature of an endpoint, or None: what was stored raw before there was one, or
-        before it fitted, is decoded. None: nothing is.
-    windows
-        Takes the values of rows that are erased late out of what was judged and told of them.
-    interval_s
-        How long ``run`` waits between two looks at the tables.
-    now, monotonic
-        Clocks; the first one aware.
-
-    Attributes
-    ----------
-    counters
-        Small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of theirs, files
-        ``vacuumed``, requests ``erased`` that came after they were to be, requests ``decoded`` that
-        were stored raw, and ``failures``.
+    ``root``: storage root; ``names``: folder of this host with the names of those that rewrite its
+    tables, as ``WriterName``; ``keep_from``: gives the first day to keep; rows of earlier days go,
+    and with them the labels that were received before any that a kept row can have. None:
+    everything stays; ``vacuum_after_h``: hours that replaced files stay for those who read an older
+    state of a table; ``signatures``: gives the signature of an endpoint, or None: what was stored
+    raw before there was one, or before it fitted, is decoded. None: nothing is; ``windows``: takes
+    the values of rows that are erased late out of what was judged and told of them; ``interval_s``:
+    how long ``run`` waits between two looks at the tables; ``now``, ``monotonic``: clocks; the
+    first one aware; ``counters``: small files ``compacted`` away, rows ``expired`` and
+    ``expired_labels`` of theirs, files ``vacuumed``, requests ``erased`` that came after they were
+    to be, requests ``decoded`` that were stored raw, and ``failures``.
     """
 
     def __init__(
@@ -132,13 +116,7 @@ class Upkeep:
         self._name.close()
 
     def step(self, stop: threading.Event | None = None) -> None:
-        """Look after each table once; once an hour also for what is too old or left over.
-
-        Raises
-        ------
-        UnavailableError
-            When the storage cannot be read or written; a later step does what was left.
-        """
+        """Look after each table once; once an hour also for what is too old or left over."""
         if not self._is_swept:
             self._sweep()
         is_due = self._monotonic() >= self._tidy_at_s

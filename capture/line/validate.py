@@ -24,12 +24,12 @@ _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The ye
 
 
 def readable(frame: Frame) -> Frame:
-    """Give a frame that the tables take, or the gap in the place of one that they do not."""
+    """Return a frame that the tables take, or the gap in the place of one that they do not."""
     return frame if _is_sound(frame) else unreadable(frame)
 
 
 def sound_records(records: Records) -> np.ndarray:
-    """Say which are records that the tables take, shape (records,); all others are gaps, or odd.
+    """Return which are records that the tables take, shape (records,); all others are gaps, or odd.
 
     The same as to ask ``readable`` of each, but by the few different texts that they hold.
     """
@@ -57,7 +57,7 @@ def _judged(
 
 
 def unreadable(frame: Frame) -> Frame:
-    """Give the gap in the place of a frame that no row can be made of."""
+    """Return the gap in the place of a frame that no row can be made of."""
     kept = frame._replace(seq=min(frame.seq, MAX_NUMBER), wall_ns=min(frame.wall_ns, MAX_NUMBER))
     if frame.kind == Kind.RECORD:
         return gap_instead(kept, "unreadable")
@@ -65,7 +65,7 @@ def unreadable(frame: Frame) -> Frame:
 
 
 def gap_instead(frame: Frame, reason: str) -> Frame:
-    """Give the gap that stands in the place of a record that cannot go on."""
+    """Return the gap that stands in the place of a record that cannot go on."""
     endpoint = frame.meta.get("endpoint", "")
     meta = {
         "reason": reason,
@@ -79,7 +79,7 @@ def gap_instead(frame: Frame, reason: str) -> Frame:
 
 
 def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -> Frame:
-    """Give the gap that counts what was lost or nobody can read; None: how many is unknown."""
+    """Return the gap that counts what was lost or nobody can read; None: how many is unknown."""
     wall_ns = (timestamp_ms or 0) * _NS_PER_MS
     meta = {"reason": reason, "last_ns": str(wall_ns)}
     if records is not None:

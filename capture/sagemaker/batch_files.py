@@ -46,18 +46,12 @@ class BatchObject:
 
 
 def is_manifest(path: str) -> bool:
-    """Say whether a path is one of a manifest."""
+    """Whether a path is one of a manifest."""
     return _PLACE.search(path) is not None
 
 
 def read_manifest(path: str, text: str | bytes) -> Manifest:
-    """Read a manifest; its path says of what and of which hour it is.
-
-    Raises
-    ------
-    InputError
-        When it lies elsewhere, or is none.
-    """
+    """Read a manifest; its path says of what and of which hour it is."""
     found = _PLACE.search(path)
     if found is None:
         raise InputError(
@@ -98,15 +92,7 @@ def pair_objects(manifests: Iterable[Manifest]) -> list[BatchObject]:
 def pair_lines(
     output: Iterable[tuple[int, bytes]], given: Iterable[tuple[int, bytes]] | None, one: BatchObject
 ) -> Iterator[tuple[int, CaptureLine | LineError]]:
-    """Make a record of each line of an output and the same line of its input; or say why not.
-
-    Parameters
-    ----------
-    output, given
-        Lines with their numbers; None: the input is not known.
-    one
-        Where they are from: its URI and the number make the id of a line that has none.
-    """
+    """Make a record of each line of an output and the same line of its input; or say why not."""
     asked = None if given is None else _filled(given)
     for number, text in _filled(output):
         request = None if asked is None else next(asked, None)
@@ -122,7 +108,7 @@ def pair_lines(
 
 
 def batch_rows(line: CaptureLine) -> tuple[str, list[str], list[str]] | None:
-    """Give a captured request as lines of a batch: its suffix, input lines and output lines.
+    """Return a captured request as lines of a batch: its suffix, input lines and output lines.
 
     One line a row, each output with an id and the time: the event's id, with the row's number where
     there are several. None where it cannot be lines: bodies that are no text, or as many rows in as
@@ -148,7 +134,7 @@ def batch_rows(line: CaptureLine) -> tuple[str, list[str], list[str]] | None:
 
 
 def _rows(side: Side) -> list[str]:
-    """Give a body's rows, a line each; a JSON document is one row, its line ends blanks."""
+    """Return a body's rows, a line each; a JSON document is one row, its line ends blanks."""
     text = side.text
     lines = [line.strip("\r") for line in text.split("\n") if line.strip()]
     if side.encoding == "CSV" or "lines" in (side.content_type or "") or len(lines) == 1:

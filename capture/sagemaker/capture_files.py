@@ -65,24 +65,6 @@ def write_hour(
     """Write the files of an hour; one that is there with the same content is left alone.
 
     Only whole files appear. Files of the hour's other minutes that an earlier export wrote go.
-
-    Parameters
-    ----------
-    target
-        Folder or URI.
-    endpoint, variant
-        The names of the first two folders.
-    hour
-        Start of the hour, UTC.
-    lines
-        Without line ends, in the order of their times.
-
-    Raises
-    ------
-    InputError
-        When the target cannot be written.
-    UnavailableError
-        When the storage does not answer; exporting again goes on from there.
     """
     filesystem, path = open_storage(target)
     folder = f"{path}/{endpoint}/{variant or 'AllTraffic'}/{hour:%Y/%m/%d/%H}"
@@ -118,12 +100,6 @@ def write_batch_hour(
     ``<target>/data/<endpoint>/<variant>/…`` hold the rows, one a line, ``<target>/input/`` and
     ``<target>/output/`` the manifests that name them. Writing again writes the same files; of the
     hour's others those that an earlier export wrote go.
-
-    Returns
-    -------
-    tuple[FileCounts, int]
-        What was written, its lines being rows; and the requests left out since they cannot be
-        lines: binary bodies, or other numbers of rows in than out.
     """
     filesystem, path = open_storage(target)
     inputs: dict[str, list[str]] = defaultdict(list)
@@ -173,20 +149,7 @@ def write_batch_hour(
 def written_hours(
     target: str, folder: str, first: datetime, last: datetime
 ) -> list[tuple[str, datetime]]:
-    """List the hours from one time to before another that have folders, with their variants.
-
-    Parameters
-    ----------
-    target, folder
-        Where exports go, and the endpoint's folder in it.
-    first, last
-        Aware UTC.
-
-    Raises
-    ------
-    UnavailableError
-        When the storage does not answer.
-    """
+    """List the hours from one time to before another that have folders, with their variants."""
     filesystem, path = open_storage(target)
     found = [f"{path}/{folder}"]
     try:
@@ -212,16 +175,11 @@ def written_hours(
 def read_capture_lines(
     filesystem: pafs.FileSystem, path: str, shown: str, *, one_a_line: bool = False
 ) -> Iterator[tuple[int, bytes]]:
-    """Give the lines of a file with their numbers, from 1; packed ones (.gz, …) are unpacked.
+    """Return the lines of a file with their numbers, from 1; packed ones (.gz, …) are unpacked.
 
     A file whose first letter opens a list, or that holds one object over several lines, gives each
     record as if it stood in a line, unless ``one_a_line``. A line that is longer than any record
     can be is given cut.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, or its packing is damaged; what came before was given.
     """
     try:
         with filesystem.open_input_stream(path, compression="detect") as stream:
@@ -233,7 +191,7 @@ def read_capture_lines(
 
 
 def variant_of(path: str) -> str | None:
-    """Give the variant in a path that is laid out as SageMaker does; None in any other."""
+    """Return the variant in a path that is laid out as SageMaker does; None in any other."""
     found = _LAID_OUT.search(path)
     return found[1] if found else None
 
@@ -263,14 +221,14 @@ def _numbered(stream: io.RawIOBase, *, one_a_line: bool) -> Iterator[tuple[int, 
 
 
 def _is_document(head: bytes) -> bool:
-    """Say whether a file is one JSON value over several lines rather than one a line."""
+    """Whether a file is one JSON value over several lines rather than one a line."""
     start = head.lstrip()
     first, _, others = start.partition(b"\n")
     return start[:1] == b"[" or (first.strip() == b"{" and bool(others.strip()))
 
 
 def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the records of a list as lines, or a record by itself; what is no JSON as it is."""
+    """Return the records of a list as lines, or a record by itself; what is no JSON as it is."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -281,7 +239,7 @@ def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _batch_names(folder: str, at: str, key: uuid.UUID) -> list[str]:
-    """Give all files that a batch's hour may have, the manifests before what they name."""
+    """Return all files that a batch's hour may have, the manifests before what they name."""
     ends = [f"{suffix}{end}" for suffix in _SUFFIXES for end in ("", ".out")]
     return [
         *(f"{side}/{at}/{key}.json" for side in ("input", "output")),

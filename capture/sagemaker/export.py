@@ -41,16 +41,9 @@ _ORDER = ("event_time", "spool_id", "spool_seq")
 class Hour:
     """What an hour of one variant has for an export.
 
-    Parameters
-    ----------
-    start
-        The UTC hour, by event time.
-    variant
-        The variant that answered.
-    lines
-        Requests that are written.
-    left_out
-        Requests that are not, by reason: ``failed``, ``truncated``, ``incomplete``.
+    ``start``: the UTC hour, by event time; ``variant``: the variant that answered; ``lines``:
+    requests that are written; ``left_out``: requests that are not, by reason: ``failed``,
+    ``truncated``, ``incomplete``.
     """
 
     start: datetime
@@ -60,30 +53,14 @@ class Hour:
 
 
 def closed_before(now: datetime) -> datetime:
-    """Give the end of the last hour that is over, and whose records have had time to be stored."""
+    """Return the end of the last hour that is over, and whose records have had time to be stored."""
     return _floor(now.astimezone(UTC) - CLOSED_AFTER)
 
 
 def captured_hours(
     root: str, endpoint: str, start: datetime | None, end: datetime, *, variant: str | None = None
 ) -> list[Hour]:
-    """List the hours of an endpoint that have records, in order; only whole ones before ``end``.
-
-    Parameters
-    ----------
-    root, endpoint
-        Storage root and name of the endpoint; one without a table has none.
-    start, end
-        Half-open span of event time, aware, of which the whole hours are meant; None: from the
-        first record on.
-    variant
-        Only this one; None: all.
-
-    Raises
-    ------
-    StorageError
-        When the table cannot be read now.
-    """
+    """List the hours of an endpoint that have records, in order; only whole ones before ``end``."""
     start, last = start and _floor(start.astimezone(UTC)), _floor(end.astimezone(UTC))
     data = Dataset(root, endpoint).folder.open(*_days(start, last))
     if data is None:
@@ -121,14 +98,9 @@ def _counted(
 
 
 def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[CaptureLine]:
-    """Give the lines of one hour of a variant, by event time, spool and sequence.
+    """Return the lines of one hour of a variant, by event time, spool and sequence.
 
     All of them are of one state of the table, and some 64 MB of bodies are held at once.
-
-    Raises
-    ------
-    ConflictError
-        When files of that state are removed meanwhile; ask again.
     """
     begin = _floor(hour.astimezone(UTC))
     data = Dataset(root, endpoint).folder.open(*_days(begin, begin + _HOUR))
@@ -143,13 +115,7 @@ def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> It
 def lines_between(
     root: str, endpoint: str, start: datetime, end: datetime
 ) -> Iterator[CaptureLine]:
-    """Give the lines of all variants in a half-open span of event time; order as above.
-
-    Raises
-    ------
-    ConflictError
-        When files of the table's state are removed meanwhile; ask again.
-    """
+    """Return the lines of all variants in a half-open span of event time; order as above."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     data = Dataset(root, endpoint).folder.open(*_days(start, end))
     begin = _floor(start)
@@ -161,7 +127,7 @@ def lines_between(
 def _lines(
     data: pads.Dataset, chosen: pads.Expression, begin: datetime, endpoint: str
 ) -> Iterator[CaptureLine]:
-    """Give the chosen lines of one hour."""
+    """Return the chosen lines of one hour."""
     chosen &= IS_FIRST
     chosen &= (pads.field("status") > 0) & (pads.field("status") < _FIRST_FAILURE)
     columns = [*LINE_COLUMNS, *([FORM] if FORM in data.schema.names else [])]
@@ -210,7 +176,7 @@ def _spans(
 
 
 def _outcomes(rows: pa.Table) -> np.ndarray:
-    """Say of each request why it is left out; empty: it is not."""
+    """Return of each request why it is left out; empty: it is not."""
     status, flags = rows["status"].to_numpy(), rows["flags"].to_numpy()
     found = np.full(len(status), "", dtype="<U10")
     found[flags & _CUT > 0] = "truncated"

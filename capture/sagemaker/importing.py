@@ -53,22 +53,11 @@ class BadLine:
 class Stored:
     """What became of some lines: ``lines`` = ``imported`` + ``known`` + ``erased`` + bad.
 
-    Parameters
-    ----------
-    lines
-        Lines that came; empty ones are none.
-    imported
-        Records that were stored now.
-    rows
-        Their rows.
-    known
-        Records that the table had already, or that came before in the same call.
-    unparsed
-        Of those imported, the ones with a body that the signature does not fit; they are kept raw.
-    bad
-        Lines that are no record.
-    erased
-        Records that somebody asked to be erased, left out.
+    ``lines``: lines that came; empty ones are none; ``imported``: records that were stored now;
+    ``rows``: their rows; ``known``: records that the table had already, or that came before in the
+    same call; ``unparsed``: of those imported, the ones with a body that the signature does not
+    fit; they are kept raw; ``bad``: lines that are no record; ``erased``: records that somebody
+    asked to be erased, left out.
     """
 
     lines: int
@@ -92,24 +81,6 @@ def store_lines(
     """Store the records of capture lines that an endpoint's table does not have, in one commit.
 
     Event and arrival time are the line's inferenceTime; how long it took is not known.
-
-    Parameters
-    ----------
-    root, endpoint
-        Storage root and name of the endpoint.
-    lines
-        One JSON object each.
-    signature
-        The endpoint's; None keeps the bodies raw.
-    variant
-        The variant that answered: lines do not say.
-    redactor
-        Takes out of records what must not be stored; None: nothing.
-
-    Raises
-    ------
-    UnavailableError
-        When the storage cannot be written; storing again is safe.
     """
     read = _read(lines, endpoint, variant)
     erased = _erased(root, endpoint, read.found)
@@ -176,7 +147,7 @@ def _read(lines: Sequence[bytes], endpoint: str, variant: str) -> _Read:
 
 
 def _erased(root: str, endpoint: str, found: dict[str, CaptureLine]) -> int:
-    """Leave out the records that an open request wants erased; give how many there were."""
+    """Leave out the records that an open request wants erased; return how many there were."""
     wanted = open_requests(requests_folder(root))
     if not wanted or not found:
         return 0
@@ -195,7 +166,7 @@ def _unparsed(rows: pa.Table) -> int:
 
 
 def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLine]:
-    """Give the records that the table does not have, by event id, in the order of the lines."""
+    """Return the records that the table does not have, by event id, in the order of the lines."""
     days = [line.time.date().isoformat() for line in found.values() if line.time is not None]
     data = dataset.folder.open(min(days), max(days)) if days else None
     if data is None:

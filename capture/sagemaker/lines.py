@@ -33,12 +33,6 @@ def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Fra
     """Make the record of a line, as if it had been captured here when it was answered.
 
     SageMaker keeps only what was answered, so its status is 200; how long it took is not known.
-
-    Raises
-    ------
-    LineError
-        When the line has no id or no time, or one that would be stored as another: then it cannot
-        be stored exactly once, or at all.
     """
     if not line.event_id:
         raise LineError("no eventMetadata.eventId; expected the request's id")
@@ -71,7 +65,7 @@ def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Fra
 
 
 def form_of(line: CaptureLine, inference_id: str | None) -> str | None:
-    """Say how a line differs from the one that would be written for its row; None: not at all.
+    """Return how a line differs from the one that would be written for its row; None: not at all.
 
     ``inference_id``: what the row has; a body may name one that the line's event does not.
     """
@@ -93,13 +87,7 @@ def form_of(line: CaptureLine, inference_id: str | None) -> str | None:
 
 
 def lines_of(rows: pa.Table) -> Iterator[CaptureLine]:
-    """Give the line of each of these rows, the first ones of requests, in their order.
-
-    Parameters
-    ----------
-    rows
-        Columns of ``LINE_COLUMNS``; ``line_form`` may be missing.
-    """
+    """Return the line of each of these rows, the first ones of requests, in their order."""
     columns = [rows[name].to_pylist() for name in LINE_COLUMNS]
     forms = rows[FORM].to_pylist() if FORM in rows.column_names else [None] * rows.num_rows
     for (event_id, inference_id, time, asked, replied, request, response, custom), form in zip(

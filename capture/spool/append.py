@@ -183,11 +183,11 @@ class Appender(ABC):
 
     @abstractmethod
     def _fail(self, error: OSError) -> str:
-        """Undo a half-written frame; give the reason for what is dropped from now on."""
+        """Undo a half-written frame; return the reason for what is dropped from now on."""
 
 
 def short_write() -> OSError:
-    """Give what a write that took less than all stands for.
+    """Return what a write that took less than all stands for.
 
     Near a full volume a write first returns a short count without an error.
     """

@@ -17,13 +17,9 @@ from driftline.capture.spool.staged import staged_bytes
 class Backlog:
     """What lies in a spool folder.
 
-    Parameters
-    ----------
-    size_bytes, segments, spools
-        Bytes of all segments and of what waits beside them, how many segments, of how many spools.
-    oldest_s
-        Age in seconds of the oldest record that is neither stored nor with the broker; 0 when none
-        waits.
+    ``size_bytes``, ``segments``, ``spools``: bytes of all segments and of what waits beside them,
+    how many segments, of how many spools; ``oldest_s``: age in seconds of the oldest record that is
+    neither stored nor with the broker; 0 when none waits.
     """
 
     size_bytes: int = 0
@@ -33,15 +29,7 @@ class Backlog:
 
 
 def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlog:
-    """Measure a spool folder while others write to it and remove from it.
-
-    Parameters
-    ----------
-    folder
-        The host's spool folder; it need not be there.
-    now_ns
-        Wall clock, in nanoseconds.
-    """
+    """Measure a spool folder while others write to it and remove from it."""
     size = segments = spools = 0
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names only.
@@ -66,12 +54,6 @@ def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlo
 
 
 def count_open(folder: Path) -> int:
-    """Count the spools whose newest segment stays, for their writers live and may append to it.
-
-    Parameters
-    ----------
-    folder
-        The host's spool folder; it need not be there.
-    """
+    """Count the spools whose newest segment stays, for their writers live and may append to it."""
     spools = {one.parent for one in folder.glob(f"*/*{SEGMENT_SUFFIX}")}
     return sum(has_writer(one) for one in spools if not one.name.startswith("."))

@@ -25,12 +25,8 @@ TOTALS_NAME = ".totals"
 class EndpointCounts:
     """What the taps of a host have counted of one endpoint.
 
-    Attributes
-    ----------
-    requests, sampled
-        How many came, and how many of them were chosen to be recorded.
-    dropped
-        How many of those were not recorded, by reason.
+    ``requests``, ``sampled``: how many came, and how many of them were chosen to be recorded;
+    ``dropped``: how many of those were not recorded, by reason.
     """
 
     requests: int = 0
@@ -44,18 +40,7 @@ class EndpointCounts:
 
 
 def read_counts(folder: Path) -> dict[str, EndpointCounts]:
-    """Add up what all taps of a spool folder have counted, dead ones and removed spools included.
-
-    Parameters
-    ----------
-    folder
-        The host's spool folder; it need not be there.
-
-    Returns
-    -------
-    dict
-        By endpoint; "" stands for those past the room of a page.
-    """
+    """Add up what all taps of a spool folder have counted, dead ones and removed spools included."""
     while True:
         found, folded = _read_totals(folder)
         for spool in _spools(folder):
@@ -102,7 +87,7 @@ def _add(found: dict[str, EndpointCounts], spool: Path) -> None:
 
 
 def _read_totals(folder: Path) -> tuple[dict[str, EndpointCounts], set[str]]:
-    """Give the sums of spools that are gone, and those of them that may still be seen."""
+    """Return the sums of spools that are gone, and those of them that may still be seen."""
     try:
         document = json.loads((folder / TOTALS_NAME).read_text(encoding="utf-8"))
         found = {name: EndpointCounts(*one) for name, one in document["endpoints"].items()}

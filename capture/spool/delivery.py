@@ -22,10 +22,10 @@ class Redactor(Protocol):
         """The endpoints that have rules, in lower case; "*" stands for all."""
 
     def covers(self, endpoint: str) -> bool:
-        """Say whether an endpoint has rules; frames of all others are left as they lie."""
+        """Whether an endpoint has rules; frames of all others are left as they lie."""
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
-        """Give the frames as they may go on: as many, with the same numbers, in this order."""
+        """Return the frames as they may go on: as many, with the same numbers, in this order."""
 
 
 class Origin(NamedTuple):
@@ -72,14 +72,14 @@ class Delivery:
         return int(self.records.header["length"].sum())
 
     def after(self, seq: int) -> Delivery:
-        """Give what lies behind a sequence number."""
+        """Return what lies behind a sequence number."""
         return Delivery(
             self.spool_id, self.records.take(self.records.header["seq"] > seq), self.origin
         )
 
 
 def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
-    """Give the records as they may go on; those of endpoints without rules go as they lie."""
+    """Return the records as they may go on; those of endpoints without rules go as they lie."""
     if redactor is None or not redactor.endpoints:
         return delivery
     records, spool_id = delivery.records, delivery.spool_id

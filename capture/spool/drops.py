@@ -40,7 +40,7 @@ class Drop:
     reported: int = 0
 
     def untold(self) -> dict[str, str]:
-        """Give what a gap frame tells of those that none has reported."""
+        """Return what a gap frame tells of those that none has reported."""
         return {
             "reason": self.reason,
             "endpoint": self.endpoint,
@@ -55,14 +55,8 @@ class Drop:
 class DropCounters:
     """Drops by reason and endpoint, in memory and, once attached, in a page of a file.
 
-    Attributes
-    ----------
-    records
-        How many records were dropped in all.
-    has_pending
-        Whether some of them are told by no gap frame.
-    traffic
-        What was asked, in the page behind.
+    ``records``: how many records were dropped in all; ``has_pending``: whether some of them are
+    told by no gap frame; ``traffic``: what was asked, in the page behind.
     """
 
     def __init__(self, traffic: TrafficCounters | None = None) -> None:
@@ -73,13 +67,7 @@ class DropCounters:
         self._page: mmap.mmap | None = None
 
     def attach(self, path: Path) -> None:
-        """Keep the counters in a new file from now on; its pages are allocated at once.
-
-        Raises
-        ------
-        OSError
-            When the file cannot be made; the counters stay in memory.
-        """
+        """Keep the counters in a new file from now on; its pages are allocated at once."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if os.write(descriptor, bytes(_FILE_BYTES)) != _FILE_BYTES:
@@ -104,7 +92,7 @@ class DropCounters:
         self._store(slot)
 
     def pending(self) -> list[Drop]:
-        """Give the drops that no gap frame has reported in full."""
+        """Return the drops that no gap frame has reported in full."""
         return [drop for drop in self._drops if drop.records > drop.reported]
 
     def report(self, drop: Drop) -> None:

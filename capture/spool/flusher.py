@@ -20,11 +20,8 @@ Done = Callable[[bool], None]
 class Flusher:
     """Syncs files in a thread of its own, as often as somebody waits for it.
 
-    Parameters
-    ----------
-    take_files
-        Gives descriptors of all that was written since it was asked last; they are synced, closed,
-        and only then are those told who began to wait before it was asked.
+    ``take_files``: gives descriptors of all that was written since it was asked last; they are
+    synced, closed, and only then are those told who began to wait before it was asked.
     """
 
     def __init__(self, take_files: Callable[[], Sequence[int]]) -> None:

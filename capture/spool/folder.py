@@ -24,24 +24,8 @@ UNFINISHED_PREFIX = ".new-"
 class SpoolFolder:
     """Makes a spool's folder under another name first: with its lock held it comes to be.
 
-    Parameters
-    ----------
-    folder
-        The host's spool folder.
-    drops
-        Go on in a page of the new folder.
-    now_ns
-        Wall clock, for the spool's id.
-
-    Attributes
-    ----------
-    path, spool_id
-        Where it lies, and its name.
-
-    Raises
-    ------
-    OSError
-        When it cannot be made; nothing of it is left then.
+    ``folder``: the host's spool folder; ``drops``: go on in a page of the new folder; ``now_ns``:
+    wall clock, for the spool's id; ``path``, ``spool_id``: where it lies, and its name.
     """
 
     def __init__(self, folder: Path, drops: DropCounters, now_ns: int) -> None:
@@ -63,7 +47,7 @@ class SpoolFolder:
             raise
 
     def open_segment(self, first_seq: int) -> int:
-        """Open a segment for appending, named by the first number in it; give its descriptor.
+        """Open a segment for appending, named by the first number in it; return its descriptor.
 
         One of the same name holds no record: its first one failed. It is begun anew.
         """
@@ -83,7 +67,7 @@ class SpoolFolder:
         )
 
     def is_there(self) -> bool:
-        """Say whether nobody has removed the folder."""
+        """Whether nobody has removed the folder."""
         return self.path.exists()
 
     def close(self) -> None:

@@ -30,17 +30,8 @@ class SpoolTail:
 
     Only one process reads a folder: it holds a lock that the kernel frees when it dies.
 
-    Parameters
-    ----------
-    folder
-        The host's spool folder; made when it is missing.
-    sync_interval_s
-        How often what the writers wrote is put on the disk; this bounds what power loss can take.
-
-    Raises
-    ------
-    ConflictError
-        When another process reads this folder.
+    ``folder``: the host's spool folder; made when it is missing; ``sync_interval_s``: how often
+    what the writers wrote is put on the disk; this bounds what power loss can take.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, sync_interval_s: float = 1.0) -> None:
@@ -63,7 +54,7 @@ class SpoolTail:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def receive(self, max_records: int, *, skip: Container[str] = ()) -> list[Delivery]:
-        """Give new frames of all spools but some, at most about ``max_records``."""
+        """Return new frames of all spools but some, at most about ``max_records``."""
         self._discover()
         self._sync()
         found: list[Delivery] = []

@@ -94,7 +94,7 @@ class Frame(NamedTuple):
 
 
 def seed_of(spool_id: str) -> int:
-    """Give the start value of a spool's checksums.
+    """Return the start value of a spool's checksums.
 
     Only who knows the spool's random id can make bytes that pass as its frame, so a frame hidden in
     a request body is never taken for one when a reader looks for the next frame after damage.
@@ -135,7 +135,7 @@ def unpack_meta(packed: bytes) -> dict[str, str]:
 def pack(
     frame: Frame, seed: int, *, meta: bytes, request: Sequence[bytes], response: Sequence[bytes]
 ) -> tuple[list[bytes], int]:
-    """Give the buffers of a frame for one ``writev``, and how many bytes they are with padding.
+    """Return the buffers of a frame for one ``writev``, and how many bytes they are with padding.
 
     ``frame.meta``, ``.request`` and ``.response`` are not looked at.
     """
@@ -151,17 +151,7 @@ def pack_parts(
     request: Sequence[bytes],
     response: Sequence[bytes],
 ) -> tuple[list[bytes], int]:
-    """Give the buffers of a frame as ``pack`` does, from the numbers of its header.
-
-    Parameters
-    ----------
-    seed
-        See ``seed_of``.
-    numbers
-        The first nine fields of ``Frame``, from ``kind`` to ``response_bytes``.
-    status, meta, request, response
-        What follows the header; large bodies come as chunks so that none is copied.
-    """
+    """Return the buffers of a frame as ``pack`` does, from the numbers of its header."""
     request_kept = len(request[0]) if len(request) == 1 else sum(map(len, request))
     response_kept = len(response[0]) if len(response) == 1 else sum(map(len, response))
     length = HEADER_BYTES + len(meta) + request_kept + response_kept
@@ -185,7 +175,7 @@ def pack_parts(
 
 
 def frame_length(data: bytes | memoryview, at: int) -> int | None:
-    """Give how many bytes the frame at a position takes with padding; None when none begins there.
+    """Return how many bytes the frame at a position takes with padding; None when none begins there.
 
     Needs ``HEADER_BYTES`` from the position on; says nothing of the checksum.
     """
@@ -196,12 +186,12 @@ def frame_length(data: bytes | memoryview, at: int) -> int | None:
 
 
 def seq_at(data: bytes | memoryview, at: int) -> int:
-    """Give the number that stands in the frame at a position."""
+    """Return the number that stands in the frame at a position."""
     return int(_SEQ.unpack_from(data, at + _SEQ_AT)[0])
 
 
 def frame_bytes(spool_id: str, frame: Frame) -> bytes:
-    """Give a frame as it lies, or would lie, in a segment of its spool."""
+    """Return a frame as it lies, or would lie, in a segment of its spool."""
     buffers, _ = pack(
         frame,
         seed_of(spool_id),

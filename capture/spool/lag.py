@@ -35,7 +35,7 @@ _KIND_AT = 13  # Of a frame: behind magic, length, checksum and version.
 
 
 def read_mark(spool: Path, name: str = MARK_NAME) -> int:
-    """Give up to which sequence number a spool's records need not be read again; 0 for none."""
+    """Return up to which sequence number a spool's records need not be read again; 0 for none."""
     with suppress(FileNotFoundError, ValueError):
         return int((spool / name).read_text(encoding="ascii"))
     return 0
@@ -54,19 +54,7 @@ def note_stored(folder: Path, marks: Mapping[str, int]) -> None:
 
 
 def oldest_waiting_ns(folder: Path) -> int | None:
-    """Give the wall clock, in ns, of the oldest record of all spools that is not safe yet.
-
-    Parameters
-    ----------
-    folder
-        The host's spool folder; it need not be there.
-
-    Returns
-    -------
-    int or None
-        None when nothing waits. Segments that go meanwhile are passed over: what was in them is
-        safe.
-    """
+    """Return the wall clock, in ns, of the oldest record of all spools that is not safe yet."""
     spools = (one for one in folder.glob("*/") if not one.name.startswith("."))
     found = (_oldest_of(spool) for spool in spools)
     return min((wall_ns for wall_ns in found if wall_ns is not None), default=None)

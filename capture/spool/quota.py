@@ -22,21 +22,10 @@ _FASTEST_BYTES_S = 256 << 20
 class Room:
     """Measures what is left of a folder's budget.
 
-    Parameters
-    ----------
-    folder
-        The host's spool folder; all spools in it share one budget.
-    max_bytes
-        The budget.
-    min_free_bytes
-        Bytes that must stay free on the volume; None: 5 % of it, at most 1 GiB.
-
-    Attributes
-    ----------
-    left_bytes
-        What may still be written; whoever writes takes it off.
-    is_scarce
-        Less than a fifth of the budget is left, so bodies had better be left out.
+    ``folder``: the host's spool folder; all spools in it share one budget; ``max_bytes``: the
+    budget; ``min_free_bytes``: bytes that must stay free on the volume; None: 5 % of it, at most 1
+    GiB; ``left_bytes``: what may still be written; whoever writes takes it off; ``is_scarce``: less
+    than a fifth of the budget is left, so bodies had better be left out.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int | None) -> None:
@@ -50,20 +39,7 @@ class Room:
         self._scan_ns: int | None = None
 
     def measure(self, now_ns: int, waiting_bytes: int = 0) -> None:
-        """Look at the volume, and at the folder when it is time to.
-
-        Parameters
-        ----------
-        now_ns
-            Monotonic clock, in nanoseconds.
-        waiting_bytes
-            What is taken off already, and lies in no segment yet.
-
-        Raises
-        ------
-        OSError
-            When the folder can neither be looked at nor made; nothing is left then.
-        """
+        """Look at the volume, and at the folder when it is time to."""
         self._budget_bytes -= self._told_bytes - self.left_bytes
         self.left_bytes = self._told_bytes = 0
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

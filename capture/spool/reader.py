@@ -41,10 +41,7 @@ _CHUNK_BYTES = 4 << 20
 class SpoolReader:
     """Reads one spool from its oldest segment on.
 
-    Attributes
-    ----------
-    is_finished
-        The writer is dead and everything was read.
+    ``is_finished``: the writer is dead and everything was read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,17 +62,11 @@ class SpoolReader:
         self._staged = Staged(folder, self._seed)
 
     def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
-        """Give the next records and gaps unpacked; empty when there is nothing new."""
+        """Return the next records and gaps unpacked; empty when there is nothing new."""
         return self.read_records(max_records, max_bytes).frames()
 
     def read_records(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> Records:
-        """Give the next records and gaps as they lie; none when there is nothing new.
-
-        Raises
-        ------
-        OSError
-            When the disk gives nothing now; nothing is passed over by that.
-        """
+        """Return the next records and gaps as they lie; none when there is nothing new."""
         found = _Found(self.spool_id)
         try:
             self._read_into(found, max_records, max_bytes)
@@ -187,7 +178,7 @@ class SpoolReader:
     def _read_segment(
         self, found: _Found, max_records: int, max_bytes: int, *, is_final: bool
     ) -> tuple[int, int]:
-        """Read frames from where we stand; give the bytes passed and the bytes left unread.
+        """Read frames from where we stand; return the bytes passed and the bytes left unread.
 
         ``is_final``: nothing will be added, so that damage at the end is skipped, not awaited.
         """
@@ -215,7 +206,7 @@ class SpoolReader:
     def _take(
         self, data: bytes, found: _Found, max_records: int, *, is_staged: bool = False
     ) -> int:
-        """Add the whole frames at the beginning of the data; give where they end.
+        """Add the whole frames at the beginning of the data; return where they end.
 
         Runs of records in sequence, which is nearly all, go on as they lie. A copy of the stage may
         be half of one round and half of the next: it ends where its numbers do.
@@ -269,7 +260,7 @@ class SpoolReader:
                 self._expected = next_seq
 
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
-        """Give how far the next good frame is, 0 when there is none yet and more may come.
+        """Return how far the next good frame is, 0 when there is none yet and more may come.
 
         0 as well when it is here by now: its writer was in the midst of writing it.
         """
@@ -304,7 +295,7 @@ class SpoolReader:
                 yield gap._replace(seq=seq)
 
     def _untold(self, *, torn: bool) -> Iterator[Frame]:
-        """Give the gaps that stand in no segment, without their numbers."""
+        """Return the gaps that stand in no segment, without their numbers."""
         if torn:
             yield self._gap("torn", 0, 1, 0)
         for drop in read_drops(self.folder / COUNTERS_NAME):
@@ -347,5 +338,5 @@ class _Found:
             self.add(made)
 
     def records(self) -> Records:
-        """Give all of it."""
+        """Return all of it."""
         return Records.join(self._pieces)

@@ -39,16 +39,9 @@ Buffer = bytes | memoryview
 class Records:
     """Frames of one or several spools, by columns; in the order in which they were given.
 
-    Parameters
-    ----------
-    raw
-        Bytes in which the frames lie, each at a multiple of eight.
-    starts
-        Where each frame begins, shape (records,).
-    spools
-        The ids of the spools.
-    codes
-        Which of them each frame is of, shape (records,); left out, all are of the first.
+    ``raw``: bytes in which the frames lie, each at a multiple of eight; ``starts``: where each
+    frame begins, shape (records,); ``spools``: the ids of the spools; ``codes``: which of them each
+    frame is of, shape (records,); left out, all are of the first.
     """
 
     def __init__(
@@ -102,7 +95,7 @@ class Records:
         return (self.frame(index) for index in range(len(self)))
 
     def take(self, which: np.ndarray | slice) -> Records:
-        """Give some of them, by their indices, a mask or a slice; nothing is copied but numbers."""
+        """Return some of them, by their indices, a mask or a slice; nothing is copied but numbers."""
         if isinstance(which, np.ndarray) and which.dtype == np.bool_ and which.all():
             return self
         found = Records(self.raw, self.starts[which], self.spools, self.codes[which])
@@ -129,7 +122,7 @@ class Records:
         ]
 
     def bytes(self) -> Buffer:
-        """Give the frames one behind the other as they lie, padding included."""
+        """Return the frames one behind the other as they lie, padding included."""
         if not len(self):
             return b""
         if self._is_run:
@@ -139,7 +132,7 @@ class Records:
         return b"".join(view[a:b] for a, b in zip(self.starts.tolist(), ends, strict=True))
 
     def inside(self) -> np.ndarray:
-        """Say where in ``bytes()`` each begins."""
+        """Return where in ``bytes()`` each begins."""
         sizes = self._ends - self.starts
         return np.asarray(np.cumsum(sizes) - sizes)
 
@@ -213,7 +206,7 @@ class Records:
         )
 
     def meta(self, name: str) -> pa.StringArray:
-        """Give what each one's meta tells under a name; null where it tells nothing."""
+        """Return what each one's meta tells under a name; null where it tells nothing."""
         return self._told.values(name)
 
     @cached_property
@@ -287,7 +280,7 @@ class _Meta:
         self._known = {name: code for code, name in enumerate(names.dictionary.to_pylist())}
 
     def values(self, name: str) -> pa.StringArray:
-        """Give the value of a name in each record."""
+        """Return the value of a name in each record."""
         code = self._known.get(name.encode())
         if code is None:
             return pa.nulls(self._count, pa.string())
@@ -310,7 +303,7 @@ def header_of(raw: Buffer, starts: np.ndarray) -> np.ndarray:
 
 
 def is_whole(header: np.ndarray) -> np.ndarray:
-    """Say of frames with a right checksum whether their lengths and version are right, too."""
+    """Return of frames with a right checksum whether their lengths and version are right, too."""
     length = header["meta_length"].astype(np.int64) + header["request_kept"]
     length += header["response_kept"]
     return np.asarray((header["version"] == VERSION) & (header["length"] == length + HEADER_BYTES))

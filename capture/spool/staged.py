@@ -34,19 +34,9 @@ def staged_bytes(spool: Path) -> int:
 class Staged:
     """Reads the stage of one spool from where it stood.
 
-    Parameters
-    ----------
-    folder
-        The spool's folder; it need not have a stage.
-    seed
-        Of its checksums.
-
-    Attributes
-    ----------
-    is_empty
-        Nothing waited there when it was last looked at.
-    begins
-        Number of the first frame that was found there last.
+    ``folder``: the spool's folder; it need not have a stage; ``seed``: of its checksums;
+    ``is_empty``: nothing waited there when it was last looked at; ``begins``: number of the first
+    frame that was found there last.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -59,7 +49,7 @@ class Staged:
         self._synced = 0
 
     def look(self, expected: int, *, is_dead: bool, missed: int) -> bytes | None:
-        """Give what is new, beginning with a whole frame; nothing when there is none.
+        """Return what is new, beginning with a whole frame; nothing when there is none.
 
         None when frames from number ``expected`` on have gone to a segment meanwhile, unless those
         before number ``missed`` are known to be in none; the stage may be begun anew between two

@@ -51,7 +51,7 @@ class TrafficCounters:
         self._slots: dict[str, int] = {}
 
     def slot(self, endpoint: str) -> int:
-        """Give where in ``words`` an endpoint's requests are counted."""
+        """Return where in ``words`` an endpoint's requests are counted."""
         at = self._slots.get(endpoint)
         if at is None:
             number = len(self._slots)
@@ -79,14 +79,7 @@ class TrafficCounters:
 
 
 def read_counters(path: Path) -> list[Traffic]:
-    """Read what a writer, alive or dead, has counted; nothing from a missing or older file.
-
-    Parameters
-    ----------
-    path
-        The file ``counters`` in the folder of a spool. Each spool counts from zero, so the counts
-        of a host are the sum over its spools; a spool's file goes with the spool.
-    """
+    """Read what a writer, alive or dead, has counted; nothing from a missing or older file."""
     try:
         page = path.read_bytes()[TRAFFIC_AT : TRAFFIC_AT + PAGE_BYTES]
     except (FileNotFoundError, NotADirectoryError):

@@ -42,25 +42,11 @@ _MOUNTS = "/proc/self/mountinfo"
 class Stage:
     """Pages of a file for frames; until it is opened it has no room, and takes none.
 
-    Parameters
-    ----------
-    wanted
-        How many bytes of pages there are to be; less than a page is none.
-
-    Attributes
-    ----------
-    mapped
-        The pages.
-    room
-        How many bytes they are.
-    used
-        How many of them hold frames that are in no segment yet.
-    largest
-        The largest frame that is worth copying.
-    first_seq
-        The number of the first of these frames.
-    failures
-        How often there were no pages though there could have been.
+    ``wanted``: how many bytes of pages there are to be; less than a page is none; ``mapped``: the
+    pages; ``room``: how many bytes they are; ``used``: how many of them hold frames that are in no
+    segment yet; ``largest``: the largest frame that is worth copying; ``first_seq``: the number of
+    the first of these frames; ``failures``: how often there were no pages though there could have
+    been.
     """
 
     __slots__ = (
@@ -126,7 +112,7 @@ class Stage:
         self.used = at
 
     def write_to(self, file: int) -> int:
-        """Write what waits to a segment; give how many bytes were taken, all of them or too few."""
+        """Write what waits to a segment; return how many bytes were taken, all of them or too few."""
         with memoryview(self.mapped) as view, view[: self.used] as waiting:
             return os.write(file, waiting)
 
@@ -160,7 +146,7 @@ class Stage:
 
 
 def keeps_pages(folder: Path) -> bool:
-    """Say whether what was written once in a folder can always be written over, on a full volume.
+    """Whether what was written once in a folder can always be written over, on a full volume.
 
     By the type of the file system that it lies on, as Linux tells it; False when it does not.
     """

@@ -52,26 +52,16 @@ _NOTHING: tuple[bytes, ...] = ()
 class SpoolWriter(Appender):
     """Appends capture records of one process to a spool of its own.
 
-    Parameters
-    ----------
-    folder
-        The host's spool folder; all spools in it share one budget.
-    max_bytes
-        Bytes that all spools of the folder may take together; above it records are dropped.
-    min_free_bytes
-        Bytes that must stay free on the volume; None: 5 % of it, at most 1 GiB.
-    segment_bytes, segment_s
-        Size and age at which a new segment begins, so that old ones can be removed.
-    durability
-        "process": a record survives the process (page cache); "interval": whoever reads the spool
-        also puts it on the disk each second; "request": it is there when ``append`` returns.
-    on_full
-        "drop": records are dropped when the budget is used up; "metadata_only": bodies are left out
-        already when four fifths of it are.
-    is_staged
-        Small frames go by way of mapped pages where the volume allows it; False: by a write each.
-    now_ns, mono_ns
-        Clocks, in nanoseconds.
+    ``folder``: the host's spool folder; all spools in it share one budget; ``max_bytes``: bytes
+    that all spools of the folder may take together; above it records are dropped;
+    ``min_free_bytes``: bytes that must stay free on the volume; None: 5 % of it, at most 1 GiB;
+    ``segment_bytes``, ``segment_s``: size and age at which a new segment begins, so that old ones
+    can be removed; ``durability``: "process": a record survives the process (page cache);
+    "interval": whoever reads the spool also puts it on the disk each second; "request": it is there
+    when ``append`` returns; ``on_full``: "drop": records are dropped when the budget is used up;
+    "metadata_only": bodies are left out already when four fifths of it are; ``is_staged``: small
+    frames go by way of mapped pages where the volume allows it; False: by a write each; ``now_ns``,
+    ``mono_ns``: clocks, in nanoseconds.
     """
 
     def __init__(
@@ -335,7 +325,7 @@ class SpoolWriter(Appender):
         self._segment = -1
 
     def _unflushed(self) -> list[int]:
-        """Give what the disk may not have yet: files, and the folders that name new ones."""
+        """Return what the disk may not have yet: files, and the folders that name new ones."""
         with self._lock:
             if self._segment >= 0:
                 self._retired.append(os.dup(self._segment))

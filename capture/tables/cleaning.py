@@ -25,15 +25,10 @@ _ATTEMPTS = 5
 
 
 def expire(folder: DeltaFolder, before: str) -> int:
-    """Take the parts before a day away; give how many rows they had.
+    """Take the parts before a day away; return how many rows they had.
 
     The files stay until ``vacuum``, so that who reads an older state of the table can end in peace.
     How many requests of each spool go is added to its mark ``x/<spool id>`` in the same commit.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be written; the parts stay.
     """
     for _ in range(_ATTEMPTS):
         folder.refresh()
@@ -70,14 +65,9 @@ def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, 
 
 
 def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
-    """Delete the files that went from the table that long ago; give how many there were.
+    """Delete the files that went from the table that long ago; return how many there were.
 
     Files that no commit ever knew go, too, when they are a day old. Nothing is written to the log.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be listed.
     """
     folder.refresh()
     table = folder.table
@@ -102,7 +92,7 @@ def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
 
 
 def delete_files(folder: DeltaFolder, names: list[str]) -> int:
-    """Delete files of a table's folder; give how many were there."""
+    """Delete files of a table's folder; return how many were there."""
     deleted = 0
     for name in names:
         with suppress(FileNotFoundError):

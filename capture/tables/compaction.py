@@ -39,13 +39,6 @@ def worth_merging(files: Iterable[Held], *, is_open: bool) -> list[Held]:
 
     A file is written anew only when the smaller ones outweigh it: so each row is moved a number of
     times that grows with the logarithm of the part, however often one looks.
-
-    Parameters
-    ----------
-    files
-        All files of the part.
-    is_open
-        Whether the part still grows.
     """
     outweigh = _OUTWEIGH_OPEN if is_open else _OUTWEIGH_CLOSED
     small = sorted((f for f in files if f.size < TARGET_BYTES // 2), key=lambda f: f.size)
@@ -61,22 +54,7 @@ def worth_merging(files: Iterable[Held], *, is_open: bool) -> list[Held]:
 
 
 def compact(folder: DeltaFolder, closed_before: str, stop: Event | None = None) -> int:
-    """Put together what is worth it, part by part; give how many files were taken away.
-
-    Parameters
-    ----------
-    folder
-        The table.
-    closed_before
-        Parts before this one do not grow any more, but for late rows.
-    stop
-        Set by another thread: the run ends soon, and leaves the table as it was.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be read or written; the table is as it was.
-    """
+    """Put together what is worth it, part by part; return how many files were taken away."""
     folder.refresh()
     if folder.table is None:
         return 0
@@ -156,7 +134,7 @@ class _Output:
 def _merged(
     folder: DeltaFolder, part: str, chosen: Sequence[Held], schema: pa.Schema, stop: Event | None
 ) -> list[AddAction]:
-    """Write the rows of some files in order; give the files that hold them now."""
+    """Write the rows of some files in order; return the files that hold them now."""
     output = _Output(folder, part, schema)
     try:
         _fill(output, rows_in_order(folder, [held.path for held in chosen], schema), stop)

@@ -145,7 +145,7 @@ def is_cut(flags: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def table_schema(signature: Signature | None) -> pa.Schema:
-    """Give the Arrow schema of an endpoint's table; without a signature it has no typed columns."""
+    """Return the Arrow schema of an endpoint's table; without a signature it has no typed columns."""
     columns = () if signature is None else (*signature.inputs, *signature.outputs)
     typed = [pa.field(column.column, ARROW_TYPES[column.type]) for column in columns]
     unfit = pa.field("unfit", pa.map_(pa.string(), pa.string()))
@@ -155,14 +155,8 @@ def table_schema(signature: Signature | None) -> pa.Schema:
 class Dataset:
     """The capture table of one endpoint.
 
-    Parameters
-    ----------
-    root
-        Storage root: a path or URI.
-    endpoint
-        Name of the endpoint.
-    writer
-        Who writes, part of its file names; only a sink needs to say so.
+    ``root``: storage root: a path or URI; ``endpoint``: name of the endpoint; ``writer``: who
+    writes, part of its file names; only a sink needs to say so.
     """
 
     def __init__(self, root: str, endpoint: str, *, writer: str = "sink") -> None:
@@ -185,21 +179,15 @@ class Dataset:
     def append(
         self, table: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
     ) -> int:
-        """Commit rows and marks, and a broker's offsets, in one step; give the number of rows.
-
-        Raises
-        ------
-        MarkMovedError
-            When a mark has reached these rows already; nothing was written.
-        """
+        """Commit rows and marks, and a broker's offsets, in one step; return the number of rows."""
         return self.folder.append(table, marks, offsets)
 
     def mark(self, spool_id: str) -> int:
-        """Give the last sequence number of a spool that is in the table, 0 for none."""
+        """Return the last sequence number of a spool that is in the table, 0 for none."""
         return self.folder.mark(spool_id)
 
     def marks(self, spools: Iterable[str] | None = None) -> dict[str, int]:
-        """Give the marks of these spools, or of all that have rows in the table."""
+        """Return the marks of these spools, or of all that have rows in the table."""
         if spools is None:
             data = self.folder.open()
             spools = (
@@ -210,7 +198,7 @@ class Dataset:
         return {spool: self.mark(spool) for spool in spools}
 
     def settle(self, signature: Signature | None) -> Signature | None:
-        """Give the signature with the types that columns of the same name already have here.
+        """Return the signature with the types that columns of the same name already have here.
 
         A changed type should come as a new column; where it does not, the old column keeps its
         type, and what does not fit goes to ``unfit`` instead of stopping the sink.
@@ -299,7 +287,7 @@ def gap_folder(root: str, *, writer: str = "sink") -> DeltaFolder:
 
 
 def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:
-    """Commit gaps that the table does not have yet; give how many were new."""
+    """Commit gaps that the table does not have yet; return how many were new."""
     new = [gap for gap in gaps if gap.seq > folder.mark(gap.spool_id)]
     if not new:
         return 0
@@ -308,7 +296,7 @@ def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:
 
 
 def gap_rows(gaps: Iterable[Gap]) -> pa.Table:
-    """Give gaps as rows of their table."""
+    """Return gaps as rows of their table."""
     columns = zip(*map(astuple, gaps), strict=True)
     arrays = [pa.array(column, f.type) for column, f in zip(columns, GAP_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=GAP_SCHEMA)

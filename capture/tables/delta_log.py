@@ -22,14 +22,9 @@ NO_TABLE = -1
 class Added:
     """What appends have brought to a table since a version of it.
 
-    Parameters
-    ----------
-    version
-        The newest version; ``NO_TABLE`` while there is no table.
-    files
-        New files that are still there, relative to the table's folder.
-    parts
-        Parts all rows of which count as new, since it cannot be told any more which are.
+    ``version``: the newest version; ``NO_TABLE`` while there is no table; ``files``: new files that
+    are still there, relative to the table's folder; ``parts``: parts all rows of which count as
+    new, since it cannot be told any more which are.
     """
 
     version: int
@@ -43,11 +38,6 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
     A commit that also removes files (compaction, retention, erasure) only brings older rows in
     another place; what was decoded again is new in it. Where files of an append are gone, or
     entries of the log, all rows of their parts count as new: rather too many than too few.
-
-    Raises
-    ------
-    StorageError
-        When the log cannot be read.
     """
     folder.catch_up()
     table = folder.table
@@ -73,7 +63,7 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
 
 
 def _appended(folder: DeltaFolder, version: int) -> dict[str, str] | None:
-    """Give the new files of a commit, each with its part; None when its entry is gone."""
+    """Return the new files of a commit, each with its part; None when its entry is gone."""
     path = f"{folder.path}/_delta_log/{version:020d}.json"
     try:
         with folder.filesystem.open_input_stream(path) as stream:

@@ -17,17 +17,10 @@ _DAYS = 7
 class Forecast:
     """What a table takes now, and what it comes to if traffic stays as it is.
 
-    Parameters
-    ----------
-    bytes_now
-        Bytes of the files that hold its rows.
-    bytes_per_day
-        Median of the last seven whole UTC days, those without records included (their mean where
-        most are); None while there is no whole day.
-    bytes_at_retention
-        Bytes when the oldest day that is kept is as old as retention lets it be.
-    days
-        Whole days that the median is of.
+    ``bytes_now``: bytes of the files that hold its rows; ``bytes_per_day``: median of the last
+    seven whole UTC days, those without records included (their mean where most are); None while
+    there is no whole day; ``bytes_at_retention``: bytes when the oldest day that is kept is as old
+    as retention lets it be; ``days``: whole days that the median is of.
     """
 
     bytes_now: int
@@ -37,23 +30,9 @@ class Forecast:
 
 
 def forecast(root: str, endpoint: str, *, retention_days: int, now: datetime) -> Forecast:
-    """Say what an endpoint's table comes to at the end of retention.
+    """Return what an endpoint's table comes to at the end of retention.
 
     Replaced files that still lie there, and the log, come on top for a day.
-
-    Parameters
-    ----------
-    root, endpoint
-        Storage root and name.
-    retention_days
-        Days that records are kept.
-    now
-        The time, aware.
-
-    Raises
-    ------
-    StorageError
-        When the table cannot be read now.
     """
     folder = Dataset(root, endpoint).folder
     folder.catch_up()

@@ -29,7 +29,7 @@ class _Source(NamedTuple):
 def rows_in_order(
     folder: DeltaFolder, paths: Sequence[str], schema: pa.Schema
 ) -> Iterator[pa.Table]:
-    """Give the rows of files sorted by the table's order, in tables of a row group each.
+    """Return the rows of files sorted by the table's order, in tables of a row group each.
 
     Row groups are read by their earliest times; what is earlier than all that is still to be read
     is given away. Where times lie so wild that too much would wait, it goes sorted as far as it is.

@@ -21,18 +21,10 @@ ROW_GROUP_ROWS = 65_536
 class PartFile:
     """A file that grows by tables and then takes its name.
 
-    Parameters
-    ----------
-    filesystem, table_path
-        Where the table lies.
-    part
-        The partition's column and value; None for a table without.
-    writer
-        Beginning of the file's name, by which its writer knows it again.
-    schema
-        Of the rows, without the partition's column.
-    repeated
-        Text columns whose values repeat, worth a dictionary.
+    ``filesystem``, ``table_path``: where the table lies; ``part``: the partition's column and
+    value; None for a table without; ``writer``: beginning of the file's name, by which its writer
+    knows it again; ``schema``: of the rows, without the partition's column; ``repeated``: text
+    columns whose values repeat, worth a dictionary.
     """
 
     def __init__(
@@ -77,7 +69,7 @@ class PartFile:
         return int(self._stream.tell())
 
     def finish(self, *, is_change: bool = True) -> AddAction:
-        """Have the file on the disk under its name; give the action that registers it.
+        """Have the file on the disk under its name; return the action that registers it.
 
         ``is_change``: whether its rows are new to the table, or only moved within it.
         """

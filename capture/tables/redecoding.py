@@ -55,12 +55,8 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 class Redecoded:
     """What became of the requests that were stored raw.
 
-    Parameters
-    ----------
-    decoded, rows
-        Requests that could be read now, and their rows.
-    left
-        Requests that still cannot be read in full.
+    ``decoded``, ``rows``: requests that could be read now, and their rows; ``left``: requests that
+    still cannot be read in full.
     """
 
     decoded: int = 0
@@ -81,22 +77,7 @@ def decode_again(
     only: Collection[str] | None = None,
     stop: Event | None = None,
 ) -> Redecoded:
-    """Decode by a signature the requests whose bodies could not be read when they came.
-
-    Parameters
-    ----------
-    only
-        Names of the files to look at; None: all.
-    stop
-        Set by another thread: it ends after the file at hand.
-
-    Raises
-    ------
-    ConflictError
-        When others rewrite the table all the while.
-    StorageError
-        When the storage cannot be read or written; doing it again is safe.
-    """
+    """Decode by a signature the requests whose bodies could not be read when they came."""
     folder, total = dataset.folder, Redecoded()
     done: set[str] = set()
     for _ in range(_ATTEMPTS):

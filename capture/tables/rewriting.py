@@ -70,28 +70,7 @@ def rewrite(
     reason: str,
     counts: Mapping[str, int] | None = None,
 ) -> None:
-    """Take files of a state of a table away and put others there.
-
-    Parameters
-    ----------
-    folder, table
-        The table, and the state of it that ``old`` was chosen from; nobody may have moved it.
-    old, new
-        Files that go, and files that come. A refused commit removes the new ones.
-    is_change
-        Whether rows go; False: they only lie elsewhere.
-    reason
-        What for, as the log tells it under ``REASON``.
-    counts
-        Marks that are raised by so much in the same commit.
-
-    Raises
-    ------
-    OvertakenError
-        When somebody else took files away since; the table is as it was.
-    StorageError
-        When the storage cannot be written.
-    """
+    """Take files of a state of a table away and put others there."""
     now_ms = int(time.time() * 1000)
     column = folder.partition
     removals = [

@@ -72,7 +72,7 @@ def build_rows(
 def _kept_raw(
     record: Records, signature: Signature | None, error: Exception, *, is_time_trusted: bool
 ) -> Built:
-    """Give the row of a single record without what is in its bodies, or no row."""
+    """Return the row of a single record without what is in its bodies, or no row."""
     ((spool, frame),) = record.pairs()
     # Without its message: that may quote the body.
     name = type(error).__name__
@@ -135,7 +135,7 @@ def _rows(
 
 
 def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
-    """Give the columns that describe records, one value a record."""
+    """Return the columns that describe records, one value a record."""
     told = records.meta
     arrival = records.wall_ns // _US
     times, is_suspect = _event_times(told("event_time_us"), arrival)
@@ -171,7 +171,7 @@ def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
 
 
 def _event_ids(records: Records) -> pa.StringArray:
-    """Give the request ids; a record without one gets one that is the same each time it is read."""
+    """Return the request ids; a record without one gets one that is the same each time it is read."""
     given = records.meta("event_id")
     missing = pc.fill_null(pc.equal(given, ""), True).to_numpy(zero_copy_only=False)
     if not missing.any():
@@ -202,7 +202,7 @@ def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
 
 
 def _event_times(given: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the time that a client told, else that of arrival, as microseconds since 1970.
+    """Return the time that a client told, else that of arrival, as microseconds since 1970.
 
     A time that no request can be of (before 1970, or more than a year ahead) is that of arrival,
     too: of the year 9999 no window would ever tell, and not every reader of the table could. The

@@ -21,27 +21,16 @@ class DamagedError(StorageError, UndecidedError):
 
 
 def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
-    """Open a storage root given as a path or URI; give its file system and the path in it.
+    """Open a storage root given as a path or URI; return its file system and the path in it.
 
     The options of buckets are those of ``driftline.storage.use_options``.
-
-    Raises
-    ------
-    InputError
-        When the URI is of no known kind.
     """
     filesystem, path = open_uri(root)
     return filesystem, path.rstrip("/") or path
 
 
 def list_folders(root: str, name: str) -> list[str]:
-    """Name the folders in ``<root>/<name>``, in order; none where there is no such folder.
-
-    Raises
-    ------
-    StorageError
-        When the storage does not answer.
-    """
+    """Name the folders in ``<root>/<name>``, in order; none where there is no such folder."""
     filesystem, path = open_storage(root)
     try:
         entries = filesystem.get_file_info(
@@ -53,13 +42,7 @@ def list_folders(root: str, name: str) -> list[str]:
 
 
 def put_file(root: str, folder: str, name: str, data: bytes) -> None:
-    """Put ``<root>/<folder>/<name>`` there, or in the place of what was there, whole or not at all.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be written.
-    """
+    """Put ``<root>/<folder>/<name>`` there, or in the place of what was there, whole or not at all."""
     filesystem, path = open_storage(root)
     hidden, file = f"{path}/{folder}/.{name}", f"{path}/{folder}/{name}"
     try:
@@ -72,13 +55,7 @@ def put_file(root: str, folder: str, name: str, data: bytes) -> None:
 
 
 def get_file(root: str, folder: str, name: str) -> bytes | None:
-    """Read ``<root>/<folder>/<name>``; None where there is no such file.
-
-    Raises
-    ------
-    StorageError
-        When the storage does not answer.
-    """
+    """Read ``<root>/<folder>/<name>``; None where there is no such file."""
     filesystem, path = open_storage(root)
     file = f"{path}/{folder}/{name}"
     try:
@@ -92,13 +69,7 @@ def get_file(root: str, folder: str, name: str) -> bytes | None:
 
 @contextmanager
 def reaching(where: str) -> Iterator[None]:
-    """Turn what a storage raises on its way into one sentence.
-
-    Raises
-    ------
-    StorageError
-        For whatever pyarrow or delta-rs could not read or write.
-    """
+    """Turn what a storage raises on its way into one sentence."""
     try:
         yield
     except (DeltaError, OSError) as error:
@@ -106,7 +77,7 @@ def reaching(where: str) -> Iterator[None]:
 
 
 def trouble(where: str, error: BaseException) -> StorageError:
-    """Say in one sentence why a table or folder cannot be read or written."""
+    """Return in one sentence why a table or folder cannot be read or written."""
     if is_remote(where):
         return StorageError(str(storage_error(where, error)))
     # What delta-rs says without an error of the system is about what it has read.

@@ -61,18 +61,10 @@ class MarkMovedError(ConflictError):
 class DeltaFolder:
     """One Delta table at ``<root>/<name>``, opened when it is first needed.
 
-    Parameters
-    ----------
-    root, name
-        Storage root and the table's path below it.
-    partition
-        Text column that parts the rows into folders; None for no parts.
-    writer
-        Beginning of the names of the files that this one writes.
-    repeated
-        Text columns whose values repeat, worth a dictionary.
-    order
-        Columns by which rows that are put together are sorted, the first one a time.
+    ``root``, ``name``: storage root and the table's path below it; ``partition``: text column that
+    parts the rows into folders; None for no parts; ``writer``: beginning of the names of the files
+    that this one writes; ``repeated``: text columns whose values repeat, worth a dictionary;
+    ``order``: columns by which rows that are put together are sorted, the first one a time.
     """
 
     def __init__(
@@ -134,7 +126,7 @@ class DeltaFolder:
             self._keep(self.table)
 
     def schema(self) -> pa.Schema | None:
-        """Give the Arrow schema of the table; None while there is none."""
+        """Return the Arrow schema of the table; None while there is none."""
         return None if self.table is None else pa.schema(self.table.schema().to_arrow())
 
     def open(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
@@ -157,7 +149,7 @@ class DeltaFolder:
         )
 
     def mark(self, spool_id: str) -> int:
-        """Give the last sequence number of a spool in the table as last looked at; 0 for none."""
+        """Return the last sequence number of a spool in the table as last looked at; 0 for none."""
         if self.table is None:
             return 0
         with reaching(self.uri):  # The log is read for it.
@@ -166,17 +158,10 @@ class DeltaFolder:
     def append(
         self, rows: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
     ) -> int:
-        """Commit rows and marks in one step; give the number of rows.
+        """Commit rows and marks in one step; return the number of rows.
 
         ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
         to be looked up; what counts are the marks of the spools.
-
-        Raises
-        ------
-        MarkMovedError
-            When a mark is there already, or moved meanwhile; the table is as it was.
-        StorageError
-            When the storage cannot be written; the table is as it was.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             table = self._ready(rows.schema)
@@ -234,7 +219,7 @@ class DeltaFolder:
             raise trouble(self.uri, error) from error
 
     def took_place(self, written: Sequence[AddAction | RemoveAction]) -> bool:
-        """Say whether a commit that was refused is in the log after all; else remove its files.
+        """Whether a commit that was refused is in the log after all; else remove its files.
 
         A bucket may take an entry and answer with an error. The library then puts it again, and is
         refused by its own.
@@ -249,7 +234,7 @@ class DeltaFolder:
         return False
 
     def sweep(self) -> int:
-        """Remove this writer's files that no commit ever knew; give how many there were."""
+        """Remove this writer's files that no commit ever knew; return how many there were."""
         self.refresh()
         table = self.table
         if table is None:
@@ -268,13 +253,7 @@ class DeltaFolder:
         return removed
 
     def replaced(self, older_h: int = 0) -> set[str]:
-        """Name the files that went from the table so many hours ago; they may be deleted already.
-
-        Raises
-        ------
-        StorageError
-            When the storage does not answer.
-        """
+        """Name the files that went from the table so many hours ago; they may be deleted already."""
         if self.table is None:
             return set()
         try:
@@ -320,18 +299,12 @@ class DeltaFolder:
         return found.size, found.mtime_ns
 
     def widen(self, schema: pa.Schema) -> None:
-        """Give the table the columns of a schema that it lacks, and look at its newest state.
-
-        Raises
-        ------
-        StorageError
-            When the storage cannot be written.
-        """
+        """Return the table the columns of a schema that it lacks, and look at its newest state."""
         self.refresh()
         self._ready(schema)
 
     def _ready(self, schema: pa.Schema) -> DeltaTable:
-        """Give the table, made or widened so that it holds these columns."""
+        """Return the table, made or widened so that it holds these columns."""
         table = self.table
         try:
             if table is None:

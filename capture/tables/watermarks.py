@@ -38,13 +38,7 @@ class Marks(NamedTuple):
 
 
 def read_marks(folder: DeltaFolder) -> Marks:
-    """Read the marks that the state which is open holds.
-
-    Raises
-    ------
-    StorageError
-        When the log cannot be read.
-    """
+    """Read the marks that the state which is open holds."""
     table = folder.table
     if table is None:
         return Marks({}, {}, {})
@@ -66,7 +60,7 @@ def _under(found: dict[str, int], prefix: str) -> dict[str, int]:
 
 
 def _transactions(folder: DeltaFolder, version: int) -> Iterator[tuple[str, int]]:
-    """Give every transaction up to a version: the checkpoint's first, then each entry's."""
+    """Return every transaction up to a version: the checkpoint's first, then each entry's."""
     log = f"{folder.path}/_delta_log"
     first = 0
     if (checkpoint := _checkpoint(folder, version)) is not None:

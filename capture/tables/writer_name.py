@@ -18,10 +18,7 @@ _NAME_LENGTH = 12
 class WriterName:
     """Takes the first name of this host that no living process holds; makes one when all are held.
 
-    Parameters
-    ----------
-    folder
-        Where the host's names lie, a file each; made when missing.
+    ``folder``: where the host's names lie, a file each; made when missing.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -43,7 +43,7 @@ def is_chosen(threshold: float, headers: HeaderList, request_id: str) -> bool:
 
 
 def telling(request_id: str, send: Send) -> Send:
-    """Give a ``send`` that adds the request's id to the answer, and keeps nothing."""
+    """Return a ``send`` that adds the request's id to the answer, and keeps nothing."""
 
     def tell(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
@@ -67,7 +67,7 @@ def _with_id(message: Message, request_id: str) -> Message:
 
 
 def without_bypasses(scope: Scope) -> Scope:
-    """Give a scope without the extensions that hand over bytes past the tap."""
+    """Return a scope without the extensions that hand over bytes past the tap."""
     extensions = scope["extensions"]
     if not extensions or not any(name in extensions for name in _BYPASSES):
         return scope

@@ -102,12 +102,8 @@ def begin(
 class Exchange:
     """One request that is recorded, and its response, on their way through the tap.
 
-    Attributes
-    ----------
-    is_open
-        Whether its frame is neither written nor given up.
-    inflight_bytes
-        What it keeps of bodies.
+    ``is_open``: whether its frame is neither written nor given up; ``inflight_bytes``: what it
+    keeps of bodies.
     """
 
     __slots__ = (
@@ -269,7 +265,7 @@ class Exchange:
         self.inflight_bytes = 0
 
     def _fault(self, error: Exception) -> None:
-        """Give this record up, and count it; what is written already is no loss."""
+        """Return this record up, and count it; what is written already is no loss."""
         if self.is_open:
             self.is_open = False
             self._recorder.fault(error, self._known.endpoint)
@@ -319,7 +315,7 @@ class Exchange:
         return message
 
     def _is_complete(self) -> bool:
-        """Say whether as much was answered as the headers have announced."""
+        """Whether as much was answered as the headers have announced."""
         length = self._length
         return length is not None and length.isdigit() and int(length) <= self._response_bytes
 

@@ -34,20 +34,11 @@ Append = Literal["before", "after"]
 class CapturePlace:
     """How an installation wants records to be written.
 
-    Parameters
-    ----------
-    spool_dir
-        Folder of the host's spool, absolute.
-    spool_max_bytes
-        Bytes that all spools in it may take.
-    max_body_bytes
-        Bytes kept of each body.
-    append
-        Whether a record is written "before" or "after" the last bytes of the response.
-    sampling_percentage, max_inflight_bytes, headers
-        See ``driftline.capture.tap.tap.Capture``.
-    durability, on_full
-        See ``driftline.capture.spool.writer.SpoolWriter``.
+    ``spool_dir``: folder of the host's spool, absolute; ``spool_max_bytes``: bytes that all spools
+    in it may take; ``max_body_bytes``: bytes kept of each body; ``append``: whether a record is
+    written "before" or "after" the last bytes of the response; ``sampling_percentage``,
+    ``max_inflight_bytes``, ``headers``: see ``driftline.capture.tap.tap.Capture``; ``durability``,
+    ``on_full``: see ``driftline.capture.spool.writer.SpoolWriter``.
     """
 
     spool_dir: Path
@@ -66,11 +57,6 @@ def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
 
     A settings file that cannot be read is logged, and the defaults hold: ``driftline up`` refuses
     to start on it with the reason, and an app must answer whatever lies beside it.
-
-    Parameters
-    ----------
-    environment
-        Usually left out: the process's own.
     """
     file = Path.cwd() / _FILE_NAME
     folder = file.resolve().parent if file.exists() else file.parent
@@ -103,7 +89,7 @@ _KEYS = (
 
 
 def _values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Give what is set, as text: the environment wins over the file."""
+    """Return what is set, as text: the environment wins over the file."""
     found: dict[str, str] = {}
     sections = _read(file)
     for key in _KEYS:

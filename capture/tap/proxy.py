@@ -44,13 +44,7 @@ _NOT_ANSWERED = _HOP_BY_HOP | {b"date", b"x-amzn-requestid"}
 
 
 def proxy_app(tap: App) -> App:
-    """Give the whole ASGI app of a proxy: quiet when an answer breaks off, for this machine only.
-
-    Parameters
-    ----------
-    tap
-        ``Capture`` around a ``ReverseProxy``.
-    """
+    """Return the whole ASGI app of a proxy: quiet when an answer breaks off, for this machine only."""
 
     async def quietly(scope: Scope, receive: Receive, send: Send) -> None:
         # The server above closes the connection of an answer that does not end, and says so.
@@ -71,18 +65,8 @@ class _ClientGoneError(Exception):
 class ReverseProxy:
     """Hands requests on to a server and its answers back.
 
-    Parameters
-    ----------
-    upstream
-        Address of the server, such as ``http://127.0.0.1:8000``; a path in it goes before each
-        request's own.
-    timeout_s
-        Longest time that it may send nothing.
-
-    Raises
-    ------
-    InputError
-        When the address is none of HTTP.
+    ``upstream``: address of the server, such as ``http://127.0.0.1:8000``; a path in it goes before
+    each request's own; ``timeout_s``: longest time that it may send nothing.
     """
 
     def __init__(self, upstream: str, *, timeout_s: float = TIMEOUT_S) -> None:
@@ -109,7 +93,7 @@ class ReverseProxy:
             await self._exchange(scope, receive, send)
 
     def _problem(self, scope: Scope) -> tuple[int, str, str] | None:
-        """Say why a request is not handed on: status, code and sentence; None for most."""
+        """Return why a request is not handed on: status, code and sentence; None for most."""
         if any(name == b"via" and self._name in value for name, value in scope["headers"]):
             message = f"upstream {self._upstream} leads back here; give another --upstream"
             log.error("proxy status=508 error=%s", message)
@@ -173,7 +157,7 @@ class ReverseProxy:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _refuse(self, error: httpx.TransportError, body: _Body, send: Send) -> None:
-        """Say in one sentence that the server behind did not answer."""
+        """Return in one sentence that the server behind did not answer."""
         if isinstance(error, httpx.TimeoutException):
             status, code = 504, "upstream_timed_out"
             limit = CONNECT_S if isinstance(error, httpx.ConnectTimeout) else self._timeout_s
@@ -225,7 +209,7 @@ class _Body(httpx.AsyncByteStream):
         self.is_answered = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the chunks one by one, each when the server behind has taken the one before."""
+        """Return the chunks one by one, each when the server behind has taken the one before."""
         while True:
             message: Message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -248,7 +232,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _address(upstream: str) -> tuple[httpx.URL, bytes, bytes]:
-    """Give an address in parts: where to connect, the Host header, what goes before paths."""
+    """Return an address in parts: where to connect, the Host header, what goes before paths."""
     try:
         parts = urlsplit(upstream)
         is_http = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -289,7 +273,7 @@ def _forwarded(scope: Scope, given: Sequence[Header]) -> list[Header]:
 
 
 def _path_of(scope: Scope) -> bytes:
-    """Give the path as it was sent."""
+    """Return the path as it was sent."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return path
 

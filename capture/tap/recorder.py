@@ -80,18 +80,10 @@ class KnownTarget:
 class Recorder:
     """What all exchanges of a process share.
 
-    Parameters
-    ----------
-    spool
-        Where frames go.
-    max_body_bytes, max_inflight_bytes
-        Bytes kept of each body, and of all bodies of requests that are not finished.
-    is_before
-        Whether a frame is written before the response is completed, or after.
-    headers
-        Names of request headers that are kept; see ``kept_headers``.
-    now_ns
-        Wall clock, in nanoseconds.
+    ``spool``: where frames go; ``max_body_bytes``, ``max_inflight_bytes``: bytes kept of each body,
+    and of all bodies of requests that are not finished; ``is_before``: whether a frame is written
+    before the response is completed, or after; ``headers``: names of request headers that are kept;
+    see ``kept_headers``; ``now_ns``: wall clock, in nanoseconds.
     """
 
     def __init__(
@@ -203,16 +195,7 @@ class Recorder:
         seen: Sequence[bytes],
         given_count: int,
     ) -> tuple[bytes, int]:
-        """Pack what describes a request: names and values, parted by NUL; and give its flag.
-
-        Parameters
-        ----------
-        seen
-            The interesting headers of the request, then columns of the response's headers: names
-            and values in turn.
-        given_count
-            How many of these are of the request.
-        """
+        """Pack what describes a request: names and values, parted by NUL; return its flag."""
         key = tuple(seen)
         common = self.common.get(key)
         if common is not None and request_id.isascii() and b"\0" not in request_id:
@@ -236,7 +219,7 @@ class Recorder:
         return pack_meta({**pairs, **dict(zip(texts[::2], texts[1::2], strict=True))}), flag
 
     def _parts(self, known: KnownTarget, headers: Headers) -> tuple[list[bytes], int]:
-        """Give names and values that tell of a request's headers, and a flag."""
+        """Return names and values that tell of a request's headers, and a flag."""
         parts: list[bytes] = []
         kept = []
         flag = 0
@@ -258,18 +241,7 @@ class Recorder:
 
 
 def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
-    """Give the names of request headers that are kept beside those with columns of their own.
-
-    Parameters
-    ----------
-    names
-        In any case; None: the default ones. Those that carry credentials are left out, and told.
-
-    Raises
-    ------
-    InputError
-        When it is a text, not a list of texts.
-    """
+    """Return the names of request headers that are kept beside those with columns of their own."""
     if names is None:
         names = DEFAULT_HEADERS
     if isinstance(names, str):
@@ -281,13 +253,13 @@ def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
 
 
 def _place(error: Exception) -> str:
-    """Say where an error was raised: function and line of each step."""
+    """Return where an error was raised: function and line of each step."""
     steps = traceback.extract_tb(error.__traceback__)
     return " ".join(f"{step.name}:{step.lineno}" for step in steps)
 
 
 def _lines(given: Headers, names: list[bytes]) -> bytes:
-    """Give headers as lines of ``name:value``; a line break in a value becomes a space."""
+    """Return headers as lines of ``name:value``; a line break in a value becomes a space."""
     lines = [name + b":" + given[name] for name in sorted(names)]
     joined = b"\n".join(lines)
     if joined.count(b"\n") == len(lines) - 1:

@@ -189,7 +189,7 @@ def _either(choice: Any) -> str:  # noqa: ANN401 - a Literal
 
 
 def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:
-    """Give a route that takes POST requests to these paths, or to all.
+    """Return a route that takes POST requests to these paths, or to all.
 
     Raises
     ------

@@ -23,15 +23,10 @@ HASH_SPAN = 1 << 32
 class CaptureTarget:
     """What a request is recorded as.
 
-    Parameters
-    ----------
-    endpoint, variant, model
-        Names that go into the record.
-    sampling_percentage
-        Share of requests that is recorded, 0 to 100.
-    trust_event_time
-        Whether ``X-Driftline-Event-Time`` is taken for the time of the event. None: the time is
-        recorded as stated, and the sink uses it if the declared endpoint trusts it.
+    ``endpoint``, ``variant``, ``model``: names that go into the record; ``sampling_percentage``:
+    share of requests that is recorded, 0 to 100; ``trust_event_time``: whether ``X-Driftline-Event-
+    Time`` is taken for the time of the event. None: the time is recorded as stated, and the sink
+    uses it if the declared endpoint trusts it.
     """
 
     endpoint: str
@@ -60,7 +55,7 @@ class CaptureTarget:
 
 
 def is_name(text: object) -> bool:
-    """Say whether a text may name an endpoint."""
+    """Whether a text may name an endpoint."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
@@ -70,7 +65,7 @@ def is_sampled(key: bytes, share: float) -> bool:
 
 
 def hash_of(key: bytes) -> int:
-    """Give the 32-bit hash of an id, the same in every process and version.
+    """Return the 32-bit hash of an id, the same in every process and version.
 
     CRC-32 alone is linear: of ids that count up, such as ``s-1`` to ``s-3000``, it puts far too
     many or too few below a threshold. What follows is the finalizer of MurmurHash3 (Appleby).
@@ -87,7 +82,7 @@ os.register_at_fork(after_in_child=_ids.clear)  # Or parent and child would give
 
 
 def new_id() -> str:
-    """Give the text of a UUIDv4.
+    """Return the text of a UUIDv4.
 
     Sixty-four are made at once, as a system call for each costs more than all the rest: of their
     122 bits they share 72 random ones, and 48 are random for each.

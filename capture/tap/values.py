@@ -19,13 +19,7 @@ class MisuseError(ValueError):
 
 
 def rows_of(features: object) -> tuple[Rows, bool]:
-    """Give features as a list of rows, and whether they were one row by itself.
-
-    Raises
-    ------
-    MisuseError
-        When they are neither a mapping, a sequence, nor a row or frame of a data library.
-    """
+    """Return features as a list of rows, and whether they were one row by itself."""
     if isinstance(features, Mapping):
         return [features], True
     if isinstance(features, list | tuple):
@@ -47,13 +41,13 @@ def rows_of(features: object) -> tuple[Rows, bool]:
 
 
 def _is_frame(given: object) -> bool:
-    """Say whether it holds rows by name: a frame of pandas or polars, a table of Arrow."""
+    """Whether it holds rows by name: a frame of pandas or polars, a table of Arrow."""
     has_columns = hasattr(given, "columns")
     return hasattr(given, "to_pylist") or (has_columns and hasattr(given, "to_dict"))
 
 
 def _records(frame: Any) -> list[Any]:  # noqa: ANN401 - known by what it can do
-    """Give the rows of a frame as mappings."""
+    """Return the rows of a frame as mappings."""
     if hasattr(frame, "to_pylist"):
         return list(frame.to_pylist())  # Arrow
     return list(frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records"))
@@ -77,18 +71,7 @@ def _is_vector(value: object) -> bool:
 def prediction_rows(
     prediction: object, probability: object, row_count: int, *, is_one: bool
 ) -> list[dict[str, object]]:
-    """Give the answers as a list of objects, one for each row, under the names that decoding knows.
-
-    Parameters
-    ----------
-    prediction, probability
-        Of one row by itself: the value, list or mapping itself. Of several: a sequence of as many.
-
-    Raises
-    ------
-    MisuseError
-        When there are other many than rows.
-    """
+    """Return the answers as a list of objects, one for each row, under the names that decoding knows."""
     told = _spread("prediction", prediction, row_count, is_one=is_one)
     chances = _spread("probability", probability, row_count, is_one=is_one)
     answers: list[dict[str, object]] = []
@@ -102,7 +85,7 @@ def prediction_rows(
 
 
 def _spread(what: str, given: object, row_count: int, *, is_one: bool) -> list[Any]:
-    """Give one value for each row."""
+    """Return one value for each row."""
     if given is None:
         return [None] * row_count
     values = _listed(given)
@@ -117,7 +100,7 @@ def _spread(what: str, given: object, row_count: int, *, is_one: bool) -> list[A
 
 
 def _listed(given: object) -> object:
-    """Give arrays, series and frames as lists; anything else as it is."""
+    """Return arrays, series and frames as lists; anything else as it is."""
     if isinstance(given, list | tuple | Mapping | str):
         return given
     if _is_frame(given):
@@ -138,7 +121,7 @@ def json_bytes(rows: object) -> bytes:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - json's own hook
-    """Give what JSON knows for a value that it does not."""
+    """Return what JSON knows for a value that it does not."""
     if isinstance(value, datetime | date | time):
         return None if _is_missing(value) else value.isoformat()
     if isinstance(value, timedelta):
@@ -159,7 +142,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - json's own hook
 
 
 def _is_missing(value: object) -> bool:
-    """Say whether a value is pandas' NA or NaT, without pandas: neither is equal to itself."""
+    """Whether a value is pandas' NA or NaT, without pandas: neither is equal to itself."""
     return type(value).__name__ in ("NAType", "NaTType")
 
 

@@ -43,12 +43,8 @@ class Position:
 class Changes:
     """What came since a position.
 
-    Parameters
-    ----------
-    position
-        From where to look the next time.
-    hours
-        Starts of the UTC hours of event time that records or labels came for, in order.
+    ``position``: from where to look the next time; ``hours``: starts of the UTC hours of event time
+    that records or labels came for, in order.
     """
 
     position: Position
@@ -64,26 +60,7 @@ def changes(
     labels: bool,
     after: datetime | None = None,
 ) -> Changes:
-    """Say which hours of event time were touched by what was stored after a position.
-
-    Parameters
-    ----------
-    root, endpoint
-        Storage root and name of the endpoint.
-    since
-        Where one stood; None: one has never looked, and gets the position of now and no hours.
-    before
-        Only hours that begin before this time.
-    labels
-        Whether labels count, too; otherwise their position stays where it is.
-    after
-        Only hours that end after this time: older days are then not searched for labels.
-
-    Raises
-    ------
-    StorageError
-        When the tables cannot be read now.
-    """
+    """Return which hours of event time were touched by what was stored after a position."""
     records = Dataset(root, endpoint).folder
     truth = truth_folder(root, endpoint)
     if since is None:
@@ -112,7 +89,7 @@ def _version(folder: DeltaFolder) -> int:
 
 
 def _record_hours(folder: DeltaFolder, added: Added) -> set[datetime]:
-    """Give the hours of new records; all hours of a day of which it is not known."""
+    """Return the hours of new records; all hours of a day of which it is not known."""
     found: set[datetime] = set()
     for part in added.parts:
         day = datetime.fromisoformat(part)
@@ -125,7 +102,7 @@ def _record_hours(folder: DeltaFolder, added: Added) -> set[datetime]:
 
 
 def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
-    """Give the ids of new labels, and the last day on which one was received."""
+    """Return the ids of new labels, and the last day on which one was received."""
     schema = pa.schema([("key", pa.string())])
     sources: list[pads.Dataset] = []
     if added.files:
@@ -144,7 +121,7 @@ def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
 def _label_hours(
     folder: DeltaFolder, keys: pa.Array, received: str, after: datetime | None
 ) -> set[datetime]:
-    """Give the hours of the records that labels are for, from a search over their ids.
+    """Return the hours of the records that labels are for, from a search over their ids.
 
     A label is taken to be received not earlier than the day before its event, as windows do. Days
     are searched from the newest on, and the search ends when each label was found by its event id:
@@ -198,7 +175,7 @@ def _part(file: str) -> str:
 
 
 def _hours(times: pa.Array | pa.ChunkedArray) -> set[datetime]:
-    """Give the starts of the hours that times lie in, UTC without zone."""
+    """Return the starts of the hours that times lie in, UTC without zone."""
     floored = pc.floor_temporal(times.cast(pa.timestamp("us")), unit="hour")
     return set(pc.unique(floored).to_pylist())
 

@@ -16,19 +16,7 @@ _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 def read_former(
     name: str, values: pa.ChunkedArray, olds: Sequence[pa.ChunkedArray], unfit: pa.ChunkedArray
 ) -> tuple[pa.Array, pa.Array]:
-    """Fill a column from what it was stored as before; give it, and what fits it not even now.
-
-    Parameters
-    ----------
-    name
-        The user's name of the column, as it stands in ``unfit``.
-    values
-        The column as it is stored now, null in older rows.
-    olds
-        The same rows under earlier types, the newest first.
-    unfit
-        The map of what did not fit when it was stored.
-    """
+    """Fill a column from what it was stored as before; give it, and what fits it not even now."""
     kind = _KINDS[values.type]
     found, entries = values.combine_chunks(), unfit.combine_chunks()
     told: dict[int, str | None] = {}

@@ -46,13 +46,7 @@ _LABEL = "\0label"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A half-open span [start, end) of event time, in UTC.
-
-    Raises
-    ------
-    InputError
-        When a time has no zone, or the end is not after the start.
-    """
+    """A half-open span [start, end) of event time, in UTC."""
 
     start: datetime
     end: datetime
@@ -83,39 +77,18 @@ class Window:
 class WindowRead:
     """What a window holds.
 
-    Parameters
-    ----------
-    window
-        The span that was read.
-    row_count
-        Rows that ``batches`` gives: of answered requests (status below 400) that could be parsed.
-    request_count
-        Requests of any status.
-    failed_count
-        Requests with status 400 or above, or without one: they were never answered.
-    unparsed_count
-        Answered requests whose request or response could not be parsed in full.
-    fault_count
-        Those of them that a fault of the decoder kept from becoming rows.
-    left_out
-        The signature's inputs and outputs that were not asked for.
-    late_count
-        Requests that came in at or after ``late_after``.
-    digest
-        Hash of the records' spools and sequence numbers; equal records give equal digests. Where
-        labels were asked for, of the rows' labels, too.
-    labelled_count
-        Rows that have a label.
-    unfit_label_count
-        Rows without one since theirs does not fit the type.
-    stray_label_count
-        Labels of this window's requests for a row that the request does not have.
-    stray_label_ids
-        The first few ids of such labels.
-    derive
-        Writes values into each batch that follow from others.
-    note
-        What to say of them.
+    ``window``: the span that was read; ``row_count``: rows that ``batches`` gives: of answered
+    requests (status below 400) that could be parsed; ``request_count``: requests of any status;
+    ``failed_count``: requests with status 400 or above, or without one: they were never answered;
+    ``unparsed_count``: answered requests whose request or response could not be parsed in full;
+    ``fault_count``: those of them that a fault of the decoder kept from becoming rows;
+    ``left_out``: the signature's inputs and outputs that were not asked for; ``late_count``:
+    requests that came in at or after ``late_after``; ``digest``: hash of the records' spools and
+    sequence numbers; equal records give equal digests. Where labels were asked for, of the rows'
+    labels, too; ``labelled_count``: rows that have a label; ``unfit_label_count``: rows without one
+    since theirs does not fit the type; ``stray_label_count``: labels of this window's requests for
+    a row that the request does not have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes
+    values into each batch that follow from others; ``note``: what to say of them.
     """
 
     window: Window
@@ -141,7 +114,7 @@ class WindowRead:
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Give the rows, sorted; each call begins anew. One day at a time is held in memory."""
+        """Return the rows, sorted; each call begins anew. One day at a time is held in memory."""
         if self._data is None:
             return
         for day in self._days:
@@ -149,11 +122,11 @@ class WindowRead:
                 yield batch if self.derive is None else self.derive(batch)
 
     def table(self) -> pa.Table:
-        """Give all rows as one table."""
+        """Return all rows as one table."""
         return pa.Table.from_batches(self.batches(), schema=self.schema)
 
     def with_columns(self, names: Sequence[str]) -> WindowRead:
-        """Give the same rows with columns of the capture table besides, before the last."""
+        """Return the same rows with columns of the capture table besides, before the last."""
         more = tuple((name, name, META_SCHEMA.field(name).type) for name in names)
         return self._of((*self._columns[:-1], *more, self._columns[-1]))
 
@@ -163,7 +136,7 @@ class WindowRead:
         return replace(found, left_out=self.left_out | set(names))
 
     def only(self, names: Sequence[str]) -> WindowRead:
-        """Give the same rows with nothing but some columns of the capture table."""
+        """Return the same rows with nothing but some columns of the capture table."""
         return self._of(tuple((name, name, META_SCHEMA.field(name).type) for name in names))
 
     def _of(self, columns: tuple[tuple[str, str, pa.DataType], ...]) -> WindowRead:
@@ -209,33 +182,7 @@ def read_window(
     late_after: datetime | None = None,
     labels: Labels | None = None,
 ) -> WindowRead:
-    """Read the captured records of an endpoint whose event time lies in a window.
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    endpoint
-        Name of the endpoint; one without a table gives an empty window.
-    window
-        Half-open span of event time.
-    signature
-        Says which columns there are, and their types; a column that the table lacks is all null.
-    columns
-        Names to give: the signature's own, with its time and id, or columns of the capture table
-        such as ``event_id``. None: all its inputs and outputs. The map ``unfit`` comes last.
-    late_after
-        From when on a record counts as late; None: from the window's end on.
-    labels
-        The column that ground truth is given as, where ``columns`` name it or else before
-        ``unfit``; null where no label is known. Labels are found by event id or inference id and
-        row index; the last one received counts. None: no labels are read.
-
-    Raises
-    ------
-    InputError
-        When a column is neither of the signature nor of the table, or the labels' name is taken.
-    """
+    """Read the captured records of an endpoint whose event time lies in a window."""
     wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
     first, last = window.start.date().isoformat(), window.end.date().isoformat()
