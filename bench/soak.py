@@ -138,7 +138,7 @@ def soak(bootstrap: str, topic: str, folder: Path, records: int) -> Soak:
                 pause.wait(0.2)
             before = stored
             table.folder.refresh()
-            stored = table.mark(str(writer.spool_id))
+            stored = table.watermark(str(writer.spool_id))
             now = time.monotonic()
             moved_s = now if stored > before else moved_s
             if now - moved_s > _STUCK_S:

@@ -38,7 +38,7 @@ from driftline.capture.line.kafka import KafkaTransport, kafka_sender  # noqa: E
 from driftline.capture.line.kafka_options import KafkaOptions  # noqa: E402
 from driftline.capture.line.sidecar import Sidecar  # noqa: E402
 from driftline.capture.line.sink import Sink  # noqa: E402
-from driftline.capture.spool.follower import SpoolTail  # noqa: E402
+from driftline.capture.spool.follower import SpoolFollower  # noqa: E402
 from driftline.capture.tables.dataset import Dataset  # noqa: E402
 from tests.servers.kafka import KafkaBroker  # noqa: E402
 
@@ -72,10 +72,10 @@ def store(options: KafkaOptions, here: Path, count: int) -> None:
 
 def read(spool: Path) -> None:
     """Read the spool as the sidecar does, and do nothing with it."""
-    tail = SpoolTail(spool)
-    while tail.receive(4_000):
+    follower = SpoolFollower(spool)
+    while follower.receive(4_000):
         pass
-    tail.close()
+    follower.close()
 
 
 def apart(part: Callable[..., None], *given: object) -> tuple[float, float]:

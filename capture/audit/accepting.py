@@ -1,4 +1,4 @@
-"""Coming to terms with a loss: what is missing for good is counted as lost from then on.
+"""Accepting a loss: from then on, what is missing for good is counted as lost.
 
 Whoever has no copy to bring back would be told of the same loss for ever. Files that the tables
 name and that nobody can read are taken from their logs, so that readers go on; numbers that are
@@ -24,7 +24,7 @@ from driftline.capture.tables.table import DeltaFolder
 log = logging.getLogger(__name__)
 
 # Of two who accept the same at once, the second is refused.
-_MARK = "accepted"
+_WATERMARK = "accepted"
 _WRITER = "audit"
 
 
@@ -36,14 +36,14 @@ def accept(root: str, *, now: Callable[[], datetime], spool_dir: Path | None = N
     """
     gaps = gap_folder(root, writer=_WRITER)
     gaps.refresh()
-    number = gaps.mark(_MARK) + 1
+    number = gaps.watermark(_WATERMARK) + 1
     for file in audit(root, now=now, spool_dir=spool_dir).damaged:
         endpoint, _, path = file.partition("/")
         _let_go(Dataset(root, endpoint, writer=_WRITER).folder, path)
     found = audit(root, now=now, spool_dir=spool_dir, max_runs=None)
     lost = [gap for spool in found.found for gap in _gaps_of(spool, found.time)]
     if lost:
-        gaps.append(gap_rows(lost), {_MARK: number})
+        gaps.append(gap_rows(lost), {_WATERMARK: number})
         log.warning("losses accepted records=%d", sum(gap.records or 0 for gap in lost))
     return audit(root, now=now, spool_dir=spool_dir)
 
@@ -57,7 +57,7 @@ def _gaps_of(spool: SpoolAudit, time: datetime) -> Iterator[Gap]:
 
 
 def _let_go(folder: DeltaFolder, path: str) -> None:
-    """Take a file from the log that is gone, or that nobody can read."""
+    """Remove a file from the log that is gone or cannot be read."""
     folder.refresh()
     held = [] if folder.table is None else [x for x in held_files(folder.table) if x.path == path]
     if folder.table is not None and held and not _is_readable(folder, held[0]):

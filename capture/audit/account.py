@@ -54,7 +54,7 @@ class Account(NamedTuple):
     undecodable: int = 0
 
     def plus(self, other: Account) -> Account:
-        """Add two accounts up."""
+        """Return the sum of two accounts."""
         return Account(
             self.numbers + other.numbers,
             (self.digest + other.digest) & _WORD,

@@ -31,7 +31,7 @@ from driftline.capture.audit.ledger import Ledger, read_ledger
 from driftline.capture.audit.runs import Run, length_of, runs_account, runs_of
 from driftline.capture.audit.stock import Stock, take_stock
 from driftline.capture.erasure.erasures import erased_sequences
-from driftline.capture.spool.lag import STORED_NAME, read_mark
+from driftline.capture.spool.lag import STORED_NAME, read_watermark
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     IS_FIRST,
@@ -110,11 +110,11 @@ class Audit:
 
     @property
     def adds_up(self) -> bool:
-        """Whether nothing is known to be missing, doubled or damaged."""
+        """Whether nothing is missing, doubled or damaged."""
         return not (self.missing or self.doubled or self.torn or self.damaged)
 
     def by_endpoint(self, of: Callable[[SpoolAudit], int]) -> dict[str, int]:
-        """Add up what was found by endpoint; a number of a spool of several counts for each."""
+        """Sum the findings by endpoint; a spool of several endpoints counts for each."""
         found: dict[str, int] = {}
         for spool in self.found:
             for endpoint in spool.endpoints:
@@ -168,7 +168,7 @@ class _Book:
         self.stock = Stock()
 
     def look(self, *, full: bool) -> None:
-        """Bring the accounts up to the tables as they are now.
+        """Bring the accounts up to date with the tables.
 
         First up to where everything is stored, then the tables, then what was told of: each is
         written before the one that is looked at earlier can say so.
@@ -189,12 +189,12 @@ class _Book:
             if _is_spool(spool_id)
         }
         for spool_id, numbers in self._erased.items():
-            # The sink drops what is to be erased, and no mark may tell that it came.
+            # The sink drops what is to be erased, and no watermark may tell that it came.
             if spool_id in self._last and len(numbers):
                 self._last[spool_id] = max(self._last[spool_id], int(numbers[-1]))
 
     def suspects(self) -> list[str]:
-        """Return the spools whose numbers are not 1 to the last one, each once; verify the others."""
+        """Return the spools whose numbers are not exactly 1 to the last one; check the others."""
         found = []
         for spool_id, last in self._last.items():
             expired = self._ledger.expired.get(spool_id, EMPTY)
@@ -322,11 +322,11 @@ class _Book:
         return max(self.stock.settled.get(spool_id, 0), known, self._notes.get(spool_id, 0))
 
     def _read_notes(self) -> dict[str, int]:
-        """Return for each spool that is there up to which number the sink has stored everything."""
+        """Return, per spool of this host, the number up to which the sink has stored everything."""
         if self._spool_dir is None:
             return {}
         spools = (one for one in self._spool_dir.iterdir() if _is_spool(one.name))
-        return {spool.name: read_mark(spool, STORED_NAME) for spool in spools}
+        return {spool.name: read_watermark(spool, STORED_NAME) for spool in spools}
 
 
 def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
@@ -341,5 +341,5 @@ def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _is_spool(name: str) -> bool:
-    """Tell a spool from a topic's partition, of which gaps tell, too."""
+    """Whether a name is that of a spool, not of a topic's partition."""
     return _SPOOL_ID.fullmatch(name) is not None

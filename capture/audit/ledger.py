@@ -1,4 +1,4 @@
-"""What audits have added up so far: an account of each part of each table, kept beside them.
+"""The ledger of audits: an account of each part of each table, kept beside the tables.
 
 With it an audit reads only files that are new, and knows what retention has removed since. It is a
 note, not a truth: without it everything is read again, and only what had gone before cannot be
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(slots=True)
 class Ledger:
-    """What is known from earlier audits.
+    """The accounts that earlier audits have left.
 
     ``parts``: by endpoint and day; ``expired``: what retention has removed, by spool; ``verified``:
     up to which number a spool was once found complete; ``carried``: the endpoints whose tables have
@@ -68,14 +68,14 @@ class Ledger:
         return found
 
     def carry(self, endpoint: str, spools: Iterable[str]) -> None:
-        """Note whose records spools carry; it stays known when the rows are gone."""
+        """Record which endpoints' records each spool carries; kept when the rows are gone."""
         for spool_id in spools:
             known = self.carried.setdefault(spool_id, [])
             if endpoint not in known:
                 self.carried[spool_id] = sorted([*known, endpoint])
 
     def write(self, root: str) -> None:
-        """Keep it below the storage root, whole or not at all."""
+        """Write the ledger below the storage root, atomically."""
         document = {
             "version": _VERSION,
             "parts": list(self._documents()),

@@ -1,4 +1,4 @@
-"""The last audit as a document below the storage root: for scrapes, the doctor and the pages.
+"""The last audit as a document below the storage root: for metrics, doctor and the pages.
 
 Also what was dropped by then, so that the next audit can tell what was dropped since.
 """
@@ -34,7 +34,7 @@ def document_of(audit: Audit) -> dict[str, Any]:
 def dropped_by_endpoint(
     gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
 ) -> dict[str, int]:
-    """Add the records up that gaps tell of, by endpoint."""
+    """Sum the records that gaps count, by endpoint."""
     found: dict[str, int] = {}
     for gap in gaps:
         names = (gap.endpoint,) if gap.endpoint else endpoints_of.get(gap.spool_id, ())
@@ -44,12 +44,12 @@ def dropped_by_endpoint(
 
 
 def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None:
-    """Keep a document, whole or not at all."""
+    """Write the audit's document atomically."""
     put_file(root, FOLDER, name, json.dumps(document).encode())
 
 
 def read_note(root: str, name: str = LAST) -> dict[str, Any] | None:
-    """Read it; None where none was made yet, or none that can be read."""
+    """Read the last audit's document; None without a readable one."""
     data = get_file(root, FOLDER, name)
     if data is None:
         return None

@@ -1,4 +1,4 @@
-"""What became of all that came to an endpoint: the counts that people, scrapes and alarms read."""
+"""Coverage of an endpoint's requests: the counts that people, metrics and alarms read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from driftline.capture.tables.dataset import (
     read_gaps,
 )
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.watermarks import read_marks
+from driftline.capture.tables.watermarks import read_watermarks
 
 RECENT = timedelta(hours=24)
 _COLUMNS = (*FIRST_COLUMNS, "status", "flags", "parse_error", "event_time", "arrival_time")
@@ -45,7 +45,7 @@ _MAX_REASONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Of what was to be recorded, how much is stored.
+    """How much is stored of what was to be recorded.
 
     ``stored``, ``dropped``: requests in the table, and requests known to be lost; ``undecodable``:
     those of the stored ones of which nothing could be decoded: cut, or by a decoder fault.
@@ -64,7 +64,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class EndpointReport:
-    """What became of all that came to an endpoint.
+    """The counts of all requests to an endpoint, by outcome.
 
     ``endpoint``: its name; ``seen``, ``sampled``: requests that taps of this host saw, and chose to
     record; None where none has counted; ``requests``, ``rows``, ``failed``: requests in the table,
@@ -124,7 +124,7 @@ def report(
     spools: Mapping[str, int] = {}
     if data is not None:
         rows.read(data, folder.uri)
-        spools = read_marks(folder).stored
+        spools = read_watermarks(folder).stored
     told = [
         gap
         for gap in (read_gaps(root) if gaps is None else gaps)
@@ -200,7 +200,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 class _Rows:
-    """Adds rows up, batch by batch."""
+    """Sums the rows of a table, batch by batch."""
 
     def __init__(self, since: datetime) -> None:
         self._since = since
@@ -254,7 +254,7 @@ def _count(mask: pa.Array) -> int:
 
 
 def error_kind(error: str) -> str:
-    """Return the kind of a body's error: without numbers, quotations and what follows them."""
+    """Return the kind of a body's error, without numbers and quoted values."""
     kind = _VALUES.sub("…", error[:_MAX_ERROR]).partition(" (")[0].partition(";")[0]
     return kind[:_MAX_REASON]
 

@@ -1,4 +1,4 @@
-"""Taking stock of the tables: what each day of each endpoint holds now, by spool, into a ledger.
+"""Brings a ledger up to date with the tables: what each day of each endpoint holds, by spool.
 
 Only files that are new since the last time are read, of them three columns; a day whose files were
 replaced (compaction, erasure) is read anew. Each file that the log names is looked for, for one
@@ -21,7 +21,7 @@ from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
 from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
-from driftline.capture.tables.watermarks import Marks, read_marks
+from driftline.capture.tables.watermarks import Watermarks, read_watermarks
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _READ_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class Stock:
-    """What the tables said of themselves, beside what went into the ledger.
+    """What the tables' logs say, beside what goes into the ledger.
 
     ``stored``, ``settled``: up to which number a spool's records are in some table, and in all; by
     spool; ``expired``: how many requests of each spool retention has removed, by endpoint and
@@ -44,9 +44,9 @@ class Stock:
     files: dict[str, list[str]] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
 
-    def add(self, marks: Marks) -> None:
-        """Take the marks of a table in."""
-        for mine, theirs in ((self.stored, marks.stored), (self.settled, marks.settled)):
+    def add(self, watermarks: Watermarks) -> None:
+        """Take the watermarks of a table in."""
+        for mine, theirs in ((self.stored, watermarks.stored), (self.settled, watermarks.settled)):
             for spool_id, at in theirs.items():
                 mine[spool_id] = max(mine.get(spool_id, 0), at)
 
@@ -56,21 +56,21 @@ class Stock:
 
 
 def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
-    """Bring a ledger up to the tables as they are now."""
+    """Bring a ledger up to date with the tables."""
     stock = Stock()
     gaps = gap_folder(root)
     gaps.catch_up()
-    stock.add(read_marks(gaps))
+    stock.add(read_watermarks(gaps))
     seen: set[tuple[str, str]] = set()
     for endpoint in list_endpoints(root):
         folder = Dataset(root, endpoint).folder
         folder.catch_up()
         if folder.table is None:
             continue
-        marks = read_marks(folder)
-        stock.add(marks)
-        stock.expired[endpoint] = marks.expired
-        ledger.carry(endpoint, marks.stored)
+        watermarks = read_watermarks(folder)
+        stock.add(watermarks)
+        stock.expired[endpoint] = watermarks.expired
+        ledger.carry(endpoint, watermarks.stored)
         for day, files in _present(folder, endpoint, stock).items():
             known = None if full else ledger.parts.get((endpoint, day))
             ledger.parts[endpoint, day] = _brought_up(folder, endpoint, files, known, stock)
@@ -100,7 +100,7 @@ def _present(folder: DeltaFolder, endpoint: str, stock: Stock) -> dict[str, dict
 
 
 def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> None:
-    """Take days out of the ledger that a table has no more; retention says how much it removed."""
+    """Remove the days from the ledger that retention has removed from a table."""
     removed: dict[str, Account] = {}
     for key in list(gone):
         for spool_id, account in ledger.parts.pop(key).accounts.items():
@@ -114,7 +114,7 @@ def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> N
 def _brought_up(
     folder: DeltaFolder, endpoint: str, files: dict[str, int], known: Part | None, stock: Stock
 ) -> Part:
-    """Return the account of a day: what is known of it and what is new, or all of it read anew."""
+    """Return the account of a day: the ledger's plus new files, or all of it read again."""
     if known is None or known.files.items() - files.items():
         known = Part({}, {})
     accounts = dict(known.accounts)
@@ -130,7 +130,7 @@ def _brought_up(
 
 
 def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Account], frozenset[str]]:
-    """Read files; name those that are no Parquet any more, which do not stop the others."""
+    """Read files; return those that are not Parquet any more."""
     with suppress(pa.ArrowInvalid, OSError):
         return read_accounts(folder, files), frozenset()
     found: dict[str, Account] = {}
@@ -150,7 +150,7 @@ def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Accoun
 
 
 def _read_through(folder: DeltaFolder, file: str) -> None:
-    """Read the bytes of a file, whatever they are."""
+    """Read a file to its end, to find out whether its bytes can be read."""
     try:
         with folder.filesystem.open_input_stream(f"{folder.path}/{file}", compression=None) as all_:
             while all_.read(_READ_BYTES):

@@ -1,4 +1,4 @@
-"""Taking ids out of what is written about rows: documents of executions, records set aside.
+"""Removes ids from documents of executions and from quarantined records.
 
 What holds values of rows is cleared window by window, by who knows about windows: this package
 knows neither monitors nor the database, and is given a ``WindowClearer``.
@@ -29,7 +29,7 @@ _STAMP = re.compile(r"/(\d{8}T\d{6}Z)/")
 
 @dataclass(frozen=True, slots=True)
 class ClearedWindows:
-    """Judged windows, and messages about them, from which the values of rows were taken."""
+    """Counts of the windows and messages from which values of rows were removed."""
 
     windows: int = 0
     messages: int = 0
@@ -39,7 +39,7 @@ class ClearedWindows:
 
 
 class WindowClearer(Protocol):
-    """Takes values of rows out of what was judged and told of an endpoint's windows.
+    """Removes values of rows from the results and messages of an endpoint's windows.
 
     Called with the event times of the rows, in microseconds since 1970, before the rows go; and
     once more after that (``is_again``), for what was written meanwhile. Doing it twice is safe.
@@ -61,7 +61,7 @@ class WindowClearer(Protocol):
 def clear_no_window(
     _endpoint: str, _times: Collection[int], /, *, is_again: bool = False, dry_run: bool = False
 ) -> ClearedWindows:
-    """Clear nothing: for a storage root that no monitor has judged."""
+    """Clear nothing: for a storage root without monitors."""
     return ClearedWindows()
 
 
@@ -102,7 +102,7 @@ def clear_documents(
 def clear_quarantine(
     spool_dir: Path, endpoint: str | None, ids: Iterable[str], *, dry_run: bool = False
 ) -> int:
-    """Delete the records of these ids that no broker took and that lie aside on this host."""
+    """Delete the records of these ids from this host's quarantine."""
     sought, deleted = frozenset(ids), 0
     for file in sorted(Path(spool_dir, QUARANTINE).glob("*.dlf")):
         spool = file.stem.rpartition("-")[0]
@@ -125,7 +125,7 @@ def _may_hold(path: str, span: tuple[datetime, datetime] | None) -> bool:
 
 
 def _write(filesystem: pafs.FileSystem, path: str, content: bytes) -> None:
-    """Put a document in the place of another, whole."""
+    """Replace a document atomically."""
     if not isinstance(filesystem, pafs.LocalFileSystem):
         with filesystem.open_output_stream(path) as stream:
             stream.write(content)

@@ -1,4 +1,4 @@
-"""Erasing on request: the rows of requests, their labels, and what documents say of them.
+"""Erasure on request: rows, their labels, and what documents say about them.
 
 Files that hold a row are written anew without it and deleted at once, with every file that a
 compaction or retention has replaced and that still lies there: who reads an older state at that
@@ -35,7 +35,7 @@ from driftline.capture.erasure.expunging import (
     part_of,
 )
 from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
-from driftline.capture.labels.labels import list_labelled, truth_folder
+from driftline.capture.labels.labels import list_labelled, label_folder
 from driftline.capture.spool.backlog import count_open
 from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.rewriting import held_files
@@ -52,7 +52,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class EndpointErased:
-    """What was removed of an endpoint.
+    """The counts of what was removed from an endpoint.
 
     ``requests``, ``rows``: captured requests, and their rows; ``labels``: labels of ground truth;
     ``files``: files that were written anew or deleted for that.
@@ -66,7 +66,7 @@ class EndpointErased:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What a request to erase came to.
+    """The result of a request to erase.
 
     ``dry_run``: whether it was only counted; ``asked``, ``unknown``: ids that were asked for, and
     how many of them stood nowhere; ``endpoints``: what was removed, by endpoint; those without
@@ -104,7 +104,7 @@ class RowCondition:
 
 @dataclass(slots=True)
 class Found:
-    """What is known of rows that are to go.
+    """The rows to be erased: their ids, sequence numbers and times.
 
     ``events``, ``inferences``: event ids and inference ids of the rows; ``parts``: where they lie;
     ``times``: their event times in microseconds since 1970, UTC.
@@ -124,13 +124,13 @@ class Found:
         return first, last
 
     def include(self, other: Found, keys: set[str]) -> None:
-        """Take what was found elsewhere in, and ids that labels had."""
+        """Add what was found elsewhere, and ids that labels had."""
         self.events |= other.events | keys
         self.inferences |= other.inferences
         self.times |= other.times
 
     def add(self, path: str, rows: pa.Table) -> None:
-        """Take rows of a file in."""
+        """Add rows of a file."""
         self.events.update(pc.unique(rows["event_id"].drop_null()).to_pylist())
         self.inferences.update(pc.unique(rows["inference_id"].drop_null()).to_pylist())
         self.parts.add(part_of(path))
@@ -151,7 +151,7 @@ def erase(
     windows: WindowClearer = clear_no_window,
     dry_run: bool = False,
 ) -> Erased:
-    """Remove all that is stored under ids or meets a condition; drop what comes later by id."""
+    """Erase all that is stored under ids or meets a condition; drop by id what arrives later."""
     asked: dict[Kind, list[str]] = {kind: sorted(set(some)) for kind, some in ids.items() if some}
     keys = {one for some in asked.values() for one in some}
     until = None
@@ -217,7 +217,7 @@ def _remove_cleared(
 def _at_spool(
     folder: Path | None, endpoint: str | None, keys: set[str], *, dry_run: bool
 ) -> dict[str, int]:
-    """Clear what this host has set aside, and count the spools that their writers keep open."""
+    """Clear this host's quarantine; count the spools that are still being written."""
     if folder is None:
         return {"quarantined": 0, "open_spools": 0}
     cleared = clear_quarantine(folder, endpoint, keys, dry_run=dry_run)
@@ -225,7 +225,7 @@ def _at_spool(
 
 
 def endpoints_of(root: str) -> list[str]:
-    """Name the endpoints that have records or labels."""
+    """Return the endpoints that have records or labels."""
     return sorted({*list_endpoints(root), *list_labelled(root)})
 
 
@@ -238,20 +238,20 @@ class Eraser:
         self.labelled: set[str] = set()
         self.endpoint = endpoint
         self._rows = Dataset(root, endpoint, writer=writer).folder
-        self._truth = truth_folder(root, endpoint, writer=writer)
+        self._truth = label_folder(root, endpoint, writer=writer)
         self._removed = removed_folder(root)
         self.now = now
         self._dry_run = dry_run
 
     def sweep(self) -> None:
-        """Remove what one of this name wrote and did not commit, before it was killed."""
+        """Remove the uncommitted files of a killed process of this name."""
         if self._dry_run:
             return
         self._rows.sweep()
         self._truth.sweep()
 
     def find(self, ids: Mapping[Kind, Sequence[str]], where: RowCondition | None = None) -> Found:
-        """Find the rows that ids name or that meet a condition, wherever they still lie."""
+        """Find the rows that match ids or a condition, in all files."""
         self._rows.catch_up()
         columns: dict[str, pa.Array] = {
             kind: pa.array(some, pa.string()) for kind, some in ids.items()
@@ -265,7 +265,7 @@ class Eraser:
         return find(self._rows, lying_files(self._rows), is_meant, more)
 
     def remove(self, found: Found, keys: set[str]) -> EndpointErased:
-        """Remove the requests that were found, with all their rows, and labels of these keys."""
+        """Remove the matching requests with all their rows, and the labels of these keys."""
         requests: set[tuple[str, int]] = set()
 
         def note(rows: pa.Table) -> None:
@@ -288,7 +288,7 @@ class Eraser:
         return EndpointErased(len(requests), rows.rows, labels.rows, rows.files + labels.files)
 
     def _still_used(self, found: Found, events: Mapping[str, pa.Array]) -> set[str]:
-        """Name the inference ids that other requests have, too: their labels are those', too."""
+        """Return the inference ids that other requests share; their labels stay."""
         if not found.inferences or self._rows.table is None:
             return set()
         shared = {"inference_id": pa.array(sorted(found.inferences), pa.string())}

@@ -1,4 +1,4 @@
-"""What is asked to be erased, and what was: two small tables under ``erasures/``.
+"""Requests to erase and what was erased: two small tables under ``erasures/``.
 
 ``requests`` keeps what was asked for as long as such records may still come from a spool or a
 broker: never an id itself, but its keyed hash, so that who reads the folder, or a backup of it,
@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
-from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 from driftline.formats.coerced import UTC_MICROSECONDS
 
 Kind = Literal["inference_id", "event_id"]
@@ -48,14 +48,14 @@ REMOVED_SCHEMA = pa.schema(
     ]
 )
 _KEY = "key"
-_MARK = "requests"
+_WATERMARK = "requests"
 _ATTEMPTS = 20
 _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the open requests ask to be erased: hashes of ids, by kind and endpoint.
+    """The open requests to erase: hashes of ids, by kind and endpoint.
 
     ``until``: when the last of them is forgotten; None when there are none.
     """
@@ -91,13 +91,13 @@ class Wanted:
 
 
 def digest_of(key: bytes, text: str) -> str:
-    """Hash an id by a key; shows neither the id nor, without the key, that it was a certain one."""
+    """Return the keyed hash of an id."""
     hasher = hashlib.blake2b(text.encode(), key=key, digest_size=_DIGEST_BYTES)
     return hasher.hexdigest()
 
 
 def requests_folder(root: str, *, writer: str = "erasures") -> DeltaFolder:
-    """Open the table of what is asked to be erased."""
+    """Open the table of requests to erase."""
     return DeltaFolder(
         root,
         "erasures/requests",
@@ -151,15 +151,15 @@ def record_requests(
         request = str(uuid.uuid4())
         for kind, texts in ids.items():
             rows += [(request, endpoint, kind, digest_of(key, one), now, until) for one in texts]
-        number = folder.mark(_MARK) + 1
-        with suppress(MarkMovedError):
-            folder.append(_table(rows, REQUEST_SCHEMA), {_MARK: number})
+        number = folder.watermark(_WATERMARK) + 1
+        with suppress(WatermarkMovedError):
+            folder.append(_table(rows, REQUEST_SCHEMA), {_WATERMARK: number})
             return until
-    raise MarkMovedError(f'table "{folder.uri}": too many requests at once; ask again')
+    raise WatermarkMovedError(f'table "{folder.uri}": too many requests at once; ask again')
 
 
 def open_requests(folder: DeltaFolder) -> Wanted:
-    """Return what is to be erased now; ``folder``: of ``requests_folder``."""
+    """Return the open requests; ``folder``: of ``requests_folder``."""
     folder.catch_up()
     return _read(folder)
 
@@ -185,8 +185,8 @@ def forget(folder: DeltaFolder, now: datetime) -> int:
         file.write(left)
         new.append(file.finish())
     old = held_files(table)
-    # By the requests' own mark, too: one that comes in between may go by the key that goes.
-    counts = {f"s/{_MARK}": 1}
+    # By the requests' own watermark, too: one that comes in between may go by the key that goes.
+    counts = {f"s/{_WATERMARK}": 1}
     with suppress(OvertakenError):
         rewrite(folder, table, old, new, is_change=True, reason="forget", counts=counts)
         return int(rows.num_rows - left.num_rows)
@@ -196,7 +196,7 @@ def forget(folder: DeltaFolder, now: datetime) -> int:
 def record_removed(
     folder: DeltaFolder, endpoint: str, pairs: Sequence[tuple[str, int]], now: datetime
 ) -> None:
-    """Note which numbers of which spools were erased; what is noted twice counts once."""
+    """Record which sequence numbers of which spools were erased; repetitions count once."""
     if pairs:
         spools, seqs = zip(*pairs, strict=True)
         count = len(pairs)

@@ -1,4 +1,4 @@
-"""Finding rows in all files of a table, and writing the files anew without them.
+"""Finds rows in all files of a table, and rewrites the files without them.
 
 Also in files that no state of the table needs any more and that still lie there: bytes that are to
 be gone are to be gone from all of them.
@@ -33,14 +33,14 @@ Match = Callable[[pa.Table], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Expunged:
-    """What went from a table: rows, and files that held them (written anew, or left over)."""
+    """The counts of rows removed, and of files rewritten or deleted."""
 
     rows: int = 0
     files: int = 0
 
 
 def lying_files(folder: DeltaFolder) -> list[str]:
-    """Name the files that hold the table's rows, and the replaced ones that are still there."""
+    """Return the files of the table's rows, and the replaced ones that still exist."""
     if folder.table is None:
         return []
     held = {file.path for file in held_files(folder.table)}
@@ -50,7 +50,7 @@ def lying_files(folder: DeltaFolder) -> list[str]:
 def matching(
     folder: DeltaFolder, paths: Iterable[str], columns: Sequence[str], match: Match
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Return the columns of the rows that match, by file; files that went meanwhile have none."""
+    """Return the columns of the matching rows, by file."""
     schema = _schema(folder, columns)
     for path in paths:
         try:
@@ -115,7 +115,7 @@ def _replace(folder: DeltaFolder, table: DeltaTable, old: Sequence[Held], match:
 
 
 def _without(folder: DeltaFolder, old: Held, schema: pa.Schema, match: Match) -> list[AddAction]:
-    """Write a file anew without the rows that match; gives nothing when no row is left."""
+    """Rewrite a file without the matching rows; return nothing when no row is left."""
     file = folder.new_file(old.part, schema)
     try:
         for rows in read_groups(folder, old.path, schema):
@@ -155,7 +155,7 @@ def _left_over(folder: DeltaFolder) -> list[str]:
 
 
 def part_of(path: str) -> str:
-    """Name the part that a file lies in; "" where a table has none."""
+    """Return the partition of a file; "" for a table without partitions."""
     return path.rpartition("/")[0].rpartition("=")[2]
 
 

@@ -1,4 +1,4 @@
-"""What comes although it is to be erased: met by the sink, and behind it by the upkeep.
+"""Erases what arrives after a request to erase: in the sink, and behind it in the upkeep.
 
 The sink drops records whose own ids are asked for before they are stored. What it cannot see (an id
 inside a body, a request that was made while it was committing, a label) the upkeep removes within a
@@ -26,11 +26,11 @@ from driftline.capture.erasure.erasures import (
 )
 from driftline.capture.erasure.expunging import lying_files, part_of
 from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
-from driftline.capture.labels.labels import truth_folder
+from driftline.capture.labels.labels import label_folder
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
-from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _LOOK_EVERY_S = 5.0
 
 
 class ErasedRecords:
-    """Drops records that are asked to be erased, for the sink.
+    """Drops records with an open request to erase, for the sink.
 
     ``root``: storage root; ``writer``: the sink's name; ``now``, ``monotonic``: clocks; the first
     one aware; ``dropped``: records that were dropped.
@@ -62,7 +62,7 @@ class ErasedRecords:
         self._look_at_s = monotonic()
 
     def drop(self, endpoint: str, records: Records) -> Records:
-        """Return the records that are to be stored; the others are noted as erased first."""
+        """Return the records to store; the others are recorded as erased first."""
         if self._monotonic() >= self._look_at_s:
             self._wanted = open_requests(self._requests)
             self._look_at_s = self._monotonic() + _LOOK_EVERY_S
@@ -81,7 +81,7 @@ class ErasedRecords:
 
 
 class LateErasing:
-    """Meets what was committed under ids that are to be erased, by one who did not know it yet.
+    """Erases what was committed under ids whose erasure the committer did not know yet.
 
     ``root``: storage root; ``writer``: beginning of the names of files that this one writes;
     ``now``: the clock, aware; ``windows``: takes the values of rows out of what was judged and told
@@ -125,23 +125,25 @@ class LateErasing:
 
     def _folders(self, endpoint: str) -> tuple[DeltaFolder, DeltaFolder]:
         rows = Dataset(self._root, endpoint, writer=self._writer).folder
-        return rows, truth_folder(self._root, endpoint, writer=self._writer)
+        return rows, label_folder(self._root, endpoint, writer=self._writer)
 
     def _position(self, folder: DeltaFolder) -> int:
-        """Return up to which version a table was looked at, by this process or one before it."""
+        """Return the version up to which a table was searched, perhaps by an earlier process."""
         if folder.path not in self._positions:
             self._requests.catch_up()
-            self._positions[folder.path] = self._requests.mark(_seen(folder)) - 1
+            self._positions[folder.path] = self._requests.watermark(_seen(folder)) - 1
         return self._positions[folder.path]
 
     def _keep(self, versions: Mapping[str, int]) -> None:
-        """Have the next process go on from here: it need not hash all ids of all days."""
+        """Save the position, so that the next process need not hash all ids of all days."""
         self._requests.refresh()
         schema = self._requests.schema()
-        marks = {name: at + 1 for name, at in versions.items() if at >= self._requests.mark(name)}
-        if marks and schema is not None:
-            with suppress(MarkMovedError):  # Another one of a second sink has looked further.
-                self._requests.append(schema.empty_table(), marks)
+        watermarks = {
+            name: at + 1 for name, at in versions.items() if at >= self._requests.watermark(name)
+        }
+        if watermarks and schema is not None:
+            with suppress(WatermarkMovedError):  # Another one of a second sink has looked further.
+                self._requests.append(schema.empty_table(), watermarks)
 
     def _meet(self, folder: DeltaFolder, endpoint: str, new: Added, wanted: Wanted) -> int:
         paths = [*new.files]
@@ -182,5 +184,5 @@ def _version(folder: DeltaFolder) -> int:
 
 
 def _seen(folder: DeltaFolder) -> str:
-    """Name the mark that says how far a table was looked at."""
+    """Return the name of the watermark for how far a table was searched."""
     return "seen/" + "/".join(folder.path.rsplit("/", 2)[1:])

@@ -1,1 +1,1 @@
-"""Inferences that another's logger tells of, as two events each."""
+"""Inferences that a foreign logger reports as two events each."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX
-from driftline.capture.spool.write_buffer import STAGE_NAME
+from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME
 from driftline.errors import UnavailableError
 
 # In the spool folder; readers of spools pass over names that begin with a dot.
@@ -32,7 +32,7 @@ _SLACK_NS = 2_000_000_000  # Clocks of files are coarse.
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """A request or a response that waits.
+    """A request or a response that waits for its other half.
 
     ``key``: what both halves have in common: 64 hexadecimal digits; ``is_request``: which half it
     is; ``meta``: what the record will tell of it; ``arrived_ns``: wall clock when it came in;
@@ -86,12 +86,12 @@ class Halves:
             raise
 
     def close(self) -> None:
-        """Let another process have the folder; what waits stays."""
+        """Release the folder; what waits stays."""
         os.close(self._journal)
         os.close(self._lock)
 
     def put(self, half: Half) -> None:
-        """Keep a half; it survives this process when the call returns. Raises OSError."""
+        """Store a half durably. Raises OSError."""
         told = asdict(half)
         del told["body"]
         head = json.dumps({**told, "kept": len(half.body)}).encode("ascii")
@@ -117,18 +117,18 @@ class Halves:
             return None
 
     def remove(self, key: str) -> None:
-        """Forget a half."""
+        """Delete a half."""
         self._path(key).unlink(missing_ok=True)
 
     def waiting(self) -> Iterator[tuple[str, int]]:
-        """Return the key of each half that waits, and the bytes of its file."""
+        """Return the key and file size of each half that waits."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             yield path.stem, path.stat().st_size
         for path in self._folder.glob(f"*{_UNFINISHED}"):
             path.unlink(missing_ok=True)  # Nobody was answered for it.
 
     def take(self, taken: Taken) -> None:
-        """Note that a record is about to be written to a spool. Raises OSError."""
+        """Journal that a record is about to be written to a spool. Raises OSError."""
         line = f"{taken.key} {taken.sides} {taken.at_ns} {taken.spool_id}\n".encode("ascii")
         written = os.write(self._journal, line)
         if written != len(line):
@@ -137,7 +137,7 @@ class Halves:
             raise OSError("short write: the volume is full")
 
     def taken(self) -> list[Taken]:
-        """Return what the journal tells, the oldest first."""
+        """Return the journal's entries, oldest first."""
         found = []
         for line in (self._folder / _JOURNAL).read_bytes().decode("ascii", "replace").splitlines():
             parts = line.split(" ")
@@ -168,9 +168,9 @@ class Halves:
         """Whether a record has come to a spool; None when its spool was shipped and is gone."""
         needle = event_id.encode("ascii")
         # First: what waits there goes to a segment, and stores in a page give a file no time.
-        for stage in self._spool_dir.glob(f"*/{STAGE_NAME}"):
+        for buffer in self._spool_dir.glob(f"*/{WRITE_BUFFER_NAME}"):
             with suppress(FileNotFoundError):
-                if needle in stage.read_bytes():
+                if needle in buffer.read_bytes():
                     return True
         for segment in self._spool_dir.glob(f"*/*{SEGMENT_SUFFIX}"):
             with suppress(FileNotFoundError):  # A reader may remove it meanwhile.

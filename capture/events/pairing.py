@@ -38,7 +38,7 @@ _EVENTS = uuid.UUID("5e1b1f5c-3d1c-5d0e-9a52-0b3f6a3e9d54")  # The name space of
 
 
 class Pairing:
-    """Takes events, and writes records.
+    """Receives events, and writes records.
 
     ``place``: how and where to record; nothing is made there before the first event; ``window_s``:
     how long a half waits for the other one; ``max_waiting``: how many halves may wait; of more the
@@ -79,7 +79,7 @@ class Pairing:
         events: Sequence[tuple[Event, CaptureTarget]],
         expected: Expected = "both",
     ) -> list[Outcome]:
-        """Take events, each with what it is recorded as; what is acknowledged is safe."""
+        """Store events, each with its capture target; what is acknowledged is safe."""
         with self._lock:
             halves = self._open()
             found = []
@@ -110,7 +110,7 @@ class Pairing:
             return count
 
     def close(self) -> None:
-        """End the spool; halves that wait stay for whoever comes next."""
+        """End the spool; waiting halves stay for the next process."""
         with self._lock:
             self._spool.close()
             if self._halves is not None:
@@ -118,7 +118,7 @@ class Pairing:
                 self._halves = None
 
     def _open(self) -> Halves:
-        """Have the folder, and know what waits in it."""
+        """Open the folder, and load what waits in it."""
         if self._halves is None:
             halves = Halves(self._spool_dir)
             self._waiting.clear()
@@ -152,7 +152,7 @@ class Pairing:
             self._waiting_bytes += size
 
     def _is_left(self, halves: Halves, half: Half, taken: Taken) -> bool:
-        """Find out what became of a record that a kill has left in doubt."""
+        """Find out whether a record that a kill left in doubt was written."""
         is_written = halves.was_written(taken, _event_id(half.key, taken.sides))
         if is_written:
             halves.remove(half.key)
@@ -201,7 +201,7 @@ class Pairing:
     def _write(
         self, halves: Halves, half: Half, other: Half | None, *, is_alone: bool = False
     ) -> Outcome:
-        """Write a record, noting first that it is about to be; then forget the half that waited."""
+        """Journal and write a record; then delete the half that waited."""
         sides = _side(half) + (_side(other) if other else "")
         taken = Taken(half.key, sides, self._now_ns(), self._spool.spool_id or "-")
         halves.take(taken)
@@ -285,7 +285,7 @@ def _side(half: Half) -> str:
 
 
 def _event_id(key: str, sides: str) -> str:
-    """Name a record after what it holds, so that it can be found again."""
+    """Derive a record's id from its contents, so that it can be found again."""
     return str(uuid.uuid5(_EVENTS, f"{key} {''.join(sorted(sides))}"))
 
 

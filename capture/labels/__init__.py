@@ -1,1 +1,1 @@
-"""Ground truth: labels as they come, and how they fit the rows."""
+"""Labels (ground truth): as they arrive, and how they join the rows."""

@@ -37,7 +37,7 @@ def read_label_file(
     filesystem: pafs.FileSystem | None = None,
     shown: str = "",
 ) -> Iterator[pa.Table]:
-    """Read a file of labels; its form is told by its content. Packed text (.gz, …) is unpacked."""
+    """Read a file of labels; its content tells the format. Compressed text is unpacked."""
     path, system = os.fspath(file), filesystem or pafs.LocalFileSystem()
     named = shown or path
     try:
@@ -96,7 +96,7 @@ def _from_text(
 
 
 class _Joined:
-    """A stream of which the beginning was read already."""
+    """A stream whose beginning was already read."""
 
     def __init__(self, head: bytes, rest: pa.NativeFile) -> None:
         self._head = head

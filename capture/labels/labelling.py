@@ -1,4 +1,4 @@
-"""Labels to the rows of a window: which label a captured row gets, typed, and what fits no row."""
+"""Joins labels to the rows of a window: the label of each row, typed, and what fits no row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The column that ground truth is given as: its name, and the type its values are read as.
+    """The label column: its name, and the type its values are read as.
 
     Both are those of the reference's label: an endpoint's own signature knows none.
     """
@@ -31,7 +31,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What joining labels to the rows of a window gave.
+    """The result of joining labels to the rows of a window.
 
     ``values``: the label of each row, in its type; null where there is none; ``labelled_count``:
     rows that have a label; ``unfit_count``: rows whose label does not fit the type; they count as
@@ -117,7 +117,7 @@ def seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.nd
 
 
 def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
-    """Return id and row index of the labels whose request is here without such a row."""
+    """Return id and row index of the labels whose request has no such row."""
     is_here = np.zeros(len(last.keys), bool)
     for one in codes:
         is_here[one[one >= 0]] = True
@@ -159,7 +159,7 @@ def typed_labels(texts: pa.Array, kind: ColumnType) -> tuple[pa.Array, np.ndarra
 
 
 def _hash(hasher: hashlib.blake2b, rows: pa.Table) -> None:
-    """Take the rows' values into a hash, whatever buffers and chunks they lie in."""
+    """Add the rows' values to a hash, independent of buffers and chunks."""
     for column in rows.columns:
         hasher.update(pc.is_valid(column).to_numpy().tobytes())
         if pa.types.is_string(column.type):

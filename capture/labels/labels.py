@@ -1,10 +1,10 @@
-"""Ground truth of an endpoint: the table of labels that came in, and how they are put there.
+"""The labels of an endpoint: their table, and how they are stored.
 
 ``<root>/truth/<endpoint>/`` is partitioned by the day of receipt. A load is one commit and takes
-the next number of a mark, so loads have an order even when two come at the same moment, and two
-servers cannot take the same number. Nothing is overwritten: of several labels of one row the last
-one counts, by time of receipt, then by number of the load. Where one load contradicts itself, the
-labels that lose are kept under a number of their own before it, so that reports tell of them.
+the next number of a watermark, so loads have an order even when two come at the same moment, and
+two servers cannot take the same number. Nothing is overwritten: of several labels of one row the
+last one counts, by time of receipt, then by number of the load. Where one load contradicts itself,
+the labels that lose are kept under a number of their own before it, so that reports tell of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.tables.storage import list_folders
-from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 from driftline.errors import InputError
 from driftline.formats.coerced import UTC_MICROSECONDS
 
@@ -46,8 +46,8 @@ _GATHERED_ROWS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
-class TruthCounts:
-    """What became of the labels of a load.
+class LabelCounts:
+    """The counts of one load of labels, by outcome.
 
     ``received``: labels that came; ``stored``: labels that were stored and count; ``duplicates``:
     labels that a later one of the same load, for the same row, took the place of; ``empty``: labels
@@ -61,8 +61,8 @@ class TruthCounts:
     empty: int
     conflicts: int = 0
 
-    def __add__(self, other: TruthCounts) -> TruthCounts:
-        return TruthCounts(
+    def __add__(self, other: LabelCounts) -> LabelCounts:
+        return LabelCounts(
             self.received + other.received,
             self.stored + other.stored,
             self.duplicates + other.duplicates,
@@ -71,7 +71,7 @@ class TruthCounts:
         )
 
 
-def truth_folder(root: str, endpoint: str, *, writer: str = "truth") -> DeltaFolder:
+def label_folder(root: str, endpoint: str, *, writer: str = "truth") -> DeltaFolder:
     """Open the table of an endpoint's labels; ``writer``: how names of new files begin."""
     return DeltaFolder(
         root,
@@ -84,11 +84,11 @@ def truth_folder(root: str, endpoint: str, *, writer: str = "truth") -> DeltaFol
 
 
 def list_labelled(root: str) -> list[str]:
-    """Name the endpoints that have a folder of labels, in order."""
+    """Return the endpoints that have a folder of labels, in order."""
     return list_folders(root, "truth")
 
 
-def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime]) -> TruthCounts:
+def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime]) -> LabelCounts:
     """Store labels, all in one commit; the last one of a row wins.
 
     Whether a label belongs to a captured row shows only in the windows: rows may come after their
@@ -96,7 +96,7 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
     """
     known, received, empty = _checked(labels)
     if not known.num_rows:
-        return TruthCounts(received, 0, 0, empty)
+        return LabelCounts(received, 0, 0, empty)
     slots = _slots(known)
     at = _last_of_each(slots)
     last, lost = known.take(pa.array(at)), known.slice(0, 0)
@@ -105,26 +105,26 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
     if duplicates:
         places, conflicts = _contradicted(slots, known["label"], at)
         lost = known.take(pa.array(places))
-    counts = TruthCounts(received, last.num_rows, duplicates, empty, conflicts)
-    folder = truth_folder(root, endpoint)
+    counts = LabelCounts(received, last.num_rows, duplicates, empty, conflicts)
+    folder = label_folder(root, endpoint)
     for _ in range(_MAX_ATTEMPTS):
         folder.catch_up()
         moment = now().astimezone(UTC)
-        number = folder.mark(_LOADS) + 1 + bool(lost.num_rows)
+        number = folder.watermark(_LOADS) + 1 + bool(lost.num_rows)
         rows = [_stamped(lost, moment, number - 1), _stamped(last, moment, number)]
         try:
             folder.append(pa.concat_tables(rows), {_LOADS: number})
-        except MarkMovedError:
+        except WatermarkMovedError:
             # Another load came in between and has this number.
             continue
         log.info("truth endpoint=%s load=%d labels=%d", endpoint, number, last.num_rows)
         return counts
-    raise MarkMovedError(f'labels of "{endpoint}": too many loads at once; send them again')
+    raise WatermarkMovedError(f'labels of "{endpoint}": too many loads at once; send them again')
 
 
-def read_truth(root: str, endpoint: str, keys: pa.Array, received_from: date) -> pa.Table:
+def read_labels(root: str, endpoint: str, keys: pa.Array, received_from: date) -> pa.Table:
     """Return the stored labels of some ids, in the schema of the table, in no order."""
-    data = truth_folder(root, endpoint).open(first=received_from.isoformat())
+    data = label_folder(root, endpoint).open(first=received_from.isoformat())
     if data is None:
         return TRUTH_SCHEMA.empty_table()
     # Sought here and not by a filter of the scan: minima and maxima of long texts are cut short.
@@ -138,7 +138,7 @@ def read_truth(root: str, endpoint: str, keys: pa.Array, received_from: date) ->
 
 
 def gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Put batches together to tables of some 500,000 rows, as a search for many ids wants them."""
+    """Join batches to tables of about 500,000 rows, as a search for many ids needs them."""
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:

@@ -1,4 +1,4 @@
-"""How labels and captured rows fit together: what is covered, what waits, what contradicts.
+"""Coverage of captured rows by labels: what is labelled, what waits, what contradicts.
 
 Nothing is decided here: windows take the last label of each row, as ever. This tells what a team
 should know before it trusts a number: labels for nobody, two answers for one row, requests that are
@@ -22,7 +22,7 @@ from driftline.capture.labels.labelling import (
     seek_slots,
     typed_labels,
 )
-from driftline.capture.labels.labels import TRUTH_SCHEMA, truth_folder
+from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
 from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tap.target import is_sampled
@@ -37,7 +37,7 @@ _COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time", "sa
 
 @dataclass(frozen=True, slots=True)
 class DayCoverage:
-    """How much of a day of event time (UTC) has labels.
+    """Label coverage of a day of event time (UTC).
 
     ``day``: the day; ``requests``, ``rows``: answered requests (status below 400) and their rows;
     ``labelled_requests``: requests each row of which has a label; ``partly_labelled_requests``:
@@ -58,8 +58,8 @@ class DayCoverage:
 
 
 @dataclass(frozen=True, slots=True)
-class TruthReport:
-    """What is known of the labels of an endpoint.
+class LabelReport:
+    """The label coverage of an endpoint.
 
     ``labels``: labels that are stored, each load's; ``places``: distinct rows, by id and row index,
     that they are for, whether they were captured or not; ``labelled_rows``: captured rows, of all
@@ -93,14 +93,14 @@ class TruthReport:
     unsampled: int = 0
 
 
-def truth_report(
+def label_report(
     root: str,
     endpoint: str,
     kind: ColumnType | None,
     *,
     first: date | None = None,
     last: date | None = None,
-) -> TruthReport:
+) -> LabelReport:
     """Compare all stored labels of an endpoint with all of its captured requests.
 
     Memory grows with the labels; of the records some 500,000 rows are held at a time, or a day.
@@ -111,7 +111,7 @@ def truth_report(
 
 def _compared(
     root: str, endpoint: str, kind: ColumnType | None, first: date | None, last: date | None
-) -> TruthReport:
+) -> LabelReport:
     truth = _stored(root, endpoint)
     same = _meaning(truth, kind)
     matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same)
@@ -127,7 +127,7 @@ def _compared(
 
 
 class _Matching:
-    """Gathers over days which labels were for whom."""
+    """Matches labels with captured rows, day by day."""
 
     def __init__(self, last: LastLabels | None, truth: pa.Table, meaning: np.ndarray) -> None:
         self._last = last
@@ -188,18 +188,18 @@ class _Matching:
         self._delays.append((self._received[found] - times)[labelled])
         return labelled
 
-    def report(self, days: tuple[DayCoverage, ...], kind: ColumnType | None) -> TruthReport:
-        """Put together what was found on all days."""
+    def report(self, days: tuple[DayCoverage, ...], kind: ColumnType | None) -> LabelReport:
+        """Return the report over all days."""
         if self._last is None:
             unfit = None if kind is None else 0
-            return TruthReport(0, 0, 0, 0, (), 0, (), None, 0, (), unfit, None, days)
+            return LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), unfit, None, days)
         last = self._last
         of_key = last.slots >> 32
         unsampled = self._left_out()[of_key]
         unmatched = ~self._is_here[of_key] & ~unsampled
         stray = self._is_here[of_key] & ~self._is_used
         since = self._received[unmatched].min() if unmatched.any() else None
-        return TruthReport(
+        return LabelReport(
             labels=self._labels,
             places=len(last.slots),
             repeated=self._repeated,
@@ -249,7 +249,7 @@ def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
 
 
 def _stored(root: str, endpoint: str) -> pa.Table:
-    data = truth_folder(root, endpoint).open()
+    data = label_folder(root, endpoint).open()
     held = pa.schema([TRUTH_SCHEMA.field(name) for name in _LABEL_COLUMNS])
     return held.empty_table() if data is None else data.to_table(held.names).cast(held)
 

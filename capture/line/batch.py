@@ -1,4 +1,4 @@
-"""What one commit of the sink takes: records by endpoint, and gaps; and what is left of it."""
+"""What one commit of the sink takes: records by endpoint, and gaps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from driftline.capture.line.validate import readable, sound_records
+from driftline.capture.line.validate import valid_or_gap, valid_records
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
@@ -18,7 +18,7 @@ _GROUP_BYTES = 32 << 20
 
 
 class Batch:
-    """Deliveries taken apart by endpoint.
+    """Deliveries split by endpoint.
 
     ``deliveries``: what came, each spool's in sequence and without repetitions; ``endpoints``:
     names of the endpoints that have records here; ``gaps``: gaps with their spool's id: those that
@@ -31,9 +31,9 @@ class Batch:
         self._delivery = np.repeat(np.arange(len(deliveries)), [len(one) for one in deliveries])
         self.gaps: list[tuple[str, Frame]] = []
         self._gaps_at: list[int] = []
-        is_sound = sound_records(self._records)
+        is_sound = valid_records(self._records)
         for index in np.flatnonzero(~is_sound).tolist():
-            frame = readable(self._records.frame(index))
+            frame = valid_or_gap(self._records.frame(index))
             is_sound[index] = frame.kind == Kind.RECORD
             if frame.kind == Kind.GAP:
                 self.gaps.append((self._spool(index), frame))
@@ -49,18 +49,18 @@ class Batch:
         return self._records.take(self._masks[endpoint])
 
     def offsets(self, endpoint: str) -> dict[str, int]:
-        """Return how far in each partition of a broker the records of an endpoint lay."""
+        """Return the last offset of an endpoint's records in each partition of a broker."""
         numbers = np.unique(self._delivery[self._masks[endpoint]]).tolist()
         origins = (self._deliveries[number].origin for number in numbers)
         return {origin.name: origin.offset for origin in origins if origin is not None}
 
     def spools(self, endpoints: Collection[str]) -> set[str]:
-        """Name the spools of these endpoints' records."""
+        """Return the spools of these endpoints' records."""
         codes = [np.unique(self._records.codes[self._masks[name]]) for name in endpoints]
         return {self._records.spools[code] for found in codes for code in found.tolist()}
 
     def left(self, endpoints: Collection[str]) -> list[Delivery]:
-        """Return the records of these endpoints, and the gaps of their spools, as they came."""
+        """Return these endpoints' records, and the gaps of their spools, in order of arrival."""
         spools = self.spools(endpoints)
         mask = np.zeros(len(self._records), np.bool_)
         for name in endpoints:
@@ -97,7 +97,7 @@ def cut_by_size(records: Records) -> list[Records]:
 
 
 def _unpacked_bytes(content: bytes, encoding: str) -> int:
-    """Return how many bytes the decoder makes of a packed body, by doing it: no header can be trusted.
+    """Return how many bytes a compressed body unpacks to, by unpacking it.
 
     What cannot be unpacked takes none.
     """

@@ -1,8 +1,8 @@
-"""A letter: a run of one spool's frames as they lie in its segments, compressed, with an address.
+"""The envelope: a run of one spool's frames as they lie in its segments, compressed.
 
 The frames travel as they are: each keeps the checksum that the server gave it until the sink has
 it, bodies are decoded once, where the signature is, and both ways to the table share one decoder.
-The headers say what is inside, so that anybody can count letters without opening them.
+The headers say what is inside, so that anybody can count envelopes without opening them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from driftline.errors import InputError
 VERSION = "1"
 ENCODING = "frames+zstd"
 _LEVEL = 3
-_MAX_OPEN_BYTES = MAX_FRAME_BYTES + (8 << 20)  # One largest frame, or a letter of many small ones.
+_MAX_OPEN_BYTES = MAX_FRAME_BYTES + (
+    8 << 20
+)  # One largest frame, or an envelope of many small ones.
 _MAX_SPAN = 1 << 24
 _NS_PER_MS = 1_000_000
 
 
-class LetterError(InputError):
-    """A letter that cannot be read.
+class EnvelopeError(InputError):
+    """The envelope cannot be read.
 
     ``spool_id``, ``last_seq``, ``count``: what its headers still tell: whose it is, up to where,
     how many frames; else "", 0 and None.
@@ -44,7 +46,7 @@ class LetterError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Envelope:
     """Frames of one spool, ready to travel.
 
     ``headers`` are pairs of a name and bytes; ``partition`` is where a broker keeps the spool.
@@ -58,7 +60,7 @@ class Letter:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that it takes on the way, names of headers and a frame around them included."""
+        """Size on the wire in bytes, headers and framing included."""
         return len(self.value) + sum(len(n) + len(v) + 8 for n, v in self.headers) + 256
 
 
@@ -69,8 +71,8 @@ def write(
     partition: int = 0,
     is_dead: bool = False,
     more: Mapping[str, str] | None = None,
-) -> Letter:
-    """Put single frames into a letter, as with ``write_records``."""
+) -> Envelope:
+    """Write single frames into an envelope, as ``write_records`` does."""
     records = Records.of((spool_id, frame) for frame in frames)
     return write_records(spool_id, records, partition=partition, is_dead=is_dead, more=more)
 
@@ -82,8 +84,8 @@ def write_records(
     partition: int = 0,
     is_dead: bool = False,
     more: Mapping[str, str] | None = None,
-) -> Letter:
-    """Put frames, as they lie, into a letter, with headers beyond the usual if there are ``more``."""
+) -> Envelope:
+    """Write frames, as they lie, into an envelope; ``more``: headers beyond the usual."""
     raw = records.bytes()
     seqs, times = records.header["seq"], records.header["wall_ns"]
     told = {
@@ -100,18 +102,18 @@ def write_records(
     }
     value = pa.Codec("zstd", compression_level=_LEVEL).compress(raw, asbytes=True)
     headers = tuple((name, text.encode()) for name, text in told.items())
-    return Letter(spool_id, partition, value, headers, is_dead)
+    return Envelope(spool_id, partition, value, headers, is_dead)
 
 
-def open_letter(
+def open_envelope(
     value: bytes | None, headers: Iterable[tuple[str, bytes]]
 ) -> tuple[str, list[Frame]]:
     """Take the frames out one by one, as with ``read_letter``."""
-    spool_id, records = read_letter(value, headers)
+    spool_id, records = read_envelope(value, headers)
     return spool_id, records.frames()
 
 
-def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
+def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
     """Take the frames out; return whose they are, and them in sequence."""
     told = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}
     try:
@@ -120,30 +122,30 @@ def read_letter(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tu
         seed = seed_of(str(uuid.UUID(spool_id)))
     except (KeyError, ValueError) as error:
         # Not what they say: whoever sent them may have put anything there.
-        raise LetterError(f"its headers are not a letter's ({type(error).__name__})") from error
+        raise EnvelopeError(f"its headers are not a letter's ({type(error).__name__})") from error
     if (
         not 0 < first <= last < min(first + _MAX_SPAN, MAX_NUMBER)
         or not 0 < count <= last - first + 1
     ):
-        raise LetterError(f"its headers tell of {count} frames from {first} to {last}")
+        raise EnvelopeError(f"its headers tell of {count} frames from {first} to {last}")
     known = {"spool_id": spool_id, "last_seq": last, "count": count}
     if (told.get("dl.v"), told.get("dl.enc")) != (VERSION, ENCODING):
-        raise LetterError(
+        raise EnvelopeError(
             f'not of form {VERSION} "{ENCODING}"; expected a sink as new as its sidecar',
             **known,  # type: ignore[arg-type] # by these names
         )
     if value is None or not 0 < size <= _MAX_OPEN_BYTES:
-        raise LetterError(f"it claims {size} bytes", **known)  # type: ignore[arg-type]
+        raise EnvelopeError(f"it claims {size} bytes", **known)  # type: ignore[arg-type]
     try:
         raw = pa.Codec("zstd").decompress(value, decompressed_size=size, asbytes=True)
     except (OSError, pa.ArrowException) as error:
-        raise LetterError(f"not zstd: {error}", **known) from error  # type: ignore[arg-type]
+        raise EnvelopeError(f"not zstd: {error}", **known) from error  # type: ignore[arg-type]
     starts, _ = walk(raw, 0, _MAX_SPAN, seed)
     records = Records(raw, np.array(starts, np.int64), [spool_id])
     whole = int(is_whole(records.header).sum())
     seqs = records.header["seq"]
     if whole != count or len(records) != count or not _is_run(seqs, first, last):
-        raise LetterError(f"{whole} of {count} frames are whole", **known)  # type: ignore[arg-type]
+        raise EnvelopeError(f"{whole} of {count} frames are whole", **known)  # type: ignore[arg-type]
     return spool_id, records
 
 

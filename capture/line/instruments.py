@@ -1,4 +1,4 @@
-"""What sidecar and sink count, as Prometheus has it: families that a listener of theirs shows.
+"""Prometheus metrics of the sidecar and the sink.
 
 Endpoints become labels under a cap; reasons of unparsed bodies are few by their making.
 """
@@ -29,7 +29,7 @@ Counters = Callable[[], Mapping[str, int]]
 
 
 class Counted(Collector):
-    """Counters that a process keeps for itself, one family each.
+    """The counters of a process, one metric family each.
 
     ``prefix``: beginning of the names, such as ``driftline_sink_``; ``counters``: gives the counts
     now; ``about``: one sentence for each; a count without one is shown with its name.
@@ -39,18 +39,18 @@ class Counted(Collector):
         self._prefix, self._counters, self._about = prefix, counters, about
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand."""
+        """Return nothing: families are known when collected."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Give one family a count."""
+        """Return one metric family per counter."""
         for name, value in dict(self._counters()).items():
             about = self._about.get(name, f"Count of {name.replace('_', ' ')}.")
             yield CounterMetricFamily(f"{self._prefix}{name}", about, value=value)
 
 
 class Spools(Collector):
-    """What lies in the spools of this host.
+    """The size and age of this host's spools.
 
     ``folder``: the spool folder; ``max_bytes``: its budget; None when this process does not know
     it.
@@ -60,7 +60,7 @@ class Spools(Collector):
         self._folder, self._max_bytes = folder, max_bytes
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand."""
+        """Return nothing: families are known when collected."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -82,13 +82,13 @@ class Spools(Collector):
 
 
 class HostTaps(Collector):
-    """What all taps of this host have counted, apps of users included, dead ones, too."""
+    """The counts of all taps of this host, dead ones included."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand."""
+        """Return nothing: families are known when collected."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -122,7 +122,7 @@ class HostTaps(Collector):
 
 
 class SinkInstruments:
-    """Counts the commits of a sink by endpoint; what ``Sink(observe=…)`` is told.
+    """Counts the commits of a sink by endpoint; the observer of ``Sink(observe=…)``.
 
     ``registry``: where the families are registered; ``now``: wall clock, in seconds.
     """

@@ -1,8 +1,8 @@
 """Kafka between sidecar and sink; with kafka_records and kafka_topics all that knows its client.
 
-One partition carries all of a spool, so order holds where the sink's marks need it. Kafka's own
-transactions and idempotence are not used: the tables lie outside of them, and the tables' marks
-drop what comes twice (docs/why/kafka.md).
+One partition carries all of a spool, so order holds where the sink's watermarks need it. Kafka's
+own transactions and idempotence are not used: the tables lie outside of them, and the tables'
+watermarks drop what comes twice (docs/why/kafka.md).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
-from driftline.capture.line.envelope import Letter, LetterError, read_letter
+from driftline.capture.line.envelope import Envelope, EnvelopeError, read_envelope
 from driftline.capture.line.kafka_options import CONNECT_MS, KafkaOptions
 from driftline.capture.line.kafka_records import read_any_record
 from driftline.capture.line.kafka_topics import make_topics
-from driftline.capture.line.producer import Dispatcher, Refusal
+from driftline.capture.line.producer import Producer, Refusal
 from driftline.capture.line.validate import lost
 from driftline.capture.spool.delivery import Delivery, Origin
 from driftline.capture.tables.writer_name import WriterName
@@ -60,13 +60,13 @@ _REFUSALS = (
 )  # fmt: skip
 
 
-def kafka_sender(options: KafkaOptions, spool_dir: Path, stop: threading.Event) -> Dispatcher:
+def kafka_sender(options: KafkaOptions, spool_dir: Path, stop: threading.Event) -> Producer:
     """Make the sidecar's end; ``stop`` bounds how long it waits for answers."""
-    return Dispatcher(KafkaWire(options, stop), spool_dir)
+    return Producer(KafkaWire(options, stop), spool_dir)
 
 
 class KafkaWire:
-    """Puts letters into topics and says what became of each.
+    """Sends envelopes to topics, and returns the outcome of each.
 
     The producer is made when it is first needed, and anew after any failure: one that was refused
     a record may be of no more use.
@@ -87,11 +87,11 @@ class KafkaWire:
             self._discard()
             raise self._options.trouble(error) from error
 
-    def put(self, letters: Sequence[Letter]) -> list[Refusal | None]:
-        """Send letters and wait; for each give None when all replicas have it, or what is wrong."""
+    def put(self, envelopes: Sequence[Envelope]) -> list[Refusal | None]:
+        """Send envelopes and wait; return for each None once all replicas have it, or a refusal."""
         try:
             producer = self._connected()
-            futures = [self._send(producer, letter) for letter in letters]
+            futures = [self._send(producer, envelope) for envelope in envelopes]
             found = [self._outcome(future) for future in futures]
         except (KafkaError, OSError) as error:
             self._discard()
@@ -101,7 +101,7 @@ class KafkaWire:
         return found
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._discard()
 
     def _connected(self) -> KafkaProducer:
@@ -124,15 +124,15 @@ class KafkaWire:
             )
         return self._producer
 
-    def _send(self, producer: KafkaProducer, letter: Letter) -> Any:  # noqa: ANN401 - untyped client
-        topic = self._options.dead_letters if letter.is_dead else self._options.topic
+    def _send(self, producer: KafkaProducer, envelope: Envelope) -> Any:  # noqa: ANN401 - untyped client
+        topic = self._options.dead_letters if envelope.is_dead else self._options.topic
         try:
             return producer.send(
                 topic,
-                letter.value,
-                key=letter.spool_id.encode(),
-                headers=list(letter.headers),
-                partition=None if letter.is_dead else letter.partition,
+                envelope.value,
+                key=envelope.spool_id.encode(),
+                headers=list(envelope.headers),
+                partition=None if envelope.is_dead else envelope.partition,
             )
         except MessageSizeTooLargeError as error:
             return error
@@ -174,10 +174,10 @@ class KafkaWire:
 
 
 class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped client
-    """The sink's end: one member of a group that shares the partitions.
+    """The sink's end: one member of a consumer group.
 
     Where to read from are the group's offsets, which are committed after the tables have what was
-    received; if they are lost, all is read again and the tables' marks drop it.
+    received; if they are lost, all is read again and the tables' watermarks drop it.
 
     ``options``: the broker and the group; ``state_dir``: a folder of this host: from it comes a
     name for the files that this sink writes; ``stop``: when it is set, nothing waits long.
@@ -198,7 +198,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         self._lock = threading.Lock()
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Return the next records; what was fetched but does not fit waits, and no more is fetched."""
+        """Return the next records; keep what was fetched but does not fit for the next call."""
         try:
             self._poll(is_wanted=max_records > 0 and not self._polled)
             found: list[Delivery] = []
@@ -213,7 +213,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             raise self._options.trouble(error) from error
         return found
 
-    def commit(self, marks: Mapping[str, int]) -> None:
+    def commit(self, watermarks: Mapping[str, int]) -> None:
         """Commit the offsets of all that was received; the tables have it."""
         self._forget_lost()
         if self._consumer is None or not self._delivered:
@@ -232,20 +232,20 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             self._has_failed = False
 
     def close(self) -> None:
-        """Let go of what is held; another sink takes over after the session's timeout."""
+        """Close the consumer; another sink takes over after the session's timeout."""
         self._disconnect()
         self._wire.close()
         self._writer.close()
 
     def on_partitions_assigned(self, assigned: Any) -> None:  # noqa: ANN401 - untyped client
-        """Note that partitions came, to be read as if never seen; called by the client's thread."""
+        """Note newly assigned partitions; called by the client's thread."""
         self.counters["rebalances"] += 1
         with self._lock:
             self._lost |= set(assigned)
         log.info("sink has partitions group=%s added=%d", self._options.group, len(assigned))
 
     def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ANN401 - untyped client
-        """Note that partitions went to another sink; called by the client's thread."""
+        """Note revoked partitions; called by the client's thread."""
         with self._lock:
             self._lost |= set(revoked)
 
@@ -279,7 +279,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         return self._consumer
 
     def _poll(self, *, is_wanted: bool) -> None:
-        """Keep our place in the group, and fetch when something is wanted."""
+        """Poll to stay in the group, and fetch when records are wanted."""
         consumer = self._connected()
         assigned = consumer.assignment()
         if is_wanted:
@@ -293,7 +293,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             self._polled.extend(records)
 
     def _forget_lost(self) -> None:
-        """Drop what was fetched from partitions that are not ours any more."""
+        """Drop what was fetched from revoked partitions."""
         with self._lock:
             lost, self._lost = self._lost, set()
         for at in lost:
@@ -304,7 +304,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             self._polled = deque(kept)
 
     def _open(self, record: Any) -> list[Delivery]:  # noqa: ANN401 - untyped client
-        """Take one record apart; what cannot be read becomes a gap, and never stops the rest."""
+        """Read one broker record; an unreadable one becomes a gap."""
         at = TopicPartition(record.topic, record.partition)
         origin = Origin(f"{record.topic}/{record.partition}", record.offset)
         found = []
@@ -320,14 +320,14 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             found.append(Delivery.of(origin.name, [gap], origin))
         self.counters["letters"] += 1
         try:
-            found.append(Delivery(*read_letter(record.value, record.headers), origin))
-        except LetterError as error:
+            found.append(Delivery(*read_envelope(record.value, record.headers), origin))
+        except EnvelopeError as error:
             found.append(self._condemn(record, origin, error))
         self._expected[at] = record.offset + 1
         self._delivered[at] = record.offset
         return found
 
-    def _condemn(self, record: Any, origin: Origin, error: LetterError) -> Delivery:  # noqa: ANN401
+    def _condemn(self, record: Any, origin: Origin, error: EnvelopeError) -> Delivery:  # noqa: ANN401
         """Put a record that cannot be read aside; return the gap that counts it."""
         self.counters["poison"] += 1
         log.error("letter cannot be read at=%s offset=%d error=%s", *_where(origin), error)
@@ -337,7 +337,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         told = (*given, ("dl.from", where), ("dl.error", str(error).encode()))
         spool_id = error.spool_id or origin.name
         try:
-            refused = self._wire.put([Letter(spool_id, 0, record.value or b"", told, True)])[0]
+            refused = self._wire.put([Envelope(spool_id, 0, record.value or b"", told, True)])[0]
         except UnavailableError as trouble:
             refused = Refusal(str(trouble), is_size=False)
         if refused is not None:
@@ -357,7 +357,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
 
 
 def _is_joining(consumer: KafkaConsumer) -> bool:
-    """Whether the partitions are being dealt out anew; if so, have the client see it through.
+    """Whether the group is rebalancing; if so, let the client finish it.
 
     When its own news of the topics was the cause and the answer comes between two polls, it forgets
     that it asked (kafka-python 3.0.12): then it shows no sign of life, and turns round without rest

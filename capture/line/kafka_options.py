@@ -1,4 +1,4 @@
-"""Where a Kafka broker is and how one speaks with it; needs no client."""
+"""Connection options of a Kafka broker; needs no client."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class KafkaOptions:
         }
 
     def trouble(self, error: Exception) -> UnavailableError:
-        """Return in one sentence what a client ran into."""
+        """Describe a client's error in one sentence."""
         servers = ",".join(self.bootstrap_servers)
         # A broker that refuses a client hangs up; the client cannot tell it from one that is away.
         looked_at = ["bootstrap_servers", "security_protocol"]

@@ -22,7 +22,7 @@ _MAX_RECORDS = 1 << 20
 
 
 def read_any_record() -> None:
-    """Have the client read records whatever is wrong with them; again does no harm."""
+    """Make the client read damaged records; calling it twice does no harm."""
     memory_records.DefaultRecordBatch = _AnyBatch
     # No broker of today has the form before this one: its mark is damage.
     memory_records.LegacyRecordBatch = lambda data, _: _AnyBatch(data)
@@ -37,7 +37,7 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
     _read = 0
 
     def validate_crc(self) -> bool:
-        """Take a batch with a wrong checksum, too; what is in it is doubted from then on."""
+        """Accept a batch with a wrong checksum; its contents are doubted from then on."""
         self._is_damaged = not super().validate_crc()
         if self._is_damaged:
             log.error("batch is damaged offset=%d bytes=%d", self.base_offset, len(self._buffer))
@@ -74,7 +74,7 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
         return self._doubted()
 
     def _doubted(self) -> DefaultRecord:
-        """Return the next record of a damaged batch, and what is left as one when it cannot be read.
+        """Return the next record of a damaged batch; the unreadable rest of it counts as one.
 
         Offsets are counted, not read: a wrong one would skip what lies behind.
         """

@@ -1,4 +1,4 @@
-"""The topics at a Kafka broker: makes those that are missing, and says what is there."""
+"""Creates missing Kafka topics, and looks up their partitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_topics(options: KafkaOptions) -> None:
 
 
 def find_partitions(options: KafkaOptions) -> int | None:
-    """Return how many partitions the topic has, None when there is no such topic; changes nothing."""
+    """Return how many partitions the topic has; None when there is no such topic."""
     try:
         admin = KafkaAdminClient(**options.configured(request_timeout_ms=5_000))
         try:

@@ -1,8 +1,8 @@
-"""The transport of a sink, telling below the storage root up to where all tables have everything.
+"""Records below the storage root up to where all tables have everything: the low watermark.
 
 A spool's records go to the tables of several endpoints, one after the other. What is missing from
 them may be on its way as long as a commit is half done, and is lost once it is whole. Only the sink
-knows; who audits, perhaps elsewhere, reads it in marks ``d/<spool id>`` of the table of gaps.
+knows; who audits, perhaps elsewhere, reads it in watermarks ``d/<spool id>`` of the table of gaps.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 _EVERY_S = 60.0
 
 
-class SettlingTransport:
-    """A transport as it is, but for the note of what is settled, at most once in a while.
+class LowWatermarkTransport:
+    """Wraps a transport; commits the low watermark of each spool from time to time.
 
     ``transport``: the transport; ``root``: storage root; ``every_s``: seconds between two notes:
     each is an entry in a table's log; ``monotonic``: clock, in seconds.
@@ -57,15 +57,15 @@ class SettlingTransport:
         """Return the next records."""
         return self._transport.receive(max_records)
 
-    def commit(self, marks: Mapping[str, int]) -> None:
-        """Hand on that all tables have what was received, and note it when that is due."""
-        self._transport.commit(marks)
-        self._settled.update(marks)
+    def commit(self, watermarks: Mapping[str, int]) -> None:
+        """Commit in the transport, and the low watermark when that is due."""
+        self._transport.commit(watermarks)
+        self._settled.update(watermarks)
         if self._settled and self._monotonic() >= self._due_s:
             self._note()
 
     def close(self) -> None:
-        """Note what is left, and let go."""
+        """Commit the low watermark, and close the transport."""
         if self._settled:
             self._note()
         self._transport.close()
@@ -80,15 +80,15 @@ class SettlingTransport:
             log.warning("sink could not note what is settled error=%s", error)
 
 
-def settle(root: str, marks: Mapping[str, int], *, writer: str = "sink") -> None:
-    """Note up to which number of each spool all tables have what they ever will."""
+def settle(root: str, watermarks: Mapping[str, int], *, writer: str = "sink") -> None:
+    """Commit the sequence number of each spool up to which all tables are complete."""
     folder = gap_folder(root, writer=writer)
     if folder.table is None:
         folder.append(GAP_SCHEMA.empty_table(), {})
         folder.refresh()
     table = folder.table
     assert table is not None
-    named = {f"{SETTLED}{spool_id}": seq for spool_id, seq in marks.items()}
+    named = {f"{SETTLED}{spool_id}": seq for spool_id, seq in watermarks.items()}
     # What a broker gives once more is no step back.
     new = [
         Transaction(name, seq)

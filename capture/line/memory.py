@@ -1,4 +1,4 @@
-"""What a process does with memory that it has freed, where it needs as much again at once."""
+"""Keeps freed memory in the process, for batch work that needs as much again at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LARGE_BYTES = 32 << 20
 
 
 def keep_freed_memory() -> None:
-    """Have this process keep up to 256 MiB of what it frees, and use it again.
+    """Let this process keep and reuse up to 256 MiB of freed memory.
 
     Whoever works batch by batch asks for the same large pieces each time. By default they go back
     to the kernel in between, which has to clear each page anew: a fifth of a sink's CPU. Arrow is

@@ -1,6 +1,6 @@
-"""From frames to letters that a broker accepts: cut to size, in order, the poisonous set aside.
+"""Sends frames in envelopes that a broker accepts: in order, cut to size, poison set aside.
 
-A letter of a spool goes only after the one before it was acknowledged, for the sink takes what
+An envelope of a spool goes only after the one before it was acknowledged, for the sink takes what
 comes after a hole for the next and what comes late for a repetition. What a broker refuses twice is
 halved until the record that it does not want is alone; a gap goes in its place, and the record to
 the dead letters, or to a folder if they do not take it either.
@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from driftline.capture.line.envelope import Letter, light, write, write_records
+from driftline.capture.line.envelope import Envelope, light, write, write_records
 from driftline.capture.line.validate import gap_instead
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.follower import QUARANTINE
@@ -30,19 +30,19 @@ from driftline.errors import UnavailableError
 log = logging.getLogger(__name__)
 
 _LETTER_RECORDS = 1_000
-_LETTER_BYTES = 900_000
+_ENVELOPE_BYTES = 900_000
 _PARTITION_NAME = "partition"
 
 
 class Refusal(NamedTuple):
-    """What a broker has against a letter; ``is_size``: that it is too large."""
+    """A broker's refusal of an envelope; ``is_size``: it is too large."""
 
     name: str
     is_size: bool
 
 
 class Wire(Protocol):
-    """What takes letters away."""
+    """The connection to a broker."""
 
     max_bytes: int
     made: int
@@ -50,16 +50,16 @@ class Wire(Protocol):
     def partitions(self) -> int:
         """Return how many partitions there are; raises UnavailableError when nobody knows."""
 
-    def put(self, letters: Sequence[Letter]) -> list[Refusal | None]:
-        """Send letters; None for each that is safe. Raises UnavailableError when nobody answers."""
+    def put(self, envelopes: Sequence[Envelope]) -> list[Refusal | None]:
+        """Send envelopes; None for each that is safe. Raises UnavailableError without an answer."""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
 
 
 @dataclass(slots=True)
 class _Run:
-    """Frames that go into one letter; ``poison``: the record whose place the gap in it takes."""
+    """Frames of one envelope; ``poison``: the record that the gap in it replaces."""
 
     records: Records
     refusals: int = 0
@@ -67,12 +67,12 @@ class _Run:
     why: str = ""
 
 
-class Dispatcher:
-    """Sends what a spool holds; the sidecar's end of a broker.
+class Producer:
+    """Sends the records of spools to a broker; the sidecar's end.
 
-    ``wire``: what takes letters away; ``spool_dir``: the spool folder: each spool keeps its
+    ``wire``: what takes envelopes away; ``spool_dir``: the spool folder: each spool keeps its
     partition in it as long as it lives, whatever becomes of their number, or two sinks could have
-    one spool; ``counters``: ``letters`` and ``records`` sent, ``refused`` letters, records
+    one spool; ``counters``: ``envelopes`` and ``records`` sent, ``refused`` envelopes, records
     ``light`` that went without their bodies, records set aside as ``poison``.
     """
 
@@ -97,49 +97,49 @@ class Dispatcher:
 
     @property
     def made(self) -> int:
-        """How many connections were made: one more after each failure."""
+        """The number of connections made: one more after each failure."""
         return self._wire.made
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._wire.close()
 
     def _round(self, waiting: dict[str, deque[_Run]], safe: dict[str, int]) -> None:
-        """Send the next letter of each spool."""
-        letters = [self._letter(spool_id, runs) for spool_id, runs in waiting.items()]
-        outcomes = self._wire.put(letters)
-        for letter, outcome in zip(letters, outcomes, strict=True):
-            runs = waiting[letter.spool_id]
+        """Send the next envelope of each spool."""
+        envelopes = [self._next_envelope(spool_id, runs) for spool_id, runs in waiting.items()]
+        outcomes = self._wire.put(envelopes)
+        for envelope, outcome in zip(envelopes, outcomes, strict=True):
+            runs = waiting[envelope.spool_id]
             run = runs.popleft()
             if outcome is not None:
                 self.counters["refused"] += 1
-                runs.extendleft(reversed(self._mend(letter.spool_id, run, outcome)))
+                runs.extendleft(reversed(self._mend(envelope.spool_id, run, outcome)))
                 continue
             if run.poison is not None:
-                self._set_aside(letter.spool_id, run.poison, run.why)
+                self._set_aside(envelope.spool_id, run.poison, run.why)
             self.counters["letters"] += 1
             self.counters["records"] += len(run.records)
-            safe[letter.spool_id] = int(run.records.header["seq"][-1])
+            safe[envelope.spool_id] = int(run.records.header["seq"][-1])
             if not runs:
-                del waiting[letter.spool_id]
+                del waiting[envelope.spool_id]
 
-    def _letter(self, spool_id: str, runs: deque[_Run]) -> Letter:
-        """Write the next letter; a record that is too large for any goes without its bodies."""
+    def _next_envelope(self, spool_id: str, runs: deque[_Run]) -> Envelope:
+        """Write the next envelope; a record that is too large goes without its bodies."""
         run = runs[0]
-        letter = write_records(spool_id, run.records, partition=self._partition(spool_id))
-        if letter.size_bytes <= self._wire.max_bytes:
-            return letter
+        envelope = write_records(spool_id, run.records, partition=self._partition(spool_id))
+        if envelope.size_bytes <= self._wire.max_bytes:
+            return envelope
         if len(run.records) > 1:
             runs.popleft()
             runs.extendleft(reversed(_halves(run)))
-            return self._letter(spool_id, runs)
+            return self._next_envelope(spool_id, runs)
         if run.records.kept_bytes[0]:
             self._lighten(spool_id, run)
-            return self._letter(spool_id, runs)
-        return letter
+            return self._next_envelope(spool_id, runs)
+        return envelope
 
     def _mend(self, spool_id: str, run: _Run, why: Refusal) -> list[_Run]:
-        """Return what to send in the place of a letter that was refused."""
+        """Return what to send in place of a refused envelope."""
         if run.poison is not None:
             raise UnavailableError(
                 f"the topic refuses every record, last with {why.name}; look at its settings"
@@ -167,12 +167,12 @@ class Dispatcher:
         run.records = Records.of([(spool_id, light(frame))])
 
     def _set_aside(self, spool_id: str, frame: Frame, why: str) -> None:
-        """Put a poisonous record where somebody can look at it; the gap in its place is sent."""
+        """Send a poison record to the dead letters or the quarantine."""
         self.counters["poison"] += 1
         log.error("record refused spool=%s seq=%d why=%s", spool_id, frame.seq, why)
-        letter = write(spool_id, [frame], is_dead=True, more={"dl.error": why})
+        envelope = write(spool_id, [frame], is_dead=True, more={"dl.error": why})
         try:
-            refused = self._wire.put([letter])[0]
+            refused = self._wire.put([envelope])[0]
         except UnavailableError as error:
             refused = Refusal(str(error), is_size=False)
         if refused is None:
@@ -186,7 +186,7 @@ class Dispatcher:
             log.error("record not set aside spool=%s seq=%d error=%s", spool_id, frame.seq, error)
 
     def _partition(self, spool_id: str) -> int:
-        """Return the partition of a spool, settled when its first letter goes."""
+        """Return the partition of a spool, fixed when its first envelope is sent."""
         found = self._partitions.get(spool_id)
         if found is not None:
             return found
@@ -213,11 +213,11 @@ def _write_durably(file: Path, text: str) -> None:
 
 
 def _runs(records: Records) -> Iterator[_Run]:
-    """Cut frames into what makes a letter of a good size."""
+    """Cut frames into runs of a good size for an envelope."""
     ends = np.cumsum(records.header["length"].astype(np.int64))
     first = 0
     while first < len(records):
-        room = _LETTER_BYTES + (ends[first - 1] if first else 0)
+        room = _ENVELOPE_BYTES + (ends[first - 1] if first else 0)
         past = int(np.searchsorted(ends, room, "right"))
         past = max(min(past, first + _LETTER_RECORDS), first + 1)
         yield _Run(records.take(slice(first, past)))

@@ -1,4 +1,4 @@
-"""The sidecar: ships what the servers of a host write to the spool, for ever.
+"""The sidecar: ships the spools of a host to a broker.
 
 Whatever the broker does, the servers never notice: the disk is the queue, and of it only so much is
 in memory at any time. What is shipped is marked durably first and removed from the spool second.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from driftline.capture.line.transport import Sender
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.quota import spool_bytes
 from driftline.errors import UnavailableError
 
@@ -48,7 +48,7 @@ class Sidecar:
     ) -> None:
         self.counters = {"records": 0, "failures": 0}
         self._spool_dir = spool_dir
-        self._tail = SpoolTail(spool_dir)
+        self._follower = SpoolFollower(spool_dir)
         self._sender = sender
         self._poll_s = poll_s
         self._redactor = redactor
@@ -59,7 +59,7 @@ class Sidecar:
         self._told_records = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Ship until ``stop`` is set, then once what is left; wait out what the broker does."""
+        """Ship until ``stop`` is set, then once what is left; wait while the broker is away."""
         back_off_s = _FIRST_BACK_OFF_S
         while not stop.is_set():
             try:
@@ -78,13 +78,13 @@ class Sidecar:
         except UnavailableError as error:
             log.warning("sidecar stops with records left in the spool error=%s", error)
         self._sender.close()
-        self._tail.close()
+        self._follower.close()
 
     def step(self) -> int:
         """Ship what is there now, up to a batch; return how many records are safe."""
         self._read()
         if not self._waiting:
-            self._tail.remove_finished()
+            self._follower.remove_finished()
             return 0
         safe = self._sender.send(list(self._waiting.values()))
         shipped = 0
@@ -95,27 +95,27 @@ class Sidecar:
             if len(left):
                 self._waiting[spool_id] = left
         self.counters["records"] += shipped
-        self._tail.mark_shipped(safe)
-        self._tail.release(safe)
-        self._tail.remove_finished(keep=self._waiting)
+        self._follower.mark_shipped(safe)
+        self._follower.release(safe)
+        self._follower.remove_finished(keep=self._waiting)
         return shipped
 
     def _read(self) -> None:
-        """Read on in the spools of which nothing waits, unless too much waits already."""
+        """Read the spools of which nothing is pending, unless too much is pending already."""
         room = _BATCH_RECORDS if self._waiting_bytes() < _MAX_WAITING_BYTES else 0
         # Also without room: what was written must get to the disk.
-        for found in self._tail.receive(room, skip=self._waiting):
+        for found in self._follower.receive(room, skip=self._waiting):
             self._waiting[found.spool_id] = redacted(found, self._redactor)
 
     def _waiting_bytes(self) -> int:
         return sum(found.size_bytes for found in self._waiting.values())
 
     def _wait(self, stop: threading.Event, pause_s: float) -> None:
-        """Wait, and meanwhile have what the servers write put on the disk."""
+        """Wait, and sync the spools meanwhile."""
         until = self._monotonic() + pause_s
         while not stop.is_set() and (left := until - self._monotonic()) > 0:
             stop.wait(min(left, 1.0))
-            self._tail.receive(0)
+            self._follower.receive(0)
 
     def _tell(self) -> None:
         now = self._monotonic()
@@ -126,7 +126,7 @@ class Sidecar:
                 log.info("sidecar shipped=%d %s", self._told_records - shipped, self._lag())
 
     def _lag(self) -> str:
-        """Return how much lies in the spool, and how old the oldest is that is not shipped."""
+        """Log the size of the spool and the age of its oldest unshipped record."""
         waits_since = (found.first_ns for found in self._waiting.values())
         oldest = min(waits_since, default=self._now_ns())
         lag_s = max(self._now_ns() - oldest, 0) / 1e9

@@ -1,8 +1,8 @@
 """The sink: records from the transport to the tables, exactly once.
 
 Each commit of an endpoint's table carries its rows and, for each spool, the last sequence number
-among them. What comes again, after a kill of any process at any moment, is known by these marks and
-dropped; nothing is removed from the spool before every table has what was in it.
+among them. What comes again, after a kill of any process at any moment, is known by these
+watermarks and dropped; nothing is removed from the spool before every table has what was in it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from driftline.capture.tables.dataset import (
     time_of,
 )
 from driftline.capture.tables.rows import build_rows, states_time
-from driftline.capture.tables.table import DeltaFolder, MarkMovedError
+from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
 
@@ -47,7 +47,7 @@ Observe = Callable[[str, pa.Table, float], None]
 
 
 class Prepared(NamedTuple):
-    """What is to be stored in a table: new records in groups, and their rows if it is one group."""
+    """New records of a table in groups, with their rows if it is one group."""
 
     received: int
     groups: list[Records]
@@ -171,7 +171,7 @@ class Sink:
         return received
 
     def _note(self, delivery: Delivery) -> None:
-        """Keep what is new of a delivery: a sender repeats after trouble what was sent before."""
+        """Keep the new records of a delivery; senders repeat after a failure."""
         last = self._seen.get(delivery.spool_id, 0)
         new = delivery.after(last) if last else delivery
         self.counters["duplicates"] += len(delivery) - len(new)
@@ -194,11 +194,11 @@ class Sink:
         )
 
     def _commit(self, *, is_patient: bool = False) -> None:
-        """Store all that is pending, table by table, then let the transport forget it.
+        """Store all that is pending, table by table, then commit in the transport.
 
         An endpoint that fails is left for later and stops no other; its failure is raised in the
         end. ``is_patient``: those that failed lately are not tried before it is time. Gaps go
-        first: what no row can be made of is counted before any mark moves past it.
+        first: what no row can be made of is counted before any watermark moves past it.
         """
         self._has_new = False
         batch = Batch(self._pending)
@@ -231,7 +231,7 @@ class Sink:
         self._settle(batch, failures)
 
     def _settle(self, batch: Batch, failures: Mapping[str, Exception | None]) -> None:
-        """Keep what is left of a commit, or let the transport forget it all."""
+        """Keep what is left of a commit, or commit all of it in the transport."""
         for endpoint in batch.endpoints:
             if endpoint not in failures:
                 self._pauses.pop(endpoint, None)
@@ -255,12 +255,12 @@ class Sink:
         return self._monotonic() < self._pauses.get(endpoint, (0.0, 0.0))[0]
 
     def _prepare(self, endpoint: str, records: Records) -> Prepared:
-        """Find the records that the table of an endpoint does not have, and make their rows.
+        """Select the records that an endpoint's table does not have, and build their rows.
 
         Where they are too large to be held all at once, the rows are made again when stored.
         """
         dataset = self._dataset(endpoint)
-        stored = np.array([dataset.mark(spool) for spool in records.spools], np.int64)
+        stored = np.array([dataset.watermark(spool) for spool in records.spools], np.int64)
         unseen = records.take(records.seq > stored[records.codes])
         new = self._erased.drop(endpoint, unseen)
         signature = dataset.settle(self._signatures(endpoint))
@@ -288,33 +288,33 @@ class Sink:
                         ).rows
                     is_last = group is prepared.groups[-1]
                     self._append(dataset, group, rows, batch.offsets(endpoint) if is_last else {})
-            except MarkMovedError as error:
+            except WatermarkMovedError as error:
                 log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
                 dataset.folder.refresh()
                 prepared = self._prepare(endpoint, batch.records(endpoint))
                 continue
             self.counters["duplicates"] += prepared.received - sum(map(len, prepared.groups))
             return
-        raise MarkMovedError(
+        raise WatermarkMovedError(
             f'table of "{endpoint}": another sink commits the same spool; stop one of them'
         )
 
     def _append(
         self, dataset: Dataset, records: Records, rows: pa.Table, offsets: Mapping[str, int]
     ) -> None:
-        """Commit rows with the marks of their spools.
+        """Commit rows with the watermarks of their spools.
 
         ``offsets``: how far in each partition of a broker they lay, for who reconciles the two.
         """
         if not rows.num_rows:
             return
         seqs, codes = records.seq, records.codes
-        marks = {
+        watermarks = {
             records.spools[code]: int(seqs[codes == code].max())
             for code in np.unique(codes).tolist()
         }
         began_s = self._monotonic()
-        dataset.append(rows, marks, offsets)
+        dataset.append(rows, watermarks, offsets)
         if self._observe is not None:
             self._observe(dataset.endpoint, rows, self._monotonic() - began_s)
         count = pc.sum(is_first(rows)).as_py()
@@ -337,7 +337,7 @@ class Sink:
             raise
 
     def _dataset(self, endpoint: str) -> Dataset:
-        """Open a table once; what this sink's forerunner wrote but did not commit goes."""
+        """Open a table once, and remove the uncommitted files of this sink's predecessor."""
         if endpoint not in self._datasets:
             dataset = Dataset(self._root, endpoint, writer=self._transport.name)
             if removed := dataset.sweep():
@@ -347,7 +347,7 @@ class Sink:
 
 
 def _told(error: Exception) -> str:
-    """Return what went wrong; of what nobody thought of only the kind, for it may quote a body."""
+    """Describe an error; an unexpected one by its kind only, as it may quote a body."""
     return str(error) if isinstance(error, DriftlineError) else type(error).__name__
 
 

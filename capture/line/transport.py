@@ -1,4 +1,4 @@
-"""The seam between spool and table: how records travel.
+"""The transport between spool and table.
 
 A transport of its own (a message broker) is two ends: the sidecar sends what it reads from the
 spool, the sink receives. On the embedded default there is nothing between them: the sink reads the
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.lag import note_stored
 
 _NAME_FILE = ".name"
@@ -24,30 +24,30 @@ class Sender(Protocol):
     """The sidecar's end. Each spool in sequence, without a hole."""
 
     def send(self, batch: Sequence[Delivery]) -> Mapping[str, int]:
-        """Hand records over, one delivery a spool; give up to where each spool's are safe there.
+        """Send records, one delivery a spool; return up to where each spool's are safe.
 
         Raises UnavailableError when none are.
         """
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Close the connection."""
 
 
 class Transport(Protocol):
-    """The sink's end. At least once: the sink drops what its table's marks say it has."""
+    """The sink's end. At least once: the sink drops what its table's watermarks say it has."""
 
     @property
     def name(self) -> str:
-        """A name that stays the same over restarts and is no other sink's: part of file names."""
+        """A unique name that survives restarts: part of file names."""
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Return the next records of each spool in sequence; empty when there is nothing new."""
+        """Return the next records of each spool in sequence; empty without new ones."""
 
-    def commit(self, marks: Mapping[str, int]) -> None:
-        """Learn that all that was received is stored, up to these sequence numbers."""
+    def commit(self, watermarks: Mapping[str, int]) -> None:
+        """Commit all that was received, up to these sequence numbers."""
 
     def close(self) -> None:
-        """Let go of what is held."""
+        """Close the connection."""
 
 
 class LocalTransport:
@@ -66,30 +66,30 @@ class LocalTransport:
     ) -> None:
         self._redactor = redactor
         self._read: list[Delivery] = []
-        self._tail = SpoolTail(spool_dir, sync_interval_s=sync_interval_s)
+        self._follower = SpoolFollower(spool_dir, sync_interval_s=sync_interval_s)
         self.name = _name_of(spool_dir)
 
     def receive(self, max_records: int) -> list[Delivery]:
         """Return the next records of each spool in sequence."""
         # Kept until all are done: what was read is not read again.
-        self._read = self._read or self._tail.receive(max_records)
+        self._read = self._read or self._follower.receive(max_records)
         found = [redacted(one, self._redactor) for one in self._read]
         self._read = []
         return found
 
-    def commit(self, marks: Mapping[str, int]) -> None:
-        """Tell what is stored, and remove the segments that hold no more."""
-        note_stored(self._tail.folder, marks)
-        self._tail.release(marks)
-        self._tail.remove_finished()
+    def commit(self, watermarks: Mapping[str, int]) -> None:
+        """Record what is stored, and remove the finished segments."""
+        note_stored(self._follower.folder, watermarks)
+        self._follower.release(watermarks)
+        self._follower.remove_finished()
 
     def close(self) -> None:
-        """Let another process read."""
-        self._tail.close()
+        """Release the lock, so that another process may read."""
+        self._follower.close()
 
 
 def _name_of(spool_dir: str | os.PathLike[str]) -> str:
-    """Return the folder a random name once and read it ever after."""
+    """Return the folder's random name, made at the first call."""
     file = Path(spool_dir, _NAME_FILE)
     if not file.exists():
         unfinished = file.with_suffix(".new")

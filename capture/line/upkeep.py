@@ -1,4 +1,4 @@
-"""Keeping the tables small and young, beside the sink that fills them.
+"""Table maintenance beside the sink: compaction, retention, vacuum.
 
 A loop of its own: it puts small files together, takes away what is too old, and deletes files that
 no state of a table needs any more. It gives way to whoever else writes; what it could not do now it
@@ -24,7 +24,7 @@ from deltalake.exceptions import DeltaError
 from driftline.capture.erasure.clearing import WindowClearer, clear_no_window
 from driftline.capture.erasure.erasures import removed_folder, requests_folder
 from driftline.capture.erasure.standing import LateErasing
-from driftline.capture.labels.labels import EARLIEST_LABEL, list_labelled, truth_folder
+from driftline.capture.labels.labels import EARLIEST_LABEL, label_folder, list_labelled
 from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
@@ -48,7 +48,7 @@ _NICENESS = 10
 
 
 class Upkeep:
-    """Looks after all tables of a storage root.
+    """Maintains all tables of a storage root.
 
     ``root``: storage root; ``names``: folder of this host with the names of those that rewrite its
     tables, as ``WriterName``; ``keep_from``: gives the first day to keep; rows of earlier days go,
@@ -96,7 +96,7 @@ class Upkeep:
         self._erasing = LateErasing(root, writer=self._writer, now=now, windows=windows)
 
     def run(self, stop: threading.Event) -> None:
-        """Look after the tables until ``stop`` is set; what fails is tried again the next time."""
+        """Maintain the tables until ``stop`` is set; failures are retried the next time."""
         _give_way()
         while not stop.is_set():
             try:
@@ -112,11 +112,11 @@ class Upkeep:
         self.close()
 
     def close(self) -> None:
-        """Let another process go by this one's name."""
+        """Release this process's writer name."""
         self._name.close()
 
     def step(self, stop: threading.Event | None = None) -> None:
-        """Look after each table once; once an hour also for what is too old or left over."""
+        """Maintain each table once; once an hour, also expire and vacuum."""
         if not self._is_swept:
             self._sweep()
         is_due = self._monotonic() >= self._tidy_at_s
@@ -140,7 +140,7 @@ class Upkeep:
             raise failures[0]
 
     def _decode(self, endpoint: str, stop: threading.Event | None) -> None:
-        """Decode what is stored raw, all of it for a new signature, then only what came since."""
+        """Decode raw rows: all of them for a new signature, then only new ones."""
         signature = None if self._signatures is None else self._signatures(endpoint)
         if signature is None:
             return
@@ -159,7 +159,7 @@ class Upkeep:
         self.counters["erased"] += self._erasing.catch_up()
 
     def _keep(self, folder: DeltaFolder, stop: threading.Event | None, *, is_due: bool) -> None:
-        """Look after one table."""
+        """Maintain one table."""
         closed_before = (self._now().astimezone(UTC) - _CLOSED_AFTER).date().isoformat()
         try:
             self.counters["compacted"] += compact(folder, closed_before, stop)
@@ -169,7 +169,7 @@ class Upkeep:
                 self.counters["vacuumed"] += vacuum(folder, self._vacuum_after_h, self._now())
 
     def _sweep(self) -> None:
-        """Remove what one of this name wrote and did not commit, before it was killed."""
+        """Remove the uncommitted files of a killed process of this name."""
         for folder in self._folders():
             if removed := folder.sweep():
                 log.info("upkeep removed uncommitted files table=%s files=%d", folder.uri, removed)
@@ -204,11 +204,11 @@ class Upkeep:
         return Dataset(self._root, endpoint, writer=self._writer).folder
 
     def _truth(self, endpoint: str) -> DeltaFolder:
-        return truth_folder(self._root, endpoint, writer=self._writer)
+        return label_folder(self._root, endpoint, writer=self._writer)
 
 
 def _shorten_log(folder: DeltaFolder) -> None:
-    """Have a table that an older version made forget old entries of its log, as new ones do."""
+    """Set log retention on a table that an older version made."""
     folder.refresh()
     table = folder.table
     if table is None or table.metadata().configuration.get(LOG_RETENTION) == LOG_KEPT:
@@ -222,6 +222,6 @@ def _shorten_log(folder: DeltaFolder) -> None:
 
 
 def _give_way() -> None:
-    """Let every other thread of this machine go first; Linux keeps that for each thread."""
+    """Lower this thread's priority; Linux keeps it per thread."""
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

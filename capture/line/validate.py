@@ -1,4 +1,4 @@
-"""What can go into the tables: a frame that cannot is one gap, and never the end of the sink.
+"""Validates frames: one that the tables cannot take becomes a gap.
 
 A checksum only says that a frame is as it was written. Who wrote it may have been another version,
 or somebody else: a name that leads out of the storage folder, text where a number belongs, a number
@@ -23,15 +23,15 @@ _MAX_ROW_DIGITS = 9  # Any such number is an int32.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
 
-def readable(frame: Frame) -> Frame:
-    """Return a frame that the tables take, or the gap in the place of one that they do not."""
-    return frame if _is_sound(frame) else unreadable(frame)
+def valid_or_gap(frame: Frame) -> Frame:
+    """Return a valid frame as it is, or the gap in place of an invalid one."""
+    return frame if _is_valid(frame) else unreadable(frame)
 
 
-def sound_records(records: Records) -> np.ndarray:
-    """Return which are records that the tables take, shape (records,); all others are gaps, or odd.
+def valid_records(records: Records) -> np.ndarray:
+    """Return which are valid records, shape (records,); the others are gaps or invalid.
 
-    The same as to ask ``readable`` of each, but by the few different texts that they hold.
+    The same as to ask ``valid_or_gap`` of each, but by the few different texts that they hold.
     """
     header = records.header
     is_sound = records.kind == Kind.RECORD
@@ -48,7 +48,7 @@ def sound_records(records: Records) -> np.ndarray:
 def _judged(
     texts: pa.StringArray, judge: Callable[[str], bool], *, is_missing_fine: bool
 ) -> np.ndarray:
-    """Ask of each different text once, and say it of all."""
+    """Apply a check once to each distinct text."""
     if texts.null_count == len(texts):
         return np.full(len(texts), is_missing_fine)
     found = texts.dictionary_encode()
@@ -57,7 +57,7 @@ def _judged(
 
 
 def unreadable(frame: Frame) -> Frame:
-    """Return the gap in the place of a frame that no row can be made of."""
+    """Return the gap in place of a frame that cannot become a row."""
     kept = frame._replace(seq=min(frame.seq, MAX_NUMBER), wall_ns=min(frame.wall_ns, MAX_NUMBER))
     if frame.kind == Kind.RECORD:
         return gap_instead(kept, "unreadable")
@@ -65,7 +65,7 @@ def unreadable(frame: Frame) -> Frame:
 
 
 def gap_instead(frame: Frame, reason: str) -> Frame:
-    """Return the gap that stands in the place of a record that cannot go on."""
+    """Return the gap in place of a record that cannot be sent."""
     endpoint = frame.meta.get("endpoint", "")
     meta = {
         "reason": reason,
@@ -87,7 +87,7 @@ def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -
     return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
 
 
-def _is_sound(frame: Frame) -> bool:
+def _is_valid(frame: Frame) -> bool:
     meta = frame.meta
     if max(frame.seq, frame.wall_ns, frame.request_bytes, frame.response_bytes) > MAX_NUMBER:
         return False

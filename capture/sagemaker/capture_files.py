@@ -43,7 +43,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class FileCounts:
-    """What became of the files of some hours."""
+    """The counts of files written, unchanged and removed."""
 
     written: int = 0
     unchanged: int = 0

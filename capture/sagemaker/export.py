@@ -53,7 +53,7 @@ class Hour:
 
 
 def closed_before(now: datetime) -> datetime:
-    """Return the end of the last hour that is over, and whose records have had time to be stored."""
+    """Return the end of the last hour that is over and whose records had time to be stored."""
     return _floor(now.astimezone(UTC) - CLOSED_AFTER)
 
 

@@ -3,9 +3,9 @@
 A record is known by its event id: what the table has already is counted and left out, so a file may
 come again, under another name, packed, or joined with others. What is new of one call is one
 commit, as a spool of its own: its id is made of the event ids, its sequence numbers are 1 to n, and
-its mark is n. A call that is repeated because its answer was lost finds its records there; one that
-is killed has left none; and an audit that adds up spools adds up here, too. Rules of redaction hold
-as for what is captured.
+its watermark is n. A call that is repeated because its answer was lost finds its records there; one
+that is killed has left none; and an audit that adds up spools adds up here, too. Rules of redaction
+hold as for what is captured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import reaching
-from driftline.capture.tables.table import MarkMovedError
+from driftline.capture.tables.table import WatermarkMovedError
 from driftline.errors import ConflictError
 from driftline.formats.capture_line import CaptureLine, LineError, read_line
 from driftline.signature import Signature
@@ -51,7 +51,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of some lines: ``lines`` = ``imported`` + ``known`` + ``erased`` + bad.
+    """The counts of some lines: ``lines`` = ``imported`` + ``known`` + ``erased`` + bad.
 
     ``lines``: lines that came; empty ones are none; ``imported``: records that were stored now;
     ``rows``: their rows; ``known``: records that the table had already, or that came before in the
@@ -95,7 +95,7 @@ def store_lines(
         if new:
             try:
                 dataset.append(rows, {_spool_of(endpoint, new): len(new)})
-            except MarkMovedError:
+            except WatermarkMovedError:
                 # The same lines came twice at once; what the other one stored is known now.
                 dataset.folder.refresh()
                 continue

@@ -1,1 +1,1 @@
-"""What is recorded and not yet shipped: files of checksummed frames on the host's disk."""
+"""The spool: files of checksummed frames on the host's disk, recorded and not yet shipped."""

@@ -1,4 +1,4 @@
-"""The way that nearly all records take into a spool, in one piece. Standard library only."""
+"""The fast path of an append, in one function. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from driftline.capture.spool.frame import (
 )
 from driftline.capture.spool.frame import pack_head as _pack_head
 from driftline.capture.spool.frame import pack_rest as _pack_rest
-from driftline.capture.spool.quota import Room
-from driftline.capture.spool.write_buffer import Stage
+from driftline.capture.spool.quota import Quota
+from driftline.capture.spool.write_buffer import WriteBuffer
 
 _RECORD, _GAP, _CLOSE = int(Kind.RECORD), int(Kind.GAP), int(Kind.CLOSE)  # An enum costs more.
 
 
 class Appender(ABC):
-    """What an append looks at, and the append itself; ``SpoolWriter`` does all the rest.
+    """The append and the state that it needs; ``SpoolWriter`` does all the rest.
 
     Until ``_calm_ns`` there is nothing to look at before a record is written: a segment is open and
     has room, no drop is to be told, no body left out, and no failure to be told as over.
     """
 
     _lock: threading.Lock
-    _room: Room
+    _quota: Quota
     _calm_ns: int
     _segment: int
     _segment_size: int
     _segment_bytes: int
-    _stage: Stage
+    _write_buffer: WriteBuffer
     _seed: int
     _next_seq: int
 
@@ -63,11 +63,11 @@ class Appender(ABC):
                 asked_bytes, answered_bytes = len(asked), len(answered)
                 length = HEADER_BYTES + len(meta) + asked_bytes + answered_bytes
                 size = (length + 7) & -8
-                stage = self._stage
-                used = stage.used
+                buffer = self._write_buffer
+                used = buffer.used
                 end = used + size
-                # With care the stage is emptied, or passed by.
-                if not stage.room or (used and end <= stage.room and size <= stage.largest):
+                # With care the write buffer is emptied, or passed by.
+                if not buffer.room or (used and end <= buffer.room and size <= buffer.largest):
                     try:
                         rest = _pack_rest(
                             VERSION, _RECORD, flags, self._next_seq, wall_ns, mono_ns, took_us,
@@ -76,8 +76,8 @@ class Appender(ABC):
                         ) + meta  # fmt: skip
                         checksum = crc32(answered, crc32(asked, crc32(rest, self._seed)))
                         head = _pack_head(MAGIC, length, checksum)
-                        if used:  # What ``Stage.add`` does.
-                            mapped = stage.mapped
+                        if used:  # What ``WriteBuffer.add`` does.
+                            mapped = buffer.mapped
                             begin = used + HEAD_BYTES
                             middle = begin + len(rest)
                             last = middle + asked_bytes
@@ -85,15 +85,15 @@ class Appender(ABC):
                             mapped[middle:last] = asked
                             mapped[last : last + answered_bytes] = answered
                             mapped[used:begin] = head
-                            stage.used = end
+                            buffer.used = end
                         else:
                             buffers = head + rest, asked, answered, PADDING[size - length]
                             if os.writev(self._segment, buffers) != size:
                                 raise short_write()
                             self._segment_size = end = self._segment_size + size
                         self._next_seq += 1
-                        room = self._room
-                        room.left_bytes = left = room.left_bytes - size
+                        quota = self._quota
+                        quota.left_bytes = left = quota.left_bytes - size
                         if left <= 0 or end >= self._segment_bytes:
                             self._calm_ns = 0
                         return True  # noqa: TRY300 - what is said below is for what is left.
@@ -132,19 +132,20 @@ class Appender(ABC):
     def _put(self, kind: int, buffers: Sequence[bytes], size: int) -> str | None:
         """Append a frame whole or not at all; the reason when it could not be.
 
-        What waits on the stage goes before all that goes to the segment, save what begins one.
+        What waits in the write buffer goes before all that goes to the segment, save what begins
+        one.
         """
-        stage = self._stage
+        buffer = self._write_buffer
         is_numbered = kind <= _GAP
         try:
-            if is_numbered and size <= stage.largest:
-                if stage.used + size > stage.room:
-                    self._clear_stage()
-                stage.first_seq = stage.first_seq if stage.used else self._next_seq
-                stage.add(buffers)
+            if is_numbered and size <= buffer.largest:
+                if buffer.used + size > buffer.room:
+                    self._clear_write_buffer()
+                buffer.first_seq = buffer.first_seq if buffer.used else self._next_seq
+                buffer.add(buffers)
             else:
                 if is_numbered or kind == _CLOSE:
-                    self._clear_stage()
+                    self._clear_write_buffer()
                 if os.writev(self._segment, buffers) != size:
                     raise short_write()
                 self._segment_size += size
@@ -152,22 +153,22 @@ class Appender(ABC):
             return self._fail(error)
         if kind == _RECORD:
             self._tell_mended()
-        room = self._room
-        room.left_bytes -= size
-        if room.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
+        quota = self._quota
+        quota.left_bytes -= size
+        if quota.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
             self._calm_ns = 0
         if is_numbered:
             self._next_seq += 1
         return None
 
-    def _clear_stage(self) -> None:
-        """Write to the segment what waits on the stage. Raises OSError, and then it still waits."""
-        stage = self._stage
-        if size := stage.used:
-            if stage.write_to(self._segment) != size:
+    def _clear_write_buffer(self) -> None:
+        """Write the buffered frames to the segment; on OSError they stay buffered."""
+        buffer = self._write_buffer
+        if size := buffer.used:
+            if buffer.write_to(self._segment) != size:
                 raise short_write()
             self._segment_size += size
-            stage.clear()
+            buffer.clear()
 
     @abstractmethod
     def _append_with_care(
@@ -179,7 +180,7 @@ class Appender(ABC):
 
     @abstractmethod
     def _tell_mended(self) -> None:
-        """Tell, after a failure, that records are written again."""
+        """Log, after a failure, that records are written again."""
 
     @abstractmethod
     def _fail(self, error: OSError) -> str:
@@ -187,7 +188,7 @@ class Appender(ABC):
 
 
 def short_write() -> OSError:
-    """Return what a write that took less than all stands for.
+    """Return the error of a write that took less than all.
 
     Near a full volume a write first returns a short count without an error.
     """

@@ -1,4 +1,4 @@
-"""How much lies in the spools of a host, and since when: one measure for all who tell of it."""
+"""The backlog of a host's spools: size, and age of the oldest record."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX, has_writer
-from driftline.capture.spool.lag import oldest_waiting_ns
-from driftline.capture.spool.staged import staged_bytes
+from driftline.capture.spool.lag import oldest_unshipped_ns
+from driftline.capture.spool.write_buffer_reader import buffered_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What lies in a spool folder.
+    """The backlog of a spool folder.
 
     ``size_bytes``, ``segments``, ``spools``: bytes of all segments and of what waits beside them,
     how many segments, of how many spools; ``oldest_s``: age in seconds of the oldest record that is
@@ -46,9 +46,9 @@ def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlo
         except (FileNotFoundError, NotADirectoryError):
             continue  # Removed meanwhile by the reader, or no spool.
         size, segments, spools = size + sum(found), segments + len(found), spools + bool(found)
-        size += staged_bytes(folder / name)
+        size += buffered_bytes(folder / name)
     now = now_ns()
-    oldest_ns = oldest_waiting_ns(folder)
+    oldest_ns = oldest_unshipped_ns(folder)
     age_s = 0.0 if oldest_ns is None else max(now - oldest_ns, 0) / 1e9
     return Backlog(size, segments, spools, age_s)
 

@@ -1,4 +1,4 @@
-"""What the taps of a host have counted since its first spool: read without asking any process.
+"""The counts of a host's taps since its first spool, read without asking any process.
 
 Each tap counts in pages beside its spool (``traffic``, ``drops``), which outlive it. A spool goes
 when all it held is stored; what its pages say is then added to one file in the spool folder, so
@@ -23,7 +23,7 @@ TOTALS_NAME = ".totals"
 
 @dataclass(slots=True)
 class EndpointCounts:
-    """What the taps of a host have counted of one endpoint.
+    """The counts of a host's taps for one endpoint.
 
     ``requests``, ``sampled``: how many came, and how many of them were chosen to be recorded;
     ``dropped``: how many of those were not recorded, by reason.
@@ -40,7 +40,7 @@ class EndpointCounts:
 
 
 def read_counts(folder: Path) -> dict[str, EndpointCounts]:
-    """Add up what all taps of a spool folder have counted, dead ones and removed spools included."""
+    """Sum the counts of all taps of a spool folder, dead ones and removed spools included."""
     while True:
         found, folded = _read_totals(folder)
         for spool in _spools(folder):
@@ -52,7 +52,7 @@ def read_counts(folder: Path) -> dict[str, EndpointCounts]:
 
 
 def keep_counts(folder: Path, spool_id: str) -> None:
-    """Keep what a spool's pages say, before the spool goes; again has no effect.
+    """Add a spool's counts to the totals before it is removed; repeating has no effect.
 
     Only for the one process that removes spools. Best effort: what cannot be written is lost to the
     sums, and to nothing else.
@@ -87,7 +87,7 @@ def _add(found: dict[str, EndpointCounts], spool: Path) -> None:
 
 
 def _read_totals(folder: Path) -> tuple[dict[str, EndpointCounts], set[str]]:
-    """Return the sums of spools that are gone, and those of them that may still be seen."""
+    """Return the sums of removed spools, and which of these may still be listed."""
     try:
         document = json.loads((folder / TOTALS_NAME).read_text(encoding="utf-8"))
         found = {name: EndpointCounts(*one) for name, one in document["endpoints"].items()}

@@ -1,4 +1,4 @@
-"""A delivery: some frames of one spool in sequence, and where on a broker they lay."""
+"""A delivery: frames of one spool in sequence, and their place on a broker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from driftline.capture.spool.records import Records
 
 
 class Redactor(Protocol):
-    """What takes out of records what must not be stored."""
+    """Removes from records what must not be stored."""
 
     @property
     def endpoints(self) -> frozenset[str]:
@@ -29,7 +29,7 @@ class Redactor(Protocol):
 
 
 class Origin(NamedTuple):
-    """Where on a broker records came from: a partition's name, and the offset there."""
+    """The place on a broker that records came from: partition and offset."""
 
     name: str
     offset: int
@@ -37,7 +37,7 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Records and gaps of one spool, in sequence, and where on a broker they lay."""
+    """Records and gaps of one spool, in sequence, and their place on a broker."""
 
     spool_id: str
     records: Records
@@ -72,14 +72,14 @@ class Delivery:
         return int(self.records.header["length"].sum())
 
     def after(self, seq: int) -> Delivery:
-        """Return what lies behind a sequence number."""
+        """Return what follows a sequence number."""
         return Delivery(
             self.spool_id, self.records.take(self.records.header["seq"] > seq), self.origin
         )
 
 
 def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
-    """Return the records as they may go on; those of endpoints without rules go as they lie."""
+    """Return the records redacted; those of endpoints without rules are unchanged."""
     if redactor is None or not redactor.endpoints:
         return delivery
     records, spool_id = delivery.records, delivery.spool_id

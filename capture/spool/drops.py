@@ -1,4 +1,4 @@
-"""Counters of what could not be recorded, in a memory-mapped page that outlives the process.
+"""Counters of dropped records, in a memory-mapped page that outlives the process.
 
 Loss is allowed only as counted loss. A writer that is killed while it sheds would lose a count in
 memory; the page is in the page cache as soon as it is changed, so whoever reads the spool later
@@ -40,7 +40,7 @@ class Drop:
     reported: int = 0
 
     def untold(self) -> dict[str, str]:
-        """Return what a gap frame tells of those that none has reported."""
+        """Return the meta of a gap frame for the unreported drops."""
         return {
             "reason": self.reason,
             "endpoint": self.endpoint,
@@ -67,7 +67,7 @@ class DropCounters:
         self._page: mmap.mmap | None = None
 
     def attach(self, path: Path) -> None:
-        """Keep the counters in a new file from now on; its pages are allocated at once."""
+        """Keep the counters in a new, fully allocated file from now on."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if os.write(descriptor, bytes(_FILE_BYTES)) != _FILE_BYTES:
@@ -80,7 +80,7 @@ class DropCounters:
         self.traffic.attach(memoryview(self._page)[TRAFFIC_AT:])
 
     def count(self, reason: str, endpoint: str, size_bytes: int, wall_ns: int) -> None:
-        """Count one dropped record; past the page's slots the endpoint is no longer told apart."""
+        """Count one dropped record; past the page's slots, without its endpoint."""
         slot = self._slot(reason, endpoint)
         drop = self._drops[slot]
         drop.records += 1
@@ -92,11 +92,11 @@ class DropCounters:
         self._store(slot)
 
     def pending(self) -> list[Drop]:
-        """Return the drops that no gap frame has reported in full."""
+        """Return the drops that no gap frame has fully reported."""
         return [drop for drop in self._drops if drop.records > drop.reported]
 
     def report(self, drop: Drop) -> None:
-        """Remember that a gap frame tells all of these drops; the next one starts anew."""
+        """Mark these drops as reported by a gap frame."""
         drop.reported = drop.records
         self._store(self._drops.index(drop))
         drop.first_ns = 0
@@ -104,7 +104,7 @@ class DropCounters:
         self.has_pending = any(one.records > one.reported for one in self._drops)
 
     def close(self) -> None:
-        """Let go of the page; the file stays."""
+        """Close the page; the file stays."""
         if self._page is not None:
             self.traffic.detach()
             with suppress(BufferError):  # A thread that just counts holds it; it goes with that.

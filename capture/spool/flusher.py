@@ -1,4 +1,4 @@
-"""Puts records on the disk for all who wait at once: one ``fdatasync`` for a group.
+"""Group commit: one ``fdatasync`` for all who wait at that moment.
 
 Loaded only with ``durability = "request"``. Standard library only.
 """
@@ -18,7 +18,7 @@ Done = Callable[[bool], None]
 
 
 class Flusher:
-    """Syncs files in a thread of its own, as often as somebody waits for it.
+    """Syncs files in its own thread, whenever a caller waits.
 
     ``take_files``: gives descriptors of all that was written since it was asked last; they are
     synced, closed, and only then are those told who began to wait before it was asked.

@@ -22,7 +22,7 @@ UNFINISHED_PREFIX = ".new-"
 
 
 class SpoolFolder:
-    """Makes a spool's folder under another name first: with its lock held it comes to be.
+    """The folder of a spool; made under another name, and renamed once its lock is held.
 
     ``folder``: the host's spool folder; ``drops``: go on in a page of the new folder; ``now_ns``:
     wall clock, for the spool's id; ``path``, ``spool_id``: where it lies, and its name.
@@ -55,7 +55,7 @@ class SpoolFolder:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
 
     def header(self, durability: str) -> bytes:
-        """Pack what a segment's first frame tells."""
+        """Pack the meta of a segment's first frame."""
         return pack_meta(
             {
                 "spool_id": self.spool_id,
@@ -67,11 +67,11 @@ class SpoolFolder:
         )
 
     def is_there(self) -> bool:
-        """Whether nobody has removed the folder."""
+        """Whether the folder still exists."""
         return self.path.exists()
 
     def close(self) -> None:
-        """Let go of the lock: no more will be written."""
+        """Release the lock: no more will be written."""
         if self._lock >= 0:
             with suppress(OSError):
                 os.close(self._lock)
@@ -79,7 +79,7 @@ class SpoolFolder:
 
 
 def has_writer(spool: Path) -> bool:
-    """Ask whether the writer holds its lock; the kernel lets go of it when the process dies."""
+    """Whether the writer is alive: the kernel releases its lock when the process dies."""
     try:
         descriptor = os.open(spool / LOCK_NAME, os.O_RDWR)
     except FileNotFoundError:
@@ -103,7 +103,7 @@ def new_spool_id(now_ns: int) -> str:
 
 
 def boot_id() -> str:
-    """Name this run of the kernel; what an older one left unsynced may be missing."""
+    """Return the boot id of the kernel; what an earlier boot left unsynced may be missing."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

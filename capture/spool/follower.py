@@ -1,4 +1,4 @@
-"""The spools of a host: read in turn, put on the disk, and removed when they are shipped."""
+"""Follows the spools of a host: reads them in turn, syncs them, removes them when shipped."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from driftline.errors import ConflictError
 log = logging.getLogger(__name__)
 
 _READER_LOCK = ".reader.lock"
-_READ, _SYNC, _MARK = "read", "put on the disk", "marked as shipped"
+_READ, _SYNC, _WATERMARK = "read", "put on the disk", "marked as shipped"
 _DONE_PREFIX = ".done-"
 QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
 
 
-class SpoolTail:
+class SpoolFollower:
     """Reads all spools below a folder in turn, and removes what is shipped.
 
     Only one process reads a folder: it holds a lock that the kernel frees when it dies.
@@ -54,7 +54,7 @@ class SpoolTail:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def receive(self, max_records: int, *, skip: Container[str] = ()) -> list[Delivery]:
-        """Return new frames of all spools but some, at most about ``max_records``."""
+        """Return new frames of all spools except ``skip``, about ``max_records`` at most."""
         self._discover()
         self._sync()
         found: list[Delivery] = []
@@ -72,7 +72,7 @@ class SpoolTail:
         return found
 
     def _read(self, reader: SpoolReader, max_records: int) -> Records | None:
-        """Read on in one spool; what the disk refuses there keeps nobody from the others."""
+        """Read one spool; a disk error there does not stop the others."""
         try:
             records = reader.read_records(max_records)
         except OSError as error:
@@ -88,30 +88,30 @@ class SpoolTail:
             log.error("spool cannot be %s, tried again spool=%s error=%s",
                       what, reader.spool_id, error)  # fmt: skip
 
-    def mark_shipped(self, marks: Mapping[str, int]) -> None:
-        """Note durably what need not be read again; before ``release``, or a hole would show.
+    def mark_shipped(self, watermarks: Mapping[str, int]) -> None:
+        """Record durably what need not be read again; call it before ``release``.
 
-        What a full disk does not take now is noted with the next mark, and released after it.
+        What a full disk does not take now is noted with the next watermark, and released after it.
         """
-        for spool_id, seq in marks.items():
+        for spool_id, seq in watermarks.items():
             if (reader := self._readers.get(spool_id)) is not None:
                 try:
                     reader.mark_shipped(seq)
-                    self._failing.discard((spool_id, _MARK))
+                    self._failing.discard((spool_id, _WATERMARK))
                 except FileNotFoundError:
                     continue  # Somebody has removed the spool.
                 except OSError as error:
-                    self._tell_failing(reader, _MARK, error)
+                    self._tell_failing(reader, _WATERMARK, error)
 
-    def release(self, marks: Mapping[str, int]) -> None:
-        """Remove what is stored up to these sequence numbers; finished spools go as a whole."""
-        for spool_id, seq in marks.items():
+    def release(self, watermarks: Mapping[str, int]) -> None:
+        """Remove the segments stored up to these sequence numbers."""
+        for spool_id, seq in watermarks.items():
             reader = self._readers.get(spool_id)
-            if reader is not None and (spool_id, _MARK) not in self._failing:
+            if reader is not None and (spool_id, _WATERMARK) not in self._failing:
                 reader.discard(seq)
 
     def remove_finished(self, *, keep: Container[str] = ()) -> None:
-        """Remove the spools of dead writers, save ``keep``; what was received must be stored."""
+        """Remove the spools of dead writers except ``keep``; what was received must be stored."""
         for spool_id, reader in list(self._readers.items()):
             if reader.is_finished and spool_id not in keep:
                 keep_counts(self.folder, spool_id)
@@ -120,11 +120,11 @@ class SpoolTail:
                 with suppress(FileNotFoundError):  # Somebody has removed it.
                     reader.folder.rename(done)
                 shutil.rmtree(done, ignore_errors=True)
-                self._failing -= {(spool_id, what) for what in (_READ, _SYNC, _MARK)}
+                self._failing -= {(spool_id, what) for what in (_READ, _SYNC, _WATERMARK)}
                 del self._readers[spool_id]
 
     def close(self) -> None:
-        """Let another process read."""
+        """Release the lock, so that another process may read."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -39,7 +39,7 @@ _DIGITS = 20  # Of the largest number that a frame may tell.
 
 
 class Kind(IntEnum):
-    """What a frame carries."""
+    """The kind of a frame."""
 
     RECORD = 1
     GAP = 2
@@ -48,7 +48,7 @@ class Kind(IntEnum):
 
 
 class Flag(IntFlag):
-    """What is special about a record; the first sixteen bits lie in the frame."""
+    """Flags of a record; the first sixteen bits are stored in the frame."""
 
     REQUEST_TRUNCATED = 1
     RESPONSE_TRUNCATED = 2
@@ -103,7 +103,7 @@ def seed_of(spool_id: str) -> int:
 
 
 def shed_flags(request: Sequence[bytes], response: Sequence[bytes]) -> int:
-    """Say that bodies were left out: what is not there must not be read as an empty one."""
+    """Return the flags for bodies left out, so that they are not read as empty."""
     cut = Flag.REQUEST_TRUNCATED * any(request) | Flag.RESPONSE_TRUNCATED * any(response)
     return int(Flag.BODY_SHED | cut) if cut else 0
 
@@ -122,7 +122,7 @@ def pack_meta(pairs: Mapping[str, str]) -> bytes:
 
 
 def whole(text: str) -> int:
-    """Read a count; 0 when it is none."""
+    """Parse a count; 0 when it is not one."""
     return int(text) if len(text) < _DIGITS and text.isascii() and text.isdecimal() else 0
 
 
@@ -175,7 +175,7 @@ def pack_parts(
 
 
 def frame_length(data: bytes | memoryview, at: int) -> int | None:
-    """Return how many bytes the frame at a position takes with padding; None when none begins there.
+    """Return the padded size in bytes of the frame at a position; None when none begins there.
 
     Needs ``HEADER_BYTES`` from the position on; says nothing of the checksum.
     """
@@ -186,7 +186,7 @@ def frame_length(data: bytes | memoryview, at: int) -> int | None:
 
 
 def seq_at(data: bytes | memoryview, at: int) -> int:
-    """Return the number that stands in the frame at a position."""
+    """Return the sequence number of the frame at a position."""
     return int(_SEQ.unpack_from(data, at + _SEQ_AT)[0])
 
 
@@ -203,7 +203,7 @@ def frame_bytes(spool_id: str, frame: Frame) -> bytes:
 
 
 def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple[list[int], int]:
-    """Find the frames from a position on whose checksum is right, up to the first that is not.
+    """Find the frames with a right checksum from a position on, up to the first wrong one.
 
     Gives where each begins, and where the last ends with its padding. Nothing is said of what
     the checksum covers: version and inner lengths.
@@ -249,7 +249,7 @@ def unpack(data: bytes | memoryview, at: int, seed: int) -> Frame | None:
 
 
 def find_frame(data: bytes, at: int, seed: int) -> int | None:
-    """Find the next position after damage where a frame with the right checksum begins."""
+    """Return the next position where a frame with a right checksum begins."""
     while (at := data.find(MAGIC_BYTES, at)) >= 0:
         if at + HEADER_BYTES <= len(data):
             length = frame_length(data, at)

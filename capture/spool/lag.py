@@ -1,7 +1,7 @@
-"""Since when the oldest record waits in the spool: what a scrape and the doctor ask, cheaply.
+"""The lag of a spool folder: the age of the oldest unshipped record, found cheaply.
 
 Who reads the spool notes beside each one up to where its records are safe. What lies behind that
-mark waits; of each spool only the headers of one or two segments are looked at.
+watermark waits; of each spool only the headers of one or two segments are looked at.
 """
 
 from __future__ import annotations
@@ -23,70 +23,73 @@ from driftline.capture.spool.frame import (
     seq_at,
     unpack,
 )
-from driftline.capture.spool.write_buffer import STAGE_NAME
+from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME
 
 # From where the sidecar goes on: what a broker has need not be read again.
-MARK_NAME = "shipped"
-# What a sink on the same host has stored. Told, never gone on from: that is for the tables' marks,
-# or a table that was lost or made anew would miss what still lies in the spool.
+SHIPPED_NAME = "shipped"
+# What a sink on the same host has stored. Told, never gone on from: that is for the tables'
+# watermarks, or a table that was lost or made anew would miss what still lies in the spool.
 STORED_NAME = "stored"
 _CHUNK_BYTES = 1 << 20
 _KIND_AT = 13  # Of a frame: behind magic, length, checksum and version.
 
 
-def read_mark(spool: Path, name: str = MARK_NAME) -> int:
-    """Return up to which sequence number a spool's records need not be read again; 0 for none."""
+def read_watermark(spool: Path, name: str = SHIPPED_NAME) -> int:
+    """Return the sequence number up to which a spool need not be read again; 0 for none."""
     with suppress(FileNotFoundError, ValueError):
         return int((spool / name).read_text(encoding="ascii"))
     return 0
 
 
-def note_stored(folder: Path, marks: Mapping[str, int]) -> None:
-    """Tell beside each spool what is stored, for who asks what waits; nobody goes on from it.
+def note_stored(folder: Path, watermarks: Mapping[str, int]) -> None:
+    """Record beside each spool what is stored; for the lag only, never read on from.
 
     Best effort: a note that cannot be written only makes the oldest record look older.
     """
-    for spool_id, seq in marks.items():
+    for spool_id, seq in watermarks.items():
         unfinished = folder / spool_id / f"{STORED_NAME}.new"
         with suppress(OSError):
             unfinished.write_text(str(seq), encoding="ascii")
             unfinished.replace(folder / spool_id / STORED_NAME)
 
 
-def oldest_waiting_ns(folder: Path) -> int | None:
-    """Return the wall clock, in ns, of the oldest record of all spools that is not safe yet."""
+def oldest_unshipped_ns(folder: Path) -> int | None:
+    """Return the wall clock, in ns, of the oldest unshipped record; None without one."""
     spools = (one for one in folder.glob("*/") if not one.name.startswith("."))
     found = (_oldest_of(spool) for spool in spools)
     return min((wall_ns for wall_ns in found if wall_ns is not None), default=None)
 
 
 def _oldest_of(spool: Path) -> int | None:
-    """Find the first record past the mark; segments are named by the first number in them.
+    """Find the first record past the watermark; segments are named by the first number in them.
 
-    The stage is looked at first, as what waits there goes to a segment, and never comes from one.
+    The write buffer is looked at first, as what waits there goes to a segment, and never comes from
+    one.
     """
-    mark = max(read_mark(spool), read_mark(spool, STORED_NAME))
+    watermark = max(read_watermark(spool), read_watermark(spool, STORED_NAME))
     segments = sorted(spool.glob(f"*{SEGMENT_SUFFIX}"))
     with suppress(ValueError):
-        behind = {one for one, next_one in pairwise(segments) if _first_seq(next_one) <= mark + 1}
+        behind = {
+            one for one, next_one in pairwise(segments) if _first_seq(next_one) <= watermark + 1
+        }
         segments = [one for one in segments if one not in behind]
     seed = seed_of(spool.name)
-    staged = None
+    write_buffer_reader = None
     with suppress(FileNotFoundError):
-        staged = _first_past(spool / STAGE_NAME, mark, seed)
+        write_buffer_reader = _first_past(spool / WRITE_BUFFER_NAME, watermark, seed)
     for segment in segments:
         with suppress(FileNotFoundError):
-            frame = _first_past(segment, mark, seed)
+            frame = _first_past(segment, watermark, seed)
             if frame is not None:
                 return frame.wall_ns
-    return None if staged is None else staged.wall_ns
+    return None if write_buffer_reader is None else write_buffer_reader.wall_ns
 
 
 def _first_seq(segment: Path) -> int:
     return int(segment.stem, 16)
 
 
-def _first_past(segment: Path, mark: int, seed: int) -> Frame | None:
+def _first_past(segment: Path, watermark: int, seed: int) -> Frame | None:
     """Walk from header to header; damage is passed over as the reader does it.
 
     Read, not mapped: its writer may cut off what a full disk left unfinished.
@@ -99,7 +102,7 @@ def _first_past(segment: Path, mark: int, seed: int) -> Frame | None:
                 if len(data) < HEADER_BYTES:
                     return None
             length = frame_length(data, at - start)
-            if length is not None and not _is_past(data, at - start, mark):
+            if length is not None and not _is_past(data, at - start, watermark):
                 at += length
                 continue
             if length is not None:
@@ -114,6 +117,6 @@ def _first_past(segment: Path, mark: int, seed: int) -> Frame | None:
             at += found
 
 
-def _is_past(data: bytes, at: int, mark: int) -> bool:
+def _is_past(data: bytes, at: int, watermark: int) -> bool:
     is_numbered = data[at + _KIND_AT] in (Kind.RECORD, Kind.GAP)
-    return is_numbered and seq_at(data, at) > mark
+    return is_numbered and seq_at(data, at) > watermark

@@ -1,4 +1,4 @@
-"""How many bytes a spool folder may still take: its budget, and what must stay free on the volume.
+"""The quota of a spool folder: its budget, and what must stay free on the volume.
 
 Standard library only.
 """
@@ -19,8 +19,8 @@ _MAX_SCAN_S = 10
 _FASTEST_BYTES_S = 256 << 20
 
 
-class Room:
-    """Measures what is left of a folder's budget.
+class Quota:
+    """Measures what is left of a folder's quota.
 
     ``folder``: the host's spool folder; all spools in it share one budget; ``max_bytes``: the
     budget; ``min_free_bytes``: bytes that must stay free on the volume; None: 5 % of it, at most 1
@@ -39,7 +39,7 @@ class Room:
         self._scan_ns: int | None = None
 
     def measure(self, now_ns: int, waiting_bytes: int = 0) -> None:
-        """Look at the volume, and at the folder when it is time to."""
+        """Measure the free space of the volume, and the folder when that is due."""
         self._budget_bytes -= self._told_bytes - self.left_bytes
         self.left_bytes = self._told_bytes = 0
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ class Room:
 
 
 def spool_bytes(folder: Path) -> int:
-    """Add up the segments of all spools in a folder, and what else lies beside them."""
+    """Return the bytes of all files of the spools in a folder, counters excluded."""
     total = 0
     with os.scandir(folder) as spools:
         for spool in spools:

@@ -1,4 +1,4 @@
-"""The sidecar's eye: reads one spool, from the oldest frame that is still there.
+"""Reads one spool, from its oldest frame.
 
 A reader never stops at damage: it looks for the next frame whose checksum is right, and the hole in
 the sequence becomes a gap. A spool whose writer is dead ends with what nobody could tell any more:
@@ -28,10 +28,10 @@ from driftline.capture.spool.frame import (
     walk,
     whole,
 )
-from driftline.capture.spool.lag import MARK_NAME, read_mark
+from driftline.capture.spool.lag import SHIPPED_NAME, read_watermark
 from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.records import Records, is_whole
-from driftline.capture.spool.staged import Staged
+from driftline.capture.spool.write_buffer_reader import WriteBufferReader
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class SpoolReader:
         self._seed = seed_of(self.spool_id)
         self._segment: int | None = None
         self._offset = 0
-        shipped = read_mark(folder)
+        shipped = read_watermark(folder)
         self._expected = shipped + 1 if shipped else None
         self._end = 1
         self._boot_id = ""
@@ -59,7 +59,7 @@ class SpoolReader:
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
         self._synced = (0, 0)
-        self._staged = Staged(folder, self._seed)
+        self._buffered = WriteBufferReader(folder, self._seed)
 
     def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
         """Return the next records and gaps unpacked; empty when there is nothing new."""
@@ -96,13 +96,13 @@ class SpoolReader:
                 continue
             if not progress:
                 assert self._expected is not None
-                data = self._staged.look(self._expected, is_dead=is_dead, missed=missed)
+                data = self._buffered.look(self._expected, is_dead=is_dead, missed=missed)
                 if data is None:
                     # If the segment has not what was written to it by now, that is gone.
-                    missed = self._staged.begins
+                    missed = self._buffered.begins
                     continue
-                progress = self._take(data, found, max_records - len(found), is_staged=True)
-                self._staged.move(progress)
+                progress = self._take(data, found, max_records - len(found), is_buffered=True)
+                self._buffered.move(progress)
             missed = 0
             if progress:
                 max_bytes -= progress
@@ -110,38 +110,38 @@ class SpoolReader:
                     break
             elif is_dead:
                 # A frame that goes to a segment by itself goes when nothing else waits.
-                is_torn = rest > 0 and not self._is_closed and self._staged.is_empty
+                is_torn = rest > 0 and not self._is_closed and self._buffered.is_empty
                 found.add_frames(self._last_words(torn=is_torn))
             else:
                 break
 
     def discard(self, seq: int) -> None:
-        """Remove the segments that hold nothing past a sequence number, save the newest."""
+        """Remove the segments without anything past a sequence number, except the newest."""
         segments = self._segments()
         for first, following in pairwise(segments):
             if following - 1 <= seq and first != self._segment:
                 self._path(first).unlink(missing_ok=True)
 
     def mark_shipped(self, seq: int) -> None:
-        """Note durably that records up to a sequence number need not be read again, ever."""
-        unfinished = self.folder / f"{MARK_NAME}.new"
+        """Record durably that records up to a sequence number need not be read again."""
+        unfinished = self.folder / f"{SHIPPED_NAME}.new"
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             os.write(descriptor, b"%d" % seq)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
-        unfinished.replace(self.folder / MARK_NAME)
+        unfinished.replace(self.folder / SHIPPED_NAME)
 
     def sync(self) -> None:
-        """Put what was written so far on the disk; fdatasync acts on the file, whoever wrote it.
+        """Sync what was written so far; fdatasync acts on the file, whoever wrote it.
 
         Also of segments that are not read yet: a broker may be away for long. Nothing of a writer
         that wants none of it, once its first segment has said so.
         """
         if self._is_synced_by_kernel:
             return
-        self._staged.sync()  # First: what goes from there to a segment goes to the disk below.
+        self._buffered.sync()  # First: what goes from there to a segment goes to the disk below.
         for first in self._segments():
             with suppress(FileNotFoundError):
                 state = (first, self._path(first).stat().st_size)
@@ -204,12 +204,12 @@ class SpoolReader:
         return at, rest
 
     def _take(
-        self, data: bytes, found: _Found, max_records: int, *, is_staged: bool = False
+        self, data: bytes, found: _Found, max_records: int, *, is_buffered: bool = False
     ) -> int:
         """Add the whole frames at the beginning of the data; return where they end.
 
-        Runs of records in sequence, which is nearly all, go on as they lie. A copy of the stage may
-        be half of one round and half of the next: it ends where its numbers do.
+        Runs of records in sequence, which is nearly all, go on as they lie. A copy of the write
+        buffer may be half of one round and half of the next: it ends where its numbers do.
         """
         starts, end = walk(data, 0, max_records, self._seed)
         if 2 * end < len(data):
@@ -221,7 +221,7 @@ class SpoolReader:
             end, here = starts[cut], here.take(slice(0, cut))
         seqs = here.header["seq"]
         jumps = np.flatnonzero(seqs[1:] != seqs[:-1] + np.uint64(1))
-        if is_staged and len(jumps):
+        if is_buffered and len(jumps):
             cut = int(jumps[0]) + 1
             end, here = starts[cut], here.take(slice(0, cut))
             seqs = here.header["seq"]
@@ -234,7 +234,7 @@ class SpoolReader:
         return end
 
     def _accept(self, here: Records, first: int, past: int, found: _Found) -> None:
-        """Take a run of records in sequence, or a single frame of any kind."""
+        """Accept a run of records in sequence, or a single frame of any kind."""
         kind, seq = int(here.kind[first]), int(here.header["seq"][first])
         if kind == Kind.SEGMENT:
             meta = here.frame(first).meta
@@ -260,7 +260,7 @@ class SpoolReader:
                 self._expected = next_seq
 
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
-        """Return how far the next good frame is, 0 when there is none yet and more may come.
+        """Return the distance to the next whole frame; 0 when more may come.
 
         0 as well when it is here by now: its writer was in the midst of writing it.
         """
@@ -283,7 +283,7 @@ class SpoolReader:
         return 0
 
     def _last_words(self, *, torn: bool) -> Iterator[Frame]:
-        """Tell, once the writer is dead, what no gap frame told; then the spool is finished.
+        """Yield the unreported gaps of a dead writer; then the spool is finished.
 
         Numbered from the end of the segments on, the same each time: what is shipped of it is not
         told again by whoever finds the spool after a kill.
@@ -295,7 +295,7 @@ class SpoolReader:
                 yield gap._replace(seq=seq)
 
     def _untold(self, *, torn: bool) -> Iterator[Frame]:
-        """Return the gaps that stand in no segment, without their numbers."""
+        """Yield the gaps that are in no segment, without their numbers."""
         if torn:
             yield self._gap("torn", 0, 1, 0)
         for drop in read_drops(self.folder / COUNTERS_NAME):
@@ -317,7 +317,7 @@ class SpoolReader:
 
 
 class _Found:
-    """Gathers what is read of a spool, piece by piece."""
+    """Collects the records read from a spool."""
 
     def __init__(self, spool_id: str) -> None:
         self._spool_id = spool_id
@@ -333,10 +333,10 @@ class _Found:
         self._count += len(records)
 
     def add_frames(self, frames: Iterable[Frame]) -> None:
-        """Add frames that lie nowhere."""
+        """Add frames that are in no segment."""
         if len(made := Records.of((self._spool_id, frame) for frame in frames)):
             self.add(made)
 
     def records(self) -> Records:
-        """Return all of it."""
+        """Return all records."""
         return Records.join(self._pieces)

@@ -1,4 +1,4 @@
-"""Many frames at once: columns over the bytes in which they travel.
+"""Frames by columns, over the bytes in which they lie.
 
 Nothing is unpacked that nobody asks for. The numbers of the headers are one gather, bodies are cut
 out by Arrow in one go, and what the meta tells is found by the NULs in it. A frame by itself
@@ -37,7 +37,7 @@ Buffer = bytes | memoryview
 
 
 class Records:
-    """Frames of one or several spools, by columns; in the order in which they were given.
+    """Frames of one or several spools, by columns, in the order given.
 
     ``raw``: bytes in which the frames lie, each at a multiple of eight; ``starts``: where each
     frame begins, shape (records,); ``spools``: the ids of the spools; ``codes``: which of them each
@@ -58,7 +58,7 @@ class Records:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, Frame]]) -> Records:
-        """Make them of single frames, each with its spool's id."""
+        """Build from single frames, each with its spool's id."""
         found = list(pairs)
         pieces = [frame_bytes(spool, frame) for spool, frame in found]
         ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
@@ -69,7 +69,7 @@ class Records:
 
     @classmethod
     def join(cls, parts: Sequence[Records]) -> Records:
-        """Put parts one behind the other."""
+        """Concatenate."""
         if len(parts) == 1:
             return parts[0]
         pieces = [part.bytes() for part in parts]
@@ -95,7 +95,7 @@ class Records:
         return (self.frame(index) for index in range(len(self)))
 
     def take(self, which: np.ndarray | slice) -> Records:
-        """Return some of them, by their indices, a mask or a slice; nothing is copied but numbers."""
+        """Return a selection by indices, mask or slice; only numbers are copied."""
         if isinstance(which, np.ndarray) and which.dtype == np.bool_ and which.all():
             return self
         found = Records(self.raw, self.starts[which], self.spools, self.codes[which])
@@ -104,25 +104,25 @@ class Records:
         return found
 
     def frame(self, index: int) -> Frame:
-        """Unpack one of them."""
+        """Unpack one frame."""
         spool = self.spools[self.codes[index]]
         found = unpack(self.raw, int(self.starts[index]), seed_of(spool))
         assert found is not None, "only whole frames come here"
         return found
 
     def frames(self) -> list[Frame]:
-        """Unpack them all."""
+        """Unpack all frames."""
         return list(self)
 
     def pairs(self) -> list[tuple[str, Frame]]:
-        """Unpack them all, each with its spool's id."""
+        """Unpack all frames, each with its spool's id."""
         return [
             (self.spools[code], frame)
             for code, frame in zip(self.codes, self.frames(), strict=True)
         ]
 
     def bytes(self) -> Buffer:
-        """Return the frames one behind the other as they lie, padding included."""
+        """Return the frames as contiguous bytes, padding included."""
         if not len(self):
             return b""
         if self._is_run:
@@ -132,7 +132,7 @@ class Records:
         return b"".join(view[a:b] for a, b in zip(self.starts.tolist(), ends, strict=True))
 
     def inside(self) -> np.ndarray:
-        """Return where in ``bytes()`` each begins."""
+        """Return where in ``bytes()`` each frame begins."""
         sizes = self._ends - self.starts
         return np.asarray(np.cumsum(sizes) - sizes)
 
@@ -206,7 +206,7 @@ class Records:
         )
 
     def meta(self, name: str) -> pa.StringArray:
-        """Return what each one's meta tells under a name; null where it tells nothing."""
+        """Return the meta value of a name for each frame; null where there is none."""
         return self._told.values(name)
 
     @cached_property
@@ -303,7 +303,7 @@ def header_of(raw: Buffer, starts: np.ndarray) -> np.ndarray:
 
 
 def is_whole(header: np.ndarray) -> np.ndarray:
-    """Return of frames with a right checksum whether their lengths and version are right, too."""
+    """Return which frames have consistent lengths and a known version."""
     length = header["meta_length"].astype(np.int64) + header["request_kept"]
     length += header["response_kept"]
     return np.asarray((header["version"] == VERSION) & (header["length"] == length + HEADER_BYTES))

@@ -1,4 +1,4 @@
-"""How many requests came and how many of them were chosen, in a page that outlives the process.
+"""Counters of requests and of sampled ones, in a page that outlives the process.
 
 The tap of each process counts here; whoever wants the counts of a host adds up the pages of all
 spools, of writers that live and of those that died. Standard library only.
@@ -22,7 +22,7 @@ _WORD = 8
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What came to an endpoint in one process, and how many of it sampling chose.
+    """The requests to an endpoint in one process, and how many were sampled.
 
     ``endpoint`` is empty for all that found no slot of their own: past fifty endpoints.
     """
@@ -51,7 +51,7 @@ class TrafficCounters:
         self._slots: dict[str, int] = {}
 
     def slot(self, endpoint: str) -> int:
-        """Return where in ``words`` an endpoint's requests are counted."""
+        """Return the index in ``words`` of an endpoint's counts."""
         at = self._slots.get(endpoint)
         if at is None:
             number = len(self._slots)
@@ -63,12 +63,12 @@ class TrafficCounters:
         return at
 
     def attach(self, page: memoryview) -> None:
-        """Go on counting in a page that is shared with readers."""
+        """Continue counting in a page that is shared with readers."""
         page[:] = self._view
         self._take(page)
 
     def detach(self) -> None:
-        """Let go of the page, and begin anew from zero in memory; the slots stay."""
+        """Release the page, and restart from zero in memory; the slots stay."""
         self._take(memoryview(bytearray(self._view)))
         for at in self._slots.values():
             self.words[at] = self.words[at + 1] = 0
@@ -79,7 +79,7 @@ class TrafficCounters:
 
 
 def read_counters(path: Path) -> list[Traffic]:
-    """Read what a writer, alive or dead, has counted; nothing from a missing or older file."""
+    """Read the counts of a writer, alive or dead; none from a missing or older file."""
     try:
         page = path.read_bytes()[TRAFFIC_AT : TRAFFIC_AT + PAGE_BYTES]
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The stage: pages of a file, mapped, where small frames wait to be written to a segment together.
+"""The write buffer: mapped pages of a file where small frames wait to be written together.
 
 A page of a file costs more to get than to fill: it is found, allocated and zeroed again for each
 record that is appended. So frames are copied to pages that are there already, and go to the segment
@@ -22,12 +22,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from driftline.capture.spool.quota import Room
+from driftline.capture.spool.quota import Quota
 
 log = logging.getLogger(__name__)
 
-STAGE_NAME = "stage"
-STAGE_BYTES = 256 << 10  # Small enough to stay in a core's cache.
+WRITE_BUFFER_NAME = "stage"
+WRITE_BUFFER_BYTES = 256 << 10  # Small enough to stay in a core's cache.
 _PAGE_BYTES = 4096
 # Larger frames go to the segment at once: for these a write costs little more than the copy.
 _SHARE = 8
@@ -35,11 +35,11 @@ _SHARE = 8
 # that write elsewhere each time (btrfs, zfs, bcachefs), nor what another machine or program
 # answers for (nfs, cifs, fuse); overlayfs does not say what it lies on.
 _KEEPING = frozenset(("ext2", "ext3", "ext4", "xfs", "tmpfs"))
-_ZEROS = bytes(STAGE_BYTES)
+_ZEROS = bytes(WRITE_BUFFER_BYTES)
 _MOUNTS = "/proc/self/mountinfo"
 
 
-class Stage:
+class WriteBuffer:
     """Pages of a file for frames; until it is opened it has no room, and takes none.
 
     ``wanted``: how many bytes of pages there are to be; less than a page is none; ``mapped``: the
@@ -63,14 +63,14 @@ class Stage:
     mapped: mmap.mmap | bytearray
 
     def __init__(self, wanted: int = 0) -> None:
-        self.wanted = min(wanted, STAGE_BYTES) // _PAGE_BYTES * _PAGE_BYTES
+        self.wanted = min(wanted, WRITE_BUFFER_BYTES) // _PAGE_BYTES * _PAGE_BYTES
         self.failures = 0
         self.mapped = bytearray()
         self.room = self.used = self.largest = self.first_seq = 0
         self._file = -1
         self._spool: tuple[Path, bool] | None = None
 
-    def open(self, spool: Path, budget: Room) -> None:
+    def open(self, spool: Path, budget: Quota) -> None:
         """Have pages in a spool's folder, if they are wanted, its volume keeps them and has room.
 
         A failure is counted and told; without pages frames are written each by itself.
@@ -81,7 +81,7 @@ class Stage:
             self._spool = spool, keeps_pages(spool)
         if not self._spool[1]:
             return
-        path = spool / STAGE_NAME
+        path = spool / WRITE_BUFFER_NAME
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             os.write(self._file, _ZEROS[: self.wanted])
@@ -99,7 +99,7 @@ class Stage:
         """Remove the file, once nothing waits there."""
         if self._spool is not None:
             with suppress(OSError):
-                (self._spool[0] / STAGE_NAME).unlink(missing_ok=True)
+                (self._spool[0] / WRITE_BUFFER_NAME).unlink(missing_ok=True)
 
     def add(self, buffers: Sequence[bytes]) -> None:
         """Copy a frame that there is room for: its head, which is the first of its parts, last."""
@@ -112,7 +112,7 @@ class Stage:
         self.used = at
 
     def write_to(self, file: int) -> int:
-        """Write what waits to a segment; return how many bytes were taken, all of them or too few."""
+        """Write the buffered frames to a segment; return how many bytes were taken."""
         with memoryview(self.mapped) as view, view[: self.used] as waiting:
             return os.write(file, waiting)
 

@@ -29,9 +29,9 @@ from driftline.capture.spool.frame import (
     shed_flags,
     unpack_meta,
 )  # fmt: skip
-from driftline.capture.spool.quota import Room
+from driftline.capture.spool.quota import Quota
 from driftline.capture.spool.traffic import TrafficCounters
-from driftline.capture.spool.write_buffer import STAGE_BYTES, Stage
+from driftline.capture.spool.write_buffer import WRITE_BUFFER_BYTES, WriteBuffer
 
 if TYPE_CHECKING:
     from driftline.capture.spool.flusher import Flusher
@@ -74,7 +74,7 @@ class SpoolWriter(Appender):
         segment_s: float = 60.0,
         durability: Durability = "interval",
         on_full: OnFull = "drop",
-        is_staged: bool = True,
+        is_buffered: bool = True,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -88,8 +88,10 @@ class SpoolWriter(Appender):
         self._sheds = on_full == "metadata_only"
         self._now_ns, self._mono_ns = now_ns, mono_ns
         # Who waits for the disk at each record would have it write each page twice.
-        is_staged = is_staged and durability != "request"
-        self._stage = Stage(min(STAGE_BYTES, self._segment_bytes) if is_staged else 0)
+        is_buffered = is_buffered and durability != "request"
+        self._write_buffer = WriteBuffer(
+            min(WRITE_BUFFER_BYTES, self._segment_bytes) if is_buffered else 0
+        )
         self.traffic = TrafficCounters()
         self._reset()
         forget = weakref.WeakMethod(self._after_fork)
@@ -105,7 +107,7 @@ class SpoolWriter(Appender):
         self._is_new_segment = False
         self._seed = 0
         self._next_seq = 1
-        self._room = Room(
+        self._quota = Quota(
             self.folder, max_bytes=self._max_bytes, min_free_bytes=self._min_free_bytes
         )
         # Until then there is nothing to look at before a record is written.
@@ -157,7 +159,7 @@ class SpoolWriter(Appender):
         if reason is None and now >= self._calm_ns:
             reason = self._prepare(now)
         if reason is None:
-            if self._sheds and self._room.is_scarce:
+            if self._sheds and self._quota.is_scarce:
                 flags |= shed_flags(request, response)
                 request = response = _NOTHING
             if len(request) + len(response) > _MAX_BUFFERS:
@@ -176,7 +178,7 @@ class SpoolWriter(Appender):
 
     @property
     def flusher(self) -> Flusher:
-        """What puts on the disk all that was appended; with ``durability="request"``."""
+        """The flusher of ``durability="request"``."""
         if self._flusher is None:
             # Only here: it brings asyncio, which a batch job may not have loaded.
             from driftline.capture.spool.flusher import Flusher
@@ -215,7 +217,7 @@ class SpoolWriter(Appender):
         with self._lock:
             if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
                 if self._write(self._plain(Kind.CLOSE), b"") is None:
-                    self._stage.remove()
+                    self._write_buffer.remove()
                 if self.durability == "request":
                     with suppress(OSError):
                         os.fdatasync(self._segment)
@@ -225,13 +227,13 @@ class SpoolWriter(Appender):
             self._lock, self._flusher = held
 
     def _after_fork(self) -> None:
-        """Leave the parent's spool to the parent: close its files here, begin anew when needed."""
+        """Close the parent's files in a forked child; a later append begins a new spool."""
         self._close_files()
         self._reset()
 
     def _close_files(self) -> None:
         self._drops.close()
-        self._stage.close()
+        self._write_buffer.close()
         for descriptor in (self._segment, *self._retired):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -240,10 +242,10 @@ class SpoolWriter(Appender):
         self._segment = -1
 
     def _prepare(self, now: int) -> str | None:
-        """Have an open segment with room, and no drop untold; the reason when that cannot be."""
+        """Ensure an open segment with room, and no unreported drop; return why not."""
         self._calm_ns = 0
         reason = self._make_room(now) or self._tell_gaps()
-        is_shedding = self._sheds and self._room.is_scarce
+        is_shedding = self._sheds and self._quota.is_scarce
         if reason is None and self._checked_ns is not None and not is_shedding:
             self._calm_ns = min(
                 self._checked_ns + SECOND_NS, self._segment_born_ns + self._segment_ns
@@ -251,18 +253,18 @@ class SpoolWriter(Appender):
         return reason
 
     def _make_room(self, now: int) -> str | None:
-        """Have an open segment with room; the reason when there is none."""
+        """Ensure an open segment with room; return why not."""
         if now < self._retry_ns:
             return self._reason
         is_stale = self._checked_ns is None or now - self._checked_ns >= SECOND_NS
-        if is_stale or self._room.left_bytes <= 0:
+        if is_stale or self._quota.left_bytes <= 0:
             self._checked_ns = now
             try:
                 self._look_for_removal()
-                self._room.measure(now, self._stage.used)
+                self._quota.measure(now, self._write_buffer.used)
             except OSError as error:
                 return self._fail(error)
-        if self._room.left_bytes <= 0:
+        if self._quota.left_bytes <= 0:
             if self._segment_size > _WORTH_FREEING_BYTES:
                 # Its reader can remove a segment only when another one has begun.
                 self._open_segment(now)
@@ -278,8 +280,8 @@ class SpoolWriter(Appender):
         return self._open_segment(now)
 
     def _look_for_removal(self) -> None:
-        """Begin anew when somebody has removed what is being written, and tell that of it."""
-        self._stage.look_for_removal()
+        """Restart when the file being written was removed, and report that."""
+        self._write_buffer.look_for_removal()
         if self._segment < 0 or os.fstat(self._segment).st_nlink:
             return
         assert self._spool is not None
@@ -296,10 +298,10 @@ class SpoolWriter(Appender):
                 self._open_spool()
             assert self._spool is not None
             if self._segment >= 0:
-                self._clear_stage()
+                self._clear_write_buffer()
             self._give_up_segment()
-            is_waiting = self._stage.used > 0
-            first_seq = self._stage.first_seq if is_waiting else self._next_seq
+            is_waiting = self._write_buffer.used > 0
+            first_seq = self._write_buffer.first_seq if is_waiting else self._next_seq
             self._segment = self._spool.open_segment(first_seq)
         except OSError as error:
             return self._fail(error)
@@ -308,7 +310,7 @@ class SpoolWriter(Appender):
         self._segment_born_ns = now
         header = self._spool.header(self.durability)
         if (reason := self._write(self._plain(Kind.SEGMENT), header)) is None:
-            self._stage.open(self._spool.path, self._room)
+            self._write_buffer.open(self._spool.path, self._quota)
         return reason
 
     def _open_spool(self) -> None:
@@ -316,7 +318,7 @@ class SpoolWriter(Appender):
         self._seed = seed_of(self._spool.spool_id)
 
     def _give_up_segment(self) -> None:
-        """Close the segment; when somebody waits for the disk, once it is there."""
+        """Close the segment; with ``durability="request"`` once it is synced."""
         if self._segment >= 0:
             if self.durability == "request":
                 self._retired.append(self._segment)
@@ -325,7 +327,7 @@ class SpoolWriter(Appender):
         self._segment = -1
 
     def _unflushed(self) -> list[int]:
-        """Return what the disk may not have yet: files, and the folders that name new ones."""
+        """Return descriptors of files and folders that may not be on the disk yet."""
         with self._lock:
             if self._segment >= 0:
                 self._retired.append(os.dup(self._segment))
@@ -355,7 +357,7 @@ class SpoolWriter(Appender):
         return None
 
     def _write(self, numbers: tuple[int, ...], meta: bytes) -> str | None:
-        """Append a frame that is no record; the reason when it could not be."""
+        """Append a frame that is not a record; return the reason if impossible."""
         return self._put(numbers[0], *pack_parts(self._seed, numbers, 0, meta, (), ()))
 
     def _tell_mended(self) -> None:

@@ -1,4 +1,4 @@
-"""What goes from a table: days that are too old, and files that no state of it needs any more."""
+"""Retention and vacuum: removes old days, and files that no version of a table needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from driftline.capture.tables.rewriting import OvertakenError, held_files, rewri
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder
 
-# Marks that count the requests of each spool that retention took away.
+# Watermarks that count the requests of each spool that retention took away.
 EXPIRED = "x/"
 RETENTION = "retention"
 # No commit takes so long: a file that none knows after that was left behind by a kill.
@@ -28,7 +28,8 @@ def expire(folder: DeltaFolder, before: str) -> int:
     """Take the parts before a day away; return how many rows they had.
 
     The files stay until ``vacuum``, so that who reads an older state of the table can end in peace.
-    How many requests of each spool go is added to its mark ``x/<spool id>`` in the same commit.
+    How many requests of each spool go is added to its watermark ``x/<spool id>`` in the same
+    commit.
     """
     for _ in range(_ATTEMPTS):
         folder.refresh()

@@ -1,4 +1,4 @@
-"""Many small files of a part of a table become few large ones, sorted by time.
+"""Compaction: many small files of a partition become few large ones, sorted by time.
 
 A server that commits every ten seconds leaves 8,640 files a day; readers pay for each. The rows are
 merged in order of time by a window that moves over the files, so that what is in memory does not
@@ -35,7 +35,7 @@ _RUN_BYTES = 8 * TARGET_BYTES
 
 
 def worth_merging(files: Iterable[Held], *, is_open: bool) -> list[Held]:
-    """Choose the files of one part that are worth being put together; none when it is not.
+    """Choose the files of one partition that are worth compacting.
 
     A file is written anew only when the smaller ones outweigh it: so each row is moved a number of
     times that grows with the logarithm of the part, however often one looks.

@@ -1,10 +1,10 @@
 """The Delta table of an endpoint: rows, and how far each spool is in it, in one commit.
 
 ``<root>/capture/<endpoint>/`` is partitioned by ``event_date``. A commit adds files and, for each
-spool, an application transaction ``s/<spool id>`` with the last sequence number, so rows and marks
-are in the table together or not at all (reference/capture.md, section 5.1). delta-rs refuses a
-commit on a stale snapshot that carries a mark which moved meanwhile: that is the fence against a
-second sink; the check against one's own repetition is ``mark``.
+spool, an application transaction ``s/<spool id>`` with the last sequence number, so rows and
+watermarks are in the table together or not at all (reference/capture.md, section 5.1). delta-rs
+refuses a commit on a stale snapshot that carries a watermark which moved meanwhile: that is the
+fence against a second sink; the check against one's own repetition is ``watermark``.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def is_cut(flags: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def table_schema(signature: Signature | None) -> pa.Schema:
-    """Return the Arrow schema of an endpoint's table; without a signature it has no typed columns."""
+    """Return the Arrow schema of an endpoint's table; no signature means no typed columns."""
     columns = () if signature is None else (*signature.inputs, *signature.outputs)
     typed = [pa.field(column.column, ARROW_TYPES[column.type]) for column in columns]
     unfit = pa.field("unfit", pa.map_(pa.string(), pa.string()))
@@ -177,17 +177,20 @@ class Dataset:
         return self.folder.table is not None
 
     def append(
-        self, table: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
+        self,
+        table: pa.Table,
+        watermarks: Mapping[str, int],
+        offsets: Mapping[str, int] | None = None,
     ) -> int:
-        """Commit rows and marks, and a broker's offsets, in one step; return the number of rows."""
-        return self.folder.append(table, marks, offsets)
+        """Commit rows, watermarks and a broker's offsets in one step; return the number of rows."""
+        return self.folder.append(table, watermarks, offsets)
 
-    def mark(self, spool_id: str) -> int:
+    def watermark(self, spool_id: str) -> int:
         """Return the last sequence number of a spool that is in the table, 0 for none."""
-        return self.folder.mark(spool_id)
+        return self.folder.watermark(spool_id)
 
-    def marks(self, spools: Iterable[str] | None = None) -> dict[str, int]:
-        """Return the marks of these spools, or of all that have rows in the table."""
+    def watermarks(self, spools: Iterable[str] | None = None) -> dict[str, int]:
+        """Return the watermarks of these spools, or of all that have rows in the table."""
         if spools is None:
             data = self.folder.open()
             spools = (
@@ -195,7 +198,7 @@ class Dataset:
                 if data is None
                 else pc.unique(data.to_table(["spool_id"])["spool_id"]).to_pylist()
             )
-        return {spool: self.mark(spool) for spool in spools}
+        return {spool: self.watermark(spool) for spool in spools}
 
     def settle(self, signature: Signature | None) -> Signature | None:
         """Return the signature with the types that columns of the same name already have here.
@@ -249,7 +252,7 @@ class Dataset:
             span = pc.min_max(rows["event_time"]).as_py()
             times = [time for time in (*times, *span.values()) if time is not None]
             times = [min(times), max(times)] if times else []
-        spools = self.marks(names)
+        spools = self.watermarks(names)
         return CaptureStats(
             requests=found["requests"],
             rows=found["rows"],
@@ -270,7 +273,7 @@ class Dataset:
 
 
 def list_endpoints(root: str) -> list[str]:
-    """Name the endpoints that have a folder of captured records, in order."""
+    """Return the endpoints that have a folder of captured records, in order."""
     return list_folders(root, "capture")
 
 
@@ -288,11 +291,13 @@ def gap_folder(root: str, *, writer: str = "sink") -> DeltaFolder:
 
 def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:
     """Commit gaps that the table does not have yet; return how many were new."""
-    new = [gap for gap in gaps if gap.seq > folder.mark(gap.spool_id)]
+    new = [gap for gap in gaps if gap.seq > folder.watermark(gap.spool_id)]
     if not new:
         return 0
-    marks = {gap.spool_id: max(g.seq for g in new if g.spool_id == gap.spool_id) for gap in new}
-    return folder.append(gap_rows(new), marks)
+    watermarks = {
+        gap.spool_id: max(g.seq for g in new if g.spool_id == gap.spool_id) for gap in new
+    }
+    return folder.append(gap_rows(new), watermarks)
 
 
 def gap_rows(gaps: Iterable[Gap]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What was appended to a Delta table since a version of it, told from its log alone."""
+"""What was appended to a Delta table since a version, read from its log alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_TABLE = -1
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What appends have brought to a table since a version of it.
+    """What was appended to a table since a version.
 
     ``version``: the newest version; ``NO_TABLE`` while there is no table; ``files``: new files that
     are still there, relative to the table's folder; ``parts``: parts all rows of which count as
@@ -33,7 +33,7 @@ class Added:
 
 
 def added_since(folder: DeltaFolder, version: int) -> Added:
-    """Tell what was appended after a version.
+    """Return what was appended after a version.
 
     A commit that also removes files (compaction, retention, erasure) only brings older rows in
     another place; what was decoded again is new in it. Where files of an append are gone, or

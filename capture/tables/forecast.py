@@ -1,4 +1,4 @@
-"""How large an endpoint's table grows: by what its last whole days took."""
+"""Forecast of an endpoint's table size from its last whole days."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a table takes now, and what it comes to if traffic stays as it is.
+    """The size of a table now, and at the end of retention if traffic stays the same.
 
     ``bytes_now``: bytes of the files that hold its rows; ``bytes_per_day``: median of the last
     seven whole UTC days, those without records included (their mean where most are); None while
@@ -30,7 +30,7 @@ class Forecast:
 
 
 def forecast(root: str, endpoint: str, *, retention_days: int, now: datetime) -> Forecast:
-    """Return what an endpoint's table comes to at the end of retention.
+    """Forecast the size of an endpoint's table at the end of retention.
 
     Replaced files that still lie there, and the log, come on top for a day.
     """

@@ -1,4 +1,4 @@
-"""Rows of many files in order of time, with a window in memory that moves over them."""
+"""Merges rows of many files in order of time, with a moving window in memory."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _sources(folder: DeltaFolder, path: str, column: str | None) -> Iterator[_Source]:
-    """Name the row groups of a file with their earliest times, as its footer tells them."""
+    """Return the row groups of a file with their earliest times, from its footer."""
     with folder.filesystem.open_input_file(f"{folder.path}/{path}") as stream:
         found = pq.read_metadata(stream)
     names = [found.schema.column(at).path for at in range(found.num_columns)]

@@ -1,4 +1,4 @@
-"""A Parquet file of a table: whole under its name or not there at all, whoever is killed when."""
+"""A Parquet file of a table, which appears atomically."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PartFile:
         )
 
     def abandon(self) -> None:
-        """Let go of a file that is not wanted, finished or not."""
+        """Delete the file, finished or not."""
         with suppress(OSError, pa.ArrowException):
             self._writer.close()
             self._stream.close()
@@ -102,7 +102,7 @@ class PartFile:
 
 
 def _sync(path: str) -> None:
-    """Have a file on the disk before a commit may name it."""
+    """Sync a file before a commit may name it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

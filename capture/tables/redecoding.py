@@ -53,7 +53,7 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 @dataclass(frozen=True, slots=True)
 class Redecoded:
-    """What became of the requests that were stored raw.
+    """The counts of requests decoded again, by outcome.
 
     ``decoded``, ``rows``: requests that could be read now, and their rows; ``left``: requests that
     still cannot be read in full.
@@ -64,7 +64,7 @@ class Redecoded:
     left: int = 0
 
     def plus(self, other: Redecoded) -> Redecoded:
-        """Add two results up."""
+        """Return the sum of two results."""
         return Redecoded(
             self.decoded + other.decoded, self.rows + other.rows, self.left + other.left
         )
@@ -77,7 +77,7 @@ def decode_again(
     only: Collection[str] | None = None,
     stop: Event | None = None,
 ) -> Redecoded:
-    """Decode by a signature the requests whose bodies could not be read when they came."""
+    """Decode with a signature the requests that could not be decoded when they arrived."""
     folder, total = dataset.folder, Redecoded()
     done: set[str] = set()
     for _ in range(_ATTEMPTS):
@@ -106,7 +106,7 @@ def decode_again(
 
 
 def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redecoded:
-    """Put what can be read of one file into the table in the place of what is raw."""
+    """Replace the raw rows of one file that can now be decoded."""
     seen = pa.schema([META_SCHEMA.field(name) for name in (*FIRST_COLUMNS, "status", "flags")])
     if not any(_raw(rows).any() for rows in read_groups(folder, held.path, seen)):
         return Redecoded()
@@ -150,7 +150,7 @@ def _raw(rows: pa.Table) -> np.ndarray:
 
 
 def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, Redecoded]:
-    """Part rows in those that stay as they are and those that decoding has made."""
+    """Split rows into unchanged and newly decoded ones."""
     raw = _raw(rows)
     requests = rows.filter(pa.array(raw))
     nothing = rows.slice(0, 0)
@@ -195,7 +195,7 @@ def _request_numbers(rows: pa.Table) -> np.ndarray:
 
 
 def _with_stored(made: pa.Table, requests: pa.Table, owner: np.ndarray) -> pa.Table:
-    """Put what was stored of the requests beside what decoding has made of their bodies."""
+    """Join the stored columns of the requests with their decoded bodies."""
     at = pa.array(owner)
     columns = {name: made[name] for name in made.schema.names}
     for name in META_SCHEMA.names:

@@ -1,9 +1,9 @@
-"""Putting files of a table in the place of others, in one commit that only one can win.
+"""Replaces files of a table, in one commit that only one writer can win.
 
 delta-rs lets two writers of old states take away the same file twice, so that rows which both wrote
 anew would stand there twice (deltalake 1.6.6, see the test). Who takes files away therefore moves a
-mark of its own in the same commit: of two that looked at the same state, the second is refused.
-Appends do not touch that mark, and so neither wait for a rewriting nor disturb it.
+watermark of its own in the same commit: of two that looked at the same state, the second is
+refused. Appends do not touch that watermark, and so neither wait for a rewriting nor disturb it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DECODING = "decoding"
 
 
 class OvertakenError(ConflictError):
-    """Another one has rewritten the table since its files were looked at; look again."""
+    """Another process has rewritten the table since its files were listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Held:
 
 
 def held_files(table: DeltaTable) -> list[Held]:
-    """Name the files of a state of a table, in no order."""
+    """Return the files of a version of a table, in no order."""
     actions = pa.table(table.get_add_actions(flatten=True))
     count = actions.num_rows
     parts = [name for name in actions.column_names if name.startswith("partition.")]
@@ -70,7 +70,7 @@ def rewrite(
     reason: str,
     counts: Mapping[str, int] | None = None,
 ) -> None:
-    """Take files of a state of a table away and put others there."""
+    """Replace files of a version of a table by others."""
     now_ms = int(time.time() * 1000)
     column = folder.partition
     removals = [

@@ -1,4 +1,4 @@
-"""Capture records to rows of the endpoint's table: one a predicted row, bodies on the first."""
+"""Builds the rows of the endpoint's table from records: one per predicted row."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _ONCE = ("request_bytes", "response_bytes")
 
 
 class Built(NamedTuple):
-    """The rows of some records, and the records that no row could be made of."""
+    """The rows of some records, and the records that could not become rows."""
 
     rows: pa.Table
     unreadable: tuple[tuple[str, Frame], ...] = ()
 
 
 def states_time(records: Records) -> bool:
-    """Whether a client has stated the event time of any of these records."""
+    """Whether any of these records has a client's event time."""
     told = records.meta("stated_time_us")
     return bool(told.null_count < len(told))
 
@@ -171,7 +171,7 @@ def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
 
 
 def _event_ids(records: Records) -> pa.StringArray:
-    """Return the request ids; a record without one gets one that is the same each time it is read."""
+    """Return the request ids; a record without one gets an id derived from its contents."""
     given = records.meta("event_id")
     missing = pc.fill_null(pc.equal(given, ""), True).to_numpy(zero_copy_only=False)
     if not missing.any():
@@ -202,7 +202,7 @@ def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
 
 
 def _event_times(given: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the time that a client told, else that of arrival, as microseconds since 1970.
+    """Return the client's event time, else the arrival time, in microseconds since 1970.
 
     A time that no request can be of (before 1970, or more than a year ahead) is that of arrival,
     too: of the year 9999 no window would ever tell, and not every reader of the table could. The
@@ -237,7 +237,7 @@ def _headers(given: pa.StringArray) -> pa.MapArray:
 def _named(text: str | None) -> list[tuple[str, str]] | None:
     if text is None:
         return None
-    return [(name, value) for name, mark, value in _parted(text) if mark]
+    return [(name, value) for name, watermark, value in _parted(text) if watermark]
 
 
 def _parted(text: str) -> list[tuple[str, str, str]]:

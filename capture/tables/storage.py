@@ -1,4 +1,4 @@
-"""The storage root as tables need it: opened, listed, and with delta-rs's words for its options."""
+"""The storage root as tables need it: opened, listed, with its options for delta-rs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
 
 
 def list_folders(root: str, name: str) -> list[str]:
-    """Name the folders in ``<root>/<name>``, in order; none where there is no such folder."""
+    """Return the folders in ``<root>/<name>``, in order; none where there is no such folder."""
     filesystem, path = open_storage(root)
     try:
         entries = filesystem.get_file_info(
@@ -42,7 +42,7 @@ def list_folders(root: str, name: str) -> list[str]:
 
 
 def put_file(root: str, folder: str, name: str, data: bytes) -> None:
-    """Put ``<root>/<folder>/<name>`` there, or in the place of what was there, whole or not at all."""
+    """Write ``<root>/<folder>/<name>`` atomically, replacing what was there."""
     filesystem, path = open_storage(root)
     hidden, file = f"{path}/{folder}/.{name}", f"{path}/{folder}/{name}"
     try:
@@ -69,7 +69,7 @@ def get_file(root: str, folder: str, name: str) -> bytes | None:
 
 @contextmanager
 def reaching(where: str) -> Iterator[None]:
-    """Turn what a storage raises on its way into one sentence."""
+    """Turn a storage's errors into a StorageError of one sentence."""
     try:
         yield
     except (DeltaError, OSError) as error:
@@ -77,7 +77,7 @@ def reaching(where: str) -> Iterator[None]:
 
 
 def trouble(where: str, error: BaseException) -> StorageError:
-    """Return in one sentence why a table or folder cannot be read or written."""
+    """Describe in one sentence why a table or folder cannot be read or written."""
     if is_remote(where):
         return StorageError(str(storage_error(where, error)))
     # What delta-rs says without an error of the system is about what it has read.

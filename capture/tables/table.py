@@ -1,8 +1,8 @@
-"""A folder as a Delta table that takes rows together with marks, exactly once.
+"""A Delta table that takes rows together with watermarks, exactly once.
 
 Files are written whole under a hidden name, synced and renamed, then registered by one commit that
-also carries the marks. Their names begin with the writer's, so that after a kill a writer finds and
-removes what it had written but not committed, and a plain Parquet glob is exact again.
+also carries the watermarks. Their names begin with the writer's, so that after a kill a writer
+finds and removes what it had written but not committed, and a plain Parquet glob is exact again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _Entry = tuple[int | None, int | None] | bytes
 
 
 class _Kept(threading.local):
-    """The tables that this thread read last, by address: the next time only their news are read.
+    """The tables that this thread read last, by address: updated incrementally.
 
     A table's log holds up to a hundred entries that would be read anew each time.
     """
@@ -54,8 +54,8 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-class MarkMovedError(ConflictError):
-    """Another commit holds these records already, or came in between; read the marks again."""
+class WatermarkMovedError(ConflictError):
+    """Another commit holds these records already, or came in between; read the watermarks again."""
 
 
 class DeltaFolder:
@@ -104,13 +104,13 @@ class DeltaFolder:
         return DeltaTable(self.uri, storage_options=self._options)
 
     def refresh(self) -> None:
-        """Look at the newest state of the table at the next use."""
+        """Load the newest version of the table at the next use."""
         self._table = None
 
     def catch_up(self) -> None:
-        """Look at the newest state now, of a table that this thread has read before at its news.
+        """Load the newest version now, incrementally where this thread has read the table before.
 
-        A writer that goes on from marks it has read rather takes ``refresh`` once, and keeps a
+        A writer that goes on from watermarks it has read rather takes ``refresh`` once, and keeps a
         state that nobody else of its thread moves.
         """
         self._table, entry = _kept.tables.pop(self.uri, (None, None))
@@ -148,7 +148,7 @@ class DeltaFolder:
             file_pruning_predicate=inside or None,
         )
 
-    def mark(self, spool_id: str) -> int:
+    def watermark(self, spool_id: str) -> int:
         """Return the last sequence number of a spool in the table as last looked at; 0 for none."""
         if self.table is None:
             return 0
@@ -156,30 +156,33 @@ class DeltaFolder:
             return self.table.transaction_version(f"s/{spool_id}") or 0
 
     def append(
-        self, rows: pa.Table, marks: Mapping[str, int], offsets: Mapping[str, int] | None = None
+        self,
+        rows: pa.Table,
+        watermarks: Mapping[str, int],
+        offsets: Mapping[str, int] | None = None,
     ) -> int:
-        """Commit rows and marks in one step; return the number of rows.
+        """Commit rows and watermarks in one step; return the number of rows.
 
         ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
-        to be looked up; what counts are the marks of the spools.
+        to be looked up; what counts are the watermarks of the spools.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             table = self._ready(rows.schema)
-            seen = {spool: self.mark(spool) for spool in marks}
-            for spool, seq in marks.items():
+            seen = {spool: self.watermark(spool) for spool in watermarks}
+            for spool, seq in watermarks.items():
                 if seen[spool] >= seq:
-                    raise MarkMovedError(
+                    raise WatermarkMovedError(
                         f'table "{self.uri}": spool {spool} stands past {seq} already'
                     )
             try:
-                self._commit(table, rows, marks, offsets or {})
+                self._commit(table, rows, watermarks, offsets or {})
             except CommitFailedError as error:
-                # Another writer came first. If it moved none of these marks (it made the table at
-                # the same moment, or widened it), the rows are as new as before.
+                # Another writer came first. If it moved none of these watermarks (it made the table
+                # at the same moment, or widened it), the rows are as new as before.
                 self.refresh()
-                is_same = {spool: self.mark(spool) for spool in marks} == seen
+                is_same = {spool: self.watermark(spool) for spool in watermarks} == seen
                 if not is_same or attempt == _ATTEMPTS:
-                    raise MarkMovedError(f'table "{self.uri}": {error}') from error
+                    raise WatermarkMovedError(f'table "{self.uri}": {error}') from error
             else:
                 break
         return int(rows.num_rows)
@@ -188,10 +191,10 @@ class DeltaFolder:
         self,
         table: DeltaTable,
         rows: pa.Table,
-        marks: Mapping[str, int],
+        watermarks: Mapping[str, int],
         offsets: Mapping[str, int],
     ) -> None:
-        """Write the files, then make them and the marks known; a refused commit leaves no file."""
+        """Write the files, then commit them with the watermarks; refused, it leaves no file."""
         written: list[AddAction | RemoveAction] = []
         try:
             written += [self._write(part, value) for value, part in self._parts(rows)]
@@ -202,7 +205,7 @@ class DeltaFolder:
                 partition_by=[self.partition] if self.partition else None,
                 commit_properties=CommitProperties(
                     app_transactions=[
-                        *(Transaction(f"s/{spool}", seq) for spool, seq in marks.items()),
+                        *(Transaction(f"s/{spool}", seq) for spool, seq in watermarks.items()),
                         *(Transaction(f"k/{part}", at) for part, at in offsets.items()),
                     ]
                 ),
@@ -214,12 +217,12 @@ class DeltaFolder:
             if not self.took_place(written):
                 raise
         except (DeltaError, OSError) as error:
-            # Whether the commit took place is open: keep the files; the marks tell next time.
+            # Whether the commit took place is open: keep the files; the watermarks tell next time.
             self.refresh()
             raise trouble(self.uri, error) from error
 
     def took_place(self, written: Sequence[AddAction | RemoveAction]) -> bool:
-        """Whether a commit that was refused is in the log after all; else remove its files.
+        """Whether a refused commit is in the log after all; if not, remove its files.
 
         A bucket may take an entry and answer with an error. The library then puts it again, and is
         refused by its own.
@@ -253,7 +256,7 @@ class DeltaFolder:
         return removed
 
     def replaced(self, older_h: int = 0) -> set[str]:
-        """Name the files that went from the table so many hours ago; they may be deleted already."""
+        """Return the files that left the table that many hours ago; some may be deleted."""
         if self.table is None:
             return set()
         try:
@@ -263,7 +266,7 @@ class DeltaFolder:
         return {unquote(name).removeprefix(f"{self.path}/") for name in named}
 
     def _held(self) -> set[str]:
-        """Name the files of the state that is open."""
+        """Return the files of the open version."""
         if self.table is None:
             return set()
         return {
@@ -271,20 +274,20 @@ class DeltaFolder:
         }
 
     def size_bytes(self) -> int:
-        """Add up the files of the table as last looked at."""
+        """Return the bytes of the table's files as last loaded."""
         if self.table is None:
             return 0
         return pc.sum(pa.table(self.table.get_add_actions())["size_bytes"]).as_py() or 0
 
     def _keep(self, table: DeltaTable) -> None:
-        """Keep a table open for this thread, as the one that was read last."""
+        """Cache an open table for this thread."""
         _kept.tables.pop(self.uri, None)
         _kept.tables[self.uri] = table, self._entry(table)
         while len(_kept.tables) > _KEPT_TABLES:
             del _kept.tables[next(iter(_kept.tables))]
 
     def _entry(self, table: DeltaTable) -> _Entry:
-        """Tell the log's entry of the state that is open: its size and time of writing.
+        """Return the identity of the open version's log entry: size and modification time.
 
         Buckets know times to the second only: of what lies there, the entry's own bytes.
         """
@@ -299,7 +302,7 @@ class DeltaFolder:
         return found.size, found.mtime_ns
 
     def widen(self, schema: pa.Schema) -> None:
-        """Return the table the columns of a schema that it lacks, and look at its newest state."""
+        """Add the missing columns of a schema to the table, and load its newest version."""
         self.refresh()
         self._ready(schema)
 
@@ -320,7 +323,7 @@ class DeltaFolder:
         return table
 
     def _made(self, schema: pa.Schema) -> DeltaTable:
-        """Make the table, or open the one that another writer has made at the same moment."""
+        """Create the table, or open the one that another writer created meanwhile."""
         if self._is_local:
             Path(self.path).mkdir(parents=True, exist_ok=True)
         parts = [self.partition] if self.partition else None
@@ -348,7 +351,7 @@ class DeltaFolder:
         return [(value, rows.filter(pc.equal(values, value))) for value in different]
 
     def new_file(self, part: str | None, schema: pa.Schema) -> PartFile:
-        """Begin a file of a part, by the schema of rows without the partition's column."""
+        """Begin a file of a partition; the schema is without the partition's column."""
         return PartFile(
             self.filesystem,
             self.path,

@@ -1,7 +1,7 @@
-"""All marks of a Delta table, of whatever spool: read from its log, for the rows may be gone.
+"""All watermarks of a Delta table, read from its log, as the rows may be gone.
 
-The library tells a mark only to who knows the spool's name. Whoever audits must also find a spool
-of which a mark is left, and nothing else.
+The library tells a watermark only to who knows the spool's name. Whoever audits must also find a
+spool of which a watermark is left, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SETTLED = "d/"
 _ATTEMPTS = 3
 
 
-class Marks(NamedTuple):
-    """The marks of a table at a version of it, by spool.
+class Watermarks(NamedTuple):
+    """The watermarks of a table at a version of it, by spool.
 
     ``stored`` and ``settled`` say up to which number, ``expired`` how many requests retention took.
     """
@@ -37,11 +37,11 @@ class Marks(NamedTuple):
     expired: dict[str, int]
 
 
-def read_marks(folder: DeltaFolder) -> Marks:
-    """Read the marks that the state which is open holds."""
+def read_watermarks(folder: DeltaFolder) -> Watermarks:
+    """Read the watermarks that the state which is open holds."""
     table = folder.table
     if table is None:
-        return Marks({}, {}, {})
+        return Watermarks({}, {}, {})
     for attempt in range(_ATTEMPTS):
         try:
             found = dict(_transactions(folder, table.version()))
@@ -52,7 +52,7 @@ def read_marks(folder: DeltaFolder) -> Marks:
                 raise StorageError(f'table "{folder.uri}": {error}') from error
         except (DeltaError, OSError, pa.ArrowInvalid, ValueError) as error:
             raise StorageError(f'table "{folder.uri}": {error}') from error
-    return Marks(*(_under(found, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
+    return Watermarks(*(_under(found, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
 
 
 def _under(found: dict[str, int], prefix: str) -> dict[str, int]:
@@ -60,7 +60,7 @@ def _under(found: dict[str, int], prefix: str) -> dict[str, int]:
 
 
 def _transactions(folder: DeltaFolder, version: int) -> Iterator[tuple[str, int]]:
-    """Return every transaction up to a version: the checkpoint's first, then each entry's."""
+    """Yield every transaction up to a version: the checkpoint's first, then each entry's."""
     log = f"{folder.path}/_delta_log"
     first = 0
     if (checkpoint := _checkpoint(folder, version)) is not None:

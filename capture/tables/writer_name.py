@@ -1,4 +1,4 @@
-"""A name for the files that a sink writes: the same after a restart, and nobody else's.
+"""A unique writer name for a sink's files, the same after a restart.
 
 After a kill a sink removes what it had written but not committed, which it knows by its name; two
 sinks of one name would remove each other's files.
@@ -16,7 +16,7 @@ _NAME_LENGTH = 12
 
 
 class WriterName:
-    """Takes the first name of this host that no living process holds; makes one when all are held.
+    """Takes the first name of this host that no living process holds, or makes one.
 
     ``folder``: where the host's names lie, a file each; made when missing.
     """
@@ -41,7 +41,7 @@ class WriterName:
             os.pwrite(self._lock, self.name.encode("ascii"), 0)
 
     def close(self) -> None:
-        """Let another process take the name."""
+        """Release the name."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -1,1 +1,1 @@
-"""What an app's requests go through: recorded as they pass, without slowing them."""
+"""The tap: records an app's requests as they pass."""

@@ -1,4 +1,4 @@
-"""What the tap knows of ASGI, and what it does to calls that are not recorded.
+"""ASGI types, sampling, and what the tap does to calls that are not recorded.
 
 Standard library only.
 """
@@ -30,7 +30,7 @@ _TRACE_ID = slice(3, 35)  # Of 00-<32 digits>-<16 digits>-<2 digits> (W3C Trace 
 
 
 def is_chosen(threshold: float, headers: HeaderList, request_id: str) -> bool:
-    """Choose by what retries and all parts of a chain have in common, if there is such an id."""
+    """Whether a request is sampled, by an id that retries and all parts of a trace share."""
     if threshold <= 0:
         return False
     key = trace = b""

@@ -48,7 +48,7 @@ _new = object.__new__
 def begin(
     recorder: Recorder, target: CaptureTarget, scope: Scope, receive: Receive, send: Send
 ) -> tuple[Exchange | None, Scope, Send]:
-    """Decide whether a request is recorded: give its exchange, and what the app is to be called by.
+    """Decide whether to record a request; return its exchange, scope and send.
 
     The exchange does not keep the scope, which may lead back to it.
     """
@@ -265,7 +265,7 @@ class Exchange:
         self.inflight_bytes = 0
 
     def _fault(self, error: Exception) -> None:
-        """Return this record up, and count it; what is written already is no loss."""
+        """Drop this record, and count it; what is written already is no loss."""
         if self.is_open:
             self.is_open = False
             self._recorder.fault(error, self._known.endpoint)
@@ -278,7 +278,7 @@ class Exchange:
             self._fault(error)
 
     async def _send_when_safe(self, message: Message) -> None:
-        """Answer once the disk has the record; other requests go on meanwhile."""
+        """Answer once the record is synced; other requests go on meanwhile."""
         await self._recorder.until_safe()
         await self._send(message)
 
@@ -331,7 +331,7 @@ class Exchange:
             self._response_kept += kept
 
     def _keep(self, chunks: Chunks, body: bytes, kept: int, cut: int) -> int:
-        """Keep of a chunk what the body may still take, within what all bodies may take."""
+        """Keep as much of a chunk as the limits allow."""
         recorder = self._recorder
         room = recorder.max_body_bytes - kept
         size = len(body)

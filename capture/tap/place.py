@@ -1,4 +1,4 @@
-"""Where a process records to, found as the service finds it: no argument in the usual case.
+"""Finds where a process records to, by the same rules as the service.
 
 Apps of other people capture with the standard library alone, so the few settings that they share
 with the service are read here from the same places by the same rule: the environment, then
@@ -32,7 +32,7 @@ Append = Literal["before", "after"]
 
 @dataclass(frozen=True, slots=True)
 class CapturePlace:
-    """How an installation wants records to be written.
+    """The capture settings of an installation.
 
     ``spool_dir``: folder of the host's spool, absolute; ``spool_max_bytes``: bytes that all spools
     in it may take; ``max_body_bytes``: bytes kept of each body; ``append``: whether a record is
@@ -89,7 +89,7 @@ _KEYS = (
 
 
 def _values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what is set, as text: the environment wins over the file."""
+    """Return the settings as text: the environment overrides the file."""
     found: dict[str, str] = {}
     sections = _read(file)
     for key in _KEYS:
@@ -122,7 +122,7 @@ def _path(folder: Path, text: str) -> Path:
 
 
 def _count(values: Mapping[str, str], name: str, default: int) -> int:
-    """Read a number of bytes; what is none, the service refuses by name."""
+    """Parse a number of bytes; the default when it is not one."""
     text = values.get(f"capture.{name}")
     try:
         found = default if text is None else int(float(text) if "." in text else text)
@@ -132,7 +132,7 @@ def _count(values: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _share(text: str | None) -> float:
-    """Read a percentage; what is none, the service refuses by name."""
+    """Parse a percentage; 100 when it is not one."""
     try:
         found = 100.0 if text is None else float(text)
     except ValueError:
@@ -141,7 +141,7 @@ def _share(text: str | None) -> float:
 
 
 def _one_of(choice: Any, text: str | None, usual: T) -> T:  # noqa: ANN401 - a Literal
-    """Read one of a few words; what is none of them, the service refuses by name."""
+    """Parse one of a few words; the default when it is none of them."""
     return cast("T", text) if text in get_args(choice) else usual
 
 

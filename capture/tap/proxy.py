@@ -44,7 +44,7 @@ _NOT_ANSWERED = _HOP_BY_HOP | {b"date", b"x-amzn-requestid"}
 
 
 def proxy_app(tap: App) -> App:
-    """Return the whole ASGI app of a proxy: quiet when an answer breaks off, for this machine only."""
+    """Return the whole ASGI app of a proxy: quiet on broken answers, for this machine only."""
 
     async def quietly(scope: Scope, receive: Receive, send: Send) -> None:
         # The server above closes the connection of an answer that does not end, and says so.
@@ -55,7 +55,7 @@ def proxy_app(tap: App) -> App:
 
 
 class _BrokenOffError(Exception):
-    """The server behind broke off its answer; ours must not seem whole."""
+    """The upstream server broke off its answer; ours must not seem whole."""
 
 
 class _ClientGoneError(Exception):
@@ -63,7 +63,7 @@ class _ClientGoneError(Exception):
 
 
 class ReverseProxy:
-    """Hands requests on to a server and its answers back.
+    """Forwards requests to a server, and its answers back.
 
     ``upstream``: address of the server, such as ``http://127.0.0.1:8000``; a path in it goes before
     each request's own; ``timeout_s``: longest time that it may send nothing.
@@ -82,7 +82,7 @@ class ReverseProxy:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request by what the server behind answers."""
+        """Forward one request, and its answer."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -93,7 +93,7 @@ class ReverseProxy:
             await self._exchange(scope, receive, send)
 
     def _problem(self, scope: Scope) -> tuple[int, str, str] | None:
-        """Return why a request is not handed on: status, code and sentence; None for most."""
+        """Return why a request is refused: status, code and sentence; None for most."""
         if any(name == b"via" and self._name in value for name, value in scope["headers"]):
             message = f"upstream {self._upstream} leads back here; give another --upstream"
             log.error("proxy status=508 error=%s", message)
@@ -111,7 +111,7 @@ class ReverseProxy:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, unless the client leaves first: then give the request behind up."""
+        """Answer, unless the client leaves first: then cancel the upstream request."""
         body = _Body(receive)
         answering = asyncio.create_task(self._answer(scope, body, send))
         leaving = asyncio.create_task(body.client_gone())
@@ -157,7 +157,7 @@ class ReverseProxy:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _refuse(self, error: httpx.TransportError, body: _Body, send: Send) -> None:
-        """Return in one sentence that the server behind did not answer."""
+        """Answer that the upstream server did not respond."""
         if isinstance(error, httpx.TimeoutException):
             status, code = 504, "upstream_timed_out"
             limit = CONNECT_S if isinstance(error, httpx.ConnectTimeout) else self._timeout_s
@@ -209,7 +209,7 @@ class _Body(httpx.AsyncByteStream):
         self.is_answered = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Return the chunks one by one, each when the server behind has taken the one before."""
+        """Yield the chunks, each once the upstream server has taken the one before."""
         while True:
             message: Message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -221,7 +221,7 @@ class _Body(httpx.AsyncByteStream):
                 return
 
     def end(self) -> None:
-        """Say that nobody will read the body."""
+        """Note that nobody will read the body."""
         self._is_read.set()
 
     async def client_gone(self) -> None:
@@ -232,7 +232,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _address(upstream: str) -> tuple[httpx.URL, bytes, bytes]:
-    """Return an address in parts: where to connect, the Host header, what goes before paths."""
+    """Split an address: where to connect, the Host header, the prefix of paths."""
     try:
         parts = urlsplit(upstream)
         is_http = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -249,7 +249,7 @@ def _address(upstream: str) -> tuple[httpx.URL, bytes, bytes]:
 
 
 def _kept(headers: Sequence[Header], left_out: frozenset[bytes]) -> list[Header]:
-    """Leave out headers by name, and those that Connection names; names in lower case."""
+    """Return the headers without these names and those that Connection lists."""
     lower = [(name.lower(), value) for name, value in headers]
     named = {
         part.strip().lower()
@@ -261,7 +261,7 @@ def _kept(headers: Sequence[Header], left_out: frozenset[bytes]) -> list[Header]
 
 
 def _forwarded(scope: Scope, given: Sequence[Header]) -> list[Header]:
-    """Tell the server behind what the client asked for, unless a proxy before us has."""
+    """Add the Forwarded headers, unless a proxy before us has."""
     told = dict(given)
     address = str((scope.get("client") or ("",))[0]).encode()
     known = (

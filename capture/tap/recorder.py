@@ -1,4 +1,4 @@
-"""What all requests of a process share in the tap: spool, limits, counts, what is kept of headers.
+"""What all requests of a process share in the tap: spool, limits, counts, headers to keep.
 
 Standard library only.
 """
@@ -62,7 +62,7 @@ Headers = dict[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class KnownTarget:
-    """A target, and what is worked out once for all of its requests.
+    """A target, with what is computed once for all of its requests.
 
     ``described`` is what all its records share, packed; ``threshold`` is what the hash of an id
     must be below to be recorded; ``at`` is where its requests are counted.
@@ -130,7 +130,7 @@ class Recorder:
         return {name: getattr(self, name) for name in names}
 
     def learn(self, target: CaptureTarget) -> KnownTarget:
-        """Work out what is the same for all requests of a target."""
+        """Compute what is the same for all requests of a target."""
         if len(self.known) >= _MAX_KNOWN:
             self.known.clear()
         # Kept with the target, so that its id stays its.
@@ -168,12 +168,12 @@ class Recorder:
         self.spool.count_drop("tap_error", endpoint)
 
     def pass_by(self, endpoint: str) -> None:
-        """Count a record that is not made because the tap has given up."""
+        """Count a record that is not made because the tap is disabled."""
         self.dropped += 1
         self.spool.count_drop("tap_off", endpoint)
 
     def count(self, is_stored: bool) -> None:
-        """Count what became of a record."""
+        """Count a record as stored or dropped."""
         self.faults_in_a_row = 0
         if is_stored:
             self.stored += 1
@@ -241,7 +241,7 @@ class Recorder:
 
 
 def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
-    """Return the names of request headers that are kept beside those with columns of their own."""
+    """Return the request headers to keep beside those with their own columns."""
     if names is None:
         names = DEFAULT_HEADERS
     if isinstance(names, str):
@@ -253,7 +253,7 @@ def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
 
 
 def _place(error: Exception) -> str:
-    """Return where an error was raised: function and line of each step."""
+    """Return where an error was raised: function and line of each frame."""
     steps = traceback.extract_tb(error.__traceback__)
     return " ".join(f"{step.name}:{step.lineno}" for step in steps)
 

@@ -71,7 +71,7 @@ def _is_vector(value: object) -> bool:
 def prediction_rows(
     prediction: object, probability: object, row_count: int, *, is_one: bool
 ) -> list[dict[str, object]]:
-    """Return the answers as a list of objects, one for each row, under the names that decoding knows."""
+    """Return the answers as a list of objects, one per row, under the names that decoding knows."""
     told = _spread("prediction", prediction, row_count, is_one=is_one)
     chances = _spread("probability", probability, row_count, is_one=is_one)
     answers: list[dict[str, object]] = []

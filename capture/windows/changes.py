@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 
-from driftline.capture.labels.labels import RECEIVED_DATE, gathered, truth_folder
+from driftline.capture.labels.labels import RECEIVED_DATE, gathered, label_folder
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.storage import StorageError
@@ -62,7 +62,7 @@ def changes(
 ) -> Changes:
     """Return which hours of event time were touched by what was stored after a position."""
     records = Dataset(root, endpoint).folder
-    truth = truth_folder(root, endpoint)
+    truth = label_folder(root, endpoint)
     if since is None:
         return Changes(Position(_version(records), _version(truth)), ())
     # Labels first: a record that comes between the two looks is then seen by the second.

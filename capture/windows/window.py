@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.labels.labelling import Labels, join_labels
-from driftline.capture.labels.labels import EARLIEST_LABEL, read_truth
+from driftline.capture.labels.labels import EARLIEST_LABEL, read_labels
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
@@ -266,7 +266,7 @@ def _labelled(
     rows = rows.take(pc.sort_indices(rows, sort_keys=in_order))
     ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
     received_from = (read.window.start - EARLIEST_LABEL).date()
-    truth = read_truth(root, endpoint, pc.unique(ids.drop_null()), received_from)
+    truth = read_labels(root, endpoint, pc.unique(ids.drop_null()), received_from)
     joined = join_labels(rows, truth, labels.type)
     days = pc.run_end_encode(rows[PARTITION].combine_chunks())
     ends = days.run_ends.to_pylist()

@@ -13,7 +13,7 @@ from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 
 if TYPE_CHECKING:
-    from driftline.capture.line.producer import Dispatcher
+    from driftline.capture.line.producer import Producer
     from driftline.capture.line.sidecar import Sidecar
     from driftline.capture.line.sink import Sink
 
@@ -66,7 +66,7 @@ class Observation:
             self.registry.register(Spools(settings.spool_dir, settings.capture.spool_max_bytes))
             self.registry.register(HostTaps(settings.spool_dir))
 
-    def sidecar(self, sidecar: Sidecar, sender: Dispatcher, redactor: object) -> None:
+    def sidecar(self, sidecar: Sidecar, sender: Producer, redactor: object) -> None:
         """Show a sidecar."""
 
         def counters() -> Counters:

@@ -195,7 +195,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
     """Write what comes from the broker to the tables until told to stop."""
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka import KafkaTransport
-    from driftline.capture.line.low_watermark import SettlingTransport
+    from driftline.capture.line.low_watermark import LowWatermarkTransport
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
 
@@ -206,7 +206,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
         names = settings.spool_dir / SINK_NAMES
         kafka = KafkaTransport(options, names, stop)
         # Who audits, on whatever host, learns up to where nothing is on its way any more.
-        settling = SettlingTransport(kafka, settings.root)
+        settling = LowWatermarkTransport(kafka, settings.root)
         watch.sink(_sink(settings, engine, settling), kafka, upkeep).run(stop)
 
     watch = Observation(settings, "sink")

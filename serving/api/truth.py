@@ -13,9 +13,9 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.baseline import store as baselines
 from driftline.capture.labels.files import read_label_body
-from driftline.capture.labels.labels import LABEL_SCHEMA, TruthCounts, put
+from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put
 from driftline.capture.labels.records import LabelNames
-from driftline.capture.labels.report import truth_report
+from driftline.capture.labels.report import label_report
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
 from driftline.monitors.names import NEEDS_LABELS
@@ -59,7 +59,7 @@ def router(context: ServerContext) -> APIRouter:
         body = await request.body()
         endpoint = await run_in_threadpool(_endpoint, context, name)
 
-        def store_labels() -> TruthCounts:
+        def store_labels() -> LabelCounts:
             labels = _read(body, form, names)
             with turn:
                 return put(context.root, endpoint, labels, context.now)
@@ -79,7 +79,7 @@ def router(context: ServerContext) -> APIRouter:
         """
         endpoint = _endpoint(context, name)
         kind = _label_type(context, endpoint)
-        found = truth_report(context.root, endpoint, kind, first=first, last=last)
+        found = label_report(context.root, endpoint, kind, first=first, last=last)
         days = [
             asdict(day) | {"day": day.day.isoformat(), "share": day.share} for day in found.days
         ]

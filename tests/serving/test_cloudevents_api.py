@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from driftline.capture.events.halves import FOLDER
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Flag, Kind
 from tests.capture.events.event_tools import STRUCTURED_REQUEST, binary, parts
 
@@ -36,7 +36,7 @@ def spoken(server, raw: bytes) -> bytes:
 
 
 def records(server, service: str):
-    tail = SpoolTail(Path(server.context.spool_dir))
+    tail = SpoolFollower(Path(server.context.spool_dir))
     try:
         found = [frame for delivery in tail.receive(10_000) for frame in delivery.frames]
     finally:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from driftline.app.client.client import Client
 from driftline.app.commands.truth import truth
-from driftline.capture.labels.labels import truth_folder
+from driftline.capture.labels.labels import label_folder
 from driftline.errors import InputError, NotFoundError
 
 SIGNATURE = {"features": [{"name": "temp", "column": "feature_temp", "type": "double"}]}
@@ -32,7 +32,7 @@ class Labelled:
         return self.server.client.post(self.route + query, content=body, headers=headers)
 
     def table(self):
-        data = truth_folder(self.server.context.root, self.name).open()
+        data = label_folder(self.server.context.root, self.name).open()
         return None if data is None else data.to_table()
 
     def stored(self):

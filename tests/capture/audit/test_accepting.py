@@ -17,7 +17,7 @@ from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, read_gaps
-from driftline.capture.tables.table import MarkMovedError
+from driftline.capture.tables.table import WatermarkMovedError
 from tests.capture.conftest import record
 
 Drain = Callable[..., Sink]
@@ -83,7 +83,7 @@ def test_of_two_who_accept_at_once_one_counts(
 
     monkeypatch.setattr(accepting, "gap_rows", late)
 
-    with pytest.raises(MarkMovedError):
+    with pytest.raises(WatermarkMovedError):
         accept(root, now=lambda: NOW, spool_dir=spool_dir)
 
     assert [gap.seq for gap in read_gaps(root)] == [3]

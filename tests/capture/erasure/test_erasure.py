@@ -23,7 +23,7 @@ from driftline.capture.erasure.erasures import (
     record_requests,
     requests_folder,
 )
-from driftline.capture.labels.labels import put, truth_folder
+from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
@@ -105,7 +105,7 @@ def test_rows_bodies_and_labels_go_from_every_file(
     assert (found.asked, found.unknown, found.until) == (1, 0, NOW + KEEP)
     assert files_with(root, ID.encode(), SECRET) == []
     assert events(root) == sorted(f"e{number}" for number in range(20) if number != 7)
-    truth = pl.read_delta(truth_folder(root, "flights").uri)
+    truth = pl.read_delta(label_folder(root, "flights").uri)
     assert sorted(truth["key"]) == ["e8", "other-9"]
 
 
@@ -182,7 +182,7 @@ def test_what_the_sink_could_not_see_is_removed_by_the_upkeep(
     upkeep.step()
     upkeep.close()
 
-    truth = pl.read_delta(truth_folder(root, "flights").uri)
+    truth = pl.read_delta(label_folder(root, "flights").uri)
     assert sorted(truth["key"]) == ["e3", "e8", "other-9"]
     assert files_with(root, ID.encode()) == []
     assert "late" not in events(root)
@@ -199,7 +199,7 @@ def test_a_new_process_goes_on_where_the_last_one_stood(
         upkeep.close()
         folder = requests_folder(root)
         folder.catch_up()
-        seen = folder.mark("seen/capture/flights") - 1
+        seen = folder.watermark("seen/capture/flights") - 1
     records = Dataset(root, "flights").folder
     records.catch_up()
 

@@ -19,7 +19,7 @@ from driftline.capture.events.cloudevents import Event
 from driftline.capture.events.halves import FOLDER, Halves, Taken
 from driftline.capture.events.pairing import Expected, Pairing
 from driftline.capture.line.sink import Sink
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Flag, Frame, Kind
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.place import CapturePlace
@@ -64,7 +64,7 @@ def send(
 
 
 def frames(spool_dir: Path) -> list[Frame]:
-    tail = SpoolTail(spool_dir)
+    tail = SpoolFollower(spool_dir)
     try:
         found = [frame for delivery in tail.receive(10_000) for frame in delivery.frames]
     finally:
@@ -273,7 +273,7 @@ def test_a_full_spool_drops_the_record_and_counts_it(spool_dir: Path, root: str)
     assert send(pairing, event("a", "q"), event("a", "r")) == ["waiting", "dropped"]
     pairing.close()
 
-    tail = SpoolTail(spool_dir)
+    tail = SpoolFollower(spool_dir)
     gaps = [frame for found in tail.receive(100) for frame in found.frames]
     tail.close()
     assert [(gap.kind, gap.meta["reason"], gap.meta["records"]) for gap in gaps] == [

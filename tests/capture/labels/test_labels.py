@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from driftline.capture.labels.labels import TruthCounts, put, truth_folder
+from driftline.capture.labels.labels import LabelCounts, label_folder, put
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
@@ -26,7 +26,7 @@ DAY = Window(datetime(2013, 1, 15, tzinfo=UTC), datetime(2013, 1, 16, tzinfo=UTC
 LATE = Labels("late", "int64")
 
 
-def load(root: str, *rows: tuple[Any, ...], at: datetime = NOON + timedelta(days=3)) -> TruthCounts:
+def load(root: str, *rows: tuple[Any, ...], at: datetime = NOON + timedelta(days=3)) -> LabelCounts:
     """Store labels given as id, label and, if one likes, the row."""
     filled = [(*row, 0)[:3] for row in rows]
     keys, labels, index = ([row[at] for row in filled] for at in range(3))
@@ -62,7 +62,7 @@ def test_labels_are_found_by_event_id_and_by_inference_id(root: str, signature: 
 
     read = labelled(root, signature)
 
-    assert counts == TruthCounts(received=3, stored=3, duplicates=0, empty=0)
+    assert counts == LabelCounts(received=3, stored=3, duplicates=0, empty=0)
     assert read.table()["late"].to_pylist() == [1, 0, None]
     assert read.schema.names[-2:] == ["late", "unfit"]
     assert (read.row_count, read.labelled_count) == (3, 2)
@@ -114,7 +114,7 @@ def test_within_a_load_and_at_one_moment_the_later_label_wins(
     counts = load(root, ("e0", "0"), ("e1", "0"), ("e0", "1"))
     load(root, ("e1", "1"))
 
-    assert counts == TruthCounts(received=3, stored=2, duplicates=1, empty=0, conflicts=1)
+    assert counts == LabelCounts(received=3, stored=2, duplicates=1, empty=0, conflicts=1)
     assert values(root, signature) == [1, 1, None]
 
 
@@ -265,7 +265,7 @@ def test_many_small_loads_are_put_together_and_lose_nothing(
     for number in range(70):
         load(root, (f"e{number}", str(number)))
 
-    folder = truth_folder(root, "flights")
+    folder = label_folder(root, "flights")
     assert compact(folder, "2013-01-01") == 70
     assert folder.table is not None
     assert len(folder.table.file_uris()) == 1
@@ -283,7 +283,7 @@ def test_loads_at_the_same_time_all_arrive_in_some_order(root: str) -> None:
     for thread in threads:
         thread.join()
 
-    data = truth_folder(root, "flights").open()
+    data = label_folder(root, "flights").open()
     assert data is not None
     rows = data.to_table()
     assert sorted(rows["load_number"].to_pylist()) == list(range(1, 21))
@@ -294,8 +294,8 @@ def test_labels_that_are_not_known_yet_are_counted_and_not_stored(root: str) -> 
     counts = load(root, ("e0", "1"), ("e1", None), ("e2", " "))
     nothing = load(root, ("e1", None))
 
-    assert counts == TruthCounts(received=3, stored=1, duplicates=0, empty=2)
-    assert nothing == TruthCounts(received=1, stored=0, duplicates=0, empty=1)
+    assert counts == LabelCounts(received=3, stored=1, duplicates=0, empty=2)
+    assert nothing == LabelCounts(received=1, stored=0, duplicates=0, empty=1)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_load_with_a_label_of_nothing_is_refused_whole(
     with pytest.raises(InputError, match=message):
         load(root, ("e1", "1"), row)
 
-    assert truth_folder(root, "flights").table is None
+    assert label_folder(root, "flights").table is None
 
 
 def test_labels_of_other_days_are_not_opened(

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.labels.labels import put
-from driftline.capture.labels.report import DayCoverage, TruthReport, truth_report
+from driftline.capture.labels.report import DayCoverage, LabelReport, label_report
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
@@ -40,8 +40,8 @@ def load(root: str, *rows: tuple[Any, ...], after: timedelta = timedelta(days=3)
     put(root, "flights", table, lambda: NOON + after)
 
 
-def report(root: str, **span: Any) -> TruthReport:
-    return truth_report(root, "flights", "int64", **span)
+def report(root: str, **span: Any) -> LabelReport:
+    return label_report(root, "flights", "int64", **span)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_two_answers_for_one_row_are_a_conflict_and_the_same_again_is_none(root:
     load(root, ("e0", "1.0"), ("e2", "1"), ("i1", "0", 2), after=timedelta(days=5))
 
     found = report(root)
-    as_text = truth_report(root, "flights", None)
+    as_text = label_report(root, "flights", None)
 
     assert (found.labels, found.places, found.repeated) == (6, 4, 1)
     # e1 is contradicted by its inference id.
@@ -172,7 +172,7 @@ def test_without_labels_or_records_there_is_nothing_to_tell(root: str) -> None:
     nothing = report(root)
     load(root, ("early", "1"))
 
-    assert nothing == TruthReport(0, 0, 0, 0, (), 0, (), None, 0, (), 0, None, ())
+    assert nothing == LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), 0, None, ())
     assert (report(root).unmatched, report(root).days) == (1, ())
 
 

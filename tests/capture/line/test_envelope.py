@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.envelope import LetterError, light, open_letter, write
+from driftline.capture.line.envelope import EnvelopeError, light, open_envelope, write
 from driftline.capture.spool.frame import Flag, Frame, Kind
 
 SPOOL = str(uuid.UUID(int=7))
@@ -33,21 +33,21 @@ def frames(draw: st.DrawFn) -> list[Frame]:
 
 @given(frames())
 def test_what_was_written_is_read(sent: list[Frame]) -> None:
-    letter = write(SPOOL, sent)
+    envelope = write(SPOOL, sent)
 
-    assert open_letter(letter.value, letter.headers) == (SPOOL, sent)
+    assert open_envelope(envelope.value, envelope.headers) == (SPOOL, sent)
 
 
 @given(frames(), st.data())
 def test_a_changed_byte_is_never_taken_for_a_record(sent: list[Frame], data: st.DataObject) -> None:
-    letter = write(SPOOL, sent)
-    at = data.draw(st.integers(0, len(letter.value) - 1))
-    damaged = bytearray(letter.value)
+    envelope = write(SPOOL, sent)
+    at = data.draw(st.integers(0, len(envelope.value) - 1))
+    damaged = bytearray(envelope.value)
     damaged[at] ^= data.draw(st.integers(1, 255))
 
     try:
-        found = open_letter(bytes(damaged), letter.headers)
-    except LetterError as error:
+        found = open_envelope(bytes(damaged), envelope.headers)
+    except EnvelopeError as error:
         assert (error.spool_id, error.last_seq, error.count) == (SPOOL, sent[-1].seq, len(sent))
     else:
         assert found == (SPOOL, sent)  # zstd has bits that mean nothing.
@@ -57,8 +57,8 @@ def test_a_changed_byte_is_never_taken_for_a_record(sent: list[Frame], data: st.
 def test_anything_at_all_is_either_a_letter_or_an_error(
     value: bytes, headers: dict[str, bytes]
 ) -> None:
-    with pytest.raises(LetterError):
-        open_letter(value, headers.items())
+    with pytest.raises(EnvelopeError):
+        open_envelope(value, headers.items())
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_anything_at_all_is_either_a_letter_or_an_error(
     ],
 )  # fmt: skip
 def test_headers_that_do_not_fit_the_content_are_an_error(header: str, value: bytes) -> None:
-    letter = write(SPOOL, [Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {})])
+    envelope = write(SPOOL, [Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {})])
 
-    with pytest.raises(LetterError):
-        open_letter(letter.value, {**dict(letter.headers), header: value}.items())
+    with pytest.raises(EnvelopeError):
+        open_envelope(envelope.value, {**dict(envelope.headers), header: value}.items())
 
 
 def record(**changes: object) -> Frame:
@@ -82,31 +82,31 @@ def record(**changes: object) -> Frame:
 
 def test_an_odd_frame_does_not_keep_the_others_of_its_letter_from_arriving() -> None:
     sent = [record(meta={"endpoint": "e", "rate": "often"}), record(seq=2)]
-    letter = write(SPOOL, sent)
+    envelope = write(SPOOL, sent)
 
-    assert open_letter(letter.value, letter.headers) == (SPOOL, sent)
+    assert open_envelope(envelope.value, envelope.headers) == (SPOOL, sent)
 
 
 def test_a_letter_past_all_numbers_of_a_mark_is_none() -> None:
-    letter = write(SPOOL, [record(seq=2**63)])
+    envelope = write(SPOOL, [record(seq=2**63)])
 
-    with pytest.raises(LetterError, match="its headers tell"):
-        open_letter(letter.value, letter.headers)
+    with pytest.raises(EnvelopeError, match="its headers tell"):
+        open_envelope(envelope.value, envelope.headers)
 
 
 def test_a_spool_has_the_name_of_a_spool() -> None:
-    letter = write("elsewhere", [record()])
+    envelope = write("elsewhere", [record()])
 
-    with pytest.raises(LetterError):
-        open_letter(letter.value, letter.headers)
+    with pytest.raises(EnvelopeError):
+        open_envelope(envelope.value, envelope.headers)
 
 
 def test_anothers_frames_are_not_taken_under_a_spools_name() -> None:
-    letter = write(SPOOL, [Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {})])
-    headers = {**dict(letter.headers), "dl.spool": str(uuid.UUID(int=8)).encode()}
+    envelope = write(SPOOL, [Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {})])
+    headers = {**dict(envelope.headers), "dl.spool": str(uuid.UUID(int=8)).encode()}
 
-    with pytest.raises(LetterError, match="0 of 1 frames are whole"):
-        open_letter(letter.value, headers.items())
+    with pytest.raises(EnvelopeError, match="0 of 1 frames are whole"):
+        open_envelope(envelope.value, headers.items())
 
 
 def test_the_headers_tell_what_is_inside_without_opening_it() -> None:

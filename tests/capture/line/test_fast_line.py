@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.line.batch import Batch
-from driftline.capture.line.envelope import Letter, read_letter
-from driftline.capture.line.producer import Dispatcher
-from driftline.capture.line.validate import readable
+from driftline.capture.line.envelope import Envelope, read_envelope
+from driftline.capture.line.producer import Producer
+from driftline.capture.line.validate import valid_or_gap
 from driftline.capture.spool.delivery import Delivery, redacted
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
@@ -73,28 +73,28 @@ def runs(draw: st.DrawFn) -> list[Frame]:
 
 
 class Shelf:
-    """A wire that keeps letters."""
+    """A wire that keeps envelopes."""
 
     max_bytes = 1 << 20
 
     def __init__(self) -> None:
-        self.letters: list[Letter] = []
+        self.envelopes: list[Envelope] = []
 
     def partitions(self) -> int:
         return 1
 
-    def put(self, letters: list[Letter]) -> list[None]:
-        self.letters += letters
-        return [None] * len(letters)
+    def put(self, envelopes: list[Envelope]) -> list[None]:
+        self.envelopes += envelopes
+        return [None] * len(envelopes)
 
     def close(self) -> None:
         pass
 
 
 def carried(spools: dict[str, list[Frame]], folder: Path) -> list[Delivery]:
-    """Take frames through segments, letters and back."""
+    """Take frames through segments, envelopes and back."""
     shelf = Shelf()
-    sender = Dispatcher(shelf, folder)
+    sender = Producer(shelf, folder)
     for spool_id, frames in spools.items():
         place = folder / spool_id
         place.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def carried(spools: dict[str, list[Frame]], folder: Path) -> list[Delivery]:
             found = reader.read_records(5, 600)
             if len(found):
                 sender.send([Delivery(spool_id, found)])
-    return [Delivery(*read_letter(one.value, one.headers)) for one in shelf.letters]
+    return [Delivery(*read_envelope(one.value, one.headers)) for one in shelf.envelopes]
 
 
 def in_bulk(deliveries: list[Delivery]) -> tuple[dict[str, pa.Table], list[tuple[str, Frame]]]:
@@ -126,7 +126,7 @@ def one_by_one(
     rows: dict[str, list[pa.Table]] = {}
     gaps = []
     for spool_id, frames in spools.items():
-        for frame in map(readable, frames):
+        for frame in map(valid_or_gap, frames):
             if frame.kind == Kind.GAP:
                 gaps.append((spool_id, frame))
                 continue

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from driftline.capture.line.envelope import open_letter
+from driftline.capture.line.envelope import open_envelope
 from driftline.capture.line.kafka import KafkaWire
 from driftline.capture.line.kafka_options import KafkaOptions
-from driftline.capture.line.producer import Dispatcher
+from driftline.capture.line.producer import Producer
 from driftline.capture.line.sidecar import Sidecar
 from driftline.capture.spool.follower import QUARANTINE
 from driftline.capture.spool.frame import HEADER_BYTES, Flag, Frame, Kind, seed_of, unpack
@@ -39,7 +39,7 @@ class Way:
         for name in (topic, self.options.dead_letters):
             mock.make_topic(name)
         self.wire = KafkaWire(self.options, self.stop)
-        self.dispatcher = Dispatcher(self.wire, spool_dir)
+        self.dispatcher = Producer(self.wire, spool_dir)
         self.sidecar = Sidecar(spool_dir, self.dispatcher)
         self._writer = SpoolWriter(spool_dir)
 
@@ -67,7 +67,7 @@ class Way:
             consumer.assign([place])
             consumer.seek(place, 0)
             for message in consumer:
-                found += open_letter(message.value, message.headers)[1]
+                found += open_envelope(message.value, message.headers)[1]
         return found
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from driftline.capture.line.sink import Sink
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.tap import Capture
@@ -139,7 +139,7 @@ def test_all_segments_are_put_on_the_disk_whether_they_are_read_or_not(
     synced: list[int] = []
     monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
 
-    with closing(SpoolTail(spool_dir, sync_interval_s=0)) as tail:
+    with closing(SpoolFollower(spool_dir, sync_interval_s=0)) as tail:
         tail.receive(10)  # Puts both on the disk, then reads both: the first is left.
         write(writer)
         tail.receive(10)

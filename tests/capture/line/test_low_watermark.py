@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.line.low_watermark import SettlingTransport, settle
+from driftline.capture.line.low_watermark import LowWatermarkTransport, settle
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import gap_folder
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.watermarks import read_marks
+from driftline.capture.tables.watermarks import read_watermarks
 from driftline.signature import Signature
 from tests.capture.conftest import SIGNATURE
 
@@ -32,7 +32,7 @@ def run_sink(root: str, spool_dir: Path, *, broken: str = "") -> None:
             raise StorageError("the disk is full")
         return SIGNATURE
 
-    transport = SettlingTransport(LocalTransport(spool_dir), root)
+    transport = LowWatermarkTransport(LocalTransport(spool_dir), root)
     try:
         Sink(root, transport, signatures).step()
     finally:
@@ -67,7 +67,7 @@ def test_what_is_settled_never_goes_back(root: str) -> None:
     settle(root, {spool: 9})
     settle(root, {spool: 4})
 
-    assert read_marks(gap_folder(root)).settled == {spool: 9}
+    assert read_watermarks(gap_folder(root)).settled == {spool: 9}
     assert gap_folder(root).open() is not None
 
 
@@ -75,7 +75,7 @@ def test_notes_are_few_however_many_commits_there_are(
     root: str, spool_dir: Path, write: Write
 ) -> None:
     now_s = 0.0
-    transport = SettlingTransport(LocalTransport(spool_dir), root, monotonic=lambda: now_s)
+    transport = LowWatermarkTransport(LocalTransport(spool_dir), root, monotonic=lambda: now_s)
     sink = Sink(root, transport, lambda _: SIGNATURE)
     writer = SpoolWriter(spool_dir)
     for _ in range(5):
@@ -90,4 +90,4 @@ def test_notes_are_few_however_many_commits_there_are(
     folder.refresh()
     transport.close()
 
-    assert set(read_marks(folder).settled.values()) == {5}
+    assert set(read_watermarks(folder).settled.values()) == {5}

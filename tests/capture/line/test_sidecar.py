@@ -1,4 +1,4 @@
-"""The sidecar's marks: nothing again that is shipped, nothing left out that is not."""
+"""The sidecar's watermarks: nothing again that is shipped, nothing left out that is not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from driftline.capture.line.sidecar import Sidecar
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.drops import DropCounters
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import ConflictError, UnavailableError
@@ -144,7 +144,7 @@ def test_last_words_are_shipped_once_though_the_spool_could_not_be_removed(
     writer._close_files()
     with monkeypatch.context() as patch:
         # As a kill leaves it: what was shipped is marked, the folder still there.
-        patch.setattr(SpoolTail, "remove_finished", lambda *_, **__: None)
+        patch.setattr(SpoolFollower, "remove_finished", lambda *_, **__: None)
         ship(spool_dir, shelf)
 
     ship(spool_dir, shelf)

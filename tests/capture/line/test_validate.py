@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.validate import MAX_NUMBER, gap_instead, readable
+from driftline.capture.line.validate import MAX_NUMBER, gap_instead, valid_or_gap
 from driftline.capture.spool.frame import Frame, Kind, whole
 
 
@@ -34,19 +34,19 @@ def record(**changes: object) -> Frame:
     ],
 )
 def test_a_gap_stands_for_what_would_stop_the_sink_or_leave_its_folder(odd: Frame) -> None:
-    found = readable(odd)
+    found = valid_or_gap(odd)
 
     assert (found.kind, found.meta["reason"]) == (Kind.GAP, "unreadable")
     assert found.meta.get("records") == ("1" if odd.kind == Kind.RECORD else None)
     assert found.meta.get("endpoint", "") in ("", "e")
-    assert readable(found) is found
+    assert valid_or_gap(found) is found
     assert found.seq == min(odd.seq, MAX_NUMBER)
 
 
 def test_what_the_tap_writes_stays_as_it_is() -> None:
     usual = record(meta={"endpoint": "e", "rate": "0.5", "event_time_us": "1"})
 
-    assert readable(usual) is usual
+    assert valid_or_gap(usual) is usual
 
 
 @given(st.text(max_size=30))

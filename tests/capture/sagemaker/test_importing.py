@@ -144,7 +144,7 @@ def test_marks_add_up_for_an_audit(root: str) -> None:
     store_lines(root, "moved", [line("b"), line("c"), line("c")], SEVEN)
 
     rows = table(root)
-    marks = Dataset(root, "moved").marks()
+    marks = Dataset(root, "moved").watermarks()
 
     assert sum(marks.values()) == rows.num_rows == 3
     for spool, mark in marks.items():

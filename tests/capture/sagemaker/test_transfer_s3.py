@@ -10,7 +10,7 @@ import pytest
 from driftline.app.commands.capture_sources import find_sources
 from driftline.capture.labels.files import read_label_file
 from driftline.capture.labels.labels import put
-from driftline.capture.labels.report import truth_report
+from driftline.capture.labels.report import label_report
 from driftline.capture.sagemaker.capture_files import (
     FileCounts,
     read_capture_lines,
@@ -82,5 +82,5 @@ def test_labels_are_read_from_a_bucket(s3_root: str) -> None:
     for table in read_label_file(place.path, filesystem=place.system, shown=place.shown):
         put(s3_root, "moved", table, lambda: NOW)
 
-    report = truth_report(s3_root, "moved", "int64")
+    report = label_report(s3_root, "moved", "int64")
     assert (report.days[0].labelled_requests, report.unmatched) == (44, 0)

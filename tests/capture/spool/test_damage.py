@@ -154,7 +154,7 @@ def test_whatever_the_disk_says_is_counted_and_passes(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
 ) -> None:
     clock = Clock()
-    writer = SpoolWriter(spool_dir, mono_ns=clock, is_staged=False)
+    writer = SpoolWriter(spool_dir, mono_ns=clock, is_buffered=False)
     write(writer)
 
     def refusing(*_: Any) -> int:
@@ -177,7 +177,7 @@ def test_a_segment_removed_under_its_writer_is_a_counted_hole(
     spool_dir: Path, write: Write
 ) -> None:
     clock = Clock()
-    writer = SpoolWriter(spool_dir, mono_ns=clock, is_staged=False)
+    writer = SpoolWriter(spool_dir, mono_ns=clock, is_buffered=False)
     (write(writer), write(writer))
     (spool,) = spool_dir.iterdir()
     reader = SpoolReader(spool)

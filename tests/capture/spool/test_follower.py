@@ -17,7 +17,7 @@ import pytest
 
 from driftline.capture.spool import reader as spool_reader
 from driftline.capture.spool.folder import has_writer
-from driftline.capture.spool.follower import SpoolReader, SpoolTail
+from driftline.capture.spool.follower import SpoolFollower, SpoolReader
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import ConflictError
@@ -92,7 +92,7 @@ def test_a_torn_tail_of_a_dead_writer_is_one_counted_record(spool_dir: Path, wri
 def test_a_damaged_record_in_the_middle_is_a_gap_and_the_rest_is_read(
     spool_dir: Path, write: Write
 ) -> None:
-    filled(spool_dir, write, 9, is_staged=False)
+    filled(spool_dir, write, 9, is_buffered=False)
     (segment,) = spool_of(spool_dir).glob("*.dls")
     data = bytearray(segment.read_bytes())
     at = data.index(b"000004")
@@ -172,43 +172,43 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_only_one_process_reads_a_folder(spool_dir: Path) -> None:
-    tail = SpoolTail(spool_dir)
+    follower = SpoolFollower(spool_dir)
 
     with pytest.raises(ConflictError, match="another process ships it"):
-        SpoolTail(spool_dir)
+        SpoolFollower(spool_dir)
 
-    tail.close()
-    SpoolTail(spool_dir).close()
+    follower.close()
+    SpoolFollower(spool_dir).close()
 
 
 def test_released_segments_go_and_a_finished_spool_goes_as_a_whole(
     spool_dir: Path, write: Write
 ) -> None:
     writer = filled(spool_dir, write, 60, segment_bytes=2_000)
-    tail = SpoolTail(spool_dir)
-    (delivery,) = tail.receive(1_000)
+    follower = SpoolFollower(spool_dir)
+    (delivery,) = follower.receive(1_000)
 
-    tail.release({delivery.spool_id: delivery.last_seq})
+    follower.release({delivery.spool_id: delivery.last_seq})
     left = len(list(spool_of(spool_dir).glob("*.dls")))
     writer.close()
-    tail.receive(1_000)
-    tail.remove_finished()
+    follower.receive(1_000)
+    follower.remove_finished()
 
     assert left == 1
     assert list(spool_dir.glob("[!.]*")) == []
-    tail.close()
+    follower.close()
 
 
 def test_what_is_not_released_is_read_again(spool_dir: Path, write: Write) -> None:
     filled(spool_dir, write, 60, segment_bytes=2_000)
-    tail = SpoolTail(spool_dir)
-    (first,) = tail.receive(1_000)
-    tail.release({first.spool_id: 30})
-    tail.close()
+    follower = SpoolFollower(spool_dir)
+    (first,) = follower.receive(1_000)
+    follower.release({first.spool_id: 30})
+    follower.close()
 
-    tail = SpoolTail(spool_dir)
-    (again,) = tail.receive(1_000)
-    tail.close()
+    follower = SpoolFollower(spool_dir)
+    (again,) = follower.receive(1_000)
+    follower.close()
 
     assert again.last_seq == 60
     assert again.frames[0].seq <= 31
@@ -218,56 +218,56 @@ def test_what_is_not_released_is_read_again(spool_dir: Path, write: Write) -> No
 def test_many_spools_take_turns(spool_dir: Path, write: Write) -> None:
     for _ in range(3):
         filled(spool_dir, write, 10)
-    tail = SpoolTail(spool_dir)
+    follower = SpoolFollower(spool_dir)
 
-    served = [tail.receive(5)[0].spool_id for _ in range(6)]
+    served = [follower.receive(5)[0].spool_id for _ in range(6)]
 
     assert len(set(served[:3])) == 3
-    assert tail.receive(5) == []
-    tail.close()
+    assert follower.receive(5) == []
+    follower.close()
 
 
 def test_a_spool_that_somebody_removes_stops_no_other(spool_dir: Path, write: Write) -> None:
     removed, left = (filled(spool_dir, write, 3) for _ in range(2))
-    tail = SpoolTail(spool_dir, sync_interval_s=0)
-    assert len(tail.receive(100)) == 2
+    follower = SpoolFollower(spool_dir, sync_interval_s=0)
+    assert len(follower.receive(100)) == 2
     assert removed.spool_id is not None
 
     shutil.rmtree(spool_dir / removed.spool_id)
     write(left, b"later")
-    (found,) = tail.receive(100)
-    tail.mark_shipped({removed.spool_id: 3, found.spool_id: found.last_seq})
-    tail.release({removed.spool_id: 3})
-    tail.remove_finished()
+    (found,) = follower.receive(100)
+    follower.mark_shipped({removed.spool_id: 3, found.spool_id: found.last_seq})
+    follower.release({removed.spool_id: 3})
+    follower.remove_finished()
 
     assert found.spool_id == left.spool_id
     assert [path.name for path in spool_dir.glob("[!.]*")] == [left.spool_id]
-    tail.close()
+    follower.close()
 
 
 def test_a_folder_that_somebody_removes_is_read_when_it_is_there_again(
     spool_dir: Path, write: Write
 ) -> None:
     filled(spool_dir, write, 3)
-    tail = SpoolTail(spool_dir, sync_interval_s=0)
-    tail.receive(100)
+    follower = SpoolFollower(spool_dir, sync_interval_s=0)
+    follower.receive(100)
 
     shutil.rmtree(spool_dir)
-    nothing = tail.receive(100)
-    tail.remove_finished()
+    nothing = follower.receive(100)
+    follower.remove_finished()
     filled(spool_dir, write, 2)
-    (found,) = tail.receive(100)
+    (found,) = follower.receive(100)
 
     assert nothing == []
     assert len(found) == 2
-    tail.close()
+    follower.close()
 
 
 def test_a_spool_that_the_disk_refuses_costs_no_record_of_any(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = [filled(spool_dir, write, 40, segment_bytes=1_500).spool_id for _ in range(3)]
-    tail = SpoolTail(spool_dir)
+    follower = SpoolFollower(spool_dir)
     asked = Counter[str]()
     ask = has_writer
 
@@ -282,20 +282,20 @@ def test_a_spool_that_the_disk_refuses_costs_no_record_of_any(
 
     found: dict[str, list[int]] = {str(name): [] for name in names}
     for _ in range(4):
-        for delivery in tail.receive(1_000):
+        for delivery in follower.receive(1_000):
             found[delivery.spool_id] += [frame.seq for frame in delivery.frames]
 
     assert all(seqs == list(range(1, 41)) for seqs in found.values())
     assert caplog.text.count("cannot be read") == 1
-    tail.close()
+    follower.close()
 
 
 def test_a_disk_that_takes_no_mark_keeps_what_is_shipped_and_stops_nobody(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     filled(spool_dir, write, 60, segment_bytes=2_000)
-    tail = SpoolTail(spool_dir)
-    (found,) = tail.receive(1_000)
+    follower = SpoolFollower(spool_dir)
+    (found,) = follower.receive(1_000)
     segments = len(list(spool_of(spool_dir).glob("*.dls")))
 
     def refuse(_self: SpoolReader, _seq: int) -> None:
@@ -304,35 +304,35 @@ def test_a_disk_that_takes_no_mark_keeps_what_is_shipped_and_stops_nobody(
     with monkeypatch.context() as full:
         full.setattr(SpoolReader, "mark_shipped", refuse)
         for _ in range(2):
-            tail.mark_shipped({found.spool_id: 30})
-            tail.release({found.spool_id: 30})
+            follower.mark_shipped({found.spool_id: 30})
+            follower.release({found.spool_id: 30})
     assert len(list(spool_of(spool_dir).glob("*.dls"))) == segments
     assert caplog.text.count("cannot be marked as shipped") == 1
 
-    tail.mark_shipped({found.spool_id: 60})
-    tail.release({found.spool_id: 60})
+    follower.mark_shipped({found.spool_id: 60})
+    follower.release({found.spool_id: 60})
     assert len(list(spool_of(spool_dir).glob("*.dls"))) == 1
-    tail.close()
+    follower.close()
 
 
 def test_a_disk_that_does_not_sync_keeps_nobody_from_reading(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     writer = filled(spool_dir, write, 2)
-    tail = SpoolTail(spool_dir, sync_interval_s=0)
-    tail.receive(100)
+    follower = SpoolFollower(spool_dir, sync_interval_s=0)
+    follower.receive(100)
     write(writer)
 
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fdatasync", refuse)
-    (found,) = tail.receive(100)
-    tail.receive(100)
+    (found,) = follower.receive(100)
+    follower.receive(100)
 
     assert len(found) == 1
     assert caplog.text.count("cannot be put on the disk") == 1
-    tail.close()
+    follower.close()
 
 
 def test_a_writer_killed_at_any_moment_leaves_every_record_that_it_reported(

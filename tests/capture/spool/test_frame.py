@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.envelope import read_letter, write_records
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.line.envelope import read_envelope, write_records
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     Flag,
@@ -103,12 +103,12 @@ def test_a_record_of_two_bodies_of_25_mib_goes_through_spool_message_and_reader(
         {"endpoint": "flights"}, [request], [response], request_bytes=size, response_bytes=size
     )
     writer.close()
-    tail = SpoolTail(tmp_path)
-    (delivery,) = tail.receive(10)
-    tail.close()
+    follower = SpoolFollower(tmp_path)
+    (delivery,) = follower.receive(10)
+    follower.close()
 
-    letter = write_records(delivery.spool_id, delivery.records)
-    spool_id, records = read_letter(letter.value, letter.headers)
+    envelope = write_records(delivery.spool_id, delivery.records)
+    spool_id, records = read_envelope(envelope.value, envelope.headers)
 
     (frame,) = records.frames()
     assert (spool_id, frame.kind) == (delivery.spool_id, Kind.RECORD)

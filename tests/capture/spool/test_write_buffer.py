@@ -1,4 +1,4 @@
-"""The stage: what waits there is read once, outlives its writer, and costs no record of any."""
+"""The write buffer: its frames are read once, outlive their writer, and cost no record of any."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from driftline.capture.spool import folder as folder_module
 from driftline.capture.spool import writer as writer_module
 from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.reader import SpoolReader
-from driftline.capture.spool.write_buffer import STAGE_BYTES, STAGE_NAME
+from driftline.capture.spool.write_buffer import WRITE_BUFFER_BYTES, WRITE_BUFFER_NAME
 from driftline.capture.spool.writer import SpoolWriter
-from tests.capture.spool.stage_tools import (
+from tests.capture.spool.write_buffer_tools import (
     gaps,
     in_segments,
     let_die,
@@ -48,7 +48,7 @@ def test_small_records_wait_on_the_stage_and_are_read_there(spool_dir: Path, wri
         assert reader.read(10) == []
 
     assert b"only" not in in_segments(spool_dir)
-    assert (spool_of(spool_dir) / STAGE_NAME).stat().st_size == STAGE_BYTES
+    assert (spool_of(spool_dir) / WRITE_BUFFER_NAME).stat().st_size == WRITE_BUFFER_BYTES
 
 
 @pytest.mark.parametrize("steps", [1, 7, 100, 10_000])
@@ -60,7 +60,7 @@ def test_what_goes_from_the_stage_to_segments_is_read_once(
     found: list[Frame] = []
     reader = None
     for number in range(1, 1_001):
-        # Now and then one that is larger than the stage takes.
+        # Now and then one that is larger than the write buffer takes.
         assert write(writer, b"x" * chance.choice((10, 10, 300, 3_000, 9_000)), status=number)
         reader = reader or SpoolReader(spool_of(spool_dir))
         if number % steps == 0:
@@ -71,7 +71,7 @@ def test_what_goes_from_the_stage_to_segments_is_read_once(
         found += reader.read(1_000)
 
     assert [frame.status for frame in found] == list(range(1, 1_001))
-    assert not (spool_of(spool_dir) / STAGE_NAME).exists()
+    assert not (spool_of(spool_dir) / WRITE_BUFFER_NAME).exists()
 
 
 @pytest.mark.parametrize("is_begun", [False, True])
@@ -97,7 +97,7 @@ def test_a_kill_in_the_midst_of_emptying_the_stage_costs_nothing(
     writer = SpoolWriter(spool_dir)
     for _ in range(100):
         write(writer)
-    half = bytes(writer._stage.mapped[: writer._stage.used // 2 + 20])
+    half = bytes(writer._write_buffer.mapped[: writer._write_buffer.used // 2 + 20])
     let_die(writer)
     with sorted(spool_of(spool_dir).glob("*.dls"))[0].open("ab") as segment:
         segment.write(half)
@@ -128,15 +128,15 @@ def test_a_frame_that_is_being_copied_is_awaited_and_then_read(
 ) -> None:
     writer = SpoolWriter(spool_dir)
     (write(writer, b"first"), write(writer, b"second"))
-    path = spool_of(spool_dir) / STAGE_NAME
+    path = spool_of(spool_dir) / WRITE_BUFFER_NAME
     whole = path.read_bytes()
-    used = writer._stage.used
+    used = writer._write_buffer.used
     reader = SpoolReader(spool_of(spool_dir))
 
     half = whole[: used // 2] + bytes(12) + whole[used // 2 + 12 :]  # All but its head.
     path.write_bytes(half)
     assert seqs(reader.read(10)) == [1]
-    path.write_bytes(whole[: used - 20] + bytes(STAGE_BYTES - used + 20))  # Its head, not all.
+    path.write_bytes(whole[: used - 20] + bytes(WRITE_BUFFER_BYTES - used + 20))  # Not all.
     assert reader.read(10) == []
     path.write_bytes(whole)
     assert seqs(reader.read(10)) == [2]
@@ -153,18 +153,18 @@ def test_a_frame_that_is_being_copied_is_awaited_and_then_read(
 def test_by_the_stage_or_not_a_segment_has_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory,
     records: list[tuple[bytes, bytes, int]],
-    stage_bytes: int,
+    buffer_bytes: int,
 ) -> None:
     written = []
     with pytest.MonkeyPatch.context() as same:
         same.setattr(folder_module, "new_spool_id", lambda _: "the-same")
-        same.setattr(writer_module, "STAGE_BYTES", stage_bytes)
-        for is_staged in (False, True):
+        same.setattr(writer_module, "WRITE_BUFFER_BYTES", buffer_bytes)
+        for is_buffered in (False, True):
             folder = tmp_path_factory.mktemp("same")
             with closing(
                 SpoolWriter(
                     folder,
-                    is_staged=is_staged,
+                    is_buffered=is_buffered,
                     now_ns=lambda: 7,
                     mono_ns=lambda: 9,
                 )
@@ -202,7 +202,7 @@ def test_a_child_forked_while_the_stage_is_written_out_has_a_spool_of_its_own(
     writer = SpoolWriter(spool_dir)
     write(writer, b"parent")
 
-    with memoryview(writer._stage.mapped):
+    with memoryview(writer._write_buffer.mapped):
         child = os.fork()
         if child == 0:
             write(writer, b"child")

@@ -50,11 +50,11 @@ def test_nothing_is_made_before_the_first_record(spool_dir: Path) -> None:
     assert not spool_dir.exists()
 
 
-@pytest.mark.parametrize("is_staged", [False, True])
+@pytest.mark.parametrize("is_buffered", [False, True])
 def test_the_quick_way_and_the_careful_one_write_the_same_bytes(
-    spool_dir: Path, is_staged: bool
+    spool_dir: Path, is_buffered: bool
 ) -> None:
-    writer = SpoolWriter(spool_dir, is_staged=is_staged)
+    writer = SpoolWriter(spool_dir, is_buffered=is_buffered)
     bodies = [(b"", b""), (b"asked", b""), (b"asked", b"answered"), (b"a" * 70_000, b"b" * 7)]
     for asked, answered in bodies * 2:
         numbers = {

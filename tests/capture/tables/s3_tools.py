@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, Dataset
-from driftline.capture.tables.table import MarkMovedError
+from driftline.capture.tables.table import WatermarkMovedError
 from driftline.storage import use_options
 
 __all__ = ["main", "some_rows"]
@@ -17,7 +17,7 @@ __all__ = ["main", "some_rows"]
 def main() -> None:
     """Say "ready", wait for a line, commit as often as told; exit 0 when all is stored.
 
-    What a run before this one has stored is not stored again: the marks tell.
+    What a run before this one has stored is not stored again: the watermarks tell.
     """
     root, spool, commits = sys.argv[1], sys.argv[2], int(sys.argv[3])
     use_options({})
@@ -28,10 +28,10 @@ def main() -> None:
     sys.stdin.readline()
     for number in range(commits):
         rows = some_rows(spool, number * 5 + 1)
-        while dataset.mark(spool) < number * 5 + 5:
+        while dataset.watermark(spool) < number * 5 + 5:
             try:
                 dataset.append(rows, {spool: number * 5 + 5})
-            except MarkMovedError:
+            except WatermarkMovedError:
                 dataset.folder.refresh()
 
 

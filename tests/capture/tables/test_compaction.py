@@ -95,7 +95,7 @@ def test_windows_give_the_same_digest_and_nothing_counts_as_new(
 def test_marks_outlive_compaction_checkpoints_a_cut_log_and_vacuum(
     root: str, stored: DeltaFolder, spool_dir: Path, drain: Drain
 ) -> None:
-    (spool,) = Dataset(root, "flights").marks()
+    (spool,) = Dataset(root, "flights").watermarks()
     compact(stored, CLOSED)
     table = DeltaTable(stored.uri)
     table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
@@ -105,7 +105,7 @@ def test_marks_outlive_compaction_checkpoints_a_cut_log_and_vacuum(
 
     logs = list(Path(stored.path, "_delta_log").glob("*.json"))
     assert len(logs) == 1
-    assert Dataset(root, "flights").mark(spool) == 60
+    assert Dataset(root, "flights").watermark(spool) == 60
     assert drain().counters["records"] == 0
     assert len(rows_of(stored)) == 60
 
@@ -126,7 +126,7 @@ def test_a_long_log_is_cut_by_itself_once_its_entries_are_old(
     assert len(list(log.glob("*.checkpoint.parquet"))) == 1
     assert len(list(log.glob("*.json"))) < 30
     stored.refresh()
-    assert stored.mark("other") == 103
+    assert stored.watermark("other") == 103
 
 
 def test_of_two_rewriters_of_one_state_the_second_is_refused(
@@ -251,7 +251,7 @@ def test_however_files_come_few_are_left_and_each_byte_is_moved_few_times(
 def test_retention_counts_what_it_takes_by_spool_in_the_same_commit(
     root: str, stored: DeltaFolder
 ) -> None:
-    (spool,) = Dataset(root, "flights").marks()
+    (spool,) = Dataset(root, "flights").watermarks()
 
     assert expire(stored, "2026-01-16") == 60
 

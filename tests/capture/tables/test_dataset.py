@@ -1,4 +1,4 @@
-"""The table: rows and marks in one commit, columns only added, files either whole or gone."""
+"""The table: rows and watermarks in one commit, columns only added, files either whole or gone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from driftline.capture.tables.dataset import (
 )
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.table import MarkMovedError
+from driftline.capture.tables.table import WatermarkMovedError
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 
@@ -63,14 +63,14 @@ def test_rows_and_marks_come_together(root: str, signature: Signature) -> None:
     assert not dataset.exists
     assert dataset.append(rows(signature, 1, 2, 3), {SPOOL: 3}) == 3
 
-    assert Dataset(root, "flights").marks() == {SPOOL: 3}
+    assert Dataset(root, "flights").watermarks() == {SPOOL: 3}
     assert Dataset(root, "flights").stats().rows == 3
 
 
 def test_a_mark_that_is_there_already_is_refused(root: str, signature: Signature) -> None:
     Dataset(root, "flights").append(rows(signature, 1, 2), {SPOOL: 2})
 
-    with pytest.raises(MarkMovedError):
+    with pytest.raises(WatermarkMovedError):
         Dataset(root, "flights").append(rows(signature, 1, 2), {SPOOL: 2})
 
     assert Dataset(root, "flights").stats().rows == 2
@@ -79,15 +79,15 @@ def test_a_mark_that_is_there_already_is_refused(root: str, signature: Signature
 def test_a_second_sink_that_looked_earlier_is_fenced_off(root: str, signature: Signature) -> None:
     Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
     slow, quick = Dataset(root, "flights"), Dataset(root, "flights")
-    assert slow.mark(SPOOL) == quick.mark(SPOOL) == 1
+    assert slow.watermark(SPOOL) == quick.watermark(SPOOL) == 1
 
     quick.append(rows(signature, 2), {SPOOL: 2})
-    with pytest.raises(MarkMovedError):
+    with pytest.raises(WatermarkMovedError):
         slow.append(rows(signature, 2), {SPOOL: 2})
 
     files = list(Path(root, "capture/flights").rglob("*.parquet"))
     assert len(files) == 2
-    assert slow.mark(SPOOL) == 2
+    assert slow.watermark(SPOOL) == 2
 
 
 def test_sinks_of_different_spools_do_not_disturb_each_other(
@@ -96,12 +96,12 @@ def test_sinks_of_different_spools_do_not_disturb_each_other(
     Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
     other = SPOOL.replace("1890", "1891")
     first, second = Dataset(root, "flights"), Dataset(root, "flights")
-    assert first.mark(SPOOL) + second.mark(SPOOL) == 2
+    assert first.watermark(SPOOL) + second.watermark(SPOOL) == 2
 
     first.append(rows(signature, 2), {SPOOL: 2})
     second.append(rows(signature, 1, spool=other), {other: 1})
 
-    assert Dataset(root, "flights").marks() == {SPOOL: 2, other: 1}
+    assert Dataset(root, "flights").watermarks() == {SPOOL: 2, other: 1}
 
 
 def test_a_new_column_is_added_and_old_rows_have_none(root: str, signature: Signature) -> None:
@@ -233,7 +233,7 @@ def test_a_table_made_anew_is_read_anew(root: str, signature: Signature) -> None
         for seq in seqs:
             dataset.append(rows(signature, seq), {SPOOL: seq})
         assert Dataset(root, "flights").stats().rows == len(seqs)
-        assert Dataset(root, "flights").mark(SPOOL) == seqs[-1]
+        assert Dataset(root, "flights").watermark(SPOOL) == seqs[-1]
         shutil.rmtree(dataset.folder.path)
 
     assert Dataset(root, "flights").stats().rows == 0
@@ -243,11 +243,11 @@ def test_reading_does_not_move_what_a_writer_sees(root: str, signature: Signatur
     """Else a sink that lost its place would take another's rows for its own."""
     first, second = (Dataset(root, "flights") for _ in range(2))
     first.append(rows(signature, 1), {SPOOL: 1})
-    assert second.mark(SPOOL) == 1
+    assert second.watermark(SPOOL) == 1
     first.append(rows(signature, 2), {SPOOL: 2})
 
     assert Dataset(root, "flights").stats().rows == 2
-    with pytest.raises(MarkMovedError):
+    with pytest.raises(WatermarkMovedError):
         second.append(rows(signature, 2), {SPOOL: 2})
     assert Dataset(root, "flights").stats().rows == 2
 

@@ -1,4 +1,4 @@
-"""Old rows go, the marks stay: what was expired never comes back."""
+"""Old rows go, the watermarks stay: what was expired never comes back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from driftline.capture.labels.labels import put, truth_folder
+from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
@@ -70,7 +70,7 @@ def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool
     # No row of this endpoint was ever captured: its labels go all the same.
     upkeep = _expire(root, spool_dir, first_kept.date())
 
-    found = pl.read_delta(truth_folder(root, "flights").uri)
+    found = pl.read_delta(label_folder(root, "flights").uri)
     kept = ["2026-01-31", "2026-02-01", "2026-03-01"]
     assert sorted(found["received_date"].unique()) == kept
     assert (len(found), upkeep.counters["expired_labels"]) == (6, 4)
@@ -83,7 +83,7 @@ def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Pat
 
     put(root, "flights", labels, lambda: NEW)
 
-    found = pl.read_delta(truth_folder(root, "flights").uri)
+    found = pl.read_delta(label_folder(root, "flights").uri)
     assert found.select("received_date", "load_number").rows() == [("2026-03-01", 2)]
 
 

@@ -26,7 +26,7 @@ from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.table import MarkMovedError
+from driftline.capture.tables.table import WatermarkMovedError
 from driftline.errors import UnavailableError
 from driftline.formats.location import locate
 from driftline.signature import Signature
@@ -140,7 +140,7 @@ def test_a_writer_that_is_killed_at_any_moment_goes_on_where_the_table_stands(
         pause.wait(chance.uniform(0.05, 0.5))
         process.kill()
         process.wait()
-    stands = Dataset(root, "flights").mark("writer")
+    stands = Dataset(root, "flights").watermark("writer")
     last = writers("writer", stands // 5 + 3)
     last.stdin.write("go\n")
     last.stdin.flush()
@@ -159,10 +159,10 @@ def test_a_writer_that_is_killed_at_any_moment_goes_on_where_the_table_stands(
 def test_a_writer_that_stands_behind_cannot_store_again(root: str) -> None:
     first, second = (Dataset(root, "flights", writer=name) for name in ("one", "two"))
     first.append(some_rows("spool", 1), {"spool": 5})
-    assert second.mark("spool") == 5
+    assert second.watermark("spool") == 5
     first.append(some_rows("spool", 6), {"spool": 10})
 
-    with pytest.raises(MarkMovedError):
+    with pytest.raises(WatermarkMovedError):
         second.append(some_rows("spool", 6), {"spool": 10})
 
     assert Dataset(root, "flights").stats().requests == 10
@@ -305,7 +305,7 @@ def test_small_files_are_put_together_and_old_days_go_from_the_bucket(
     assert (gone, dead, len(files), after) == (6, 6, 1, 30)
     assert expired == 30
     assert Dataset(root, "flights").stats().rows == 0
-    assert Dataset(root, "flights").marks(["spool"]) == {"spool": 30}
+    assert Dataset(root, "flights").watermarks(["spool"]) == {"spool": 30}
 
 
 def test_the_note_of_an_audit_is_kept_in_the_bucket(root: str) -> None:

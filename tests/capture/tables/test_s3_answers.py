@@ -98,7 +98,7 @@ def test_rows_of_a_commit_whose_answer_was_an_error_stay(gateway: Gateway, s3_ro
     dataset.folder.refresh()
     assert stored == 5
     assert gateway.lies == 0
-    assert dataset.mark("a") == 10
+    assert dataset.watermark("a") == 10
     assert dataset.stats().rows == 10
 
 

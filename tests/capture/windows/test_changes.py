@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from driftline.capture.labels.labels import put, truth_folder
+from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
@@ -142,7 +142,7 @@ def test_compaction_and_retention_are_no_changes(
     drain()
     since = look(root, None).position
 
-    records, labels = Dataset(root, "flights").folder, truth_folder(root, "flights")
+    records, labels = Dataset(root, "flights").folder, label_folder(root, "flights")
     assert compact(records, "2026-01-01") == 2
     assert compact(labels, "2026-01-01") == 2
     assert expire(records, "2013-01-01") == 1
@@ -160,7 +160,7 @@ def test_files_that_were_compacted_away_count_with_their_whole_day(
     record(stored, at=DAY + 1.5 * HOUR)
     drain()
     load(root, "e4")
-    records, labels = Dataset(root, "flights").folder, truth_folder(root, "flights")
+    records, labels = Dataset(root, "flights").folder, label_folder(root, "flights")
     load(root, "nobody")
     for folder in (records, labels):
         compact(folder, "2026-01-01")
@@ -176,8 +176,8 @@ def test_files_that_were_compacted_away_count_with_their_whole_day(
 def test_a_log_that_was_cut_short_counts_as_all_changed(root: str, stored: SpoolWriter) -> None:
     since = look(root, None).position
     load(root, "e0", "e3")
-    log = Path(truth_folder(root, "flights").path) / "_delta_log"
-    DeltaTable(truth_folder(root, "flights").uri).create_checkpoint()
+    log = Path(label_folder(root, "flights").path) / "_delta_log"
+    DeltaTable(label_folder(root, "flights").uri).create_checkpoint()
     (log / f"{0:020d}.json").unlink()
 
     found = look(root, since)

@@ -23,7 +23,7 @@ from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.kafka_topics import make_topics
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.capture.spool.follower import SpoolTail
+from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.database.engine import open_database
@@ -122,7 +122,7 @@ def test_records_that_wait_for_long_are_a_warning(settings):
     writer.append({"endpoint": "flights"})
 
     waiting = findings_of(settings)["spool"]
-    tail = SpoolTail(settings.spool_dir)
+    tail = SpoolFollower(settings.spool_dir)
     tail.mark_shipped({one.spool_id: one.last_seq for one in tail.receive(10)})
     idle = findings_of(settings)["spool"]
     tail.close()

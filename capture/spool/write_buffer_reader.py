@@ -1,4 +1,4 @@
-"""A reader's eye on the stage of a spool: what is in no segment yet, and how it gets to the disk.
+"""Reads the write buffer of a spool: frames that are in no segment yet.
 
 The writer copies, and clears, while this reads. That is safe by number and checksum: a frame that
 has both is the spool's next one, wherever it was found. Standard library only.
@@ -19,22 +19,22 @@ from driftline.capture.spool.frame import (
     seq_at,
     walk,
 )
-from driftline.capture.spool.write_buffer import STAGE_BYTES, STAGE_NAME
+from driftline.capture.spool.write_buffer import WRITE_BUFFER_BYTES, WRITE_BUFFER_NAME
 
 
-def staged_bytes(spool: Path) -> int:
-    """Measure the frames that wait on the stage of a spool; 0 without one."""
+def buffered_bytes(spool: Path) -> int:
+    """Measure the frames that wait in the write buffer of a spool; 0 without one."""
     try:
-        data = (spool / STAGE_NAME).read_bytes()
+        data = (spool / WRITE_BUFFER_NAME).read_bytes()
     except OSError:
         return 0
     return walk(data, 0, len(data), seed_of(spool.name))[1]
 
 
-class Staged:
-    """Reads the stage of one spool from where it stood.
+class WriteBufferReader:
+    """Reads the write buffer of one spool from where it stood.
 
-    ``folder``: the spool's folder; it need not have a stage; ``seed``: of its checksums;
+    ``folder``: the spool's folder; it need not have a write buffer; ``seed``: of its checksums;
     ``is_empty``: nothing waited there when it was last looked at; ``begins``: number of the first
     frame that was found there last.
     """
@@ -42,7 +42,7 @@ class Staged:
     def __init__(self, folder: Path, seed: int) -> None:
         self.is_empty = True
         self.begins = 0
-        self._path = folder / STAGE_NAME
+        self._path = folder / WRITE_BUFFER_NAME
         self._seed = seed
         self._head = b""
         self._at = 0
@@ -52,8 +52,8 @@ class Staged:
         """Return what is new, beginning with a whole frame; nothing when there is none.
 
         None when frames from number ``expected`` on have gone to a segment meanwhile, unless those
-        before number ``missed`` are known to be in none; the stage may be begun anew between two
-        looks. Of a dead writer nothing is awaited: what is damaged stays so.
+        before number ``missed`` are known to be in none; the write buffer may be begun anew between
+        two looks. Of a dead writer nothing is awaited: what is damaged stays so.
         """
         self.is_empty = True
         try:
@@ -69,7 +69,7 @@ class Staged:
             is_begun = len(start) == HEADER_BYTES and frame_length(start, 0) is not None
             if not is_begun and not is_dead:
                 return b""
-            data = os.pread(file, STAGE_BYTES, self._at)
+            data = os.pread(file, WRITE_BUFFER_BYTES, self._at)
         finally:
             os.close(file)
         if not walk(data, 0, 1, self._seed)[0]:
@@ -90,7 +90,7 @@ class Staged:
         with suppress(FileNotFoundError):
             file = os.open(self._path, os.O_RDONLY)
             try:
-                found = crc32(os.pread(file, STAGE_BYTES, 0))
+                found = crc32(os.pread(file, WRITE_BUFFER_BYTES, 0))
                 if found != self._synced:
                     os.fdatasync(file)
                     self._synced = found

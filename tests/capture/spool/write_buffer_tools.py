@@ -1,4 +1,4 @@
-"""What the tests of the stage share: a volume that keeps pages, and a look at what is read."""
+"""What the tests of the write buffer share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Clock", "gaps", "in_segments", "let_die", "needs_pages", "seqs", "sp
 
 @pytest.fixture(autouse=True)
 def needs_pages(tmp_path: Path) -> None:
-    """Leave out what needs a stage where there is none."""
+    """Leave out what needs a write buffer where there is none."""
     if not keeps_pages(tmp_path):
         pytest.skip("this volume keeps no pages")
 

@@ -1,4 +1,4 @@
-"""A stage in trouble: no space, a disk that refuses, somebody's hand, damage; and who has none."""
+"""The write buffer in trouble: no space, a refusing disk, removal, damage; and who has none."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from driftline.capture.events.halves import Halves, Taken
-from driftline.capture.spool import write_buffer as stage_module
-from driftline.capture.spool.follower import SpoolTail
-from driftline.capture.spool.lag import oldest_waiting_ns
-from driftline.capture.spool.quota import Room, spool_bytes
+from driftline.capture.spool import write_buffer as buffer_module
+from driftline.capture.spool.follower import SpoolFollower
+from driftline.capture.spool.lag import oldest_unshipped_ns
+from driftline.capture.spool.quota import Quota, spool_bytes
 from driftline.capture.spool.reader import SpoolReader
-from driftline.capture.spool.write_buffer import STAGE_NAME, keeps_pages
+from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME, keeps_pages
 from driftline.capture.spool.writer import SpoolWriter
-from tests.capture.spool.stage_tools import (
+from tests.capture.spool.write_buffer_tools import (
     Clock,
     gaps,
     in_segments,
@@ -63,12 +63,12 @@ def test_a_volume_without_space_for_a_stage_has_records_written_one_by_one(
     (volume / "spool").mkdir()
     fill(volume / "other", spare=80_000)
     # What is left is measured before; meanwhile a neighbour has taken it.
-    monkeypatch.setattr(Room, "measure", lambda room, *_: setattr(room, "left_bytes", 1 << 30))
+    monkeypatch.setattr(Quota, "measure", lambda room, *_: setattr(room, "left_bytes", 1 << 30))
 
     assert all(write(writer, b"%d" % number) for number in range(10))
 
-    assert writer._stage.failures == 1
-    assert not (spool_of(volume / "spool") / STAGE_NAME).exists()
+    assert writer._write_buffer.failures == 1
+    assert not (spool_of(volume / "spool") / WRITE_BUFFER_NAME).exists()
     assert len(SpoolReader(spool_of(volume / "spool")).read(100)) == 10
 
 
@@ -107,7 +107,7 @@ def test_whatever_the_disk_says_when_the_stage_is_emptied_is_counted_and_passes(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as broken:
-        broken.setattr(stage_module.os, "write", refusing)
+        broken.setattr(buffer_module.os, "write", refusing)
         stored = sum(write(writer, b"x" * 3_000) for _ in range(200))
         clock.ns += 2 * 10**9
         assert not write(writer, b"x" * 3_000)
@@ -141,9 +141,9 @@ def test_a_stage_that_somebody_spoils_is_given_up_within_a_second(
     reader = SpoolReader(spool_of(spool_dir))
     reader.read(10)
     (write(writer), write(writer))
-    stage = spool_of(spool_dir) / STAGE_NAME
+    buffer = spool_of(spool_dir) / WRITE_BUFFER_NAME
 
-    stage.unlink() if how == "removed" else os.truncate(stage, 0)
+    buffer.unlink() if how == "removed" else os.truncate(buffer, 0)
     clock.ns += 2 * 10**9
     (write(writer), write(writer))
     writer.close()
@@ -161,7 +161,7 @@ def test_a_segment_removed_under_its_writer_costs_nothing_that_waits(
     write(writer)
     while b"xxx" not in in_segments(spool_dir):
         write(writer, b"x" * 1_000)
-    flushed = writer._stage.first_seq - 1
+    flushed = writer._write_buffer.first_seq - 1
     (segment,) = spool_of(spool_dir).glob("*.dls")
     reader = SpoolReader(spool_of(spool_dir))
     segment.unlink()
@@ -181,7 +181,7 @@ def test_damage_on_the_stage_of_a_dead_writer_is_one_counted_record(
     for number in range(5):
         write(writer, b"%06d" % number)
     let_die(writer)
-    path = spool_of(spool_dir) / STAGE_NAME
+    path = spool_of(spool_dir) / WRITE_BUFFER_NAME
     path.write_bytes(path.read_bytes().replace(b"000002", b"\xff" * 6))
 
     found = SpoolReader(spool_of(spool_dir)).read(10)
@@ -197,7 +197,7 @@ def test_what_waits_on_the_stage_is_waiting_and_is_found_by_its_text(
     write(writer, event_id="one-of-them")
     at_ns = 1_358_251_200_000_000_000
 
-    assert oldest_waiting_ns(spool_dir) == at_ns
+    assert oldest_unshipped_ns(spool_dir) == at_ns
     halves = Halves(spool_dir)
     taken = Taken("key", "both", time.time_ns() + 10**12, str(writer.spool_id))
     assert halves.was_written(taken, "one-of-them") is True
@@ -211,26 +211,26 @@ def test_the_stage_is_put_on_the_disk_when_it_has_changed(
     write(writer)
     synced: list[int] = []
     monkeypatch.setattr(os, "fdatasync", lambda fd: synced.append(os.fstat(fd).st_ino))
-    number = (spool_of(spool_dir) / STAGE_NAME).stat().st_ino
+    number = (spool_of(spool_dir) / WRITE_BUFFER_NAME).stat().st_ino
 
-    with closing(SpoolTail(spool_dir, sync_interval_s=0)) as tail:
-        tail.receive(0)
+    with closing(SpoolFollower(spool_dir, sync_interval_s=0)) as follower:
+        follower.receive(0)
         assert synced[0] == number  # Before the segment that it goes to.
         del synced[:]
-        tail.receive(0)
+        follower.receive(0)
         assert synced == []
         write(writer)
-        tail.receive(0)
+        follower.receive(0)
         assert synced == [number]
 
 
-@pytest.mark.parametrize("options", [{"durability": "request"}, {"is_staged": False}])
+@pytest.mark.parametrize("options", [{"durability": "request"}, {"is_buffered": False}])
 def test_who_waits_for_the_disk_or_wants_none_has_no_stage(
     spool_dir: Path, write: Write, options: dict[str, Any]
 ) -> None:
     write(SpoolWriter(spool_dir, **options))
 
-    assert not (spool_of(spool_dir) / STAGE_NAME).exists()
+    assert not (spool_of(spool_dir) / WRITE_BUFFER_NAME).exists()
 
 
 def test_only_volumes_that_keep_pages_have_a_stage(
@@ -239,7 +239,7 @@ def test_only_volumes_that_keep_pages_have_a_stage(
     device = tmp_path.stat().st_dev
     mounts = tmp_path / "mounts"
     line = f"27 1 {os.major(device)}:{os.minor(device)} / / rw shared:1 master:2 - %s /dev/x rw\n"
-    monkeypatch.setattr(stage_module, "_MOUNTS", str(mounts))
+    monkeypatch.setattr(buffer_module, "_MOUNTS", str(mounts))
     told = {}
     for kind in ("ext4", "xfs", "tmpfs", "overlay", "btrfs", "nfs4", "fuse.sshfs"):
         mounts.write_text("22 27 0:1 / /proc rw - proc proc rw\n" + line % kind)
@@ -250,5 +250,5 @@ def test_only_volumes_that_keep_pages_have_a_stage(
     mounts.unlink()
 
     assert not keeps_pages(tmp_path)
-    assert not (spool_of(spool_dir) / STAGE_NAME).exists()
+    assert not (spool_of(spool_dir) / WRITE_BUFFER_NAME).exists()
     assert len(SpoolReader(spool_of(spool_dir)).read(10)) == 1
