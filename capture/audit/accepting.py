@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from driftline.capture.audit.account import read_accounts
+from driftline.capture.audit.account import length_of, read_accounts
 from driftline.capture.audit.audit import Audit, SpoolAudit, audit
-from driftline.capture.audit.runs import length_of
 from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, gap_rows
 from driftline.capture.tables.rewriting import Held, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder

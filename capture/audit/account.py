@@ -8,14 +8,12 @@ compared with "1 to n, each once" without ever being held together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
-import pyarrow.fs as pafs
 
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import is_cut, is_first, is_flagged
@@ -42,9 +40,9 @@ class Account(NamedTuple):
     """Some sequence numbers of a spool.
 
     ``numbers``, ``digest``: how many there are, one that is there twice counted twice; the sum of
-    them, mixed; ``rows``: rows that carry them: a request may have many; ``torn``: records whose
-    rows are not numbered one by one from their first row on; ``undecodable``: requests of whose
-    bodies nothing could be decoded: cut, or by a fault of the decoder.
+    them, mixed; ``torn``: records whose rows are not numbered one by one from their first row on;
+    ``undecodable``: requests of whose bodies nothing could be decoded: cut, or by a fault of the
+    decoder.
     """
 
     numbers: int = 0
@@ -69,6 +67,8 @@ class Account(NamedTuple):
 
 
 EMPTY = Account()
+# The first and the last of some consecutive numbers.
+Run = tuple[int, int]
 
 
 def account_of(numbers: np.ndarray) -> Account:
@@ -85,26 +85,44 @@ def run_account(first: int, last: int) -> Account:
     return found
 
 
+def runs_of(chosen: np.ndarray, start: int) -> list[Run]:
+    """Return the runs of chosen numbers of a window that begins at ``start``."""
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    return [
+        (start + int(a), start + int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+
+
+def runs_account(runs: Sequence[Run]) -> Account:
+    """Return the account of all numbers in runs that do not overlap."""
+    total = EMPTY
+    for first, last in runs:
+        total = total.plus(run_account(first, last))
+    return total
+
+
+def length_of(runs: Sequence[Run]) -> int:
+    """Count the numbers in runs that do not overlap."""
+    return sum(last - first + 1 for first, last in runs)
+
+
 def read_accounts(folder: DeltaFolder, files: Iterable[str]) -> dict[str, Account]:
     """Add up the rows of some files of a capture table, by spool.
 
     One file at a time is in memory, of it five columns.
     """
-    found: dict[str, Account] = {}
-    for table in _tables(folder, files):
-        for spool_id, account in _accounts(table):
-            found[spool_id] = found.get(spool_id, EMPTY).plus(account)
-    return found
+    total: dict[str, Account] = {}
+    if names := sorted(files):
+        for fragment in folder.read_files(names, _SCHEMA).get_fragments():
+            table = fragment.to_table(schema=_SCHEMA, columns=_SCHEMA.names)
+            add_accounts(total, dict(_accounts(table)))
+    return total
 
 
-def _tables(folder: DeltaFolder, files: Iterable[str]) -> Iterator[pa.Table]:
-    names = sorted(files)
-    if not names:
-        return
-    filesystem = pafs.SubTreeFileSystem(folder.path, folder.filesystem)
-    data = pads.dataset(names, schema=_SCHEMA, format="parquet", filesystem=filesystem)
-    for fragment in data.get_fragments():
-        yield fragment.to_table(schema=_SCHEMA, columns=_SCHEMA.names)
+def add_accounts(total: dict[str, Account], accounts: Mapping[str, Account]) -> None:
+    """Add accounts to a total, by spool."""
+    for spool_id, account in accounts.items():
+        total[spool_id] = total.get(spool_id, EMPTY).plus(account)
 
 
 def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:

@@ -23,12 +23,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
-import pyarrow.fs as pafs
 
-from driftline.capture.audit.account import EMPTY, Account, account_of, run_account
+from driftline.capture.audit.account import (
+    EMPTY,
+    Account,
+    Run,
+    account_of,
+    length_of,
+    run_account,
+    runs_account,
+    runs_of,
+)
 from driftline.capture.audit.ledger import Ledger, read_ledger
-from driftline.capture.audit.runs import Run, length_of, runs_account, runs_of
 from driftline.capture.audit.stock import Stock, take_stock
 from driftline.capture.erasure.erasures import erased_sequences
 from driftline.capture.spool.lag import STORED_NAME, read_watermark
@@ -56,11 +62,11 @@ _SPOOL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class SpoolAudit:
     """One spool that was looked at number by number.
 
-    ``spool_id``, ``endpoints``: which one, and whose records it carries; ``last``: the last number
-    that a table has seen; ``missing``, ``doubled``: how many numbers are nowhere, and how many are
-    there more than once; ``in_flight``: how many are not stored yet, with the sink half-way through
-    them; ``torn``: requests whose rows are not all there, or there twice; ``missing_runs``,
-    ``doubled_runs``: where they are, as first and last number; the first runs of them.
+    ``last``: the last number that a table has seen; ``missing``, ``doubled``: how many numbers are
+    nowhere, and how many are there more than once; ``in_flight``: how many are not stored yet, with
+    the sink half-way through them; ``torn``: requests whose rows are not all there, or there twice;
+    ``missing_runs``, ``doubled_runs``: where they are, as first and last number; the first runs of
+    them.
     """
 
     spool_id: str
@@ -303,8 +309,7 @@ class _Book:
             if not files:
                 continue
             folder = Dataset(self._root, endpoint).folder
-            filesystem = pafs.SubTreeFileSystem(folder.path, folder.filesystem)
-            data = pads.dataset(files, schema=schema, format="parquet", filesystem=filesystem)
+            data = folder.read_files(files, schema)
             try:
                 for batch in data.to_batches(columns=["spool_seq"], filter=wanted):
                     if len(batch):

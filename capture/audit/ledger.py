@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from driftline.capture.audit.account import EMPTY, Account
+from driftline.capture.audit.account import Account, add_accounts
 from driftline.capture.tables.storage import get_file, put_file
 
 FOLDER = "audit"
@@ -37,10 +37,9 @@ class Part:
 class Ledger:
     """The accounts that earlier audits have left.
 
-    ``parts``: by endpoint and day; ``expired``: what retention has removed, by spool; ``verified``:
-    up to which number a spool was once found complete; ``carried``: the endpoints whose tables have
-    had records of a spool; ``digests``: the account of 1 to n of a spool, so that the next audit
-    goes on from there.
+    ``expired``: what retention has removed, by spool; ``verified``: up to which number a spool was
+    once found complete; ``carried``: the endpoints whose tables have had records of a spool;
+    ``digests``: the account of 1 to n of a spool, so that the next audit goes on from there.
     """
 
     parts: dict[tuple[str, str], Part] = field(default_factory=dict)
@@ -51,7 +50,10 @@ class Ledger:
 
     def held(self) -> dict[str, Account]:
         """Add up what the tables hold, by spool."""
-        return _summed(part.accounts for part in self.parts.values())
+        total: dict[str, Account] = {}
+        for part in self.parts.values():
+            add_accounts(total, part.accounts)
+        return total
 
     def requests(self) -> dict[str, int]:
         """Count the requests that each endpoint's table holds."""
@@ -78,22 +80,21 @@ class Ledger:
         """Write the ledger below the storage root, atomically."""
         document = {
             "version": _VERSION,
-            "parts": list(self._documents()),
+            "parts": [
+                {
+                    "endpoint": endpoint,
+                    "day": day,
+                    "files": dict(part.files),
+                    "accounts": dict(part.accounts),
+                }
+                for (endpoint, day), part in self.parts.items()
+            ],
             "expired": self.expired,
             "verified": self.verified,
             "carried": self.carried,
             "digests": self.digests,
         }
         put_file(root, FOLDER, _NAME, gzip.compress(json.dumps(document).encode(), mtime=0))
-
-    def _documents(self) -> Iterator[dict[str, Any]]:
-        for (endpoint, day), part in self.parts.items():
-            yield {
-                "endpoint": endpoint,
-                "day": day,
-                "files": dict(part.files),
-                "accounts": dict(part.accounts),
-            }
 
 
 def read_ledger(root: str) -> Ledger:
@@ -108,24 +109,15 @@ def read_ledger(root: str) -> Ledger:
     if document.get("version") != _VERSION:
         return Ledger()
     return Ledger(
-        {(one["endpoint"], one["day"]): _part(one) for one in document["parts"]},
+        {
+            (part["endpoint"], part["day"]): Part(part["files"], _accounts(part["accounts"]))
+            for part in document["parts"]
+        },
         _accounts(document["expired"]),
         dict(document["verified"]),
         dict(document["carried"]),
         _accounts(document["digests"]),
     )
-
-
-def _part(document: Mapping[str, Any]) -> Part:
-    return Part(document["files"], _accounts(document["accounts"]))
-
-
-def _summed(several: Iterable[Mapping[str, Account]]) -> dict[str, Account]:
-    found: dict[str, Account] = {}
-    for accounts in several:
-        for spool_id, account in accounts.items():
-            found[spool_id] = found.get(spool_id, EMPTY).plus(account)
-    return found
 
 
 def _accounts(document: Mapping[str, Any]) -> dict[str, Account]:

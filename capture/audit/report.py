@@ -66,20 +66,19 @@ class Coverage:
 class EndpointReport:
     """The counts of all requests to an endpoint, by outcome.
 
-    ``endpoint``: its name; ``seen``, ``sampled``: requests that taps of this host saw, and chose to
-    record; None where none has counted; ``requests``, ``rows``, ``failed``: requests in the table,
-    their rows, and how many of them were answered with 400 or more; ``unparsed``: requests in the
-    table with a body that gave no rows, by reason; ``faults``: how many of them a fault of the
-    decoder is to blame for: these count against coverage; ``cut``: how many of them had a body of
-    which not all was kept: these do, too; ``event_times``: requests whose event time was given, but
-    ``malformed`` or ``impossible`` (the arrival time is used), or ``without_zone`` (read as UTC);
-    ``dropped``: requests lost, by reason: told by gaps, or counted by taps and not told yet;
-    ``uncounted``: gaps of which nobody knows how many requests they stand for; ``gaps``: all gaps,
-    oldest spool first; those of damaged segments stand at each endpoint of the spool; ``overall``,
-    ``recent``: coverage of all, and of what arrived in the last 24 hours; ``spools``: the last
-    number of each spool in the table; ``oldest``, ``newest``: first and last event time in the
-    table; ``last_arrival``, ``last_commit``: when the newest record in the table came in, and when
-    the table was last written to; ``files``, ``size_bytes``: of the table.
+    ``seen``, ``sampled``: requests that taps of this host saw, and chose to record; None where none
+    has counted; ``requests``, ``rows``, ``failed``: requests in the table, their rows, and how many
+    of them were answered with 400 or more; ``unparsed``: requests in the table with a body that
+    gave no rows, by reason; ``faults``: how many of them a fault of the decoder is to blame for:
+    these count against coverage; ``cut``: how many of them had a body of which not all was kept:
+    these do, too; ``event_times``: requests whose event time was given, but ``malformed`` or
+    ``impossible`` (the arrival time is used), or ``without_zone`` (read as UTC); ``dropped``:
+    requests lost, by reason: told by gaps, or counted by taps and not told yet; ``uncounted``: gaps
+    of which nobody knows how many requests they stand for; ``gaps``: all gaps, oldest spool first;
+    those of damaged segments stand at each endpoint of the spool; ``overall``, ``recent``: coverage
+    of all, and of what arrived in the last 24 hours; ``oldest``, ``newest``: first and last event
+    time in the table; ``last_arrival``, ``last_commit``: when the newest record in the table came
+    in, and when the table was last written to.
     """
 
     endpoint: str

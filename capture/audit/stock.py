@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.fs as pafs
 
-from driftline.capture.audit.account import EMPTY, Account, read_accounts
+from driftline.capture.audit.account import EMPTY, Account, add_accounts, read_accounts
 from driftline.capture.audit.ledger import Ledger, Part
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
 from driftline.capture.tables.rewriting import held_files
@@ -34,8 +33,7 @@ class Stock:
 
     ``stored``, ``settled``: up to which number a spool's records are in some table, and in all; by
     spool; ``expired``: how many requests of each spool retention has removed, by endpoint and
-    spool; ``files``: the files of each endpoint's table that are there; ``damaged``: files that a
-    table's log names, and that are gone, or not what was written.
+    spool; ``damaged``: files that a table's log names, and that are gone, or not what was written.
     """
 
     stored: dict[str, int] = field(default_factory=dict)
@@ -82,12 +80,7 @@ def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
 def _present(folder: DeltaFolder, endpoint: str, stock: Stock) -> dict[str, dict[str, int]]:
     """Return the files of each day that are there, with their sizes in bytes."""
     assert folder.table is not None
-    selector = pafs.FileSelector(folder.path, recursive=True)
-    try:
-        found = folder.filesystem.get_file_info(selector)
-    except OSError as error:
-        raise trouble(folder.uri, error) from error
-    sizes = {e.path[len(folder.path) + 1 :]: e.size for e in found if e.type == pafs.FileType.File}
+    sizes = {name: entry.size for name, entry in folder.stored_files().items()}
     parts: dict[str, dict[str, int]] = {}
     for file in held_files(folder.table):
         files = parts.setdefault(file.part, {})
@@ -103,8 +96,7 @@ def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> N
     """Remove the days from the ledger that retention has removed from a table."""
     removed: dict[str, Account] = {}
     for key in list(gone):
-        for spool_id, account in ledger.parts.pop(key).accounts.items():
-            removed[spool_id] = removed.get(spool_id, EMPTY).plus(account)
+        add_accounts(removed, ledger.parts.pop(key).accounts)
     for spool_id, account in removed.items():
         expired = ledger.expired.get(spool_id, EMPTY).plus(account)
         if expired.numbers <= stock.expired_of(spool_id):
@@ -119,8 +111,7 @@ def _brought_up(
         known = Part({}, {})
     accounts = dict(known.accounts)
     found, unreadable = _read(folder, files.keys() - known.files)
-    for spool_id, account in found.items():
-        accounts[spool_id] = accounts.get(spool_id, EMPTY).plus(account)
+    add_accounts(accounts, found)
     for file in unreadable:
         log.warning("capture file damaged endpoint=%s file=%s", endpoint, file)
         stock.damaged.add(f"{endpoint}/{file}")
@@ -144,8 +135,7 @@ def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Accoun
             log.debug("error=%s", error)
             unreadable.add(file)
             continue
-        for spool_id, account in accounts.items():
-            found[spool_id] = found.get(spool_id, EMPTY).plus(account)
+        add_accounts(found, accounts)
     return found, frozenset(unreadable)
 
 

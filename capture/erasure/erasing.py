@@ -52,11 +52,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class EndpointErased:
-    """The counts of what was removed from an endpoint.
-
-    ``requests``, ``rows``: captured requests, and their rows; ``labels``: labels of ground truth;
-    ``files``: files that were written anew or deleted for that.
-    """
+    """The counts of what was removed from an endpoint."""
 
     requests: int = 0
     rows: int = 0
@@ -94,8 +90,7 @@ class Erased:
 class RowCondition:
     """Rows to be erased by what their columns hold.
 
-    ``columns``: columns of the capture table that ``match`` reads; ``match``: whether a row is
-    meant.
+    ``match``: whether a row is meant.
     """
 
     columns: tuple[str, ...]
@@ -106,8 +101,8 @@ class RowCondition:
 class Found:
     """The rows to be erased: their ids, sequence numbers and times.
 
-    ``events``, ``inferences``: event ids and inference ids of the rows; ``parts``: where they lie;
-    ``times``: their event times in microseconds since 1970, UTC.
+    ``events``, ``inferences``: event ids and inference ids of the rows; ``times``: their event
+    times in microseconds since 1970, UTC.
     """
 
     events: set[str] = field(default_factory=set)

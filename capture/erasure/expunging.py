@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
@@ -144,14 +143,7 @@ def _clear_left_over(
 
 def _left_over(folder: DeltaFolder) -> list[str]:
     replaced = folder.replaced()
-    if not replaced:
-        return []
-    try:
-        entries = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
-    except OSError as error:
-        raise trouble(folder.uri, error) from error
-    names = {entry.path[len(folder.path) + 1 :] for entry in entries}
-    return sorted(replaced & names)
+    return sorted(replaced & folder.stored_files().keys()) if replaced else []
 
 
 def part_of(path: str) -> str:

@@ -39,11 +39,7 @@ _LOOK_EVERY_S = 5.0
 
 
 class ErasedRecords:
-    """Drops records with an open request to erase, for the sink.
-
-    ``root``: storage root; ``writer``: the sink's name; ``now``, ``monotonic``: clocks; the first
-    one aware; ``dropped``: records that were dropped.
-    """
+    """Drops records with an open request to erase, for the sink."""
 
     def __init__(
         self,
@@ -83,9 +79,8 @@ class ErasedRecords:
 class LateErasing:
     """Erases what was committed under ids whose erasure the committer did not know yet.
 
-    ``root``: storage root; ``writer``: beginning of the names of files that this one writes;
-    ``now``: the clock, aware; ``windows``: takes the values of rows out of what was judged and told
-    of their windows.
+    ``writer``: beginning of the names of files that this one writes; ``windows``: takes the values
+    of rows out of what was judged and told of their windows.
     """
 
     def __init__(

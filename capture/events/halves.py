@@ -34,10 +34,10 @@ _SLACK_NS = 2_000_000_000  # Clocks of files are coarse.
 class Half:
     """A request or a response that waits for its other half.
 
-    ``key``: what both halves have in common: 64 hexadecimal digits; ``is_request``: which half it
-    is; ``meta``: what the record will tell of it; ``arrived_ns``: wall clock when it came in;
-    ``time_us``: when it was, as the sender tells it, microseconds since 1970; None: not told;
-    ``size_bytes``: true length of the body, of which ``body`` is what is kept.
+    ``key``: what both halves have in common: 64 hexadecimal digits; ``meta``: what the record will
+    tell of it; ``arrived_ns``: wall clock when it came in; ``time_us``: when it was, as the sender
+    tells it, microseconds since 1970; None: not told; ``size_bytes``: true length of the body, of
+    which ``body`` is what is kept.
     """
 
     key: str
@@ -59,10 +59,7 @@ class Taken(NamedTuple):
 
 
 class Halves:
-    """The folder of halves; one process has it at a time.
-
-    ``spool_dir``: the host's spool folder.
-    """
+    """The folder of halves; one process has it at a time."""
 
     def __init__(self, spool_dir: Path) -> None:
         self._spool_dir = spool_dir

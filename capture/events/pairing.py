@@ -42,9 +42,8 @@ class Pairing:
 
     ``place``: how and where to record; nothing is made there before the first event; ``window_s``:
     how long a half waits for the other one; ``max_waiting``: how many halves may wait; of more the
-    oldest are written alone; ``now_ns``: wall clock, in nanoseconds; ``counters``: ``events``
-    taken, of them ``known`` already; records ``stored`` and ``dropped``; of the stored ones
-    ``unpaired``.
+    oldest are written alone; ``counters``: ``events`` taken, of them ``known`` already; records
+    ``stored`` and ``dropped``; of the stored ones ``unpaired``.
     """
 
     def __init__(

@@ -49,10 +49,10 @@ _GATHERED_ROWS = 1 << 19
 class LabelCounts:
     """The counts of one load of labels, by outcome.
 
-    ``received``: labels that came; ``stored``: labels that were stored and count; ``duplicates``:
-    labels that a later one of the same load, for the same row, took the place of; ``empty``: labels
-    without a value: not known yet, so not stored; ``conflicts``: rows that got labels of different
-    text in the same load, of which the last one counts.
+    ``stored``: labels that were stored and count; ``duplicates``: labels that a later one of the
+    same load, for the same row, took the place of; ``empty``: labels without a value: not known
+    yet, so not stored; ``conflicts``: rows that got labels of different text in the same load, of
+    which the last one counts.
     """
 
     received: int

@@ -39,7 +39,6 @@ _COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time", "sa
 class DayCoverage:
     """Label coverage of a day of event time (UTC).
 
-    ``day``: the day; ``requests``, ``rows``: answered requests (status below 400) and their rows;
     ``labelled_requests``: requests each row of which has a label; ``partly_labelled_requests``:
     requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not.
     """
@@ -61,19 +60,18 @@ class DayCoverage:
 class LabelReport:
     """The label coverage of an endpoint.
 
-    ``labels``: labels that are stored, each load's; ``places``: distinct rows, by id and row index,
-    that they are for, whether they were captured or not; ``labelled_rows``: captured rows, of all
-    days, that have a label; ``repeated``: labels that said of a row what another one had said;
-    ``conflicts``, ``conflict_ids``: rows that got different labels, of which the last one counts;
-    the first few ids; ``unmatched``, ``unmatched_ids``, ``unmatched_since``: places whose id no
-    captured request has so far, and that sampling does not explain; the first few ids; the first
-    receipt; ``unsampled``: places without a captured request whose id sampling leaves out, by the
-    largest share that any captured request was chosen with: no row of theirs will ever come;
-    ``stray``, ``stray_ids``: places of captured requests that have no such row; the first few ids;
-    ``unfit``: places whose label does not fit the type; None when it is not known; ``delay_s``:
-    from the event to the receipt of the label that counts, in seconds: ``median``, ``p95`` and
-    ``longest``, over labelled rows; None without any. Below 0: the label came first; ``days``: the
-    days that have captured requests, in order.
+    ``places``: distinct rows, by id and row index, that they are for, whether they were captured or
+    not; ``labelled_rows``: captured rows, of all days, that have a label; ``repeated``: labels that
+    said of a row what another one had said; ``conflicts``, ``conflict_ids``: rows that got
+    different labels, of which the last one counts; the first few ids; ``unmatched``,
+    ``unmatched_ids``, ``unmatched_since``: places whose id no captured request has so far, and that
+    sampling does not explain; the first few ids; the first receipt; ``unsampled``: places without a
+    captured request whose id sampling leaves out, by the largest share that any captured request
+    was chosen with: no row of theirs will ever come; ``stray``, ``stray_ids``: places of captured
+    requests that have no such row; the first few ids; ``unfit``: places whose label does not fit
+    the type; None when it is not known; ``delay_s``: from the event to the receipt of the label
+    that counts, in seconds: ``median``, ``p95`` and ``longest``, over labelled rows; None without
+    any. Below 0: the label came first.
     """
 
     labels: int

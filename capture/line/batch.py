@@ -20,9 +20,9 @@ _GROUP_BYTES = 32 << 20
 class Batch:
     """Deliveries split by endpoint.
 
-    ``deliveries``: what came, each spool's in sequence and without repetitions; ``endpoints``:
-    names of the endpoints that have records here; ``gaps``: gaps with their spool's id: those that
-    were sent, and those in the place of frames that the tables do not take.
+    ``deliveries``: what came, each spool's in sequence and without repetitions; ``gaps``: gaps with
+    their spool's id: those that were sent, and those in the place of frames that the tables do not
+    take.
     """
 
     def __init__(self, deliveries: Sequence[Delivery]) -> None:

@@ -31,8 +31,8 @@ Counters = Callable[[], Mapping[str, int]]
 class Counted(Collector):
     """The counters of a process, one metric family each.
 
-    ``prefix``: beginning of the names, such as ``driftline_sink_``; ``counters``: gives the counts
-    now; ``about``: one sentence for each; a count without one is shown with its name.
+    ``prefix``: beginning of the names, such as ``driftline_sink_``; ``about``: one sentence for
+    each; a count without one is shown with its name.
     """
 
     def __init__(self, prefix: str, counters: Counters, about: Mapping[str, str]) -> None:
@@ -52,8 +52,7 @@ class Counted(Collector):
 class Spools(Collector):
     """The size and age of this host's spools.
 
-    ``folder``: the spool folder; ``max_bytes``: its budget; None when this process does not know
-    it.
+    ``max_bytes``: its budget; None when this process does not know it.
     """
 
     def __init__(self, folder: Path, max_bytes: int | None = None) -> None:
@@ -124,7 +123,7 @@ class HostTaps(Collector):
 class SinkInstruments:
     """Counts the commits of a sink by endpoint; the observer of ``Sink(observe=…)``.
 
-    ``registry``: where the families are registered; ``now``: wall clock, in seconds.
+    ``registry``: where the families are registered.
     """
 
     def __init__(

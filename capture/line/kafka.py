@@ -179,8 +179,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
     Where to read from are the group's offsets, which are committed after the tables have what was
     received; if they are lost, all is read again and the tables' watermarks drop it.
 
-    ``options``: the broker and the group; ``state_dir``: a folder of this host: from it comes a
-    name for the files that this sink writes; ``stop``: when it is set, nothing waits long.
+    ``state_dir``: a folder of this host: from it comes a name for the files that this sink writes.
     """
 
     def __init__(self, options: KafkaOptions, state_dir: Path, stop: threading.Event) -> None:

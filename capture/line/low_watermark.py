@@ -29,8 +29,7 @@ _EVERY_S = 60.0
 class LowWatermarkTransport:
     """Wraps a transport; commits the low watermark of each spool from time to time.
 
-    ``transport``: the transport; ``root``: storage root; ``every_s``: seconds between two notes:
-    each is an entry in a table's log; ``monotonic``: clock, in seconds.
+    ``every_s``: seconds between two notes: each is an entry in a table's log.
     """
 
     def __init__(

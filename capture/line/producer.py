@@ -70,10 +70,10 @@ class _Run:
 class Producer:
     """Sends the records of spools to a broker; the sidecar's end.
 
-    ``wire``: what takes envelopes away; ``spool_dir``: the spool folder: each spool keeps its
-    partition in it as long as it lives, whatever becomes of their number, or two sinks could have
-    one spool; ``counters``: ``envelopes`` and ``records`` sent, ``refused`` envelopes, records
-    ``light`` that went without their bodies, records set aside as ``poison``.
+    ``spool_dir``: the spool folder: each spool keeps its partition in it as long as it lives,
+    whatever becomes of their number, or two sinks could have one spool; ``counters``: ``envelopes``
+    and ``records`` sent, ``refused`` envelopes, records ``light`` that went without their bodies,
+    records set aside as ``poison``.
     """
 
     def __init__(self, wire: Wire, spool_dir: Path) -> None:

@@ -30,10 +30,8 @@ _TELL_EVERY_S = 30.0
 class Sidecar:
     """Moves records from the spool folder of this host to a broker.
 
-    ``spool_dir``: the host's spool folder; ``sender``: the way to the broker; ``poll_s``: how long
-    to wait when there is nothing new; ``redactor``: takes out of records what must not leave the
-    host; None: nothing; ``monotonic``, ``now_ns``: clocks; ``counters``: ``records`` shipped,
-    ``failures`` that were waited out.
+    ``sender``: the way to the broker; ``poll_s``: how long to wait when there is nothing new;
+    ``redactor``: takes out of records what must not leave the host; None: nothing.
     """
 
     def __init__(

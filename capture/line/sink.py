@@ -60,15 +60,13 @@ class Prepared(NamedTuple):
 class Sink:
     """Moves records into the tables of their endpoints.
 
-    ``root``: storage root; ``transport``: where records come from; ``signatures``: gives the
-    signature of an endpoint, or None when it has none: then bodies are kept raw;
-    ``trusts_event_time``: whether an endpoint takes the event times that its clients state;
-    ``commit_interval_s``, ``commit_records``, ``commit_bytes``: a commit is made when the oldest
-    record has waited this long, or so many records, or bytes of frames, are waiting; whichever
-    comes first. The last two bound the memory, too; ``poll_s``: how long ``run`` waits when there
-    is nothing new; ``monotonic``: clock for the interval, in seconds; ``observe``: is told of each
-    commit: endpoint, rows, seconds; ``counters``: ``records``, ``rows``, ``gaps`` and ``commits``
-    made, ``duplicates`` dropped, ``failures`` that were tried again.
+    ``signatures``: gives the signature of an endpoint, or None when it has none: then bodies are
+    kept raw; ``trusts_event_time``: whether an endpoint takes the event times that its clients
+    state; ``commit_interval_s``, ``commit_records``, ``commit_bytes``: a commit is made when the
+    oldest record has waited this long, or so many records, or bytes of frames, are waiting;
+    whichever comes first. The last two bound the memory, too; ``poll_s``: how long ``run`` waits
+    when there is nothing new; ``counters``: ``records``, ``rows``, ``gaps`` and ``commits`` made,
+    ``duplicates`` dropped, ``failures`` that were tried again.
     """
 
     def __init__(

@@ -53,8 +53,8 @@ class Transport(Protocol):
 class LocalTransport:
     """Reads the segments of this host directly.
 
-    ``spool_dir``: the host's spool folder; ``sync_interval_s``: how often segments are put on the
-    disk; ``redactor``: takes out of records what must not be stored; None: nothing.
+    ``sync_interval_s``: how often segments are put on the disk; ``redactor``: takes out of records
+    what must not be stored; None: nothing.
     """
 
     def __init__(

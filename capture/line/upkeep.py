@@ -50,17 +50,16 @@ _NICENESS = 10
 class Upkeep:
     """Maintains all tables of a storage root.
 
-    ``root``: storage root; ``names``: folder of this host with the names of those that rewrite its
-    tables, as ``WriterName``; ``keep_from``: gives the first day to keep; rows of earlier days go,
-    and with them the labels that were received before any that a kept row can have. None:
-    everything stays; ``vacuum_after_h``: hours that replaced files stay for those who read an older
-    state of a table; ``signatures``: gives the signature of an endpoint, or None: what was stored
-    raw before there was one, or before it fitted, is decoded. None: nothing is; ``windows``: takes
-    the values of rows that are erased late out of what was judged and told of them; ``interval_s``:
-    how long ``run`` waits between two looks at the tables; ``now``, ``monotonic``: clocks; the
-    first one aware; ``counters``: small files ``compacted`` away, rows ``expired`` and
-    ``expired_labels`` of theirs, files ``vacuumed``, requests ``erased`` that came after they were
-    to be, requests ``decoded`` that were stored raw, and ``failures``.
+    ``names``: folder of this host with the names of those that rewrite its tables, as
+    ``WriterName``; ``keep_from``: gives the first day to keep; rows of earlier days go, and with
+    them the labels that were received before any that a kept row can have. None: everything stays;
+    ``vacuum_after_h``: hours that replaced files stay for those who read an older state of a table;
+    ``signatures``: gives the signature of an endpoint, or None: what was stored raw before there
+    was one, or before it fitted, is decoded. None: nothing is; ``windows``: takes the values of
+    rows that are erased late out of what was judged and told of them; ``interval_s``: how long
+    ``run`` waits between two looks at the tables; ``counters``: small files ``compacted`` away,
+    rows ``expired`` and ``expired_labels`` of theirs, files ``vacuumed``, requests ``erased`` that
+    came after they were to be, requests ``decoded`` that were stored raw, and ``failures``.
     """
 
     def __init__(

@@ -41,9 +41,8 @@ _ORDER = ("event_time", "spool_id", "spool_seq")
 class Hour:
     """What an hour of one variant has for an export.
 
-    ``start``: the UTC hour, by event time; ``variant``: the variant that answered; ``lines``:
-    requests that are written; ``left_out``: requests that are not, by reason: ``failed``,
-    ``truncated``, ``incomplete``.
+    ``start``: the UTC hour, by event time; ``left_out``: requests that are not, by reason:
+    ``failed``, ``truncated``, ``incomplete``.
     """
 
     start: datetime

@@ -54,10 +54,10 @@ class Stored:
     """The counts of some lines: ``lines`` = ``imported`` + ``known`` + ``erased`` + bad.
 
     ``lines``: lines that came; empty ones are none; ``imported``: records that were stored now;
-    ``rows``: their rows; ``known``: records that the table had already, or that came before in the
-    same call; ``unparsed``: of those imported, the ones with a body that the signature does not
-    fit; they are kept raw; ``bad``: lines that are no record; ``erased``: records that somebody
-    asked to be erased, left out.
+    ``known``: records that the table had already, or that came before in the same call;
+    ``unparsed``: of those imported, the ones with a body that the signature does not fit; they are
+    kept raw; ``bad``: lines that are no record; ``erased``: records that somebody asked to be
+    erased, left out.
     """
 
     lines: int

@@ -24,8 +24,7 @@ UNFINISHED_PREFIX = ".new-"
 class SpoolFolder:
     """The folder of a spool; made under another name, and renamed once its lock is held.
 
-    ``folder``: the host's spool folder; ``drops``: go on in a page of the new folder; ``now_ns``:
-    wall clock, for the spool's id; ``path``, ``spool_id``: where it lies, and its name.
+    ``drops``: go on in a page of the new folder.
     """
 
     def __init__(self, folder: Path, drops: DropCounters, now_ns: int) -> None:

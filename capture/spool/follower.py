@@ -30,8 +30,8 @@ class SpoolFollower:
 
     Only one process reads a folder: it holds a lock that the kernel frees when it dies.
 
-    ``folder``: the host's spool folder; made when it is missing; ``sync_interval_s``: how often
-    what the writers wrote is put on the disk; this bounds what power loss can take.
+    ``sync_interval_s``: how often what the writers wrote is put on the disk; this bounds what power
+    loss can take.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, sync_interval_s: float = 1.0) -> None:

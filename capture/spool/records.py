@@ -40,8 +40,8 @@ class Records:
     """Frames of one or several spools, by columns, in the order given.
 
     ``raw``: bytes in which the frames lie, each at a multiple of eight; ``starts``: where each
-    frame begins, shape (records,); ``spools``: the ids of the spools; ``codes``: which of them each
-    frame is of, shape (records,); left out, all are of the first.
+    frame begins, shape (records,); ``codes``: which of them each frame is of, shape (records,);
+    left out, all are of the first.
     """
 
     def __init__(

@@ -42,11 +42,10 @@ _MOUNTS = "/proc/self/mountinfo"
 class WriteBuffer:
     """Pages of a file for frames; until it is opened it has no room, and takes none.
 
-    ``wanted``: how many bytes of pages there are to be; less than a page is none; ``mapped``: the
-    pages; ``room``: how many bytes they are; ``used``: how many of them hold frames that are in no
-    segment yet; ``largest``: the largest frame that is worth copying; ``first_seq``: the number of
-    the first of these frames; ``failures``: how often there were no pages though there could have
-    been.
+    ``wanted``: how many bytes of pages there are to be; less than a page is none; ``room``: how
+    many bytes they are; ``used``: how many of them hold frames that are in no segment yet;
+    ``largest``: the largest frame that is worth copying; ``first_seq``: the number of the first of
+    these frames; ``failures``: how often there were no pages though there could have been.
     """
 
     __slots__ = (

@@ -34,9 +34,9 @@ def buffered_bytes(spool: Path) -> int:
 class WriteBufferReader:
     """Reads the write buffer of one spool from where it stood.
 
-    ``folder``: the spool's folder; it need not have a write buffer; ``seed``: of its checksums;
-    ``is_empty``: nothing waited there when it was last looked at; ``begins``: number of the first
-    frame that was found there last.
+    ``folder``: the spool's folder; it need not have a write buffer; ``is_empty``: nothing waited
+    there when it was last looked at; ``begins``: number of the first frame that was found there
+    last.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:

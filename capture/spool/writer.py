@@ -60,8 +60,7 @@ class SpoolWriter(Appender):
     "interval": whoever reads the spool also puts it on the disk each second; "request": it is there
     when ``append`` returns; ``on_full``: "drop": records are dropped when the budget is used up;
     "metadata_only": bodies are left out already when four fifths of it are; ``is_staged``: small
-    frames go by way of mapped pages where the volume allows it; False: by a write each; ``now_ns``,
-    ``mono_ns``: clocks, in nanoseconds.
+    frames go by way of mapped pages where the volume allows it; False: by a write each.
     """
 
     def __init__(

@@ -78,13 +78,8 @@ def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
     dead = folder.replaced(older_h)
     kept = held | (folder.replaced() - dead)
     known_by = now.astimezone(UTC) - timedelta(hours=max(older_h, _UNKNOWN_H))
-    try:
-        entries = folder.filesystem.get_file_info(pafs.FileSelector(folder.path, recursive=True))
-    except OSError as error:
-        raise trouble(folder.uri, error) from error
     gone = []
-    for entry in entries:
-        name = entry.path[len(folder.path) + 1 :]
+    for name, entry in folder.stored_files().items():
         if not name.endswith(".parquet") or name.startswith("_delta_log/") or name in kept:
             continue
         if name in dead or (entry.mtime is not None and entry.mtime < known_by):

@@ -155,8 +155,7 @@ def table_schema(signature: Signature | None) -> pa.Schema:
 class Dataset:
     """The capture table of one endpoint.
 
-    ``root``: storage root: a path or URI; ``endpoint``: name of the endpoint; ``writer``: who
-    writes, part of its file names; only a sink needs to say so.
+    ``writer``: who writes, part of its file names; only a sink needs to say so.
     """
 
     def __init__(self, root: str, endpoint: str, *, writer: str = "sink") -> None:

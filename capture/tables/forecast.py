@@ -20,7 +20,7 @@ class Forecast:
     ``bytes_now``: bytes of the files that hold its rows; ``bytes_per_day``: median of the last
     seven whole UTC days, those without records included (their mean where most are); None while
     there is no whole day; ``bytes_at_retention``: bytes when the oldest day that is kept is as old
-    as retention lets it be; ``days``: whole days that the median is of.
+    as retention lets it be.
     """
 
     bytes_now: int

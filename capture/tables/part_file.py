@@ -21,10 +21,9 @@ ROW_GROUP_ROWS = 65_536
 class PartFile:
     """A file that grows by tables and then takes its name.
 
-    ``filesystem``, ``table_path``: where the table lies; ``part``: the partition's column and
-    value; None for a table without; ``writer``: beginning of the file's name, by which its writer
-    knows it again; ``schema``: of the rows, without the partition's column; ``repeated``: text
-    columns whose values repeat, worth a dictionary.
+    ``part``: the partition's column and value; None for a table without; ``writer``: beginning of
+    the file's name, by which its writer knows it again; ``repeated``: text columns whose values
+    repeat, worth a dictionary.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
@@ -61,10 +61,10 @@ class WatermarkMovedError(ConflictError):
 class DeltaFolder:
     """One Delta table at ``<root>/<name>``, opened when it is first needed.
 
-    ``root``, ``name``: storage root and the table's path below it; ``partition``: text column that
-    parts the rows into folders; None for no parts; ``writer``: beginning of the names of the files
-    that this one writes; ``repeated``: text columns whose values repeat, worth a dictionary;
-    ``order``: columns by which rows that are put together are sorted, the first one a time.
+    ``partition``: text column that parts the rows into folders; None for no parts; ``writer``:
+    beginning of the names of the files that this one writes; ``repeated``: text columns whose
+    values repeat, worth a dictionary; ``order``: columns by which rows that are put together are
+    sorted, the first one a time.
     """
 
     def __init__(
@@ -244,16 +244,24 @@ class DeltaFolder:
             return 0
         # Those that were replaced stay for who reads an older state; ``vacuum`` deletes them.
         known = self._held() | self.replaced()
-        selector = pafs.FileSelector(self.path, recursive=True)
         removed = 0
-        with reaching(self.uri):
-            for entry in self.filesystem.get_file_info(selector):
-                name = entry.path[len(self.path) + 1 :]
-                is_own = entry.base_name.lstrip(".").startswith(f"{self._writer}-")
-                if entry.is_file and is_own and name not in known:
+        for name, entry in self.stored_files().items():
+            if entry.base_name.lstrip(".").startswith(f"{self._writer}-") and name not in known:
+                with reaching(self.uri):
                     self.filesystem.delete_file(entry.path)
-                    removed += 1
+                removed += 1
         return removed
+
+    def stored_files(self) -> dict[str, pafs.FileInfo]:
+        """Return all files in the table's folder, the log's included, by path below it."""
+        with reaching(self.uri):
+            entries = self.filesystem.get_file_info(pafs.FileSelector(self.path, recursive=True))
+        return {entry.path[len(self.path) + 1 :]: entry for entry in entries if entry.is_file}
+
+    def read_files(self, files: Iterable[str], schema: pa.Schema) -> pads.Dataset:
+        """Open some of the table's files, by path below its folder."""
+        filesystem = pafs.SubTreeFileSystem(self.path, self.filesystem)
+        return pads.dataset(list(files), schema=schema, format="parquet", filesystem=filesystem)
 
     def replaced(self, older_h: int = 0) -> set[str]:
         """Return the files that left the table that many hours ago; some may be deleted."""

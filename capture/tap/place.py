@@ -34,11 +34,9 @@ Append = Literal["before", "after"]
 class CapturePlace:
     """The capture settings of an installation.
 
-    ``spool_dir``: folder of the host's spool, absolute; ``spool_max_bytes``: bytes that all spools
-    in it may take; ``max_body_bytes``: bytes kept of each body; ``append``: whether a record is
-    written "before" or "after" the last bytes of the response; ``sampling_percentage``,
-    ``max_inflight_bytes``, ``headers``: see ``driftline.capture.tap.tap.Capture``; ``durability``,
-    ``on_full``: see ``driftline.capture.spool.writer.SpoolWriter``.
+    ``spool_max_bytes``: bytes that all spools in it may take; ``max_body_bytes``: bytes kept of
+    each body; ``append``: whether a record is written "before" or "after" the last bytes of the
+    response.
     """
 
     spool_dir: Path

@@ -80,10 +80,9 @@ class KnownTarget:
 class Recorder:
     """What all exchanges of a process share.
 
-    ``spool``: where frames go; ``max_body_bytes``, ``max_inflight_bytes``: bytes kept of each body,
-    and of all bodies of requests that are not finished; ``is_before``: whether a frame is written
-    before the response is completed, or after; ``headers``: names of request headers that are kept;
-    see ``kept_headers``; ``now_ns``: wall clock, in nanoseconds.
+    ``max_body_bytes``, ``max_inflight_bytes``: bytes kept of each body, and of all bodies of
+    requests that are not finished; ``is_before``: whether a frame is written before the response is
+    completed, or after; ``headers``: names of request headers that are kept; see ``kept_headers``.
     """
 
     def __init__(

@@ -23,10 +23,9 @@ HASH_SPAN = 1 << 32
 class CaptureTarget:
     """What a request is recorded as.
 
-    ``endpoint``, ``variant``, ``model``: names that go into the record; ``sampling_percentage``:
-    share of requests that is recorded, 0 to 100; ``trust_event_time``: whether ``X-Driftline-Event-
-    Time`` is taken for the time of the event. None: the time is recorded as stated, and the sink
-    uses it if the declared endpoint trusts it.
+    ``sampling_percentage``: share of requests that is recorded, 0 to 100; ``trust_event_time``:
+    whether ``X-Driftline-Event- Time`` is taken for the time of the event. None: the time is
+    recorded as stated, and the sink uses it if the declared endpoint trusts it.
     """
 
     endpoint: str

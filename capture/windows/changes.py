@@ -8,14 +8,13 @@ without a record is no change yet: its record, when it comes, is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
-import pyarrow.fs as pafs
 
 from driftline.capture.labels.labels import RECEIVED_DATE, gathered, label_folder
 from driftline.capture.tables.dataset import Dataset
@@ -96,7 +95,7 @@ def _record_hours(folder: DeltaFolder, added: Added) -> set[datetime]:
         found.update(day + timedelta(hours=hour) for hour in range(24))
     if added.files:
         schema = pa.schema([("event_time", UTC_MICROSECONDS)])
-        for batch in _files(folder, added.files, schema).to_batches():
+        for batch in folder.read_files(added.files, schema).to_batches():
             found |= _hours(batch["event_time"])
     return found
 
@@ -106,7 +105,7 @@ def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
     schema = pa.schema([("key", pa.string())])
     sources: list[pads.Dataset] = []
     if added.files:
-        sources.append(_files(folder, added.files, schema))
+        sources.append(folder.read_files(added.files, schema))
     for part in added.parts:
         data = folder.open(part, part)
         if data is not None:
@@ -159,15 +158,6 @@ def _spans(first: date | None, last: date) -> Iterator[tuple[date | None, date]]
         yield begin, last
         last = begin - timedelta(days=1)
     yield first, last
-
-
-def _files(folder: DeltaFolder, files: Iterable[str], schema: pa.Schema) -> pads.Dataset:
-    return pads.dataset(
-        list(files),
-        schema=schema,
-        format="parquet",
-        filesystem=pafs.SubTreeFileSystem(folder.path, folder.filesystem),
-    )
 
 
 def _part(file: str) -> str:

@@ -78,17 +78,17 @@ class WindowRead:
     """What a window holds.
 
     ``window``: the span that was read; ``row_count``: rows that ``batches`` gives: of answered
-    requests (status below 400) that could be parsed; ``request_count``: requests of any status;
-    ``failed_count``: requests with status 400 or above, or without one: they were never answered;
-    ``unparsed_count``: answered requests whose request or response could not be parsed in full;
-    ``fault_count``: those of them that a fault of the decoder kept from becoming rows;
-    ``left_out``: the signature's inputs and outputs that were not asked for; ``late_count``:
-    requests that came in at or after ``late_after``; ``digest``: hash of the records' spools and
-    sequence numbers; equal records give equal digests. Where labels were asked for, of the rows'
-    labels, too; ``labelled_count``: rows that have a label; ``unfit_label_count``: rows without one
-    since theirs does not fit the type; ``stray_label_count``: labels of this window's requests for
-    a row that the request does not have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes
-    values into each batch that follow from others; ``note``: what to say of them.
+    requests (status below 400) that could be parsed; ``failed_count``: requests with status 400 or
+    above, or without one: they were never answered; ``unparsed_count``: answered requests whose
+    request or response could not be parsed in full; ``fault_count``: those of them that a fault of
+    the decoder kept from becoming rows; ``left_out``: the signature's inputs and outputs that were
+    not asked for; ``late_count``: requests that came in at or after ``late_after``; ``digest``:
+    hash of the records' spools and sequence numbers; equal records give equal digests. Where labels
+    were asked for, of the rows' labels, too; ``labelled_count``: rows that have a label;
+    ``unfit_label_count``: rows without one since theirs does not fit the type;
+    ``stray_label_count``: labels of this window's requests for a row that the request does not
+    have; ``stray_label_ids``: the first few ids of such labels;
+    ``derive``: writes values into each batch that follow from others; ``note``: what to say of them.
     """
 
     window: Window
