@@ -16,9 +16,9 @@ from typing import Protocol
 
 import pyarrow.fs as pafs
 
-from driftline.capture.spool.follower import QUARANTINE
+from driftline.capture.spool.folder import QUARANTINE
 from driftline.capture.spool.frame import seed_of, unpack
-from driftline.capture.tables.storage import open_storage, trouble
+from driftline.capture.tables.storage import open_storage, replace_object, trouble
 
 # Stands where something was erased.
 ERASED = "(erased)"
@@ -93,7 +93,7 @@ def clear_documents(
             if count:
                 cleared += 1
                 if not dry_run:
-                    _write(filesystem, entry.path, clean)
+                    replace_object(filesystem, entry.path, clean)
     except OSError as error:
         raise trouble(f"{root}/executions", error) from error
     return cleared
@@ -122,15 +122,3 @@ def _may_hold(path: str, span: tuple[datetime, datetime] | None) -> bool:
         return True
     start = datetime.strptime(found[1], "%Y%m%dT%H%M%S%z")
     return span[0] - LONGEST_WINDOW <= start <= span[1]
-
-
-def _write(filesystem: pafs.FileSystem, path: str, content: bytes) -> None:
-    """Replace a document atomically."""
-    if not isinstance(filesystem, pafs.LocalFileSystem):
-        with filesystem.open_output_stream(path) as stream:
-            stream.write(content)
-        return
-    unfinished = f"{path}.new"
-    with filesystem.open_output_stream(unfinished) as stream:
-        stream.write(content)
-    filesystem.move(unfinished, path)

@@ -7,7 +7,6 @@ two is the only thing in doubt, and the spools of the host tell. Standard librar
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.folder import SEGMENT_SUFFIX, lock_file, replace_file
 from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME
 from driftline.errors import UnavailableError
 
@@ -67,11 +66,9 @@ class Halves:
         # One by one: of parents that it makes, mkdir does not set the mode.
         for folder in (spool_dir, self._folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock_file(self._folder / _LOCK)
         except BlockingIOError:
-            os.close(self._lock)
             raise UnavailableError(
                 f'"{self._folder}": another process receives cloud events here; send them to that '
                 "one, or give this installation a spool_dir of its own"
@@ -88,20 +85,11 @@ class Halves:
         os.close(self._lock)
 
     def put(self, half: Half) -> None:
-        """Store a half durably. Raises OSError."""
+        """Store a half, so that it survives this process. Raises OSError."""
         told = asdict(half)
         del told["body"]
         head = json.dumps({**told, "kept": len(half.body)}).encode("ascii")
-        path = self._path(half.key)
-        unfinished = path.with_suffix(_UNFINISHED)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(head + b"\n" + half.body)
-            unfinished.rename(path)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
-            raise
+        replace_file(self._path(half.key), head + b"\n" + half.body)
 
     def get(self, key: str) -> Half | None:
         """Read a half; None when it is not there, or damaged, as only power loss leaves it."""

@@ -9,7 +9,6 @@ the dead letters, or to a folder if they do not take it either.
 from __future__ import annotations
 
 import logging
-import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ import numpy as np
 from driftline.capture.line.envelope import Envelope, light, write, write_records
 from driftline.capture.line.validate import gap_instead
 from driftline.capture.spool.delivery import Delivery
-from driftline.capture.spool.follower import QUARANTINE
+from driftline.capture.spool.folder import QUARANTINE, replace_file
 from driftline.capture.spool.frame import Frame, frame_bytes
 from driftline.capture.spool.records import Records
 from driftline.errors import UnavailableError
@@ -198,18 +197,9 @@ class Producer:
             settled = count
         if settled >= count:
             settled = zlib.crc32(spool_id.encode("ascii")) % count
-            _write_durably(file, str(settled))
+            replace_file(file, b"%d" % settled, is_synced=True)
         self._partitions[spool_id] = settled
         return settled
-
-
-def _write_durably(file: Path, text: str) -> None:
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, text.encode("ascii"))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _runs(records: Records) -> Iterator[_Run]:

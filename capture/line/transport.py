@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
+from driftline.capture.spool.folder import replace_file
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.lag import note_stored
 
@@ -92,7 +93,5 @@ def _name_of(spool_dir: str | os.PathLike[str]) -> str:
     """Return the folder's random name, made at the first call."""
     file = Path(spool_dir, _NAME_FILE)
     if not file.exists():
-        unfinished = file.with_suffix(".new")
-        unfinished.write_text(uuid.uuid4().hex[:12], encoding="ascii")
-        unfinished.replace(file)
+        replace_file(file, uuid.uuid4().hex[:12].encode())
     return file.read_text(encoding="ascii")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import uuid
 from collections import defaultdict
@@ -18,13 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from driftline.capture.sagemaker.batch_files import batch_rows
-from driftline.capture.tables.storage import open_storage, trouble
+from driftline.capture.tables.storage import open_storage, replace_object, trouble
 from driftline.errors import InputError
 from driftline.formats.capture_line import CaptureLine
 from driftline.storage import is_remote
@@ -265,13 +263,6 @@ def _put(
         with filesystem.open_input_stream(path, compression=None) as stream:
             if bytes(stream.read()) == content:
                 return FileCounts(unchanged=1)
-    folder, _, name = path.rpartition("/")
-    filesystem.create_dir(folder, recursive=True)
-    # A bucket shows an object when it is whole; a folder shows a file as soon as it is made.
-    is_local = isinstance(filesystem, pafs.LocalFileSystem)
-    target = f"{folder}/.{name}.{os.getpid()}" if is_local else path
-    with filesystem.open_output_stream(target, compression=None) as sink:
-        sink.write(content)
-    if is_local:
-        Path(target).replace(path)
+    filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    replace_object(filesystem, path, content)
     return FileCounts(written=1)

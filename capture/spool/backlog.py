@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from driftline.capture.spool.folder import SEGMENT_SUFFIX, has_writer
+from driftline.capture.spool.folder import has_writer, segment_path, segments_of, spools_in
 from driftline.capture.spool.lag import oldest_unshipped_ns
 from driftline.capture.spool.write_buffer_reader import buffered_bytes
 
@@ -31,22 +31,13 @@ class Backlog:
 def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlog:
     """Measure a spool folder while others write to it and remove from it."""
     size = segments = spools = 0
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - names only.
-    except FileNotFoundError:
-        return Backlog()
-    for name in names:
-        if name.startswith("."):
-            continue
-        try:
-            with os.scandir(folder / name) as files:
-                found = [
-                    file.stat().st_size for file in files if file.name.endswith(SEGMENT_SUFFIX)
-                ]
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # Removed meanwhile by the reader, or no spool.
-        size, segments, spools = size + sum(found), segments + len(found), spools + bool(found)
-        size += buffered_bytes(folder / name)
+    for spool in spools_in(folder):
+        sizes = []
+        for first in segments_of(spool):
+            with suppress(FileNotFoundError):  # Removed meanwhile by the reader.
+                sizes.append(segment_path(spool, first).stat().st_size)
+        size += sum(sizes) + buffered_bytes(spool)
+        segments, spools = segments + len(sizes), spools + bool(sizes)
     now = now_ns()
     oldest_ns = oldest_unshipped_ns(folder)
     age_s = 0.0 if oldest_ns is None else max(now - oldest_ns, 0) / 1e9
@@ -55,5 +46,4 @@ def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlo
 
 def count_open(folder: Path) -> int:
     """Count the spools whose newest segment stays, for their writers live and may append to it."""
-    spools = {one.parent for one in folder.glob(f"*/*{SEGMENT_SUFFIX}")}
-    return sum(has_writer(one) for one in spools if not one.name.startswith("."))
+    return sum(has_writer(spool) for spool in spools_in(folder) if segments_of(spool))

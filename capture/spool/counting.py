@@ -8,16 +8,16 @@ that the sums only grow, whoever dies. Standard library only.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.folder import replace_file, spools_in
+from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.traffic import read_counters
 
-COUNTERS_NAME = "counters"
 TOTALS_NAME = ".totals"
 
 
@@ -43,7 +43,7 @@ def read_counts(folder: Path) -> dict[str, EndpointCounts]:
     """Sum the counts of all taps of a spool folder, dead ones and removed spools included."""
     while True:
         found, folded = _read_totals(folder)
-        for spool in _spools(folder):
+        for spool in spools_in(folder):
             if spool.name not in folded:
                 _add(found, spool)
         # A spool that was folded while we read would be missing, or be there twice.
@@ -68,11 +68,7 @@ def keep_counts(folder: Path, spool_id: str) -> None:
             "folded": sorted(left),
             "endpoints": {name: _packed(one) for name, one in found.items()},
         }
-        unfinished = folder / f"{TOTALS_NAME}.new"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(document, file)
-        unfinished.replace(folder / TOTALS_NAME)
+        replace_file(folder / TOTALS_NAME, json.dumps(document).encode())
 
 
 def _add(found: dict[str, EndpointCounts], spool: Path) -> None:
@@ -98,10 +94,3 @@ def _read_totals(folder: Path) -> tuple[dict[str, EndpointCounts], set[str]]:
 
 def _packed(counts: EndpointCounts) -> tuple[int, int, Mapping[str, int]]:
     return counts.requests, counts.sampled, counts.dropped
-
-
-def _spools(folder: Path) -> Iterator[Path]:
-    with suppress(FileNotFoundError):
-        for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names only.
-            if not name.startswith("."):
-                yield folder / name

@@ -19,6 +19,7 @@ from driftline.capture.spool.quota import COUNTERS_NAME
 SEGMENT_SUFFIX = ".dls"
 LOCK_NAME = "writer.lock"
 UNFINISHED_PREFIX = ".new-"
+QUARANTINE = "quarantine"  # Beside the spools: records that no broker took.
 
 
 class SpoolFolder:
@@ -35,8 +36,7 @@ class SpoolFolder:
         unfinished.mkdir(mode=0o700)
         self._lock = -1
         try:
-            self._lock = os.open(unfinished / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock_file(unfinished / LOCK_NAME)
             drops.attach(unfinished / COUNTERS_NAME)
             unfinished.rename(self.path)
         except OSError:
@@ -50,7 +50,7 @@ class SpoolFolder:
 
         One of the same name holds no record: its first one failed. It is begun anew.
         """
-        path = self.path / f"{first_seq:016x}{SEGMENT_SUFFIX}"
+        path = segment_path(self.path, first_seq)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
 
     def header(self, durability: str) -> bytes:
@@ -75,6 +75,67 @@ class SpoolFolder:
             with suppress(OSError):
                 os.close(self._lock)
             self._lock = -1
+
+
+def spools_in(folder: Path) -> list[Path]:
+    """Return the spools of a host, oldest first; none where there is no such folder."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names only, on a hot path.
+    except FileNotFoundError:
+        return []
+    return [
+        folder / name for name in sorted(names) if not name.startswith(".") and name != QUARANTINE
+    ]
+
+
+def segments_of(spool: Path) -> list[int]:
+    """Return the first sequence number of each segment, ascending; none in a removed spool."""
+    try:
+        names = os.listdir(spool)  # noqa: PTH208 - names only, on a hot path.
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = []
+    for name in names:
+        if name.endswith(SEGMENT_SUFFIX):
+            with suppress(ValueError):
+                found.append(int(name.removesuffix(SEGMENT_SUFFIX), 16))
+    return sorted(found)
+
+
+def segment_path(spool: Path, first_seq: int) -> Path:
+    """Return the path of a segment, which is named by its first sequence number."""
+    return spool / f"{first_seq:016x}{SEGMENT_SUFFIX}"
+
+
+def lock_file(path: Path) -> int:
+    """Lock a file exclusively; return its descriptor. The kernel unlocks it when we die.
+
+    Raises BlockingIOError when another process holds the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def replace_file(path: Path, data: bytes, *, is_synced: bool = False) -> None:
+    """Write a file atomically, for its owner only; ``is_synced``: on the disk before it appears."""
+    unfinished = path.with_name(f"{path.name}.new")
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if is_synced:
+                file.flush()
+                os.fdatasync(descriptor)
+        unfinished.replace(path)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
 
 
 def has_writer(spool: Path) -> bool:

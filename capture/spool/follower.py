@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from driftline.capture.spool.counting import keep_counts
 from driftline.capture.spool.delivery import Delivery
+from driftline.capture.spool.folder import lock_file, spools_in
 from driftline.capture.spool.reader import SpoolReader
 from driftline.capture.spool.records import Records
 from driftline.errors import ConflictError
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 _READER_LOCK = ".reader.lock"
 _READ, _SYNC, _WATERMARK = "read", "put on the disk", "marked as shipped"
 _DONE_PREFIX = ".done-"
-QUARANTINE = "quarantine"  # Beside the spools: records that nobody would take.
 
 
 class SpoolFollower:
@@ -41,11 +40,9 @@ class SpoolFollower:
         self._synced_s = 0.0
         self._readers: dict[str, SpoolReader] = {}
         self._failing: set[tuple[str, str]] = set()
-        self._lock = os.open(self.folder / _READER_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = lock_file(self.folder / _READER_LOCK)
         except BlockingIOError:
-            os.close(self._lock)
             raise ConflictError(
                 f'spool "{self.folder}": another process ships it; stop that one, or give this '
                 f"installation a spool_dir of its own"
@@ -130,15 +127,9 @@ class SpoolFollower:
             self._lock = -1
 
     def _discover(self) -> None:
-        try:
-            entries = sorted(os.listdir(self.folder))  # noqa: PTH208 - names only.
-        except FileNotFoundError:
-            return  # Removed by somebody; writers make it anew.
-        for entry in entries:
-            if not entry.startswith(".") and entry not in self._readers and entry != QUARANTINE:
-                folder = self.folder / entry
-                if folder.is_dir():
-                    self._readers[entry] = SpoolReader(folder)
+        for spool in spools_in(self.folder):
+            if spool.name not in self._readers and spool.is_dir():
+                self._readers[spool.name] = SpoolReader(spool)
 
     def _sync(self) -> None:
         if (now := time.monotonic()) - self._synced_s >= self._sync_interval_s:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-from driftline.capture.spool.folder import SEGMENT_SUFFIX
+from driftline.capture.spool.folder import replace_file, segment_path, segments_of, spools_in
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     Frame,
@@ -36,7 +36,7 @@ _KIND_AT = 13  # Of a frame: behind magic, length, checksum and version.
 
 def read_watermark(spool: Path, name: str = SHIPPED_NAME) -> int:
     """Return the sequence number up to which a spool need not be read again; 0 for none."""
-    with suppress(FileNotFoundError, ValueError):
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
         return int((spool / name).read_text(encoding="ascii"))
     return 0
 
@@ -47,17 +47,14 @@ def note_stored(folder: Path, watermarks: Mapping[str, int]) -> None:
     Best effort: a note that cannot be written only makes the oldest record look older.
     """
     for spool_id, seq in watermarks.items():
-        unfinished = folder / spool_id / f"{STORED_NAME}.new"
         with suppress(OSError):
-            unfinished.write_text(str(seq), encoding="ascii")
-            unfinished.replace(folder / spool_id / STORED_NAME)
+            replace_file(folder / spool_id / STORED_NAME, b"%d" % seq)
 
 
 def oldest_unshipped_ns(folder: Path) -> int | None:
     """Return the wall clock, in ns, of the oldest unshipped record; None without one."""
-    spools = (one for one in folder.glob("*/") if not one.name.startswith("."))
-    found = (_oldest_of(spool) for spool in spools)
-    return min((wall_ns for wall_ns in found if wall_ns is not None), default=None)
+    oldest = (_oldest_of(spool) for spool in spools_in(folder))
+    return min((wall_ns for wall_ns in oldest if wall_ns is not None), default=None)
 
 
 def _oldest_of(spool: Path) -> int | None:
@@ -67,26 +64,20 @@ def _oldest_of(spool: Path) -> int | None:
     one.
     """
     watermark = max(read_watermark(spool), read_watermark(spool, STORED_NAME))
-    segments = sorted(spool.glob(f"*{SEGMENT_SUFFIX}"))
-    with suppress(ValueError):
-        behind = {
-            one for one, next_one in pairwise(segments) if _first_seq(next_one) <= watermark + 1
-        }
-        segments = [one for one in segments if one not in behind]
+    segments = segments_of(spool)
+    behind = {first for first, following in pairwise(segments) if following <= watermark + 1}
     seed = seed_of(spool.name)
-    write_buffer_reader = None
-    with suppress(FileNotFoundError):
-        write_buffer_reader = _first_past(spool / WRITE_BUFFER_NAME, watermark, seed)
-    for segment in segments:
+    buffered = None
+    with suppress(FileNotFoundError, NotADirectoryError):
+        buffered = _first_past(spool / WRITE_BUFFER_NAME, watermark, seed)
+    for first in segments:
+        if first in behind:
+            continue
         with suppress(FileNotFoundError):
-            frame = _first_past(segment, watermark, seed)
+            frame = _first_past(segment_path(spool, first), watermark, seed)
             if frame is not None:
                 return frame.wall_ns
-    return None if write_buffer_reader is None else write_buffer_reader.wall_ns
-
-
-def _first_seq(segment: Path) -> int:
-    return int(segment.stem, 16)
+    return None if buffered is None else buffered.wall_ns
 
 
 def _first_past(segment: Path, watermark: int, seed: int) -> Frame | None:

@@ -17,7 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from driftline.capture.spool.drops import read_drops
-from driftline.capture.spool.folder import SEGMENT_SUFFIX, boot_id, has_writer
+from driftline.capture.spool.folder import (
+    boot_id,
+    has_writer,
+    replace_file,
+    segment_path,
+    segments_of,
+)
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     Frame,
@@ -80,7 +86,7 @@ class SpoolReader:
         while len(found) < max_records and not self.is_finished:
             # The order matters: what is asked first can only be outdated on the safe side.
             is_dead = not has_writer(self.folder)
-            segments = self._segments()
+            segments = segments_of(self.folder)
             if self._segment is None and segments:
                 self._enter(segments[0])
             if self._segment is None:
@@ -117,21 +123,14 @@ class SpoolReader:
 
     def discard(self, seq: int) -> None:
         """Remove the segments without anything past a sequence number, except the newest."""
-        segments = self._segments()
+        segments = segments_of(self.folder)
         for first, following in pairwise(segments):
             if following - 1 <= seq and first != self._segment:
-                self._path(first).unlink(missing_ok=True)
+                segment_path(self.folder, first).unlink(missing_ok=True)
 
     def mark_shipped(self, seq: int) -> None:
         """Record durably that records up to a sequence number need not be read again."""
-        unfinished = self.folder / f"{SHIPPED_NAME}.new"
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(descriptor, b"%d" % seq)
-            os.fdatasync(descriptor)
-        finally:
-            os.close(descriptor)
-        unfinished.replace(self.folder / SHIPPED_NAME)
+        replace_file(self.folder / SHIPPED_NAME, b"%d" % seq, is_synced=True)
 
     def sync(self) -> None:
         """Sync what was written so far; fdatasync acts on the file, whoever wrote it.
@@ -142,31 +141,16 @@ class SpoolReader:
         if self._is_synced_by_kernel:
             return
         self._buffered.sync()  # First: what goes from there to a segment goes to the disk below.
-        for first in self._segments():
+        for first in segments_of(self.folder):
             with suppress(FileNotFoundError):
-                state = (first, self._path(first).stat().st_size)
+                state = (first, segment_path(self.folder, first).stat().st_size)
                 if state > self._synced:
-                    descriptor = os.open(self._path(first), os.O_RDONLY)
+                    descriptor = os.open(segment_path(self.folder, first), os.O_RDONLY)
                     try:
                         os.fdatasync(descriptor)
                     finally:
                         os.close(descriptor)
                     self._synced = state
-
-    def _path(self, first_seq: int) -> Path:
-        return self.folder / f"{first_seq:016x}{SEGMENT_SUFFIX}"
-
-    def _segments(self) -> list[int]:
-        try:
-            names = os.listdir(self.folder)  # noqa: PTH208 - names only, on a hot path.
-        except FileNotFoundError:
-            names = []  # Removed by somebody; its writer tells of that in its next spool.
-        found = []
-        for name in names:
-            if name.endswith(SEGMENT_SUFFIX):
-                with suppress(ValueError):
-                    found.append(int(name.removesuffix(SEGMENT_SUFFIX), 16))
-        return sorted(found)
 
     def _enter(self, first_seq: int) -> None:
         self._segment = first_seq
@@ -184,7 +168,7 @@ class SpoolReader:
         """
         assert self._segment is not None
         try:
-            descriptor = os.open(self._path(self._segment), os.O_RDONLY)
+            descriptor = os.open(segment_path(self.folder, self._segment), os.O_RDONLY)
         except FileNotFoundError:
             return 0, 0
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
@@ -44,14 +46,23 @@ def list_folders(root: str, name: str) -> list[str]:
 def put_file(root: str, folder: str, name: str, data: bytes) -> None:
     """Write ``<root>/<folder>/<name>`` atomically, replacing what was there."""
     filesystem, path = open_storage(root)
-    hidden, file = f"{path}/{folder}/.{name}", f"{path}/{folder}/{name}"
     try:
         filesystem.create_dir(f"{path}/{folder}", recursive=True)
-        with filesystem.open_output_stream(hidden, compression=None) as stream:
-            stream.write(data)
-        filesystem.move(hidden, file)
+        replace_object(filesystem, f"{path}/{folder}/{name}", data)
     except OSError as error:
         raise trouble(f"{root}/{folder}", error) from error
+
+
+def replace_object(filesystem: pafs.FileSystem, path: str, data: bytes) -> None:
+    """Write a file atomically, replacing what was there; its folder is there."""
+    # A bucket shows an object when it is whole; a folder shows a file as soon as it is made.
+    is_local = isinstance(filesystem, pafs.LocalFileSystem)
+    folder, _, name = path.rpartition("/")
+    target = f"{folder}/.{name}.{os.getpid()}" if is_local else path
+    with filesystem.open_output_stream(target, compression=None) as stream:
+        stream.write(data)
+    if is_local:
+        Path(target).replace(path)
 
 
 def get_file(root: str, folder: str, name: str) -> bytes | None:

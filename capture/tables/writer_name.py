@@ -6,10 +6,12 @@ sinks of one name would remove each other's files.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
+
+from driftline.capture.spool.folder import lock_file
 
 _MAX_SINKS = 1_000
 _NAME_LENGTH = 12
@@ -25,14 +27,9 @@ class WriterName:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.name = ""
         for number in range(_MAX_SINKS):
-            self._lock = os.open(folder / f"{number}", os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                # The kernel frees it when the process dies.
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._lock)
-                continue
-            break
+            with suppress(BlockingIOError):
+                self._lock = lock_file(folder / f"{number}")
+                break
         else:
             raise RuntimeError(f"{folder}: {_MAX_SINKS} sinks live here")
         self.name = os.pread(self._lock, _NAME_LENGTH, 0).decode("ascii")

@@ -19,7 +19,7 @@ from driftline.capture.line.kafka import KafkaWire
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.producer import Producer
 from driftline.capture.line.sidecar import Sidecar
-from driftline.capture.spool.follower import QUARANTINE
+from driftline.capture.spool.folder import QUARANTINE
 from driftline.capture.spool.frame import HEADER_BYTES, Flag, Frame, Kind, seed_of, unpack
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import UnavailableError
