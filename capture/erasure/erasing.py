@@ -35,7 +35,7 @@ from driftline.capture.erasure.expunging import (
     part_of,
 )
 from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
-from driftline.capture.labels.labels import list_labelled, label_folder
+from driftline.capture.labels.labels import label_folder, list_labelled
 from driftline.capture.spool.backlog import count_open
 from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.rewriting import held_files

@@ -87,8 +87,8 @@ class WindowRead:
     were asked for, of the rows' labels, too; ``labelled_count``: rows that have a label;
     ``unfit_label_count``: rows without one since theirs does not fit the type;
     ``stray_label_count``: labels of this window's requests for a row that the request does not
-    have; ``stray_label_ids``: the first few ids of such labels;
-    ``derive``: writes values into each batch that follow from others; ``note``: what to say of them.
+    have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes values into each
+    batch that follow from others; ``note``: what to say of them.
     """
 
     window: Window
