@@ -228,10 +228,10 @@ class _Book:
         return {
             "spools": len(names),
             "numbers": sum(names.values()),
-            "stored": sum(self._held.get(one, EMPTY).numbers for one in names),
-            "gaps": sum(len(self._gaps.get(one, ())) for one in names),
-            "erased": sum(len(self._erased.get(one, ())) for one in names),
-            "expired": sum(self.stock.expired_of(one) for one in names),
+            "stored": sum(self._held.get(name, EMPTY).numbers for name in names),
+            "gaps": sum(len(self._gaps.get(name, ())) for name in names),
+            "erased": sum(len(self._erased.get(name, ())) for name in names),
+            "expired": sum(self.stock.expired_of(name) for name in names),
             "topic_losses": self._topic_losses,
         }
 

@@ -150,7 +150,7 @@ def record_requests(
             rows.append((None, None, _KEY, key.hex(), now, None))
         request = str(uuid.uuid4())
         for kind, texts in ids.items():
-            rows += [(request, endpoint, kind, digest_of(key, one), now, until) for one in texts]
+            rows += [(request, endpoint, kind, digest_of(key, text), now, until) for text in texts]
         number = folder.watermark(_WATERMARK) + 1
         with suppress(WatermarkMovedError):
             folder.append(_table(rows, REQUEST_SCHEMA), {_WATERMARK: number})

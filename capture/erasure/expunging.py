@@ -78,7 +78,7 @@ def expunge(
         table = folder.table
         if table is None:
             return Expunged()
-        held = [one for one in held_files(table) if parts is None or one.part in parts]
+        held = [file for file in held_files(table) if parts is None or file.part in parts]
         found: dict[str, list[pa.Table]] = {}
         for path, rows in matching(folder, [one.path for one in held], columns, match):
             found.setdefault(path, []).append(rows)

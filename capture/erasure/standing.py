@@ -143,7 +143,7 @@ class LateErasing:
     def _meet(self, folder: DeltaFolder, endpoint: str, new: Added, wanted: Wanted) -> int:
         paths = [*new.files]
         if new.parts:
-            paths += [one for one in lying_files(folder) if part_of(one) in new.parts]
+            paths += [file for file in lying_files(folder) if part_of(file) in new.parts]
         if not paths or folder.table is None:
             return 0
         eraser = Eraser(self._root, endpoint, self._writer, self._now())

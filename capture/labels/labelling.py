@@ -55,7 +55,7 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     last = last_of_each(truth)
     index = rows["row_index"].to_numpy()
     codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
-    by_event, by_inference = (seek_slots(one, index, last.slots) for one in codes)
+    by_event, by_inference = (seek_slots(code, index, last.slots) for code in codes)
     ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
     found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
     values, unfit = typed_labels(last.labels, kind)

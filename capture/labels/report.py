@@ -171,7 +171,7 @@ class _Matching:
         codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
         for one in codes:
             self._is_here[one[one >= 0]] = True
-        by_event, by_inference = (seek_slots(one, index, last.slots) for one in codes)
+        by_event, by_inference = (seek_slots(code, index, last.slots) for code in codes)
         for one in (by_event, by_inference):
             self._is_used[one[one >= 0]] = True
         # One row by both of its ids: the two may contradict each other, too.

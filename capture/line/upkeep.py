@@ -121,7 +121,7 @@ class Upkeep:
         is_due = self._monotonic() >= self._tidy_at_s
         tasks: list[Callable[[], None]] = [self._erase_late]
         tasks += [self._expire] if is_due else []
-        tasks += [partial(self._decode, one, stop) for one in list_endpoints(self._root)]
+        tasks += [partial(self._decode, endpoint, stop) for endpoint in list_endpoints(self._root)]
         tasks += [partial(self._keep, folder, stop, is_due=is_due) for folder in self._folders()]
         failures: list[DriftlineError] = []
         for task in tasks:

@@ -73,12 +73,12 @@ def pair_objects(manifests: Iterable[Manifest]) -> list[BatchObject]:
     """Find the input of each output, by its name, in the order of the outputs."""
     inputs: dict[str, str] = {}
     outputs: dict[str, datetime] = {}
-    for one in manifests:
-        for name in one.names:
-            if one.is_output:
-                outputs.setdefault(one.prefix + name, one.hour)
+    for manifest in manifests:
+        for name in manifest.names:
+            if manifest.is_output:
+                outputs.setdefault(manifest.prefix + name, manifest.hour)
             else:
-                inputs.setdefault(name, one.prefix + name)
+                inputs.setdefault(name, manifest.prefix + name)
     found = []
     for output, hour in outputs.items():
         # What it is called after however many folders, the longest name first.

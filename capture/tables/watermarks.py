@@ -85,5 +85,6 @@ def _checkpoint(folder: DeltaFolder, version: int) -> int | None:
     names = (entry.base_name for entry in folder.filesystem.get_file_info(selector))
     numbers = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
     return max(
-        (int(one) for one in numbers if one.isdecimal() and int(one) <= version), default=None
+        (int(number) for number in numbers if number.isdecimal() and int(number) <= version),
+        default=None,
     )

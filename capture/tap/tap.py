@@ -185,7 +185,7 @@ class Capture:
 
 
 def _either(choice: Any) -> str:  # noqa: ANN401 - a Literal
-    return " or ".join(f'"{one}"' for one in get_args(choice))
+    return " or ".join(f'"{arg}"' for arg in get_args(choice))
 
 
 def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:

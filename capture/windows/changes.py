@@ -112,7 +112,11 @@ def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
             sources.append(data)
     if not sources:
         return None
-    keys = [pc.unique(batch["key"]) for one in sources for batch in one.to_batches(columns=["key"])]
+    keys = [
+        pc.unique(batch["key"])
+        for source in sources
+        for batch in source.to_batches(columns=["key"])
+    ]
     days = [*added.parts, *(_part(file) for file in added.files)]
     return pc.unique(pa.chunked_array(keys, pa.string())), max(days)
 

@@ -132,7 +132,7 @@ class WindowRead:
 
     def without(self, names: Sequence[str]) -> WindowRead:
         """Give the same rows without some of the signature's columns."""
-        found = self._of(tuple(one for one in self._columns if one[0] not in names))
+        found = self._of(tuple(column for column in self._columns if column[0] not in names))
         return replace(found, left_out=self.left_out | set(names))
 
     def only(self, names: Sequence[str]) -> WindowRead:
@@ -199,8 +199,12 @@ def read_window(
     answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
     asked = {name for name, _, _ in wanted}
-    left_out = frozenset(one.name for one in signature.columns if one.name not in asked)
-    former = {one.name: one.former for one in signature.columns if one.former and one.name in asked}
+    left_out = frozenset(column.name for column in signature.columns if column.name not in asked)
+    former = {
+        column.name: column.former
+        for column in signature.columns
+        if column.former and column.name in asked
+    }
     empty = WindowRead(
         window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, _former=former
     )
