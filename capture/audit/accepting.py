@@ -39,8 +39,8 @@ def accept(root: str, *, now: Callable[[], datetime], spool_dir: Path | None = N
     for file in audit(root, now=now, spool_dir=spool_dir).damaged:
         endpoint, _, path = file.partition("/")
         _let_go(Dataset(root, endpoint, writer=_WRITER).folder, path)
-    found = audit(root, now=now, spool_dir=spool_dir, max_runs=None)
-    lost = [gap for spool in found.found for gap in _gaps_of(spool, found.time)]
+    result = audit(root, now=now, spool_dir=spool_dir, max_runs=None)
+    lost = [gap for spool in result.found for gap in _gaps_of(spool, result.time)]
     if lost:
         gaps.append(gap_rows(lost), {_WATERMARK: number})
         log.warning("losses accepted records=%d", sum(gap.records or 0 for gap in lost))

@@ -78,11 +78,11 @@ def account_of(numbers: np.ndarray) -> Account:
 
 def run_account(first: int, last: int) -> Account:
     """Return the account of all numbers from a first to a last one, both included."""
-    found = EMPTY
+    total = EMPTY
     for start in range(first, last + 1, _CHUNK):
         stop = min(start + _CHUNK, last + 1)
-        found = found.plus(account_of(np.arange(start, stop, dtype=np.int64)))
-    return found
+        total = total.plus(account_of(np.arange(start, stop, dtype=np.int64)))
+    return total
 
 
 def runs_of(chosen: np.ndarray, start: int) -> list[Run]:
@@ -150,7 +150,7 @@ def _accounts(table: pa.Table) -> Iterator[tuple[str, Account]]:
     for at, name in enumerate(names):
         yield (
             name,
-            Account(*(int(found[at]) for found in (counts, digests, rows, torn, undecodable))),
+            Account(*(int(column[at]) for column in (counts, digests, rows, torn, undecodable))),
         )
 
 
@@ -166,8 +166,8 @@ def _torn(
     request = np.cumsum(is_new) - 1
     is_wrong = index != index[starts][request] + np.arange(len(order)) - starts[request]
     is_wrong |= first != is_new
-    found: np.ndarray = spools[starts[np.unique(request[is_wrong])]]
-    return found
+    torn: np.ndarray = spools[starts[np.unique(request[is_wrong])]]
+    return torn
 
 
 def _mix(numbers: np.ndarray) -> np.ndarray:

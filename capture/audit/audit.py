@@ -121,11 +121,11 @@ class Audit:
 
     def by_endpoint(self, of: Callable[[SpoolAudit], int]) -> dict[str, int]:
         """Sum the findings by endpoint; a spool of several endpoints counts for each."""
-        found: dict[str, int] = {}
+        totals: dict[str, int] = {}
         for spool in self.found:
             for endpoint in spool.endpoints:
-                found[endpoint] = found.get(endpoint, 0) + of(spool)
-        return found
+                totals[endpoint] = totals.get(endpoint, 0) + of(spool)
+        return totals
 
 
 def audit(
@@ -143,19 +143,19 @@ def audit(
     if book.suspects():
         # What a sink was just committing is complete at a second look, or known to be on its way.
         book.look(full=False)
-    found = tuple(book.examined(max_runs))
+    spools = tuple(book.examined(max_runs))
     ledger.write(root)
     made = book.sums()
     return Audit(
         time=now(),
         is_full=full,
         **made,
-        missing=sum(one.missing for one in found),
-        doubled=sum(one.doubled for one in found),
-        torn=sum(one.torn for one in found),
-        in_flight=sum(one.in_flight for one in found),
+        missing=sum(one.missing for one in spools),
+        doubled=sum(one.doubled for one in spools),
+        torn=sum(one.torn for one in spools),
+        in_flight=sum(one.in_flight for one in spools),
         damaged=tuple(sorted(book.stock.damaged)),
-        found=found,
+        found=spools,
         requests=book.requests(),
         undecodable=ledger.undecodable(),
     )
@@ -201,7 +201,7 @@ class _Book:
 
     def suspects(self) -> list[str]:
         """Return the spools whose numbers are not exactly 1 to the last one; check the others."""
-        found = []
+        suspects = []
         for spool_id, last in self._last.items():
             expired = self._ledger.expired.get(spool_id, EMPTY)
             account = self._account(spool_id).plus(expired)
@@ -210,17 +210,17 @@ class _Book:
             if is_known and is_whole and not account.torn:
                 self._ledger.verified[spool_id] = last
             else:
-                found.append(spool_id)
-        return found
+                suspects.append(spool_id)
+        return suspects
 
     def examined(self, max_runs: int | None) -> Iterator[SpoolAudit]:
         """Look at each suspect number by number."""
         for spool_id in self.suspects():
-            found = self._examine(spool_id, max_runs)
-            if found.missing or found.doubled or found.torn or found.in_flight:
-                yield found
+            spool = self._examine(spool_id, max_runs)
+            if spool.missing or spool.doubled or spool.torn or spool.in_flight:
+                yield spool
             else:
-                self._ledger.verified[spool_id] = found.last
+                self._ledger.verified[spool_id] = spool.last
 
     def sums(self) -> dict[str, int]:
         """Add up over all spools."""
@@ -237,10 +237,10 @@ class _Book:
 
     def requests(self) -> dict[str, int]:
         """Count the requests that each endpoint's table holds or has held."""
-        found = self._ledger.requests()
+        counts = self._ledger.requests()
         for endpoint, spools in self.stock.expired.items():
-            found[endpoint] = found.get(endpoint, 0) + sum(spools.values())
-        return found
+            counts[endpoint] = counts.get(endpoint, 0) + sum(spools.values())
+        return counts
 
     def _account(self, spool_id: str) -> Account:
         total = self._held.get(spool_id, EMPTY)
@@ -336,12 +336,12 @@ class _Book:
 
 def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
     """Return for each spool the numbers, int64, that its gaps stand for."""
-    found: dict[str, list[np.ndarray]] = {}
+    runs_by_spool: dict[str, list[np.ndarray]] = {}
     for gap in gaps:
         width = max(gap.records or 1, 1) if gap.reason in _WIDE else 1
         numbers = np.arange(max(gap.seq - width, 0) + 1, gap.seq + 1, dtype=np.int64)
-        found.setdefault(gap.spool_id, []).append(numbers)
-    for spool_id, runs in found.items():
+        runs_by_spool.setdefault(gap.spool_id, []).append(numbers)
+    for spool_id, runs in runs_by_spool.items():
         yield spool_id, np.concatenate(runs)
 
 

@@ -64,10 +64,10 @@ class Ledger:
         return self._by_endpoint(lambda account: account.undecodable)
 
     def _by_endpoint(self, count: Callable[[Account], int]) -> dict[str, int]:
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for (endpoint, _), part in self.parts.items():
-            found[endpoint] = found.get(endpoint, 0) + sum(map(count, part.accounts.values()))
-        return found
+            counts[endpoint] = counts.get(endpoint, 0) + sum(map(count, part.accounts.values()))
+        return counts
 
     def carry(self, endpoint: str, spools: Iterable[str]) -> None:
         """Record which endpoints' records each spool carries; kept when the rows are gone."""

@@ -20,9 +20,9 @@ LAST = "last.json"
 
 def document_of(audit: Audit) -> dict[str, Any]:
     """Return an audit as JSON values."""
-    found = asdict(audit)
+    document = asdict(audit)
     return {
-        **found,
+        **document,
         "time": audit.time.isoformat(),
         "requests": dict(audit.requests),
         "adds_up": audit.adds_up,
@@ -35,12 +35,12 @@ def dropped_by_endpoint(
     gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
 ) -> dict[str, int]:
     """Sum the records that gaps count, by endpoint."""
-    found: dict[str, int] = {}
+    dropped: dict[str, int] = {}
     for gap in gaps:
         names = (gap.endpoint,) if gap.endpoint else endpoints_of.get(gap.spool_id, ())
         for name in names:
-            found[name] = found.get(name, 0) + (gap.records or 0)
-    return found
+            dropped[name] = dropped.get(name, 0) + (gap.records or 0)
+    return dropped
 
 
 def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None:
@@ -54,7 +54,7 @@ def read_note(root: str, name: str = LAST) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        found = json.loads(data)
+        document = json.loads(data)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None

@@ -265,8 +265,8 @@ def _dropped(gaps: Iterable[Gap], counts: EndpointCounts | None) -> dict[str, in
         if gap.records is not None:
             told[gap.reason] += gap.records
     counted = {} if counts is None else counts.dropped
-    found = {reason: max(told[reason], counted.get(reason, 0)) for reason in {*told, *counted}}
-    return {reason: found[reason] for reason in sorted(found) if found[reason]}
+    dropped = {reason: max(told[reason], counted.get(reason, 0)) for reason in {*told, *counted}}
+    return {reason: dropped[reason] for reason in sorted(dropped) if dropped[reason]}
 
 
 def _written(history: list[dict[str, object]]) -> datetime | None:

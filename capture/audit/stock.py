@@ -50,7 +50,7 @@ class Stock:
 
     def expired_of(self, spool_id: str) -> int:
         """Count the requests of a spool that retention has removed from all tables."""
-        return sum(found.get(spool_id, 0) for found in self.expired.values())
+        return sum(expired.get(spool_id, 0) for expired in self.expired.values())
 
 
 def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
@@ -110,8 +110,8 @@ def _brought_up(
     if known is None or known.files.items() - files.items():
         known = Part({}, {})
     accounts = dict(known.accounts)
-    found, unreadable = _read(folder, files.keys() - known.files)
-    add_accounts(accounts, found)
+    new, unreadable = _read(folder, files.keys() - known.files)
+    add_accounts(accounts, new)
     for file in unreadable:
         log.warning("capture file damaged endpoint=%s file=%s", endpoint, file)
         stock.damaged.add(f"{endpoint}/{file}")
@@ -124,7 +124,7 @@ def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Accoun
     """Read files; return those that are not Parquet any more."""
     with suppress(pa.ArrowInvalid, OSError):
         return read_accounts(folder, files), frozenset()
-    found: dict[str, Account] = {}
+    total: dict[str, Account] = {}
     unreadable: set[str] = set()
     for file in files:
         try:
@@ -135,8 +135,8 @@ def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Accoun
             log.debug("error=%s", error)
             unreadable.add(file)
             continue
-        add_accounts(found, accounts)
-    return found, frozenset(unreadable)
+        add_accounts(total, accounts)
+    return total, frozenset(unreadable)
 
 
 def _read_through(folder: DeltaFolder, file: str) -> None:

@@ -117,8 +117,8 @@ def clear_quarantine(
 
 
 def _may_hold(path: str, span: tuple[datetime, datetime] | None) -> bool:
-    found = _STAMP.search(path)
-    if span is None or found is None:
+    stamp = _STAMP.search(path)
+    if span is None or stamp is None:
         return True
-    start = datetime.strptime(found[1], "%Y%m%dT%H%M%S%z")
+    start = datetime.strptime(stamp[1], "%Y%m%dT%H%M%S%z")
     return span[0] - LONGEST_WINDOW <= start <= span[1]

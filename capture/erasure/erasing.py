@@ -153,7 +153,7 @@ def erase(
     if keys and not dry_run:  # First of all: what is committed from now on is met by others.
         until = record_requests(root, asked, endpoint, now=now, keep=keep)
     erased: dict[str, EndpointErased] = {}
-    found, documents = Found(), 0
+    rows_found, documents = Found(), 0
     cleared = ClearedWindows() if dry_run else finish_clearing(root, windows, now)
     name = WriterName(names)
     try:
@@ -167,14 +167,14 @@ def erase(
                 until = record_requests(root, by_event, one, now=now, keep=keep)
             erased[one], more, count = _remove_cleared(root, eraser, rows, keys, windows, dry_run)
             cleared, documents = cleared + more, documents + count
-            found.include(rows, eraser.labelled)
+            rows_found.include(rows, eraser.labelled)
     finally:
         name.close()
-    late = clear_documents(root, keys | found.events, found.span, dry_run=dry_run)
+    late = clear_documents(root, keys | rows_found.events, rows_found.span, dry_run=dry_run)
     return Erased(
         dry_run=dry_run,
         asked=len(keys),
-        unknown=len(keys - found.events - found.inferences),
+        unknown=len(keys - rows_found.events - rows_found.inferences),
         endpoints={one: gone for one, gone in erased.items() if gone != EndpointErased()},
         documents=documents + late,
         windows=cleared.windows,
@@ -297,8 +297,8 @@ class Eraser:
     def remove_labels(self, paths: Iterable[str], match: Match) -> int:
         """Remove the labels that are found in some files; return how many went."""
         self._truth.catch_up()
-        found = matching(self._truth, paths, ("key",), match)
-        keys = {one for _, rows in found for one in rows["key"].to_pylist()}
+        labels = matching(self._truth, paths, ("key",), match)
+        keys = {one for _, rows in labels for one in rows["key"].to_pylist()}
         return self._remove_labels(keys).rows if keys else 0
 
     def _remove_labels(self, keys: set[str]) -> Expunged:
@@ -320,11 +320,11 @@ def find(
     folder: DeltaFolder, paths: Iterable[str], match: Match, columns: Sequence[str] = ()
 ) -> Found:
     """Find the rows of a capture table that match, in some files; ``columns``: to match by."""
-    found = Found()
+    matches = Found()
     if folder.table is not None:
         for path, rows in matching(folder, paths, [*_IDS, *columns], match):
-            found.add(path, rows)
-    return found
+            matches.add(path, rows)
+    return matches
 
 
 def _is_in(rows: pa.Table, sought: Mapping[str, pa.Array]) -> np.ndarray:

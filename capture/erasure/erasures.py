@@ -86,8 +86,8 @@ class Wanted:
 
     def _hits(self, coded: pa.DictionaryArray, sought: frozenset[str]) -> np.ndarray:
         texts = coded.dictionary.to_pylist()
-        found = np.array([digest_of(self.key, text) in sought for text in texts] + [False])
-        return np.asarray(found[coded.indices.fill_null(len(texts)).to_numpy()])
+        is_sought = np.array([digest_of(self.key, text) in sought for text in texts] + [False])
+        return np.asarray(is_sought[coded.indices.fill_null(len(texts)).to_numpy()])
 
 
 def digest_of(key: bytes, text: str) -> str:
@@ -239,8 +239,8 @@ def _rows(folder: DeltaFolder) -> pa.Table:
     table = folder.table
     if table is None:
         return REQUEST_SCHEMA.empty_table()
-    found = folder.read()
-    return REQUEST_SCHEMA.empty_table() if found is None else found.to_table().cast(REQUEST_SCHEMA)
+    data = folder.read()
+    return REQUEST_SCHEMA.empty_table() if data is None else data.to_table().cast(REQUEST_SCHEMA)
 
 
 def _read(folder: DeltaFolder) -> Wanted:
@@ -252,7 +252,7 @@ def _read(folder: DeltaFolder) -> Wanted:
         digests.setdefault((row["kind"], row["endpoint"]), set()).add(row["digest"])
     return Wanted(
         bytes.fromhex(keys[0]) if keys else b"",
-        {of: frozenset(found) for of, found in digests.items()},
+        {of: frozenset(sought) for of, sought in digests.items()},
         max((row["forget_time"] for row in asked), default=None),
     )
 

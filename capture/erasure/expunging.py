@@ -79,13 +79,13 @@ def expunge(
         if table is None:
             return Expunged()
         held = [file for file in held_files(table) if parts is None or file.part in parts]
-        found: dict[str, list[pa.Table]] = {}
+        rows_by_file: dict[str, list[pa.Table]] = {}
         for path, rows in matching(folder, [one.path for one in held], columns, match):
-            found.setdefault(path, []).append(rows)
-        old = [one for one in held if one.path in found]
-        count = sum(rows.num_rows for many in found.values() for rows in many)
+            rows_by_file.setdefault(path, []).append(rows)
+        old = [one for one in held if one.path in rows_by_file]
+        count = sum(rows.num_rows for many in rows_by_file.values() for rows in many)
         if note is not None and count:
-            note(pa.concat_tables([rows for many in found.values() for rows in many]))
+            note(pa.concat_tables([rows for many in rows_by_file.values() for rows in many]))
         if dry_run:
             return Expunged(count, len(old))
         try:

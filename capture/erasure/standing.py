@@ -151,7 +151,7 @@ class LateErasing:
             return eraser.remove_labels(
                 paths, lambda rows: wanted.matches(endpoint, rows["key"], *KINDS)
             )
-        found = find(
+        late = find(
             folder,
             paths,
             lambda rows: (
@@ -159,15 +159,15 @@ class LateErasing:
                 | wanted.matches(endpoint, rows["inference_id"], "inference_id")
             ),
         )
-        if not found.events:
+        if not late.events:
             return 0
-        note = begin_clearing(self._root, endpoint, found.times, self._now())
-        self._windows(endpoint, found.times)
-        clear_documents(self._root, found.events, found.span)
-        gone = eraser.remove(found, set())
+        note = begin_clearing(self._root, endpoint, late.times, self._now())
+        self._windows(endpoint, late.times)
+        clear_documents(self._root, late.events, late.span)
+        gone = eraser.remove(late, set())
         # What was judged meanwhile.
-        self._windows(endpoint, found.times, is_again=True)
-        clear_documents(self._root, found.events, found.span)
+        self._windows(endpoint, late.times, is_again=True)
+        clear_documents(self._root, late.events, late.span)
         end_clearing(self._root, note)
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
         return gone.requests

@@ -123,12 +123,12 @@ class Halves:
 
     def taken(self) -> list[Taken]:
         """Return the journal's entries, oldest first."""
-        found = []
+        entries = []
         for line in (self._folder / _JOURNAL).read_bytes().decode("ascii", "replace").splitlines():
             parts = line.split(" ")
             if len(parts) == 4 and parts[2].isdecimal():
-                found.append(Taken(parts[0], parts[1], int(parts[2]), parts[3]))
-        return found
+                entries.append(Taken(parts[0], parts[1], int(parts[2]), parts[3]))
+        return entries
 
     def forget_before(self, at_ns: int) -> None:
         """Shorten the journal when it has grown long."""

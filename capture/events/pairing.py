@@ -81,11 +81,11 @@ class Pairing:
         """Store events, each with its capture target; what is acknowledged is safe."""
         with self._lock:
             halves = self._open()
-            found = []
+            outcomes = []
             for event, target in events:
                 self.counters["events"] += 1
-                found.append(self._take(halves, self._half(event, target), expected))
-            return found
+                outcomes.append(self._take(halves, self._half(event, target), expected))
+            return outcomes
 
     def sweep(self) -> int:
         """Write alone what has waited too long; return how many. Also finds what others left."""
@@ -135,7 +135,7 @@ class Pairing:
         for taken in halves.taken():
             last[taken.key] = taken
             self._note_done(taken)
-        found = []
+        waiting = []
         for key, size in halves.waiting():
             half = halves.get(key)
             if half is None:
@@ -145,8 +145,8 @@ class Pairing:
                 or _side(half) not in last[key].sides
                 or self._is_left(halves, half, last[key])
             ):
-                found.append((half.arrived_ns, key, half.is_request, size))
-        for arrived_ns, key, is_request, size in sorted(found):
+                waiting.append((half.arrived_ns, key, half.is_request, size))
+        for arrived_ns, key, is_request, size in sorted(waiting):
             self._waiting[key] = (is_request, arrived_ns, size)
             self._waiting_bytes += size
 
@@ -213,8 +213,8 @@ class Pairing:
         return "stored" if is_stored else "dropped"
 
     def _append(self, half: Half, other: Half | None, *, is_alone: bool) -> bool:
-        found = {one.is_request: one for one in (half, other) if one}
-        request, response = found.get(True), found.get(False)
+        sides = {one.is_request: one for one in (half, other) if one}
+        request, response = sides.get(True), sides.get(False)
         flags = Flag(0)
         if is_alone:
             flags |= Flag.INCOMPLETE
@@ -224,7 +224,7 @@ class Pairing:
             flags |= Flag.RESPONSE_TRUNCATED
         first = request or half
         meta = {**(response.meta if response else {}), **first.meta}
-        meta["event_id"] = _event_id(half.key, "".join(map(_side, found.values())))
+        meta["event_id"] = _event_id(half.key, "".join(map(_side, sides.values())))
         if "event_time_us" in meta:
             flags |= Flag.EVENT_TIME_GIVEN
         times = [one.time_us for one in (request, response) if one and one.time_us is not None]
@@ -233,7 +233,7 @@ class Pairing:
             [request.body] if request else (),
             [response.body] if response else (),
             flags=int(flags),
-            wall_ns=min(one.arrived_ns for one in found.values()),
+            wall_ns=min(one.arrived_ns for one in sides.values()),
             mono_ns=time.monotonic_ns(),
             total_us=max(times[1] - times[0], 0) if len(times) == 2 else 0,
             request_bytes=request.size_bytes if request else 0,

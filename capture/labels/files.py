@@ -104,25 +104,25 @@ class _Joined:
 
     def read(self, size: int = -1) -> bytes:
         """Return some bytes, or all that are left."""
-        found: bytes
+        data: bytes
         if size < 0:
-            found, self._head = self._head + self._rest.read(), b""
+            data, self._head = self._head + self._rest.read(), b""
         elif self._head:
-            found, self._head = self._head[:size], self._head[size:]
+            data, self._head = self._head[:size], self._head[size:]
         else:
-            found = self._rest.read(size)
-        return found
+            data = self._rest.read(size)
+        return data
 
 
 def _from_json(text: bytes, shown: str, names: LabelNames) -> Iterator[pa.Table]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except _JSON_ERRORS as error:
         if text.lstrip()[:1] != b"{":
             raise InputError(f"{shown}: not JSON ({error}); expected a list of objects") from None
         yield from _from_lines(io.BytesIO(text), shown, names)
         return
-    records = found if isinstance(found, list) else [found]
+    records = value if isinstance(value, list) else [value]
     yield label_table(records, names, lambda number: f"{shown}, record {number + 1}")
 
 
@@ -264,9 +264,9 @@ def _columns(held: Sequence[str], shown: str, names: LabelNames) -> tuple[list[s
     if "id" in ids:
         ids = ["id"]
     if not ids or names.label not in held:
-        found = ", ".join(held[:20]) or "none"
+        columns = ", ".join(held[:20]) or "none"
         raise InputError(
-            f"{shown}: columns {found}; expected {' or '.join(names.ids)}, and {names.label}"
+            f"{shown}: columns {columns}; expected {' or '.join(names.ids)}, and {names.label}"
         )
     rows = [names.row_index] if names.row_index in held else []
     wanted = [*ids, names.label, *rows]

@@ -57,13 +57,13 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
     by_event, by_inference = (seek_slots(code, index, last.slots) for code in codes)
     ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
-    found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+    latest = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
     values, unfit = typed_labels(last.labels, kind)
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
-    labels = values.take(pa.array(np.maximum(found, 0), mask=found < 0))
-    has_label = found >= 0
-    lost = has_label & is_unfit[found]
+    labels = values.take(pa.array(np.maximum(latest, 0), mask=latest < 0))
+    has_label = latest >= 0
+    lost = has_label & is_unfit[latest]
     strays = _strays(last, codes, (by_event, by_inference))
     hasher = hashlib.blake2b(digest_size=16)
     named = rows.select(["spool_id", "spool_seq", "row_index"])
@@ -138,8 +138,8 @@ def places_of(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
     """Return the place of each id among the keys, shape (ids,), int64; -1 where it is not there."""
     if ids.null_count == len(ids):
         return np.full(len(ids), -1, np.int64)
-    found = pc.fill_null(pc.index_in(ids, value_set=keys), -1)
-    codes: np.ndarray = found.to_numpy().astype(np.int64)
+    places = pc.fill_null(pc.index_in(ids, value_set=keys), -1)
+    codes: np.ndarray = places.to_numpy().astype(np.int64)
     return codes
 
 

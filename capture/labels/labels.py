@@ -128,12 +128,12 @@ def read_labels(root: str, endpoint: str, keys: pa.Array, received_from: date) -
     if data is None:
         return TRUTH_SCHEMA.empty_table()
     # Sought here and not by a filter of the scan: minima and maxima of long texts are cut short.
-    found = [
+    chosen = [
         part.filter(pc.is_in(part["key"], value_set=keys))
         for part in gathered(data.to_batches(columns=TRUTH_SCHEMA.names))
     ]
     return pa.concat_tables(
-        [TRUTH_SCHEMA.empty_table(), *(part.cast(TRUTH_SCHEMA) for part in found)]
+        [TRUTH_SCHEMA.empty_table(), *(part.cast(TRUTH_SCHEMA) for part in chosen)]
     )
 
 

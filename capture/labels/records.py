@@ -135,10 +135,10 @@ def _of_sagemaker(
     data = as_text(data)
     if not isinstance(encoding, str) or encoding not in _READERS:
         raise _RecordError(f"encoding {_shown(encoding)}; expected CSV, JSON or BASE64")
-    found = known.get((encoding, data))
-    if found is None:
-        found = known[encoding, data] = _READERS[encoding](data, name)
-    return _key(key), found
+    labels = known.get((encoding, data))
+    if labels is None:
+        labels = known[encoding, data] = _READERS[encoding](data, name)
+    return _key(key), labels
 
 
 def _csv_labels(data: str, _name: str) -> list[Text]:
@@ -186,10 +186,10 @@ def _found_in(document: object, name: str) -> list[Text]:
 
 
 def _only(item: object, name: str) -> Text:
-    found = _found_in(item, name) if isinstance(item, Mapping | list) else [_text(item)]
-    if len(found) != 1:
-        raise _RecordError(f"{len(found)} labels for one row; expected one")
-    return found[0]
+    labels = _found_in(item, name) if isinstance(item, Mapping | list) else [_text(item)]
+    if len(labels) != 1:
+        raise _RecordError(f"{len(labels)} labels for one row; expected one")
+    return labels[0]
 
 
 def _base64_labels(data: str, name: str) -> list[Text]:

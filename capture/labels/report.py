@@ -179,11 +179,11 @@ class _Matching:
         differ = both & (self._meaning[by_event] != self._meaning[by_inference])
         self._conflicting[by_event[differ]] = True
         ranks = np.append(last.ranks, -1)
-        found = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
-        labelled = found >= 0
+        latest = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+        labelled = latest >= 0
         self._labelled_rows += int(labelled.sum())
         times = rows["event_time"].cast(pa.int64()).to_numpy()
-        self._delays.append((self._received[found] - times)[labelled])
+        self._delays.append((self._received[latest] - times)[labelled])
         return labelled
 
     def report(self, days: tuple[DayCoverage, ...], kind: ColumnType | None) -> LabelReport:

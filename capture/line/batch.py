@@ -40,8 +40,8 @@ class Batch:
                 self._gaps_at.append(index)
         names = self._records.meta("endpoint").dictionary_encode()
         codes = names.indices.fill_null(-1).to_numpy()
-        found = ((name, (codes == code) & is_sound) for code, name in enumerate(names.dictionary))
-        self._masks = {name.as_py(): mask for name, mask in found if mask.any()}
+        masks = ((name, (codes == code) & is_sound) for code, name in enumerate(names.dictionary))
+        self._masks = {name.as_py(): mask for name, mask in masks if mask.any()}
         self.endpoints = tuple(self._masks)
 
     def records(self, endpoint: str) -> Records:
@@ -57,7 +57,7 @@ class Batch:
     def spools(self, endpoints: Collection[str]) -> set[str]:
         """Return the spools of these endpoints' records."""
         codes = [np.unique(self._records.codes[self._masks[name]]) for name in endpoints]
-        return {self._records.spools[code] for found in codes for code in found.tolist()}
+        return {self._records.spools[code] for code_array in codes for code in code_array.tolist()}
 
     def left(self, endpoints: Collection[str]) -> list[Delivery]:
         """Return these endpoints' records, and the gaps of their spools, in order of arrival."""

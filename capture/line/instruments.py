@@ -64,14 +64,14 @@ class Spools(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Measure the folder."""
-        found = measure(self._folder)
+        measured = measure(self._folder)
         values = {
-            "bytes": ("Bytes in the spool's segments.", float(found.size_bytes)),
-            "segments": ("Segments in the spool.", float(found.segments)),
+            "bytes": ("Bytes in the spool's segments.", float(measured.size_bytes)),
+            "segments": ("Segments in the spool.", float(measured.segments)),
             "oldest_seconds": (
                 "Age of the oldest record that is neither stored nor with the broker; "
                 "0 without any.",
-                found.oldest_s,
+                measured.oldest_s,
             ),
         }
         if self._max_bytes is not None:
@@ -105,8 +105,8 @@ class HostTaps(Collector):
         )
         totals: dict[str, tuple[int, int]] = {}
         drops: dict[tuple[str, str], int] = {}
-        found = read_counts(self._folder)
-        for name, counts in found.items():
+        measured = read_counts(self._folder)
+        for name, counts in measured.items():
             shown = capped(name, totals)
             before = totals.get(shown, (0, 0))
             totals[shown] = before[0] + counts.requests, before[1] + counts.sampled

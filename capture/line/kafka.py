@@ -92,13 +92,13 @@ class KafkaWire:
         try:
             producer = self._connected()
             futures = [self._send(producer, envelope) for envelope in envelopes]
-            found = [self._outcome(future) for future in futures]
+            outcomes = [self._outcome(future) for future in futures]
         except (KafkaError, OSError) as error:
             self._discard()
             raise self._options.trouble(error) from error
-        if any(outcome is not None for outcome in found):
+        if any(outcome is not None for outcome in outcomes):
             self._discard()
-        return found
+        return outcomes
 
     def close(self) -> None:
         """Close the connection."""
@@ -157,8 +157,8 @@ class KafkaWire:
                 left_s -= _LOOK_S
                 if left_s <= 0:
                     raise KafkaTimeoutError("stopped before the broker answered")
-        found: BaseException | None = future.exception
-        return found
+        error: BaseException | None = future.exception
+        return error
 
     def _discard(self) -> None:
         producer, self._producer = self._producer, None
@@ -200,17 +200,17 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         """Return the next records; keep what was fetched but does not fit for the next call."""
         try:
             self._poll(is_wanted=max_records > 0 and not self._polled)
-            found: list[Delivery] = []
+            deliveries: list[Delivery] = []
             room = _OPEN_BYTES
             while self._polled and max_records > 0 and room > 0:
                 for delivery in self._open(self._polled.popleft()):
-                    found.append(delivery)
+                    deliveries.append(delivery)
                     max_records -= len(delivery)
                     room -= delivery.size_bytes
         except (KafkaError, OSError) as error:
             self._disconnect()
             raise self._options.trouble(error) from error
-        return found
+        return deliveries
 
     def commit(self, watermarks: Mapping[str, int]) -> None:
         """Commit the offsets of all that was received; the tables have it."""
@@ -306,7 +306,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         """Read one broker record; an unreadable one becomes a gap."""
         at = TopicPartition(record.topic, record.partition)
         origin = Origin(f"{record.topic}/{record.partition}", record.offset)
-        found = []
+        deliveries = []
         if at not in self._expected:
             assert self._consumer is not None
             self._expected[at] = self._consumer.committed(at, timeout_ms=_COMMIT_MS)
@@ -316,15 +316,15 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
                 "topic lost records at=%s from=%d to=%d", origin.name, expected, record.offset
             )
             gap = lost("retention", record.offset, None, record.timestamp)
-            found.append(Delivery.of(origin.name, [gap], origin))
+            deliveries.append(Delivery.of(origin.name, [gap], origin))
         self.counters["letters"] += 1
         try:
-            found.append(Delivery(*read_envelope(record.value, record.headers), origin))
+            deliveries.append(Delivery(*read_envelope(record.value, record.headers), origin))
         except EnvelopeError as error:
-            found.append(self._condemn(record, origin, error))
+            deliveries.append(self._condemn(record, origin, error))
         self._expected[at] = record.offset + 1
         self._delivered[at] = record.offset
-        return found
+        return deliveries
 
     def _condemn(self, record: Any, origin: Origin, error: EnvelopeError) -> Delivery:  # noqa: ANN401
         """Put a record that cannot be read aside; return the gap that counts it."""

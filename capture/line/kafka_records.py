@@ -83,7 +83,7 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
         at, offset = self._pos, self.base_offset + self._read
         self._read += 1
         try:
-            found = self._read_msg()
+            record = self._read_msg()
         # What damaged bytes may lead to is anything.
         except Exception:  # noqa: BLE001
             self._is_over = True
@@ -91,8 +91,8 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
             return DefaultRecord(
                 len(left), offset, sent_ms, self.timestamp_type, None, left, [("dl.damaged", b"")]
             )
-        found._offset = offset
-        return found
+        record._offset = offset
+        return record
 
     def _read_msg(self, *more: Any) -> Any:  # noqa: ANN401 - untyped client
         try:

@@ -83,7 +83,7 @@ class Producer:
 
     def send(self, batch: Sequence[Delivery]) -> dict[str, int]:
         """Send records; return for each spool up to where they are safe."""
-        waiting = {found.spool_id: deque(_runs(found.records)) for found in batch}
+        waiting = {delivery.spool_id: deque(_runs(delivery.records)) for delivery in batch}
         safe: dict[str, int] = {}
         try:
             while waiting:
@@ -186,9 +186,9 @@ class Producer:
 
     def _partition(self, spool_id: str) -> int:
         """Return the partition of a spool, fixed when its first envelope is sent."""
-        found = self._partitions.get(spool_id)
-        if found is not None:
-            return found
+        partition = self._partitions.get(spool_id)
+        if partition is not None:
+            return partition
         file = self._spool_dir / spool_id / _PARTITION_NAME
         count = self._wire.partitions()
         try:

@@ -102,11 +102,11 @@ class Sidecar:
         """Read the spools of which nothing is pending, unless too much is pending already."""
         room = _BATCH_RECORDS if self._waiting_bytes() < _MAX_WAITING_BYTES else 0
         # Also without room: what was written must get to the disk.
-        for found in self._follower.receive(room, skip=self._waiting):
-            self._waiting[found.spool_id] = redacted(found, self._redactor)
+        for delivery in self._follower.receive(room, skip=self._waiting):
+            self._waiting[delivery.spool_id] = redacted(delivery, self._redactor)
 
     def _waiting_bytes(self) -> int:
-        return sum(found.size_bytes for found in self._waiting.values())
+        return sum(delivery.size_bytes for delivery in self._waiting.values())
 
     def _wait(self, stop: threading.Event, pause_s: float) -> None:
         """Wait, and sync the spools meanwhile."""
@@ -125,7 +125,7 @@ class Sidecar:
 
     def _lag(self) -> str:
         """Log the size of the spool and the age of its oldest unshipped record."""
-        waits_since = (found.first_ns for found in self._waiting.values())
+        waits_since = (delivery.first_ns for delivery in self._waiting.values())
         oldest = min(waits_since, default=self._now_ns())
         lag_s = max(self._now_ns() - oldest, 0) / 1e9
         waiting = sum(map(len, self._waiting.values()))

@@ -156,12 +156,12 @@ class Sink:
         received = 0
         while True:
             room = 0 if self._is_full() else self._commit_records - self._pending_records
-            found = self._transport.receive(room)
-            if not found:
+            deliveries = self._transport.receive(room)
+            if not deliveries:
                 break
             if not self._pending:
                 self._oldest_s = self._monotonic()
-            for delivery in found:
+            for delivery in deliveries:
                 self._note(delivery)
                 received += len(delivery)
             if until_due and self._is_due():  # Records may trickle in without an end.

@@ -74,9 +74,9 @@ class LocalTransport:
         """Return the next records of each spool in sequence."""
         # Kept until all are done: what was read is not read again.
         self._read = self._read or self._follower.receive(max_records)
-        found = [redacted(one, self._redactor) for one in self._read]
+        deliveries = [redacted(one, self._redactor) for one in self._read]
         self._read = []
-        return found
+        return deliveries
 
     def commit(self, watermarks: Mapping[str, int]) -> None:
         """Record what is stored, and remove the finished segments."""

@@ -149,8 +149,8 @@ class Upkeep:
         is_partial = known == text and not new.parts
         if not (is_partial and not new.files):
             only = new.files if is_partial else None
-            found = decode_again(dataset, signature, only=only, stop=stop)
-            self.counters["decoded"] += found.decoded
+            decoded = decode_again(dataset, signature, only=only, stop=stop)
+            self.counters["decoded"] += decoded.decoded
         if stop is None or not stop.is_set():
             self._looked[endpoint] = text, new.version
 

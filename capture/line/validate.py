@@ -51,9 +51,9 @@ def _judged(
     """Apply a check once to each distinct text."""
     if texts.null_count == len(texts):
         return np.full(len(texts), is_missing_fine)
-    found = texts.dictionary_encode()
-    verdicts = np.array([*map(judge, found.dictionary.to_pylist()), is_missing_fine], np.bool_)
-    return np.asarray(verdicts[pc.fill_null(found.indices, len(verdicts) - 1).to_numpy()])
+    encoded = texts.dictionary_encode()
+    verdicts = np.array([*map(judge, encoded.dictionary.to_pylist()), is_missing_fine], np.bool_)
+    return np.asarray(verdicts[pc.fill_null(encoded.indices, len(verdicts) - 1).to_numpy()])
 
 
 def unreadable(frame: Frame) -> Frame:

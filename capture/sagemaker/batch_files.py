@@ -52,8 +52,8 @@ def is_manifest(path: str) -> bool:
 
 def read_manifest(path: str, text: str | bytes) -> Manifest:
     """Read a manifest; its path says of what and of which hour it is."""
-    found = _PLACE.search(path)
-    if found is None:
+    place = _PLACE.search(path)
+    if place is None:
         raise InputError(
             f"{path}: no manifest of Batch Transform; expected it in input/yyyy/mm/dd/hh/ or "
             "output/yyyy/mm/dd/hh/"
@@ -61,12 +61,12 @@ def read_manifest(path: str, text: str | bytes) -> Manifest:
     try:
         listed = json.loads(text)
         prefix, names = listed[0]["prefix"], listed[1:]
-        hour = datetime(*(int(part) for part in found.groups()[1:]), tzinfo=UTC)  # type: ignore[arg-type,misc]  # Four numbers: year to hour.
+        hour = datetime(*(int(part) for part in place.groups()[1:]), tzinfo=UTC)  # type: ignore[arg-type,misc]  # Four numbers: year to hour.
     except (ValueError, LookupError, TypeError, RecursionError):
         prefix, names = None, []
     if not isinstance(prefix, str) or not all(isinstance(name, str) for name in names):
         raise InputError(f'{path}: no manifest; expected [{{"prefix": "s3://…/"}}, "name", …]')
-    return Manifest(found[1] == "output", hour, prefix, tuple(names))
+    return Manifest(place[1] == "output", hour, prefix, tuple(names))
 
 
 def pair_objects(manifests: Iterable[Manifest]) -> list[BatchObject]:
@@ -79,14 +79,14 @@ def pair_objects(manifests: Iterable[Manifest]) -> list[BatchObject]:
                 outputs.setdefault(manifest.prefix + name, manifest.hour)
             else:
                 inputs.setdefault(name, manifest.prefix + name)
-    found = []
+    objects = []
     for output, hour in outputs.items():
         # What it is called after however many folders, the longest name first.
         parts = output.removesuffix(".out").split("/")
         ends = ("/".join(parts[at:]) for at in range(len(parts)))
         chosen = next((inputs[end] for end in ends if end in inputs), None)
-        found.append(BatchObject(output, chosen, hour))
-    return found
+        objects.append(BatchObject(output, chosen, hour))
+    return objects
 
 
 def pair_lines(
@@ -195,11 +195,11 @@ def _of_json(answer: str, asked: str | None) -> _Found:
 
 
 def _of_csv(answer: str, asked: str | None) -> _Found:
-    found = _CSV_ID.match(answer)
-    time = None if found is None else _moment(found[3])
+    match = _CSV_ID.match(answer)
+    time = None if match is None else _moment(match[3])
     key = None
-    if found is not None and time is not None:
-        key, answer = found[2], found[1] or ""
+    if match is not None and time is not None:
+        key, answer = match[2], match[1] or ""
     if asked is not None and answer.startswith(f"{asked},"):
         answer = answer[len(asked) + 1 :]
     return key, time, asked, answer
@@ -207,10 +207,10 @@ def _of_csv(answer: str, asked: str | None) -> _Found:
 
 def _moment(text: object) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text if isinstance(text, str) else "")
+        moment = datetime.fromisoformat(text if isinstance(text, str) else "")
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _side(text: str) -> Side:

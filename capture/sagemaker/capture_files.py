@@ -149,19 +149,19 @@ def written_hours(
 ) -> list[tuple[str, datetime]]:
     """List the hours from one time to before another that have folders, with their variants."""
     filesystem, path = open_storage(target)
-    found = [f"{path}/{folder}"]
+    folders = [f"{path}/{folder}"]
     try:
         for _ in ("variant", "year", "month", "day", "hour"):
-            found = [
+            folders = [
                 entry.path
-                for one in found
+                for one in folders
                 for entry in filesystem.get_file_info(pafs.FileSelector(one, allow_not_found=True))
                 if entry.type == pafs.FileType.Directory
             ]
     except OSError as error:
         raise trouble(target, error) from error
     hours: list[tuple[str, datetime]] = []
-    for one in sorted(found):
+    for one in sorted(folders):
         variant, *parts = one.rsplit("/", 5)[1:]
         with suppress(ValueError):  # A folder of somebody else's.
             at = datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[arg-type,misc]  # Four.
@@ -190,8 +190,8 @@ def read_capture_lines(
 
 def variant_of(path: str) -> str | None:
     """Return the variant in a path that is laid out as SageMaker does; None in any other."""
-    found = _LAID_OUT.search(path)
-    return found[1] if found else None
+    match = _LAID_OUT.search(path)
+    return match[1] if match else None
 
 
 def _numbered(stream: io.RawIOBase, *, one_a_line: bool) -> Iterator[tuple[int, bytes]]:
@@ -228,11 +228,11 @@ def _is_document(head: bytes) -> bool:
 def _records(text: bytes) -> Iterator[tuple[int, bytes]]:
     """Return the records of a list as lines, or a record by itself; what is no JSON as it is."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         yield 1, text[:MAX_LINE_BYTES]
         return
-    for number, record in enumerate(found if isinstance(found, list) else [found], 1):
+    for number, record in enumerate(value if isinstance(value, list) else [value], 1):
         yield number, json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -246,8 +246,8 @@ def _batch_names(folder: str, at: str, key: uuid.UUID) -> list[str]:
 
 
 def _minute_of(line: bytes) -> int:
-    found = _TIME.search(line)
-    return int(found[1]) if found else 0
+    match = _TIME.search(line)
+    return int(match[1]) if match else 0
 
 
 def _name(endpoint: str, variant: str, minute: datetime) -> str:

@@ -68,10 +68,10 @@ def captured_hours(
     if variant is not None:
         chosen &= pads.field("variant") == variant
     with reaching(f"{root}/capture/{endpoint}"):
-        found = _counted(data, chosen)
+        counts = _counted(data, chosen)
     return [
         Hour(hour, name, outcomes.pop("", 0), dict(sorted(outcomes.items())))
-        for (hour, name), outcomes in sorted(found.items())
+        for (hour, name), outcomes in sorted(counts.items())
     ]
 
 
@@ -79,7 +79,7 @@ def _counted(
     data: pads.Dataset, chosen: pads.Expression
 ) -> dict[tuple[datetime, str], Counter[str]]:
     """Count requests by hour and variant, and by why they are left out; empty: they are not."""
-    found: dict[tuple[datetime, str], Counter[str]] = defaultdict(Counter)
+    counts: dict[tuple[datetime, str], Counter[str]] = defaultdict(Counter)
     columns = ["event_time", "variant", "status", "flags"]
     for rows in gathered(data.to_batches(columns=columns, filter=chosen)):
         table = pa.table(
@@ -92,8 +92,8 @@ def _counted(
         counted = table.group_by(["hour", "variant", "outcome"]).aggregate([([], "count_all")])
         for row in counted.to_pylist():
             key = row["hour"].astimezone(UTC), row["variant"]
-            found[key][row["outcome"]] += row["count_all"]
-    return found
+            counts[key][row["outcome"]] += row["count_all"]
+    return counts
 
 
 def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[CaptureLine]:
@@ -177,11 +177,11 @@ def _spans(
 def _outcomes(rows: pa.Table) -> np.ndarray:
     """Return of each request why it is left out; empty: it is not."""
     status, flags = rows["status"].to_numpy(), rows["flags"].to_numpy()
-    found = np.full(len(status), "", dtype="<U10")
-    found[flags & _CUT > 0] = "truncated"
-    found[flags & int(Flag.INCOMPLETE) > 0] = "incomplete"
-    found[(status <= 0) | (status >= _FIRST_FAILURE)] = "failed"
-    return found
+    outcomes = np.full(len(status), "", dtype="<U10")
+    outcomes[flags & _CUT > 0] = "truncated"
+    outcomes[flags & int(Flag.INCOMPLETE) > 0] = "incomplete"
+    outcomes[(status <= 0) | (status >= _FIRST_FAILURE)] = "failed"
+    return outcomes
 
 
 def _span(start: datetime | None, end: datetime) -> pads.Expression:

@@ -69,21 +69,21 @@ def form_of(line: CaptureLine, inference_id: str | None) -> str | None:
 
     ``inference_id``: what the row has; a body may name one that the line's event does not.
     """
-    found: dict[str, Any] = {}
+    form: dict[str, Any] = {}
     if line.order != _STANDARD.order:
-        found["order"] = list(line.order)
+        form["order"] = list(line.order)
     if line.is_ascii:
-        found["ascii"] = True
+        form["ascii"] = True
     for name, side in (("input", line.request), ("output", line.response)):
         if side is None:
-            found[name] = None
+            form[name] = None
         elif side.encoding != encoding_of(side.content_type, side.content):
-            found[name] = side.encoding
+            form[name] = side.encoding
     if inference_id is not None and line.inference_id is None:
-        found["id"] = None
+        form["id"] = None
     if len(line.custom_attributes) > 1:
-        found["attributes"] = list(line.custom_attributes)
-    return json.dumps(found, separators=(",", ":")) if found else None
+        form["attributes"] = list(line.custom_attributes)
+    return json.dumps(form, separators=(",", ":")) if form else None
 
 
 def lines_of(rows: pa.Table) -> Iterator[CaptureLine]:

@@ -42,13 +42,13 @@ class EndpointCounts:
 def read_counts(folder: Path) -> dict[str, EndpointCounts]:
     """Sum the counts of all taps of a spool folder, dead ones and removed spools included."""
     while True:
-        found, folded = _read_totals(folder)
+        counts, folded = _read_totals(folder)
         for spool in spools_in(folder):
             if spool.name not in folded:
-                _add(found, spool)
+                _add(counts, spool)
         # A spool that was folded while we read would be missing, or be there twice.
         if _read_totals(folder)[1] == folded:
-            return found
+            return counts
 
 
 def keep_counts(folder: Path, spool_id: str) -> None:
@@ -58,15 +58,15 @@ def keep_counts(folder: Path, spool_id: str) -> None:
     sums, and to nothing else.
     """
     with suppress(OSError):
-        found, folded = _read_totals(folder)
+        counts, folded = _read_totals(folder)
         if spool_id in folded:
             return
-        _add(found, folder / spool_id)
+        _add(counts, folder / spool_id)
         # Those that are gone for good need not be remembered.
         left = {one for one in folded if (folder / one).exists()} | {spool_id}
         document = {
             "folded": sorted(left),
-            "endpoints": {name: _packed(one) for name, one in found.items()},
+            "endpoints": {name: _packed(one) for name, one in counts.items()},
         }
         replace_file(folder / TOTALS_NAME, json.dumps(document).encode())
 
@@ -86,8 +86,8 @@ def _read_totals(folder: Path) -> tuple[dict[str, EndpointCounts], set[str]]:
     """Return the sums of removed spools, and which of these may still be listed."""
     try:
         document = json.loads((folder / TOTALS_NAME).read_text(encoding="utf-8"))
-        found = {name: EndpointCounts(*one) for name, one in document["endpoints"].items()}
-        return found, set(document["folded"])
+        totals = {name: EndpointCounts(*one) for name, one in document["endpoints"].items()}
+        return totals, set(document["folded"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}, set()
 

@@ -145,10 +145,10 @@ def read_drops(path: Path) -> list[Drop]:
         page = path.read_bytes()[:PAGE_BYTES]
     except FileNotFoundError:
         return []
-    found: list[Drop] = []
+    drops: list[Drop] = []
     for start in range(_HEAD_BYTES, len(page) - _SLOT.size + 1, _SLOT.size):
         reason, endpoint, *numbers = _SLOT.unpack_from(page, start)
         if numbers[0]:
             texts = (part.rstrip(b"\0").decode("utf-8", "replace") for part in (reason, endpoint))
-            found.append(Drop(*texts, *numbers))
-    return found
+            drops.append(Drop(*texts, *numbers))
+    return drops

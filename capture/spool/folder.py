@@ -94,12 +94,12 @@ def segments_of(spool: Path) -> list[int]:
         names = os.listdir(spool)  # noqa: PTH208 - names only, on a hot path.
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found = []
+    sequences = []
     for name in names:
         if name.endswith(SEGMENT_SUFFIX):
             with suppress(ValueError):
-                found.append(int(name.removesuffix(SEGMENT_SUFFIX), 16))
-    return sorted(found)
+                sequences.append(int(name.removesuffix(SEGMENT_SUFFIX), 16))
+    return sorted(sequences)
 
 
 def segment_path(spool: Path, first_seq: int) -> Path:

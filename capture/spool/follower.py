@@ -54,7 +54,7 @@ class SpoolFollower:
         """Return new frames of all spools except ``skip``, about ``max_records`` at most."""
         self._discover()
         self._sync()
-        found: list[Delivery] = []
+        deliveries: list[Delivery] = []
         for reader in list(self._readers.values()):
             if max_records <= 0:
                 break
@@ -63,10 +63,10 @@ class SpoolFollower:
             records = self._read(reader, max_records)
             if records is not None and len(records):
                 max_records -= len(records)
-                found.append(Delivery(reader.spool_id, records))
+                deliveries.append(Delivery(reader.spool_id, records))
                 # Who was served goes to the end of the queue, so that none is starved.
                 self._readers[reader.spool_id] = self._readers.pop(reader.spool_id)
-        return found
+        return deliveries
 
     def _read(self, reader: SpoolReader, max_records: int) -> Records | None:
         """Read one spool; a disk error there does not stop the others."""

@@ -102,10 +102,10 @@ def _first_past(segment: Path, watermark: int, seed: int) -> Frame | None:
                 if frame is not None:
                     return frame
             file.seek(at)
-            found = find_frame(file.read(), 1, seed)
-            if found is None:
+            offset = find_frame(file.read(), 1, seed)
+            if offset is None:
                 return None
-            at += found
+            at += offset
 
 
 def _is_past(data: bytes, at: int, watermark: int) -> bool:

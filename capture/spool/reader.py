@@ -73,13 +73,13 @@ class SpoolReader:
 
     def read_records(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> Records:
         """Return the next records and gaps as they lie; none when there is nothing new."""
-        found = _Found(self.spool_id)
+        records = _Found(self.spool_id)
         try:
-            self._read_into(found, max_records, max_bytes)
+            self._read_into(records, max_records, max_bytes)
         except OSError:
-            if not len(found):
+            if not len(records):
                 raise
-        return found.records()
+        return records.records()
 
     def _read_into(self, found: _Found, max_records: int, max_bytes: int) -> None:
         missed = 0
@@ -250,15 +250,15 @@ class SpoolReader:
         """
         size = os.fstat(descriptor).st_size
         data = os.pread(descriptor, size - self._offset, self._offset)
-        found = find_frame(data, 0, self._seed)
-        if found == 0:
+        offset = find_frame(data, 0, self._seed)
+        if offset == 0:
             return 0
-        if found is not None:
+        if offset is not None:
             log.warning(
                 "spool damage skipped spool=%s segment=%s bytes=%d",
-                self.spool_id, self._segment, found,
+                self.spool_id, self._segment, offset,
             )  # fmt: skip
-            return found
+            return offset
         if is_final:
             log.warning(
                 "spool segment ends torn spool=%s segment=%s bytes=%d",

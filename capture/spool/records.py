@@ -59,12 +59,12 @@ class Records:
     @classmethod
     def of(cls, pairs: Iterable[tuple[str, Frame]]) -> Records:
         """Build from single frames, each with its spool's id."""
-        found = list(pairs)
-        pieces = [frame_bytes(spool, frame) for spool, frame in found]
+        frames = list(pairs)
+        pieces = [frame_bytes(spool, frame) for spool, frame in frames]
         ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
-        spools = list(dict.fromkeys(spool for spool, _ in found))
+        spools = list(dict.fromkeys(spool for spool, _ in frames))
         number = {spool: code for code, spool in enumerate(spools)}
-        codes = np.array([number[spool] for spool, _ in found], np.int32)
+        codes = np.array([number[spool] for spool, _ in frames], np.int32)
         return cls(b"".join(pieces), ends[:-1], spools, codes)
 
     @classmethod
@@ -98,17 +98,17 @@ class Records:
         """Return a selection by indices, mask or slice; only numbers are copied."""
         if isinstance(which, np.ndarray) and which.dtype == np.bool_ and which.all():
             return self
-        found = Records(self.raw, self.starts[which], self.spools, self.codes[which])
+        selection = Records(self.raw, self.starts[which], self.spools, self.codes[which])
         if "header" in self.__dict__:
-            found.header = self.header[which]
-        return found
+            selection.header = self.header[which]
+        return selection
 
     def frame(self, index: int) -> Frame:
         """Unpack one frame."""
         spool = self.spools[self.codes[index]]
-        found = unpack(self.raw, int(self.starts[index]), seed_of(spool))
-        assert found is not None, "only whole frames come here"
-        return found
+        frame = unpack(self.raw, int(self.starts[index]), seed_of(spool))
+        assert frame is not None, "only whole frames come here"
+        return frame
 
     def frames(self) -> list[Frame]:
         """Unpack all frames."""
@@ -287,19 +287,21 @@ class _Meta:
         chosen = self._codes == code
         at = np.full(self._count, -1, np.int64)
         at[self._owner[chosen]] = 2 * (self._names_at[chosen] + 1)
-        found = self._pieces.take(pa.array(at, mask=at < 0))
+        values = self._pieces.take(pa.array(at, mask=at < 0))
         try:
-            return found.cast(pa.string())
+            return values.cast(pa.string())
         except pa.ArrowInvalid:  # Not UTF-8 in some record.
-            texts = [None if v is None else v.decode("utf-8", "replace") for v in found.to_pylist()]
+            texts = [
+                None if v is None else v.decode("utf-8", "replace") for v in values.to_pylist()
+            ]
             return pa.array(texts, pa.string())
 
 
 def header_of(raw: Buffer, starts: np.ndarray) -> np.ndarray:
     """Gather the headers of frames, of dtype ``HEADER``."""
     words = np.frombuffer(raw, "<u8", len(raw) // 8)
-    found = words[(starts >> 3)[:, None] + np.arange(_WORDS)].view(HEADER)
-    return np.asarray(found.reshape(-1))
+    headers = words[(starts >> 3)[:, None] + np.arange(_WORDS)].view(HEADER)
+    return np.asarray(headers.reshape(-1))
 
 
 def is_whole(header: np.ndarray) -> np.ndarray:

@@ -127,8 +127,8 @@ class WriteBuffer:
         What waited there and nobody has read is a hole in the sequence, which its reader counts.
         """
         if self.room:
-            found = os.fstat(self._file)
-            if not found.st_nlink or found.st_size < self.room:
+            state = os.fstat(self._file)
+            if not state.st_nlink or state.st_size < self.room:
                 log.error("capture stage removed under its writer bytes=%d", self.used)
                 self.close()
 

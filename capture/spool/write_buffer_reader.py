@@ -90,9 +90,9 @@ class WriteBufferReader:
         with suppress(FileNotFoundError):
             file = os.open(self._path, os.O_RDONLY)
             try:
-                found = crc32(os.pread(file, WRITE_BUFFER_BYTES, 0))
-                if found != self._synced:
+                checksum = crc32(os.pread(file, WRITE_BUFFER_BYTES, 0))
+                if checksum != self._synced:
                     os.fdatasync(file)
-                    self._synced = found
+                    self._synced = checksum
             finally:
                 os.close(file)

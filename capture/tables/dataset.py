@@ -230,7 +230,7 @@ class Dataset:
         data = self.folder.open()
         if data is None:
             return CaptureStats(0, 0, 0, 0, 0, 0, {}, (), None, None, 0)
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         names: set[str] = set()
         times: list[datetime] = []
         # Batch by batch: all rows at once are gigabytes.
@@ -238,7 +238,7 @@ class Dataset:
             [*FIRST_COLUMNS, "status", "flags", "parse_error", "spool_id", "event_time"]
         ):
             first = is_first(rows)
-            found["rows"] += rows.num_rows
+            counts["rows"] += rows.num_rows
             for name, chosen in (
                 ("requests", first),
                 ("failed", pc.and_(first, pc.greater_equal(rows["status"], 400))),
@@ -246,19 +246,19 @@ class Dataset:
                 ("faults", pc.and_(first, is_flagged(rows["flags"], Flag.DECODER_FAULT))),
                 ("cut", pc.and_(first, is_cut(rows["flags"]))),
             ):
-                found[name] += pc.sum(chosen).as_py() or 0
+                counts[name] += pc.sum(chosen).as_py() or 0
             names.update(pc.unique(rows["spool_id"].drop_null()).to_pylist())
             span = pc.min_max(rows["event_time"]).as_py()
             times = [time for time in (*times, *span.values()) if time is not None]
             times = [min(times), max(times)] if times else []
         spools = self.watermarks(names)
         return CaptureStats(
-            requests=found["requests"],
-            rows=found["rows"],
-            unparsed=found["unparsed"],
-            faults=found["faults"],
-            cut=found["cut"],
-            failed=found["failed"],
+            requests=counts["requests"],
+            rows=counts["rows"],
+            unparsed=counts["unparsed"],
+            faults=counts["faults"],
+            cut=counts["cut"],
+            failed=counts["failed"],
             spools=spools,
             gaps=tuple(
                 gap

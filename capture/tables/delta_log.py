@@ -49,16 +49,16 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
     entries = [_appended(folder, number) for number in range(version + 1, newest + 1)]
     # A table that was made anew counts from 0 again.
     is_known = version < newest and None not in entries
-    found = {file: part for entry in entries if entry for file, part in entry.items()}
-    gone = {part for file, part in found.items() if not _holds(folder, file)}
+    added = {file: part for entry in entries if entry for file, part in entry.items()}
+    gone = {part for file, part in added.items() if not _holds(folder, file)}
     if is_known and not gone:
-        return Added(newest, _sorted(found))
+        return Added(newest, _sorted(added))
     actions = pa.table(table.get_add_actions(flatten=True))
     names = [name for name in actions.column_names if name.startswith("partition.")]
     held = set(actions[names[0]].to_pylist()) if names else set()
     if not is_known:
         return Added(newest, parts=_sorted(held))
-    whole = (file for file, part in found.items() if part not in gone)
+    whole = (file for file, part in added.items() if part not in gone)
     return Added(newest, _sorted(whole), _sorted(gone & held))
 
 

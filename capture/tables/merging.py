@@ -85,11 +85,11 @@ def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def _sources(folder: DeltaFolder, path: str, column: str | None) -> Iterator[_Source]:
     """Return the row groups of a file with their earliest times, from its footer."""
     with folder.filesystem.open_input_file(f"{folder.path}/{path}") as stream:
-        found = pq.read_metadata(stream)
-    names = [found.schema.column(at).path for at in range(found.num_columns)]
+        metadata = pq.read_metadata(stream)
+    names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
     at = names.index(column) if column in names else None
-    for group in range(found.num_row_groups):
-        told = None if at is None else found.row_group(group).column(at).statistics
+    for group in range(metadata.num_row_groups):
+        told = None if at is None else metadata.row_group(group).column(at).statistics
         earliest = told.min if told is not None and told.has_min_max else _LOWEST
         yield _Source(earliest, path, group)
 

@@ -254,6 +254,6 @@ def _dates(times: pa.Array) -> pa.Array:
 
 def _shares(texts: pa.StringArray) -> pa.Array:
     """Read the sampling rates, each different one once; 1 where none is told."""
-    found = pc.fill_null(texts, "1").dictionary_encode()
-    shares = pa.array([float(text) for text in found.dictionary.to_pylist()], pa.float32())
-    return shares.take(found.indices)
+    encoded = pc.fill_null(texts, "1").dictionary_encode()
+    shares = pa.array([float(text) for text in encoded.dictionary.to_pylist()], pa.float32())
+    return shares.take(encoded.indices)

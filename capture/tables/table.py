@@ -304,10 +304,10 @@ class DeltaFolder:
             if not self._is_local:
                 with self.filesystem.open_input_stream(path) as stream:
                     return hashlib.blake2b(stream.readall(), digest_size=16).digest()
-            found = self.filesystem.get_file_info(path)
+            info = self.filesystem.get_file_info(path)
         except OSError as error:
             raise trouble(self.uri, error) from error
-        return found.size, found.mtime_ns
+        return info.size, info.mtime_ns
 
     def widen(self, schema: pa.Schema) -> None:
         """Add the missing columns of a schema to the table, and load its newest version."""

@@ -44,7 +44,7 @@ def read_watermarks(folder: DeltaFolder) -> Watermarks:
         return Watermarks({}, {}, {})
     for attempt in range(_ATTEMPTS):
         try:
-            found = dict(_transactions(folder, table.version()))
+            transactions = dict(_transactions(folder, table.version()))
             break
         except FileNotFoundError as error:
             # A checkpoint has taken the place of entries just now.
@@ -52,7 +52,7 @@ def read_watermarks(folder: DeltaFolder) -> Watermarks:
                 raise StorageError(f'table "{folder.uri}": {error}') from error
         except (DeltaError, OSError, pa.ArrowInvalid, ValueError) as error:
             raise StorageError(f'table "{folder.uri}": {error}') from error
-    return Watermarks(*(_under(found, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
+    return Watermarks(*(_under(transactions, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
 
 
 def _under(found: dict[str, int], prefix: str) -> dict[str, int]:

@@ -88,20 +88,20 @@ _KEYS = (
 
 def _values(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the settings as text: the environment overrides the file."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     sections = _read(file)
     for key in _KEYS:
         section, name = key.split(".")
         part = sections.get(section)
         if isinstance(part, dict) and name in part:
             value = part[name]
-            found[key] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            values[key] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
     for variable, text in sorted(environment.items()):
         # As the service reads them: after the first part of the name in any case.
         key = variable.removeprefix(_PREFIX).lower().replace("__", ".", 1)
         if variable.startswith(_PREFIX) and key in _KEYS:
-            found[key] = text
-    return found
+            values[key] = text
+    return values
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -123,19 +123,19 @@ def _count(values: Mapping[str, str], name: str, default: int) -> int:
     """Parse a number of bytes; the default when it is not one."""
     text = values.get(f"capture.{name}")
     try:
-        found = default if text is None else int(float(text) if "." in text else text)
+        count = default if text is None else int(float(text) if "." in text else text)
     except (ValueError, OverflowError):
         return default
-    return found if found > 0 else default
+    return count if count > 0 else default
 
 
 def _share(text: str | None) -> float:
     """Parse a percentage; 100 when it is not one."""
     try:
-        found = 100.0 if text is None else float(text)
+        share = 100.0 if text is None else float(text)
     except ValueError:
         return 100.0
-    return found if 0 < found <= 100 else 100.0
+    return share if 0 < share <= 100 else 100.0
 
 
 def _one_of(choice: Any, text: str | None, usual: T) -> T:  # noqa: ANN401 - a Literal

@@ -133,8 +133,8 @@ class Recorder:
         if len(self.known) >= _MAX_KNOWN:
             self.known.clear()
         # Kept with the target, so that its id stays its.
-        found = self.known[id(target)] = self._work_out(target)
-        return found
+        prepared = self.known[id(target)] = self._work_out(target)
+        return prepared
 
     def _work_out(self, target: CaptureTarget) -> KnownTarget:
         share = target.sampling_percentage / 100

@@ -107,7 +107,7 @@ def parse_event_time(text: str) -> int | None:
     if not _RFC3339.fullmatch(text):
         return None
     try:
-        found = datetime.fromisoformat(text.upper())
-        return (found - _EPOCH) // _MICROSECOND
+        time = datetime.fromisoformat(text.upper())
+        return (time - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         return None

@@ -89,15 +89,15 @@ def _version(folder: DeltaFolder) -> int:
 
 def _record_hours(folder: DeltaFolder, added: Added) -> set[datetime]:
     """Return the hours of new records; all hours of a day of which it is not known."""
-    found: set[datetime] = set()
+    hours: set[datetime] = set()
     for part in added.parts:
         day = datetime.fromisoformat(part)
-        found.update(day + timedelta(hours=hour) for hour in range(24))
+        hours.update(day + timedelta(hours=hour) for hour in range(24))
     if added.files:
         schema = pa.schema([("event_time", UTC_MICROSECONDS)])
         for batch in folder.read_files(added.files, schema).to_batches():
-            found |= _hours(batch["event_time"])
-    return found
+            hours |= _hours(batch["event_time"])
+    return hours
 
 
 def _new_keys(folder: DeltaFolder, added: Added) -> tuple[pa.Array, str] | None:
@@ -132,7 +132,7 @@ def _label_hours(
     """
     last = datetime.fromisoformat(received).date() + timedelta(days=1)
     first = None if after is None else after.astimezone(UTC).date()
-    found: set[datetime] = set()
+    hours: set[datetime] = set()
     left = keys
     for begin, end in _spans(first, last):
         data = folder.open(None if begin is None else begin.isoformat(), end.isoformat())
@@ -142,12 +142,12 @@ def _label_hours(
             by_event, by_inference = (
                 pc.is_in(rows[name], value_set=keys) for name in ("event_id", "inference_id")
             )
-            found |= _hours(rows["event_time"].filter(pc.or_(by_event, by_inference)))
+            hours |= _hours(rows["event_time"].filter(pc.or_(by_event, by_inference)))
             seen = pc.unique(rows["event_id"].filter(by_event))
             left = left.filter(pc.invert(pc.is_in(left, value_set=seen)))
         if not len(left):
             break
-    return found
+    return hours
 
 
 def _spans(first: date | None, last: date) -> Iterator[tuple[date | None, date]]:

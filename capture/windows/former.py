@@ -18,25 +18,27 @@ def read_former(
 ) -> tuple[pa.Array, pa.Array]:
     """Fill a column from what it was stored as before; give it, and what fits it not even now."""
     kind = _KINDS[values.type]
-    found, entries = values.combine_chunks(), unfit.combine_chunks()
+    filled, entries = values.combine_chunks(), unfit.combine_chunks()
     told: dict[int, str | None] = {}
     if kind != "string":  # As a text anything would fit that was found not to be one.
         told = _reread(name, entries)
-        texts = from_text(pa.array([told.get(row) for row in range(len(found))], pa.string()), kind)
-        found = pc.coalesce(found, texts.values)
+        texts = from_text(
+            pa.array([told.get(row) for row in range(len(filled))], pa.string()), kind
+        )
+        filled = pc.coalesce(filled, texts.values)
         lost = set(texts.unfit.tolist())
         told = {row: text if row in lost else None for row, text in told.items()}
     for column in olds:
         old = column.combine_chunks()
         if kind == "string":
-            found = pc.coalesce(found, old.cast(pa.string()))
+            filled = pc.coalesce(filled, old.cast(pa.string()))
             continue
         coerced = from_array(old, kind)
-        is_empty = found.is_null().to_numpy(zero_copy_only=False)
+        is_empty = filled.is_null().to_numpy(zero_copy_only=False)
         for row in coerced.unfit[is_empty[coerced.unfit]].tolist():
             told[row] = as_text(old[row].as_py())
-        found = pc.coalesce(found, coerced.values)
-    return found, _with_texts(name, entries, told)
+        filled = pc.coalesce(filled, coerced.values)
+    return filled, _with_texts(name, entries, told)
 
 
 def _reread(name: str, entries: pa.MapArray) -> dict[int, str | None]:

@@ -132,8 +132,8 @@ class WindowRead:
 
     def without(self, names: Sequence[str]) -> WindowRead:
         """Give the same rows without some of the signature's columns."""
-        found = self._of(tuple(column for column in self._columns if column[0] not in names))
-        return replace(found, left_out=self.left_out | set(names))
+        kept = self._of(tuple(column for column in self._columns if column[0] not in names))
+        return replace(kept, left_out=self.left_out | set(names))
 
     def only(self, names: Sequence[str]) -> WindowRead:
         """Return the same rows with nothing but some columns of the capture table."""
@@ -156,16 +156,18 @@ class WindowRead:
         )
         rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
-        found = {column: rows[column].take(order) for column in held}
+        columns = {column: rows[column].take(order) for column in held}
         if day in self._labels:
-            found[_LABEL] = self._labels[day]
+            columns[_LABEL] = self._labels[day]
         for name, column, kind in self._columns:
             if name in self._former:
-                olds = [found[old] for old in self._former[name] if old in found]
-                now = found.get(column, pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
-                found[column], found[UNFIT] = read_former(name, now.cast(kind), olds, found[UNFIT])
+                olds = [columns[old] for old in self._former[name] if old in columns]
+                now = columns.get(column, pa.chunked_array([pa.nulls(rows.num_rows, kind)]))
+                columns[column], columns[UNFIT] = read_former(
+                    name, now.cast(kind), olds, columns[UNFIT]
+                )
         arrays = [
-            found[column].cast(kind) if column in found else pa.nulls(rows.num_rows, kind)
+            columns[column].cast(kind) if column in columns else pa.nulls(rows.num_rows, kind)
             for _, column, kind in self._columns
         ]
         table = pa.Table.from_arrays(arrays, schema=self.schema).combine_chunks()
@@ -208,10 +210,10 @@ def read_window(
     empty = WindowRead(
         window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, _former=former
     )
-    found = _counted(empty, records, answered, usable, late_after or window.end)
+    counted = _counted(empty, records, answered, usable, late_after or window.end)
     if labels is None:
-        return found
-    return _labelled(found, root, endpoint, records.filter(usable), labels)
+        return counted
+    return _labelled(counted, root, endpoint, records.filter(usable), labels)
 
 
 def was_answered(
@@ -329,16 +331,16 @@ def _wanted(
             columns = [*columns, labels.name]
     ids = ((signature.inference_id, "inference_id"), (signature.event_time, "event_time"))
     named = {name: (name, at, META_SCHEMA.field(at).type) for name, at in ids if name is not None}
-    found = []
+    wanted = []
     for name in own if columns is None else columns:
         if name in own or name in named:
-            found.append((named | own)[name])
+            wanted.append((named | own)[name])
         elif name in META_SCHEMA.names:
-            found.append((name, name, META_SCHEMA.field(name).type))
+            wanted.append((name, name, META_SCHEMA.field(name).type))
         elif name != UNFIT:
             known = ", ".join([*own, *named, *META_SCHEMA.names])
             raise InputError(f'window: no column "{name}"; expected one of {known}')
-    return (*found, (UNFIT, UNFIT, _UNFIT_TYPE))
+    return (*wanted, (UNFIT, UNFIT, _UNFIT_TYPE))
 
 
 def _inside(start: datetime, end: datetime) -> pads.Expression:
