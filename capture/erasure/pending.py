@@ -22,13 +22,7 @@ LONGEST = timedelta(hours=1)
 
 
 def begin_clearing(root: str, endpoint: str, times: Collection[int], now: datetime) -> str:
-    """Note that the windows of these event times are to be cleared; return the note's path.
-
-    Raises
-    ------
-    UnavailableError
-        When the storage cannot be written.
-    """
+    """Note that the windows of these event times are to be cleared; return the note's path."""
     filesystem, base = open_storage(root)
     path = f"{base}/{FOLDER}/{uuid.uuid4()}.json"
     note = {"endpoint": endpoint, "begun": now.isoformat(), "times": sorted(times)}
@@ -53,13 +47,7 @@ def end_clearing(root: str, path: str) -> None:
 
 
 def finish_clearing(root: str, windows: WindowClearer, now: datetime) -> ClearedWindows:
-    """Clear the windows of erasures that were killed, and of those under way.
-
-    Raises
-    ------
-    UnavailableError
-        When storage or database cannot be used; the next time begins with the same.
-    """
+    """Clear the windows of erasures that were killed, and of those under way."""
     filesystem, base = open_storage(root)
     cleared = ClearedWindows()
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,18 +52,15 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     if not truth.num_rows:
         return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[kind]))
     last = last_of_each(truth)
-    index = rows["row_index"].to_numpy()
-    codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
-    by_event, by_inference = (seek_slots(code, index, last.slots) for code in codes)
-    ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
-    latest = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+    matches = match_labels(rows, last)
+    latest = matches.latest
     values, unfit = typed_labels(last.labels, kind)
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
     labels = values.take(pa.array(np.maximum(latest, 0), mask=latest < 0))
     has_label = latest >= 0
     lost = has_label & is_unfit[latest]
-    strays = _strays(last, codes, (by_event, by_inference))
+    strays = _strays(last, matches)
     hasher = hashlib.blake2b(digest_size=16)
     named = rows.select(["spool_id", "spool_seq", "row_index"])
     named = named.append_column("label", labels).append_column("lost", pa.array(lost))
@@ -109,21 +105,49 @@ def last_of_each(truth: pa.Table) -> LastLabels:
     return LastLabels(keys, chosen, ranks, rows, labels)
 
 
-def seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """Give, for each row, where its slot stands, shape (rows,); -1 where it is not there."""
+class LabelMatches(NamedTuple):
+    """Where the labels of some rows stand, each of shape (rows,); -1 where there is none.
+
+    ``keys``: the places of the rows' event ids and inference ids; ``by_event``, ``by_inference``:
+    the slots of their labels; ``latest``: the slot of the label that was received last.
+    """
+
+    keys: tuple[np.ndarray, np.ndarray]
+    by_event: np.ndarray
+    by_inference: np.ndarray
+    latest: np.ndarray
+
+
+def match_labels(rows: pa.Table, last: LastLabels) -> LabelMatches:
+    """Find the labels of rows by their event id or inference id and their row index."""
+    index = rows["row_index"].to_numpy()
+    events, inferences = (places_of(rows[name], last.keys) for name in ("event_id", "inference_id"))
+    by_event = _seek_slots(events, index, last.slots)
+    by_inference = _seek_slots(inferences, index, last.slots)
+    ranks = np.append(last.ranks, -1)  # So that -1, nothing found, is the earliest of all.
+    latest = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
+    return LabelMatches((events, inferences), by_event, by_inference, latest)
+
+
+def set_at(flags: np.ndarray, *places: np.ndarray) -> None:
+    """Set flags at places; -1 is none."""
+    for at in places:
+        flags[at[at >= 0]] = True
+
+
+def _seek_slots(codes: np.ndarray, index: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Return where the slot of each row stands, shape (rows,); -1 where it is not there."""
     sought = (codes << 32) | index
     at = np.minimum(np.searchsorted(slots, sought), len(slots) - 1)
     return np.where((codes >= 0) & (slots[at] == sought), at, -1)
 
 
-def _strays(last: LastLabels, codes: Iterable[np.ndarray], found: Iterable[np.ndarray]) -> pa.Table:
+def _strays(last: LastLabels, matches: LabelMatches) -> pa.Table:
     """Return id and row index of the labels whose request has no such row."""
     is_here = np.zeros(len(last.keys), bool)
-    for one in codes:
-        is_here[one[one >= 0]] = True
+    set_at(is_here, *matches.keys)
     is_used = np.zeros(len(last.slots), bool)
-    for one in found:
-        is_used[one[one >= 0]] = True
+    set_at(is_used, matches.by_event, matches.by_inference)
     of_key = last.slots >> 32
     chosen = is_here[of_key] & ~is_used
     return pa.table(

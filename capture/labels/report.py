@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from driftline.capture.labels.labelling import (
     LastLabels,
     last_of_each,
+    match_labels,
     places_of,
-    seek_slots,
+    set_at,
     typed_labels,
 )
 from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
@@ -167,19 +168,13 @@ class _Matching:
         if self._last is None or not rows.num_rows:
             return np.zeros(rows.num_rows, bool)
         last = self._last
-        index = rows["row_index"].to_numpy()
-        codes = [places_of(rows[name], last.keys) for name in ("event_id", "inference_id")]
-        for one in codes:
-            self._is_here[one[one >= 0]] = True
-        by_event, by_inference = (seek_slots(code, index, last.slots) for code in codes)
-        for one in (by_event, by_inference):
-            self._is_used[one[one >= 0]] = True
+        keys, by_event, by_inference, latest = match_labels(rows, last)
+        set_at(self._is_here, *keys)
+        set_at(self._is_used, by_event, by_inference)
         # One row by both of its ids: the two may contradict each other, too.
         both = (by_event >= 0) & (by_inference >= 0)
         differ = both & (self._meaning[by_event] != self._meaning[by_inference])
         self._conflicting[by_event[differ]] = True
-        ranks = np.append(last.ranks, -1)
-        latest = np.where(ranks[by_event] >= ranks[by_inference], by_event, by_inference)
         labelled = latest >= 0
         self._labelled_rows += int(labelled.sum())
         times = rows["event_time"].cast(pa.int64()).to_numpy()

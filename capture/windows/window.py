@@ -131,7 +131,7 @@ class WindowRead:
         return self._of((*self._columns[:-1], *more, self._columns[-1]))
 
     def without(self, names: Sequence[str]) -> WindowRead:
-        """Give the same rows without some of the signature's columns."""
+        """Return the same rows without some of the signature's columns."""
         kept = self._of(tuple(column for column in self._columns if column[0] not in names))
         return replace(kept, left_out=self.left_out | set(names))
 
