@@ -33,7 +33,7 @@ from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
 from driftline.monitors.kinds.model_quality.kind import examine
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 from driftline.roles import Roles
 
 DAY_US = 86_400_000_000

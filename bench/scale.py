@@ -78,7 +78,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
 
 def _import() -> None:
     import driftline.monitors.kinds.data_quality.kind
-    import driftline.monitors.segments  # noqa: F401
+    import driftline.monitors.kinds.data_quality.segments  # noqa: F401
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:

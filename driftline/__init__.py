@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from driftline.monitors.drift_test.budget import Budget
     from driftline.monitors.kinds.outliers.table import outlier_scores
     from driftline.monitors.report.report import Report
-    from driftline.monitors.report.violation import Violation
+    from driftline.monitors.results.violation import Violation
 
 __all__ = [
     "Backtest",

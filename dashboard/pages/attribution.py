@@ -11,7 +11,7 @@ from driftline.dashboard.pages.parts import Cell, empty, graph, keyed, marked, p
 from driftline.dashboard.queries.metric_views import KindView
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, plural
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 
 SHOWN = 20
 FAR = 3

@@ -13,7 +13,7 @@ from driftline.dashboard.pages.parts import Cell, empty, graph, keyed, marked, p
 from driftline.dashboard.queries.metric_views import KindView
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import count, number, percent, plural, reason
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 
 RATIOS = ("DI",)
 """Metrics whose neutral value is 1."""

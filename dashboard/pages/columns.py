@@ -35,7 +35,7 @@ from driftline.dashboard.words import (
     plural,
     probability,
 )
-from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.comparison import Comparison
 
 COMMISSIONING = "commissioning_check"
 

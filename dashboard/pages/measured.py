@@ -19,7 +19,7 @@ from driftline.dashboard.pages.windows import Link, changes_panel, head, record_
 from driftline.dashboard.queries.metric_views import KindView
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import count, number, percent, plural, reason, span
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 
 PARTS = {"model-quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
 """What each kind shows of the chosen window besides its metrics; others show these alone."""

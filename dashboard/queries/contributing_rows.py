@@ -15,7 +15,7 @@ from driftline.dashboard.queries.storage import Holdings
 from driftline.dashboard.queries.views import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.words import count, plural
 from driftline.errors import DriftlineError
-from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.comparison import Comparison
 
 log = logging.getLogger(__name__)
 

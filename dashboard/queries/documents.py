@@ -17,8 +17,8 @@ from driftline.baseline.condition import Condition
 from driftline.dashboard.queries.metric_views import Confusion, GroupLine
 from driftline.dashboard.queries.views import FeatureLine, WindowDetail, WindowRun
 from driftline.errors import DriftlineError
-from driftline.monitors.report.metric import MetricResult
-from driftline.monitors.report.violation import Severity
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import Severity
 from driftline.monitors.rules.reading import read_condition
 
 Document = Mapping[str, object]

@@ -23,7 +23,7 @@ from driftline.dashboard.queries.series import label_history, metric_values
 from driftline.dashboard.queries.views import AlarmChange, MonitorLine, WindowRun
 from driftline.errors import NotFoundError
 from driftline.monitors.names import NEEDS_LABELS
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 
 FIRST = {
     "model-quality": ("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),

@@ -20,8 +20,8 @@ from driftline.dashboard.queries.views import (
     WindowDetail,
     WindowRun,
 )
-from driftline.monitors.kinds.data_quality.comparison import Comparison
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.results.metric import MetricResult
 
 
 @dataclass(frozen=True, slots=True)

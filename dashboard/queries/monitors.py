@@ -17,9 +17,9 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.queries.alarms import monitor_of
 from driftline.dashboard.queries.messages import delivery_line
 from driftline.dashboard.queries.views import DeliveryLine, MonitorLine, WindowRun, WindowState
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import INSUFFICIENT
 from driftline.monitors.run.examination import NO_LABELS
-from driftline.monitors.run.records import INSUFFICIENT
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import held_now
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from driftline.dashboard.queries.documents import Document, bounds_of, metrics_of
 from driftline.dashboard.queries.views import WindowRun
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 
 PATIENCE_S = 0.25
 """So long a page waits for documents that were not read before."""

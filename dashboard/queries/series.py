@@ -20,8 +20,8 @@ from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.queries.metric_views import ColumnHistory, LabelHistory
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.names import NEEDS_LABELS
-from driftline.monitors.report.metric import MetricResult
-from driftline.monitors.run.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
+from driftline.monitors.report.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
+from driftline.monitors.results.metric import MetricResult
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""

@@ -49,8 +49,8 @@ from driftline.dashboard.queries.views import (
 from driftline.dashboard.queries.warm_up import held_view
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError
-from driftline.monitors.run.datapoints import UNQUOTED
-from driftline.monitors.run.definitions import get_definition, list_definitions
+from driftline.monitors.definitions import get_definition, list_definitions
+from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.run.status import overdue
 from driftline.signature import Signature
 

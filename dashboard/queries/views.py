@@ -12,7 +12,7 @@ from typing import Literal
 
 from driftline.dashboard.queries.annotation_views import MarksView
 from driftline.dashboard.queries.warm_up import HeldView
-from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.comparison import Comparison
 
 WindowState = Literal["ok", "violations", "failed", "unlabelled", "insufficient", "waiting"]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""

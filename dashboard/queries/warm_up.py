@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.warm_up.status import text_now
 from driftline.monitors.warm_up.warm_up import StableSpan
 

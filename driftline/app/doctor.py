@@ -34,7 +34,7 @@ from driftline.database.engine import using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
-from driftline.monitors.run.definitions import list_definitions
+from driftline.monitors.definitions import list_definitions
 from driftline.monitors.run.status import overdue
 from driftline.storage import use_options
 

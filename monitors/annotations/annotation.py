@@ -8,7 +8,7 @@ from datetime import datetime
 
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.report.violation import JsonValue
+from driftline.monitors.results.violation import JsonValue
 
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new-normal"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)

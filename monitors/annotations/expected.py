@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.report.violation import JsonValue, Violation
+from driftline.monitors.results.violation import JsonValue, Violation
 
 
 @dataclass(frozen=True, slots=True)

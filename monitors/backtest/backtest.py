@@ -34,11 +34,11 @@ from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import smallest_shifts
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
 from driftline.monitors.backtest.yardstick import yardsticks_of
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import Decider
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.examination import read_captured
-from driftline.monitors.segments import segment_plan
 from driftline.roles import Roles
 from driftline.signature import Signature
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
-from driftline.monitors.report.violation import plural, rounded
+from driftline.monitors.results.violation import plural, rounded
 
 PLACES, PLACE_WIDTH, HEIGHT, UNJUDGED_HEIGHT = 365, 2, 18, 4
 ALARMS_SHOWN = 200

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
-from driftline.monitors.run.cron import Schedule
+from driftline.monitors.cron import Schedule
 
 YEAR = timedelta(days=365.25)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ import numpy as np
 from driftline.monitors.distances.counts import Counts
 from driftline.monitors.distances.curves import Curves
 from driftline.monitors.distances.distance import Distance
-from driftline.monitors.kinds.data_quality.units import (
+from driftline.monitors.distances.units import (
     MIN_VALUES,
     UnitChange,
     restoring_unit,

@@ -13,12 +13,12 @@ from driftline.baseline.display import html_table, number_words, text_bars
 from driftline.monitors.report.page import title_of
 from driftline.monitors.report.ranking import Broken, broken_features, ranked_results
 from driftline.monitors.report.side_tables import SideTable, side_tables
-from driftline.monitors.report.violation import Severity, percent
+from driftline.monitors.results.violation import Severity, percent
 
 if TYPE_CHECKING:
-    from driftline.monitors.kinds.data_quality.comparison import Comparison
-    from driftline.monitors.report.metric import MetricResult
+    from driftline.monitors.report.comparison import Comparison
     from driftline.monitors.report.report import Report
+    from driftline.monitors.results.metric import MetricResult
 
 BROKEN_MAX = 30
 FIGURES_MAX = 5

@@ -26,12 +26,12 @@ from driftline.monitors.report.pictures import (
 )
 from driftline.monitors.report.ranking import Broken, Telling, broken_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.violation import plural
 
 if TYPE_CHECKING:
-    from driftline.monitors.kinds.data_quality.comparison import Comparison
-    from driftline.monitors.report.metric import MetricResult
+    from driftline.monitors.report.comparison import Comparison
     from driftline.monitors.report.report import Report
+    from driftline.monitors.results.metric import MetricResult
 
 # Pictures that are drawn without the script, and features that have a frame of their own; the rest
 # is told in one line each. The page stays one that opens at once.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.pictures import name_html, shape_line
 from driftline.monitors.report.ranking import ranked_results, state_of
-from driftline.monitors.report.violation import FeatureResult, JsonValue, percent, plural
+from driftline.monitors.results.violation import FeatureResult, JsonValue, percent, plural
 
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report

@@ -14,9 +14,9 @@ from html import escape
 
 import numpy as np
 
-from driftline.monitors.kinds.data_quality.comparison import Comparison
-from driftline.monitors.report.metric import MetricResult
-from driftline.monitors.report.violation import percent
+from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import percent
 
 # Width of the longest bar, in units of the picture: a share of whatever width there is.
 BARS = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from driftline.monitors.report.violation import FeatureResult, Severity, Violation
+from driftline.monitors.results.violation import FeatureResult, Severity, Violation
 
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report

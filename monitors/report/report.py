@@ -29,14 +29,15 @@ from driftline.monitors.check_context import BatchMaker, WindowFacts
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.comparison import Comparison
-from driftline.monitors.report.findings import cause_sentence
-from driftline.monitors.report.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.kinds.data_quality.findings import cause_sentence
+from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.report.datapoints import report_datapoints
 from driftline.monitors.report.notebook import report_cell
 from driftline.monitors.report.page import report_page
-from driftline.monitors.report.segment_result import SegmentResult
 from driftline.monitors.report.summary_line import headline_of, summary_of
-from driftline.monitors.report.violation import (
+from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.segment_result import SegmentResult
+from driftline.monitors.results.violation import (
     REPR_WIDTH,
     FeatureResult,
     JsonValue,
@@ -46,7 +47,6 @@ from driftline.monitors.report.violation import (
 from driftline.monitors.root_cause.export import blamed_batches, form_of, write_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.shares import Blamed, blamed_by
-from driftline.monitors.run.datapoints import report_datapoints
 from driftline.monitors.warm_up.warm_up import Finding
 
 if TYPE_CHECKING:

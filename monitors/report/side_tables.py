@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from driftline.monitors.report.violation import JsonValue, percent
+from driftline.monitors.results.violation import JsonValue, percent
 
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.report.metric import UNDEFINED
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.metric import UNDEFINED
+from driftline.monitors.results.violation import plural
 
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report

@@ -20,7 +20,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.condition import Condition
 from driftline.errors import InputError
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.report.violation import Violation
+from driftline.monitors.results.violation import Violation
 
 Floats = NDArray[np.float64]
 

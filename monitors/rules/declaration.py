@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from driftline.errors import InputError
-from driftline.monitors.report.violation import Severity
+from driftline.monitors.results.violation import Severity
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.row_checks import Limit
 

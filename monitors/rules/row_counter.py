@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.predicate import number_text
-from driftline.monitors.report.violation import percent
+from driftline.monitors.results.violation import percent
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.outcome import RuleCondition, Tally
 from driftline.monitors.rules.row_checks import Bounds, RowCheck

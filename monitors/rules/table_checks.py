@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
-from driftline.monitors.report.violation import percent, plural
+from driftline.monitors.results.violation import percent, plural
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.keys import KeyCounts, hash_rows
 from driftline.monitors.rules.outcome import RuleCondition, Tally

@@ -22,7 +22,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
 from driftline.monitors.kinds.multivariate.spans import SPANS
-from driftline.monitors.run.datapoints import DATA_METRICS, window_link
+from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
 from driftline.monitors.run.examination import NO_DATA, NO_LABELS
 from driftline.monitors.tables import definitions, executions

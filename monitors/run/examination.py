@@ -20,16 +20,16 @@ from driftline.monitors.check_context import (
     Question,
     WindowFacts,
 )
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.catalog import examine, settle_roles
 from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.violation import plural
 from driftline.monitors.root_cause.callers import caller_rows
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.shelf import DeciderShelf

@@ -25,21 +25,10 @@ from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
-from driftline.monitors.annotations.effect import apply_marks, with_marks, without_expected
 from driftline.monitors.annotations.store import marks_between
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.report.report import Report
-from driftline.monitors.run.datapoints import failed_datapoints
-from driftline.monitors.run.definitions import MonitorDefinition, definition_made_at
-from driftline.monitors.run.erasure import clear_run
-from driftline.monitors.run.examination import (
-    NO_DATA,
-    judge_captured,
-    nothing_to_judge,
-    read_captured,
-)
-from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
-from driftline.monitors.run.records import (
+from driftline.monitors.definitions import MonitorDefinition, definition_made_at
+from driftline.monitors.executions import (
     COMPLETED,
     FAILED,
     INSUFFICIENT,
@@ -50,14 +39,25 @@ from driftline.monitors.run.records import (
     find,
     record,
 )
-from driftline.monitors.run.removal import removed_since
-from driftline.monitors.window_history.recall import (
+from driftline.monitors.report.datapoints import failed_datapoints
+from driftline.monitors.report.report import Report
+from driftline.monitors.run.apply_annotations import apply_marks, with_marks, without_expected
+from driftline.monitors.run.erasure import clear_run
+from driftline.monitors.run.examination import (
+    NO_DATA,
+    judge_captured,
+    nothing_to_judge,
+    read_captured,
+)
+from driftline.monitors.run.past_windows import (
     MEMORY,
     RETENTION,
     moment_before,
     recall,
     remember,
 )
+from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
+from driftline.monitors.run.removal import removed_since
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.monitors.window_history.stretch import stretch_before
 from driftline.signature import Signature

@@ -19,8 +19,8 @@ from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.formats.capture_line import write_line
 from driftline.formats.source import Source
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.examination import NO_DATA
 from driftline.monitors.run.postprocessing import postprocess_report
 

@@ -6,7 +6,7 @@ from sqlalchemy import Engine, select
 
 from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.tables import executions
 
 

@@ -16,9 +16,9 @@ from sqlalchemy import Engine, select
 from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
+from driftline.monitors.cron import touched_windows, windows_from
 from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.run import lease
-from driftline.monitors.run.cron import touched_windows, windows_from
 from driftline.monitors.run.status import Standing
 from driftline.monitors.tables import executions
 

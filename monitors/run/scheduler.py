@@ -30,12 +30,12 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.check_context import Predictor
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run import lease, revisit
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
+from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.status import Standing, list_standings
-from driftline.monitors.window_history.recall import RETENTION
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.signature import Signature
 

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Row, select
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
-from driftline.monitors.run.cron import Schedule, due_windows, windows_from
-from driftline.monitors.run.definitions import MonitorDefinition, from_row
+from driftline.monitors.cron import Schedule, due_windows, windows_from
+from driftline.monitors.definitions import MonitorDefinition, from_row
 from driftline.monitors.tables import definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.

@@ -12,7 +12,7 @@ from driftline.baseline.statistics import Statistics
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.kinds.data_quality.checks import Draft, mismatch_draft
 from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS, MISSING_COLUMNS
-from driftline.monitors.report.violation import percent
+from driftline.monitors.results.violation import percent
 from driftline.monitors.sagemaker.distances import Distance, measure
 
 NOT_COMPARED = "no_distribution"

@@ -22,7 +22,7 @@ from driftline.monitors.kinds.data_quality.checks import Draft
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
 from driftline.monitors.kinds.data_quality.kind import OTHER_COLUMNS, lay_beside, reference_columns
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.violation import FeatureResult, Violation
+from driftline.monitors.results.violation import FeatureResult, Violation
 from driftline.monitors.root_cause.contributors import Culprits, Target, find_culprits
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
 from driftline.signature import Signature

@@ -13,7 +13,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.errors import UndecidedError
 from driftline.formats.source import Source
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.report.violation import JsonValue
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.results.violation import JsonValue
 from driftline.monitors.warm_up.stable import stable_span
 from driftline.monitors.warm_up.store import Standing, holds_back, standing
 from driftline.monitors.warm_up.warm_up import Finding, StableSpan

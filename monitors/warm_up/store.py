@@ -12,9 +12,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.records import Overtaken
+from driftline.monitors.executions import Overtaken
 from driftline.monitors.tables import commissions, window_counts
 from driftline.monitors.warm_up.warm_up import Commission, Finding, Ground, is_fitted
 from driftline.monitors.window_history.store import Key, read

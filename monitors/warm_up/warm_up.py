@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.report.violation import JsonValue
+from driftline.monitors.results.violation import JsonValue
 
 Ground = Literal["no_times", "shuffled", "misfit"]
 # The fitting period lasts until both are reached: a fortnight holds each day of the week twice, and

@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.report.violation import percent
+from driftline.monitors.results.violation import percent
 from driftline.monitors.warm_up.warm_up import (
     FITTING_SPAN,
     FITTING_WINDOWS,

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, and_, delete, insert, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.monitors.window_history.packing import Layout, pack, unpack
 

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, select
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Mark
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import FAILED
 from driftline.monitors.kinds.multivariate.spans import SPANS
-from driftline.monitors.run.definitions import MonitorDefinition
-from driftline.monitors.run.records import FAILED
+from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
-from driftline.monitors.window_history.recall import moment_before
 
 # The only kind that pools rows; others add up counts, or need the rows of one window.
 KIND = "joint"

@@ -26,7 +26,6 @@ from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Mark
-from driftline.monitors.annotations.new_normal import new_normal
 from driftline.monitors.annotations.store import (
     get_mark,
     half_done_marks,
@@ -34,13 +33,14 @@ from driftline.monitors.annotations.store import (
     settle_mark,
     withdraw_mark,
 )
+from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.executions import FAILED, Execution, get_execution
+from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
-from driftline.monitors.run.datapoints import CHECKS
-from driftline.monitors.run.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.records import FAILED, Execution, get_execution
+from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
+from driftline.monitors.warm_up.new_normal import new_normal
 from driftline.monitors.warm_up.store import carry_over
-from driftline.monitors.window_history.recall import moment_before
 from driftline.monitors.window_history.store import Key
 from driftline.serving.api.monitor_runs import judge_window, known_signature
 from driftline.serving.context import ServerContext

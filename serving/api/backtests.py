@@ -15,7 +15,7 @@ from driftline.monitors.annotations.store import backtest_marks, list_marks
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.run.definitions import get_definition
+from driftline.monitors.definitions import get_definition
 from driftline.serving.api.annotating import checks_of
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.monitors.run.definitions import MonitorDefinition, get_definition
+from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.warm_up.status import commission_status
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key

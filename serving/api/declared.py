@@ -14,7 +14,7 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
 from driftline.database.engine import read_connection
-from driftline.monitors.run.definitions import get_definition
+from driftline.monitors.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import Fleet

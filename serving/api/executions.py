@@ -20,11 +20,11 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors import tables
+from driftline.monitors.cron import Schedule
+from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, blamed_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.run.cron import Schedule
-from driftline.monitors.run.definitions import MonitorDefinition, get_definition
-from driftline.monitors.run.records import Execution, get_execution
 from driftline.serving.api.contributing_rows import find_guilty, read_report
 from driftline.serving.api.monitor_runs import judge_window, known_monitor
 from driftline.serving.context import ServerContext

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select
 
 from driftline.capture.windows.window import Window
 from driftline.errors import UndecidedError
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf

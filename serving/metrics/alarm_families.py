@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, func, select
 from driftline.alerts.notify.rows import STATUSES
 from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import alarms, channels, datapoints, incidents, metrics, outbox, passes
-from driftline.monitors.run.datapoints import DATA_METRICS
+from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.serving.metrics.series_cap import SeriesCap
 
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")

@@ -27,7 +27,7 @@ from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.monitors.run.records import FAILED, INSUFFICIENT
+from driftline.monitors.executions import FAILED, INSUFFICIENT
 from driftline.monitors.run.status import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext

@@ -23,9 +23,9 @@ from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
+from driftline.monitors.cron import once
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.run.cron import once
-from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import Fleet
 from driftline.serving.resources import store

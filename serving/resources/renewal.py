@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, UndecidedError
-from driftline.monitors.run.definitions import MonitorDefinition, list_definitions, put_definition
+from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.warm_up.captured import put_captured
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store

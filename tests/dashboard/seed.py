@@ -33,7 +33,7 @@ from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables as monitor_tables
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.execution import run
 from driftline.signature import Signature
 

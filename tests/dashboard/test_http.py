@@ -19,7 +19,7 @@ from driftline.dashboard.address import Address
 from driftline.dashboard.app import DashboardContext, create_app, render
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors import tables as monitor_tables
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 
 NOW = datetime(2013, 11, 24, tzinfo=UTC)
 CALL = "/_dash-update-component"

@@ -18,7 +18,7 @@ from driftline.dashboard.pages.bias import sentence
 from driftline.dashboard.queries.documents import confusion_of, metrics_of
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
 
 MONITORS = {"model-quality": "flights-quality", "bias": "flights-bias",

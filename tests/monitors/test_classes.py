@@ -14,8 +14,8 @@ from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check import check
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.examination import judge_captured, read_captured
 from driftline.roles import Roles
 from driftline.serving.resources.signatures import foreign_signature

@@ -25,8 +25,8 @@ from driftline.alerts.metrics.store import put
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.tables import incidents, passes
-from driftline.monitors.run.datapoints import DATA_METRICS
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.monitors.tables import executions
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -9,7 +9,7 @@ from typing import Any
 from driftline.app.commands.terminal import harmless
 from driftline.monitors.backtest.page import mark_words
 from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
-from driftline.monitors.report.violation import plural, rounded
+from driftline.monitors.results.violation import plural, rounded
 
 _WIDTH = 80
 _NAME = 19

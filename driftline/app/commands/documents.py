@@ -19,6 +19,7 @@ from driftline.app.progress import progress
 from driftline.app.settings.settings import load
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import InputError, UndecidedError
+from driftline.monitors.results.violation import plural
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def baseline(
     # The work is imported where it begins, here and below: the options need none of it.
     from driftline.baseline.store import Baseline
     from driftline.monitors.kinds.catalog import save_kind
-    from driftline.monitors.report.violation import plural
+    from driftline.monitors.results.violation import plural
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)

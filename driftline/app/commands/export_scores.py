@@ -14,7 +14,7 @@ from driftline.errors import InputError
 from driftline.monitors.kinds.outliers.captured import captured_rows
 from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
 from driftline.monitors.kinds.outliers.writing import ENDINGS, write_scored
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.violation import plural
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from driftline.app.commands.terminal import harmless
 from driftline.app.init.infer_roles import IDS
 from driftline.baseline.origin import name_words
 from driftline.baseline.store import Baseline
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.violation import plural
 from driftline.signature import Column
 
 # Of a table with a thousand empty columns the first will do.

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from driftline.monitors.report.metric import INSUFFICIENT
 from driftline.monitors.report.ranking import Broken, broken_features
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import INSUFFICIENT
 
 
 def junit(report: Report) -> str:

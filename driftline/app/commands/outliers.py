@@ -51,7 +51,7 @@ def outliers(
     from driftline.monitors.kinds.outliers.scorer import row_scorer
     from driftline.monitors.kinds.outliers.terms import share_words
     from driftline.monitors.kinds.outliers.writing import Scored, write_scored
-    from driftline.monitors.report.violation import plural
+    from driftline.monitors.results.violation import plural
 
     options.open_places(*data, reference)
     baseline = Baseline.load(reference)

@@ -15,8 +15,7 @@ from rich.text import Text
 from driftline.app.commands.table import Page
 from driftline.app.commands.terminal import harmless
 from driftline.baseline.display import BLOCKS, text_bars
-from driftline.monitors.kinds.data_quality.comparison import Comparison
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import (
     Broken,
     alike_features,
@@ -25,7 +24,8 @@ from driftline.monitors.report.ranking import (
 )
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import SideTable, side_tables
-from driftline.monitors.report.violation import FeatureResult, percent, plural
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import FeatureResult, percent, plural
 
 # Characters of a cause on the terminal; the documents and --json have it whole.
 CAUSE_WIDTH = 400

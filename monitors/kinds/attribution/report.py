@@ -16,10 +16,10 @@ from driftline.monitors.kinds.attribution.explanations import Explanation, write
 from driftline.monitors.kinds.attribution.importance import HOUR_US, Importance, Making
 from driftline.monitors.kinds.attribution.ranking import ndcg, resampled_means
 from driftline.monitors.kinds.attribution.violations import attribution_violations
-from driftline.monitors.report.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.report.datapoints import OWN_METRICS, UNQUOTED
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.violation import JsonValue, Severity
-from driftline.monitors.run.datapoints import OWN_METRICS, UNQUOTED
+from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.violation import JsonValue, Severity
 
 NAMESPACE = "aws/sagemaker/Endpoints/explainability-metrics"
 METHOD = "KernelShap"

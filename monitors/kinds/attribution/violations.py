@@ -9,7 +9,7 @@ import numpy as np
 
 from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.kinds.attribution.drift import Comparison, Finding
-from driftline.monitors.report.violation import Violation, percent
+from driftline.monitors.results.violation import Violation, percent
 
 CHECK = "feature_attribution_drift_check"
 # Features that a cause names.

@@ -15,8 +15,8 @@ from driftline.monitors.kinds.bias.documents import CHECK, violation_fields
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts
 from driftline.monitors.kinds.bias.metrics import PRE_TRAINING, RATES, Pair, Rate, Side
-from driftline.monitors.report.metric import MetricPoint
-from driftline.monitors.report.violation import JsonValue, Violation, percent, plural
+from driftline.monitors.results.metric import MetricPoint
+from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.monitors.root_cause.contributors import Target, find_culprits
 
 NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"

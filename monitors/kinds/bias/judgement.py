@@ -34,8 +34,8 @@ from driftline.monitors.kinds.bias.metrics import (
     Pair,
     measure,
 )
-from driftline.monitors.report.metric import INSUFFICIENT, MetricResult
-from driftline.monitors.report.violation import Severity
+from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.results.violation import Severity
 
 Counts = NDArray[np.int64]
 # Judged unless somebody sets other limits; all other metrics are shown.

@@ -28,7 +28,7 @@ from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
 from driftline.monitors.kinds.bias.metrics import Measured, measure
 from driftline.monitors.kinds.bias.plan import Plan, plan_of, reference_blocks
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.violation import JsonValue
+from driftline.monitors.results.violation import JsonValue
 from driftline.roles import Facet
 
 BY_DOCUMENT = (

@@ -17,11 +17,11 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, mi
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
+from driftline.monitors.distances.units import UnitChange
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.significance import evidence, unseen_share
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.kinds.data_quality.units import UnitChange
-from driftline.monitors.report.violation import Severity, percent
+from driftline.monitors.results.violation import Severity, percent
 from driftline.signature import Column
 
 NOT_OF_TYPE = {

@@ -21,7 +21,7 @@ from driftline.monitors.distances.transport import (
     wasserstein,
 )
 from driftline.monitors.distances.variation import variation_size
-from driftline.monitors.report.violation import FeatureResult, percent
+from driftline.monitors.results.violation import FeatureResult, percent
 
 # A shift of the mean is called one when it makes up so much of all that moved.
 ONE_WAY = 0.7

@@ -24,18 +24,12 @@ from driftline.monitors.check_context import Question, UnfitCounter
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.comparison import Comparison, compare
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
+from driftline.monitors.kinds.data_quality.findings import find_violations
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
 from driftline.monitors.kinds.data_quality.range_checks import Sampler, find_implausible
-from driftline.monitors.kinds.data_quality.unit_naming import name_units
-from driftline.monitors.report.findings import find_violations
-from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.report.segment_result import SegmentResult
-from driftline.monitors.report.violation import FeatureResult, Violation
-from driftline.monitors.rules.judging import declared, judged_rules, rule_details
-from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
-from driftline.monitors.segments import (
+from driftline.monitors.kinds.data_quality.rule_outcomes import declared, judged_rules, rule_details
+from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
     SegmentVerdict,
     find_segment_violations,
@@ -43,8 +37,14 @@ from driftline.monitors.segments import (
     segment_plan,
     segment_result,
 )
+from driftline.monitors.kinds.data_quality.suppressed_drift import hold_back, without_held
+from driftline.monitors.kinds.data_quality.unit_naming import name_units
+from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.report.report import STATISTICS, Report
+from driftline.monitors.results.segment_result import SegmentResult
+from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.warm_up.production import production_blocks
-from driftline.monitors.warm_up.suppressed_drift import hold_back, without_held
 from driftline.monitors.warm_up.warm_up import Finding
 from driftline.signature import Column, Signature
 

@@ -19,9 +19,9 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.spacing import SpacedRows
 from driftline.formats.coercion import coerce
+from driftline.monitors.distances.units import APART, UnitChange, suspect_unit
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, evidence
-from driftline.monitors.kinds.data_quality.units import APART, UnitChange, suspect_unit
 
 # Rows of which values are looked at, spread evenly over the window.
 SAMPLE_ROWS = 20_000

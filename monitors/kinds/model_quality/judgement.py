@@ -29,8 +29,8 @@ from driftline.monitors.kinds.model_quality.skill import (
     reference_blocks,
     scatter,
 )
-from driftline.monitors.report.metric import INSUFFICIENT, UNDEFINED, MetricResult
-from driftline.monitors.report.violation import Severity, plural
+from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult
+from driftline.monitors.results.violation import Severity, plural
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
 SKILL_BUDGET = 0.75

@@ -38,9 +38,9 @@ from driftline.monitors.kinds.model_quality.loss_segments import find_segment
 from driftline.monitors.kinds.model_quality.metrics import calibration
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.kinds.model_quality.words import describe
-from driftline.monitors.report.metric import MetricPoint
 from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.report.violation import JsonValue
+from driftline.monitors.results.metric import MetricPoint
+from driftline.monitors.results.violation import JsonValue
 
 NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 CONSTRAINTS = "constraints.json"

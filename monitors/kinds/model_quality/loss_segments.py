@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from driftline.baseline.outcomes import class_texts
 from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.report.violation import Segment
+from driftline.monitors.results.violation import Segment
 
 HOUR = "hour of the day (UTC)"
 HOUR_US = 3_600_000_000

@@ -13,8 +13,8 @@ from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.loss_segments import HOUR
-from driftline.monitors.report.metric import MetricResult
-from driftline.monitors.report.violation import Segment, Violation, percent
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import Segment, Violation, percent
 
 GUESSING = {
     "brier_skill": "worse than guessing the base rate",

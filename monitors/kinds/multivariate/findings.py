@@ -14,7 +14,7 @@ from driftline.monitors.kinds.multivariate.classifier import Domain
 from driftline.monitors.kinds.multivariate.correlation import PairChange
 from driftline.monitors.kinds.multivariate.judgement import JointJudgement
 from driftline.monitors.kinds.multivariate.reconstruction import Reconstruction
-from driftline.monitors.report.violation import Violation, percent, plural
+from driftline.monitors.results.violation import Violation, percent, plural
 
 CORRELATION = "correlation_drift_check"
 RECONSTRUCTION = "reconstruction_drift_check"

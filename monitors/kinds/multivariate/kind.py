@@ -21,10 +21,10 @@ from driftline.monitors.kinds.multivariate.findings import (
 )
 from driftline.monitors.kinds.multivariate.judgement import SHARES, JointJudgement, judge_window
 from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
-from driftline.monitors.report.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.report.datapoints import OWN_METRICS
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.violation import JsonValue, Severity
-from driftline.monitors.run.datapoints import OWN_METRICS
+from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.violation import JsonValue, Severity
 
 # Pairs that are shown.
 PAIRS_SHOWN = 10

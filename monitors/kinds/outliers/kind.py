@@ -19,10 +19,10 @@ from driftline.monitors.kinds.outliers.scorer import (
 )
 from driftline.monitors.kinds.outliers.share import DEFAULT_LENGTH, ShareVerdict, judge_share
 from driftline.monitors.kinds.outliers.terms import share_words
-from driftline.monitors.report.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.report.datapoints import OWN_METRICS
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.violation import JsonValue, Violation, percent, plural
-from driftline.monitors.run.datapoints import OWN_METRICS
+from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
+from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from driftline.monitors.kinds.outliers.reasons import reasons_of
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
-from driftline.monitors.report.row_references import Pointer, row_pointers
+from driftline.monitors.results.row_references import Pointer, row_pointers
 
 # Scores from which rows are counted.
 LEVELS = (1.0, 2.0, 3.0, OUTLIER_SCORE)

@@ -28,7 +28,7 @@ from driftline.monitors.kinds.outliers.joint import Joint, cross_fitted, fit_joi
 from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
 from driftline.monitors.kinds.outliers.rarity import Rarity, fit_rarity
 from driftline.monitors.kinds.outliers.terms import Floats, NumberTerms, number_terms
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.violation import plural
 
 # A row is an outlier from here: as odd as one in 10,000 rows (drift-methods.md section 8).
 OUTLIER_SCORE = 4.0

@@ -25,7 +25,7 @@ from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.outliers.normal import NormalScores, normal_scores
 from driftline.monitors.kinds.outliers.stretches import Codes, counted_below
-from driftline.monitors.report.violation import percent
+from driftline.monitors.results.violation import percent
 
 Floats = NDArray[np.float32]
 # What a value beyond the range can add at most, in nats: infinite ones stay comparable.

@@ -7,7 +7,7 @@ import pytest
 from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.queries.views import WindowRun
-from driftline.monitors.kinds.data_quality.comparison import Comparison
+from driftline.monitors.report.comparison import Comparison
 
 START = datetime(2013, 11, 1, tzinfo=UTC)
 HOSTILE = '<a href="javascript:alert(1)">&amp;'

@@ -15,7 +15,7 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.pages import measured as measured_page
 from driftline.dashboard.queries.documents import culprit
 from driftline.dashboard.queries.stores import Stores
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.execution import run
 from driftline.signature import Column
 from tests.dashboard.conftest import HOSTILE

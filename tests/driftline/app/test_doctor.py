@@ -28,7 +28,7 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from tests.servers.kafka import kafka_broker, topic
 
 __all__ = ["kafka_broker", "topic"]

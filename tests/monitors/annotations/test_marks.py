@@ -19,7 +19,6 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.annotations.annotation import Mark, standing_mark
-from driftline.monitors.annotations.effect import with_marks, without_expected
 from driftline.monitors.annotations.store import (
     backtest_marks,
     get_mark,
@@ -28,10 +27,11 @@ from driftline.monitors.annotations.store import (
     put_mark,
     withdraw_mark,
 )
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
+from driftline.monitors.executions import Execution
+from driftline.monitors.run.apply_annotations import with_marks, without_expected
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
 from tests.monitors.conftest import DAY, START, Append, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)

@@ -19,7 +19,7 @@ from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
 

@@ -9,9 +9,9 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.display import number_words
-from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.ranking import broken_features
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import MetricResult
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 RANDOM = np.random.default_rng(4)

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import driftline as dl
-from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.pictures import interval_line, name_html, scale_of, shape_line
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import MetricResult
 
 HOSTILE = '<img src=x onerror="alert(1)">'
 RANDOM = np.random.default_rng(4)

@@ -8,9 +8,9 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.report.ranking import broken_features, ranked_results, state_of
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.segment_result import SegmentResult
 from driftline.monitors.report.side_tables import side_tables
-from driftline.monitors.report.violation import FeatureResult, Violation
+from driftline.monitors.results.segment_result import SegmentResult
+from driftline.monitors.results.violation import FeatureResult, Violation
 
 
 def violation(name: str, check: str, severity: str, cause: str, rows: int = 5) -> Violation:

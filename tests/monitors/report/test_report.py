@@ -14,7 +14,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.report.violation import plural
+from driftline.monitors.results.violation import plural
 
 
 @pytest.fixture(scope="module")

@@ -16,16 +16,16 @@ from sqlalchemy import Engine
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
-from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.rules.reading import read_condition
-from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.run.definitions import (
+from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
     get_definition,
     list_definitions,
     put_definition,
 )
+from driftline.monitors.root_cause.rows import matching_rows
+from driftline.monitors.rules.reading import read_condition
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.examination import read_whole
 from driftline.monitors.run.execution import run
 from driftline.monitors.tables import definitions

@@ -34,10 +34,10 @@ from driftline.capture.erasure.erasing import Erased, erase
 from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
 from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.windows.window import Window
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution, get_execution
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver  # noqa: F401 - a fixture
 from tests.monitors.conftest import DAY, START, Append, weather

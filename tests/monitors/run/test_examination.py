@@ -17,10 +17,10 @@ from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.examination import NO_LABELS, read_captured
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
 from tests.monitors.conftest import DAY, START, append_day
 
 WINDOW = Window(START, START + DAY)

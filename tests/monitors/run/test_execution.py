@@ -21,9 +21,9 @@ from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution, get_execution
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)

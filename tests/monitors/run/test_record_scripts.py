@@ -16,14 +16,14 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.windows.window import Window
-from driftline.monitors.run.definitions import (
+from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
     get_definition,
     put_definition,
 )
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START

@@ -21,9 +21,9 @@ from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.windows.changes import Position
 from driftline.monitors import tables
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run import lease, revisit, scheduler
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
-from driftline.monitors.run.records import Execution
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_standings
 from tests.monitors.conftest import DAY, START, Append, weather

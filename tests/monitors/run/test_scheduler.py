@@ -21,7 +21,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, Append, weather
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event, insert
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_standings, overdue
 from driftline.monitors.tables import leases

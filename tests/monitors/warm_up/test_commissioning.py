@@ -17,9 +17,9 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
 from driftline.monitors.check import check
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
 from driftline.monitors.warm_up.store import Standing, accept, standing
 from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START, append_day, weather

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.run.records import Overtaken
+from driftline.monitors.executions import Overtaken
 from driftline.monitors.warm_up.store import Standing, accept, load, save, standing
 from driftline.monitors.warm_up.warm_up import Commission, Finding, StableSpan, is_fitted
 from driftline.monitors.window_history.store import Key, put

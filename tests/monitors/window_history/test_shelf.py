@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import Decider
 from driftline.monitors.kinds.data_quality import judgement as data_quality
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 from driftline.monitors.window_history.shelf import DeciderShelf
 from tests.monitors.conftest import DAY, START, Append, weather

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select
 
 from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.run.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.tables import window_counts
 from driftline.monitors.window_history.store import Key, forget, put, read
 from tests.monitors.conftest import DAY, START

@@ -13,7 +13,7 @@ from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Mark
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 from driftline.monitors.tables import executions
 from driftline.monitors.window_history.stretch import stretch_before

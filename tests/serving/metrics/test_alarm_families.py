@@ -16,7 +16,7 @@ from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import put_silence
 from driftline.alerts.tables import incidents, passes
-from driftline.monitors.run.datapoints import DATA_METRICS
+from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.serving.metrics.alarm_families import alarm_families, feature_families
 from driftline.serving.metrics.series_cap import SeriesCap
 

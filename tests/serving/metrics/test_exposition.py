@@ -11,7 +11,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.monitors.run.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 from driftline.serving.metrics.exposition import Exposition
 

@@ -9,8 +9,8 @@ import pytest
 
 import driftline as dl
 from driftline.app.commands.junit import junit
-from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import MetricResult
 
 RANDOM = np.random.default_rng(3)
 REFERENCE = pd.DataFrame(

@@ -18,6 +18,7 @@ from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.monitors.check_context import Question
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.drift import compare, holm_levels, settle
 from driftline.monitors.kinds.attribution.explaining import explain_reference
@@ -25,7 +26,6 @@ from driftline.monitors.kinds.attribution.importance import Attributions, Import
 from driftline.monitors.kinds.attribution.kind import examine, suggest
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

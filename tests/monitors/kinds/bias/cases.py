@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import MetricResult
 from tests.monitors.kinds.bias.adult import (
     people,
 )

@@ -13,7 +13,7 @@ import driftline as dl
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.report.metric import INSUFFICIENT
+from driftline.monitors.results.metric import INSUFFICIENT
 from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import (
     expected,

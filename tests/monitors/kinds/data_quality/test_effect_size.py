@@ -12,7 +12,7 @@ from scipy import stats
 import driftline as dl
 from driftline.baseline.column import ColumnProfile
 from driftline.monitors.kinds.data_quality.effect_size import with_extent
-from driftline.monitors.report.violation import FeatureResult
+from driftline.monitors.results.violation import FeatureResult
 
 RNG = np.random.default_rng(4)
 NORMAL = RNG.normal(50.0, 8.0, 4_000)

@@ -16,8 +16,8 @@ from driftline.monitors.check_context import Question, WindowFacts
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.kinds.model_quality.kind import examine
-from driftline.monitors.report.metric import MetricResult
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import MetricResult
 from driftline.roles import Roles
 
 FIXTURE = Path(__file__).parents[3] / "fixtures" / "monitors" / "model_quality"

@@ -14,8 +14,8 @@ from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Ba
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE, suggest
-from driftline.monitors.report.metric import INSUFFICIENT
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import INSUFFICIENT
 from tests.monitors.kinds.model_quality.cases import (
     DAY_ROWS,
     FIXTURE,

@@ -13,7 +13,7 @@ from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
 

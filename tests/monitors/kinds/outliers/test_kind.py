@@ -11,7 +11,7 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.report.metric import INSUFFICIENT
+from driftline.monitors.results.metric import INSUFFICIENT
 
 HOURS = 24 * 28
 

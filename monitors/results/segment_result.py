@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from driftline.monitors.report.violation import FeatureResult, JsonValue
+from driftline.monitors.results.violation import FeatureResult, JsonValue
 
 
 @dataclass(frozen=True, slots=True)

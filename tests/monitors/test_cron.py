@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.monitors.run.cron import Schedule, ScheduleError, due_windows, once, touched_windows
+from driftline.monitors.cron import Schedule, ScheduleError, due_windows, once, touched_windows
 
 NOON = datetime(2024, 2, 28, 12, 0, tzinfo=UTC)
 

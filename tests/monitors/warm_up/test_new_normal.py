@@ -15,10 +15,10 @@ from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.annotations.new_normal import new_normal
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
+from driftline.monitors.warm_up.new_normal import new_normal
 from driftline.monitors.warm_up.store import carry_over, save, standing
 from driftline.monitors.warm_up.warm_up import Finding
 from driftline.monitors.window_history.store import Key

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from driftline.monitors.report.violation import JsonValue, Severity
+from driftline.monitors.results.violation import JsonValue, Severity
 
 INSUFFICIENT = "insufficient_data"
 UNDEFINED = "undefined: "

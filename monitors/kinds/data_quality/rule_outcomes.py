@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import Question
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.report.violation import JsonValue
+from driftline.monitors.results.violation import JsonValue
 from driftline.monitors.rules.fitting import refuse_unfit
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet

@@ -9,7 +9,7 @@ from typing import Literal
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.kinds.data_quality.units import UnitChange
+from driftline.monitors.distances.units import UnitChange
 from driftline.monitors.root_cause.onset import Onset
 
 Severity = Literal["page", "ticket"]

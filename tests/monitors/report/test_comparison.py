@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.drift_test.significance import wilson_interval
-from driftline.monitors.kinds.data_quality.comparison import compare
+from driftline.monitors.report.comparison import compare
 
 RNG = np.random.default_rng(20131118)
 

@@ -27,10 +27,10 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
-from driftline.monitors.report.findings import word_violation
-from driftline.monitors.report.segment_result import SegmentResult
-from driftline.monitors.report.violation import FeatureResult, Segment, Violation
+from driftline.monitors.results.segment_result import SegmentResult
+from driftline.monitors.results.violation import FeatureResult, Segment, Violation
 from driftline.monitors.root_cause.contributors import Culprits, Target
 from driftline.monitors.root_cause.search import search
 

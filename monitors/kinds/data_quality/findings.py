@@ -16,7 +16,7 @@ from driftline.monitors.kinds.data_quality.checks import Draft
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.judgement import MISSING_COLUMNS, Judgement
 from driftline.monitors.report.ranking import Broken, alike_features, broken_features
-from driftline.monitors.report.violation import Severity, Violation
+from driftline.monitors.results.violation import Severity, Violation
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import Culprits, Target
 from driftline.monitors.root_cause.onset import Onset

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.cron import Schedule
 from driftline.monitors.names import KINDS
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.run.cron import Schedule
 from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
 
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
@@ -53,7 +53,7 @@ class MonitorDefinition:
         What is compared: "data-quality", "model-quality", "bias" or "attribution".
     schedule
         ``cron(...)`` in UTC, "external" or "NOW": one run, over the window up to the moment at
-        which the monitor was declared so, or as `driftline.monitors.run.cron.once` writes it.
+        which the monitor was declared so, or as `driftline.monitors.cron.once` writes it.
     false_alarms_per_year
         How many drift violations a year are accepted on data that do not change; above 0.
     start

@@ -17,12 +17,12 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.names import NEEDS_LABELS
-from driftline.monitors.report.violation import hide_values
+from driftline.monitors.results.violation import hide_values
 
 if TYPE_CHECKING:
     from driftline.monitors.check_context import WindowFacts
     from driftline.monitors.report.report import Report
-    from driftline.monitors.report.violation import Violation
+    from driftline.monitors.results.violation import Violation
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 OWN_METRICS = "Driftline"

@@ -8,7 +8,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.run.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.warm_up.captured import EVENT_TIME, captured_rows
 from driftline.signature import Signature
 

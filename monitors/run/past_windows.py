@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.warm_up.store import holds_back, load, save
 from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.store import Key, forget, put, read

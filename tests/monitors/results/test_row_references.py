@@ -7,7 +7,7 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.report.row_references import row_pointers
+from driftline.monitors.results.row_references import row_pointers
 
 
 def batch(**columns: object) -> pa.RecordBatch:

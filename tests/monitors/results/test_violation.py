@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.report.findings import cause_sentence
-from driftline.monitors.report.violation import Segment, Violation, hide_values
+from driftline.monitors.kinds.data_quality.findings import cause_sentence
+from driftline.monitors.results.violation import Segment, Violation, hide_values
 
 TEXTS = st.text(alphabet='"ab, ;:', min_size=1, max_size=8)
 

@@ -9,6 +9,7 @@ import pytest
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
+from driftline.monitors.distances.units import restoring_unit, suspect_unit
 from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.monitors.kinds.data_quality.range_checks import (
     SAMPLE_ROWS,
@@ -16,7 +17,6 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
-from driftline.monitors.kinds.data_quality.units import restoring_unit, suspect_unit
 from tests.monitors.conftest import weather
 
 

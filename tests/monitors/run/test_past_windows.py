@@ -13,11 +13,11 @@ from sqlalchemy import Engine
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.run import examination, execution
-from driftline.monitors.run.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.records import Execution
-from driftline.monitors.window_history.recall import cell_ids
+from driftline.monitors.run.past_windows import cell_ids
 from driftline.monitors.window_history.store import Key, read
 from tests.monitors.conftest import DAY, START, Append, weather
 

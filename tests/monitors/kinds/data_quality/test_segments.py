@@ -18,9 +18,9 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.report.ranking import broken_features
 from driftline.monitors.report.report import Report
-from driftline.monitors.segments import segment_plan
 from tests.monitors.conftest import weather
 
 
@@ -275,7 +275,7 @@ def test_a_condition_within_a_segment_survives_its_document() -> None:
 
 
 def test_the_example_on_the_page_prints_what_it_says() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "scripts-and-segments.md").read_text()
+    page = (Path(__file__).parents[4] / "docs" / "scripts-and-segments.md").read_text()
     ((code, expected),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
     printed = io.StringIO()
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, insert, select
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors import tables
-from driftline.monitors.run.definitions import (
+from driftline.monitors.definitions import (
     MonitorDefinition,
     delete_definition,
     get_definition,

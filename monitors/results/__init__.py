@@ -1,0 +1,1 @@
+"""What a monitor finds, as plain values: violations, features, metrics, segments."""
