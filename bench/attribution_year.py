@@ -25,7 +25,7 @@ from driftline.app.demo.model import pipeline, save
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
-from driftline.monitors.check_context import Predictor, Question, WindowFacts
+from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail
 from driftline.monitors.kinds.attribution.drift import compare, settle
@@ -35,6 +35,7 @@ from driftline.monitors.kinds.attribution.kind import examine
 from driftline.monitors.kinds.attribution.shapley import explain
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
+from driftline.monitors.rows import Rows, WindowFacts
 from driftline.serving.hosting.explain import open_model
 
 HERE = Path(__file__).parent
@@ -54,8 +55,12 @@ def judge(baseline: Baseline, rows: pa.Table, start: datetime, predict: Predicto
     """Judge a week as its monitor would."""
     facts = WindowFacts(Window(start, start + WEEK))
     return examine(
-        Question(
-            baseline, lambda: iter(rows.to_batches()), budget=BUDGET, facts=facts, predict=predict
+        CheckContext(
+            baseline,
+            Rows(lambda: iter(rows.to_batches())),
+            budget=BUDGET,
+            facts=facts,
+            predict=predict,
         )
     )
 

@@ -24,11 +24,12 @@ from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, load, year_e
 from driftline.app.demo.model import PREDICTION, PROBABILITY, train
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import kind as bias
 from driftline.monitors.kinds.bias.documents import breaks
 from driftline.monitors.kinds.bias.judgement import JUDGED, GroupCounts, judge_groups
+from driftline.monitors.rows import Rows, WindowFacts
 
 REFERENCE_DAYS = 90
 FIRST_SEED = 300
@@ -173,9 +174,10 @@ def flights(length: int) -> tuple[int, list[str]]:
             pc.less(table[EVENT_TIME], pa.scalar(start + step, kind)),
         )
         rows = table.filter(inside)
-        question = Question(
-            baseline, lambda rows=rows: iter(rows.to_batches()), roles=baseline.outcomes.roles,
-            budget=Budget(1.0, 365 / length), facts=WindowFacts(Window(start, start + step)),
+        question = CheckContext(
+            baseline, Rows(lambda rows=rows: iter(rows.to_batches())),
+            roles=baseline.outcomes.roles, budget=Budget(1.0, 365 / length),
+            facts=WindowFacts(Window(start, start + step)),
         )  # fmt: skip
         report = bias.examine(question)
         windows += 1

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from driftline.app.demo import flights, model
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.answers import Answers, read_answers
 from driftline.monitors.kinds.model_quality.documents import suggested
@@ -34,6 +34,7 @@ from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_qu
 from driftline.monitors.kinds.model_quality.kind import examine
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.rows import Rows, WindowFacts
 from driftline.roles import Roles
 
 DAY_US = 86_400_000_000
@@ -173,7 +174,9 @@ def real_weeks(trained: model.Trained, year: flights.Flights) -> Iterator[str]:
             )
             rows = table.filter(pa.array((times >= low) & (times < high)))
             facts = WindowFacts(Window(first, first + week), labelled_count=rows.num_rows)
-            question = Question(baseline, lambda rows=rows: iter(rows.to_batches()), ROLES)
+            question = CheckContext(
+                baseline, Rows(lambda rows=rows: iter(rows.to_batches())), ROLES
+            )
             report = examine(replace(question, facts=facts, budget=Budget(1.0, 365 / 7)))
             values = {one.name: one for one in report.metrics}
             skill, area = values["brier_skill"], values["auc"]

@@ -14,10 +14,11 @@ from driftline.baseline.store import Baseline
 from driftline.classes import known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.source import Source, open_source
-from driftline.monitors.check_context import Compat, Predictor, Question
+from driftline.monitors.check_context import CheckContext, Compat, Predictor
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import examine, kind_of, known_kind, settle_roles
 from driftline.monitors.report.report import Report
+from driftline.monitors.rows import Rows
 from driftline.monitors.rules.reading import read_rules
 from driftline.roles import Roles
 from driftline.signature import Signature
@@ -142,21 +143,17 @@ def check_roles(
         _refuse_unknown(roles, baseline, source.schema.names)
     if (outcomes := baseline.outcomes) is not None and roles.positives:
         source = _with_positives(source, roles, baseline.signature, outcomes)
-    question = Question(
+    context = CheckContext(
         baseline=baseline,
-        batches=source.batches,
+        rows=Rows(source.batches, source.parts, place, progress, source.row_count),
         roles=settle_roles(roles, baseline),
         budget=budget or Budget(),
         predict=predict,
-        splitter=source.parts,
-        engine=place,
-        progress=progress,
-        row_count=source.row_count,
         compat=like,
         rules=declared,
         segments=None if segments is None else tuple(segments),
     )
-    report = examine(asked, question)
+    report = examine(asked, context)
     if postprocess is not None:
         from driftline.monitors.run.postprocessing import postprocess_report
 

@@ -24,10 +24,12 @@ from bench.decisions.rows import DAY_H, START, Rows
 from bench.decisions.verdicts import incidents
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import EarlierRows, Question, WindowFacts
+from driftline.monitors.check_context import CheckContext, EarlierRows
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import examine
 from driftline.monitors.kinds.multivariate.spans import SPANS
+from driftline.monitors.rows import Rows as WindowRows
+from driftline.monitors.rows import WindowFacts
 from driftline.roles import Roles
 
 __all__ = ["JOINT_BASES", "JOINT_MONITORS", "Joint", "break_pair"]
@@ -137,9 +139,9 @@ def _violations(
     before_h = max(monitor.reference_hours, first_h - (SPANS[-1] - 1) * monitor.length_h)
     before = table.slice(rows.first_of(before_h), first - rows.first_of(before_h))
     before = before.append_column("event_time", before["time"])
-    question = Question(
+    question = CheckContext(
         baseline=baseline,
-        batches=lambda: iter(part.to_batches()),
+        rows=WindowRows(lambda: iter(part.to_batches())),
         roles=Roles(),
         facts=WindowFacts(Window(start, start + monitor.length)),
         budget=Budget(1.0, monitor.windows_per_year),

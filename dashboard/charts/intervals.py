@@ -22,8 +22,8 @@ from driftline.dashboard.charts.canvas import (
     safe,
 )
 from driftline.dashboard.words import number, percent
-from driftline.monitors.kinds.data_quality.comparison import Comparison
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.results.metric import MetricResult
 
 ALLOWED_GROUND = "rgba(0,158,115,0.13)"
 CHOSEN_GROUND = "rgba(213,94,0,0.10)"

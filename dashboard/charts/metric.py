@@ -36,7 +36,7 @@ from driftline.dashboard.charts.canvas import (
 from driftline.dashboard.queries.metric_views import KindView, MetricHistory
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import number, percent, plural, span
-from driftline.monitors.report.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
 
 WINDOW_GROUND = "rgba(213,94,0,0.20)"
 

@@ -17,9 +17,9 @@ from driftline.baseline.condition import Condition
 from driftline.dashboard.queries.metric_views import Confusion, GroupLine
 from driftline.dashboard.queries.views import FeatureLine, WindowDetail, WindowRun
 from driftline.errors import DriftlineError
+from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.violation import Severity
-from driftline.monitors.rules.reading import read_condition
 
 Document = Mapping[str, object]
 """A JSON object."""

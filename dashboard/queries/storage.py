@@ -33,8 +33,8 @@ from driftline.dashboard.queries.documents import (
 from driftline.dashboard.queries.views import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.words import moment
 from driftline.errors import DriftlineError
+from driftline.monitors.kinds.conditions import with_baseline
 from driftline.monitors.kinds.data_quality.kind import reference_columns
-from driftline.monitors.kinds.outliers.condition import with_baseline
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.export import blamed_batches
 from driftline.monitors.root_cause.rows import matching_rows

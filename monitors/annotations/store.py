@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,10 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.backtest.marks import Mark as BacktestMark
 from driftline.monitors.tables import definitions, marks
-
-DRIFT = "baseline_drift_check"
 
 
 def put_mark(connection: Connection, mark: Mark) -> Mark:
@@ -115,36 +112,6 @@ def half_done_marks(connection: Connection) -> list[Mark]:
         .order_by(marks.c.id)
     )
     return [_read(row) for row in connection.execute(query)]
-
-
-def backtest_marks(
-    marks: Sequence[Mark], checks_of: Callable[[Mark], Collection[str]]
-) -> list[BacktestMark]:
-    """Give the marks that stand as a backtest scores them; of equal spans the newest counts.
-
-    Those on other checks than drift are left out: a backtest replays drift alone.
-
-    Parameters
-    ----------
-    marks
-        Of one monitor, the newest first.
-    checks_of
-        Names the checks that found what a mark covers.
-    """
-    found: dict[tuple[str | None, Window], BacktestMark] = {}
-    for one in marks:
-        is_meant = one.withdrawn_at is None and one.check in (None, DRIFT)
-        if is_meant and (one.feature, one.span) not in found:
-            verdict: Any = one.verdict.replace("-", "_")
-            checks = checks_of(one)
-            found[one.feature, one.span] = BacktestMark(
-                one.feature,
-                one.span.start,
-                one.span.end,
-                verdict,
-                is_drift=not checks or DRIFT in checks,
-            )
-    return list(found.values())
 
 
 def _read(row: Row[tuple[Any, ...]]) -> Mark:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from driftline.capture.windows.window import Window
 from driftline.errors import InputError
+from driftline.monitors.annotations.annotation import Mark as Annotation
 from driftline.monitors.backtest.replay import ALARM, Verdict
 
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new_normal"
+DRIFT = "baseline_drift_check"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
 
 
@@ -91,3 +94,33 @@ def score(verdicts: Sequence[Verdict], marks: Sequence[Mark]) -> MarkScore | Non
     others = [hit for one, hit in met.items() if one.verdict != HARMFUL]
     left = len(met) - len(harmful) - len(others)
     return MarkScore(len(harmful), sum(harmful), len(others), sum(others), left)
+
+
+def backtest_marks(
+    marks: Sequence[Annotation], checks_of: Callable[[Annotation], Collection[str]]
+) -> list[Mark]:
+    """Give the marks that stand as a backtest scores them; of equal spans the newest counts.
+
+    Those on other checks than drift are left out: a backtest replays drift alone.
+
+    Parameters
+    ----------
+    marks
+        Of one monitor, the newest first.
+    checks_of
+        Names the checks that found what a mark covers.
+    """
+    found: dict[tuple[str | None, Window], Mark] = {}
+    for one in marks:
+        is_meant = one.withdrawn_at is None and one.check in (None, DRIFT)
+        if is_meant and (one.feature, one.span) not in found:
+            verdict: Any = one.verdict.replace("-", "_")
+            checks = checks_of(one)
+            found[one.feature, one.span] = Mark(
+                one.feature,
+                one.span.start,
+                one.span.end,
+                verdict,
+                is_drift=not checks or DRIFT in checks,
+            )
+    return list(found.values())

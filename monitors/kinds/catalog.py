@@ -12,7 +12,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.names import KINDS
 from driftline.monitors.report.report import Report
 from driftline.roles import Roles
@@ -34,7 +34,7 @@ SUGGESTING = ("model-quality", "bias", "attribution")
 NO_CONSTRAINTS = Constraints.from_json(NONE)
 
 
-def examine(kind: str, question: Question) -> Report:
+def examine(kind: str, context: CheckContext) -> Report:
     """Judge a window as its kind does; the kind is one of `KINDS`.
 
     Raises
@@ -43,18 +43,18 @@ def examine(kind: str, question: Question) -> Report:
         When SageMaker's judgement is asked for of another kind than data quality.
     """
     home = HOMES[kind]
-    if question.segments and (kind != "data-quality" or question.compat is not None):
-        asked = "compat" if question.compat is not None else f'kind "{kind}"'
+    if context.segments and (kind != "data-quality" or context.compat is not None):
+        asked = "compat" if context.compat is not None else f'kind "{kind}"'
         raise InputError(
             f"segments with {asked}; only data-quality, judged our own way, is judged by segment"
         )
-    if question.compat is not None:
+    if context.compat is not None:
         if kind not in COMPATIBLE:
             raise InputError(
                 f'compat with kind "{kind}"; only data-quality is judged as SageMaker does it'
             )
         home = COMPATIBLE[kind]
-    return cast("Report", import_module(home).examine(question))
+    return cast("Report", import_module(home).examine(context))
 
 
 def _suggest(kind: str, baseline: Baseline) -> Mapping[str, str]:

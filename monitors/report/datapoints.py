@@ -20,9 +20,9 @@ from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.results.violation import hide_values
 
 if TYPE_CHECKING:
-    from driftline.monitors.check_context import WindowFacts
     from driftline.monitors.report.report import Report
     from driftline.monitors.results.violation import Violation
+    from driftline.monitors.rows import WindowFacts
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 OWN_METRICS = "Driftline"

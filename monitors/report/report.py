@@ -25,16 +25,14 @@ from driftline.errors import InputError, UndecidedError
 from driftline.formats.json.jackson import to_jackson
 from driftline.formats.location import locate
 from driftline.monitors.annotations.expected import ExpectedViolation
-from driftline.monitors.check_context import BatchMaker, WindowFacts
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.findings import cause_sentence
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.datapoints import report_datapoints
 from driftline.monitors.report.notebook import report_cell
 from driftline.monitors.report.page import report_page
-from driftline.monitors.report.summary_line import headline_of, summary_of
+from driftline.monitors.report.summary_line import cause_sentence, headline_of, summary_of
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.results.segment_result import SegmentResult
 from driftline.monitors.results.violation import (
@@ -47,6 +45,7 @@ from driftline.monitors.results.violation import (
 from driftline.monitors.root_cause.export import blamed_batches, form_of, write_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.shares import Blamed, blamed_by
+from driftline.monitors.rows import BatchMaker, WindowFacts
 from driftline.monitors.warm_up.warm_up import Finding
 
 if TYPE_CHECKING:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.report.ranking import Broken, alike_features, broken_features
 from driftline.monitors.results.metric import UNDEFINED
-from driftline.monitors.results.violation import plural
+from driftline.monitors.results.violation import MISSING_COLUMNS, Violation, plural
 
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
 
 # So many columns that vary too much are named.
 NAMED = 3
+CAUSES_NAMED = 3
+# A pager is no place for the names of five hundred columns; the report has them all.
+CAUSE_WIDTH = 250
 
 
 def summary_of(report: Report) -> str:
@@ -60,3 +66,37 @@ def _varied(report: Report) -> str:
     names = report.undecidable
     shown = ", ".join(names) if len(names) <= NAMED else plural(len(names), "column")
     return f"drift of {shown} cannot be judged (the reference varies too much)"
+
+
+def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
+    """Say in one sentence what a pager should print; "" without violations.
+
+    One clause for each of the three features that are most to blame, pages first, of these missing
+    columns; features that the same befell in the same rows share one. Without values of rows where
+    they are not wanted.
+    """
+    ranked = sorted(
+        violations,
+        key=lambda one: (
+            one.severity != "page",
+            one.feature_name != MISSING_COLUMNS,
+            -one.share_of_blame,
+        ),
+    )
+    groups = alike_features(broken_features(ranked))
+    clauses = [_clause(group, has_values=has_values) for group in groups[:CAUSES_NAMED]]
+    if left := sum(map(len, groups[CAUSES_NAMED:])):
+        clauses.append(f"and {left} more")
+    return "; ".join(clauses)
+
+
+def _clause(group: Sequence[Broken], *, has_values: bool) -> str:
+    """Say what befell a feature, or several."""
+    names = [one.feature for one in group]
+    first = group[0].violations[0]
+    cause = first.cause if has_values else first.plain_cause
+    if len(names) > 1:
+        dots = ", …" if len(names) > CAUSES_NAMED else ""
+        names = [f"{len(names)} columns ({', '.join(names[:CAUSES_NAMED])}{dots})"]
+    # Shortened last: what is cut can no more be told from what is not.
+    return f"{names[0]}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from textwrap import shorten
 from typing import Literal
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.distances.units import UnitChange
-from driftline.monitors.root_cause.onset import Onset
 
 Severity = Literal["page", "ticket"]
 _HIDDEN = '"…"'
 _MARK = "\0"
+# Stands in the place of a feature's name.
+MISSING_COLUMNS = "Missing columns"
 # Characters of what a prompt or a log shows of an object.
 REPR_WIDTH = 200
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
@@ -75,6 +77,47 @@ class Segment:
         if self.conditions:
             found["conditions"] = [one.to_dict() for one in self.conditions]
         return {**found, "text": str(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """The span in which a fault was there.
+
+    Parameters
+    ----------
+    start
+        First block of it, aware UTC; None when it was there from the first row on.
+    end
+        Where it ended, aware UTC; None when it lasts to the end of what was seen.
+    share_inside, share_outside
+        Of the rows inside and outside of the span, those that are guilty, 0-1.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    share_inside: float
+    share_outside: float
+
+    def __str__(self) -> str:
+        first = "" if self.start is None else f"{self.start:%Y-%m-%d %H:%M}"
+        if self.end is None:
+            return f"since {first} UTC"
+        last = f"{self.end:%Y-%m-%d %H:%M} UTC"
+        if self.start is None:
+            return f"until {last}"
+        if self.start.date() == self.end.date():
+            last = f"{self.end:%H:%M} UTC"
+        return f"from {first} to {last}"
+
+    def to_dict(self) -> dict[str, str | float | None]:
+        """Give plain JSON values in a fixed order; times in ISO 8601."""
+        return {
+            "start": None if self.start is None else self.start.isoformat(),
+            "end": None if self.end is None else self.end.isoformat(),
+            "share_inside": self.share_inside,
+            "share_outside": self.share_outside,
+            "text": str(self),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +229,46 @@ class Violation:
             "row_count": self.row_count,
             "first_rows": [dict(row) for row in self.first_rows],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A violation before its rows are known.
+
+    Parameters
+    ----------
+    feature, check, description
+        SageMaker's three fields.
+    what
+        What happened, in words, without the feature's name.
+    predicate, share_reference
+        The rows behind it, and their share in the reference, 0-1.
+    ratio
+        Distance over bound, for drift.
+    share
+        Share of the window's rows that are at fault, 0-1.
+    surprising
+        Whether so many cannot be chance, by the monitor's budget.
+    unit
+        The changed unit that would explain it.
+    severity
+        How grave it is, where that is known already; None leaves it to what is found.
+    since
+        When the first window begins, where it took more than the judged one to find it.
+    """
+
+    feature: str
+    check: str
+    description: str
+    what: str
+    predicate: Condition | None = None
+    share_reference: float = 0.0
+    ratio: float | None = None
+    share: float = 1.0
+    surprising: bool = True
+    unit: UnitChange | None = None
+    severity: Severity | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 from driftline.monitors.results.row_references import row_pointers
-from driftline.monitors.results.violation import Segment
+from driftline.monitors.results.violation import Onset, Segment
 from driftline.monitors.root_cause.counted_rows import TARGETS_MAX, Scene
-from driftline.monitors.root_cause.onset import Onset, TimeCounts, find_onset
+from driftline.monitors.root_cause.onset import TimeCounts, find_onset
 from driftline.monitors.root_cause.slices import MIN_EXCESS, MIN_LIFT, Slice
 from driftline.monitors.root_cause.tally import Tally
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.formats.coercion import coerce
+from driftline.monitors.results.violation import Onset
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -38,47 +39,6 @@ _FALSE_ONSET = 1e-3
 _QUIET = 0.25
 # An end is named besides a beginning only if it explains clearly more.
 _END_GAIN = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Onset:
-    """The span in which a fault was there.
-
-    Parameters
-    ----------
-    start
-        First block of it, aware UTC; None when it was there from the first row on.
-    end
-        Where it ended, aware UTC; None when it lasts to the end of what was seen.
-    share_inside, share_outside
-        Of the rows inside and outside of the span, those that are guilty, 0-1.
-    """
-
-    start: datetime | None
-    end: datetime | None
-    share_inside: float
-    share_outside: float
-
-    def __str__(self) -> str:
-        first = "" if self.start is None else f"{self.start:%Y-%m-%d %H:%M}"
-        if self.end is None:
-            return f"since {first} UTC"
-        last = f"{self.end:%Y-%m-%d %H:%M} UTC"
-        if self.start is None:
-            return f"until {last}"
-        if self.start.date() == self.end.date():
-            last = f"{self.end:%H:%M} UTC"
-        return f"from {first} to {last}"
-
-    def to_dict(self) -> dict[str, str | float | None]:
-        """Give plain JSON values in a fixed order; times in ISO 8601."""
-        return {
-            "start": None if self.start is None else self.start.isoformat(),
-            "end": None if self.end is None else self.end.isoformat(),
-            "share_inside": self.share_inside,
-            "share_outside": self.share_outside,
-            "text": str(self),
-        }
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""One question's search for culprits: which columns are looked at, and when a fault began."""
+"""The search for contributing rows: which columns are looked at, and when a fault began."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,45 +12,48 @@ import pyarrow.compute as pc
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.check_context import Question
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.results.violation import Onset
+from driftline.monitors.root_cause.callers import CallerRows
 from driftline.monitors.root_cause.contributors import CulpritCounter, Culprits, Target, segment_of
-from driftline.monitors.root_cause.onset import Onset, find_onset
+from driftline.monitors.root_cause.onset import find_onset
 from driftline.monitors.root_cause.slices import Slice, measured
+from driftline.monitors.rows import Rows
+from driftline.signature import Signature
 
 _EVENT_TIME = "event_time"
 
 
-def search(question: Question, targets: Sequence[Target]) -> list[Culprits]:
-    """Find the rows behind each target of a question, in one pass.
+def search(
+    rows: Rows,
+    targets: Sequence[Target],
+    signature: Signature,
+    *,
+    is_captured: bool,
+    callers: Callable[[], CallerRows] | None = None,
+) -> list[Culprits]:
+    """Find the rows behind each target, in one pass.
 
     Texts, truth values and numbers of the baseline are where they may sit, and, of captured rows,
     who sent them. Where only some rows could be kept, what was found is counted on all.
     """
     if not targets:
         return []
-    columns = question.baseline.signature.columns
-    features = [one for one in columns if one.role == "feature"]
+    features = [one for one in signature.columns if one.role == "feature"]
     texts = [one.name for one in features if one.type in ("string", "bool")]
     numbers = [one.name for one in features if one.type in ("int64", "double")]
-    if question.callers is not None:
-        callers = question.callers()
-        texts += callers.names
-        question = replace(question, batches=callers.batches, splitter=None)
-    asked = (targets, texts, numbers, _time(question))
-    counter = question.gather(partial(CulpritCounter.start, *asked), CulpritCounter.columns(*asked))
+    if callers is not None:
+        sent = callers()
+        texts += sent.names
+        rows = replace(rows, batches=sent.batches, splitter=None)
+    times = (one.name for one in signature.columns if one.role == "timestamp")
+    asked = (targets, texts, numbers, _EVENT_TIME if is_captured else next(times, None))
+    counter = rows.gather(partial(CulpritCounter.start, *asked), CulpritCounter.columns(*asked))
     found = counter.result()
     if not counter.scene.is_whole:
-        _count_all(question, found, counter.row_count)
+        _count_all(rows, found, counter.row_count)
     return found
-
-
-def _time(question: Question) -> str | None:
-    if question.facts is not None:
-        return _EVENT_TIME
-    columns = question.baseline.signature.columns
-    return next((one.name for one in columns if one.role == "timestamp"), None)
 
 
 def began_before(
@@ -117,7 +120,7 @@ class _SliceCounter:
         )
 
 
-def _count_all(question: Question, found: Sequence[Culprits], row_count: int) -> None:
+def _count_all(rows: Rows, found: Sequence[Culprits], row_count: int) -> None:
     """Put the counts of all rows in the place of those of some."""
     sliced = [(one, one.slice) for one in found if one.slice is not None]
     if not sliced:
@@ -127,9 +130,9 @@ def _count_all(question: Question, found: Sequence[Culprits], row_count: int) ->
         name for guilty, conditions in asked for one in (guilty, *conditions)
         for name in one.columns
     )  # fmt: skip
-    counter = question.gather(partial(_SliceCounter.start, asked), (*names, "unfit"))
-    for (one, held), rows, guilty in zip(sliced, counter.rows, counter.guilty, strict=True):
-        whole = Slice(held.conditions, guilty, rows, *measured(
-            guilty, rows, one.row_count, row_count, one.target.share_reference
+    counter = rows.gather(partial(_SliceCounter.start, asked), (*names, "unfit"))
+    for (one, held), size, guilty in zip(sliced, counter.rows, counter.guilty, strict=True):
+        whole = Slice(held.conditions, guilty, size, *measured(
+            guilty, size, one.row_count, row_count, one.target.share_reference
         ))  # fmt: skip
         one.slice, one.segment = whole, segment_of(whole)

@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.monitors.kinds.data_quality.checks import Draft
-from driftline.monitors.results.violation import Severity
+from driftline.monitors.results.violation import Draft, Severity
 from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally

@@ -13,13 +13,7 @@ from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.formats.source import Source
-from driftline.monitors.check_context import (
-    Compat,
-    EarlierRows,
-    Predictor,
-    Question,
-    WindowFacts,
-)
+from driftline.monitors.check_context import CheckContext, Compat, EarlierRows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -28,6 +22,7 @@ from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import plural
 from driftline.monitors.root_cause.callers import caller_rows
+from driftline.monitors.rows import Rows, WindowFacts
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.derived_predictions import with_predictions
@@ -180,9 +175,9 @@ def judge_captured(
         stray_label_count=read.stray_label_count,
         stray_label_ids=read.stray_label_ids,
     )
-    question = Question(
+    context = CheckContext(
         baseline=baseline,
-        batches=read.batches if rows is None else rows.batches,
+        rows=Rows(read.batches if rows is None else rows.batches),
         roles=settle_roles(Roles(), baseline),
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
         facts=facts,
@@ -198,7 +193,7 @@ def judge_captured(
         callers=partial(caller_rows, read) if rows is None else None,
         earlier=None if earlier is None else EarlierRows(earlier.window.start, earlier.batches),
     )
-    report = examine(definition.kind, question)
+    report = examine(definition.kind, context)
     if read.note and rows is None:
         return replace(report, details={**report.details, "prediction_note": read.note})
     return report

@@ -55,11 +55,11 @@ from driftline.monitors.run.past_windows import (
     moment_before,
     recall,
     remember,
+    stretch_before,
 )
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.run.removal import removed_since
 from driftline.monitors.window_history.shelf import DeciderShelf
-from driftline.monitors.window_history.stretch import stretch_before
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)

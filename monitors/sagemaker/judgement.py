@@ -10,9 +10,9 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints, Moni
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.statistics import Statistics
 from driftline.formats.json.jackson import java_double
-from driftline.monitors.kinds.data_quality.checks import Draft, mismatch_draft
-from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS, MISSING_COLUMNS
-from driftline.monitors.results.violation import percent
+from driftline.monitors.kinds.data_quality.checks import mismatch_draft
+from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS
+from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
 from driftline.monitors.sagemaker.distances import Distance, measure
 
 NOT_COMPARED = "no_distribution"

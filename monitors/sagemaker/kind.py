@@ -17,13 +17,13 @@ from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.formats.coercion import is_missing
-from driftline.monitors.check_context import BatchMaker, Question
-from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
 from driftline.monitors.kinds.data_quality.kind import OTHER_COLUMNS, lay_beside, reference_columns
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.results.violation import Draft, FeatureResult, Violation
 from driftline.monitors.root_cause.contributors import Culprits, Target, find_culprits
+from driftline.monitors.rows import BatchMaker
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
 from driftline.signature import Signature
 
@@ -33,7 +33,7 @@ PAGES = frozenset({"data_type_check", "missing_column_check"})
 NAMED = frozenset({"data_type_check", "categorical_values_check"})
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge rows that can be read more than once as SageMaker would.
 
     Raises
@@ -41,20 +41,20 @@ def examine(question: Question) -> Report:
     InputError
         When the baseline is one of other kinds only.
     """
-    baseline = question.baseline
+    baseline = context.baseline
     if not baseline.constraints.features:
         raise InputError(
             "compat: the baseline has no constraints of data quality; give the folder of a data "
             "quality baseline"
         )
     references = reference_columns(baseline)
-    observed, profile = _observe(question)
+    observed, profile = _observe(context)
     roles = {one.name: one.role for one in baseline.signature.columns if one.role in UNJUDGED}
-    ties = question.compat is not None and question.compat.deequ_ties
+    ties = context.compat is not None and context.compat.deequ_ties
     verdict = judge(
         baseline.constraints, baseline.statistics, observed, unjudged=roles, deequ_ties=ties
     )
-    rows = _marker(question.batches, verdict, baseline)
+    rows = _marker(context.rows.batches, verdict, baseline)
     violations = _violations(verdict, rows, profile)
     blamed = {one.feature_name: one.share_of_blame for one in violations}
     names = dict.fromkeys([*(one.name for one in baseline.constraints.features), *profile.columns])
@@ -69,7 +69,7 @@ def examine(question: Question) -> Report:
             CONSTRAINTS: suggest(profile).to_json(),
         },
         row_count=profile.row_count,
-        facts=question.facts,
+        facts=context.facts,
         baseline_version=baseline.version,
         unmetered=baseline.constraints.unmetered(names),
         details={"compat": {"deequ_ties": ties}},
@@ -129,10 +129,10 @@ class WindowReading:
         return WindowReading(self.profile.merge(other.profile), self.domains, inside)
 
 
-def _observe(question: Question) -> tuple[Observed, Profile]:
+def _observe(context: CheckContext) -> tuple[Observed, Profile]:
     """Read the rows twice: for the types, then for everything else."""
-    baseline = question.baseline
-    kinds = question.gather(partial(KindCounter, OTHER_COLUMNS))
+    baseline = context.baseline
+    kinds = context.rows.gather(partial(KindCounter, OTHER_COLUMNS))
     signature = kinds.signature()
     types = {one.name: one.type for one in signature.columns}
     cells = {name: one for name, one in baseline.cells.items() if types.get(name) == one.type}
@@ -141,7 +141,7 @@ def _observe(question: Question) -> tuple[Observed, Profile]:
         for one in baseline.constraints.features
         if one.domains is not None and one.name in types
     }
-    found = question.gather(partial(WindowReading.start, signature, cells, domains))
+    found = context.rows.gather(partial(WindowReading.start, signature, cells, domains))
     statistics = Statistics.from_profile(found.profile)
     return Observed(statistics, kinds, found.inside), found.profile
 

@@ -11,8 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.baseline import store as baselines
 from driftline.database.engine import read_connection
 from driftline.errors import UndecidedError
-from driftline.monitors.annotations.store import backtest_marks, list_marks
+from driftline.monitors.annotations.store import list_marks
 from driftline.monitors.backtest.backtest import backtest_captured
+from driftline.monitors.backtest.marks import backtest_marks
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import get_definition

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import Source
-from driftline.monitors.check_context import BatchMaker, Predictor
+from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
     Attributions,
@@ -34,6 +34,7 @@ from driftline.monitors.kinds.attribution.sampling import (
     timed_sample,
 )
 from driftline.monitors.kinds.attribution.shapley import Contributions, asked_rows, explain
+from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
 
 PERMUTATION, GIVEN = "permutation", "given"

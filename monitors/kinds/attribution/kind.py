@@ -15,7 +15,7 @@ import numpy as np
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.monitors.check_context import Predictor, Question
+from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,
     block_length,
@@ -95,7 +95,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
     return {ANALYSIS: write_explanations(found)}
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge a window: rows, ready attributions or a document of them.
 
     Raises
@@ -103,14 +103,14 @@ def examine(question: Question) -> Report:
     InputError
         When the baseline has no attributions, or the rows need a model and there is none.
     """
-    reference = _reference(question.baseline)
-    window, reason = _look(question, reference)
-    outcome = Outcome(question, window.making, window.row_count, window.rows, window.expected)
+    reference = _reference(context.baseline)
+    window, reason = _look(context, reference)
+    outcome = Outcome(context, window.making, window.row_count, window.rows, window.expected)
     if not window.importances:
         return incomparable_report(outcome, tuple(reference.importances), reason)
-    spreads = _spreads(question, reference, window)
+    spreads = _spreads(context, reference, window)
     pairs = _pairs(reference, window, spreads)
-    budget = question.budget
+    budget = context.budget
     findings = settle(list(pairs.values()), budget.false_alarms_per_year / budget.windows_per_year)
     return attribution_report(
         outcome, dict(zip(pairs, findings, strict=True)), reason, plain=reference.stored is None
@@ -143,16 +143,16 @@ def _reference(baseline: Baseline) -> _Reference:
     return _Reference(importances, dict(stored.expected), tails, stored)
 
 
-def _look(question: Question, reference: _Reference) -> tuple[_Window, str]:
+def _look(context: CheckContext, reference: _Reference) -> tuple[_Window, str]:
     """Explain the window, or read what is explained; and say why it may not be judged, if so."""
     empty = _Window({}, {}, {}, Making(GIVEN), 0)
-    if (document := _document(question)) is not None:
+    if (document := _document(context)) is not None:
         means = {label: Importance.of_means(one.values) for label, one in document.items()}
         expected = {label: one.expected for label, one in document.items()}
         return _Window(means, expected, {}, Making(GIVEN), 1), ""
-    if question.predict is None:
+    if context.predict is None:
         first = next(iter(reference.importances.values()))
-        if question.facts is not None:
+        if context.facts is not None:
             raise InputError(
                 "captured rows are explained by asking the model, and this endpoint has none here"
             )
@@ -161,29 +161,31 @@ def _look(question: Question, reference: _Reference) -> tuple[_Window, str]:
                 "this baseline was made by asking a model, and so must the rows be; give --model "
                 "(predict= in Python)"
             )
-        found, total = read_given(question.batches, first.features, tuple(reference.importances))
+        found, total = read_given(
+            context.rows.batches, first.features, tuple(reference.importances)
+        )
         return _seen(found, total), ""
     if reference.stored is None or reference.stored.background is None:
         raise InputError(
             "the baseline has no background rows to explain against; make one with: driftline "
             "baseline DATA --kind attribution --model MODEL, or give ready attributions"
         )
-    stored, predict = reference.stored, question.predict
+    stored, predict = reference.stored, context.predict
     method = _method(stored.making.method, predict)
     if method is None:
-        total = sum(batch.num_rows for batch in question.batches())
+        total = sum(batch.num_rows for batch in context.rows.batches())
         return (
             replace(empty, row_count=total),
             f'incomparable: the reference was explained by "{stored.making.method}", which this '
             "model does not offer",
         )
-    found, total = _explained(question, stored, predict, method)
+    found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     return _seen(found, total), f"incomparable: {reason}" if reason else ""
 
 
 def _explained(
-    question: Question, stored: Attributions, predict: Predictor, method: str
+    context: CheckContext, stored: Attributions, predict: Predictor, method: str
 ) -> tuple[Explained, int]:
     background = stored.background
     assert background is not None
@@ -197,7 +199,7 @@ def _explained(
             limit=WINDOW_ROWS,
             model_rows=WINDOW_MODEL_ROWS,
         )
-    rows, total = sample_rows(question.batches, columns, limit=limit, seed=question.seed)
+    rows, total = sample_rows(context.rows.batches, columns, limit=limit, seed=context.seed)
     if rows.num_rows == 0:
         return Explained(stored.features, {}, {}, stored.making), 0
     groups = {name: stored.making.groups.get(name, (name,)) for name in stored.features}
@@ -205,9 +207,9 @@ def _explained(
         rows,
         background,
         predict,
-        model=question.model,
+        model=context.model,
         groups=groups,
-        seed=question.seed,
+        seed=context.seed,
         method=method,
     )
     # The background is the stored one, whatever it is written as.
@@ -231,9 +233,9 @@ def _seen(found: Explained, total: int) -> _Window:
     return _Window(importances, dict(found.expected), found.rows, found.making, total)
 
 
-def _document(question: Question) -> dict[str, Explanation] | None:
+def _document(context: CheckContext) -> dict[str, Explanation] | None:
     """Read the data as an analysis.json, if it is one: one row with the explanations as text."""
-    first = next(question.batches(), None)
+    first = next(context.rows.batches(), None)
     if first is None or "explanations" not in first.schema.names:
         return None
     text = first.column("explanations")[0].as_py()
@@ -241,13 +243,13 @@ def _document(question: Question) -> dict[str, Explanation] | None:
 
 
 def _spreads(
-    question: Question, reference: _Reference, window: _Window
+    context: CheckContext, reference: _Reference, window: _Window
 ) -> dict[str, Spread | None]:
     """Learn how much the reference's blocks of the window's length differ, by label."""
-    stored, facts = reference.stored, question.facts
+    stored, facts = reference.stored, context.facts
     if stored is None or (time_us := stored.time_us) is None or not (time_us >= 0).any():
         return {}
-    profile = question.baseline.profile
+    profile = context.baseline.profile
     total = profile.row_count if profile else len(time_us)
     share = min(1.0, window.row_count / max(1, total))
     length_us = block_length(time_us[time_us >= 0], facts.window.length if facts else None, share)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from driftline.baseline.store import ANALYSIS
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.attribution.drift import Comparison, Finding
 from driftline.monitors.kinds.attribution.explanations import Explanation, write_explanations
 from driftline.monitors.kinds.attribution.importance import HOUR_US, Importance, Making
@@ -50,7 +50,7 @@ class Outcome:
         By label: the answer that they are counted from.
     """
 
-    question: Question
+    context: CheckContext
     making: Making
     row_count: int
     rows: Mapping[str, np.ndarray]
@@ -64,17 +64,17 @@ def incomparable_report(outcome: Outcome, labels: tuple[str, ...], reason: str) 
         for label in labels
         if outcome.row_count
     ]
-    question = outcome.question
+    context = outcome.context
     return Report(
         kind="attribution",
         violations=(),
         row_count=outcome.row_count,
         metrics=tuple(metrics),
-        facts=question.facts,
-        baseline_version=question.baseline.version,
-        alpha=_alpha(question),
+        facts=context.facts,
+        baseline_version=context.baseline.version,
+        alpha=_alpha(context),
         details=_details(outcome, {}),
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 
@@ -90,7 +90,7 @@ def attribution_report(
     plain
         Whether the reference is Clarify's document alone, whose numbers count as exact.
     """
-    question = outcome.question
+    context = outcome.context
     metrics = [
         metric
         for label, finding in findings.items()
@@ -108,16 +108,16 @@ def attribution_report(
         metrics=tuple(metrics),
         files={ANALYSIS: write_explanations(explanations)},
         points=tuple(_points(outcome, findings)),
-        facts=question.facts,
-        baseline_version=question.baseline.version,
-        alpha=_alpha(question),
+        facts=context.facts,
+        baseline_version=context.baseline.version,
+        alpha=_alpha(context),
         details=_details(outcome, findings),
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 
-def _alpha(question: Question) -> float:
-    return question.budget.false_alarms_per_year / question.budget.windows_per_year
+def _alpha(context: CheckContext) -> float:
+    return context.budget.false_alarms_per_year / context.budget.windows_per_year
 
 
 def _metrics(
@@ -142,7 +142,7 @@ def _order(
         note = f"undefined: {'one feature' if alone else 'the reference is all zero'}"
     elif one.is_all_zero and not note:
         note = ALL_ZERO
-    low, high = _ndcg_interval(one, outcome.rows.get(label), outcome.question.seed)
+    low, high = _ndcg_interval(one, outcome.rows.get(label), outcome.context.seed)
     is_judged = not is_shown and not note
     return MetricResult(
         name="ndcg",

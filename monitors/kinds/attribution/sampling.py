@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
-from driftline.monitors.check_context import BatchMaker
 from driftline.monitors.kinds.attribution.importance import HOUR_US
+from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from driftline.monitors.check_context import BatchMaker
 from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.kinds.bias.documents import CHECK, violation_fields
 from driftline.monitors.kinds.bias.groups import Group
@@ -18,6 +17,7 @@ from driftline.monitors.kinds.bias.metrics import PRE_TRAINING, RATES, Pair, Rat
 from driftline.monitors.results.metric import MetricPoint
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.monitors.root_cause.contributors import Target, find_culprits
+from driftline.monitors.rows import BatchMaker
 
 NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"
 # CloudWatch takes printable ASCII; these stay readable as they are.

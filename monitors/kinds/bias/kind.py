@@ -14,7 +14,7 @@ import pyarrow as pa
 from driftline.baseline.outcomes import outcome_classes
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.bias.documents import POST, PRE, analysis
 from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches
 from driftline.monitors.kinds.bias.findings import (
@@ -57,7 +57,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
     return {ANALYSIS: _document(plan, plan.reference)}
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge a window.
 
     Raises
@@ -66,11 +66,11 @@ def examine(question: Question) -> Report:
         When the baseline has no groups or answers, or lacks what the caller names, or the data
         lack a column.
     """
-    plan = plan_of(question.baseline, question.roles)
+    plan = plan_of(context.baseline, context.roles)
     seen: set[str] = set()
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for batch in question.batches():
+        for batch in context.rows.batches():
             seen.update(batch.schema.names)
             yield batch
 
@@ -82,11 +82,11 @@ def examine(question: Question) -> Report:
         facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
         for facet, tally in tallies.items()
     }
-    counts = _counts(plan, tallies, question, rows)
+    counts = _counts(plan, tallies, context, rows)
     findings, alpha = judge_groups(
-        counts, stratified=plan.is_stratified, budget=question.budget, seed=question.seed
+        counts, stratified=plan.is_stratified, budget=context.budget, seed=context.seed
     )
-    violations = violations_of(findings, plan.groups, counts, question.batches)
+    violations = violations_of(findings, plan.groups, counts, context.rows.batches)
     return Report(
         kind="bias",
         violations=violations,
@@ -96,11 +96,11 @@ def examine(question: Question) -> Report:
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
         ),
-        facts=question.facts,
-        baseline_version=question.baseline.version,
+        facts=context.facts,
+        baseline_version=context.baseline.version,
         alpha=alpha,
         details=_details(plan, tallies, counts),
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 
@@ -118,10 +118,10 @@ def _require_columns(plan: Plan, names: Set[str]) -> None:
 
 
 def _counts(
-    plan: Plan, tallies: Mapping[Facet, Tally], question: Question, rows: int
+    plan: Plan, tallies: Mapping[Facet, Tally], context: CheckContext, rows: int
 ) -> list[GroupCounts]:
     """Put together what is known of each group, now and in the reference."""
-    length = question.facts.window.length if question.facts else None
+    length = context.facts.window.length if context.facts else None
     blocks = {facet: reference_blocks(plan, facet, length, rows) for facet in plan.counted}
     found = []
     for group in plan.groups:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +15,10 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, mi
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
-from driftline.monitors.distances.units import UnitChange
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.significance import evidence, unseen_share
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.results.violation import Severity, percent
+from driftline.monitors.results.violation import Draft, percent
 from driftline.signature import Column
 
 NOT_OF_TYPE = {
@@ -40,46 +37,6 @@ ORIGINS = {
     OF_BATCH: "name of a batch",
 }
 SHOWN_ORIGINS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A violation before its rows are known.
-
-    Parameters
-    ----------
-    feature, check, description
-        SageMaker's three fields.
-    what
-        What happened, in words, without the feature's name.
-    predicate, share_reference
-        The rows behind it, and their share in the reference, 0-1.
-    ratio
-        Distance over bound, for drift.
-    share
-        Share of the window's rows that are at fault, 0-1.
-    surprising
-        Whether so many cannot be chance, by the monitor's budget.
-    unit
-        The changed unit that would explain it.
-    severity
-        How grave it is, where that is known already; None leaves it to what is found.
-    since
-        When the first window begins, where it took more than the judged one to find it.
-    """
-
-    feature: str
-    check: str
-    description: str
-    what: str
-    predicate: Condition | None = None
-    share_reference: float = 0.0
-    ratio: float | None = None
-    share: float = 1.0
-    surprising: bool = True
-    unit: UnitChange | None = None
-    severity: Severity | None = None
-    since: datetime | None = None
 
 
 def mismatch_draft(

@@ -7,19 +7,15 @@ outside the reference, a change of unit. All else is a shift within what is know
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from textwrap import shorten
 
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.checks import Draft
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
-from driftline.monitors.kinds.data_quality.judgement import MISSING_COLUMNS, Judgement
-from driftline.monitors.report.ranking import Broken, alike_features, broken_features
-from driftline.monitors.results.violation import Severity, Violation
+from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.results.violation import Draft, Onset, Severity, Violation
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import Culprits, Target
-from driftline.monitors.root_cause.onset import Onset
 from driftline.monitors.root_cause.search import began_before, search
 
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
@@ -35,14 +31,11 @@ ALWAYS_PAGES = frozenset(
 )
 # Values as rare as that in the reference are news, and so is the hour in which they came.
 RARE_SHARE = 0.01
-CAUSES_NAMED = 3
-# A pager is no place for the names of five hundred columns; the report has them all.
-CAUSE_WIDTH = 250
 
 
 def find_violations(
     judgement: Judgement,
-    question: Question,
+    context: CheckContext,
     references: Mapping[str, ReferenceColumn],
     counts: WindowCounts | None = None,
 ) -> tuple[Violation, ...]:
@@ -52,13 +45,13 @@ def find_violations(
     ----------
     judgement
         What data_quality.judge gave.
-    question
+    context
         Gives the window's rows, which are not read without violations; the text features of its
         baseline are the segments that can be named.
     references
         By column: the reference's cells.
     counts
-        The window's own, beside those of the windows before that the question may hold.
+        The window's own, beside those of the windows before that the context may hold.
 
     Returns
     -------
@@ -70,14 +63,14 @@ def find_violations(
         for draft in judgement.drafts
         if draft.predicate is not None
     ]
-    left = iter(search(question, targets))
+    left = iter(search_rows(context, targets))
     found = [
         word_violation(
             draft,
             next(left) if draft.predicate is not None else None,
             references,
             judgement,
-            _began_before(draft, references, question, counts),
+            _began_before(draft, references, context, counts),
         )
         for draft in judgement.drafts
     ]
@@ -87,50 +80,27 @@ def find_violations(
     return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
 
 
+def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[Culprits]:
+    """Return the rows behind each target."""
+    return search(
+        context.rows,
+        targets,
+        context.baseline.signature,
+        is_captured=context.facts is not None,
+        callers=context.callers,
+    )
+
+
 def _began_before(
     draft: Draft,
     references: Mapping[str, ReferenceColumn],
-    question: Question,
+    context: CheckContext,
     counts: WindowCounts | None,
 ) -> Onset | None:
     """Say since which earlier window a draft holds, where windows are remembered."""
-    if not question.past or counts is None or draft.feature not in references:
+    if not context.past or counts is None or draft.feature not in references:
         return None
-    return began_before(draft.predicate, references[draft.feature], question.past, counts)
-
-
-def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
-    """Say in one sentence what a pager should print; "" without violations.
-
-    One clause for each of the three features that are most to blame, pages first, of these missing
-    columns; features that the same befell in the same rows share one. Without values of rows where
-    they are not wanted.
-    """
-    ranked = sorted(
-        violations,
-        key=lambda one: (
-            one.severity != "page",
-            one.feature_name != MISSING_COLUMNS,
-            -one.share_of_blame,
-        ),
-    )
-    groups = alike_features(broken_features(ranked))
-    clauses = [_clause(group, has_values=has_values) for group in groups[:CAUSES_NAMED]]
-    if left := sum(map(len, groups[CAUSES_NAMED:])):
-        clauses.append(f"and {left} more")
-    return "; ".join(clauses)
-
-
-def _clause(group: Sequence[Broken], *, has_values: bool) -> str:
-    """Say what befell a feature, or several."""
-    names = [one.feature for one in group]
-    first = group[0].violations[0]
-    cause = first.cause if has_values else first.plain_cause
-    if len(names) > 1:
-        dots = ", …" if len(names) > CAUSES_NAMED else ""
-        names = [f"{len(names)} columns ({', '.join(names[:CAUSES_NAMED])}{dots})"]
-    # Shortened last: what is cut can no more be told from what is not.
-    return f"{names[0]}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}"
+    return began_before(draft.predicate, references[draft.feature], context.past, counts)
 
 
 def word_violation(

@@ -22,7 +22,6 @@ from driftline.monitors.drift_test.drift_test import SCALES, Decider, Decision
 from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.checks import (
-    Draft,
     completeness_draft,
     constant_draft,
     domain_draft,
@@ -33,9 +32,9 @@ from driftline.monitors.kinds.data_quality.checks import (
 )
 from driftline.monitors.kinds.data_quality.flatline_check import constant_value, is_gone, is_stuck
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
+from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
 
-MISSING_COLUMNS = "Missing columns"
 EXTRA_COLUMNS = "Extra columns"
 
 # Gives a rule by what it rests on besides references and blocks, made when it is not there.

@@ -20,7 +20,7 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question, UnfitCounter
+from driftline.monitors.check_context import CheckContext, UnfitCounter
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -61,7 +61,7 @@ LOST_NOTE = (
 )
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge rows that can be read twice.
 
     Raises
@@ -69,15 +69,15 @@ def examine(question: Question) -> Report:
     InputError
         When the baseline is one of other kinds only.
     """
-    baseline, batches, facts = question.baseline, question.batches, question.facts
+    baseline, batches, facts = context.baseline, context.rows.batches, context.facts
     if not baseline.constraints.features and baseline.documents:
         raise InputError(
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
             "quality does not read; give the folder of a data quality baseline, or --kind"
         )
     references = reference_columns(baseline)
-    plan = segment_plan(baseline, question.segments)
-    reading = _read(question, plan)
+    plan = segment_plan(baseline, context.segments)
+    reading = _read(context, plan)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
     counts = WindowCounts.of(profile, *((facts.window.start, facts.window.end) if facts else ()))
@@ -87,22 +87,22 @@ def examine(question: Question) -> Report:
         references,
         profile,
         reference_profile=baseline.profile,
-        blocks=_blocks(question, references),
-        keep=_keeper(question),
-        length=_length(question),
-        budget=question.budget if plan is None else plan.whole(question.budget),
+        blocks=_blocks(context, references),
+        keep=_keeper(context),
+        length=_length(context),
+        budget=context.budget if plan is None else plan.whole(context.budget),
         implausible=find_implausible(sample, references, known, profile.columns),
         counts=counts,
-        past=question.past,
+        past=context.past,
     )
-    judgement, finding = hold_back(judgement, question.commission, counts, references, baseline)
+    judgement, finding = hold_back(judgement, context.commission, counts, references, baseline)
     judgement = name_units(judgement, sample, known)
-    outcomes = judged_rules(reading.rules, baseline, judgement, is_captured=bool(question.unfit))
+    outcomes = judged_rules(reading.rules, baseline, judgement, is_captured=bool(context.unfit))
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
-    violations = find_violations(replace(judgement, drafts=drafts), question, references, counts)
-    verdicts = _judged_segments(question, plan, reading, finding)
+    violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
+    verdicts = _judged_segments(context, plan, reading, finding)
     if verdicts:
-        violations = (*violations, *find_segment_violations(verdicts, question))
+        violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
     details = dict(rule_details(outcomes))
     if finding is not None:
@@ -122,7 +122,7 @@ def examine(question: Question) -> Report:
         baseline_version=baseline.version,
         alpha=judgement.alpha,
         unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
-        details={**details, **_notes(question, profile, violations)},
+        details={**details, **_notes(context, profile, violations)},
         commissioning=finding,
         segments=tuple(_segment(one, baseline.signature) for one in verdicts),
         counts=counts,
@@ -133,48 +133,50 @@ def examine(question: Question) -> Report:
     )
 
 
-def _notes(question: Question, profile: Profile, violations: Sequence[Violation]) -> dict[str, str]:
+def _notes(
+    context: CheckContext, profile: Profile, violations: Sequence[Violation]
+) -> dict[str, str]:
     """Say what was not judged, and what nobody knows of drift in a file."""
-    columns = [one for one in question.baseline.signature.columns if one.name in profile.seen]
+    columns = [one for one in context.baseline.signature.columns if one.name in profile.seen]
     shown = [f"{one.name} ({one.unjudged})" for one in columns if one.unjudged is not None]
     more = f"; {len(shown) - SHOWN_UNJUDGED} more" if len(shown) > SHOWN_UNJUDGED else ""
     note = f"not judged: {'; '.join(shown[:SHOWN_UNJUDGED])}{more}"
-    return {**({"unjudged_note": note} if shown else {}), **_times_note(question, violations)}
+    return {**({"unjudged_note": note} if shown else {}), **_times_note(context, violations)}
 
 
-def _times_note(question: Question, violations: Sequence[Violation]) -> dict[str, str]:
+def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[str, str]:
     """Say of drift in a file that nobody knows how much such files vary, where that is so.
 
     A monitor finds it out by its windows; a file has none before it.
     """
-    is_known = question.facts is not None or question.baseline.blocks is not None
+    is_known = context.facts is not None or context.baseline.blocks is not None
     drifted = any(one.constraint_check_type == "baseline_drift_check" for one in violations)
-    had_times = question.baseline.signature.event_time is not None
+    had_times = context.baseline.signature.event_time is not None
     note = LOST_NOTE if had_times else TIMES_NOTE
     return {"times_note": note} if drifted and not is_known else {}
 
 
-def _read(question: Question, plan: SegmentPlan | None) -> WindowReading:
+def _read(context: CheckContext, plan: SegmentPlan | None) -> WindowReading:
     """Read the rows once, for all that is to be known of them."""
-    baseline, facts = question.baseline, question.facts
+    baseline, facts = context.baseline, context.facts
     moment = facts.window.end if facts else datetime.now(UTC)
     start = partial(
         WindowReading.start,
         baseline.signature,
         baseline.cells,
-        question.unfit,
-        declared(question).starter(moment),
+        context.unfit,
+        declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
     )
-    return question.gather(start)
+    return context.rows.gather(start)
 
 
-def _length(question: Question) -> timedelta | None:
-    return question.facts.window.length if question.facts else None
+def _length(context: CheckContext) -> timedelta | None:
+    return context.facts.window.length if context.facts else None
 
 
 def _judged_segments(
-    question: Question,
+    context: CheckContext,
     plan: SegmentPlan | None,
     reading: WindowReading,
     finding: Finding | None,
@@ -182,32 +184,30 @@ def _judged_segments(
     """Judge each segment apart, without what a baseline that never fitted holds back."""
     if plan is None or reading.segments is None:
         return []
-    baseline, each = question.baseline, plan.each(question.budget)
+    baseline, each = context.baseline, plan.each(context.budget)
     verdicts = judge_segments(
-        plan, baseline, reading.segments, reading.profile, length=_length(question), budget=each
+        plan, baseline, reading.segments, reading.profile, length=_length(context), budget=each
     )
     has_times = baseline.blocks is not None
     return [
         replace(
             one,
-            judgement=without_held(
-                one.judgement, question.commission, finding, has_times=has_times
-            ),
+            judgement=without_held(one.judgement, context.commission, finding, has_times=has_times),
         )
         for one in verdicts
     ]
 
 
-def _keeper(question: Question) -> Keeper | None:
+def _keeper(context: CheckContext) -> Keeper | None:
     """Give what keeps the rule from window to window: by all that it is laid out of."""
-    if question.deciders is None:
+    if context.deciders is None:
         return None
     deciders, commission, version = (
-        question.deciders,
-        question.commission,
-        question.baseline.version,
+        context.deciders,
+        context.commission,
+        context.baseline.version,
     )
-    has_times = question.baseline.blocks is not None
+    has_times = context.baseline.blocks is not None
     learnt: tuple[Hashable, ...] = ()
     if commission is not None and commission.learns_variation(has_times=has_times):
         # These windows may be judged anew, and of each monitor they are others.
@@ -218,9 +218,9 @@ def _keeper(question: Question) -> Keeper | None:
     return lambda facts, make: deciders.get((version, learnt, facts), make)
 
 
-def _blocks(question: Question, references: Mapping[str, ReferenceColumn]) -> BlockCounts | None:
+def _blocks(context: CheckContext, references: Mapping[str, ReferenceColumn]) -> BlockCounts | None:
     """Give what tells how windows vary: the reference by the hour, or production's own windows."""
-    blocks, commission = question.baseline.blocks, question.commission
+    blocks, commission = context.baseline.blocks, context.commission
     if commission is not None and commission.learns_variation(has_times=blocks is not None):
         return production_blocks(commission.history, references)
     return blocks

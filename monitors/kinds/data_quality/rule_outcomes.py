@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import JsonValue
 from driftline.monitors.rules.fitting import refuse_unfit
@@ -20,8 +20,8 @@ CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})
 EXPLAINING = frozenset({"unit_change_check", "range_check"})
 
 
-def declared(question: Question) -> RuleSet:
-    """Give the rules of a question: signs that were observed, the constraints', the caller's.
+def declared(context: CheckContext) -> RuleSet:
+    """Give the rules of a context: signs that were observed, the constraints', the caller's.
 
     None hold where the constraints are not to be evaluated, save those that the caller names.
 
@@ -30,10 +30,10 @@ def declared(question: Question) -> RuleSet:
     InputError
         When a rule cannot judge columns such as the baseline's.
     """
-    baseline = question.baseline
+    baseline = context.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:
-        return question.rules
-    own = rules_of(baseline.constraints).plus(question.rules)
+        return context.rules
+    own = rules_of(baseline.constraints).plus(context.rules)
     # What is declared of a column's sign holds in place of what was observed, also a looser share.
     signed = {
         one.declaration.get("column")

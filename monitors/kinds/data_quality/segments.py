@@ -22,17 +22,15 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.segments import EMPTY, OTHER, SegmentColumn, SegmentCounter
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.data_quality.checks import Draft
-from driftline.monitors.kinds.data_quality.findings import word_violation
+from driftline.monitors.kinds.data_quality.findings import search_rows, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
 from driftline.monitors.results.segment_result import SegmentResult
-from driftline.monitors.results.violation import FeatureResult, Segment, Violation
+from driftline.monitors.results.violation import Draft, FeatureResult, Segment, Violation
 from driftline.monitors.root_cause.contributors import Culprits, Target
-from driftline.monitors.root_cause.search import search
 
 # What the rows as a whole keep of the budget.
 WHOLE_SHARE = 0.5
@@ -265,14 +263,14 @@ def _constraints(constraints: Constraints, reference: Profile | None) -> Constra
 
 
 def find_segment_violations(
-    verdicts: Sequence[SegmentVerdict], question: Question
+    verdicts: Sequence[SegmentVerdict], context: CheckContext
 ) -> tuple[Violation, ...]:
     """Look up the rows behind what the segments violate, in one pass, and say what they are."""
     drafts = [(verdict, draft) for verdict in verdicts for draft in verdict.judgement.drafts]
     drafts.sort(key=lambda pair: -_excess(*pair))
     targets = [_target(*pair) for pair in drafts[:LOOKED_UP]]
     looked = [target for target in targets if target is not None]
-    left = iter(search(question, looked))
+    left = iter(search_rows(context, looked))
     return tuple(
         _violation(verdict, draft, next(left) if target is not None else None)
         for (verdict, draft), target in zip(

@@ -8,8 +8,8 @@ from dataclasses import replace
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.checks import Draft
 from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.results.violation import Draft
 from driftline.monitors.warm_up.baseline_fit import weigh
 from driftline.monitors.warm_up.warm_up import Commission, Finding
 

@@ -17,9 +17,10 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.formats.coercion import coerce
 from driftline.monitors.distances.units import Numbers, UnitChange, restoring_unit
-from driftline.monitors.kinds.data_quality.checks import Draft, implausible_draft
+from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
+from driftline.monitors.results.violation import Draft
 
 # Rows that the reference hardly has are taken for those that changed.
 RARE_SHARE = 0.01

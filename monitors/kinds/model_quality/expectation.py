@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from driftline.baseline.outcomes import outcome_classes, probability_classes
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.model_quality.answers import Answers, read_answers
 from driftline.monitors.kinds.model_quality.documents import (
     Constraint,
@@ -58,7 +58,7 @@ class Expectation:
     classes: tuple[str, ...] = ()
 
 
-def expectation(question: Question) -> Expectation:
+def expectation(context: CheckContext) -> Expectation:
     """Put together what the baseline says, in rows or in documents.
 
     Raises
@@ -66,7 +66,7 @@ def expectation(question: Question) -> Expectation:
     InputError
         When it says nothing, or its documents are of another kind of problem.
     """
-    baseline, roles = question.baseline, question.roles
+    baseline, roles = context.baseline, context.roles
     answers = reference_answers(baseline)
     chances = probability_classes(baseline.signature)
     if answers is not None and roles.problem not in (None, answers.problem):

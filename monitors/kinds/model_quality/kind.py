@@ -15,7 +15,7 @@ from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.model_quality.answers import Answers, needed_columns, read_answers
 from driftline.monitors.kinds.model_quality.documents import (
     constraint_document,
@@ -44,7 +44,7 @@ from driftline.monitors.results.violation import JsonValue
 
 NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 CONSTRAINTS = "constraints.json"
-# The seed of SageMaker's random subsamples in a reference; windows have the question's.
+# The seed of SageMaker's random subsamples in a reference; windows have the context's.
 SUGGEST_SEED = 0
 
 
@@ -66,7 +66,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
     }
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them.
 
     Raises
@@ -74,8 +74,8 @@ def examine(question: Question) -> Report:
     InputError
         When neither the baseline nor the caller names label and answer, or columns are missing.
     """
-    expected = expectation(question)
-    table = _rows(question)
+    expected = expectation(context)
+    table = _rows(context)
     known = expected.answers.classes if expected.answers else ()
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
@@ -83,10 +83,10 @@ def examine(question: Question) -> Report:
     answers = read_answers(
         table, expected.roles, expected.problem, known, expected.chances, expected.classes
     )
-    facts = question.facts
+    facts = context.facts
     blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
-    found = judge_quality(expected, answers, blocks, budget=question.budget)
-    spread = deviations(answers, question.seed)
+    found = judge_quality(expected, answers, blocks, budget=context.budget)
+    spread = deviations(answers, context.seed)
     violations = describe(
         answers,
         expected,
@@ -107,29 +107,29 @@ def examine(question: Question) -> Report:
         },
         points=_points(found.measures, spread),
         facts=facts,
-        baseline_version=question.baseline.version,
+        baseline_version=context.baseline.version,
         alpha=max(found.alpha.values(), default=0.0),
         details=_details(expected, answers, found, blocks, rows=table.num_rows),
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 
-def _rows(question: Question) -> pa.Table:
+def _rows(context: CheckContext) -> pa.Table:
     """Read the columns that outcomes are measured on, and those that segments are named by."""
-    wanted = set(outcome_columns(question.roles)) | {"event_time"}
+    wanted = set(outcome_columns(context.roles)) | {"event_time"}
     wanted |= {
         column.name
-        for column in question.baseline.signature.columns
+        for column in context.baseline.signature.columns
         if column.role == "feature" and column.type in ("string", "bool")
     }
     parts = []
-    for batch in question.batches():
-        needed_columns(question.roles, batch.schema.names)
+    for batch in context.rows.batches():
+        needed_columns(context.roles, batch.schema.names)
         chosen = [name for name in batch.schema.names if name in wanted]
         parts.append(pa.Table.from_batches([batch.select(chosen)]))
     if parts:
         return pa.concat_tables(parts, promote_options="permissive")
-    roles = question.roles
+    roles = context.roles
     names = [name for name in outcome_columns(roles) if name != roles.timestamp]
     return pa.table({name: pa.array([], pa.float64()) for name in names})
 

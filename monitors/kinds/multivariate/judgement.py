@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from driftline.baseline.cells import Cells
 from driftline.baseline.sample import RowSample
 from driftline.baseline.store import Baseline
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift_test import Decision
 from driftline.monitors.kinds.multivariate.blocks import time_blocks
 from driftline.monitors.kinds.multivariate.classifier import Domain, Features, judge_domain
@@ -83,11 +83,14 @@ class JointJudgement:
 
 
 def judge_window(
-    question: Question, sample: RowSample, reading: JointReading, earlier: RowSample | None = None
+    context: CheckContext,
+    sample: RowSample,
+    reading: JointReading,
+    earlier: RowSample | None = None,
 ) -> JointJudgement:
     """Ask all joint questions about a window that was read, with rows of the windows before it."""
-    baseline, budget = question.baseline, question.budget
-    length = question.facts.window.length if question.facts else None
+    baseline, budget = context.baseline, context.budget
+    length = context.facts.window.length if context.facts else None
     window = reading.sampler.result()
     alpha = budget.false_alarms_per_year / budget.windows_per_year
     known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
@@ -99,7 +102,7 @@ def judge_window(
     share = window.row_count / max(sample.row_count, 1)
     blocks = time_blocks(sample, length, share)
     before = earlier and _present(baseline, reading.seen, earlier)
-    spans = list(_spans(question, known, now, before))
+    spans = list(_spans(context, known, now, before))
     span_blocks = [time_blocks(sample, span.length, share) for span in spans]
     pairs = _changed_pairs(
         plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
@@ -121,7 +124,7 @@ def judge_window(
             _features(names, now),
             blocks,
             alpha=alpha * SHARES["domain"],
-            seed=question.seed,
+            seed=context.seed,
         )
     return JointJudgement(
         plan=plan,
@@ -156,13 +159,13 @@ def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> Ro
 
 
 def _spans(
-    question: Question, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
+    context: CheckContext, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
 ) -> Iterator[Span]:
     """Give the spans that end with the window."""
-    facts, before = question.facts, None
-    if earlier is not None and earlier.hours is not None and question.earlier is not None:
-        _, codes, _ = _columns(question.baseline, sample, earlier)
-        before = Earlier(codes, earlier.hours, question.earlier.start)
+    facts, before = context.facts, None
+    if earlier is not None and earlier.hours is not None and context.earlier is not None:
+        _, codes, _ = _columns(context.baseline, sample, earlier)
+        before = Earlier(codes, earlier.hours, context.earlier.start)
     return spans_of(now, None if facts is None else facts.window, before)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.kinds.multivariate.findings import (
     by_source,
@@ -38,7 +38,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
     return {}
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge a window.
 
     Raises
@@ -46,7 +46,7 @@ def examine(question: Question) -> Report:
     InputError
         When the baseline has no sample of rows, or the data none of its columns.
     """
-    baseline = question.baseline
+    baseline = context.baseline
     sample = _sample_of(baseline)
     outputs = [one.name for one in baseline.signature.outputs if one.name in baseline.cells]
     start = partial(
@@ -55,33 +55,33 @@ def examine(question: Question) -> Report:
         outputs,
         traits_of(baseline),
         sample.derived,
-        question.row_count,
+        context.rows.row_count,
     )
-    reading = question.gather(start, list(sample.codes))
+    reading = context.rows.gather(start, list(sample.codes))
     rows = reading.sampler.seen
     if rows and not reading.seen:
         raise InputError(
             f"the data have none of the baseline's columns; expected {', '.join(sample.codes)}"
         )
     if not rows:
-        return _report(question, (), 0, {})
-    found = judge_window(question, sample, reading, _earlier(question, sample))
+        return _report(context, (), 0, {})
+    found = judge_window(context, sample, reading, _earlier(context, sample))
     missing = sorted(set(sample.codes) - reading.seen)
-    return _report(question, _metrics(found), rows, _details(sample, found, missing), found)
+    return _report(context, _metrics(found), rows, _details(sample, found, missing), found)
 
 
-def _earlier(question: Question, sample: RowSample) -> RowSample | None:
+def _earlier(context: CheckContext, sample: RowSample) -> RowSample | None:
     """Sample the rows of the windows before."""
-    if question.earlier is None:
+    if context.earlier is None:
         return None
-    baseline = question.baseline
+    baseline = context.baseline
     sampler = RowSampler(
         {name: baseline.cells[name] for name in sample.codes},
         "event_time",
         traits=traits_of(baseline),
         known=sample.derived,
     )
-    for batch in question.earlier.batches():
+    for batch in context.earlier.batches():
         sampler.update(batch)
     return sampler.result() if sampler.seen else None
 
@@ -97,24 +97,24 @@ def _sample_of(baseline: Baseline) -> RowSample:
 
 
 def _report(
-    question: Question,
+    context: CheckContext,
     metrics: tuple[MetricResult, ...],
     rows: int,
     details: Mapping[str, JsonValue],
     found: JointJudgement | None = None,
 ) -> Report:
-    budget = question.budget
+    budget = context.budget
     return Report(
         kind="joint",
         violations=() if found is None else joint_violations(found),
         row_count=rows,
         metrics=metrics,
         points=() if found is None else tuple(_points(found)),
-        facts=question.facts,
-        baseline_version=question.baseline.version,
+        facts=context.facts,
+        baseline_version=context.baseline.version,
         alpha=budget.false_alarms_per_year / budget.windows_per_year,
         details=details,
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT
-from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import UndecidedError
-from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
+from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
 
 OUTLIER = "outlier"
 # The column that scores stand in beside a row's own.
@@ -87,16 +85,3 @@ class OutlierCondition:
         if self.scorer is None:
             raise UndecidedError("outliers are found again by their baseline, and none is given")
         return self.scorer.score(batch)
-
-
-def with_baseline(condition: Condition, baseline: Baseline) -> Condition:
-    """Give a condition that can mark rows: that of outliers as its baseline has them.
-
-    Raises
-    ------
-    InputError
-        When the baseline keeps no sample of rows.
-    """
-    if condition.op != OUTLIER:
-        return condition
-    return OutlierCondition(row_scorer(baseline))

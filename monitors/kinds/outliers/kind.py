@@ -7,7 +7,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.outliers.clusters import cluster_size
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
 from driftline.monitors.kinds.outliers.reading import LEVELS, OutlierReading
@@ -29,7 +29,7 @@ CHECK = "outlier_share_check"
 NAMED = 3
 
 
-def examine(question: Question) -> Report:
+def examine(context: CheckContext) -> Report:
     """Judge a window; against a reference of too few rows nothing is decided.
 
     Raises
@@ -37,21 +37,21 @@ def examine(question: Question) -> Report:
     InputError
         When the baseline keeps no sample of rows, or the data have none of its columns.
     """
-    sample = question.baseline.sample
+    sample = context.baseline.sample
     if sample is not None and len(sample) < LEAST_ROWS:
-        return _undecided(question, len(sample))
-    scorer = row_scorer(question.baseline)
-    reading = question.gather(partial(OutlierReading, scorer))
+        return _undecided(context, len(sample))
+    scorer = row_scorer(context.baseline)
+    reading = context.rows.gather(partial(OutlierReading, scorer))
     rows = reading.row_count
     # Without rows nobody knows which columns they would have had.
     missing = scorer.missing(sorted(reading.seen)) if rows else ()
     if rows:
         scorer.require(sorted(reading.seen))
-    budget, facts = question.budget, question.facts
+    budget, facts = context.budget, context.facts
     length = facts.window.length if facts else None
     verdict = None
     if rows:
-        cluster = cluster_size(question.baseline, scorer.columns, length or DEFAULT_LENGTH)
+        cluster = cluster_size(context.baseline, scorer.columns, length or DEFAULT_LENGTH)
         verdict = judge_share(
             scorer, reading.outlier_count, rows, budget=budget, length=length, cluster=cluster
         )
@@ -62,10 +62,10 @@ def examine(question: Question) -> Report:
         metrics=() if verdict is None else (_metric(verdict, rows),),
         points=() if verdict is None else _points(reading, verdict),
         facts=facts,
-        baseline_version=question.baseline.version,
+        baseline_version=context.baseline.version,
         alpha=budget.false_alarms_per_year / budget.windows_per_year,
         details=_details(scorer, reading, verdict, missing),
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 
@@ -82,20 +82,20 @@ class _Rows:
         return _Rows(self.count + other.count)
 
 
-def _undecided(question: Question, sample_rows: int) -> Report:
+def _undecided(context: CheckContext, sample_rows: int) -> Report:
     """Say that the reference does not tell what is odd."""
-    rows, budget = question.gather(_Rows).count, question.budget
+    rows, budget = context.rows.gather(_Rows).count, context.budget
     metric = MetricResult(name=METRIC, value=None, count=rows, note=INSUFFICIENT)
     return Report(
         kind="outliers",
         violations=(),
         row_count=rows,
         metrics=(metric,) if rows else (),
-        facts=question.facts,
-        baseline_version=question.baseline.version,
+        facts=context.facts,
+        baseline_version=context.baseline.version,
         alpha=budget.false_alarms_per_year / budget.windows_per_year,
         details={"threshold": OUTLIER_SCORE, "sample_rows": sample_rows},
-        batches=question.batches,
+        batches=context.rows.batches,
     )
 
 

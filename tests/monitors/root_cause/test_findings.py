@@ -14,14 +14,13 @@ from driftline.capture.windows.window import Window, read_window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.checks import Draft
-from driftline.monitors.kinds.data_quality.findings import cause_sentence, word_violation
+from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import Violation
+from driftline.monitors.report.summary_line import cause_sentence
+from driftline.monitors.results.violation import Draft, Onset, Violation
 from driftline.monitors.root_cause import counted_rows as scene
-from driftline.monitors.root_cause.onset import Onset
 from driftline.monitors.root_cause.search import began_before
 from driftline.monitors.run.examination import judge_captured, read_captured
 from tests.monitors.conftest import DAY, START, Append, weather

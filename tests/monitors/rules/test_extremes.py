@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import InputError
+from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.rules.expression import Expression
-from driftline.monitors.rules.reading import read_condition, read_rules
+from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import Outcome, RuleSet
 
 # Whole numbers that a double cannot hold, as ids of clouds are.

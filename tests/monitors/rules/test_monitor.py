@@ -23,8 +23,8 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
+from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.examination import read_whole
 from driftline.monitors.run.execution import run

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import InputError
-from driftline.monitors.kinds.data_quality.checks import Draft
+from driftline.monitors.results.violation import Draft
 from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
 
 NOW = datetime(2024, 1, 8, tzinfo=UTC)

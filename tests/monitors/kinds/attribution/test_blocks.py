@@ -13,12 +13,13 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.formats.source import open_source
-from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.attribution.blocks import block_length, block_spread, block_tail
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import HOUR_US, KEY, Attributions
 from driftline.monitors.kinds.attribution.kind import examine
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
+from driftline.monitors.rows import Rows, WindowFacts
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 START_US = int(START.timestamp()) * 1_000_000
@@ -123,9 +124,9 @@ def reference() -> Baseline:
     return explain_reference(open_source(rows), fitted, model, background=5)
 
 
-def asked(baseline: Baseline, rows: pa.Table) -> Question:
+def asked(baseline: Baseline, rows: pa.Table) -> CheckContext:
     facts = WindowFacts(Window(START, START + DAY))
-    return Question(baseline, lambda: iter(rows.to_batches()), facts=facts, predict=model)
+    return CheckContext(baseline, Rows(lambda: iter(rows.to_batches())), facts=facts, predict=model)
 
 
 def test_explained_rows_are_spread_evenly_over_the_references_days(reference: Baseline) -> None:

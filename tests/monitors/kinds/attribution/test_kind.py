@@ -17,7 +17,7 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
-from driftline.monitors.check_context import Question
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.drift import compare, holm_levels, settle
@@ -26,6 +26,7 @@ from driftline.monitors.kinds.attribution.importance import Attributions, Import
 from driftline.monitors.kinds.attribution.kind import examine, suggest
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
+from driftline.monitors.rows import Rows
 from driftline.monitors.run.execution import run
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -100,7 +101,9 @@ def test_the_same_question_gives_the_same_bytes(
     reference: Baseline, rng: np.random.Generator, tmp_path: Path
 ) -> None:
     rows = weather(rng, 2_500)
-    question = Question(reference, lambda: iter(rows.to_batches(max_chunksize=700)), predict=model)
+    question = CheckContext(
+        reference, Rows(lambda: iter(rows.to_batches(max_chunksize=700))), predict=model
+    )
     reference.save(tmp_path)
 
     first = examine(question).documents()
@@ -201,7 +204,9 @@ def test_another_model_is_shown_and_not_judged(
     named = replace(stored, making=replace(stored.making, model="old"))
     baseline = replace(reference, attributions=named.to_arrow())
     rows = weather(rng, 500, d=30)
-    question = Question(baseline, lambda: iter(rows.to_batches()), predict=model, model="new")
+    question = CheckContext(
+        baseline, Rows(lambda: iter(rows.to_batches())), predict=model, model="new"
+    )
 
     report = examine(question)
 

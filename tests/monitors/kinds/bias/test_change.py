@@ -13,11 +13,12 @@ from scipy import optimize, stats
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import kind as bias
 from driftline.monitors.kinds.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.rows import Rows, WindowFacts
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -48,9 +49,9 @@ def judged_days(reference: Baseline, swing: float) -> int:
     found = 0
     for day, table in enumerate(days(25, 5, swing)):
         window = Window(START + timedelta(days=100 + day), START + timedelta(days=101 + day))
-        question = Question(
+        question = CheckContext(
             reference,
-            lambda table=table: iter(table.to_batches()),
+            Rows(lambda table=table: iter(table.to_batches())),
             roles=reference.outcomes.roles,
             facts=WindowFacts(window),
         )

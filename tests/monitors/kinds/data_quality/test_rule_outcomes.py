@@ -18,8 +18,9 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.check import check
+from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.report.report import Report
-from driftline.monitors.rules.reading import read_condition, read_rules, rules_of, with_rules
+from driftline.monitors.rules.reading import read_rules, rules_of, with_rules
 from driftline.monitors.rules.ruleset import RuleSet
 from tests.monitors.conftest import weather
 

@@ -12,12 +12,13 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import Question, WindowFacts
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.kinds.model_quality.kind import examine
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.rows import Rows, WindowFacts
 from driftline.roles import Roles
 
 FIXTURE = Path(__file__).parents[3] / "fixtures" / "monitors" / "model_quality"
@@ -86,7 +87,9 @@ def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7,
     facts = WindowFacts(window, labelled_count=table.num_rows)
     named = settle_roles(Roles.of(**roles), baseline)
     budget = Budget(1.0, 365 / days)
-    return examine(Question(baseline, lambda: iter(table.to_batches()), named, budget, facts))
+    return examine(
+        CheckContext(baseline, Rows(lambda: iter(table.to_batches())), named, budget, facts)
+    )
 
 
 def of(report: Report) -> dict[str, MetricResult]:

@@ -14,10 +14,11 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.check_context import EarlierRows, Question, WindowFacts
+from driftline.monitors.check_context import CheckContext, EarlierRows
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import examine
 from driftline.monitors.report.report import Report
+from driftline.monitors.rows import Rows, WindowFacts
 
 WORDS = np.array(
     [
@@ -119,10 +120,12 @@ def test_nothing_planted_is_not_found_in_50_seeds() -> None:
 
 def question(
     baseline: Baseline, table: pa.Table, window: Window | None = None, budget: Budget | None = None
-) -> Question:
+) -> CheckContext:
     facts = None if window is None else WindowFacts(window)
     batches = table.to_batches
-    return Question(baseline, lambda: iter(batches()), budget=budget or Budget(), facts=facts)
+    return CheckContext(
+        baseline, Rows(lambda: iter(batches())), budget=budget or Budget(), facts=facts
+    )
 
 
 def test_an_hour_goes_without_the_classifier_and_a_day_with_it(fitted: Baseline) -> None:

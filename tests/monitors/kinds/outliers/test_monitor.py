@@ -18,9 +18,8 @@ from driftline.capture.windows.window import ROW_IDS, Window, read_window
 from driftline.errors import UndecidedError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.kinds.outliers.condition import with_baseline
+from driftline.monitors.kinds.conditions import read_condition, with_baseline
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.rules.reading import read_condition
 from driftline.monitors.run.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
 

@@ -15,8 +15,8 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Mark
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
+from driftline.monitors.run.past_windows import stretch_before
 from driftline.monitors.tables import executions
-from driftline.monitors.window_history.stretch import stretch_before
 from tests.monitors.conftest import DAY, START, Append, weather
 
 JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")

@@ -1,0 +1,79 @@
+"""The rows that are judged: read from the beginning at each call, and what capture says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pyarrow as pa
+
+from driftline.baseline.engine import Engine, InProcess
+from driftline.baseline.gather import Counter, Meter, gather
+from driftline.baseline.parts import Part, PartMaker, stream_parts
+from driftline.capture.windows.window import Window
+
+C = TypeVar("C", bound=Counter)
+BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows that can be read several times.
+
+    Parameters
+    ----------
+    batches
+        Returns the rows from the beginning at each call, columns by the user's names.
+    splitter
+        Returns the same rows in parts, where they can be cut.
+    engine
+        Where the parts are read.
+    progress
+        Called with rows done and rows in total (None when not known), once more from 0 where the
+        rows are read again.
+    row_count
+        How many rows there are, when that is known.
+    """
+
+    batches: BatchMaker
+    splitter: PartMaker | None = None
+    engine: Engine = field(default_factory=InProcess)
+    progress: Callable[[int, int | None], None] | None = None
+    row_count: int | None = None
+
+    def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:
+        """Read all rows once, as `gather` does; of the columns, those named suffice."""
+        meter = Meter(self.progress, self.row_count)
+        return gather(start, self._parts(), self.engine, meter.tell, columns)
+
+    def _parts(self) -> Iterator[Part]:
+        return stream_parts(self.batches()) if self.splitter is None else self.splitter()
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFacts:
+    """What is known of a captured window besides its rows.
+
+    Parameters
+    ----------
+    window
+        The span of time.
+    request_count, late_count, unparsed_count, fault_count, failed_count
+        Requests, as capture counted them.
+    labelled_count, unfit_label_count
+        Rows with a label, and rows without one since theirs does not fit the label's type.
+    stray_label_count, stray_label_ids
+        Labels for a row that their request does not have, and the first few ids of such ones.
+    """
+
+    window: Window
+    request_count: int = 0
+    late_count: int = 0
+    unparsed_count: int = 0
+    fault_count: int = 0
+    failed_count: int = 0
+    labelled_count: int = 0
+    unfit_label_count: int = 0
+    stray_label_count: int = 0
+    stray_label_ids: tuple[str, ...] = ()
