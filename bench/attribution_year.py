@@ -29,9 +29,9 @@ from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail
 from driftline.monitors.kinds.attribution.drift import compare, settle
+from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
-from driftline.monitors.kinds.attribution.kind import examine
 from driftline.monitors.kinds.attribution.shapley import explain
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
@@ -54,7 +54,7 @@ Fault = Callable[[pa.Table], pa.Table]
 def judge(baseline: Baseline, rows: pa.Table, start: datetime, predict: Predictor) -> Report:
     """Judge a week as its monitor would."""
     facts = WindowFacts(Window(start, start + WEEK))
-    return examine(
+    return evaluate(
         CheckContext(
             baseline,
             Rows(lambda: iter(rows.to_batches())),

@@ -43,7 +43,7 @@ def baseline() -> Callable[[str, str, Path], object]:
 def check() -> Callable[[str, str, Path], object]:
     """Read the baseline, judge the window, make the result."""
     from driftline.monitors.check import check as judge
-    from driftline.monitors.kinds.data_quality import kind as inspection  # noqa: F401
+    from driftline.monitors.kinds.data_quality import evaluation as inspection  # noqa: F401
 
     return lambda _reference, window, folder: judge(window, folder).to_dict()
 

@@ -26,7 +26,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.bias import kind as bias
+from driftline.monitors.kinds.bias import evaluation as bias
 from driftline.monitors.kinds.bias.documents import breaks
 from driftline.monitors.kinds.bias.judgement import JUDGED, GroupCounts, judge_groups
 from driftline.monitors.rows import Rows, WindowFacts
@@ -179,7 +179,7 @@ def flights(length: int) -> tuple[int, list[str]]:
             roles=baseline.outcomes.roles, budget=Budget(1.0, 365 / length),
             facts=WindowFacts(Window(start, start + step)),
         )  # fmt: skip
-        report = bias.examine(question)
+        report = bias.evaluate(question)
         windows += 1
         if report.violations:
             day = start - year.shift

@@ -29,9 +29,9 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.answers import Answers, read_answers
 from driftline.monitors.kinds.model_quality.documents import suggested
+from driftline.monitors.kinds.model_quality.evaluation import evaluate
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
-from driftline.monitors.kinds.model_quality.kind import examine
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
@@ -177,7 +177,7 @@ def real_weeks(trained: model.Trained, year: flights.Flights) -> Iterator[str]:
             question = CheckContext(
                 baseline, Rows(lambda rows=rows: iter(rows.to_batches())), ROLES
             )
-            report = examine(replace(question, facts=facts, budget=Budget(1.0, 365 / 7)))
+            report = evaluate(replace(question, facts=facts, budget=Budget(1.0, 365 / 7)))
             values = {one.name: one for one in report.metrics}
             skill, area = values["brier_skill"], values["auc"]
             verdict = "page" if report.page_count else "ticket" if report.violations else ""

@@ -77,7 +77,7 @@ def cluster(folder: Path, workers: int) -> Iterator[str]:
 
 
 def _import() -> None:
-    import driftline.monitors.kinds.data_quality.kind
+    import driftline.monitors.kinds.data_quality.evaluation
     import driftline.monitors.kinds.data_quality.segments  # noqa: F401
 
 

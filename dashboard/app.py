@@ -52,6 +52,7 @@ from driftline.dashboard.queries.alarm_views import CompositeView
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
+from driftline.monitors.kind import kind_named
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def _monitor_page(stores: Stores, address: Address) -> html.Div | None:
         case "column":
             name = address.feature or ""
             return column.page(stores.column(address.monitor, name, address.window))
-        case "monitor" if stores.kind(address.monitor) != "data-quality":
+        case "monitor" if not kind_named(stores.kind(address.monitor)).judges_columns:
             keep = address.keep or address.feature
             return measured.page(
                 stores.measured(address.monitor, address.window, address.metric, keep)

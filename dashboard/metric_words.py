@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from driftline.dashboard.words import CHECKS, number
+from driftline.monitors.kind import metric_spec
 
 OPERATORS = {
     "GreaterThanOrEqualToThreshold": "≥",
@@ -46,76 +47,8 @@ COLUMNS = {
 }
 """SageMaker's metrics of a column, namespace ``aws/sagemaker/Endpoints/data-metrics``."""
 
-TITLES = {
-    "auc": "AUC",
-    "f0_5": "F0.5",
-    "f1": "F1",
-    "f2": "F2",
-    "mae": "mean absolute error",
-    "mse": "mean squared error",
-    "rmse": "root mean squared error",
-    "r2": "R²",
-    "brier": "Brier score",
-    "brier_skill": "Brier skill",
-    "ece": "calibration error",
-    "log_loss": "log loss",
-    "ndcg": "NDCG",
-    "level": "sum of all attributions",
-    "attribution_ndcg": "NDCG of the features' ranking",
-    "attribution_level": "sum of all attributions",
-    "outlier_share": "share of outliers among the rows",
-    "correlation": "correlation",
-    "reconstruction_error": "error of rebuilt rows, over the reference's",
-    "domain_auc": "AUC of telling the window from the reference",
-    "prediction_drift": "drift of the answers",
-    "embedding_drift": "drift of the embedding",
-    "text_drift": "drift of the text",
-    "joint_correlation_ratio": "strongest change of a correlation, over its bound",
-    "joint_reconstruction_error": "error of rebuilt rows, over the reference's",
-    "joint_domain_auc": "AUC of telling the window from the reference",
-    "joint_share_ratio": "strongest change of an answer, embedding or text, over its bound",
-    "DPPL": "difference in positive predictions",
-    "DI": "disparate impact",
-    "CDDPL": "conditional disparity of predictions",
-    "DPL": "difference in positive labels",
-    "CI": "class imbalance",
-    "CDDL": "conditional disparity of labels",
-    "RD": "recall difference",
-    "SD": "specificity difference",
-    "AD": "accuracy difference",
-    "DAR": "acceptance rate difference",
-    "DRR": "rejection rate difference",
-    "DCA": "conditional acceptance",
-    "DCAcc": "conditional acceptance",
-    "DCR": "conditional rejection",
-    "TE": "treatment equality",
-    "GE": "generalised entropy",
-    "FT": "flip test",
-    "JS": "Jensen-Shannon divergence",
-    "KL": "Kullback-Leibler divergence",
-    "KS": "Kolmogorov-Smirnov distance",
-    "LP": "Lp norm",
-    "TVD": "total variation distance",
-}
-"""SageMaker's names of metrics that do not say by themselves what they mean."""
-
 RIVALS = ("_best_constant_classifier", "_majority_classifier")
 """What SageMaker compares a model with: the end of such a metric's name."""
-
-MEANINGS = {
-    "auc": "the chance that a positive case gets a higher score than a negative one",
-    "accuracy": "share of predictions that are right",
-    "precision": "share of positive predictions that are right",
-    "recall": "share of positive cases that are found",
-    "brier": "mean squared distance of the probability from what happened; 0 is best",
-    "brier_skill": "gain over always predicting the reference's rate; 1 is best, 0 is no gain",
-    "DPPL": "share of positive predictions among all others, less the group's own; 0 is parity",
-    "DI": "the group's share of positive predictions over that of all others; 1 is parity",
-    "RD": "recall among all others less the group's; above 0 the group's cases are missed more",
-    "AD": "accuracy among all others less the group's; above 0 the model errs more on the group",
-    "ndcg": "how well the reference's ranking of features still holds; 1 is the same ranking",
-}
-"""What a metric measures, in a sentence, for whoever points at its name."""
 
 
 def limit_words(operator: str, threshold: float | None) -> str:
@@ -154,4 +87,4 @@ def title_of(name: str) -> str:
     for suffix in RIVALS:
         if name.endswith(suffix):
             return f"{title_of(name.removesuffix(suffix))}, {suffix.replace('_', ' ').strip()}"
-    return TITLES.get(name) or name.replace("_", " ")
+    return metric_spec(name).title or name.replace("_", " ")

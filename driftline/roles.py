@@ -153,6 +153,11 @@ class Roles:
         )
 
     @property
+    def has_predictions(self) -> bool:
+        """Whether a column holds what a model returned."""
+        return self.prediction is not None or bool(self.probability)
+
+    @property
     def positives(self) -> tuple[str, ...]:
         """Every value that means the positive class; none when it is open."""
         return () if self.positive is None else (self.positive, *self.also_positive)

@@ -16,7 +16,8 @@ from driftline.errors import InputError
 from driftline.formats.source import Source, open_source
 from driftline.monitors.check_context import CheckContext, Compat, Predictor
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.catalog import examine, kind_of, known_kind, settle_roles
+from driftline.monitors.kind import Kind, kind_named
+from driftline.monitors.kinds.catalog import kind_of, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
 from driftline.monitors.rules.reading import read_rules
@@ -118,10 +119,10 @@ def check_roles(
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules)
-    asked = kind_of(baseline) if kind is None else known_kind(kind)
+    asked = kind_named(kind_of(baseline) if kind is None else kind)
     _refuse_new_columns(roles, baseline, asked)
-    if declared and (asked != "data-quality" or like is not None):
-        what = f'kind "{asked}"' if asked != "data-quality" else "compat"
+    if declared and (not asked.judges_columns or like is not None):
+        what = "compat" if asked.judges_columns else f'kind "{asked.name}"'
         raise InputError(
             f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
             "no rules"
@@ -134,12 +135,12 @@ def check_roles(
     read_as = None if known is None else known.as_sent()
     source = open_source(data, signature=read_as) if like is None else open_texts(data, known)
     place = open_engine(engine, jobs)
-    if asked != "data-quality" and not isinstance(place, InProcess):
+    if not asked.judges_columns and not isinstance(place, InProcess):
         raise InputError(
-            f'kind "{asked}" is read in one process; leave engine and jobs out, or ask for '
+            f'kind "{asked.name}" is read in one process; leave engine and jobs out, or ask for '
             '"data-quality"'
         )
-    if asked == "data-quality":  # Which reads none of these: the others miss them by themselves.
+    if asked.judges_columns:  # Which reads none of these: the others miss them by themselves.
         _refuse_unknown(roles, baseline, source.schema.names)
     if (outcomes := baseline.outcomes) is not None and roles.positives:
         source = _with_positives(source, roles, baseline.signature, outcomes)
@@ -153,7 +154,7 @@ def check_roles(
         rules=declared,
         segments=None if segments is None else tuple(segments),
     )
-    report = examine(asked, context)
+    report = asked.evaluate(context)
     if postprocess is not None:
         from driftline.monitors.run.postprocessing import postprocess_report
 
@@ -172,7 +173,7 @@ def _opened(reference: object) -> Baseline:
     return Baseline.load(fspath(reference))
 
 
-def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: str) -> None:
+def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: Kind) -> None:
     """Refuse what only the making of a baseline can follow, unless the baseline does already."""
     known: dict[str, str] = {column.name: column.role for column in baseline.signature.columns}
     named = [("id", "id", roles.id_column)]
@@ -180,7 +181,7 @@ def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: str) -> None:
     codes = {column.name for column in baseline.signature.columns if column.type == "string"}
     known |= dict.fromkeys(codes & set(roles.categorical), "categorical")
     named += [("categorical", "categorical", name) for name in roles.categorical]
-    if kind != "model-quality":  # That orders the answers by it.
+    if not kind.reads_timestamp:  # That orders the answers by it.
         named += [("timestamp", "timestamp", roles.timestamp)]
     for role, spelled, name in named:
         if name is not None and known.get(name) != role:

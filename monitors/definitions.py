@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
-from driftline.monitors.names import KINDS
+from driftline.monitors.kind import DEFAULT_KIND, Kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
 
@@ -82,7 +82,7 @@ class MonitorDefinition:
     endpoint: str
     baseline: str
     baseline_version: str | None = None
-    kind: str = "data-quality"
+    kind: str = DEFAULT_KIND
     schedule: str = DEFAULT_SCHEDULE
     false_alarms_per_year: float = 1.0
     start: datetime | None = None
@@ -103,9 +103,10 @@ class MonitorDefinition:
                 f'monitor "{self.name}": expected a name of letters, digits and hyphens, '
                 "at most 63, that starts and ends with a letter or digit"
             )
-        if self.kind not in KINDS:
+        if self.kind not in kind_names():
             raise DefinitionError(
-                f'monitor "{self.name}": kind "{self.kind}"; expected one of {", ".join(KINDS)}'
+                f'monitor "{self.name}": kind "{self.kind}"; expected one of '
+                f"{', '.join(kind_names())}"
             )
         if not 0 < self.false_alarms_per_year < math.inf:
             raise DefinitionError(
@@ -117,7 +118,8 @@ class MonitorDefinition:
                 f'monitor "{self.name}": delay_s {self.delay_s}; '
                 f"expected 0 to {LONGEST_DELAY_S:,} seconds"
             )
-        if self.compat and self.kind != "data-quality":
+        judges_columns = self.kind_value.judges_columns
+        if self.compat and not judges_columns:
             raise DefinitionError(
                 f'monitor "{self.name}": compat with kind "{self.kind}"; expected "data-quality", '
                 "the only one that is judged as SageMaker does it"
@@ -126,13 +128,13 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": deequ_ties without compat; expected both, or none'
             )
-        if self.rules and (self.kind != "data-quality" or self.compat):
-            what = f'kind "{self.kind}"' if self.kind != "data-quality" else "compat"
+        if self.rules and (not judges_columns or self.compat):
+            what = "compat" if judges_columns else f'kind "{self.kind}"'
             raise DefinitionError(
                 f'monitor "{self.name}": rules with {what}; expected kind "data-quality" without '
                 "compat, since SageMaker has no rules"
             )
-        if self.kind != "data-quality" and (self.segments or self.preprocess):
+        if not judges_columns and (self.segments or self.preprocess):
             what = "segments" if self.segments else "preprocess"
             raise DefinitionError(
                 f'monitor "{self.name}": {what} with kind "{self.kind}"; expected "data-quality"'
@@ -148,6 +150,11 @@ class MonitorDefinition:
                 "expected one such as 2026-01-01T00:00:00Z"
             )
         self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
+
+    @property
+    def kind_value(self) -> Kind:
+        """What the kind reads, judges and publishes."""
+        return kind_named(self.kind)
 
     @property
     def timetable(self) -> Schedule:

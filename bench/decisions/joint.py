@@ -26,7 +26,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext, EarlierRows
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.catalog import examine
+from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.multivariate.spans import SPANS
 from driftline.monitors.rows import Rows as WindowRows
 from driftline.monitors.rows import WindowFacts
@@ -149,7 +149,7 @@ def _violations(
         if index
         else None,
     )
-    return {one.feature_name for one in examine("joint", question).violations}
+    return {one.feature_name for one in kind_named("joint").evaluate(question).violations}
 
 
 def _correlations(monitor: Monitor, rows: Rows, columns: Sequence[np.ndarray]) -> np.ndarray:

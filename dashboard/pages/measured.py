@@ -8,7 +8,7 @@ from dash import html
 
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.charts.metric import metric_figure, metric_height
-from driftline.dashboard.metric_words import MEANINGS, title_of
+from driftline.dashboard.metric_words import title_of
 from driftline.dashboard.pages.annotations import expected_words, mark_panel
 from driftline.dashboard.pages.attribution import attribution_parts
 from driftline.dashboard.pages.bias import bias_parts
@@ -19,10 +19,11 @@ from driftline.dashboard.pages.windows import Link, changes_panel, head, record_
 from driftline.dashboard.queries.metric_views import KindView
 from driftline.dashboard.queries.views import WindowRun
 from driftline.dashboard.words import count, number, percent, plural, reason, span
+from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.results.metric import MetricResult
 
-PARTS = {"model-quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
-"""What each kind shows of the chosen window besides its metrics; others show these alone."""
+PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
+"""What kinds can show of the chosen window besides their metrics."""
 
 SIDES = {"LessThanThreshold": "≥", "GreaterThanThreshold": "≤"}
 """The side of the bound that is no violation."""
@@ -46,7 +47,11 @@ def page(view: KindView) -> html.Div:
                 *top,
                 _verdict(view, run),
                 _time(view, run),
-                *(PARTS[view.kind](view, run) if view.kind in PARTS else ()),
+                *(
+                    part
+                    for name in kind_named(view.kind).panels
+                    for part in PANELS[name](view, run)
+                ),
                 _metrics(view, run),
                 *([listed(monitor.name, run, view.rows)] if view.rows is not None else ()),
                 *mark_panel(view.marks),
@@ -131,8 +136,8 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
         ]
     )
     parts: list[Cell] = [figure]
-    if line.name in MEANINGS:
-        parts.append(html.P([html.B(title_of(line.name)), f": {MEANINGS[line.name]}."],
+    if meaning := metric_spec(line.name).meaning:
+        parts.append(html.P([html.B(title_of(line.name)), f": {meaning}."],
                             className="note"))  # fmt: skip
     if view.unread:
         left = plural(view.unread, "window")
@@ -180,7 +185,7 @@ def _metric(view: KindView, run: WindowRun, line: MetricResult) -> list[Cell]:
         title_of(line.name),
         href=monitor_link(view.monitor.name, window=run.stamp, metric=line.key),
         className="strong" if line.violated else "",
-        title=MEANINGS.get(line.name),
+        title=metric_spec(line.name).meaning or None,
     )
     parts: list[Cell] = [link]
     if line.group:

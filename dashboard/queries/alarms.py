@@ -32,7 +32,7 @@ from driftline.dashboard.queries.suppression import Surroundings
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, DeliveryLine, MonitorLine
 from driftline.dashboard.words import duration
 from driftline.errors import DriftlineError
-from driftline.monitors.report.datapoints import OWN_METRICS
+from driftline.monitors.kind import OWN_METRICS
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60

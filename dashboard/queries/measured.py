@@ -22,17 +22,8 @@ from driftline.dashboard.queries.report_cache import Digest
 from driftline.dashboard.queries.series import label_history, metric_values
 from driftline.dashboard.queries.views import AlarmChange, MonitorLine, WindowRun
 from driftline.errors import NotFoundError
-from driftline.monitors.names import NEEDS_LABELS
+from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
-
-FIRST = {
-    "model-quality": ("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),
-    "bias": ("DPPL", "DI", "CDDPL", "DPL"),
-    "attribution": ("ndcg", "shap"),
-    "outliers": ("outlier_share",),
-    "joint": ("domain_auc", "reconstruction_error", "correlation"),
-}
-"""What is drawn over time when nobody chose and nothing is in violation, by kind."""
 
 
 def kind_view(
@@ -71,7 +62,7 @@ def kind_view(
         metrics=metrics,
         chosen=chosen,
         history=_history(connection, line, kind, chosen, known) if chosen else None,
-        labels=label_history(connection, line, line.runs) if kind in NEEDS_LABELS else None,
+        labels=label_history(connection, line, line.runs) if kind_named(kind).uses_labels else None,
         labelled=count_of(report, "labelled_count"),
         unfit=count_of(report, "unfit_label_count"),
         stray=count_of(report, "stray_label_count"),
@@ -100,7 +91,7 @@ def choose_metric(
     worst = sorted((one for one in known if one.violated), key=lambda one: one.severity != "page")
     if worst:
         return worst[0]
-    names = FIRST[kind]
+    names = kind_named(kind).headline_metrics
     ranked = sorted(
         known, key=lambda one: names.index(one.name) if one.name in names else len(names)
     )

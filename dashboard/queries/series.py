@@ -19,17 +19,12 @@ from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
 from driftline.dashboard.queries.metric_views import ColumnHistory, LabelHistory
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
-from driftline.monitors.names import NEEDS_LABELS
-from driftline.monitors.report.datapoints import DATA_METRICS, OWN_METRICS, UNQUOTED
+from driftline.monitors.kind import OWN_METRICS, kind_named
+from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
-
-LABELLED = {kind.replace("-", " ") for kind in NEEDS_LABELS}
-
-QUALITY_METRICS = "aws/sagemaker/Endpoints/model-metrics"
-BIAS_METRICS = "aws/sagemaker/Endpoints/bias-metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ def label_history(
 
 def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] | None:
     """Give rows with a label, and all rows, of a monitor's newest judged window."""
-    if line.kind not in LABELLED:
+    if not kind_named(line.kind.replace(" ", "-")).uses_labels:
         return None
     judged = [run for run in line.runs if run.row_count]
     found = label_history(connection, line, judged[-1:]) if judged else None
@@ -103,7 +98,8 @@ def metric_values(
 
     Which dimensions a kind adds is its own matter: those of the metric must be among them.
     """
-    namespace, name = _stored(kind, metric)
+    series_of = kind_named(kind).series
+    namespace, name = series_of.namespace, series_of.prefix + quote(metric.name, safe=UNQUOTED)
     table = metric_table.c
     query = select(metric_table).where(table.namespace == namespace, table.name == name)
     wanted = _dimensions(line)
@@ -114,25 +110,12 @@ def metric_values(
     for row in connection.execute(query):
         dimensions = dict(row.dimensions)
         # Of bias, the dimension names the column; of the others, the metric's own class.
-        label = metric.label if kind == "bias" else dimensions.get("Label", metric.label)
+        label = dimensions.get("Label", metric.label) if series_of.has_label else metric.label
         if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):
             series = _aligned(connection, row.id, runs)
             if not np.isnan(series.mean).all():
                 return series.mean
     return np.full(len(runs), np.nan)
-
-
-def _stored(kind: str, metric: MetricResult) -> tuple[str, str]:
-    """Say under which namespace and name a kind stores a metric, if it does."""
-    name = quote(metric.name, safe=UNQUOTED)
-    if kind == "attribution":
-        # SageMaker's feature_… are values, not the shares that are compared.
-        return OWN_METRICS, f"attribution_{name}"
-    if kind == "outliers":
-        return OWN_METRICS, name
-    if kind == "joint":
-        return OWN_METRICS, f"joint_{name}"
-    return (BIAS_METRICS, f"bias_metric_{name}") if kind == "bias" else (QUALITY_METRICS, name)
 
 
 def _dimensions(line: MonitorLine) -> dict[str, str]:

@@ -34,7 +34,7 @@ from driftline.dashboard.queries.views import FeatureLine, GuiltyRows, MonitorLi
 from driftline.dashboard.words import moment
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import with_baseline
-from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.export import blamed_batches
 from driftline.monitors.root_cause.rows import matching_rows

@@ -177,7 +177,7 @@ def backtest_captured(
         no window has rows.
     """
     name = f'monitor "{definition.name}"'
-    if definition.kind != "data-quality" or definition.compat:
+    if not definition.kind_value.judges_columns or definition.compat:
         kind = "compat" if definition.compat else f'kind "{definition.kind}"'
         raise InputError(f'{name}: {kind}; a backtest replays "data-quality" without compat')
     if definition.preprocess is not None:

@@ -8,12 +8,12 @@ from datetime import timedelta
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.kinds.data_quality.judgement import (
     UNJUDGED,
     is_text_by_decree,
     tolerance_of,
 )
-from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.signature import Column
 
 

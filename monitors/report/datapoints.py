@@ -16,7 +16,7 @@ from urllib.parse import quote
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.names import NEEDS_LABELS
+from driftline.monitors.kind import OWN_METRICS, kind_named
 from driftline.monitors.results.violation import hide_values
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from driftline.monitors.rows import WindowFacts
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
-OWN_METRICS = "Driftline"
 
 # Counted one by one, so that an alarm can be set on each of them before it ever fires.
 CHECKS = (
@@ -117,16 +116,16 @@ class _Series:
 
     def own(self) -> list[Datapoint]:
         """Give what driftline counts per monitor."""
-        report, facts = self.report, self.facts
+        report, facts, kind = self.report, self.facts, kind_named(self.report.kind)
         counts = Counter(one.constraint_check_type for one in report.violations)
-        checks = CHECKS if report.kind == "data-quality" else ()
+        checks = CHECKS if kind.judges_columns else ()
         # A feature that drifts in several segments is one.
         drifted = {
             one.feature_name
             for one in report.violations
             if one.constraint_check_type == "baseline_drift_check"
         }
-        labels = report.kind in NEEDS_LABELS
+        labels = kind.uses_labels
         values: dict[str, float | None] = {
             "violations": float(len(report.violations)),
             **{f"violations_{check}": float(counts[check]) for check in checks},

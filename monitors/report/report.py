@@ -28,6 +28,7 @@ from driftline.monitors.annotations.expected import ExpectedViolation
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kind import kind_named
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.datapoints import report_datapoints
 from driftline.monitors.report.notebook import report_cell
@@ -68,7 +69,7 @@ class Report:
     Parameters
     ----------
     kind
-        Of the monitor, one of `KINDS`.
+        Of the monitor, by its name.
     violations
         Most blamed feature first.
     expected
@@ -352,8 +353,9 @@ class Report:
     def documents(self) -> Mapping[str, str]:
         """Give the text of each document by its file name."""
         found = [one.document for one in self.violations]
+        version = kind_named(self.kind).violations_version
         # Clarify's document of violations has a version, the analyzer's has none.
-        head = {"version": "1.0"} if self.kind in ("bias", "attribution") else {}
+        head = {} if version is None else {"version": version}
         text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return {
             **self.files,

@@ -21,7 +21,7 @@ from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWi
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
-from driftline.monitors.kinds.multivariate.spans import SPANS
+from driftline.monitors.kind import all_kinds, kind_named
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
 from driftline.monitors.run.examination import NO_DATA, NO_LABELS
@@ -33,8 +33,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # Reasons of failure that quote nothing, and that pages know by their words.
 PLAIN_REASONS = (NO_DATA, NO_LABELS)
-# It judges a window together with the rows of those before it.
-POOLING_KIND = "joint"
 CHUNK = 500
 # As long as SQLite and PostgreSQL wait for each other's locks.
 PATIENCE_S = 30.0
@@ -130,10 +128,11 @@ def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
 def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_Run]:
     """Find the executions, replaced ones too, that judged one of these times; times ascending."""
     table = executions.c
+    pooling = [one.name for one in all_kinds() if one.pooled_windows]
     last = EPOCH + int(times[-1]) * MICROSECOND
     query = select(executions).where(
         func.lower(table.endpoint) == endpoint.lower(),
-        or_(table.window_start <= last, table.kind == POOLING_KIND),
+        or_(table.window_start <= last, table.kind.in_(pooling)),
     )
     found = [one for one in connection.execute(query) if _holds_any(one, times)]
     # Of several of one window the current one is its last word.
@@ -153,8 +152,7 @@ def _recorded(connection: Connection, endpoint: str) -> dict[str, set[str]]:
 
 def _holds_any(run: _Run, times: np.ndarray) -> bool:
     start = run.window_start
-    if run.kind == POOLING_KIND:
-        start -= (SPANS[-1] - 1) * (run.window_end - start)
+    start -= kind_named(run.kind).pooled_windows * (run.window_end - start)
     first, end = ((at - EPOCH) // MICROSECOND for at in (start, run.window_end))
     place = int(np.searchsorted(times, first))
     return place < len(times) and bool(times[place] < end)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
@@ -17,8 +16,7 @@ from driftline.monitors.check_context import CheckContext, Compat, EarlierRows, 
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.catalog import examine, settle_roles
-from driftline.monitors.names import NEEDS_LABELS
+from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import plural
 from driftline.monitors.root_cause.callers import caller_rows
@@ -53,11 +51,11 @@ def read_captured(
         signature,
         columns=[
             *ROW_IDS,
-            *_columns(definition.kind, signature, baseline),
+            *definition.kind_value.columns(signature, baseline),
             *_named_by_rules(definition, signature, baseline),
         ],
         late_after=window.end + timedelta(seconds=definition.delay_s),
-        labels=labels_of(baseline.signature) if definition.kind in NEEDS_LABELS else None,
+        labels=labels_of(baseline.signature) if definition.kind_value.uses_labels else None,
     )
     return with_predictions(read, root, definition.endpoint, signature, baseline)
 
@@ -88,30 +86,11 @@ def read_whole(
     return read_window(root, endpoint, window, signature, columns=columns, labels=labels)
 
 
-def _columns(kind: str, signature: Signature, baseline: Baseline) -> list[str]:
-    """Name the columns that a kind looks at, of those that the endpoint has.
-
-    A reference without predictions says nothing about the model's answers, so they are left out
-    and not taken for columns too many.
-    """
-    inputs = [one.name for one in signature.inputs]
-    if kind == "attribution":
-        return inputs
-    outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
-    if kind in ("data-quality", "outliers", "joint") or baseline.outcomes is None:
-        return [*inputs, *outputs]
-    wanted = set(outcome_columns(baseline.outcomes.roles))
-    if kind == "model-quality":
-        # Texts say in which part of the traffic a model has become worse.
-        wanted |= {one.name for one in signature.inputs if one.type == "string"}
-    return [name for name in (*inputs, *outputs) if name in wanted]
-
-
 def _named_by_rules(
     definition: MonitorDefinition, signature: Signature, baseline: Baseline
 ) -> list[str]:
     """Name the request's id and time, by the user's names, as far as rules look at them."""
-    if definition.kind != "data-quality":
+    if not definition.kind_value.judges_columns:
         return []
     try:
         rules = rules_of(baseline.constraints).plus(RuleSet.of(definition.rules))
@@ -133,8 +112,7 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     count = read.request_count - read.failed_count if definition.preprocess else read.row_count
     if count == 0:
         return NO_DATA
-    # Bias has metrics that need no labels.
-    if definition.kind != "model-quality" or read.labelled_count:
+    if not definition.kind_value.needs_labels or read.labelled_count:
         return ""
     if read.unfit_label_count:
         return f"{NONE_FITS}: {plural(read.unfit_label_count, 'row')} got one of another type"
@@ -193,7 +171,7 @@ def judge_captured(
         callers=partial(caller_rows, read) if rows is None else None,
         earlier=None if earlier is None else EarlierRows(earlier.window.start, earlier.batches),
     )
-    report = examine(definition.kind, context)
+    report = definition.kind_value.evaluate(context)
     if read.note and rows is None:
         return replace(report, details={**report.details, "prediction_note": read.note})
     return report

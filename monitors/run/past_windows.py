@@ -16,15 +16,12 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import FAILED
-from driftline.monitors.kinds.multivariate.spans import SPANS
 from driftline.monitors.report.report import Report
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.store import holds_back, load, save
 from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.store import Key, forget, put, read
 
-# The only kind that pools rows; others add up counts, or need the rows of one window.
-POOLING = "joint"
 # Windows before the judged one that the longest span needs.
 MEMORY = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.
@@ -111,10 +108,11 @@ def stretch_before(
     Window or None
         None when there is nothing to pool.
     """
-    if definition.kind != POOLING:
+    pooled = definition.kind_value.pooled_windows
+    if not pooled:
         return None
     table, start, rows = executions.c, window.start, row_count
-    oldest = moment_before(start, (SPANS[-1] - 1) * window.length)
+    oldest = moment_before(start, pooled * window.length)
     query = (
         select(table.window_start, table.window_end, table.row_count)
         .where(

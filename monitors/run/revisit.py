@@ -17,7 +17,6 @@ from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.monitors.cron import touched_windows, windows_from
-from driftline.monitors.names import NEEDS_LABELS
 from driftline.monitors.run import lease
 from driftline.monitors.run.status import Standing
 from driftline.monitors.tables import executions
@@ -99,7 +98,7 @@ def _changes(root: str, standing: Standing) -> Changes:
         definition.endpoint,
         standing.position,
         before=standing.begin,
-        labels=definition.kind in NEEDS_LABELS,
+        labels=definition.kind_value.uses_labels,
         after=definition.start,
     )
 

@@ -291,7 +291,7 @@ class Scheduler:
 
     def _open_model(self, definition: MonitorDefinition, stack: ExitStack) -> Predictor | None:
         """Open the endpoint's model for a turn, where the kind has to ask it."""
-        if definition.kind != "attribution" or self.predictors is None:
+        if not definition.kind_value.needs_model or self.predictors is None:
             return None
         found = self.predictors(definition.endpoint)
         return None if found is None else stack.enter_context(found)

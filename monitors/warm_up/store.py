@@ -78,7 +78,7 @@ class Standing:
 
 def holds_back(definition: MonitorDefinition) -> bool:
     """Say whether a monitor asks if its baseline fits, and holds drift back where it does not."""
-    return definition.kind == "data-quality" and not definition.compat
+    return definition.kind_value.judges_columns and not definition.compat
 
 
 def standing(connection: Connection, key: Key, *, hold: bool = False) -> Standing | None:

@@ -132,7 +132,7 @@ def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked
     definition = _definition(context, mark.monitor)
     _check_names(context, definition, mark)
     moved: tuple[str, ...] = ()
-    if mark.verdict == NEW_NORMAL and definition.kind != "data-quality":
+    if mark.verdict == NEW_NORMAL and not definition.kind_value.judges_columns:
         raise InputError(
             f'monitor "{definition.name}" is of the kind {definition.kind}; expected one of the '
             f'kind data-quality of baseline "{definition.baseline}" for "{NEW_NORMAL}", which '

@@ -15,7 +15,7 @@ from driftline.formats.location import locate
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.conditions import read_condition, with_baseline
-from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.root_cause.shares import Blamed
 from driftline.monitors.run.examination import read_whole

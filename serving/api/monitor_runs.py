@@ -25,7 +25,8 @@ def judge_window(
 ) -> Execution:
     """Judge one window and record the result; the same window and rows are not judged twice."""
     with ExitStack() as stack:
-        model = shelf.open(definition.endpoint) if definition.kind == "attribution" else None
+        needs_model = definition.kind_value.needs_model
+        model = shelf.open(definition.endpoint) if needs_model else None
         return run(
             context.engine,
             context.root,

@@ -11,18 +11,12 @@ from sqlalchemy import Connection
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.monitors.cron import Schedule, windows_from
-from driftline.monitors.report.datapoints import DATA_METRICS, OWN_METRICS, OWN_NAMES
+from driftline.monitors.kind import OWN_METRICS, kind_named
+from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import Resource, ResourceError, key_of, nearest
 from driftline.serving.resources.specs import AlarmSpec, MonitorSpec
 
-# Where SageMaker publishes what it measures, by kind of monitor.
-_NAMESPACES = {
-    "data-quality": DATA_METRICS,
-    "model-quality": "aws/sagemaker/Endpoints/model-metrics",
-    "bias": "aws/sagemaker/Endpoints/bias-metrics",
-    "attribution": "aws/sagemaker/Endpoints/explainability-metrics",
-}
 # Any week would do: schedules repeat. It begins on a Monday.
 _SOME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 _WINDOWS_COMPARED = 60
@@ -90,7 +84,7 @@ def _filled(resource: Resource, spec: AlarmSpec, name: str, monitor: MonitorSpec
         raise ResourceError(f"{resource}: spec.monitor and spec.metrics; expected one of them")
     metric = spec.metric_name or "violations"
     namespace = spec.namespace or (
-        OWN_METRICS if metric in OWN_NAMES else _NAMESPACES.get(monitor.kind, OWN_METRICS)
+        OWN_METRICS if metric in OWN_NAMES else kind_named(monitor.kind).namespace
     )
     own = {"Endpoint": monitor.endpoint, "MonitoringSchedule": name}
     return spec.model_copy(

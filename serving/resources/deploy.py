@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from driftline.errors import InputError
+from driftline.monitors.kind import DAILY, Kind, all_kinds
 from driftline.roles import Roles
 
 _DAY_S = 86_400
@@ -70,20 +72,15 @@ def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[
     has_model
         Whether there is a model to ask, for attributions.
     """
-    answers = roles.prediction is not None or bool(roles.probability)
-    allowed = {
-        "data-quality": True,
-        "model-quality": roles.label is not None and answers,
-        "bias": bool(roles.facets) and (answers or roles.label is not None),
-        "attribution": has_model,
-    }
     found = []
-    for kind, (schedule, alarms) in _PLANS.items():
-        if allowed[kind]:
-            monitor = f"{name[: _NAME_MAX - len(kind) - 1].rstrip('-')}-{kind}"
-            spec = {"kind": kind, "endpoint": name, "baseline": name, "schedule": schedule}
+    for kind in all_kinds():
+        if kind.is_deployable is not None and kind.is_deployable(roles, has_model):
+            monitor = f"{name[: _NAME_MAX - len(kind.name) - 1].rstrip('-')}-{kind.name}"
+            spec = {
+                "kind": kind.name, "endpoint": name, "baseline": name, "schedule": kind.schedule,
+            }  # fmt: skip
             found.append(_resource("Monitor", monitor, spec))
-            found += [_alarm(name, monitor, alarm) for alarm in alarms]
+            found += [_alarm(name, monitor, kind, alarm) for alarm in kind.default_alarms]
     return found
 
 
@@ -106,91 +103,13 @@ def roles_spec(roles: Roles) -> dict[str, Any]:
     return {role: value for role, value in found.items() if value is not None}
 
 
-_DAILY, _WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
-# By kind: how often it is judged, and what is told. A page for what somebody must see tonight, a
-# ticket for the rest.
-_PLANS: dict[str, tuple[str, tuple[dict[str, Any], ...]]] = {
-    "data-quality": (
-        _DAILY,
-        (
-            {
-                "title": "broken input",
-                "alarm_description": "Input that no season explains: new levels, other units.",
-                "metric_name": "pages",
-                "severity": "page",
-                "treat_missing_data": "notBreaching",
-            },
-            {
-                "title": "no traffic judged",
-                "alarm_description": "A day passed without a row that the monitor could judge.",
-                "metric_name": "rows",
-                # A day without captured rows is judged as 0 rows; before the first is over,
-                # nothing is wrong yet.
-                "comparison_operator": "LessThanThreshold",
-                "threshold": 1.0,
-                "severity": "page",
-                "treat_missing_data": "ignore",
-            },
-            {
-                "title": "drift",
-                "alarm_description": "Features have drifted on one of the last eight days.",
-                "metric_name": "drifted_features",
-                # The monitor itself sees to false alarms. What several days show together is told
-                # on the day that completes them, so that days between would end the alarm.
-                "evaluation_periods": 8,
-                "datapoints_to_alarm": 1,
-                "severity": "ticket",
-                "treat_missing_data": "ignore",
-            },
-        ),
-    ),
-    "model-quality": (
-        _WEEKLY,
-        (
-            {
-                "title": "loss of quality",
-                "alarm_description": "Measured against the labels, the model has lost its skill.",
-                "metric_name": "pages",
-                "severity": "page",
-                "treat_missing_data": "ignore",
-            },
-        ),
-    ),
-    "bias": (
-        _WEEKLY,
-        (
-            {
-                "title": "bias",
-                "alarm_description": "Groups are treated more unequally than in the reference.",
-                "metric_name": "violations",
-                "severity": "ticket",
-                "treat_missing_data": "ignore",
-            },
-        ),
-    ),
-    "attribution": (
-        _WEEKLY,
-        (
-            {
-                "title": "attribution",
-                "alarm_description": "The model decides by other features than in the reference.",
-                "metric_name": "violations",
-                "severity": "ticket",
-                "treat_missing_data": "ignore",
-            },
-        ),
-    ),
-}
-
-
-def _alarm(endpoint: str, monitor: str, about: dict[str, Any]) -> dict[str, Any]:
+def _alarm(endpoint: str, monitor: str, kind: Kind, about: Mapping[str, object]) -> dict[str, Any]:
     """Make an alarm on what driftline counts for a monitor: above zero, once, unless told."""
-    is_daily = monitor.endswith("data-quality")
     spec = {
         "namespace": "Driftline",
         "dimensions": {"Endpoint": endpoint, "MonitoringSchedule": monitor},
         "statistic": "Maximum",
-        "period": _DAY_S if is_daily else 7 * _DAY_S,
+        "period": _DAY_S if kind.schedule == DAILY else 7 * _DAY_S,
         "evaluation_periods": 1,
         "comparison_operator": "GreaterThanThreshold",
         "threshold": 0.0,

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from driftline.monitors.kind import DEFAULT_KIND
+
 Kind = Literal[
     "Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"
 ]  # fmt: skip
@@ -101,7 +103,7 @@ class ChannelSpec(Spec):
 class MonitorSpec(Spec):
     """What is compared with what, how often."""
 
-    kind: str = "data-quality"
+    kind: str = DEFAULT_KIND
     endpoint: str
     baseline: str
     schedule: str = "cron(0 0 ? * * *)"

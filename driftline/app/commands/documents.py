@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,49 +18,30 @@ from driftline.app.progress import progress
 from driftline.app.settings.settings import load
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import InputError, UndecidedError
-from driftline.monitors.results.violation import plural
+from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.monitors.check_context import Predictor
 
-
-class Kind(StrEnum):
-    """What is compared."""
-
-    DATA_QUALITY = "data-quality"
-    MODEL_QUALITY = "model-quality"
-    BIAS = "bias"
-    ATTRIBUTION = "attribution"
-    OUTLIERS = "outliers"
-    JOINT = "joint"
-
-
-KIND_LIST = ", ".join(Kind)
+KIND_LIST = ", ".join(KINDS)
 Data = Annotated[
     list[str],
     typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
 ]
 
 
-def _kind(text: str) -> Kind:
-    if text in tuple(Kind):
-        return Kind(text)
-    # Imported here: only a name that is none needs the sentence that says so.
-    from driftline.monitors.kinds.catalog import known_kind
-
-    return Kind(known_kind(text))
-
-
 KindOption = Annotated[
     Kind,
-    typer.Option("--kind", parser=_kind, metavar="KIND", help=f"What is compared: {KIND_LIST}."),
+    typer.Option(
+        "--kind", parser=kind_named, metavar="KIND", help=f"What is compared: {KIND_LIST}."
+    ),
 ]
 CheckedKindOption = Annotated[
     Kind | None,
     typer.Option(
         "--kind",
-        parser=_kind,
+        parser=kind_named,
         metavar="KIND",
         help=f"What is compared: {KIND_LIST}; default: what the baseline is of.",
     ),
@@ -133,7 +113,7 @@ PostprocessOption = Annotated[
 def baseline(
     data: Data,
     output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
-    kind: KindOption = Kind.DATA_QUALITY,
+    kind: KindOption = DEFAULT_KIND,  # type: ignore[assignment] # Read by the option.
     model: ModelOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
@@ -162,8 +142,8 @@ def baseline(
 
     options.open_places(*data, output)
     declared = read_rules(rules)
-    if declared and kind is not Kind.DATA_QUALITY:
-        raise InputError(f'--rules with --kind {kind.value}; expected "data-quality"')
+    if declared and not kind.judges_columns:
+        raise InputError(f'--rules with --kind {kind.name}; expected "data-quality"')
     rows = files_of(data, dialect)
     if preprocess is not None:
         # A heavy import that only a script needs.
@@ -181,7 +161,7 @@ def baseline(
             progress=advance,
             compat=compat,
         )
-    if kind is Kind.ATTRIBUTION:
+    if kind.needs_model:
         from driftline.formats.source import open_source
         from driftline.monitors.kinds.attribution.explaining import explain_reference
 
@@ -189,16 +169,13 @@ def baseline(
             fitted = explain_reference(open_source(rows), fitted, predict)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
-    if kind is Kind.DATA_QUALITY:
-        fitted.save(output)
-    else:
-        save_kind(fitted, kind.value, output)
+    save_kind(fitted, kind, output)
     version = Baseline.load(output).version  # As a check of it will name it.
     count = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     if as_json:
         found = {"version": version, "rows": count, "columns": columns}
-        options.show_json({"folder": output, "kind": kind.value, **found})
+        options.show_json({"folder": output, "kind": kind.name, **found})
     else:
         typer.echo(
             f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
@@ -263,7 +240,7 @@ def check(
             files_of(data, dialect),
             reference,
             named,
-            kind=None if kind is None else kind.value,
+            kind=None if kind is None else kind.name,
             predict=predict,
             engine=engine,
             jobs=jobs,

@@ -1,296 +1,41 @@
-"""The kind "attribution": whether the model still uses its features as on the reference.
-
-A seeded sample of the window is explained by the same method, against the same background rows as
-the reference was, and compared in order, shares and level. What was not made alike is shown or
-refused, never judged.
-"""
+"""The kind "attribution" as one value: what it reads, publishes and shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from driftline.monitors.kind import Kind, MetricSeries, MetricSpec
 
-import numpy as np
+NAMESPACE = "aws/sagemaker/Endpoints/explainability-metrics"
 
-from driftline.baseline.store import ANALYSIS, Baseline
-from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.monitors.check_context import CheckContext, Predictor
-from driftline.monitors.kinds.attribution.blocks import (
-    Spread,
-    block_length,
-    block_spread,
-    block_tail,
+KIND = Kind(
+    name="attribution",
+    evaluation="driftline.monitors.kinds.attribution.evaluation",
+    columns=lambda signature, baseline: [one.name for one in signature.inputs],
+    needs_model=True,
+    needs="the reference needs a model to ask; give --model",
+    violations_version="1.0",
+    namespace=NAMESPACE,
+    # SageMaker's feature_… are values, not the shares that are compared.
+    series=MetricSeries(prefix="attribution_"),
+    metrics=(
+        MetricSpec(
+            "ndcg",
+            "NDCG",
+            "how well the reference's ranking of features still holds; 1 is the same ranking",
+        ),
+        MetricSpec("level", "sum of all attributions"),
+        MetricSpec("attribution_ndcg", "NDCG of the features' ranking"),
+        MetricSpec("attribution_level", "sum of all attributions"),
+    ),
+    headline_metrics=("ndcg", "shap"),
+    panels=("attribution",),
+    default_alarms=(
+        {
+            "title": "attribution",
+            "alarm_description": "The model decides by other features than in the reference.",
+            "metric_name": "violations",
+            "severity": "ticket",
+            "treat_missing_data": "ignore",
+        },
+    ),
+    is_deployable=lambda roles, has_model: has_model,
 )
-from driftline.monitors.kinds.attribution.drift import Comparison, compare, settle
-from driftline.monitors.kinds.attribution.explaining import (
-    GIVEN,
-    PERMUTATION,
-    Explained,
-    ModelPredictor,
-    affordable_rows,
-    explain_rows,
-    read_given,
-)
-from driftline.monitors.kinds.attribution.explanations import (
-    Explanation,
-    read_explanations,
-    write_explanations,
-)
-from driftline.monitors.kinds.attribution.importance import Attributions, Importance, Making
-from driftline.monitors.kinds.attribution.ranking import Tail, tail_at
-from driftline.monitors.kinds.attribution.report import (
-    Outcome,
-    attribution_report,
-    incomparable_report,
-)
-from driftline.monitors.kinds.attribution.sampling import sample_rows
-from driftline.monitors.report.report import Report
-
-# Of a window: rows explained, and rows that the model is asked about for them, at most.
-WINDOW_ROWS = 1_000
-WINDOW_MODEL_ROWS = 60_000
-# How far a document's number may be off before it counts as changed by hand.
-ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """What a window is compared with, by label.
-
-    Parameters
-    ----------
-    stored
-        Attributions that driftline made; None of a folder that SageMaker wrote.
-    """
-
-    importances: Mapping[str, Importance]
-    expected: Mapping[str, float | None]
-    tails: Mapping[str, Mapping[int, Tail]]
-    stored: Attributions | None
-
-
-@dataclass(frozen=True)
-class _Window:
-    """What was found in a window, by label."""
-
-    importances: Mapping[str, Importance]
-    expected: Mapping[str, float | None]
-    rows: Mapping[str, np.ndarray]
-    making: Making
-    row_count: int
-
-
-def suggest(baseline: Baseline) -> Mapping[str, str]:
-    """Give Clarify's document of the reference, analysis.json; none without attributions."""
-    if baseline.attributions is None:
-        return {}
-    stored = Attributions.from_arrow(baseline.attributions)
-    found = {
-        label: Explanation(
-            dict(zip(one.features, one.mean.tolist(), strict=True)), stored.expected.get(label)
-        )
-        for label, one in stored.importances.items()
-    }
-    return {ANALYSIS: write_explanations(found)}
-
-
-def examine(context: CheckContext) -> Report:
-    """Judge a window: rows, ready attributions or a document of them.
-
-    Raises
-    ------
-    InputError
-        When the baseline has no attributions, or the rows need a model and there is none.
-    """
-    reference = _reference(context.baseline)
-    window, reason = _look(context, reference)
-    outcome = Outcome(context, window.making, window.row_count, window.rows, window.expected)
-    if not window.importances:
-        return incomparable_report(outcome, tuple(reference.importances), reason)
-    spreads = _spreads(context, reference, window)
-    pairs = _pairs(reference, window, spreads)
-    budget = context.budget
-    findings = settle(list(pairs.values()), budget.false_alarms_per_year / budget.windows_per_year)
-    return attribution_report(
-        outcome, dict(zip(pairs, findings, strict=True)), reason, plain=reference.stored is None
-    )
-
-
-def _reference(baseline: Baseline) -> _Reference:
-    """Put together what driftline stored and what lies there as a document, which wins."""
-    written = read_explanations(baseline.documents.get(ANALYSIS, "{}"))
-    if baseline.attributions is None:
-        if not written:
-            raise InputError(
-                "the baseline has no attributions; make them with: driftline baseline DATA "
-                "--kind attribution --model MODEL, or name the model in the Baseline's spec"
-            )
-        importances = {label: Importance.of_means(one.values) for label, one in written.items()}
-        expected = {label: one.expected for label, one in written.items()}
-        return _Reference(importances, expected, {}, None)
-    stored = Attributions.from_arrow(baseline.attributions)
-    importances, tails = stored.importances, dict(stored.tails)
-    for label, one in written.items():
-        known = importances.get(label)
-        if known is None:
-            continue
-        means = np.array([abs(one.values.get(name, 0.0)) for name in known.features])
-        if not np.allclose(means, known.mean, rtol=ROUNDING, atol=ROUNDING * known.total):
-            # Changed by hand: these numbers are meant, and what was measured no longer applies.
-            importances[label] = replace(known, mean=means, covariance=0 * known.covariance)
-            tails.pop(label, None)
-    return _Reference(importances, dict(stored.expected), tails, stored)
-
-
-def _look(context: CheckContext, reference: _Reference) -> tuple[_Window, str]:
-    """Explain the window, or read what is explained; and say why it may not be judged, if so."""
-    empty = _Window({}, {}, {}, Making(GIVEN), 0)
-    if (document := _document(context)) is not None:
-        means = {label: Importance.of_means(one.values) for label, one in document.items()}
-        expected = {label: one.expected for label, one in document.items()}
-        return _Window(means, expected, {}, Making(GIVEN), 1), ""
-    if context.predict is None:
-        first = next(iter(reference.importances.values()))
-        if context.facts is not None:
-            raise InputError(
-                "captured rows are explained by asking the model, and this endpoint has none here"
-            )
-        if reference.stored is not None and reference.stored.making.method != GIVEN:
-            raise InputError(
-                "this baseline was made by asking a model, and so must the rows be; give --model "
-                "(predict= in Python)"
-            )
-        found, total = read_given(
-            context.rows.batches, first.features, tuple(reference.importances)
-        )
-        return _seen(found, total), ""
-    if reference.stored is None or reference.stored.background is None:
-        raise InputError(
-            "the baseline has no background rows to explain against; make one with: driftline "
-            "baseline DATA --kind attribution --model MODEL, or give ready attributions"
-        )
-    stored, predict = reference.stored, context.predict
-    method = _method(stored.making.method, predict)
-    if method is None:
-        total = sum(batch.num_rows for batch in context.rows.batches())
-        return (
-            replace(empty, row_count=total),
-            f'incomparable: the reference was explained by "{stored.making.method}", which this '
-            "model does not offer",
-        )
-    found, total = _explained(context, stored, predict, method)
-    reason = stored.making.difference(found.making)
-    return _seen(found, total), f"incomparable: {reason}" if reason else ""
-
-
-def _explained(
-    context: CheckContext, stored: Attributions, predict: Predictor, method: str
-) -> tuple[Explained, int]:
-    background = stored.background
-    assert background is not None
-    kinds = {kind: name for name, kind in ARROW_TYPES.items()}
-    columns = {field.name: kinds[field.type] for field in background.schema}
-    limit = WINDOW_ROWS
-    if method == PERMUTATION:
-        limit = affordable_rows(
-            len(stored.features),
-            background.num_rows,
-            limit=WINDOW_ROWS,
-            model_rows=WINDOW_MODEL_ROWS,
-        )
-    rows, total = sample_rows(context.rows.batches, columns, limit=limit, seed=context.seed)
-    if rows.num_rows == 0:
-        return Explained(stored.features, {}, {}, stored.making), 0
-    groups = {name: stored.making.groups.get(name, (name,)) for name in stored.features}
-    found = explain_rows(
-        rows,
-        background,
-        predict,
-        model=context.model,
-        groups=groups,
-        seed=context.seed,
-        method=method,
-    )
-    # The background is the stored one, whatever it is written as.
-    return replace(found, making=replace(found.making, background=stored.making.background)), total
-
-
-def _method(wanted: str, predict: Predictor) -> str | None:
-    """Give the method if this predictor can do it; permutations can be done with any."""
-    if wanted == PERMUTATION:
-        return PERMUTATION
-    offered = predict.method if isinstance(predict, ModelPredictor) else PERMUTATION
-    return wanted if wanted == offered else None
-
-
-def _seen(found: Explained, total: int) -> _Window:
-    importances = {
-        label: Importance.of_rows(found.features, rows)
-        for label, rows in found.rows.items()
-        if len(rows)
-    }
-    return _Window(importances, dict(found.expected), found.rows, found.making, total)
-
-
-def _document(context: CheckContext) -> dict[str, Explanation] | None:
-    """Read the data as an analysis.json, if it is one: one row with the explanations as text."""
-    first = next(context.rows.batches(), None)
-    if first is None or "explanations" not in first.schema.names:
-        return None
-    text = first.column("explanations")[0].as_py()
-    return read_explanations(f'{{"explanations": {text}}}')
-
-
-def _spreads(
-    context: CheckContext, reference: _Reference, window: _Window
-) -> dict[str, Spread | None]:
-    """Learn how much the reference's blocks of the window's length differ, by label."""
-    stored, facts = reference.stored, context.facts
-    if stored is None or (time_us := stored.time_us) is None or not (time_us >= 0).any():
-        return {}
-    profile = context.baseline.profile
-    total = profile.row_count if profile else len(time_us)
-    share = min(1.0, window.row_count / max(1, total))
-    length_us = block_length(time_us[time_us >= 0], facts.window.length if facts else None, share)
-    # What was changed by hand has no tails, and its errors are no longer those of its rows.
-    return {
-        label: block_spread(stored.rows[label], time_us, length_us) for label in reference.tails
-    }
-
-
-def _tail(reference: _Reference, label: str, spread: Spread | None, size: int) -> Tail | None:
-    """Give the losses of NDCG that windows of this size have without a change."""
-    tails = reference.tails.get(label)
-    if not tails or not size:
-        return None
-    if spread is None or reference.stored is None:
-        return tail_at(tails, size)
-    return block_tail(reference.stored.rows[label], spread, size, seed=0)
-
-
-def _pairs(
-    reference: _Reference, window: _Window, spreads: Mapping[str, Spread | None]
-) -> dict[str, Comparison]:
-    """Lay the outputs of the model side by side; one is one, whatever it is called."""
-    ours, theirs = reference.importances, window.importances
-    names = {label: label for label in ours if label in theirs}
-    if len(ours) == len(theirs) == 1:
-        names = {next(iter(ours)): next(iter(theirs))}
-    if len(names) != len(ours):
-        raise InputError(
-            f"the reference explains {', '.join(ours)}; the data explain {', '.join(theirs)}; "
-            "expected the same outputs of the model"
-        )
-    found = {}
-    for label, its in names.items():
-        one = theirs[its]
-        if missing := sorted(set(ours[label].features) ^ set(one.features)):
-            raise InputError(
-                f'feature "{missing[0]}" is explained on one side only; expected the same features '
-                "in the reference and in the data"
-            )
-        spread = spreads.get(label)
-        tail = _tail(reference, label, spread, one.count)
-        found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
-    return found

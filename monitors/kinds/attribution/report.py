@@ -11,17 +11,18 @@ import numpy as np
 
 from driftline.baseline.store import ANALYSIS
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.attribution.drift import Comparison, Finding
 from driftline.monitors.kinds.attribution.explanations import Explanation, write_explanations
 from driftline.monitors.kinds.attribution.importance import HOUR_US, Importance, Making
+from driftline.monitors.kinds.attribution.kind import NAMESPACE
 from driftline.monitors.kinds.attribution.ranking import ndcg, resampled_means
 from driftline.monitors.kinds.attribution.violations import attribution_violations
-from driftline.monitors.report.datapoints import OWN_METRICS, UNQUOTED
+from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.results.violation import JsonValue, Severity
 
-NAMESPACE = "aws/sagemaker/Endpoints/explainability-metrics"
 METHOD = "KernelShap"
 TICKET: Severity = "ticket"
 REPLICATES = 400

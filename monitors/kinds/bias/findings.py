@@ -13,13 +13,13 @@ from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.kinds.bias.documents import CHECK, violation_fields
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts
+from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import PRE_TRAINING, RATES, Pair, Rate, Side
 from driftline.monitors.results.metric import MetricPoint
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.monitors.root_cause.contributors import Target, find_culprits
 from driftline.monitors.rows import BatchMaker
 
-NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"
 # CloudWatch takes printable ASCII; these stay readable as they are.
 UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
 # One group moved alone when its share of both movements is at least this.

@@ -21,7 +21,7 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import Decider, Decision
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.kinds.multivariate.scores import cell_counts
 
 HOUR_US = 3_600_000_000

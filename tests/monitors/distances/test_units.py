@@ -10,7 +10,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.distances.units import restoring_unit, suspect_unit
-from driftline.monitors.kinds.data_quality.kind import reference_columns
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.kinds.data_quality.range_checks import (
     SAMPLE_ROWS,
     Implausible,
@@ -51,7 +51,7 @@ def test_too_few_values_fit_anything_and_so_nothing_is_said(rng: np.random.Gener
     assert suspect_unit(rng.normal(60, 8, 20) * 1000, rng.normal(60, 8, 500)) is None
 
 
-def examine(values: dict[str, np.ndarray], reference: Baseline) -> list[Implausible]:
+def evaluate(values: dict[str, np.ndarray], reference: Baseline) -> list[Implausible]:
     table = pa.table(values)
     profile = Profile.empty(reference.signature, reference.cells)
     profile.update(table)
@@ -67,7 +67,7 @@ def examine(values: dict[str, np.ndarray], reference: Baseline) -> list[Implausi
 def test_unchanged_windows_hold_nothing_implausible(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
-    assert all(not examine(weather(rng, 300), reference) for _ in range(50))
+    assert all(not evaluate(weather(rng, 300), reference) for _ in range(50))
 
 
 def test_a_season_that_moves_all_sources_is_not_implausible(
@@ -77,7 +77,7 @@ def test_a_season_that_moves_all_sources_is_not_implausible(
         values = weather(rng, 300)
         values["temp"] = values["temp"] * 0.5 + shift
 
-        assert examine(values, reference) == []
+        assert evaluate(values, reference) == []
 
 
 def test_a_source_that_was_always_otherwise_is_not_implausible(rng: np.random.Generator) -> None:
@@ -89,7 +89,7 @@ def test_a_source_that_was_always_otherwise_is_not_implausible(rng: np.random.Ge
 
     baseline = Baseline.fit(pa.table(stream(5000)))
 
-    assert all(examine(stream(300), baseline) == [] for _ in range(20))
+    assert all(evaluate(stream(300), baseline) == [] for _ in range(20))
 
 
 def test_rows_at_fault_are_told_from_all_others_where_they_lie_apart(
@@ -100,7 +100,7 @@ def test_rows_at_fault_are_told_from_all_others_where_they_lie_apart(
     newark = values["origin"] == "EWR"
     values["temp"] = np.where(newark, (values["temp"] - 32) / 1.8, values["temp"])
 
-    found = examine(values, reference)
+    found = evaluate(values, reference)
 
     assert [one.column for one in found] == ["temp"]
     assert found[0].where == 'origin = "EWR"'
@@ -114,7 +114,7 @@ def test_a_few_values_far_outside_are_implausible_without_a_unit(
     values = weather(rng, 500)
     values["wind"][:10] = -99_999.0
 
-    found = examine(values, reference)
+    found = evaluate(values, reference)
 
     assert [(one.column, one.unit) for one in found] == [("wind", None)]
     assert found[0].share_window == pytest.approx(0.02)

@@ -14,9 +14,9 @@ from driftline.capture.windows.window import Window, read_window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.kinds.data_quality.kind import reference_columns
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.summary_line import cause_sentence
 from driftline.monitors.results.violation import Draft, Onset, Violation

@@ -15,9 +15,9 @@ from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.attribution.blocks import block_length, block_spread, block_tail
+from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import HOUR_US, KEY, Attributions
-from driftline.monitors.kinds.attribution.kind import examine
 from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 from driftline.monitors.rows import Rows, WindowFacts
 
@@ -148,12 +148,12 @@ def test_days_as_the_reference_has_them_pass_where_independent_rows_would_not(
     older = replace(reference, attributions=replace(stored, hours=None).to_arrow())
     windows = [weather(np.random.default_rng(seed), 1) for seed in range(100, 120)]
 
-    flags = [not examine(asked(reference, one)).passed for one in windows]
-    before = [not examine(asked(older, one)).passed for one in windows]
+    flags = [not evaluate(asked(reference, one)).passed for one in windows]
+    before = [not evaluate(asked(older, one)).passed for one in windows]
 
     assert sum(before) > 5
     assert sum(flags) <= 1
-    report = examine(asked(reference, windows[0]))
+    report = evaluate(asked(reference, windows[0]))
     assert report.details["blocks"] == [{"hours": 24.0, "count": 40}]
     for one in report.metrics:
         if one.bound is not None:
@@ -169,7 +169,7 @@ def test_a_change_beyond_what_days_differ_by_is_still_seen(reference: Baseline) 
     rows = weather(np.random.default_rng(9), 1)
     broken = rows.set_column(3, "c", pa.array(6 * rows["c"].to_numpy()))
 
-    report = examine(asked(reference, broken))
+    report = evaluate(asked(reference, broken))
 
     assert "c " in report.cause
 
@@ -180,14 +180,14 @@ def test_a_file_of_the_first_format_is_judged_as_before_and_says_so(reference: B
     notes = table.schema.metadata[KEY].replace(b'"format": 2', b'"format": 1')
     first = replace(reference, attributions=table.replace_schema_metadata({KEY: notes}))
 
-    report = examine(asked(first, weather(np.random.default_rng(100), 1)))
+    report = evaluate(asked(first, weather(np.random.default_rng(100), 1)))
 
     assert report.decided
     assert report.details["blocks"] == []
     assert "as if rows were independent" in report.details["blocks_note"]
     newer = table.replace_schema_metadata({KEY: notes.replace(b": 1,", b": 3,", 1)})
     with pytest.raises(InputError, match="format 3; this driftline reads up to 2"):
-        examine(asked(replace(first, attributions=newer), weather(np.random.default_rng(1), 1)))
+        evaluate(asked(replace(first, attributions=newer), weather(np.random.default_rng(1), 1)))
 
 
 def test_rows_without_a_time_count_but_belong_to_no_day() -> None:
@@ -202,5 +202,5 @@ def test_rows_without_a_time_count_but_belong_to_no_day() -> None:
 
     stored = Attributions.from_arrow(found.attributions)
     assert (stored.hours < 0).mean() == pytest.approx(1 / 3, abs=0.01)
-    report = examine(asked(found, weather(np.random.default_rng(2), 1)))
+    report = evaluate(asked(found, weather(np.random.default_rng(2), 1)))
     assert report.details["blocks"] == [{"hours": 24.0, "count": 10}]

@@ -15,7 +15,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.bias import kind as bias
+from driftline.monitors.kinds.bias import evaluation as bias
 from driftline.monitors.kinds.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
 from driftline.monitors.rows import Rows, WindowFacts
@@ -55,7 +55,7 @@ def judged_days(reference: Baseline, swing: float) -> int:
             roles=reference.outcomes.roles,
             facts=WindowFacts(window),
         )
-        found += not bias.examine(question).passed
+        found += not bias.evaluate(question).passed
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.bias import kind as bias
+from driftline.monitors.kinds.bias import evaluation as bias
 from tests.monitors.kinds.bias.adult import (
     FIXTURES,
     aws_analysis,

@@ -15,7 +15,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.catalog import settle_roles
-from driftline.monitors.kinds.model_quality.kind import examine
+from driftline.monitors.kinds.model_quality.evaluation import evaluate
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
@@ -87,7 +87,7 @@ def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7,
     facts = WindowFacts(window, labelled_count=table.num_rows)
     named = settle_roles(Roles.of(**roles), baseline)
     budget = Budget(1.0, 365 / days)
-    return examine(
+    return evaluate(
         CheckContext(baseline, Rows(lambda: iter(table.to_batches())), named, budget, facts)
     )
 

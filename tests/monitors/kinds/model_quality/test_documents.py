@@ -15,7 +15,7 @@ from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.kinds.model_quality.documents import read_constraints
-from driftline.monitors.kinds.model_quality.kind import suggest
+from driftline.monitors.kinds.model_quality.evaluation import suggest
 from driftline.monitors.report.report import Report
 
 HEADING = "binary_classification_constraints"

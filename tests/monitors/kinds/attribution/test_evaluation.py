@@ -21,9 +21,9 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.drift import compare, holm_levels, settle
+from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
-from driftline.monitors.kinds.attribution.kind import examine, suggest
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
@@ -106,13 +106,13 @@ def test_the_same_question_gives_the_same_bytes(
     )
     reference.save(tmp_path)
 
-    first = examine(question).documents()
+    first = evaluate(question).documents()
 
     again = replace(
         question, baseline=Baseline.load(tmp_path), batches=lambda: iter(rows.to_batches())
     )
-    assert examine(again).documents() == first
-    assert examine(replace(question, seed=1)).documents() != first
+    assert evaluate(again).documents() == first
+    assert evaluate(replace(question, seed=1)).documents() != first
 
 
 def test_a_feature_that_takes_over_is_named_with_its_ranks(
@@ -208,14 +208,14 @@ def test_another_model_is_shown_and_not_judged(
         baseline, Rows(lambda: iter(rows.to_batches())), predict=model, model="new"
     )
 
-    report = examine(question)
+    report = evaluate(question)
 
     assert not report.violations
     assert not report.decided
     ndcg = report.metrics[0]
     assert ndcg.value is not None
     assert ndcg.note == "incomparable: the reference was explained for model old, now it is new"
-    assert not examine(replace(question, model="old")).passed
+    assert not evaluate(replace(question, model="old")).passed
 
 
 def test_another_method_is_not_compared_at_all(

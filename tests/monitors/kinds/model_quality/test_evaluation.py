@@ -13,7 +13,7 @@ import pytest
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.kinds.model_quality.kind import NAMESPACE, suggest
+from driftline.monitors.kinds.model_quality.evaluation import NAMESPACE, suggest
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT
 from tests.monitors.kinds.model_quality.cases import (

@@ -16,7 +16,7 @@ from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext, EarlierRows
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.catalog import examine
+from driftline.monitors.kind import kind_named
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 
@@ -109,7 +109,9 @@ def test_nothing_planted_is_not_found_in_50_seeds() -> None:
     hour = Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 1, 1, tzinfo=UTC))
 
     found = [
-        examine("joint", question(baseline, stays(400, seed), hour, Budget(3.65, 365.0)))
+        kind_named("joint").evaluate(
+            question(baseline, stays(400, seed), hour, Budget(3.65, 365.0))
+        )
         for seed in range(1, 51)
     ]
 
@@ -133,7 +135,7 @@ def test_an_hour_goes_without_the_classifier_and_a_day_with_it(fitted: Baseline)
     found = {}
     for hours in (1, 24):
         window = Window(start, start + timedelta(hours=hours))
-        report = examine("joint", question(fitted, stays(600, 3), window))
+        report = kind_named("joint").evaluate(question(fitted, stays(600, 3), window))
         found[hours] = next(one for one in report.metrics if one.name == "domain_auc")
 
     assert found[1].note == "judged of windows of a day or more"
@@ -149,13 +151,13 @@ def hourly(baseline: Baseline, now: pa.Table, before: pa.Table) -> Report:
     came = before.append_column("event_time", pa.array(times, pa.timestamp("us", tz="UTC")))
     asked = question(baseline, now, Window(noon, noon + timedelta(hours=1)), Budget(1.0, 8_766.0))
     earlier = EarlierRows(noon - timedelta(hours=9), lambda: iter(came.to_batches()))
-    return examine("joint", replace(asked, earlier=earlier))
+    return kind_named("joint").evaluate(replace(asked, earlier=earlier))
 
 
 def test_a_change_too_small_for_one_hour_is_found_in_several(fitted: Baseline) -> None:
     now, before = stays(90, 11, rho=0.5), stays(9 * 90, 12, rho=0.5)
 
-    alone = examine("joint", question(fitted, now))
+    alone = kind_named("joint").evaluate(question(fitted, now))
     together = hourly(fitted, now, before)
 
     assert "correlation" in alone.insufficient
@@ -298,7 +300,7 @@ def test_the_report_is_the_same_each_time_and_of_plain_json(fitted: Baseline) ->
 def test_datapoints_give_one_number_of_each_question(fitted: Baseline) -> None:
     start = datetime(2026, 2, 1, tzinfo=UTC)
     window = Window(start, start + timedelta(days=1))
-    report = examine("joint", question(fitted, stays(600, 3), window))
+    report = kind_named("joint").evaluate(question(fitted, stays(600, 3), window))
 
     points = report.datapoints(monitor="m", endpoint="e", execution_id="x")
 

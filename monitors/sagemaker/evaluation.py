@@ -18,8 +18,12 @@ from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.data_quality.evaluation import (
+    OTHER_COLUMNS,
+    lay_beside,
+    reference_columns,
+)
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
-from driftline.monitors.kinds.data_quality.kind import OTHER_COLUMNS, lay_beside, reference_columns
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Draft, FeatureResult, Violation
 from driftline.monitors.root_cause.contributors import Culprits, Target, find_culprits
@@ -33,7 +37,7 @@ PAGES = frozenset({"data_type_check", "missing_column_check"})
 NAMED = frozenset({"data_type_check", "categorical_values_check"})
 
 
-def examine(context: CheckContext) -> Report:
+def evaluate(context: CheckContext) -> Report:
     """Judge rows that can be read more than once as SageMaker would.
 
     Raises

@@ -1,0 +1,233 @@
+"""A kind of monitor as one value, and the table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from driftline.errors import InputError
+from driftline.roles import Roles
+from driftline.signature import Signature
+
+if TYPE_CHECKING:
+    # Heavy, and only for types: commands read the table before they know what they need.
+    from driftline.baseline.store import Baseline
+    from driftline.monitors.check_context import CheckContext
+    from driftline.monitors.report.report import Report
+
+# By name: where each kind's value stands. A kind of somebody else's package is an entry point of
+# the group, of the same form.
+KINDS = {
+    "data-quality": "driftline.monitors.kinds.data_quality.kind:KIND",
+    "model-quality": "driftline.monitors.kinds.model_quality.kind:KIND",
+    "bias": "driftline.monitors.kinds.bias.kind:KIND",
+    "attribution": "driftline.monitors.kinds.attribution.kind:KIND",
+    "outliers": "driftline.monitors.kinds.outliers.kind:KIND",
+    "joint": "driftline.monitors.kinds.multivariate.kind:KIND",
+}
+GROUP = "driftline.kinds"
+DEFAULT_KIND = "data-quality"
+
+OWN_METRICS = "Driftline"
+DAILY, WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric of a kind, in words for people.
+
+    Parameters
+    ----------
+    name
+        As reports and pages name it.
+    title
+        As people call it; "": its name.
+    meaning
+        What it measures, in a sentence; "" where the title says so.
+    """
+
+    name: str
+    title: str = ""
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSeries:
+    """Where the values of a kind's metrics are stored over time.
+
+    Parameters
+    ----------
+    namespace, prefix
+        Of the metric's name in the store.
+    has_label
+        Whether the dimension ``Label`` is the metric's own; else it names a column.
+    """
+
+    namespace: str = OWN_METRICS
+    prefix: str = ""
+    has_label: bool = True
+
+
+def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:
+    """Name the endpoint's inputs and, as far as the baseline knows them, its outputs.
+
+    A reference without predictions says nothing about the model's answers, so they are left out
+    and not taken for columns too many.
+    """
+    outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
+    return [*(one.name for one in signature.inputs), *outputs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of monitor: what it reads, how it judges, what it publishes, how it is shown.
+
+    Parameters
+    ----------
+    name
+        As users write it, and as it is stored.
+    evaluation
+        The module with ``evaluate(context)`` and, where SageMaker has documents of the kind,
+        ``suggest(baseline)``. It is imported at use: a check of data quality shall not wait for the
+        packages of the others.
+    compat_evaluation
+        The module that evaluates as SageMaker does; "": none does.
+    columns
+        Names the captured columns that are read, by the endpoint's signature and the baseline.
+    judges_columns
+        Whether each column is judged for itself: such a kind takes rules, segments, preprocessing
+        scripts and engines, holds drift back during warm-up, and can be replayed by a backtest.
+    uses_labels
+        Whether windows change when ground truth arrives.
+    needs_labels
+        Whether nothing can be judged without ground truth.
+    needs_model
+        Whether the endpoint's model is asked.
+    reads_timestamp
+        Whether a check may name the column of times.
+    pooled_windows
+        How many windows before the judged one may be pooled with it, rows and all.
+    needs
+        What a reference must have for its documents, in words; "" where it has none.
+    violations_version
+        Version in constraint_violations.json, as Clarify writes it.
+    namespace
+        Where SageMaker publishes what it measures.
+    series
+        Where its metrics are stored over time.
+    metrics
+        What it measures, as far as names need words.
+    headline_metrics
+        Which of them is drawn first, the best first.
+    panels
+        What a window's page shows besides metrics, of the panels that the dashboard has.
+    schedule
+        How often a deployed one runs.
+    default_alarms
+        Alarms that a deployed one gets: a title, and fields of PutMetricAlarm in snake case.
+    is_deployable
+        Whether it can be deployed, by the roles of the reference's columns and whether there is a
+        model to ask; None: never.
+    """
+
+    name: str
+    evaluation: str
+    compat_evaluation: str = ""
+    columns: Callable[[Signature, Baseline], list[str]] = captured_columns
+    judges_columns: bool = False
+    uses_labels: bool = False
+    needs_labels: bool = False
+    needs_model: bool = False
+    reads_timestamp: bool = False
+    pooled_windows: int = 0
+    needs: str = ""
+    violations_version: str | None = None
+    namespace: str = OWN_METRICS
+    series: MetricSeries = MetricSeries()
+    metrics: tuple[MetricSpec, ...] = ()
+    headline_metrics: tuple[str, ...] = ()
+    panels: tuple[str, ...] = ()
+    schedule: str = WEEKLY
+    default_alarms: tuple[Mapping[str, object], ...] = ()
+    is_deployable: Callable[[Roles, bool], bool] | None = None
+
+    def evaluate(self, context: CheckContext) -> Report:
+        """Judge a window, as SageMaker does where the context asks for it.
+
+        Raises
+        ------
+        InputError
+            When segments or SageMaker's judgement are asked for and the kind has none.
+        """
+        if context.segments and (not self.judges_columns or context.compat is not None):
+            asked = "compat" if context.compat is not None else f'kind "{self.name}"'
+            raise InputError(
+                f"segments with {asked}; only data-quality, judged our own way, is judged by "
+                "segment"
+            )
+        if context.compat is not None and not self.compat_evaluation:
+            raise InputError(
+                f'compat with kind "{self.name}"; only data-quality is judged as SageMaker does it'
+            )
+        module = self.evaluation if context.compat is None else self.compat_evaluation
+        return cast("Report", import_module(module).evaluate(context))
+
+    def suggest(self, baseline: Baseline) -> Mapping[str, str]:
+        """Return SageMaker's documents by file name, as they lie in a baseline of all kinds."""
+        if not self.needs:
+            return {}
+        return cast("Mapping[str, str]", import_module(self.evaluation).suggest(baseline))
+
+
+def kind_named(text: str) -> Kind:
+    """Return the kind of monitor that a text names, in letters of any size.
+
+    Raises
+    ------
+    InputError
+        When there is no such kind.
+    """
+    name = text.strip().casefold().replace("_", "-")
+    found = _load(name)
+    if found is None:
+        hint = "; drift of single columns is data-quality, of several together joint"
+        raise InputError(
+            f'kind "{text}"; expected one of {", ".join(kind_names())}'
+            f"{hint if 'drift' in name else ''}"
+        )
+    return found
+
+
+def kind_names() -> tuple[str, ...]:
+    """Name the kinds, those of other packages last."""
+    # Slow to import, and only needed for what the table does not have.
+    from importlib.metadata import entry_points
+
+    return (*KINDS, *sorted({one.name for one in entry_points(group=GROUP)} - {*KINDS}))
+
+
+def all_kinds() -> tuple[Kind, ...]:
+    """Return every kind that is installed."""
+    return tuple(map(kind_named, kind_names()))
+
+
+@cache
+def _load(name: str) -> Kind | None:
+    if name in KINDS:
+        module, _, attribute = KINDS[name].partition(":")
+        return cast("Kind", getattr(import_module(module), attribute))
+    from importlib.metadata import entry_points  # As in `kind_names`.
+
+    for one in entry_points(group=GROUP, name=name):
+        return cast("Kind", one.load())
+    return None
+
+
+@cache
+def metric_spec(name: str) -> MetricSpec:
+    """Return the words of a metric, whichever kind measures it."""
+    specs = (one for kind in all_kinds() for one in kind.metrics if one.name == name)
+    return next(specs, MetricSpec(name))
