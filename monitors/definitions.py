@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
-from driftline.monitors.kind import DEFAULT_KIND, Kind, kind_named, kind_names
+from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
 
@@ -103,7 +103,8 @@ class MonitorDefinition:
                 f'monitor "{self.name}": expected a name of letters, digits and hyphens, '
                 "at most 63, that starts and ends with a letter or digit"
             )
-        if self.kind not in kind_names():
+        # Other packages are looked through only for what the table does not have.
+        if self.kind not in KINDS and self.kind not in kind_names():
             raise DefinitionError(
                 f'monitor "{self.name}": kind "{self.kind}"; expected one of '
                 f"{', '.join(kind_names())}"

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Counter, Meter, gather
-from driftline.baseline.parts import Part, PartMaker, stream_parts
 from driftline.capture.windows.window import Window
+from driftline.formats.parts import Part, PartMaker, stream_parts
 
 C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from driftline.baseline.plain import ARROW_TYPES
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,

@@ -20,13 +20,13 @@ from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.annotations.annotation import Mark, standing_mark
 from driftline.monitors.annotations.store import (
-    backtest_marks,
     get_mark,
     list_marks,
     marks_between,
     put_mark,
     withdraw_mark,
 )
+from driftline.monitors.backtest.marks import backtest_marks
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution

@@ -1,0 +1,78 @@
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import driftline as dl
+from driftline.errors import InputError
+from driftline.monitors.definitions import DefinitionError, MonitorDefinition
+from driftline.monitors.kind import KINDS, all_kinds, kind_named, kind_names
+from driftline.serving.resources.deploy import deploy_resources
+
+MODULE = """
+from driftline.monitors.kind import Kind
+from driftline.monitors.report.report import Report
+KIND = Kind(
+    name="acme-rows",
+    evaluation="acme_kinds",
+    needs="rows",
+    default_alarms=({"title": "rows", "metric_name": "rows"},),
+    is_deployable=lambda roles, has_model: has_model,
+)
+def evaluate(context):
+    count = sum(batch.num_rows for batch in context.rows.batches())
+    return Report(KIND.name, (), count)
+def suggest(baseline):
+    return {}
+"""
+
+
+@pytest.fixture
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An installed package with a kind, as pip leaves it."""
+    place = tmp_path_factory.mktemp("site")
+    (place / "acme_kinds.py").write_text(MODULE)
+    metadata = place / "acme_kinds-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kinds\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[driftline.kinds]\nacme-rows = acme_kinds:KIND\n")
+    sys.path.insert(0, str(place))
+    yield
+    sys.path.remove(str(place))
+    sys.modules.pop("acme_kinds", None)
+
+
+def test_a_kind_stands_in_the_table_under_its_own_name() -> None:
+    assert tuple(one.name for one in all_kinds()) == tuple(KINDS)
+
+
+def test_a_kind_is_named_in_letters_of_any_size() -> None:
+    assert kind_named(" Data_Quality").name == "data-quality"
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(InputError, match='kind "quality"; expected one of data-quality, model'):
+        kind_named("quality")
+
+
+@pytest.mark.usefixtures("package")
+def test_another_package_adds_a_kind_that_is_checked_monitored_and_deployed() -> None:
+    table = pd.DataFrame({"x": np.arange(600.0)})
+
+    report = dl.check(table, dl.Baseline.fit(table), kind="acme-rows")
+    monitors = [
+        one["spec"]["kind"]
+        for one in deploy_resources(model="/m", name="flights", reference="/r")
+        if one["kind"] == "Monitor"
+    ]
+
+    assert (report.kind, report.row_count) == ("acme-rows", 600)
+    assert MonitorDefinition("rows", "flights", "flights", kind="acme-rows").kind in kind_names()
+    assert monitors == ["data-quality", "attribution", "acme-rows"]
+
+
+def test_a_kind_that_is_not_installed_is_refused() -> None:
+    with pytest.raises(DefinitionError, match='kind "acme-rows"; expected one of data-quality'):
+        MonitorDefinition("rows", "flights", "flights", kind="acme-rows")
