@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
-from driftline.formats.parts import Part, PartMaker, stream_parts
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.root_cause.callers import CallerRows

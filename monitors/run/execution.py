@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -25,6 +25,7 @@ from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
+from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.annotations.store import marks_between
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
@@ -52,6 +53,7 @@ from driftline.monitors.run.examination import (
 from driftline.monitors.run.past_windows import (
     MEMORY,
     RETENTION,
+    Recall,
     moment_before,
     recall,
     remember,
@@ -91,6 +93,67 @@ def execution_id(
     return str(uuid.uuid5(NAMESPACE, "\n".join(parts)))
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One window of a monitor, and what it takes to judge it; see `run`."""
+
+    engine: Engine
+    root: str
+    definition: MonitorDefinition
+    window: Window
+    now: Callable[[], datetime]
+    signature: Signature
+    baselines: BaselineReader = store.get
+    predict: Predictor | None = None
+    scripts_dir: str = ""
+    retention: timedelta = RETENTION
+    deciders: DeciderShelf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What is known of a window before it is judged.
+
+    Parameters
+    ----------
+    read
+        Its rows; their digest stands for all that the result depends on.
+    captured
+        The same as they were read.
+    annotations
+        Those that may reach it, or the windows that it is judged together with.
+    identity
+        Of the execution.
+    past
+        What is remembered of the windows before.
+    pooled
+        Rows of the windows before that are judged together with its own; None: there are none.
+    removals
+        How often rows had been removed from the storage before these were read.
+    """
+
+    job: Job
+    baseline: Baseline
+    read: WindowRead
+    captured: WindowRead
+    annotations: Sequence[Mark]
+    identity: str
+    past: Recall
+    pooled: WindowRead | None
+    removals: int
+
+
+Stage = Callable[[RunContext, Report], Report]
+
+
+class NotJudgedError(UndecidedError):
+    """The window cannot be judged; alarms see it where it is told."""
+
+    def __init__(self, reason: str, *, is_recorded: bool = True, is_told: bool = True) -> None:
+        super().__init__(reason)
+        self.is_recorded, self.is_told = is_recorded, is_told
+
+
 def run(
     engine: Engine,
     root: str,
@@ -122,7 +185,7 @@ def run(
     baselines
         Gives a baseline by root, name and version.
     predict
-        Asks the endpoint's model; for the kind "attribution".
+        Asks the endpoint's model; for kinds that need it.
     scripts_dir
         Folder of the record scripts that monitors may name; empty: they may name none.
     retention
@@ -141,12 +204,13 @@ def run(
     UnavailableError
         When others record runs of the window all the while.
     """
+    job = Job(
+        engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
+        retention, deciders,
+    )  # fmt: skip
     for _ in range(MOST_ATTEMPTS):
         try:
-            return _attempt(
-                engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
-                retention, deciders,
-            )  # fmt: skip
+            return _attempt(job)
         except Overtaken:
             log.info("monitor=%s window=%s overtaken", definition.name, window.stamp)
     raise UnavailableError(
@@ -154,96 +218,126 @@ def run(
     )
 
 
-def _attempt(
-    engine: Engine,
-    root: str,
-    definition: MonitorDefinition,
-    window: Window,
-    now: Callable[[], datetime],
-    signature: Signature,
-    baselines: BaselineReader,
-    predict: Predictor | None,
-    scripts_dir: str,
-    retention: timedelta,
-    deciders: DeciderShelf | None,
-) -> Execution:
+def _attempt(job: Job) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
-    started = now()
+    started = job.now()
     # Before the rows are read: who records later than another may still have read earlier.
-    with read_connection(engine) as connection:
-        keep = partial(record, engine, before=current(connection, definition.name, window))
-        made_at = definition_made_at(connection, definition.name)
+    with read_connection(job.engine) as connection:
+        standing = current(connection, job.definition.name, job.window)
+    keep = partial(record, job.engine, before=standing)
     try:
-        baseline = baselines(root, definition.baseline, definition.baseline_version)
+        baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
     except NotFoundError as error:
-        return _fail(keep, definition, "", window, "", str(error), started, now)
-    reader = partial(read_captured, root, definition, signature=signature, baseline=baseline)
-    removals = removal_version(root)  # Before the rows are read.
-    read = captured = reader(window=window)
-    with read_connection(engine) as connection:
-        since = moment_before(window.start, MEMORY * window.length)
-        marks = marks_between(connection, definition.name, since, window.end)
-    digest = with_scripts(read.digest, definition, scripts_dir)
-    read = replace(read, digest=with_marks(digest, marks, window))
-    identity = execution_id(definition, baseline.version, window, read.digest)
-    with read_connection(engine) as connection:
-        earlier = find(connection, identity)
-        if earlier is not None and earlier.status != FAILED and earlier.is_current:
-            return earlier
-        known = recall(connection, definition, baseline, window)
-        before = stretch_before(
-            connection, definition, baseline.version, window, row_count=read.row_count, marks=marks
-        )
-    about = definition, baseline.version, window, read.digest
-    if reason := removed_since(engine, definition, baseline.version, window, read):
-        # Not recorded: what stands is not to be replaced.
-        return _describe(*about, reason, started=started, finished=now())
-    if reason := nothing_to_judge(definition, read):
-        # Silence is no finding in a window that began before anybody watched.
-        is_early = made_at is not None and window.start < made_at
-        is_told = not (is_early and reason == NO_DATA)
-        return _fail(keep, *about, reason, started, now, is_told=is_told)
-    earlier_read = None if before is None else reader(window=before)
+        return _fail(keep, job, "", "", NotJudgedError(str(error)), started)
+    context = read_context(job, baseline)
+    if isinstance(context, Execution):
+        return context
+    report = Report(job.definition.kind, (), 0)
     try:
-        rows = scripted_rows(root, definition, window, baseline, scripts_dir)
-        report = judge_captured(
-            definition, baseline, read, predict=predict, rows=rows,
-            seed=uuid.UUID(identity).int & SEED_MASK, earlier=earlier_read, deciders=deciders,
-            past=without_expected(known.past, marks), commission=known.commission,
-        )  # fmt: skip
-        report = conclude(apply_marks(report, marks), definition, scripts_dir)
+        for stage in STAGES:
+            report = stage(context, report)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
-        return _fail(keep, *about, str(error), started, now)
-    execution = _describe(*about, report, started=started, finished=now())
-    put = partial(remember, known=known, window=window, report=report, retention=retention)
-    published = _publish(keep, root, execution, report, put)
-    if removal_version(root) == removals or not _has_changed([captured, earlier_read], reader):
-        return published
-    # The erasure may have looked for executions before this one was there.
-    clear_run(engine, root, definition.endpoint, execution.id)
-    return replace(published, cause=ERASED if published.cause else "")
+        reason = error if isinstance(error, NotJudgedError) else NotJudgedError(str(error))
+        return _fail(keep, job, baseline.version, context.read.digest, reason, started)
+    return _publish(keep, context, report, started)
 
 
-def _has_changed(
-    sources: Sequence[WindowRead | None], read_again: Callable[..., WindowRead]
-) -> bool:
-    """Whether rows or labels of a window are others than when they were read."""
-    return any(one and read_again(window=one.window).digest != one.digest for one in sources)
+def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
+    """Read the window's rows, its annotations, and what is remembered of the windows before.
+
+    Where the same question about the same rows was answered before, that execution is the answer.
+    """
+    definition, window = job.definition, job.window
+    removals = removal_version(job.root)  # Before the rows are read.
+    captured = _read(job, baseline, window)
+    with read_connection(job.engine) as connection:
+        since = moment_before(window.start, MEMORY * window.length)
+        annotations = marks_between(connection, definition.name, since, window.end)
+        digest = with_scripts(captured.digest, definition, job.scripts_dir)
+        read = replace(captured, digest=with_marks(digest, annotations, window))
+        identity = execution_id(definition, baseline.version, window, read.digest)
+        earlier = find(connection, identity)
+        if earlier is not None and earlier.status != FAILED and earlier.is_current:
+            return earlier
+        past = recall(connection, definition, baseline, window)
+        before = stretch_before(
+            connection, definition, baseline.version, window, row_count=read.row_count,
+            marks=annotations,
+        )  # fmt: skip
+    pooled = None if before is None else _read(job, baseline, before)
+    return RunContext(job, baseline, read, captured, annotations, identity, past, pooled, removals)
+
+
+def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
+    return read_captured(job.root, job.definition, window, job.signature, baseline)
+
+
+def refuse_removed_rows(context: RunContext, report: Report) -> Report:
+    """End the run where rows that the window's standing result saw are gone."""
+    job = context.job
+    if reason := removed_since(
+        job.engine, job.definition, context.baseline.version, job.window, context.read
+    ):
+        # Not recorded: what stands is not to be replaced.
+        raise NotJudgedError(reason, is_recorded=False)
+    return report
+
+
+def refuse_empty_window(context: RunContext, report: Report) -> Report:
+    """End the run where the window has no rows, or none of the labels that its kind needs."""
+    job = context.job
+    if reason := nothing_to_judge(job.definition, context.read):
+        with read_connection(job.engine) as connection:
+            made_at = definition_made_at(connection, job.definition.name)
+        # Silence is no finding in a window that began before anybody watched.
+        is_early = made_at is not None and job.window.start < made_at
+        raise NotJudgedError(reason, is_told=not (is_early and reason == NO_DATA))
+    return report
+
+
+def evaluate_kind(context: RunContext, report: Report) -> Report:
+    """Judge the captured rows, or those that the monitor's script makes of them."""
+    job = context.job
+    return judge_captured(
+        job.definition, context.baseline, context.read,
+        predict=job.predict,
+        seed=uuid.UUID(context.identity).int & SEED_MASK,
+        rows=scripted_rows(
+            job.root, job.definition, job.window, context.baseline, job.scripts_dir
+        ),
+        past=without_expected(context.past.past, context.annotations),
+        commission=context.past.commission,
+        earlier=context.pooled,
+        deciders=job.deciders,
+    )  # fmt: skip
+
+
+def apply_annotations(context: RunContext, report: Report) -> Report:
+    """List what somebody has marked as expected apart from what alarms."""
+    return apply_marks(report, context.annotations)
+
+
+def run_record_scripts(context: RunContext, report: Report) -> Report:
+    """Name the script that made the rows, and call the one that runs after the judgement."""
+    return conclude(report, context.job.definition, context.job.scripts_dir)
+
+
+STAGES: tuple[Stage, ...] = (
+    refuse_removed_rows,
+    refuse_empty_window,
+    evaluate_kind,
+    apply_annotations,
+    run_record_scripts,
+)
 
 
 def _describe(
-    definition: MonitorDefinition,
-    baseline_version: str,
-    window: Window,
-    digest: str,
-    outcome: Report | str,
-    *,
-    started: datetime,
-    finished: datetime,
+    job: Job, baseline_version: str, digest: str, outcome: Report | str, *, started: datetime
 ) -> Execution:
     """Describe a run by its report, or as failed by the reason why there is none."""
+    definition, window, finished = job.definition, job.window, job.now()
     identity = execution_id(definition, baseline_version, window, digest)
     failed = Execution(
         id=identity,
@@ -279,7 +373,7 @@ def _describe(
         violation_count=len(outcome.violations),
         page_count=outcome.page_count,
         max_drift_ratio=outcome.max_drift_ratio,
-        cause=outcome.cause if outcome.decided else outcome.summary,
+        cause=outcome.cause,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",
     )
 
@@ -291,39 +385,54 @@ def _status(report: Report) -> str:
     return COMPLETED if report.decided else INSUFFICIENT
 
 
-def _publish(
-    keep: Recorder, root: str, execution: Execution, report: Report, remember: Remember
-) -> Execution:
+def _publish(keep: Recorder, context: RunContext, report: Report, started: datetime) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
+    job = context.job
+    execution = _describe(
+        job, context.baseline.version, context.read.digest, report, started=started
+    )
     for name, text in report.documents().items():
-        (locate(root) / execution.folder / name).write(text.encode())
+        (locate(job.root) / execution.folder / name).write(text.encode())
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
-    return keep(execution, points, remember)
+    put = partial(
+        remember, known=context.past, window=job.window, report=report, retention=job.retention
+    )
+    published = keep(execution, points, put)
+    if removal_version(job.root) == context.removals or not _has_changed(context):
+        return published
+    # The erasure may have looked for executions before this one was there.
+    clear_run(job.engine, job.root, job.definition.endpoint, execution.id)
+    return replace(published, cause=ERASED if published.cause else "")
+
+
+def _has_changed(context: RunContext) -> bool:
+    """Whether rows or labels of a window are others than when they were read."""
+    sources = (context.captured, context.pooled)
+    return any(
+        one and _read(context.job, context.baseline, one.window).digest != one.digest
+        for one in sources
+    )
 
 
 def _fail(
     keep: Recorder,
-    definition: MonitorDefinition,
+    job: Job,
     baseline_version: str,
-    window: Window,
     digest: str,
-    reason: str,
+    reason: NotJudgedError,
     started: datetime,
-    now: Callable[[], datetime],
-    *,
-    is_told: bool = True,
 ) -> Execution:
-    """Record a failed run, with the datapoints that alarms see unless ``is_told`` is False."""
-    execution = _describe(
-        definition, baseline_version, window, digest, reason, started=started, finished=now()
-    )
+    """Record a failed run, with the datapoints that alarms see where it is told."""
+    execution = _describe(job, baseline_version, digest, str(reason), started=started)
+    if not reason.is_recorded:
+        return execution
     points = failed_datapoints(
-        window,
-        monitor=definition.name,
-        endpoint=definition.endpoint,
+        job.window,
+        monitor=execution.monitor,
+        endpoint=execution.endpoint,
         execution_id=execution.id,
-        reason=reason,
+        reason=str(reason),
     )
-    return keep(execution, points if is_told else [], None)
+    return keep(execution, points if reason.is_told else [], None)
