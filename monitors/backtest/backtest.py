@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,17 +30,22 @@ from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import Verdict, replay
 from driftline.monitors.backtest.resampling import resampled_alarms
-from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import smallest_shifts
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
 from driftline.monitors.backtest.yardstick import yardsticks_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.kinds.data_quality.evaluation import reference_columns
+from driftline.monitors.kinds.data_quality.judgement import (
+    UNJUDGED,
+    is_text_by_decree,
+    tolerance_of,
+)
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.examination import read_captured
 from driftline.roles import Roles
-from driftline.signature import Signature
+from driftline.signature import Column, Signature
 
 EVENT_TIME = "event_time"
 Progress = Callable[[int, int | None], None]
@@ -312,3 +317,53 @@ def _before(source: Source, column: str, until: datetime) -> Source:
                 yield kept
 
     return Source(source.schema, rows, source.textual)
+
+
+def decider_of(
+    baseline: Baseline,
+    present: Iterable[str],
+    *,
+    length: timedelta,
+    budget: Budget,
+    tolerance: float | None = None,
+) -> Decider:
+    """Make the rule.
+
+    Parameters
+    ----------
+    baseline
+        What is expected.
+    present
+        The columns that the data have.
+    length
+        Of a window.
+    budget
+        Accepted false alarms.
+    tolerance
+        For every column in place of what the constraints say; None: theirs.
+    """
+    known, there = reference_columns(baseline), set(present)
+    judged = [
+        column
+        for column in baseline.signature.columns
+        if column.name in known and column.name in there and _is_judged(baseline, column)
+    ]
+    tolerances = {
+        one.name: tolerance_of(baseline.constraints, one) if tolerance is None else tolerance
+        for one in judged
+    }
+    return Decider(
+        {one.name: known[one.name] for one in judged},
+        baseline.blocks,
+        length,
+        budget,
+        tolerances,
+        SCALES,
+    )
+
+
+def _is_judged(baseline: Baseline, column: Column) -> bool:
+    """Say whether a monitor compares the column's distribution."""
+    if column.role in UNJUDGED or is_text_by_decree(baseline.constraints, column):
+        return False
+    return baseline.constraints.config(column.name).perform_comparison

@@ -6,20 +6,29 @@ compares it with some. So what the reference holds decides, before any data are 
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pyarrow as pa
 
+from driftline.baseline.constraints import Constraints
+from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
+from driftline.monitors.rules.declaration import Declaration
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.formulas import Formula
 from driftline.monitors.rules.operators import Value
 from driftline.monitors.rules.outcome import Check
 from driftline.monitors.rules.row_checks import Bounds
 from driftline.monitors.rules.row_counter import RowRule
+from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
-from driftline.signature import ColumnType
+from driftline.signature import ColumnType, Signature
+
+JUDGED = frozenset({"feature", "label", "prediction", "probability"})
 
 SAMPLES = {"int64": 1, "double": 1.0, "bool": True, "timestamp": 0}
 
@@ -107,3 +116,60 @@ def _texts(baseline: Baseline, name: str) -> pa.Array:
     """Give the different texts of the reference, as far as they are known."""
     known = None if baseline.profile is None else baseline.profile.columns.get(name)
     return pa.array([], pa.string()) if known is None else known.levels.values
+
+
+def sign_rules(signature: Signature, constraints: Constraints) -> RuleSet:
+    """Make the rules that ``num_constraints.is_non_negative`` asks for."""
+    return RuleSet(
+        tuple(
+            Rule(Declaration({"check": "non_negative", "column": column.name}), is_observed=True)
+            for column in signature.columns
+            if column.role in JUDGED
+            and column.type in ("int64", "double")
+            and (found := constraints.feature(column.name)) is not None
+            and found.is_non_negative is True
+            and found.inferred_type != "String"  # Text by decree has no sign.
+            and constraints.config(column.name).evaluate_constraints
+        )
+    )
+
+
+def surprising(
+    outcome: Outcome, reference: Profile | None, *, alpha: float, effect: float = 1.0
+) -> Outcome:
+    """Let pass what chance may bring.
+
+    Parameters
+    ----------
+    outcome
+        Of one rule.
+    reference
+        The baseline's profile; None when it has only constraints: then the sign was set by hand.
+    alpha
+        The p-value below which a column is a violation.
+    effect
+        How many rows count as one, since rows of a window resemble each other.
+
+    Returns
+    -------
+    Outcome
+        The same, or one that is not broken. The chance that the k negative values among all n
+        values of the reference and m of the window lie in the window, if none differs from the
+        others, is at most (m / (n + m)) ^ k.
+    """
+    tally = outcome.tally
+    if not outcome.rule.is_observed:
+        return outcome
+    if outcome.absent:  # A column that is gone is a violation of its own already.
+        return replace(outcome, absent=())
+    column = outcome.rule.declaration.text("column")
+    known = reference.columns.get(column) if reference is not None else None
+    if not tally.is_broken or known is None or not known.moments.count:
+        return outcome
+    if known.moments.minimum < 0:  # The reference does not keep it: it was set by hand.
+        return outcome
+    count, judged = known.moments.count, tally.judged_count
+    evidence = tally.broken_count / max(effect, 1.0) * math.log((count + judged) / judged)
+    if evidence > -math.log(alpha):
+        return outcome
+    return replace(outcome, tally=replace(tally, is_broken=False))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, select
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
@@ -60,7 +60,7 @@ from driftline.monitors.run.past_windows import (
     stretch_before,
 )
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
-from driftline.monitors.run.removal import removed_since
+from driftline.monitors.tables import executions
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.signature import Signature
 
@@ -436,3 +436,36 @@ def _fail(
         reason=str(reason),
     )
     return keep(execution, points if reason.is_told else [], None)
+
+
+def removed_since(
+    engine: Engine,
+    definition: MonitorDefinition,
+    baseline_version: str,
+    window: Window,
+    read: WindowRead,
+) -> str | None:
+    """Say in one sentence that erasure or retention took requests that the standing verdict saw.
+
+    None: no such verdict stands, it was another question, or all of it is there. A verdict of fewer
+    rows would take its place, and an alarm change by it, though nothing has happened.
+    """
+    table = executions.c
+    query = select(table.id, table.request_count).where(
+        table.monitor == definition.name,
+        table.definition_version == definition.version,
+        table.baseline_version == baseline_version,
+        table.window_start == window.start,
+        table.window_end == window.end,
+        table.digest != read.digest,
+        table.is_current,
+    )
+    with reading(engine) as connection:
+        found = connection.execute(query).first()
+    if found is None or found.request_count <= read.request_count:
+        return None
+    return (
+        f"window {window.stamp}: {found.request_count - read.request_count} of "
+        f"{found.request_count} requests were erased or are past retention; execution {found.id}, "
+        "which saw them, stands"
+    )

@@ -10,10 +10,9 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import JsonValue
-from driftline.monitors.rules.fitting import refuse_unfit
+from driftline.monitors.rules.fitting import refuse_unfit, sign_rules, surprising
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
-from driftline.monitors.rules.suggested import sign_rules, surprising
 
 # What of a baseline an endpoint's requests and answers carry; all else is known of files alone.
 CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})

@@ -13,12 +13,11 @@ from scipy import stats
 from driftline.baseline.replacement import Change, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.formats.source import open_source
-from driftline.monitors.backtest.backtest import backtest
+from driftline.monitors.backtest.backtest import backtest, decider_of
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.resampling import resampled_alarms, unchanged_windows
-from driftline.monitors.backtest.rule import decider_of
 from driftline.monitors.backtest.sensitivity import Finding, smallest_shifts
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import Decider

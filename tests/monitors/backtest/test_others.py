@@ -15,7 +15,8 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.backtest.backtest import backtest
-from driftline.monitors.backtest.measures import (
+from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.others import (
     chi_squared_p,
     jensen_shannon,
     kolmogorov_p,
@@ -23,7 +24,6 @@ from driftline.monitors.backtest.measures import (
     two_shares_p,
     wasserstein,
 )
-from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.yardstick import Yardstick, yardsticks_of
 
 REFERENCE = ((np.arange(2000) * 7919) % 2003) / 20.0

@@ -9,7 +9,6 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError
 from driftline.formats.json.jackson import java_double, read_json, to_jackson
-from driftline.monitors.report.violations_document import ViolationsDocument
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 
@@ -103,8 +102,6 @@ DOCUMENTS = {
     "baseline/monitor.statistics.json": Statistics.from_json,
     "baseline/quality.constraints.good.json": Constraints.from_json,
     "baseline/monitor.constraints.json": Constraints.from_json,
-    "monitors/aws.constraint_violations.json": ViolationsDocument.from_json,
-    "bias/aws-violations.json": ViolationsDocument.from_json,
 }
 
 

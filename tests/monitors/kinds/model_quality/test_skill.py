@@ -14,12 +14,13 @@ from scipy import stats
 from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import Measure
-from driftline.monitors.kinds.model_quality.scales import backward, forward
 from driftline.monitors.kinds.model_quality.skill import (
     DAY_US,
     Blocks,
     Scatter,
+    backward,
     cluster_rows,
+    forward,
     judge_metric,
     reference_blocks,
     scatter,
