@@ -78,15 +78,7 @@ class Schedule:
         return not self.is_once and self.expression.strip().casefold() != "external"
 
     def window_once(self, moment: datetime, *, start: datetime | None = None) -> Window:
-        """Return the only window of ``NOW``.
-
-        Parameters
-        ----------
-        moment
-            From which it counts: when the monitor was declared so.
-        start
-            Where the window starts when the expression does not say; else a day before its end.
-        """
+        """Return the only window of ``NOW``."""
         found = ONCE.match(self.expression.strip())
         assert found is not None
         end = moment + _offset(self.expression, found["end"] or "PT0S")
@@ -136,15 +128,7 @@ class Schedule:
 
 
 def windows_from(schedule: Schedule, after: datetime) -> Iterator[Window]:
-    """Give the windows that start at or after a moment, in order, over or not.
-
-    Parameters
-    ----------
-    schedule
-        A recurring schedule; others give no windows.
-    after
-        Aware time. A window that began before it is left out: half of it has gone.
-    """
+    """Give the windows that start at or after a moment, in order, over or not."""
     if not schedule.is_recurring:
         return
     start = None
@@ -163,17 +147,7 @@ def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterato
 
 
 def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: datetime) -> list[Window]:
-    """Give the windows that share time with some hours and end at or before a moment, in order.
-
-    Parameters
-    ----------
-    schedule
-        A recurring schedule.
-    hours
-        Starts of hours, aware, in order.
-    until
-        Aware time, such as the end of the last window that was run.
-    """
+    """Give the windows that share time with some hours and end at or before a moment, in order."""
     found: list[Window] = []
     for hour in hours:
         end = hour + HOUR
@@ -189,18 +163,7 @@ def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: dateti
 
 
 def once(expression: str, start: str | None, end: str | None) -> str:
-    """Return a schedule with its data analysis window; as it is when none is given.
-
-    Parameters
-    ----------
-    start, end
-        Durations such as ``-PT24H``, from when the schedule counts.
-
-    Raises
-    ------
-    ScheduleError
-        When one is given for another schedule than ``NOW``.
-    """
+    """Return a schedule with its data analysis window; as it is when none is given."""
     if start is None and end is None:
         return expression
     if expression.strip().casefold() != "now":

@@ -139,13 +139,7 @@ class Mark:
 def standing_mark(
     marks: Sequence[Mark] | Iterable[Mark], feature: str, check: str, window: Window
 ) -> Mark | None:
-    """Give the mark that counts for a violation: the newest that covers it and was not withdrawn.
-
-    Parameters
-    ----------
-    marks
-        In whatever order.
-    """
+    """Return the mark that counts for a violation: the newest that covers it and stands."""
     found = [
         one for one in marks if one.withdrawn_at is None and one.covers(feature, check, window)
     ]

@@ -74,13 +74,7 @@ def marks_between(
 
 
 def withdraw_mark(connection: Connection, mark: Mark, *, by: str, now: datetime) -> Mark:
-    """Take a mark back, half done again; it stays as history.
-
-    Raises
-    ------
-    ConflictError
-        When it was withdrawn before.
-    """
+    """Take a mark back, half done again; it stays as history."""
     changed = connection.execute(
         update(marks)
         .where(marks.c.id == mark.id, marks.c.withdrawn_at.is_(None))

@@ -28,19 +28,7 @@ HOUR, WEEK = timedelta(hours=1), timedelta(days=7)
 def advised(
     decider: Decider, blocks: BlockCounts | None, history: History, seed: int
 ) -> tuple[Advice, ...]:
-    """Try each length at the tolerances in use, then each other tolerance at the length in use.
-
-    Parameters
-    ----------
-    decider
-        The rule as it is.
-    blocks
-        The reference by the hour.
-    history
-        Says how many rows come.
-    seed
-        Of what is drawn.
-    """
+    """Try each length at the tolerances in use, then each other tolerance at the length in use."""
     hours = float((history.ends - history.starts).sum()) / (HOUR / timedelta(microseconds=1))
     hourly = float(history.rows.sum()) / hours
     own = float(np.median(list(decider.tolerances.values())))

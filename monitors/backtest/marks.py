@@ -102,13 +102,6 @@ def backtest_marks(
     """Give the marks that stand as a backtest scores them; of equal spans the newest counts.
 
     Those on other checks than drift are left out: a backtest replays drift alone.
-
-    Parameters
-    ----------
-    marks
-        Of one monitor, the newest first.
-    checks_of
-        Names the checks that found what a mark covers.
     """
     found: dict[tuple[str | None, Window], Mark] = {}
     for one in marks:

@@ -89,11 +89,6 @@ class Spans:
         tuple of arrays
             Starts and ends of the windows that hold any, ascending, shape (windows,); and for each
             time the index of its window, shape (rows,).
-
-        Raises
-        ------
-        InputError
-            When the times lie so far apart that there would be more than 600,000 windows.
         """
         if self.length is not None:
             step = self.length // timedelta(microseconds=1)
@@ -151,13 +146,7 @@ def moment_us(moment: datetime) -> int:
 
 
 def time_of(moment: int) -> datetime:
-    """Give the aware time of microseconds since 1970-01-01T00:00Z.
-
-    Raises
-    ------
-    InputError
-        When no calendar has it.
-    """
+    """Give the aware time of microseconds since 1970-01-01T00:00Z."""
     try:
         return EPOCH + timedelta(microseconds=int(moment))
     except OverflowError:

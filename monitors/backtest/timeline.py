@@ -27,13 +27,6 @@ def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
 def loudness(flags: Sequence[Flag], places: int) -> list[float | None]:
     """Share the windows out among places, in order.
 
-    Parameters
-    ----------
-    flags
-        For each window whether it alarms; None where it could not be judged.
-    places
-        How many places there are; with fewer windows, one each.
-
     Returns
     -------
     list of float or None

@@ -65,11 +65,6 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
     """Write a folder with the SageMaker documents of one kind, under SageMaker's names.
 
     Beside them lie the signature and what the reference's numbers rest on.
-
-    Raises
-    ------
-    InputError
-        When the reference lacks what the kind needs.
     """
     if not kind.needs:  # What SageMaker has no document for reads the summaries alone.
         baseline.save(folder)

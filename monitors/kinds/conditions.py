@@ -28,11 +28,6 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     """Make the condition on rows again that a violation's document holds.
 
     That of outliers marks rows once `with_baseline` has told it what is odd.
-
-    Raises
-    ------
-    InputError
-        When it is none, or its check is not installed here.
     """
     if found.get("op") == OUTLIER:
         return OutlierCondition()
@@ -65,13 +60,7 @@ def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
 
 
 def with_baseline(condition: Condition, baseline: Baseline) -> Condition:
-    """Give a condition that can mark rows: that of outliers as its baseline has them.
-
-    Raises
-    ------
-    InputError
-        When the baseline keeps no sample of rows.
-    """
+    """Give a condition that can mark rows: that of outliers as its baseline has them."""
     if condition.op != OUTLIER:
         return condition
     return OutlierCondition(row_scorer(baseline))

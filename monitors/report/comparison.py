@@ -77,12 +77,6 @@ def compare(
         Rows per cell, shape (cells.size,), as ``Cells.count`` gives them.
     moved
         The set that the verdict names, as condition or in words; its bars are marked.
-
-    Returns
-    -------
-    Comparison
-        Bars of numbers in ascending order, of text by their share of the reference; after them
-        the unseen, the empty and the unfit where there are any.
     """
     inside = _members(cells, _condition(cells, moved) if isinstance(moved, str) else moved)
     groups = (

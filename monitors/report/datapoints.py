@@ -73,13 +73,7 @@ UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
 def report_datapoints(
     report: Report, *, monitor: str, endpoint: str, execution_id: str
 ) -> list[Datapoint]:
-    """Give the datapoints of a judged window.
-
-    Raises
-    ------
-    InputError
-        When the report has no window: then nothing says when its values were true.
-    """
+    """Give the datapoints of a judged window."""
     facts = report.facts
     if facts is None:
         raise InputError("datapoints of a report without window; expected one made from a window")

@@ -13,15 +13,7 @@ EVENT_ID, ROW_INDEX = "event_id", "row_index"
 
 
 def row_pointers(batch: pa.RecordBatch, places: NDArray[np.integer], first: int) -> list[Pointer]:
-    """Point to some rows of a batch.
-
-    Parameters
-    ----------
-    places
-        Of the rows in the batch.
-    first
-        How many rows came before the batch.
-    """
+    """Point to some rows of a batch."""
     if not _has_ids(batch):
         return [{"row": first + int(place)} for place in places]
     at = pa.array(places)

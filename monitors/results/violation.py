@@ -346,13 +346,6 @@ def hide_values(text: str, known: Iterable[str] = ()) -> str:
 
     Values may hold quotes of their own, so pairs of them prove nothing. Known values are taken out
     as they are; with any other quote left, all from the sentence's first to its last is.
-
-    Parameters
-    ----------
-    text
-        Not shortened: of a value that was cut nobody can say where it ends.
-    known
-        Values that it may quote.
     """
     left = text
     for value in sorted(set(known), key=len, reverse=True):

@@ -41,20 +41,7 @@ class Entry:
 
 
 def make_check(found: Declaration, as_of: datetime) -> Check:
-    """Make the check that a rule declares.
-
-    Parameters
-    ----------
-    found
-        The rule.
-    as_of
-        The moment that freshness is measured at.
-
-    Raises
-    ------
-    InputError
-        Naming the rule, the key, its value and what was expected.
-    """
+    """Make the check that a rule declares."""
     entry = CHECKS.get(found.check)
     if entry is not None:
         found.refuse_others(entry.keys)
@@ -199,13 +186,7 @@ def plugged_in() -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _load(name: str) -> Callable[..., object]:
-    """Load a check of another package.
-
-    Raises
-    ------
-    InputError
-        When no package has it, or it cannot be imported.
-    """
+    """Load a check of another package."""
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         known = (*CHECKS, *plugged_in())

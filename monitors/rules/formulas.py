@@ -109,13 +109,7 @@ class Custom:
 
 
 def _truths(found: pa.Array) -> pa.BooleanArray:
-    """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none.
-
-    Raises
-    ------
-    TypeError, pa.ArrowInvalid
-        When these are others.
-    """
+    """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none."""
     kind = found.type
     is_whole = pa.types.is_integer(kind)
     if pa.types.is_floating(kind) or (

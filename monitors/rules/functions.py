@@ -25,13 +25,7 @@ SECOND_US = 1_000_000
 
 
 def whole_match(pattern: str) -> str:
-    """Give a pattern that holds only where the whole text matches.
-
-    Raises
-    ------
-    InputError
-        When it is no pattern of RE2, which has no look-around and no back references.
-    """
+    """Give a pattern that holds only where the whole text matches."""
     whole = rf"\A(?:{pattern})\z"
     for one in (pattern, whole):
         try:

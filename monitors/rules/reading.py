@@ -19,19 +19,7 @@ MAX_BYTES = 1 << 22
 
 
 def read_rules(found: object) -> RuleSet:
-    """Read rules from wherever they are: a list, a file's path, or a set that was read before.
-
-    Parameters
-    ----------
-    found
-        As `RuleSet.of` takes it; or the path or URI of a YAML or JSON file with a list of rules,
-        or with such a list under ``rules``.
-
-    Raises
-    ------
-    InputError
-        Naming the file or the place, what is wrong there and what was expected.
-    """
+    """Read rules from wherever they are: a list, a file's path, or a set that was read before."""
     if isinstance(found, str | os.PathLike):
         shown = os.fspath(found)
         return RuleSet.of(_parsed(locate(found).read(), shown), where=shown)

@@ -118,13 +118,7 @@ class Bounds(_OfColumn):
         return pc.if_else(judged, inside, pa.scalar(None, pa.bool_()))
 
     def held_by_all(self, batch: pa.RecordBatch) -> int | None:
-        """Count the values of a plain column of numbers, all of them within bounds.
-
-        Returns
-        -------
-        int or None
-            None where some are not, or where the column is none of numbers.
-        """
+        """Count the values of a plain column of numbers, all of them within bounds."""
         array = batch.column(self.column)
         is_plain = array.type in (pa.int64(), pa.float64())
         if self.is_of_times or is_captured(batch) or not is_plain:

@@ -79,21 +79,7 @@ class RuleSet:
 
     @classmethod
     def of(cls, found: object, *, where: str = "rules") -> RuleSet:
-        """Read rules from plain values.
-
-        Parameters
-        ----------
-        found
-            A list of rules: each an object with ``check`` and its keys, an expression as a text,
-            or (from Python) a function; or an object with such a list under ``rules``.
-        where
-            What the errors call it.
-
-        Raises
-        ------
-        InputError
-            Naming the rule, the key, its value and what was expected.
-        """
+        """Read rules from plain values."""
         if isinstance(found, RuleSet):
             return found
         if isinstance(found, Mapping):
@@ -128,13 +114,7 @@ class RuleSet:
         return [dict(rule.declaration.found) for rule in self.rules]
 
     def start(self, as_of: datetime | None = None) -> RuleCounters:
-        """Give counters that have counted nothing, to be fed with every batch.
-
-        Parameters
-        ----------
-        as_of
-            The moment that freshness is measured at: the end of a window, or now when missing.
-        """
+        """Give counters that have counted nothing, to be fed with every batch."""
         return self.starter(as_of or datetime.now(UTC))()
 
     def starter(self, as_of: datetime) -> Callable[[], RuleCounters]:
@@ -176,13 +156,7 @@ class RuleCounters:
         self.has_rows = False
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Count the rows of one batch, columns by the user's names.
-
-        Raises
-        ------
-        InputError
-            When the types of an expression do not go together, or a custom check fails.
-        """
+        """Count the rows of one batch, columns by the user's names."""
         self.has_rows, self.columns = True, tuple(batch.schema.names)
         for index, check in enumerate(self.checks):
             if missing := absent_columns(batch, _needed(check)):
@@ -200,18 +174,7 @@ class RuleCounters:
         return self
 
     def result(self, known: Iterable[str] = ()) -> tuple[Outcome, ...]:
-        """Say what the counting comes to, in the order of the rules.
-
-        Parameters
-        ----------
-        known
-            Columns of the baseline: one of them that the data lack is a finding.
-
-        Raises
-        ------
-        InputError
-            When a rule names a column that neither the data nor the baseline has.
-        """
+        """Say what the counting comes to, in the order of the rules."""
         columns = {*self.columns, *known}
         found = []
         for rule, check, counter, absent in zip(

@@ -102,13 +102,7 @@ class Auditor:
                 )  # fmt: skip
 
     def step(self) -> Audit:
-        """Audit once, keep what was found, and put its metrics.
-
-        Raises
-        ------
-        StorageError
-            When the tables cannot be read now.
-        """
+        """Audit once, keep what was found, and put its metrics."""
         found = audit(
             self._root,
             now=self._now,

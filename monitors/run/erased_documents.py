@@ -45,16 +45,6 @@ def clear_folder(root: str, folder: str, *, dry_run: bool = False) -> bool:
     """Take what may be values of rows out of the documents in an execution's folder.
 
     Doing it twice is safe, and so is being killed in between: each document is replaced as a whole.
-
-    Returns
-    -------
-    bool
-        Whether there was anything to take out.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be read or written.
     """
     changed = False
     filesystem, path = open_storage(root)
@@ -82,20 +72,7 @@ def clear_folder(root: str, folder: str, *, dry_run: bool = False) -> bool:
 def unrecorded_folders(
     root: str, recorded: Mapping[str, Collection[str]], since: datetime
 ) -> set[str]:
-    """Find the folders of runs that were killed before they were recorded.
-
-    Parameters
-    ----------
-    recorded
-        By monitor: the ids of its executions.
-    since
-        Windows that begin earlier are left out.
-
-    Raises
-    ------
-    StorageError
-        When the storage cannot be read.
-    """
+    """Find the folders of runs that were killed before they were recorded."""
     filesystem, path = open_storage(root)
     found: set[str] = set()
     try:

@@ -69,11 +69,6 @@ def clear_windows(
         something has come since.
     dry_run
         Only count.
-
-    Raises
-    ------
-    UnavailableError
-        When storage or database cannot be written now; doing it again is safe.
     """
     with read_connection(engine) as connection:
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
@@ -221,13 +216,7 @@ def _chunks(found: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _write_anew(engine: Engine) -> None:
-    """Have the database forget the bytes of what was changed, which it keeps in free places.
-
-    Raises
-    ------
-    UnavailableError
-        When somebody reads or writes all the while.
-    """
+    """Have the database forget the bytes of what was changed, which it keeps in free places."""
     connection = engine.raw_connection()
     try:
         cursor = connection.cursor()

@@ -168,42 +168,7 @@ def run(
     retention: timedelta = RETENTION,
     deciders: DeciderShelf | None = None,
 ) -> Execution:
-    """Judge one window and record the result.
-
-    Parameters
-    ----------
-    engine, root
-        The installation's database and storage.
-    definition
-        The monitor.
-    window
-        What is judged, by event time.
-    now
-        The clock, for when the run started and finished.
-    signature
-        The endpoint's, by which captured rows are read.
-    baselines
-        Gives a baseline by root, name and version.
-    predict
-        Asks the endpoint's model; for kinds that need it.
-    scripts_dir
-        Folder of the record scripts that monitors may name; empty: they may name none.
-    retention
-        How long counts of judged windows are kept, at least: as long as the captured rows.
-    deciders
-        Keeps rules from window to window, for who runs many.
-
-    Returns
-    -------
-    Execution
-        An earlier one when the same question about the same rows was completed before. Windows
-        without rows, monitors without a baseline, and what a kind cannot judge give a failed one.
-
-    Raises
-    ------
-    UnavailableError
-        When others record runs of the window all the while.
-    """
+    """Judge one window and record the result."""
     job = Job(
         engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
         retention, deciders,

@@ -21,13 +21,7 @@ _LEASE = Lease(leases.c.owner, leases.c.expires_at, timedelta(minutes=5))
 
 
 def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> Standing | None:
-    """Take the monitor's lease until five minutes from a moment.
-
-    Returns
-    -------
-    Standing or None
-        As it stands now, whatever was read before; None when another has the lease.
-    """
+    """Take the monitor's lease until five minutes from a moment."""
     monitor = standing.definition.name
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     with engine.begin() as connection:
@@ -58,13 +52,7 @@ def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: o
 
 
 def move(engine: Engine, standing: Standing, position: Position) -> bool:
-    """Move the position of a monitor that stands as it was read, and that nobody runs.
-
-    Returns
-    -------
-    bool
-        False when it stands elsewhere by now: then nothing is written.
-    """
+    """Move the position of a monitor that stands as it was read, and that nobody runs."""
     before = standing.position
     assert before is not None
     with engine.begin() as connection:

@@ -62,14 +62,7 @@ def recall(
 def remember(
     connection: Connection, *, known: Recall, window: Window, report: Report, retention: timedelta
 ) -> None:
-    """Keep the counts of a judged window, and forget those that nobody asks for any more.
-
-    Parameters
-    ----------
-    retention
-        How long rows are kept, counted back from the window's end; never less than is needed to
-        judge the next window.
-    """
+    """Keep the counts of a judged window, and forget those that nobody asks for any more."""
     if report.counts is None:
         return
     put(connection, known.key, report.counts, report.cell_ids)
@@ -95,18 +88,6 @@ def stretch_before(
     Its windows adjoin, are as long as this one, and were judged against the same version of the
     baseline: what came before a new one may be what that one has taken leave of. Windows that were
     expected to drift end it, as do failed ones, and more rows than are sampled.
-
-    Parameters
-    ----------
-    row_count
-        Of the window itself.
-    marks
-        That may reach these windows.
-
-    Returns
-    -------
-    Window or None
-        None when there is nothing to pool.
     """
     pooled = definition.kind_value.pooled_windows
     if not pooled:

@@ -18,25 +18,7 @@ def postprocess_report(
     quiet: bool = False,
     discreet: bool = False,
 ) -> None:
-    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents.
-
-    Parameters
-    ----------
-    report
-        What was found.
-    script
-        The file.
-    folder
-        Where the documents have been saved; None, or a bucket: they are laid into a folder that
-        is there only while the script runs.
-    quiet, discreet
-        As in `baseline.scripting.postprocess`.
-
-    Raises
-    ------
-    InputError, UndecidedError
-        When the script fails, hangs or crashes: with its line.
-    """
+    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents."""
     if folder is not None and not is_remote(os.fspath(folder)):
         postprocess(script, folder, quiet=quiet, discreet=discreet)
         return

@@ -31,22 +31,7 @@ SCRIPT = "preprocess"
 def scripted_rows(
     root: str, definition: MonitorDefinition, window: Window, baseline: Baseline, folder: str
 ) -> Source | None:
-    """Make the rows of a window by the monitor's ``preprocess_handler``; None: it has none.
-
-    Parameters
-    ----------
-    root
-        Storage root.
-    folder
-        The installation's folder of scripts; empty: it allows none.
-
-    Raises
-    ------
-    InputError, UndecidedError
-        When the script is not there, fails, hangs or crashes.
-    UnavailableError
-        When records are moved meanwhile; asking again can help.
-    """
+    """Make the rows of a window by the monitor's ``preprocess_handler``; None: it has none."""
     if definition.preprocess is None:
         return None
     script = script_in(folder, definition.preprocess)
@@ -69,13 +54,7 @@ def scripted_rows(
 
 
 def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Report:
-    """Note the script that made the rows, and call the ``postprocess_handler``, if there is one.
-
-    Raises
-    ------
-    InputError, UndecidedError
-        As of `scripted_rows`.
-    """
+    """Note the script that made the rows, and call the ``postprocess_handler``, if there is one."""
     if definition.preprocess is not None:
         # The captured rows are others: conditions on the script's columns do not find them again.
         report = replace(report, details={**report.details, SCRIPT: definition.preprocess})

@@ -37,21 +37,7 @@ def has_changed(engine: Engine, root: str, standing: Standing) -> bool:
 
 
 def look(engine: Engine, root: str, standing: Standing, owner: str, moment: datetime) -> Standing:
-    """Move the monitor's position to now, and note the windows that were touched since.
-
-    Parameters
-    ----------
-    standing
-        The monitor, whose lease this owner has and nothing is noted for.
-    moment
-        By the clock of leases.
-
-    Returns
-    -------
-    Standing
-        With position and touched windows as they are kept now. A monitor that has never looked
-        gets its position and no windows.
-    """
+    """Move the monitor's position to now, and note the windows that were touched since."""
     assert standing.begin is not None
     found = _changes(root, standing)
     touched: list[datetime] = []

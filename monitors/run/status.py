@@ -108,14 +108,7 @@ def list_standings(connection: Connection) -> list[Standing]:
 
 
 def overdue(connection: Connection, now: datetime) -> list[Overdue]:
-    """Give the monitors whose next window should have been judged by now, and was not.
-
-    Parameters
-    ----------
-    now
-        By the clock of the scheduler. A window is overdue ten minutes after it could have been run:
-        no scheduler is up, or records do not arrive, or running it fails.
-    """
+    """Give the monitors whose next window should have been judged by now, and was not."""
     found = []
     for standing in list_standings(connection):
         definition, window = standing.definition, standing.next_window()

@@ -38,13 +38,7 @@ NAMED = frozenset({"data_type_check", "categorical_values_check"})
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge rows that can be read more than once as SageMaker would.
-
-    Raises
-    ------
-    InputError
-        When the baseline is one of other kinds only.
-    """
+    """Judge rows that can be read more than once as SageMaker would."""
     baseline = context.baseline
     if not baseline.constraints.features:
         raise InputError(

@@ -59,19 +59,7 @@ def judge(
     unjudged: Mapping[str, str] | None = None,
     deequ_ties: bool = False,
 ) -> Verdict:
-    """Judge a window by SageMaker's documents; pure.
-
-    Parameters
-    ----------
-    constraints, reference
-        The baseline's documents; without statistics no distribution is compared.
-    observed
-        The window.
-    unjudged
-        Columns that are not compared, such as ids, and why: the user said so.
-    deequ_ties
-        Count repeated values of a sketch once, as Deequ did until its issue 392 was mended.
-    """
+    """Judge a window by SageMaker's documents; pure."""
     verdict = Verdict()
     if not observed.kinds.row_count:
         verdict.notes.update((feature.name, "no rows") for feature in constraints.features)

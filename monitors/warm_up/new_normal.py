@@ -19,20 +19,6 @@ def new_normal(
     """Make the version of a monitor's baseline in which a mark's feature is what was captured.
 
     It is not kept yet.
-
-    Parameters
-    ----------
-    mark
-        With the feature, and the time of its rows.
-    signature
-        The endpoint's, by which captured rows are read.
-
-    Raises
-    ------
-    InputError
-        When the mark names no feature, or one that is not compared.
-    UndecidedError
-        When fewer than 500 rows were captured in that time.
     """
     known = store.get(root, definition.baseline, definition.baseline_version)
     if mark.feature is None:

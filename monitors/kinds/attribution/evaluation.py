@@ -96,13 +96,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge a window: rows, ready attributions or a document of them.
-
-    Raises
-    ------
-    InputError
-        When the baseline has no attributions, or the rows need a model and there is none.
-    """
+    """Judge a window: rows, ready attributions or a document of them."""
     reference = _reference(context.baseline)
     window, reason = _look(context, reference)
     outcome = Outcome(context, window.making, window.row_count, window.rows, window.expected)

@@ -32,13 +32,7 @@ class Explanation:
 
 
 def read_explanations(text: str) -> dict[str, Explanation]:
-    """Read the explanations of an analysis.json by label; empty when it has none.
-
-    Raises
-    ------
-    InputError
-        When the text is no such document.
-    """
+    """Read the explanations of an analysis.json by label; empty when it has none."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -82,15 +82,7 @@ def incomparable_report(outcome: Outcome, labels: tuple[str, ...], reason: str) 
 def attribution_report(
     outcome: Outcome, findings: Mapping[str, Finding], reason: str, *, plain: bool
 ) -> Report:
-    """Report a window that was compared.
-
-    Parameters
-    ----------
-    reason
-        Why nothing of it is judged, such as another model; "" when it is.
-    plain
-        Whether the reference is Clarify's document alone, whose numbers count as exact.
-    """
+    """Report a window that was compared."""
     context = outcome.context
     metrics = [
         metric

@@ -25,25 +25,7 @@ def sample_rows(
     seed: int,
     ordered: bool = True,
 ) -> tuple[pa.Table, int]:
-    """Draw rows uniformly in one pass, the same ones however the rows are cut into batches.
-
-    Parameters
-    ----------
-    columns
-        Names and types of what is taken; what does not fit its type is missing.
-    ordered
-        Whether rows keep the data's order, or come as they were drawn.
-
-    Returns
-    -------
-    tuple
-        At most ``limit`` rows, and how many there were.
-
-    Raises
-    ------
-    InputError
-        When a column is not there.
-    """
+    """Draw rows uniformly in one pass, the same ones however the rows are cut into batches."""
     random = np.random.default_rng(seed)
     schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
     kept, keys, places = schema.empty_table(), np.empty(0), np.empty(0, dtype=np.int64)

@@ -17,13 +17,7 @@ NAMED = 3
 
 
 def attribution_violations(findings: Mapping[str, Finding], *, plain: bool) -> list[Violation]:
-    """Give what is violated, most blamed first.
-
-    Parameters
-    ----------
-    plain
-        Whether the reference is Clarify's document alone, whose numbers count as exact.
-    """
+    """Give what is violated, most blamed first."""
     drafts: dict[str, tuple[str, str, str, float | None, float]] = {}
     several = len(findings) > 1
     for label, one in findings.items():

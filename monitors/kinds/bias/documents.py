@@ -62,17 +62,7 @@ def analysis(
     positive: str,
     stages: Sequence[str] = (POST, PRE),
 ) -> str:
-    """Write analysis.json.
-
-    Parameters
-    ----------
-    groups
-        Each group with its metrics, those of one facet next to each other.
-    label, positive
-        Name of the label's column, and its positive value as text.
-    stages
-        The sections there are data for.
-    """
+    """Write analysis.json."""
     found: dict[str, Any] = {"version": "1.0"}
     for stage in stages:
         facets: dict[str, list[Any]] = {}
@@ -89,13 +79,7 @@ def analysis(
 
 
 def read_requirements(text: str) -> Requirements:
-    """Read an analysis.json, of ours or of Clarify.
-
-    Raises
-    ------
-    InputError
-        When it is none.
-    """
+    """Read an analysis.json, of ours or of Clarify."""
     groups: dict[tuple[str, object], Group] = {}
     values: dict[tuple[str, object], dict[str, float | None]] = {}
     label = positive = None

@@ -40,13 +40,7 @@ NAMED_VALUES = 20
 
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
-    """Give analysis.json of the reference, as Clarify writes it.
-
-    Returns
-    -------
-    dict
-        By file name; empty when the reference has no groups, no answers, or no positive value.
-    """
+    """Give analysis.json of the reference, as Clarify writes it."""
     outcomes = baseline.outcomes
     if outcomes is None or not outcomes.roles.facets or outcomes.roles.positive is None:
         return {}
@@ -58,14 +52,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge a window.
-
-    Raises
-    ------
-    InputError
-        When the baseline has no groups or answers, or lacks what the caller names, or the data
-        lack a column.
-    """
+    """Judge a window."""
     plan = plan_of(context.baseline, context.roles)
     seen: set[str] = set()
 

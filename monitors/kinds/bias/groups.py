@@ -82,17 +82,7 @@ class Group:
 
 
 def groups_of(facet: Facet, tally: Tally, column: pa.ChunkedArray) -> tuple[Group, ...]:
-    """Name the groups of a facet, from the reference.
-
-    Parameters
-    ----------
-    facet
-        Its meaning fixed.
-    tally
-        The reference's rows by the facet's cells.
-    column
-        The reference's values.
-    """
+    """Name the groups of a facet, from the reference."""
     if facet.threshold is not None:
         return (Group(facet, (ABOVE,), _above_text(facet.threshold, column)),)
     if facet.values:
@@ -115,13 +105,7 @@ def group_of_text(column: str, text: str) -> Group:
 
 
 def label_of_text(text: str) -> tuple[str, bool]:
-    """Read which label is positive: its value, and whether it is a threshold of numbers.
-
-    Raises
-    ------
-    InputError
-        When there are several: one value is positive here.
-    """
+    """Read which label is positive: its value, and whether it is a threshold of numbers."""
     threshold = read_threshold(text)
     if threshold is not None:
         return repr(threshold), True

@@ -95,19 +95,7 @@ class Plan:
 
 
 def plan_of(baseline: Baseline, roles: Roles) -> Plan:
-    """Settle what is compared with what.
-
-    Parameters
-    ----------
-    roles
-        The baseline's, with what the caller named over it.
-
-    Raises
-    ------
-    InputError
-        When there are no groups, no answers, no positive value, or a facet that the baseline was
-        made without.
-    """
+    """Settle what is compared with what."""
     document = baseline.documents.get(ANALYSIS)
     requirements = read_requirements(document) if document is not None else None
     outcomes = baseline.outcomes
@@ -150,15 +138,6 @@ def reference_blocks(
     plan: Plan, facet: Facet, length: timedelta | None, rows: int
 ) -> NDArray[np.int64] | None:
     """Count the reference by blocks of time of the window's length, or shorter when few.
-
-    Parameters
-    ----------
-    facet
-        One of the plan's counted facets.
-    length
-        Of the window; None: as long as the reference took for so many rows.
-    rows
-        Of the window.
 
     Returns
     -------

@@ -153,21 +153,7 @@ def completeness_draft(
     *,
     gone: bool,
 ) -> Draft | None:
-    """Demand that so many of the rows hold a value.
-
-    Parameters
-    ----------
-    constraint, profile
-        What is demanded, and the window's column.
-    reference
-        The baseline's, by which a share that was observed is told from one that was set by hand.
-    drift
-        The verdict on the distribution, which knows whether so many gaps are chance.
-    alpha
-        The p-value below which the first gaps of all are none.
-    gone
-        Whether the column is as empty as the reference never was over as many rows.
-    """
+    """Demand that so many of the rows hold a value."""
     if constraint.completeness is None or profile.completeness >= constraint.completeness:
         return None
     surprising = gone or (drift is not None and drift.null_evidence > drift.needed)
@@ -204,19 +190,7 @@ def domain_draft(
     drift: ColumnDrift | None,
     alpha: float,
 ) -> Draft | None:
-    """Demand that so many of the texts are among the known ones.
-
-    Parameters
-    ----------
-    constraint, config, profile
-        What is demanded, and the window's column.
-    reference
-        The baseline's, by which a list that was observed is told from one that was set by hand.
-    drift
-        The verdict on the distribution, which knows whether so many unseen values are chance.
-    alpha
-        The p-value below which they are none, where there is no verdict.
-    """
+    """Demand that so many of the texts are among the known ones."""
     fitting = profile.present_count - profile.unfit_count
     if constraint.domains is None or fitting == 0 or profile.is_number:
         return None

@@ -33,15 +33,7 @@ SATURATED = 0.05
 def with_extent(
     result: FeatureResult, reference: ColumnProfile | None, window: ColumnProfile
 ) -> FeatureResult:
-    """Add to a feature that drifted how far it lies from its reference.
-
-    Parameters
-    ----------
-    result
-        What the decision measured; given back as it is where nothing drifted.
-    reference, window
-        The column's profiles; no reference, no extent.
-    """
+    """Add to a feature that drifted how far it lies from its reference."""
     if reference is None or result.ratio is None or result.ratio <= 1.0:
         return result
     if "timestamp" in (reference.type, window.type):

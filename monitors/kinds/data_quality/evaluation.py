@@ -62,13 +62,7 @@ LOST_NOTE = (
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge rows that can be read twice.
-
-    Raises
-    ------
-    InputError
-        When the baseline is one of other kinds only.
-    """
+    """Judge rows that can be read twice."""
     baseline, batches, facts = context.baseline, context.rows.batches, context.facts
     if not baseline.constraints.features and baseline.documents:
         raise InputError(

@@ -39,25 +39,7 @@ def find_violations(
     references: Mapping[str, ReferenceColumn],
     counts: WindowCounts | None = None,
 ) -> tuple[Violation, ...]:
-    """Look up the rows behind each draft, in one pass, and say what they are.
-
-    Parameters
-    ----------
-    judgement
-        What data_quality.judge gave.
-    context
-        Gives the window's rows, which are not read without violations; the text features of its
-        baseline are the segments that can be named.
-    references
-        By column: the reference's cells.
-    counts
-        The window's own, beside those of the windows before that the context may hold.
-
-    Returns
-    -------
-    tuple of Violation
-        In the order of the drafts, but of one feature what pages first.
-    """
+    """Look up the rows behind each draft, in one pass, and say what they are."""
     targets = [
         Target(draft.predicate, draft.share_reference)
         for draft in judgement.drafts

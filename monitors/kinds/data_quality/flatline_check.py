@@ -27,15 +27,7 @@ LEAST_ROWS = 300
 
 
 def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
-    """Say whether a column comes as good as empty, as no stretch of the reference did.
-
-    Parameters
-    ----------
-    blocks
-        The reference by the hour; without times nothing is said.
-    profile
-        The window's column.
-    """
+    """Say whether a column comes as good as empty, as no stretch of the reference did."""
     if profile.completeness > 1 - GONE_SHARE:
         return False
     hours, counts = _by_hour(blocks, profile.name)
@@ -43,14 +35,7 @@ def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
 
 
 def is_stuck(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
-    """Say whether all numbers are one and the same, as in no stretch of the reference.
-
-    Parameters
-    ----------
-    blocks, profile
-        As of `is_gone`. A column whose values come in batches of equal ones is not stuck, whatever
-        the value: so all its cells are looked at.
-    """
+    """Say whether all numbers are one and the same, as in no stretch of the reference."""
     if constant_value(profile) is None:
         return False
     hours, counts = _by_hour(blocks, profile.name)

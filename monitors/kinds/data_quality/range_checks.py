@@ -120,24 +120,7 @@ def find_implausible(
     profiles: Mapping[str, ColumnProfile],
     window: Mapping[str, ColumnProfile],
 ) -> list[Implausible]:
-    """Look at every numeric column of a window.
-
-    Parameters
-    ----------
-    sample
-        Rows of the window, as ``Sampler`` keeps them.
-    references
-        By column: cells and counts of the reference; text columns among them are the segments.
-    profiles
-        By column: the reference's summary, for its values.
-    window
-        By column: the window's summary.
-
-    Returns
-    -------
-    list of Implausible
-        At most one a column: a changed unit before what is only far out.
-    """
+    """Look at every numeric column of a window."""
     present = set(sample.column_names)
     numbers = sum(reference.cells.is_number for reference in references.values())
     segments = _segments(sample, references, limit=max(FEWEST_SEGMENTS, PAIRS_MAX // (numbers + 1)))

@@ -23,11 +23,6 @@ def declared(context: CheckContext) -> RuleSet:
     """Give the rules of a context: signs that were observed, the constraints', the caller's.
 
     None hold where the constraints are not to be evaluated, save those that the caller names.
-
-    Raises
-    ------
-    InputError
-        When a rule cannot judge columns such as the baseline's.
     """
     baseline = context.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:

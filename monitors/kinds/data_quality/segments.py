@@ -109,13 +109,7 @@ class SegmentVerdict:
 
 
 def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan | None:
-    """Find what is judged apart: the columns that are named, or all that the baseline has.
-
-    Raises
-    ------
-    InputError
-        When the baseline does not have a named one.
-    """
+    """Find what is judged apart: the columns that are named, or all that the baseline has."""
     found = baseline.segments
     known = {} if found is None else {one.name: one for one in found.columns}
     for name in names or ():
@@ -142,21 +136,7 @@ def judge_segments(
     length: timedelta | None,
     budget: Budget,
 ) -> list[SegmentVerdict]:
-    """Judge each segment that the window has rows of.
-
-    Parameters
-    ----------
-    plan, baseline
-        What is expected.
-    window
-        The window's counts.
-    profile
-        Of all its rows: says which columns there are.
-    length
-        The window's, when that is known.
-    budget
-        Of one segment, as `SegmentPlan.each` gives it.
-    """
+    """Judge each segment that the window has rows of."""
     return [
         _judge_one(plan, baseline, window, profile, one, int(index), length, budget)
         for one in plan.columns

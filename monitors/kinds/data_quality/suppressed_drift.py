@@ -30,23 +30,6 @@ def hold_back(
     """Hold drift back that would alarm for no other reason than a baseline that never fitted.
 
     Types, gaps, unseen values, columns and units are judged as ever.
-
-    Parameters
-    ----------
-    judgement
-        Of the whole window.
-    commission
-        Where the monitor stands with its baseline; None holds nothing back.
-    counts
-        The window's, with times.
-    references, baseline
-        What it was judged against.
-
-    Returns
-    -------
-    tuple
-        The judgement without the drift that is held back; its finding, when it is to be told, is
-        one more draft. And what is held back, None when nothing is.
     """
     if commission is None:
         return judgement, None

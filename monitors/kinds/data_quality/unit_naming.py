@@ -29,22 +29,7 @@ RARE_SHARE = 0.01
 def name_units(
     judgement: Judgement, sample: pa.Table, profiles: Mapping[str, ColumnProfile]
 ) -> Judgement:
-    """Add a change of unit to each drift of numbers that one explains.
-
-    Parameters
-    ----------
-    judgement
-        Of the whole window, without what is held back.
-    sample
-        Rows of the window, as ``Sampler`` keeps them.
-    profiles
-        By column: the reference's summary, for its values.
-
-    Returns
-    -------
-    Judgement
-        With one more draft for each such drift, in place of one of values that are only far out.
-    """
+    """Add a change of unit to each drift of numbers that one explains."""
     known = {one.feature for one in judgement.drafts if one.unit is not None}
     found = {}
     for draft in judgement.drafts:

@@ -107,13 +107,7 @@ class Answers:
 
 
 def needed_columns(roles: Roles, names: Sequence[str]) -> None:
-    """Check that there is a label and something to compare it with.
-
-    Raises
-    ------
-    InputError
-        Naming the role or the column that is missing.
-    """
+    """Check that there is a label and something to compare it with."""
     if roles.label is None or (roles.prediction is None and not roles.probability):
         what = "label" if roles.label is None else "prediction or probability"
         raise InputError(
@@ -136,30 +130,7 @@ def read_answers(
     chances: Mapping[str, str] | None = None,
     reference: Sequence[str] = (),
 ) -> Answers:
-    """Read the labelled rows.
-
-    Parameters
-    ----------
-    table
-        Columns by the user's names.
-    roles
-        Which column is what, the positive class, and above which probability it is the answer.
-    problem
-        What the model answers.
-    classes
-        Those that are known, in order; further ones of the rows come behind.
-    chances
-        The class of each column of probabilities, by its name; without it names decide, or else
-        the order of the classes.
-    reference
-        The classes of labels and predictions in the reference; empty for the reference itself.
-
-    Raises
-    ------
-    InputError
-        When a column is missing, there are not as many probabilities as classes, or labels and
-        predictions have nothing in common.
-    """
+    """Read the labelled rows."""
     needed_columns(roles, table.column_names)
     assert roles.label is not None  # It was checked just now.
     present = pc.is_valid(table[roles.label])

@@ -143,17 +143,7 @@ def deviations(answers: Answers, seed: int) -> dict[str, float]:
 def statistics_document(
     answers: Answers, measures: Mapping[str, Measure], spread: Mapping[str, float]
 ) -> str:
-    """Write statistics.json.
-
-    Parameters
-    ----------
-    answers
-        The rows, for the curves and the confusion matrix.
-    measures
-        As ``answers.measure`` gives them.
-    spread
-        As `deviations` gives it; what is missing is written as NaN.
-    """
+    """Write statistics.json."""
     found: dict[str, Json] = {}
     for name in ORDER[answers.problem]:
         if name == "confusion_matrix":
@@ -180,13 +170,7 @@ def constraint_document(problem: Problem, constraints: Mapping[str, Constraint])
 
 
 def read_constraints(text: str) -> tuple[Problem, dict[str, Constraint]]:
-    """Read constraints.json.
-
-    Raises
-    ------
-    InputError
-        When it is no such document, or a line has no number or operator.
-    """
+    """Read constraints.json."""
     document = _parsed(text, "constraints")
     for problem, heading in HEADINGS.items():
         lines = document.get(f"{heading}_constraints")

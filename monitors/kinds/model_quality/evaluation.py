@@ -67,13 +67,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge rows that have labels, all or some of them.
-
-    Raises
-    ------
-    InputError
-        When neither the baseline nor the caller names label and answer, or columns are missing.
-    """
+    """Judge rows that have labels, all or some of them."""
     expected = expectation(context)
     table = _rows(context)
     known = expected.answers.classes if expected.answers else ()

@@ -68,17 +68,7 @@ class QualityJudgement:
 def blocks_of(
     reference: Answers | None, answers: Answers, length: timedelta | None
 ) -> list[Blocks]:
-    """Measure the reference in blocks as long as the window.
-
-    Parameters
-    ----------
-    reference
-        None, or rows without times, give no blocks.
-    answers
-        The window's rows: without a length they tell it, by their times or by their number.
-    length
-        Of the window, if it is known.
-    """
+    """Measure the reference in blocks as long as the window."""
     if reference is None or reference.time_us is None or not len(answers):
         return []
     if length is None and answers.time_us is not None:
@@ -94,19 +84,7 @@ def blocks_of(
 def judge_quality(
     expected: Expectation, answers: Answers, blocks: list[Blocks], *, budget: Budget
 ) -> QualityJudgement:
-    """Judge every metric of a window.
-
-    Parameters
-    ----------
-    expected
-        Thresholds and reference.
-    answers
-        The window's labelled rows.
-    blocks
-        As `blocks_of` gives them.
-    budget
-        Accepted false alarms, divided among the metrics that have a threshold.
-    """
+    """Judge every metric of a window."""
     measures = answers.measure(cluster_rows(answers.time_us))
     days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
     # What windows of the reference do not explain is judged with fewer, longer clusters.

@@ -42,15 +42,6 @@ def losses(answers: Answers) -> Numbers:
 def find_segment(answers: Answers, table: pa.Table, reference: Answers | None) -> Segment | None:
     """Name the segment that holds most of the excess loss, if one stands out.
 
-    Parameters
-    ----------
-    answers
-        The window's labelled rows.
-    table
-        The rows that they were read from, with whatever text columns there are.
-    reference
-        Its mean loss is what is expected; None: the window's own median row's.
-
     Returns
     -------
     Segment or None

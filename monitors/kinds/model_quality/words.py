@@ -34,21 +34,7 @@ def describe(
     *,
     segment: Segment | None,
 ) -> tuple[Violation, ...]:
-    """Make a violation of each violated metric, pages and the strongest evidence first.
-
-    Parameters
-    ----------
-    answers
-        The window's rows.
-    expected
-        Thresholds, reference, and the label's name.
-    results
-        By metric.
-    spread
-        Standard deviations, as SageMaker's text has them.
-    segment
-        Where most of the loss lies, if anywhere.
-    """
+    """Make a violation of each violated metric, pages and the strongest evidence first."""
     broken = [one for one in results.values() if one.violated]
     broken.sort(key=lambda one: (one.severity != "page", one.p_value))
     weights = blame({one.name: -math.log(max(one.p_value or 0.0, 1e-300)) for one in broken})

@@ -34,13 +34,7 @@ TICKET: Severity = "ticket"
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge a window.
-
-    Raises
-    ------
-    InputError
-        When the baseline has no sample of rows, or the data none of its columns.
-    """
+    """Judge a window."""
     baseline = context.baseline
     sample = _sample_of(baseline)
     outputs = [one.name for one in baseline.signature.outputs if one.name in baseline.cells]

@@ -67,17 +67,7 @@ class Span:
 def spans_of(
     now: Mapping[str, Codes], window: Window | None, earlier: Earlier | None
 ) -> Iterator[Span]:
-    """Give the spans that end with a window, the shortest first; each has rows more than the last.
-
-    Parameters
-    ----------
-    now
-        The window's own rows: by column, the cell of each.
-    window
-        None for data without one: they are the only span.
-    earlier
-        The rows before them.
-    """
+    """Give the spans that end with a window, the shortest first; each has more rows."""
     yield Span(1, now, None if window is None else window.length)
     if window is None or earlier is None:
         return

@@ -18,20 +18,7 @@ IDS = pa.schema([(ROW_IDS[0], pa.string()), (ROW_IDS[1], pa.int64())])
 
 
 def captured_rows(file: str, signature: Signature) -> tuple[Source, Iterator[pa.RecordBatch]]:
-    """Open capture lines as a table: ``event_id`` and ``row_index``, then a row's own columns.
-
-    Parameters
-    ----------
-    file
-        Capture lines in UTF-8, at least one.
-    signature
-        Of the baseline; it names values that have none.
-
-    Raises
-    ------
-    InputError
-        When a record cannot be read, or its rows have a column of an id's name.
-    """
+    """Open capture lines as a table: ``event_id`` and ``row_index``, then a row's own columns."""
     source = open_source(file, signature=signature)
     if taken := [name for name in IDS.names if name in source.schema.names]:
         raise InputError(

@@ -45,13 +45,7 @@ NAMED = 3
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Judge a window; against a reference of too few rows nothing is decided.
-
-    Raises
-    ------
-    InputError
-        When the baseline keeps no sample of rows, or the data have none of its columns.
-    """
+    """Judge a window; against a reference of too few rows nothing is decided."""
     sample = context.baseline.sample
     if sample is not None and len(sample) < LEAST_ROWS:
         return _undecided(context, len(sample))
@@ -203,20 +197,7 @@ def _details(
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:
-    """Give how many times more the counts of rare cells vary than those of independent rows.
-
-    Parameters
-    ----------
-    columns
-        The columns that are looked at; the one whose rare cells vary most counts.
-    length
-        The window's, a whole number of hours.
-
-    Returns
-    -------
-    float
-        From 1 to 100; 1 where nothing is known.
-    """
+    """Give how many times more the counts of rare cells vary than those of independent rows."""
     if baseline.blocks is not None and len(baseline.blocks.hours):
         hours = int(baseline.blocks.hours[-1] - baseline.blocks.hours[0]) + 1
         most = max(1, hours // WANTED_BLOCKS)

@@ -99,13 +99,7 @@ class RowScorer:
         return tuple(one for one in self.columns if one not in set(names))
 
     def require(self, names: Sequence[str]) -> None:
-        """See that some of the columns are among these.
-
-        Raises
-        ------
-        InputError
-            When none is.
-        """
+        """See that some of the columns are among these."""
         if self.columns and len(self.missing(names)) == len(self.columns):
             more = " and so on" if len(self.columns) > NAMED else ""
             raise InputError(
@@ -176,13 +170,7 @@ class _Gathered:
 
 
 def row_scorer(baseline: Baseline) -> RowScorer:
-    """Learn from a baseline what is odd.
-
-    Raises
-    ------
-    InputError
-        When the baseline keeps no sample of rows, too few of them, or no feature to look at.
-    """
+    """Learn from a baseline what is odd."""
     sample, profile = baseline.sample, baseline.profile
     if sample is None or profile is None:
         raise InputError(

@@ -58,24 +58,6 @@ def write_scored(
     """Score rows, and write them with score, verdict and reason after their own columns.
 
     A reader sees the old file or the whole new one, never a part.
-
-    Parameters
-    ----------
-    file
-        Ends in ``.parquet`` or ``.csv``; None writes nothing.
-
-    Yields
-    ------
-    Scored
-        What is known so far, once for each batch; the last is of all rows.
-
-    Raises
-    ------
-    InputError
-        When the file's ending is another, its folder is not there, the data have none of the
-        baseline's features, or a column of a score's name, or one that the format cannot hold.
-    UnavailableError
-        When it cannot be written.
     """
     reading, target = OutlierReading(scorer), _Target(file)
     try:
