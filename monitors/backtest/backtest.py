@@ -21,7 +21,6 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.parts import stream_parts
 from driftline.formats.source import Source, open_source
-from driftline.monitors.backtest.advice import advised
 from driftline.monitors.backtest.history import History, HistoryCounter
 from driftline.monitors.backtest.marks import score
 from driftline.monitors.backtest.options import BacktestOptions
@@ -30,7 +29,6 @@ from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import Verdict, replay
 from driftline.monitors.backtest.resampling import resampled_alarms
-from driftline.monitors.backtest.sensitivity import smallest_shifts
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
 from driftline.monitors.backtest.yardstick import yardsticks_of
 from driftline.monitors.definitions import MonitorDefinition
@@ -240,8 +238,7 @@ def _judged(
             "none of the data's columns is judged by the baseline; expected one at least"
         )
     verdicts = tuple(replay(decider, history.windows()))
-    rows = int(np.median(history.rows))
-    blocks, seed, estimate = baseline.blocks, options.seed, options.estimate
+    blocks = baseline.blocks
     return Backtest(
         monitor=monitor,
         baseline_version=baseline.version,
@@ -250,9 +247,9 @@ def _judged(
         columns=tuple(decider.references),
         verdicts=verdicts,
         rules=(_own(verdicts, spans), *_others(decider, options, history, spans, baseline)),
-        resampled=resampled_alarms(decider, blocks, seed=seed) if estimate else None,
-        findings=smallest_shifts(decider, blocks, rows=rows, seed=seed) if estimate else (),
-        advice=advised(decider, blocks, history, seed) if options.advise else (),
+        resampled=resampled_alarms(decider, blocks, seed=options.seed)
+        if options.estimate
+        else None,
         marks=score(verdicts, options.marks),
         undated_count=history.undated_count,
         reference_dated=blocks is not None,

@@ -31,10 +31,7 @@ class BacktestOptions:
     marks
         What people said of past windows.
     estimate
-        Whether to try the rule on the reference itself and on made changes: how many alarms
-        unchanged data bring, and the smallest change that is found.
-    advise
-        Whether other lengths and tolerances are tried, too; that takes a while.
+        Whether to try the rule on the reference itself: how many alarms unchanged data bring.
     seed
         Of what is drawn at random.
     progress
@@ -47,7 +44,6 @@ class BacktestOptions:
     tolerance: float | None = None
     marks: Sequence[Mark] = field(default_factory=tuple)
     estimate: bool = True
-    advise: bool = False
     seed: int = 0
     progress: Progress | None = None
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from driftline.monitors.backtest.marks import MarkScore
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, Verdict
-from driftline.monitors.backtest.sensitivity import Finding
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT
 from driftline.monitors.kinds.data_quality.checks import drift_words
@@ -58,34 +57,6 @@ class RuleOutcome:
         return next((at for at, one in enumerate(self.alarms) if one), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What another length of windows, or another tolerance, would find.
-
-    Parameters
-    ----------
-    length_h
-        Hours of a window.
-    tolerance
-        Of all columns.
-    row_count
-        Rows of such a window at this traffic.
-    first_share, week_share
-        Median over the columns: the smallest share of rows whose move is found within one window,
-        and within a week; None where more than half of the columns find none.
-    is_suggested
-        Whether it is the one to take: the shortest windows, at the tolerance in use, that nearly
-        always have rows enough and find after a week what longer ones do.
-    """
-
-    length_h: float
-    tolerance: float
-    row_count: float
-    first_share: float | None
-    week_share: float | None
-    is_suggested: bool = False
-
-
 @dataclass(frozen=True)
 class Backtest:
     """The windows of a history, judged as the monitor would have judged them.
@@ -108,10 +79,6 @@ class Backtest:
         The monitor's own first, then those it was laid beside.
     resampled
         Alarms on the reference's own days, drawn anew; None when it cannot be cut into days.
-    findings
-        The smallest changes that would be found.
-    advice
-        Other lengths and tolerances, when asked for.
     marks
         How it did on what people marked; None without marks.
     undated_count
@@ -128,8 +95,6 @@ class Backtest:
     verdicts: tuple[Verdict, ...]
     rules: tuple[RuleOutcome, ...]
     resampled: Rate | None
-    findings: tuple[Finding, ...]
-    advice: tuple[Advice, ...] = ()
     marks: MarkScore | None = None
     undated_count: int = 0
     reference_dated: bool = True
@@ -164,8 +129,6 @@ class Backtest:
             "windows": [_window(one) for one in self.verdicts],
             "rules": [_rule(one) for one in self.rules],
             "resampled": None if self.resampled is None else self.resampled.as_dict(),
-            "detectable": [asdict(one) for one in self.findings],
-            "advice": [asdict(one) for one in self.advice],
             "marks": None if self.marks is None else asdict(self.marks),
         }
 

@@ -46,8 +46,6 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         f'<dl class="facts">{told}</dl>',
         _rules(found),
         _alarms(loud),
-        _changes(found["detectable"]),
-        _advice(found["advice"]),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -157,53 +155,6 @@ def _alarms(loud: Sequence[Mapping[str, Any]]) -> str:
     left = len(loud) - ALARMS_SHOWN
     more = f'<p class="quiet">{left:,} more in the JSON.</p>' if left > 0 else ""
     return _table("When it would have alarmed", ("window", "rows>", "cause"), rows) + more
-
-
-def _changes(findings: Sequence[Mapping[str, Any]]) -> str:
-    if not findings:
-        return ""
-    spans = list(dict.fromkeys(one["within"] for one in findings))
-    by_column: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for one in findings:
-        by_column.setdefault(one["column"], {})[one["within"]] = one
-    rows = [
-        (escape(name), *(_change(own.get(span)) for span in spans))
-        for name, own in by_column.items()
-    ]
-    heads = ("column", *(f"within {one}>" for one in spans))
-    return _table("Smallest change that is found", heads, rows)
-
-
-def _change(finding: Mapping[str, Any] | None) -> str:
-    if finding is None or finding["share"] is None:
-        return "none"
-    sd = "" if finding["deviations"] is None else f" ({finding['deviations']:.2f} sd)"
-    return f"{finding['share']:.1%} of rows{sd}"
-
-
-def _advice(advice: Sequence[Mapping[str, Any]]) -> str:
-    if not advice:
-        return ""
-    rows = [
-        (
-            f"{one['length_h']:g} h{' (suggested)' * one['is_suggested']}",
-            f"{one['tolerance']:g}",
-            f"{one['row_count']:,.0f}",
-            _share(one["first_share"]),
-            _share(one["week_share"]),
-        )
-        for one in advice
-    ]
-    heads = ("window", "tolerance>", "rows>", "found in one window>", "within a week>")
-    note = (
-        '<p class="quiet">The smallest share of rows whose move is found, the median over the '
-        "columns.</p>"
-    )
-    return _table("Other windows and tolerances", heads, rows) + note
-
-
-def _share(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1%}"
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

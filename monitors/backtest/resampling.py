@@ -77,55 +77,6 @@ def resampled_alarms(
     return Rate(sum(one.state == ALARM for one in verdicts), len(verdicts) * (length / YEAR))
 
 
-def unchanged_windows(
-    decider: Decider,
-    blocks: BlockCounts | None,
-    count: int,
-    rows: int,
-    generator: np.random.Generator,
-) -> list[WindowCounts]:
-    """Make windows in which nothing has changed, of about so many rows each.
-
-    They are drawn from the reference's days where it has enough of them; else they are independent
-    rows with its shares, from 1970 on.
-    """
-    parts = []
-    for drawn in _drawn(blocks, decider.length, count, generator):
-        usual = float(np.median([one.row_count for one in drawn]))
-        parts.append([_thinned(one, rows / max(usual, 1.0), generator) for one in drawn])
-    known = {name for part in parts for name in part[0].cells}
-    shares = {
-        name: one.counts / one.row_count
-        for name, one in decider.references.items()
-        if name not in known
-    }
-    step = decider.length or DAY
-    windows = _joined(parts) or [
-        WindowCounts(EPOCH + at * step, EPOCH + (at + 1) * step, rows, {}) for at in range(count)
-    ]
-    return [
-        replace(
-            one,
-            cells={
-                **one.cells,
-                **{name: generator.multinomial(rows, share) for name, share in shares.items()},
-            },
-        )
-        for one in windows
-    ]
-
-
-def _thinned(window: WindowCounts, factor: float, generator: np.random.Generator) -> WindowCounts:
-    """Give a window so many times its rows; the fraction of a row is drawn."""
-    whole, rest = divmod(factor, 1.0)
-    cells = {
-        name: int(whole) * counts + generator.binomial(counts, rest)
-        for name, counts in window.cells.items()
-    }
-    rows = max((int(counts.sum()) for counts in cells.values()), default=0)
-    return replace(window, row_count=rows, cells=cells)
-
-
 def _cuts(length: timedelta) -> bool:
     """Say whether such windows are hours, and fill whole days or are filled by them."""
     return length % HOUR == timedelta(0) and (

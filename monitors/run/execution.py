@@ -338,7 +338,7 @@ def _describe(
         violation_count=len(outcome.violations),
         page_count=outcome.page_count,
         max_drift_ratio=outcome.max_drift_ratio,
-        cause=outcome.cause,
+        cause=outcome.cause if outcome.decided else outcome.summary,
         folder=f"executions/{definition.name}/{window.stamp}/{identity}",
     )
 
@@ -425,7 +425,7 @@ def removed_since(
         table.digest != read.digest,
         table.is_current,
     )
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         found = connection.execute(query).first()
     if found is None or found.request_count <= read.request_count:
         return None

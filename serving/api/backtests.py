@@ -34,7 +34,6 @@ class BacktestRequest(BaseModel):
     tolerance: Annotated[float | None, Field(allow_inf_nan=False)] = None
     against: list[str] = []
     estimate: bool = True
-    advise: bool = False
 
 
 def router(context: ServerContext) -> APIRouter:
@@ -54,7 +53,6 @@ def router(context: ServerContext) -> APIRouter:
             tolerance=asked.tolerance,
             marks=backtest_marks(known, partial(checks_of, context)),
             estimate=asked.estimate,
-            advise=asked.advise,
         )
         signature = signature_of(context.engine, definition.endpoint)
         if signature is None:

@@ -108,7 +108,6 @@ class Client(AlarmCalls, ExecutionCalls):
         tolerance: float | None = None,
         against: Sequence[str] = (),
         estimate: bool = True,
-        advise: bool = False,
     ) -> dict[str, Any]:
         """Say what a monitor would have done over a captured period; nothing is recorded.
 
@@ -122,8 +121,8 @@ class Client(AlarmCalls, ExecutionCalls):
             Other windows ("1h", "1d") and another tolerance than the monitor's.
         against
             Rules of others to lay beside, such as "sagemaker".
-        estimate, advise
-            Whether to say what changes would be found, and by which other windows.
+        estimate
+            Whether to say how often the rule alarms on unchanged data.
         """
         asked = {
             "from": start.isoformat(),
@@ -132,7 +131,6 @@ class Client(AlarmCalls, ExecutionCalls):
             "tolerance": tolerance,
             "against": list(against),
             "estimate": estimate,
-            "advise": advise,
         }
         return self._json("POST", f"/api/v1/monitors/{in_path(name)}/backtest", json=asked)
 

@@ -52,9 +52,10 @@ Against = Annotated[
 ]
 Estimates = Annotated[
     bool,
-    typer.Option("--estimates/--no-estimates", help="Also say which changes would be found."),
+    typer.Option(
+        "--estimates/--no-estimates", help="Also say how often the rule alarms on unchanged data."
+    ),
 ]
-Advise = Annotated[bool, typer.Option("--advise", help="Also try other windows and tolerances.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to write, .html.")]
 
 
@@ -72,7 +73,6 @@ def backtest(
     tolerance: Tolerance = None,
     against: Against = "",
     estimates: Estimates = True,
-    advise: Advise = False,
     output: Output = None,
     server: options.Server = options.DEFAULT,
     as_json: options.AsJson = False,
@@ -93,7 +93,6 @@ def backtest(
     span = moment(start, "--from"), moment(end, "--to")
     asked: dict[str, Any] = {
         "window": window, "tolerance": tolerance, "against": rules, "estimate": estimates,
-        "advise": advise,
     }  # fmt: skip
     if output is not None and output.suffix.lower() != ".html":
         raise InputError(f'output "{output}"; expected a name that ends with .html')
@@ -185,7 +184,6 @@ def _of_file(
                 against=tuple(asked["against"]),
                 tolerance=asked["tolerance"],
                 estimate=asked["estimate"],
-                advise=asked["advise"],
                 progress=advance,
             ),
             monitor=spec.get("name", ""),

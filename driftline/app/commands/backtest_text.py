@@ -15,7 +15,6 @@ _WIDTH = 80
 _NAME = 19
 _PLACES = _WIDTH - _NAME
 _ALARMS_SHOWN = 20
-_COLUMNS_SHOWN = 12
 _OFTEN_SHOWN = 5
 _UNJUDGED = (
     "no window could be judged: too few rows, also with those before it; expected 30 rows with a "
@@ -46,8 +45,6 @@ def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
         lines += textwrap.wrap(_UNDATED_REFERENCE, _WIDTH)
     lines += _calm(found)
     lines += _marks(found["marks"])
-    lines += _changes(found["detectable"])
-    lines += _advice(found["advice"])
     return [harmless(line) for line in lines]
 
 
@@ -120,47 +117,3 @@ def _calm(found: Mapping[str, Any]) -> Iterator[str]:
 def _marks(marks: Mapping[str, int] | None) -> Iterator[str]:
     if marks is not None:
         yield from textwrap.wrap(f"marks: {mark_words(marks)}", _WIDTH, subsequent_indent="  ")
-
-
-def _changes(findings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Show by column the smallest change that is found, the best known columns first."""
-    if not findings:
-        return
-    spans = list(dict.fromkeys(one["within"] for one in findings))
-    by_column: dict[str, dict[str, str]] = {}
-    for one in findings:
-        by_column.setdefault(one["column"], {})[one["within"]] = _change(one)
-    yield ""
-    yield "smallest change that is found: share of rows that move (sd of a normal column)"
-    yield f"{'within':<{_NAME}}" + "".join(f"{span:>18}" for span in spans)
-    for name, own in list(by_column.items())[:_COLUMNS_SHOWN]:
-        short = name if len(name) < _NAME else f"{name[: _NAME - 2]}…"
-        yield f"{short:<{_NAME}}" + "".join(f"{own.get(span, ''):>18}" for span in spans)
-    if len(by_column) > _COLUMNS_SHOWN:
-        yield f"… and {len(by_column) - _COLUMNS_SHOWN:,} more columns: --json"
-
-
-def _change(finding: Mapping[str, Any]) -> str:
-    if finding["share"] is None:
-        return "none"
-    sd = "" if finding["deviations"] is None else f" ({finding['deviations']:.2f} sd)"
-    return f"{finding['share']:.1%}{sd}"
-
-
-def _advice(advice: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    if not advice:
-        return
-    yield ""
-    yield "smallest change that is found, the median over the columns, with other windows"
-    yield f"{'window':<{_NAME}}{'tolerance':>10}{'rows':>12}{'in one window':>16}{'in a week':>12}"
-    for one in advice:
-        name = f"{one['length_h']:g} h{' (suggested)' * one['is_suggested']}"
-        shares = (_share(one["first_share"]), _share(one["week_share"]))
-        yield (
-            f"{name:<{_NAME}}{one['tolerance']:>10g}{one['row_count']:>12,.0f}"
-            f"{shares[0]:>16}{shares[1]:>12}"
-        )
-
-
-def _share(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1%}"

@@ -22,6 +22,7 @@ from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
+    from driftline.baseline.store import Baseline
     from driftline.monitors.check_context import Predictor
 
 KIND_LIST = ", ".join(KINDS)
@@ -162,11 +163,7 @@ def baseline(
             compat=compat,
         )
     if kind.needs_model:
-        from driftline.formats.source import open_source
-        from driftline.monitors.kinds.attribution.explaining import explain_reference
-
-        with _asking(model, roles) as predict:
-            fitted = explain_reference(open_source(rows), fitted, predict)
+        fitted = _explained(fitted, rows, model, roles)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     save_kind(fitted, kind, output)
@@ -176,13 +173,20 @@ def baseline(
     if as_json:
         found = {"version": version, "rows": count, "columns": columns}
         options.show_json({"folder": output, "kind": kind.name, **found})
-    else:
-        typer.echo(
-            f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
-        )
-        from driftline.app.commands.fitted import told  # A check needs none of it.
+        return
+    from driftline.app.commands.fitted import told  # A check needs none of it.
 
-        typer.echo("\n".join(told(fitted)))
+    size = f"{plural(count, 'row')}, {plural(columns, 'column')}"
+    typer.echo("\n".join([f"{output}: baseline {version} of {size}", *told(fitted)]))
+
+
+def _explained(fitted: Baseline, rows: object, model: str | None, roles: Roles) -> Baseline:
+    """Return a baseline with the attributions of its reference."""
+    from driftline.formats.source import open_source
+    from driftline.monitors.kinds.attribution.explaining import explain_reference
+
+    with _asking(model, roles) as predict:
+        return explain_reference(open_source(rows), fitted, predict)
 
 
 @with_dialect

@@ -16,7 +16,7 @@ def imported() -> set[str]:
     code = (
         "import sys; from driftline.app.lazy_imports import start_lean; start_lean(); "
         "from driftline.monitors import check; "
-        "import driftline.monitors.kinds.data_quality.kind; print(*sys.modules)"
+        "import driftline.monitors.kinds.data_quality.evaluation; print(*sys.modules)"
     )
     return set(_run(code).split())
 
