@@ -21,7 +21,7 @@ from driftline.baseline.counting import CellCounter, repeated_cells
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
-from driftline.baseline.origin import origin_reason
+from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
 from driftline.baseline.profile import Profile
@@ -38,15 +38,13 @@ from driftline.classes import (
     merged_classes,
 )
 from driftline.errors import InputError
-from driftline.formats.coercion import some_zoned, zones_of
+from driftline.formats.coercion import coerce, some_zoned, zones_of
 from driftline.formats.source import Source
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
-# Some rows of a reference stand in it twice; the number of different values is known to some 2 %.
-UNIQUE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,8 @@ class FirstReading:
     ----------
     profile
         The summary of each column.
+    growths
+        Of each column of whole numbers, whether they rise from row to row.
     outcomes
         The columns of labels, answers and groups.
     event_time
@@ -80,6 +80,7 @@ class FirstReading:
     """
 
     profile: Profile
+    growths: dict[str, Growth]
     outcomes: OutcomeCollector
     event_time: str | None
     zoned: frozenset[bool] = frozenset()
@@ -88,11 +89,17 @@ class FirstReading:
     def start(cls, signature: Signature, roles: Roles) -> FirstReading:
         """Begin without rows."""
         outcomes = OutcomeCollector(roles, signature)
-        return cls(Profile.empty(signature), outcomes, signature.event_time)
+        profile = Profile.empty(signature)
+        growths = {name: Growth() for name, one in profile.columns.items() if one.type == "int64"}
+        return cls(profile, growths, outcomes, signature.event_time)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.profile.update(batch)
+        for name, growth in self.growths.items():
+            if growth.is_rising:
+                numbers, _ = coerce(batch.column(name), "int64")
+                growth.update(numbers.drop_null().to_numpy())
         self.outcomes.update(batch)
         if self.event_time is not None:
             self.zoned |= zones_of(batch.column(self.event_time))
@@ -101,6 +108,7 @@ class FirstReading:
         """Give what is known of the rows of both, the other's after these."""
         return FirstReading(
             self.profile.merge(other.profile),
+            {name: one.merge(other.growths[name]) for name, one in self.growths.items()},
             self.outcomes.merge(other.outcomes),
             self.event_time,
             self.zoned | other.zoned,
@@ -184,7 +192,7 @@ def fit_source(
     _check_id(signature, profile)
     if unjudged is None:
         named = (*segments, *(facet.column for facet in roles.facets), roles.group)
-        unjudged = _unjudged(signature, profile, source.partitions, {*roles.categorical, *named})
+        unjudged = _unjudged(signature, first, source.partitions, {*roles.categorical, *named})
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
     signature = _with_levels(signature, profile, roles, model_classes)
@@ -249,7 +257,7 @@ def _check_id(signature: Signature, profile: Profile) -> None:
 
 def _unjudged(
     signature: Signature,
-    profile: Profile,
+    reading: FirstReading,
     partitions: Collection[str],
     kept: Collection[str | None],
 ) -> Mapping[str, str]:
@@ -264,12 +272,22 @@ def _unjudged(
     """
 
     def reason(column: Column) -> str | None:
-        found = profile.columns[column.name]
+        found = reading.profile.columns[column.name]
         if column.role != "feature" or column.name in kept:
             return None
-        return origin_reason(
+        origin = origin_reason(
             column.name, list(found.value_counts()), is_partition=column.name in partitions
         )
+        growth = reading.growths.get(column.name)
+        if origin is not None or growth is None:
+            return origin
+        is_key = are_keys(
+            growth,
+            count=found.present_count,
+            distinct_count=found.distinct_count,
+            span=found.moments.maximum - found.moments.minimum + 1,
+        )
+        return OF_KEY if is_key else None
 
     found = {column.name: reason(column) for column in signature.features}
     return {name: why for name, why in found.items() if why is not None}

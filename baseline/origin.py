@@ -1,4 +1,4 @@
-"""Columns that say where a row comes from: its day, its file, its batch.
+"""Columns that say where a row comes from: its day, its file, its batch, its number.
 
 Their values only grow, so every new day would be a new level or a number out of range. They are
 profiled as all others, and their values are not judged. The rule stands here once, for baselines
@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from driftline.formats.coercion import coerce, text_array
 
@@ -17,6 +20,11 @@ OF_FOLDERS = "it names the folders by time, which only grows"
 OF_TIME = "its values are days or times, which only grow"
 OF_BATCH = "it names the file or batch that a row came in"
 OF_FILE = "it names the file that a row came in"
+OF_KEY = "its whole numbers only grow, as those of a key or counter do"
+# Some rows of a reference stand in it twice; the number of different values is known to some 2 %.
+UNIQUE_SHARE = 0.9
+# Fewer numbers rise from row to row by chance.
+MIN_KEYS = 20
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _YEAR = r"(?:19|20)\d\d"
@@ -108,6 +116,38 @@ def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> lis
     if reason == OF_FOLDERS and reference and all(map(_is_date, reference)):
         return [one for one in values if not _is_date(one)]
     return []
+
+
+@dataclass(slots=True)
+class Growth:
+    """Whether each whole number of a column is larger than those of the rows before."""
+
+    first: float = np.inf
+    last: float = -np.inf
+    is_rising: bool = True
+
+    def update(self, numbers: np.ndarray) -> None:
+        """Add the numbers of further rows, missing ones left out."""
+        if len(numbers):
+            is_rising = bool((np.diff(numbers) > 0).all())
+            self._add(int(numbers[0]), int(numbers[-1]), is_rising=is_rising)
+
+    def merge(self, other: Growth) -> Growth:
+        """Return the growth over the rows of both, the other's after these."""
+        merged = Growth(self.first, self.last, self.is_rising)
+        if other.last > -np.inf:
+            merged._add(other.first, other.last, is_rising=other.is_rising)
+        return merged
+
+    def _add(self, first: float, last: float, *, is_rising: bool) -> None:
+        self.is_rising = self.is_rising and is_rising and first > self.last
+        self.first, self.last = min(self.first, first), last
+
+
+def are_keys(growth: Growth, *, count: int, distinct_count: int, span: float) -> bool:
+    """Whether whole numbers are keys or a counter: they only rise, or fill their span once."""
+    is_full = span == count and distinct_count >= UNIQUE_SHARE * count
+    return count >= MIN_KEYS and (growth.is_rising or is_full)
 
 
 def _is_date(value: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.origin import name_words
+from driftline.baseline.origin import Growth, are_keys, name_words
 from driftline.baseline.schema import column_type
 from driftline.classes import class_text
 from driftline.formats.coercion import coerce
@@ -33,6 +34,8 @@ class ColumnFacts:
         Whether it holds numbers from 0 to 1 only.
     is_unique
         Whether no value repeats.
+    is_key
+        Whether it holds whole numbers that only grow.
     """
 
     name: str
@@ -44,6 +47,7 @@ class ColumnFacts:
     is_time: bool
     is_share: bool
     is_unique: bool
+    is_key: bool
 
     @property
     def is_constant(self) -> bool:
@@ -69,7 +73,16 @@ def look_at(name: str, column: pa.ChunkedArray) -> ColumnFacts:
         is_time=kind == "timestamp" or (kind == "string" and _reads_as_times(present)),
         is_share=kind == "double" and _is_share(present),
         is_unique=len(distinct) == len(column),
+        is_key=kind == "int64" and _are_keys(present, len(distinct)),
     )
+
+
+def _are_keys(numbers: pa.ChunkedArray, distinct_count: int) -> bool:
+    values = coerce(numbers.combine_chunks(), "int64")[0].drop_null().to_numpy()
+    growth = Growth()
+    growth.update(values)
+    span = float(np.ptp(values)) + 1 if len(values) else 0.0
+    return are_keys(growth, count=len(values), distinct_count=distinct_count, span=span)
 
 
 def _reads_as_times(texts: pa.ChunkedArray) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.app.init.column_inspection import ColumnFacts, look_at
-from driftline.baseline.origin import origin_reason
+from driftline.baseline.origin import OF_KEY, origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.schema import find_column
 from driftline.classes import class_text
@@ -258,6 +258,8 @@ class _Guessing:
                 reason = "another time; times only grow"
             elif origin is not None:
                 reason = origin
+            elif one.is_key:
+                reason = OF_KEY
             elif one.words & IDS and one.distinct_count > one.row_count * MANY_IDS:
                 reason = f"named like an id, with {one.distinct_count:,} values"
             elif one.kind == "string" and one.is_unique and one.row_count >= MIN_UNIQUE_ROWS:

@@ -103,6 +103,13 @@ def test_a_probability_is_named_so_and_between_0_and_1(
     assert found.roles.prediction is None
 
 
+def test_whole_numbers_that_only_grow_are_left_out() -> None:
+    found = guess(order_no=np.arange(N) * 3 + 10_000)
+
+    assert found.roles.exclude == ("order_no",)
+    assert why(found, "exclude") == ["its whole numbers only grow, as those of a key or counter do"]
+
+
 def test_probabilities_that_add_up_are_one_for_each_class() -> None:
     parts = RANDOM.dirichlet([1, 1, 1], N)
     names = ["prob_bike", "prob_car", "prob_foot"]
@@ -166,7 +173,7 @@ def test_ids_and_texts_that_never_repeat_are_no_features() -> None:
     )
 
     assert found.roles.id_column == "order_id"
-    assert found.roles.exclude == ("customerId", "note")
+    assert found.roles.exclude == ("customerId", "note", "row")
 
 
 def test_groups_of_people_are_facets_where_answers_have_classes() -> None:
