@@ -105,6 +105,11 @@ def _tell(guessed: Guessed, note: str) -> None:
             "neither label nor prediction is known: only the inputs are monitored; name them with "
             "--label COL and --prediction COL (or --probability COL) to monitor the model, too"
         )
+    elif not roles.label:
+        typer.echo(
+            "no label was found: if a column holds the true answer, name it with --label COL; "
+            "else apps have to send it as a feature"
+        )
 
 
 def _show(trial: Trial) -> None:

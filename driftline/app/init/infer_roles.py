@@ -7,6 +7,7 @@ what is not clear stays a feature.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,10 @@ _LABELS = frozenset(("label", "target", "truth", "outcome"))
 _LABEL_NAMES = frozenset(("y", "class", "actual", "y_true", "ground_truth"))
 _ASKED_FOR = frozenset(("churn", "churned", "fraud", "survived", "diagnosis"))
 _PREDICTIONS = frozenset(("prediction", "predicted", "predictions", "pred", "yhat", "forecast"))
+# What a label is called beside what is predicted: `is_late`, `defaulted`, `cancelled`, `returns`.
+_HAPPENED = frozenset(("actual", "actually", "did", "has", "is", "observed", "real", "true", "was"))
+_ENDING = re.compile(r"(?<=\w{3})(?:ed|ing|es|e|s)$")
+_DOUBLED = re.compile(r"([^aeiou])\1$")
 _PROBABILITIES = frozenset(
     ("probability", "probabilities", "proba", "prob", "score", "scores", "confidence", "likelihood")
 )
@@ -107,6 +112,12 @@ def guess_roles(source: Source, given: Roles) -> Guessed:
     if not sample.num_rows:
         raise InputError("the data holds no rows; expected at least one")
     return _Guessing(sample, given, source.partitions).result()
+
+
+def _stems(words: Collection[str]) -> frozenset[str]:
+    """Return a name's words without endings, and without those that only say that it happened."""
+    stems = (_ENDING.sub("", word) for word in words if word not in _HAPPENED)
+    return frozenset(_DOUBLED.sub(r"\1", stem) for stem in stems)
 
 
 class _Guessing:
@@ -224,10 +235,18 @@ class _Guessing:
     def _label(self, prediction: str | None) -> tuple[str, str] | None:
         free = [one for one in self._free.values() if not one.is_time and not one.is_constant]
         if prediction is not None:
-            rest = self._facts[prediction].words - _PREDICTIONS
-            for one in free:
-                if rest and one.words == rest:
-                    return one.name, f'what "{prediction}" predicts, by its name'
+            answer = self._facts[prediction]
+            rest = answer.words - _PREDICTIONS
+            exact = [one for one in free if rest and one.words == rest]
+            # `predicted_default` predicts `defaulted`, which is of classes as it is.
+            alike = [
+                one
+                for one in free
+                if _stems(rest) == _stems(one.words - _PREDICTIONS)
+                and (len(one.values) == 2) == (len(answer.values) == 2)
+            ]
+            if exact or (rest and len(alike) == 1):
+                return (exact or alike)[0].name, f'what "{prediction}" predicts, by its name'
         for one in free:
             if one.words & _LABELS or one.name.casefold() in _LABEL_NAMES:
                 return one.name, "named like the true answer"

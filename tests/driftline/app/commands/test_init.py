@@ -69,6 +69,15 @@ def test_rows_without_names_are_told_what_not_to_hold(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+def test_a_prediction_without_a_label_is_told(tmp_path: Path) -> None:
+    orders(400).drop(columns="late").to_csv(tmp_path / "orders.csv", index=False)
+
+    found = init("orders.csv", cwd=tmp_path)
+
+    assert "no label was found" in found.stdout
+    assert "--label COL" in found.stdout
+
+
 def test_what_is_written_is_what_the_server_takes(made: tuple[Path, dict[str, Any]]) -> None:
     folder, told = made
     documents = list(yaml.safe_load_all((folder / "My-Orders.yaml").read_text()))

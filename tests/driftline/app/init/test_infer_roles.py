@@ -74,13 +74,34 @@ def test_what_is_not_clear_stays_a_feature(columns: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("label", "prediction"),
-    [("late", "predicted_late"), ("late", "late_pred"), ("isLate", "isLatePredicted")],
+    [
+        ("late", "predicted_late"),
+        ("late", "late_pred"),
+        ("isLate", "isLatePredicted"),
+        ("defaulted", "predicted_default"),
+        ("defaulted", "default_prediction"),
+        ("default", "pred_default"),
+        ("is_late", "predicted_late"),
+        ("cancelled", "pred_cancel"),
+        ("purchased", "purchase_prediction"),
+        ("actual_return", "predicted_returns"),
+    ],
 )
 def test_what_a_prediction_predicts_is_the_label(label: str, prediction: str) -> None:
     found = guess(**{label: LATE, prediction: ~LATE, "after": KM})
 
     assert (found.roles.label, found.roles.prediction) == (label, prediction)
     assert why(found, "label") == [f'what "{prediction}" predicts, by its name']
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"defaults": KM}, {"defaulted": LATE, "has_default": LATE}, {"default_reason": LATE}],
+)
+def test_what_is_not_clearly_what_a_prediction_predicts_is_no_label(columns: Any) -> None:
+    found = guess(**columns, predicted_default=~LATE, after=KM)
+
+    assert (found.roles.label, found.roles.prediction) == (None, "predicted_default")
 
 
 @pytest.mark.parametrize(
