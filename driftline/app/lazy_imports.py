@@ -9,6 +9,8 @@ together are half of the time that a check of a small file takes.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -19,13 +21,27 @@ from types import ModuleType
 UNUSED = ("char", "ctypeslib", "f2py", "polynomial", "rec", "testing", "typing")
 
 
-class _NoPandas(MetaPathFinder):
-    """Finds everything as it was found before, but no pandas."""
+class _Refuse(MetaPathFinder):
+    """Finds everything as it was found before, but one package."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Refuse pandas; leave all else to the next finder."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError("pandas is left out at the start", name="pandas")
+        """Refuse the package; leave all else to the next finder."""
+        if fullname == self._package:
+            raise ModuleNotFoundError(f"{fullname} is left out at the start", name=fullname)
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Import as if a package were not installed, unless it has been imported before."""
+    finder = _Refuse(package)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 class _LatePandas(MetaPathFinder):
@@ -63,6 +79,16 @@ class _Telling(Loader):
         import_module("pyarrow").table({}).to_pandas()
 
 
+def start_lean_process() -> None:
+    """Do what `start_lean` does, for a process that also speaks HTTP and keeps running.
+
+    The packages for colours on a terminal, which httpx imports for its own command line, stay out.
+    """
+    start_lean()
+    with _without("pygments"):
+        import_module("httpx")
+
+
 def start_lean() -> None:
     """Import pyarrow without pandas and SciPy's functions without all of NumPy.
 
@@ -71,12 +97,8 @@ def start_lean() -> None:
     objects from then on. So can the parts of NumPy.
     """
     if "pandas" not in sys.modules:
-        finder = _NoPandas()
-        sys.meta_path.insert(0, finder)
-        try:
+        with _without("pandas"):
             import_module("pyarrow").scalar(0)
-        finally:
-            sys.meta_path.remove(finder)
         sys.meta_path.insert(0, _LatePandas())
     numpy = import_module("numpy")
     held = {name: ModuleType(f"numpy.{name}") for name in UNUSED if name not in vars(numpy)}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from driftline.app.exit_codes import error_of, exit_code
+from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
 from driftline.app.settings.settings import Settings, load
 from driftline.errors import DriftlineError, UnavailableError
@@ -382,6 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = load(asked.settings, environment=os.environ)
         configure_logging(settings.log.format, process=asked.name)
+        start_lean_process()
         if asked.name == "server":
             run_server(settings, ready)
         elif asked.name in alone:
