@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,7 +31,6 @@ def migrate(engine: Engine) -> str:
     ConflictError
         When its schema is newer than this version of driftline, or cannot be brought up to date.
     """
-    config = _config()
     where = without_password(engine.url.render_as_string(hide_password=True))
     try:
         with engine.begin() as connection:
@@ -48,14 +43,9 @@ def migrate(engine: Engine) -> str:
                     f"which knows it up to {readable[0]}; install the newer one, or set another "
                     "[database] url"
                 )
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            return str(stored_revision(connection))
-    except CommandError as error:
-        raise ConflictError(
-            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
-            "or set another [database] url"
-        ) from error
+            if stored != readable[0]:
+                _upgrade(connection, where)
+            return readable[0]
     except SQLAlchemyError as error:
         raise UnavailableError(failure_sentence(engine, error)) from error
 
@@ -70,11 +60,27 @@ def stored_revision(connection: Connection) -> str | None:
 
 def known_revisions() -> tuple[str, ...]:
     """Return the revisions of the schema that this version of driftline knows, newest first."""
-    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
-    return tuple(script.revision for script in scripts)
+    scripts = (_folder() / "versions").glob("[!_]*.py")
+    return tuple(sorted((script.stem.partition("_")[0] for script in scripts), reverse=True))
 
 
-def _config() -> Config:
+def _folder() -> Path:
+    return Path(__file__).parents[1] / "migrations"
+
+
+def _upgrade(connection: Connection, where: str) -> None:
+    # Imported here: every process looks at the schema, and Alembic is slow to import.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parents[1] / "migrations"))
-    return config
+    config.set_main_option("script_location", str(_folder()))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConflictError(
+            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
+            "or set another [database] url"
+        ) from error
