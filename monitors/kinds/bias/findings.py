@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.kinds.bias.documents import CHECK, violation_fields
@@ -122,6 +121,9 @@ def coverage_warnings(group: Group, counts: GroupCounts) -> list[JsonValue]:
 
     Recall and accuracy of rows chosen by the model's own answer mean little (chi-square test).
     """
+    # Imported here: slow and large, and whoever only suggests a baseline asks no such thing.
+    from scipy import stats
+
     summed = counts.window.sum(axis=1)
     known = summed[:, :2].sum(axis=1)
     tables = {
