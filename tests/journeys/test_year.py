@@ -19,7 +19,8 @@ RUN = """
 import json, sys
 from pathlib import Path
 from driftline.app.demo.run import run_demo
-sys.exit(run_demo(stay=False, folder=Path(sys.argv[1]), more_settings=json.loads(sys.argv[2])))
+folder, settings = Path(sys.argv[1]), json.loads(sys.argv[2])
+sys.exit(run_demo(days=365, stay=False, folder=folder, more_settings=settings))
 """
 LONGEST_S = 900
 

@@ -130,7 +130,8 @@ def sink(config_file: options.SettingsFile = None) -> None:
 
 
 def demo(
-    days: Annotated[int, typer.Option(help="Replay the last N days of the year, 1 to 365.")] = 365,
+    days: Annotated[int, typer.Option(help="Replay the last N days of the year, 1 to 365.")] = 90,
+    year: Annotated[bool, typer.Option("--year", help="Replay all 365 days.")] = False,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
     ] = True,
@@ -140,7 +141,7 @@ def demo(
     """Replay real flights through a monitored model.
 
     Requests, capture and labels, all four kinds of monitor, alarms, pages, dashboard; one fault is
-    planted openly. A year takes two minutes.
+    planted openly. Its page comes within a minute.
 
     Example: driftline demo --days 60
     """
@@ -148,7 +149,8 @@ def demo(
     from driftline.app.demo.run import run_demo
 
     configure_logging()
-    raise typer.Exit(run_demo(days=days, browser=browser, stay=not leave, folder=folder))
+    span = 365 if year else days
+    raise typer.Exit(run_demo(days=span, browser=browser, stay=not leave, folder=folder))
 
 
 def settings(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:

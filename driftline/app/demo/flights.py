@@ -27,6 +27,7 @@ EVENT_TIME = "event_time"
 LABEL = "late"
 LATE_MINUTES = 15
 YEAR_DAYS = 365
+USUAL_DAYS = 90  # What is replayed unless asked otherwise.
 REFERENCE_DAYS = 31 + 28 + 31  # The first three months.
 YEAR_START = datetime(2013, 1, 1, tzinfo=UTC)
 YEAR_END = datetime(2014, 1, 1, tzinfo=UTC)

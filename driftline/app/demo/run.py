@@ -48,7 +48,7 @@ SECRET_BYTES = 32
 
 def run_demo(
     *,
-    days: int = flights.YEAR_DAYS,
+    days: int = flights.USUAL_DAYS,
     browser: bool = True,
     stay: bool = True,
     folder: Path | None = None,
