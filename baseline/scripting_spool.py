@@ -13,7 +13,7 @@ from pyarrow import ipc
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.formats.coercion import NULL_TEXTS
+from driftline.formats.coercion import MISSING
 from driftline.formats.csv.files import position_names
 from driftline.formats.source import Source
 from driftline.formats.type_inference import narrow
@@ -172,5 +172,5 @@ def _cast(table: pa.Table, key: str, kind: pa.DataType) -> pa.ChunkedArray:
     texts = table.column(key)
     if kind == pa.string():
         return texts
-    blank = pc.is_in(texts, value_set=pa.array(NULL_TEXTS, pa.string()))
+    blank = pc.is_in(texts, value_set=MISSING)
     return pc.if_else(blank, pa.scalar(None, pa.string()), texts).cast(kind)

@@ -41,7 +41,7 @@ from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.rewriting import held_files
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
-from driftline.formats.coerced import UTC_MICROSECONDS
+from driftline.formats.arrow_types import UTC_MICROSECONDS
 
 log = logging.getLogger(__name__)
 

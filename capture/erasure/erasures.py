@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
-from driftline.formats.coerced import UTC_MICROSECONDS
+from driftline.formats.arrow_types import UTC_MICROSECONDS
 
 Kind = Literal["inference_id", "event_id"]
 KINDS: tuple[Kind, ...] = ("inference_id", "event_id")

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.formats.coerced import ARROW_TYPES, from_text
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import from_array
 from driftline.signature import ColumnType
 
 _EXAMPLES = 5
@@ -54,7 +55,7 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     last = last_of_each(truth)
     matches = match_labels(rows, last)
     latest = matches.latest
-    values, unfit = typed_labels(last.labels, kind)
+    values, unfit, _ = from_array(last.labels, kind)
     is_unfit = np.zeros(len(last.slots), bool)
     is_unfit[unfit] = True
     labels = values.take(pa.array(np.maximum(latest, 0), mask=latest < 0))
@@ -165,21 +166,6 @@ def places_of(ids: pa.ChunkedArray, keys: pa.Array) -> np.ndarray:
     places = pc.fill_null(pc.index_in(ids, value_set=keys), -1)
     codes: np.ndarray = places.to_numpy().astype(np.int64)
     return codes
-
-
-def typed_labels(texts: pa.Array, kind: ColumnType) -> tuple[pa.Array, np.ndarray]:
-    """Read labels as their type; gives the values and which did not fit.
-
-    More forms fit than in a request, since labels come from other systems: whole numbers with a
-    point are truth values, and truth values are numbers.
-    """
-    if kind == "bool":
-        texts = pc.replace_substring_regex(texts, r"^\s*([01])\.0*\s*$", r"\1")
-    elif kind in ("int64", "double"):
-        for pattern, number in ((r"^\s*(?i:true)\s*$", "1"), (r"^\s*(?i:false)\s*$", "0")):
-            texts = pc.replace_substring_regex(texts, pattern, number)
-    coerced = from_text(texts, kind)
-    return coerced.values, coerced.unfit
 
 
 def _hash(hasher: hashlib.blake2b, rows: pa.Table) -> None:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 from driftline.errors import InputError
-from driftline.formats.coerced import UTC_MICROSECONDS
+from driftline.formats.arrow_types import UTC_MICROSECONDS
 
 log = logging.getLogger(__name__)
 

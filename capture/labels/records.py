@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.errors import InputError
-from driftline.formats.coerced import as_text
+from driftline.formats.coercion import as_text
 
 # Of SageMaker's two ids the caller's own comes first, as in its join (model-monitor.md 2.2).
 ID_NAMES = ("id", "inference_id", "event_id")

@@ -21,12 +21,12 @@ from driftline.capture.labels.labelling import (
     match_labels,
     places_of,
     set_at,
-    typed_labels,
 )
 from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
 from driftline.capture.tables.dataset import PARTITION, Dataset
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tap.target import is_sampled
+from driftline.formats.coercion import from_array
 from driftline.signature import ColumnType
 
 _EXAMPLES = 5
@@ -203,7 +203,7 @@ class _Matching:
             unmatched_since=None if since is None else datetime.fromtimestamp(since / 1e6, UTC),
             stray=int(stray.sum()),
             stray_ids=self._examples(stray),
-            unfit=None if kind is None else len(typed_labels(last.labels, kind)[1]),
+            unfit=None if kind is None else len(from_array(last.labels, kind).unfit),
             delay_s=_delays(np.concatenate([np.empty(0, np.int64), *self._delays])),
             days=days,
             labelled_rows=self._labelled_rows,
@@ -255,7 +255,7 @@ def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
     """
     texts = pc.utf8_trim_whitespace(pc.fill_null(truth["label"], "")).combine_chunks()
     if kind is not None:
-        values, _ = typed_labels(texts, kind)
+        values = from_array(texts, kind).values
         texts = pc.coalesce(values.cast(pa.string()), pc.binary_join_element_wise("?", texts, ""))
     coded: np.ndarray = texts.dictionary_encode().indices.to_numpy().astype(np.int64)
     return coded

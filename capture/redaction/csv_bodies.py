@@ -16,6 +16,7 @@ from typing import NamedTuple
 from driftline.capture.redaction.bodies import Edited, RewriteError
 from driftline.capture.redaction.rules import CsvPlace
 from driftline.capture.redaction.values import DROPPED, Change
+from driftline.formats.cells import MISSING_TEXTS, is_number
 
 _MARK = "\ufeff"
 # A quoted cell, or one without quotes; then what ends it.
@@ -23,7 +24,7 @@ _CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
 _SIGNS = re.compile(r"[\W_]+")
 # Values that no column is called by, beside numbers.
-_NO_NAMES = ("true", "false", "nan", "null", "none", "na", "inf", "infinity")
+_NO_NAMES = {"true", "false", *(text.casefold() for text in MISSING_TEXTS if text)}
 
 _Row = tuple[list[str], str]
 
@@ -135,7 +136,7 @@ def _is_header(place: CsvPlace, first: Sequence[str], second: Sequence[str]) -> 
     elif columns:
         pairs = zip(first, second, strict=False)
         is_like = len(first) == len(columns) and is_words and any(
-            name.strip() and _is_typed(value) for name, value in pairs
+            name.strip() and is_number(value) for name, value in pairs
         )  # fmt: skip
     else:
         # One column stands in the same place in any order.
@@ -156,16 +157,7 @@ def _plain(name: str) -> str:
 
 def _may_name(text: str) -> bool:
     """Say whether a cell may name a column; that of an index is empty."""
-    return not _is_typed(text) and text.strip().casefold() not in _NO_NAMES
-
-
-def _is_typed(text: str) -> bool:
-    """Say whether a cell is a number."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return not is_number(text) and text.strip().casefold() not in _NO_NAMES
 
 
 def _values(cells: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from decimal import ROUND_FLOOR, Decimal
 from enum import Enum
 
 from driftline.capture.redaction.keys import Key
+from driftline.formats.cells import is_number, read_cell
 
 Change = Callable[[object], object]
 _MASK = "***"
@@ -40,7 +41,7 @@ def hashed(key: Key) -> Change:
     """Give the keyed hash of a value: equal values stay equal, and nobody can try them out."""
 
     def change(value: object) -> object:
-        return None if value is None else key.hash(_text(value))
+        return None if _is_missing(value) else key.hash(_text(value))
 
     return change
 
@@ -49,7 +50,7 @@ def masked(keep: int) -> Change:
     """Keep the last characters, if there are more; how many were before them is not told."""
 
     def change(value: object) -> object:
-        if value is None:
+        if _is_missing(value):
             return None
         text = "" if isinstance(value, dict | list) else _text(value).strip()
         return _MASK + text[-keep:] if 0 < keep < len(text) else _MASK
@@ -61,8 +62,8 @@ def prefix(keep: int) -> Change:
     """Keep the first characters, as of a postcode: values of one area become equal."""
 
     def change(value: object) -> object:
-        is_whole = value is None or isinstance(value, dict | list)
-        return None if is_whole else _text(value)[:keep]
+        is_whole = isinstance(value, dict | list)
+        return None if is_whole or _is_missing(value) else _text(value)[:keep]
 
     return change
 
@@ -91,10 +92,10 @@ def _of_number(lower: Callable[[Decimal], int | float | None]) -> Change:
     """Change numbers; texts that are numbers stay texts."""
 
     def change(value: object) -> object:
-        if value is None or isinstance(value, bool | dict | list):
+        if isinstance(value, bool | dict | list) or not is_number(text := _text(value)):
             return None
         try:
-            number = Decimal(_text(value).strip())
+            number = Decimal(text.strip())
             is_usual = number.is_finite() and math.isfinite(number)
             found = lower(number) if is_usual else None
         except ArithmeticError:  # No number, or one of absurd size.
@@ -102,6 +103,11 @@ def _of_number(lower: Callable[[Decimal], int | float | None]) -> Change:
         return str(found) if found is not None and isinstance(value, str) else found
 
     return change
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is none in a column of text: what has no type is redacted as text."""
+    return not isinstance(value, dict | list) and read_cell(value, "string") is None
 
 
 def _text(value: object) -> str:

@@ -22,8 +22,8 @@ from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import IS_FIRST, Dataset
 from driftline.capture.tables.storage import reaching
 from driftline.errors import ConflictError
+from driftline.formats.arrow_types import UTC_MICROSECONDS
 from driftline.formats.capture_line import CaptureLine
-from driftline.formats.coerced import UTC_MICROSECONDS
 
 # A record may lie in the spool for a while; what comes even later is in the next export.
 CLOSED_AFTER = timedelta(minutes=5)

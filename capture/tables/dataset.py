@@ -22,7 +22,7 @@ import pyarrow.dataset as pads
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder
-from driftline.formats.coerced import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.signature import Column, Signature
 
 log = logging.getLogger(__name__)

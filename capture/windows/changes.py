@@ -21,7 +21,7 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import DeltaFolder
-from driftline.formats.coerced import UTC_MICROSECONDS
+from driftline.formats.arrow_types import UTC_MICROSECONDS
 
 # Most labels are for records of the last days, so that older ones are not searched.
 _SPANS = (2, 4, 8, 16, 32)

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.formats.coerced import ARROW_TYPES, as_text, from_array, from_text
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import as_text, from_array
 
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 
@@ -22,7 +23,7 @@ def read_former(
     told: dict[int, str | None] = {}
     if kind != "string":  # As a text anything would fit that was found not to be one.
         told = _reread(name, entries)
-        texts = from_text(
+        texts = from_array(
             pa.array([told.get(row) for row in range(len(filled))], pa.string()), kind
         )
         filled = pc.coalesce(filled, texts.values)

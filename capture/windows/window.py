@@ -30,7 +30,7 @@ from driftline.capture.tables.dataset import (
 )
 from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
-from driftline.formats.coerced import ARROW_TYPES, UTC_MICROSECONDS
+from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.signature import Column, Signature
 
 UNFIT = "unfit"

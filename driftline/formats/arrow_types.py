@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 
 from driftline.signature import ColumnType
 
+UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "int64": pa.int64(),
     "double": pa.float64(),
     "string": pa.string(),
     "bool": pa.bool_(),
-    "timestamp": pa.timestamp("us", "UTC"),
+    "timestamp": UTC_MICROSECONDS,
 }
 
 # The largest power of ten, and the largest whole number, that float64 holds exactly.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from driftline.formats.coerced import ARROW_TYPES, Coerced
+from driftline.formats.arrow_types import ARROW_TYPES
+from driftline.formats.coercion import Coerced
 from driftline.formats.json.requests import Extra
 from driftline.signature import Column
 

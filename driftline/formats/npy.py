@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from driftline.formats.body_columns import Reading
 from driftline.formats.body_limits import BodyError, require_rows
-from driftline.formats.coerced import Coerced, as_text, from_array
+from driftline.formats.coercion import Coerced, as_text, from_array
 from driftline.formats.json.responses import AnswerRows
 
 _LENGTH_ENDS = {1: 10, 2: 12, 3: 12}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.formats.coercion import NULL_TEXTS
+from driftline.formats.coercion import MISSING, is_plainly_read
 
 TRIED_TYPES = (
     pa.int64(),
@@ -16,7 +16,7 @@ TRIED_TYPES = (
     pa.timestamp("us", "UTC"),
     pa.timestamp("us"),
 )
-_NOTHING = pa.array([*NULL_TEXTS, None], pa.string())
+_NOTHING = pa.concat_arrays([MISSING, pa.nulls(1, pa.string())])
 # As Arrow's reader of CSV knows them.
 _TRUTHS = pa.array(["0", "1", "false", "False", "FALSE", "true", "True", "TRUE"])
 
@@ -57,10 +57,11 @@ def _casts(texts: pa.Array, wanted: pa.DataType, decimal: str) -> bool:
     if decimal != "." and pa.types.is_floating(wanted):
         texts = pc.replace_substring(texts, decimal, ".")
     try:
-        texts.cast(wanted)
+        values = texts.cast(wanted)
     except pa.ArrowInvalid:
         return False
-    return True
+    content = texts.buffers()[2]
+    return is_plainly_read(values, b"" if content is None else content.to_pybytes())
 
 
 def one_type(types: Iterable[pa.DataType]) -> pa.DataType:

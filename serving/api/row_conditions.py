@@ -11,7 +11,7 @@ from driftline.capture.tables.dataset import META_SCHEMA
 from driftline.capture.windows.former import read_former
 from driftline.capture.windows.window import UNFIT
 from driftline.errors import InputError
-from driftline.formats.coerced import ARROW_TYPES
+from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.expression import Expression
 from driftline.serving.api.monitor_runs import known_signature

@@ -13,20 +13,18 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from driftline.errors import InputError
+from driftline.formats.cells import MisfitError, read_cell
 from driftline.serving.http.media_types import Form
 from driftline.signature import Column, ColumnType
 
 Columns = dict[str, np.ndarray]
 
 _WRAPPERS = ("instances", "features", "inputs")
-_TRUE = frozenset({"true", "True", "TRUE", "1", True})
-_FALSE = frozenset({"false", "False", "FALSE", "0", False})
 
 
 class RowsError(InputError):
@@ -252,13 +250,8 @@ def _shown(value: object) -> str:
     return str(value)[:40]
 
 
-def _number(value: Any) -> float:  # noqa: ANN401 - any JSON value may come
-    if value is None or value == "":
-        return float("nan")
-    # float() would take "1_000" and digits of other scripts; the capture table would not.
-    if isinstance(value, str) and not _is_plain((value,)):
-        raise ValueError
-    return float(value)
+def _cells(values: Sequence[Any], kind: ColumnType) -> list[Any]:
+    return [read_cell(value, kind) for value in values]
 
 
 def _doubles(values: Sequence[Any]) -> np.ndarray:
@@ -271,80 +264,55 @@ def _doubles(values: Sequence[Any]) -> np.ndarray:
             return np.array(list(map(float, values)), dtype=np.float64)
         except ValueError:
             pass
-    return np.array(list(map(_number, values)), dtype=np.float64)
+    return np.array(_cells(values, "double"), dtype=np.float64)
 
 
 def _is_plain(values: Sequence[str]) -> bool:
-    """Say whether float() and int() read these texts as every other reader of numbers does."""
+    """Whether float() and int() read these texts as `read_cell` does."""
     joined = "".join(values)
     return joined.isascii() and "_" not in joined
 
 
 def _integers(values: Sequence[Any]) -> np.ndarray:
-    """Convert to int64; where values are missing or have a fraction, to float64 as pandas does."""
-    if set(map(type, values)) <= {int}:
-        return np.array(values, dtype=np.int64)
-    if set(map(type, values)) == {str} and _is_plain(values):
+    """Convert to int64; with missing values to float64, as pandas does.
+
+    A number that is not whole is a misfit, and all the same no reason to refuse a prediction: the
+    model gets it as float64, and the capture table tells of it.
+    """
+    kinds = set(map(type, values))
+    if kinds <= {int} or (kinds == {str} and _is_plain(values)):
         try:
             return np.array(list(map(int, values)), dtype=np.int64)
         except (ValueError, OverflowError):
             pass
-    found = _doubles(values)
-    if np.isfinite(found).all() and (np.abs(found) < 2**53).all():
-        whole = found.astype(np.int64)
-        if (whole == found).all():
-            return whole
-    return found
+    try:
+        cells = _cells(values, "int64")
+    except MisfitError:
+        return _doubles(values)
+    return np.array(cells, dtype=np.float64 if None in cells else np.int64)
 
 
 def _texts(values: Sequence[Any]) -> np.ndarray:
     """Convert to text; empty and null are missing, numbers are written as they stood in JSON."""
-    if set(map(type, values)) - {str}:
-        values = [_text(value) for value in values]
+    cells = values if set(map(type, values)) == {str} else _cells(values, "string")
     # Half of a surrogate pair can stand in JSON but in no UTF-8 text; this raises for it.
-    "".join(filter(None, values)).encode()
+    "".join(filter(None, cells)).encode()
     found = np.empty(len(values), dtype=object)
-    found[:] = [value or None for value in values]
+    found[:] = [cell or None for cell in cells]
     return found
-
-
-def _text(value: Any) -> str | None:  # noqa: ANN401 - any JSON value may come
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, (list, dict)):
-        raise TypeError
-    return json.dumps(value)
 
 
 def _booleans(values: Sequence[Any]) -> np.ndarray:
     """Convert to bool; with missing values to object, where missing is None."""
-    found = [_boolean(value) for value in values]
-    return np.array(found, dtype=object if None in found else bool)
-
-
-def _boolean(value: Any) -> bool | None:  # noqa: ANN401 - any JSON value may come
-    if value is None or value == "":
-        return None
-    if value in _TRUE:
-        return True
-    if value in _FALSE:
-        return False
-    raise ValueError
+    cells = _cells(values, "bool")
+    return np.array(cells, dtype=object if None in cells else bool)
 
 
 def _timestamps(values: Sequence[Any]) -> np.ndarray:
     """Convert ISO 8601 text to datetime64[us] in UTC; missing values are NaT."""
-    return np.array([_timestamp(value) for value in values], dtype="datetime64[us]")
-
-
-def _timestamp(value: Any) -> np.datetime64:  # noqa: ANN401 - any JSON value may come
-    if value is None or value == "":
-        return np.datetime64("NaT", "us")
-    moment = datetime.fromisoformat(value)
-    offset = moment.utcoffset()
-    if offset is not None:
-        moment = moment.replace(tzinfo=None) - offset
-    return np.datetime64(moment, "us")
+    cells = _cells(values, "timestamp")
+    naive = [None if cell is None else cell.replace(tzinfo=None) for cell in cells]
+    return np.array(naive, dtype="datetime64[us]")
 
 
 _CONVERTERS = {

@@ -3,7 +3,7 @@
 What is clean is found without a look at single bodies: where line ends, commas, quotes and carriage
 returns stand in the joined text says how many lines of how many fields each body has. Arrow's
 reader then cuts and types all of them at once. It is only trusted with what it reads as
-``coerce.from_text`` does; any other column is read as text, and goes there.
+``coercion.from_array`` does; any other column is read as text, and goes there.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.body_columns import Reading
 from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError, require_rows
-from driftline.formats.coerced import ARROW_TYPES, Coerced, from_text, is_plainly_read
+from driftline.formats.cells import NO_VALUES
+from driftline.formats.coercion import Coerced, from_array, is_plainly_read
 from driftline.formats.json.responses import ROUNDED, AnswerRows
 from driftline.signature import Column, ColumnType
 
@@ -31,7 +33,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ROWS_AT_ONCE = 1 << 14
 _NEW_LINE, _RETURN, _COMMA, _QUOTE = b'\n\r,"'
 # Spelled as programs spell them; other capitals are read the careful way.
-_TRUE, _FALSE = ["true", "True", "TRUE", "1"], ["false", "False", "FALSE", "0"]
+_TRUE, _FALSE = ["true", "True", "TRUE", "1", "1.0"], ["false", "False", "FALSE", "0", "0.0"]
 
 
 def read_csv(
@@ -76,7 +78,8 @@ def read_csv(
 
 def _add_up(columns: Sequence[Coerced], counts: np.ndarray) -> np.ndarray:
     """Return which bodies have rows of numbers that all add up to one, shape (bodies,)."""
-    total = np.sum([_numbers(column) for column in columns], axis=0)
+    with np.errstate(invalid="ignore"):  # Of opposite infinities.
+        total = np.sum([_numbers(column) for column in columns], axis=0)
     is_one = np.abs(total - 1) <= ROUNDED  # Never where a number is missing.
     return np.asarray(np.logical_and.reduceat(is_one, np.cumsum(counts) - counts), np.bool_)
 
@@ -85,11 +88,11 @@ def _numbers(column: Coerced) -> np.ndarray:
     """Return what a column says as numbers, NaN for what is none, whatever its type."""
     values, unfit, texts = column
     if pa.types.is_string(values.type):
-        values = from_text(values, "double").values
+        values = from_array(values, "double").values
     elif pa.types.is_timestamp(values.type):
         values = pa.nulls(len(values))
     found: np.ndarray = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).copy()
-    found[unfit] = from_text(pa.array(texts, pa.string()), "double").values.to_numpy(
+    found[unfit] = from_array(pa.array(texts, pa.string()), "double").values.to_numpy(
         zero_copy_only=False
     )
     return found
@@ -186,7 +189,7 @@ def _parse(text: bytes, fields: int, columns: Sequence[Column]) -> list[Coerced]
             # Rare: Arrow took for a number what is none, and only the text tells which.
             texts = _table(text, [pa.string()] * fields)
             assert texts is not None, "what can be typed can be read as text"
-            found[at] = from_text(texts.column(at).combine_chunks(), kinds[at])
+            found[at] = from_array(texts.column(at).combine_chunks(), kinds[at])
     missing = [
         Coerced(pa.nulls(table.num_rows, ARROW_TYPES[column.type]), np.empty(0, np.int64), [])
         for column in columns[fields:]
@@ -201,7 +204,7 @@ def _direct_type(kind: ColumnType) -> pa.DataType:
 
 def _typed(values: pa.Array, kind: ColumnType, text: bytes) -> Coerced | None:
     if pa.types.is_string(values.type):
-        return from_text(values, kind)
+        return from_array(values, kind)
     is_number = kind in ("double", "int64")
     if is_number and not is_plainly_read(values, text):
         return None
@@ -219,10 +222,10 @@ def _table(text: bytes, types: Sequence[pa.DataType]) -> pa.Table | None:
             parse_options=pacsv.ParseOptions(quote_char=False, ignore_empty_lines=False),
             convert_options=pacsv.ConvertOptions(
                 column_types=dict(zip(names, types, strict=True)),
-                null_values=[""],
+                null_values=sorted(NO_VALUES),
                 true_values=_TRUE,
                 false_values=_FALSE,
-                strings_can_be_null=True,
+                strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid:
@@ -263,7 +266,7 @@ def _add_rows(
 ) -> None:
     if rows:
         columns = [
-            from_text(pa.array(texts, pa.string()), column.type)
+            from_array(pa.array(texts, pa.string()), column.type)
             for texts, column in zip(zip(*rows, strict=True), reading.columns, strict=True)
         ]
         reading.add(chosen, counts, columns)

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from driftline.errors import InputError
-from driftline.formats.coercion import NULL_TEXTS, NUMBER, coerce
+from driftline.formats.cells import NO_VALUES, NUMBER
+from driftline.formats.coercion import coerce
 from driftline.formats.csv.dialect import AS_FOUND, Dialect, sniff
 from driftline.formats.csv.errors import broken_csv, quote_problem
 from driftline.formats.csv.quotes import QuoteWatch
 from driftline.formats.location import Location
 from driftline.formats.opening import HEAD_BYTES, find_encoding, open_text
+from driftline.formats.type_inference import narrow
 from driftline.signature import Column, ColumnType, Signature
 
 BLOCK_BYTES = 1 << 22
@@ -137,7 +139,7 @@ class CsvFile:
                 delimiter=self.delimiter, newlines_in_values=True
             ),
             "convert_options": arrow_csv.ConvertOptions(
-                null_values=list(NULL_TEXTS),
+                null_values=sorted(NO_VALUES),
                 strings_can_be_null=False,
                 decimal_point=self.decimal,
                 include_columns=list(columns),
@@ -240,8 +242,20 @@ def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None)
         if pa.types.is_binary(column.type):  # Arrow's type for text that is not UTF-8.
             raise broken_csv(file, None, watch)
     # Times of the day are text, as they are written: Arrow would make 12:30:00 of 12:30.
-    clock = {one.name: pa.string() for one in table.schema if pa.types.is_time(one.type)}
-    return read_csv_file(file, {**(types or {}), **clock}) if clock else table
+    texts = [one.name for one in table.schema if pa.types.is_time(one.type)]
+    if watch.has_odd_numbers:
+        texts += _no_numbers(file, table, types or {})
+    if not texts:
+        return table
+    return read_csv_file(file, {**(types or {}), **dict.fromkeys(texts, pa.string())})
+
+
+def _no_numbers(file: CsvFile, table: pa.Table, types: Mapping[str, pa.DataType]) -> list[str]:
+    """Name the columns of which Arrow took something for a number that is none, such as 0x1F."""
+    numbers = [one.name for one in table.schema if one.type in (pa.int64(), pa.float64())]
+    texts = stream_csv_file(file, {**types, **dict.fromkeys(numbers, pa.string())}, numbers)
+    kinds = narrow(texts, file.decimal)
+    return [name for name in numbers if kinds.get(name) == pa.string()]
 
 
 def stream_csv_file(
@@ -266,7 +280,7 @@ def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[
     Raises
     ------
     pa.ArrowInvalid
-        When a value has not the type that its column should have.
+        When a value has not, or may not have, the type that its column should have.
     """
     if file.is_header_only:
         return
@@ -282,6 +296,8 @@ def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[
         raise broken_csv(file, error, watch) from error
     if watch.problem is not None:
         raise InputError(f"{file.place.shown}: {watch.problem}")
+    if watch.has_odd_numbers and not all(map(pa.types.is_string, types.values())):
+        raise pa.ArrowInvalid("conversion error: 0x1F and nan(1) are no numbers")
 
 
 def _is_misled(error: pa.ArrowException) -> bool:

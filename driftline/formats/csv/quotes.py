@@ -14,6 +14,7 @@ import pyarrow as pa
 
 QUOTE = ord('"')
 _NEWLINE = ord("\n")
+_ODD_NUMBERS = (b"0x", b"0X", b"n(", b"N(")
 
 
 class QuoteWatch(io.RawIOBase):
@@ -42,6 +43,8 @@ class QuoteWatch(io.RawIOBase):
         self._opened_line = 0
         self._problem: str | None = None
         self._is_done = False
+        # Whether anything in it may be a number to Arrow that is none: see `is_plainly_read`.
+        self.has_odd_numbers = False
 
     @property
     def problem(self) -> str | None:
@@ -61,6 +64,7 @@ class QuoteWatch(io.RawIOBase):
         if self._problem is None and not self._is_done:
             self._is_done = not found
             self._look(found or b"\n")
+        self.has_odd_numbers |= any(sign in found for sign in _ODD_NUMBERS)
         return found
 
     def _look(self, found: bytes) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from driftline.formats.body_columns import Reading
 from driftline.formats.body_limits import MAX_VALUES, BodyError, require_rows
-from driftline.formats.coerced import from_values
+from driftline.formats.coercion import from_values
 from driftline.formats.json.requests import Extra, Row
 from driftline.formats.json.tensors import with_binary_data
 

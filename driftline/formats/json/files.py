@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
-from driftline.formats.coercion import NULL_TEXTS, text_array
+from driftline.formats.coercion import MISSING, text_array
 from driftline.formats.json.rows import OUTPUT, KeyOrder, Row, Slot, rows_of, slot_names
 from driftline.formats.location import Location
 from driftline.formats.type_inference import one_type, still_fitting
@@ -20,7 +20,6 @@ from driftline.signature import Signature
 
 # Values that are held as Python's own at a time.
 CHUNK_VALUES = 1 << 19
-_BLANK = pa.array(NULL_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +212,16 @@ def _array(values: list[Any], wanted: pa.DataType) -> pa.Array:
     """Make a column of a type that was found to fit."""
     if pa.types.is_string(wanted):
         return text_array(
-            value if value is None or isinstance(value, str) else json.dumps(value)
+            None
+            if value is None or value != value  # NaN is no value in text, either.
+            else value
+            if isinstance(value, str)
+            else json.dumps(value)
             for value in values
         )
     if any(isinstance(value, str) for value in values):
         found = text_array(value if isinstance(value, str) else None for value in values)
-        blank = pc.is_in(found, value_set=_BLANK)
+        blank = pc.is_in(found, value_set=MISSING)
         found = pc.if_else(blank, pa.scalar(None, pa.string()), pc.utf8_trim(found, " \t"))
         others = [None if isinstance(value, str) else value for value in values]
         return pc.coalesce(found.cast(wanted), _array(others, wanted))

@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
-from driftline.formats.coerced import as_text
+from driftline.formats.coercion import as_text
 from driftline.formats.json.tensors import TENSOR_FIELDS, is_tensors, read_tensors
 from driftline.signature import Column, Signature
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from driftline.formats.body_columns import Reading
 from driftline.formats.body_limits import BodyError, require_rows
-from driftline.formats.coerced import as_text, from_array
+from driftline.formats.coercion import as_text, from_array
 from driftline.formats.content_encoding import MAX_INFLATED_BYTES
 from driftline.formats.json.requests import Extra
 from driftline.formats.parquet.pages import require_small_pages

@@ -86,10 +86,18 @@ def test_a_mask_keeps_the_end_and_tells_no_length() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["1111", "1", "", ["4111111111111111"], {"n": "4111111111111111"}]
+    "value", ["1111", "1", " ", ["4111111111111111"], {"n": "4111111111111111"}]
 )
 def test_a_mask_keeps_nothing_of_what_is_too_short_or_no_text(value: object) -> None:
     assert document({"card": value}, rule("/card", "mask", keep=4)) == {"card": "***"}
+
+
+@pytest.mark.parametrize("missing", [None, "", float("nan")])
+@pytest.mark.parametrize("action", ["hash", "mask", "null"])
+def test_what_is_missing_stays_missing(missing: object, action: str) -> None:
+    more = {"keep": 4} if action == "mask" else {}
+
+    assert document({"card": missing}, rule("/card", action, **more)) == {"card": None}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ import driftline as dl
 from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError
 from driftline.formats import source
+from driftline.formats.csv.files import CsvFile
+from driftline.formats.csv.rows import CsvRows
+from driftline.formats.location import locate
 from driftline.formats.source import open_source
 from driftline.formats.type_inference import narrow
 from driftline.roles import Roles
@@ -428,3 +431,16 @@ def test_times_of_the_day_are_texts_as_they_are_written(tmp_path: Path) -> None:
     (batch,) = open_source(tmp_path / "a.csv").batches()
 
     assert batch["at"].to_pylist() == ["12:30", "13:45"]
+
+
+def test_what_only_arrow_takes_for_a_number_is_text_in_large_files_too(tmp_path: Path) -> None:
+    file = tmp_path / "large.csv"
+    file.write_text("hex,whole,broken\n1,2,3\n0x1F,3,nan(1)\n3,4,5\n")
+    place = locate(file)
+
+    rows = CsvRows.open([CsvFile.look(place, place.read(), None)])
+
+    text = pa.string()
+    assert dict(rows.types) == {"hex": text, "whole": pa.int64(), "broken": text}
+    small = {one.name: one.type for one in open_source(file).schema}
+    assert small == dict(rows.types)
