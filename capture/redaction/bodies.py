@@ -22,13 +22,12 @@ from driftline.capture.redaction.json_shapes import (
 from driftline.capture.redaction.values import DROPPED, Change
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
+from driftline.formats.formats import begins_as_json, format_of, media_type
 
 Form = str
-_JSON_LINES = ("application/jsonlines", "application/x-ndjson", "application/x-jsonlines")
 # Names under which clients send whatever they send, curl's default among them.
 _FORM = "application/x-www-form-urlencoded"
 _VAGUE = ("", "text/plain", _FORM)
-_BLANK = b"\xef\xbb\xbf \t\r\n"
 # Each value in memory, and each hash, takes many times the bytes that it was sent as.
 _MAX_VALUES = 1_000_000
 _BEFORE_VALUES = (b",", b"[", b"{", b"\n", b"\r")
@@ -75,15 +74,13 @@ def form_of(content_type: str, content: bytes) -> Form:
     RewriteError
         For any other kind, and for text that is not what it is called.
     """
-    name = content_type.split(";", 1)[0].strip().lower()
-    if name in _JSON_LINES:
-        return "jsonlines"
-    if name == "application/json" or name.endswith("+json"):
-        return "json"
-    is_bracketed = content.lstrip(_BLANK)[:1] in (b"{", b"[")
+    name, known = media_type(content_type), format_of(content_type)
+    if known in ("json", "jsonlines"):
+        return known
+    is_bracketed = begins_as_json(content)
     if name in _VAGUE and is_bracketed:
         return "json"
-    if name == "text/csv" or (name in _VAGUE and name != _FORM):
+    if known == "csv" or (name in _VAGUE and name != _FORM):
         if is_bracketed:
             # Its fields stand elsewhere than columns would tell.
             raise RewriteError("it is called CSV and begins like JSON")

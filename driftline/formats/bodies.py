@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.formats.body_columns import Bodies, Reading
+from driftline.formats.body_columns import Bodies, Reading, Wanted
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
 from driftline.formats.csv.bodies import read_csv
+from driftline.formats.formats import FormatName, format_of, media_type, sniff
 from driftline.formats.json.bodies import (
     read_json,
     read_json_lines,
@@ -26,24 +27,15 @@ from driftline.formats.npy import read_npy
 from driftline.formats.parquet.bodies import read_parquet
 from driftline.signature import Signature
 
-Kind = Literal["csv", "json", "jsonlines", "npy", "parquet", "tensors", "unknown", "none"]
+# What the type of a body says: a format, nothing that is known, or that it has no rows.
+Kind = FormatName | Literal["unknown", "none"]
 
-MEDIA_TYPES: dict[str, Kind] = {
-    "text/csv": "csv",
-    "application/json": "json",
-    "application/jsonlines": "jsonlines",
-    "application/x-jsonlines": "jsonlines",
-    "application/x-ndjson": "jsonlines",
-    "application/x-npy": "npy",
-    "application/vnd.apache.parquet": "parquet",
-    "application/x-parquet": "parquet",
-}
 # Types that say that a body has no rows; of others that are unknown the first bytes tell.
 _ROWLESS = re.compile(r"(image|audio|video)/.+|text/(event-stream|html)|application/pdf")
 _SHOWN = 80
+_LOOKED_BYTES = 64
 # What stands in memory besides the bodies themselves grows with what is read at once.
 _BYTES_AT_ONCE = 16 << 20
-_BLANK = b" \t\r\n"
 
 
 class Sent(NamedTuple):
@@ -95,22 +87,14 @@ def read_responses(sent: Sent, signature: Signature, row_counts: np.ndarray) -> 
 def _read(
     sent: Sent, reading: Reading, finder: RequestRows | AnswerRows, id_name: str | None = None
 ) -> None:
-    """Read each body by its kind; rows of answers may lack columns at the end."""
-    answers = finder if isinstance(finder, AnswerRows) else None
+    """Read each body by its kind."""
+    wanted = Wanted(reading, finder, id_name)
     for kind, indices, contents in _groups(sent):
-        if kind == "csv":
-            read_csv(reading, indices, contents, answers=answers)
-        elif kind == "json":
-            read_json(reading, indices, contents, finder)
-        elif kind == "jsonlines":
-            read_json_lines(reading, indices, contents, finder)
-        elif kind == "npy":
-            read_npy(reading, indices, contents, id_name=id_name, answers=answers)
-        elif kind == "parquet":
-            read_parquet(reading, indices, contents, id_name=id_name)
-        else:
+        if kind == "tensors":
             lengths = sent.header_lengths.take(pa.array(indices)).to_pylist()
-            read_tensor_bodies(reading, indices, contents, lengths, finder)
+            read_tensor_bodies(wanted, indices, contents, lengths)
+        else:
+            READERS[kind](wanted, indices, contents)
 
 
 def _groups(sent: Sent) -> Iterator[_Group]:
@@ -123,7 +107,7 @@ def _groups(sent: Sent) -> Iterator[_Group]:
         sent.errors[index] = "empty body"
     is_wanted &= lengths > 0
     for index in np.flatnonzero(is_wanted & (kinds == "none")):
-        name = _media_type(sent.content_types[index].as_py())
+        name = media_type(sent.content_types[index].as_py())
         sent.errors[index] = f'content type "{name[:_SHOWN]}" is not read'
     is_wanted &= kinds != "none"
     for kind in sorted(set(kinds[is_wanted & ~is_packed].tolist())):
@@ -169,20 +153,11 @@ def _known(groups: list[_Group]) -> Iterator[_Group]:
             yield group
             continue
         bodies = list(zip(group.indices.tolist(), group.contents.to_pylist(), strict=True))
-        for kind in ("csv", "json", "npy", "parquet"):
-            some = [body for body in bodies if _look(body[1]) == kind]
-            if some:
+        looks = (sniff(content[:_LOOKED_BYTES]) for _, content in bodies)
+        kinds = [look if look in READERS else "csv" for look in looks]
+        for kind in READERS:
+            if some := [body for body, one in zip(bodies, kinds, strict=True) if one == kind]:
                 yield _group(kind, some)
-
-
-def _look(content: bytes) -> Kind:
-    """Guess what a body is by its first bytes."""
-    if content.startswith(b"\x93NUMPY"):
-        return "npy"
-    if content.startswith(b"PAR1"):
-        return "parquet"
-    start = content[:64].lstrip(_BLANK)
-    return "json" if start[:1] in (b"{", b"[") else "csv"
 
 
 def _is_packed(encodings: pa.StringArray) -> np.ndarray:
@@ -205,11 +180,17 @@ def _kinds(sent: Sent) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _kind_of(content_type: str) -> Kind:
-    name = _media_type(content_type)
+    name = media_type(content_type)
     if _ROWLESS.fullmatch(name) and not name.endswith("+json"):
         return "none"
-    return "json" if name.endswith("+json") else MEDIA_TYPES.get(name, "unknown")
+    return format_of(name) or "unknown"
 
 
-def _media_type(content_type: str) -> str:
-    return content_type.split(";", 1)[0].strip().lower()
+# Those whose type is not known are tried in this order, by their first bytes.
+READERS: dict[Kind, Callable[[Wanted, np.ndarray, pa.BinaryArray], None]] = {
+    "csv": read_csv,
+    "json": read_json,
+    "jsonlines": read_json_lines,
+    "npy": read_npy,
+    "parquet": read_parquet,
+}

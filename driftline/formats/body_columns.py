@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import Coerced
-from driftline.formats.json.requests import Extra
+from driftline.formats.json.requests import Extra, RequestRows
+from driftline.formats.json.responses import AnswerRows
 from driftline.signature import Column
 
 
@@ -111,3 +112,19 @@ def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:
         np.concatenate([np.empty(0, np.int64), *unfit]),
         [text for piece in pieces for text in piece.texts],
     )
+
+
+class Wanted(NamedTuple):
+    """What is read out of bodies: where rows go, how they are found, which field is an id.
+
+    ``id_name``: the caller's own id, in forms that name their columns.
+    """
+
+    reading: Reading
+    finder: RequestRows | AnswerRows
+    id_name: str | None = None
+
+    @property
+    def answers(self) -> AnswerRows | None:
+        """What finds the values of answers, whose rows may lack columns at the end."""
+        return self.finder if isinstance(self.finder, AnswerRows) else None

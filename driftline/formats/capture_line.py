@@ -14,16 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from driftline.errors import InputError
+from driftline.formats.formats import BY_MEDIA_TYPE, media_type
 
 Encoding = Literal["CSV", "JSON", "BASE64"]
 
-# SageMaker's SDK lists text/csv and application/json; the others are what its users add.
-CSV_TYPES = frozenset({"text/csv"})
-JSON_TYPES = frozenset({
-    "application/json", "application/jsonlines", "application/jsonl", "application/x-jsonlines",
-    "application/x-ndjson",
-})  # fmt: skip
-
+_ENCODINGS: dict[str | None, Encoding] = {"csv": "CSV", "json": "JSON", "jsonlines": "JSON"}
 # As endpoints write them; files of the SDK's tests have other orders, so a line keeps its own.
 _ORDER = ("captureData", "eventMetadata", "eventVersion")
 _INPUT, _OUTPUT = "endpointInput", "endpointOutput"
@@ -84,8 +79,9 @@ class CaptureLine:
 
 def encoding_of(content_type: str | None, content: bytes) -> Encoding:
     """Choose how a line has a body, by its media type; what is no UTF-8 can only be BASE64."""
-    media = (content_type or "").partition(";")[0].strip().lower()
-    found: Encoding = "CSV" if media in CSV_TYPES else "JSON" if media in JSON_TYPES else "BASE64"
+    # SageMaker's SDK lists text/csv and application/json; the others are what its users add.
+    name = BY_MEDIA_TYPE.get(media_type(content_type or ""))
+    found = _ENCODINGS.get(name, "BASE64")
     try:
         content.decode("utf-8")
     except UnicodeDecodeError:

@@ -13,14 +13,12 @@ from pyarrow import fs
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.buffered import spooled_bytes
+from driftline.formats.formats import FORMATS
 from driftline.storage import is_remote, open_uri, storage_error
 
 # In a folder, these are data, packed or not, in letters of any size; when none is there, every file
 # is taken as data.
-DATA_SUFFIXES = (
-    ".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".json", ".jsonl", ".ndjson", ".arrow",
-    ".arrows", ".ipc", ".feather",
-)  # fmt: skip
+DATA_SUFFIXES = tuple(suffix for one in FORMATS.values() for suffix in one.suffixes)
 PACKED_SUFFIXES = (".gz", ".gzip", ".bz2", ".zst", ".zstd", ".lz4")
 STANDARD_INPUT = "/dev/stdin"
 OWN_PIPES = (STANDARD_INPUT, "/dev/fd/", "/proc/self/fd/")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pyarrow as pa
 
-from driftline.formats.body_columns import Reading
+from driftline.formats.body_columns import Reading, Wanted
 from driftline.formats.body_limits import BodyError, require_rows
 from driftline.formats.coercion import Coerced, as_text, from_array
 from driftline.formats.json.responses import AnswerRows
@@ -53,26 +53,13 @@ class _Layout(NamedTuple):
         return [table[:, at] for at in range(self.width)]
 
 
-def read_npy(
-    reading: Reading,
-    indices: np.ndarray,
-    contents: pa.BinaryArray,
-    *,
-    id_name: str | None = None,
-    answers: AnswerRows | None = None,
-) -> None:
+def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read arrays of shape (n, k), (n,) of one field or, of requests, (k,); or structured ones.
 
-    Bodies with equal headers, as one client sends them, are read together.
-
-    Parameters
-    ----------
-    id_name
-        The field of a structured array that is the caller's id.
-    answers
-        Finds what the values of answers are: their rows may lack values at the end, and a vector is
-        one value a row.
+    Bodies with equal headers, as one client sends them, are read together. Rows of answers may lack
+    values at the end, and a vector is one value a row there.
     """
+    reading, answers, id_name = wanted.reading, wanted.answers, wanted.id_name
     groups: dict[bytes, list[tuple[int, bytes]]] = {}
     for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
         end = _header_end(content)

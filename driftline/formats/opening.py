@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from driftline.errors import InputError
+from driftline.formats.formats import sniff
 from driftline.formats.location import Location
 from driftline.storage import is_remote, storage_error
 
@@ -140,10 +141,9 @@ def form_of(head: bytes, shown: str, encoding: str | None = None) -> str:
     InputError
         When it is none of them.
     """
-    if head.startswith(b"PAR1"):
-        return "Parquet"
-    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return "Arrow"
+    form = sniff(head)
+    if form in ("parquet", "arrow"):
+        return form.capitalize()
     is_zip = head.startswith(b"PK\x03\x04")
     if head.startswith(_OLD_EXCEL) or (is_zip and head[_FIRST_NAME:].startswith(_WORKBOOK)):
         raise InputError(f"{shown}: a workbook such as Excel's; save its sheet as CSV")

@@ -6,19 +6,13 @@ from functools import lru_cache
 from typing import Literal
 
 from driftline.errors import InputError
+from driftline.formats.formats import FORMATS
 
 Form = Literal["csv", "json", "jsonlines"]
 
-MEDIA_TYPES: dict[Form, str] = {
-    "csv": "text/csv",
-    "json": "application/json",
-    "jsonlines": "application/jsonlines",
-}
-
-_FORMS: dict[str, Form] = {media: form for form, media in MEDIA_TYPES.items()} | {
-    "application/x-ndjson": "jsonlines",
-    "application/x-jsonlines": "jsonlines",
-}
+_READ: tuple[Form, ...] = ("csv", "json", "jsonlines")
+MEDIA_TYPES: dict[Form, str] = {form: FORMATS[form].media_types[0] for form in _READ}
+_FORMS: dict[str, Form] = {media: form for form in _READ for media in FORMATS[form].media_types}
 
 _EXPECTED = "expected text/csv, application/json or application/jsonlines"
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.formats.body_columns import Reading
+from driftline.formats.body_columns import Reading, Wanted
 from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError, require_rows
 from driftline.formats.cells import NO_VALUES
 from driftline.formats.coercion import Coerced, from_array, is_plainly_read
@@ -36,14 +36,9 @@ _NEW_LINE, _RETURN, _COMMA, _QUOTE = b'\n\r,"'
 _TRUE, _FALSE = ["true", "True", "TRUE", "1", "1.0"], ["false", "False", "FALSE", "0", "0.0"]
 
 
-def read_csv(
-    reading: Reading,
-    indices: np.ndarray,
-    contents: pa.BinaryArray,
-    *,
-    answers: AnswerRows | None = None,
-) -> None:
-    """Read bodies; ``answers`` finds what the values of answers are, whose rows may lack fields."""
+def read_csv(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
+    """Read bodies; rows of answers may lack fields at the end."""
+    reading, answers = wanted.reading, wanted.answers
     is_ragged = answers is not None
     if not len(contents):
         return

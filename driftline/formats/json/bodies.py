@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
-from driftline.formats.body_columns import Reading
+from driftline.formats.body_columns import Reading, Wanted
 from driftline.formats.body_limits import MAX_VALUES, BodyError, require_rows
 from driftline.formats.coercion import from_values
 from driftline.formats.json.requests import Extra, Row
@@ -33,18 +32,9 @@ _SIZE_DIGITS = 10
 _BLANK = b" \t\r\n"
 
 
-class RowFinder(Protocol):
-    """Finds rows in a document: ``RequestRows`` and ``AnswerRows``."""
-
-    def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
-        """Give rows and extras, or raise BodyError."""
-        ...
-
-
-def read_json(
-    reading: Reading, indices: np.ndarray, contents: pa.BinaryArray, finder: RowFinder
-) -> None:
+def read_json(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read bodies of one document each."""
+    reading, finder, _ = wanted
     rows = _Rows(reading)
     told = zip(indices.tolist(), contents.to_pylist(), _have_long(contents), strict=True)
     for index, content, has_long in told:
@@ -57,10 +47,9 @@ def read_json(
     rows.flush()
 
 
-def read_json_lines(
-    reading: Reading, indices: np.ndarray, contents: pa.BinaryArray, finder: RowFinder
-) -> None:
+def read_json_lines(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read bodies of a document a line; empty lines are nothing."""
+    reading, finder, _ = wanted
     rows = _Rows(reading)
     told = zip(indices.tolist(), contents.to_pylist(), _have_long(contents), strict=True)
     for index, content, has_long in told:
@@ -80,11 +69,7 @@ def read_json_lines(
 
 
 def read_tensor_bodies(
-    reading: Reading,
-    indices: np.ndarray,
-    contents: pa.BinaryArray,
-    lengths: Sequence[str],
-    finder: RowFinder,
+    wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray, lengths: Sequence[str]
 ) -> None:
     """Read bodies whose tensors follow the JSON as binary data.
 
@@ -93,6 +78,7 @@ def read_tensor_bodies(
     lengths
         What ``Inference-Header-Content-Length`` said for each: how long the JSON is.
     """
+    reading, finder, _ = wanted
     rows = _Rows(reading)
     told = zip(indices.tolist(), contents.to_pylist(), lengths, strict=True)
     for index, content, length in told:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from driftline.formats.body_columns import Reading
+from driftline.formats.body_columns import Wanted
 from driftline.formats.body_limits import BodyError, require_rows
 from driftline.formats.coercion import as_text, from_array
 from driftline.formats.content_encoding import MAX_INFLATED_BYTES
@@ -25,16 +25,9 @@ _MAX_FIXED_BYTES = 16
 _MAX_TOLD = 60
 
 
-def read_parquet(
-    reading: Reading, indices: np.ndarray, contents: pa.BinaryArray, *, id_name: str | None = None
-) -> None:
-    """Read files by the names of their columns, or by order where none is known.
-
-    Parameters
-    ----------
-    id_name
-        The column that is the caller's id.
-    """
+def read_parquet(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
+    """Read files by the names of their columns, or by order where none is known."""
+    reading, _, id_name = wanted
     for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
         try:
             table = _table(content, [column.name for column in reading.columns], id_name)

@@ -94,7 +94,7 @@ def test_a_mask_keeps_nothing_of_what_is_too_short_or_no_text(value: object) -> 
 
 @pytest.mark.parametrize("missing", [None, "", float("nan")])
 @pytest.mark.parametrize("action", ["hash", "mask", "null"])
-def test_what_is_missing_stays_missing(missing: object, action: str) -> None:
+def test_a_missing_value_is_null_after_any_action(missing: object, action: str) -> None:
     more = {"keep": 4} if action == "mask" else {}
 
     assert document({"card": missing}, rule("/card", action, **more)) == {"card": None}

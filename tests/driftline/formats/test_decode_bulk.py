@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.formats.arrow_types import UTC_MICROSECONDS
-from driftline.formats.body_columns import Bodies, Reading
+from driftline.formats.body_columns import Bodies, Reading, Wanted
 from driftline.formats.body_limits import BodyError
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.coercion import Coerced, _one_by_one, from_array
@@ -118,7 +118,8 @@ def test_csv_is_read_alike_at_once_and_body_by_body(
     indices = np.arange(len(texts))
     at_once, with_care = (Reading(columns, [None] * len(texts)) for _ in range(2))
 
-    read_csv(at_once, indices, contents, answers=answers)
+    finder = answers or RequestRows(Signature((), ()))
+    read_csv(Wanted(at_once, finder), indices, contents)
     _read_carefully(with_care, indices, contents, range(len(texts)), answers)
 
     assert by_body(at_once.result()) == by_body(with_care.result())
