@@ -31,7 +31,7 @@ from driftline.formats.hashing import vector_texts
 from driftline.signature import ColumnType
 
 MISSING = pa.array(sorted(NO_VALUES), pa.string())
-_TRUTHS = pa.array(TRUTH_VALUES)
+_TRUTHS = pa.array(list(TRUTH_VALUES))
 _TRUE = pa.array([text for text, truth in TRUTH_VALUES.items() if truth])
 _WHOLE_OR_MISSING = {int, type(None)}
 _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
@@ -78,8 +78,9 @@ def from_array(array: pa.Array, kind: ColumnType) -> Coerced:
     values, lost = _read(array, kind)
     if kind == "string":
         values = pc.if_else(pc.equal(values, ""), None, values)
-    elif kind == "double" and pc.any(pc.is_nan(values)).as_py():
-        values = _keep(values, pc.invert(pc.is_nan(values)))
+    if pa.types.is_temporal(array.type) and kind == "timestamp":
+        values = _countable(values)
+        lost = _lost(pc.is_valid(array), values)
     if lost is None:
         return Coerced(values, np.empty(0, np.int64), [])
     rows = np.flatnonzero(lost.to_numpy(zero_copy_only=False))
@@ -188,7 +189,7 @@ def _lost(had: pa.BooleanArray, values: pa.Array) -> pa.BooleanArray | None:
 def _cast_typed(plain: pa.Array, kind: ColumnType) -> pa.Array:
     """Cast numbers, truth values and times; null where they do not fit."""
     if plain.type == ARROW_TYPES[kind]:
-        return _countable(plain) if kind == "timestamp" else plain
+        return plain
     if kind == "string":
         return _written(plain)
     if kind == "timestamp" or pa.types.is_timestamp(plain.type):
@@ -329,8 +330,9 @@ def _one_by_one(values: Sequence[object], kind: ColumnType) -> Coerced:
     cells: list[object] = []
     lost: list[int] = []
     for row, value in enumerate(values):
-        try:
-            cells.append(read_cell(value, kind))
+        try:  # NaN stays what it is where a column can hold it: missing, and said by a number.
+            is_nan = kind == "double" and value != value
+            cells.append(value if is_nan else read_cell(value, kind))
         except MisfitError:
             cells.append(None)
             lost.append(row)

@@ -117,11 +117,11 @@ def test_values_that_do_not_fit_are_kept_as_text_under_their_name() -> None:
 
     found = decode(frames, SIGNATURE)
 
-    assert features(found) == [(1.0, 1, "a"), (None, None, "b"), (None, None, None)]
+    assert features(found) == [(1.0, 1, "a"), (None, None, "b"), (None, None, "7")]
     assert [dict(row) for row in found.unfit.to_pylist()] == [
         {},
         {"temp": "warm", "count": "2.5"},
-        {"temp": "x", "count": "[1]", "carrier": "7", "new": '{"a": 1}'},
+        {"temp": "x", "count": "[1]", "new": '{"a": 1}'},
     ]
     assert not (found.flags & Flag.REQUEST_UNPARSED).any()
 
