@@ -57,6 +57,7 @@ COMMANDS = {
     "doctor": "health",
     "settings": "running",
     "migrate": "running",
+    "plugins": "plugins",
     "version": "running",
 }
 EXIT_CODES = (
