@@ -21,11 +21,11 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import CHANGING
-from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event, as_json
-from driftline.alerts.notify.formats import JSON, Message
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.eventbridge import configuration_event
+from driftline.alerts.notify.receivers.receiver import Message, Style
+from driftline.alerts.notify.receivers.webhook import JSON
 from driftline.alerts.notify.rows import new_message_id
 from driftline.database.locks import advisory_lock, try_advisory_lock
 from driftline.errors import InputError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import names_in, unknown_name
 from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
-from driftline.alerts.notify.channel import KEY_FIELDS, Channel, Style, secrets_of
+from driftline.alerts.notify.channel import Channel, secrets_of
+from driftline.alerts.notify.receivers.receiver import OpenChannel, Style
 from driftline.alerts.notify.secrets import Secret, Vault
 from driftline.errors import UnavailableError
 
@@ -41,28 +42,6 @@ class ChannelStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class OpenChannel:
-    """A channel as its messages are sent, secrets and all; for the moment of sending only.
-
-    Parameters
-    ----------
-    url
-        As a secret: it may hold a token.
-    secrets
-        All that sign, the newest first, or the service's key; empty where neither is needed.
-    authorization
-        The header of the name, if one is sent.
-    """
-
-    name: str
-    style: Style
-    url: Secret
-    secrets: tuple[Secret, ...] = ()
-    authorization: Secret | None = None
-    options: Mapping[str, object] = field(default_factory=dict)
-
-
 def put_channel(
     connection: Connection, channel: Channel, now: datetime, *, vault: Vault | None = None
 ) -> Channel:
@@ -88,8 +67,8 @@ def put_channel(
     held = vault.unseal(old.secret) if old is not None and is_kept else ""
     if channel.secret is None and channel.type == "webhook":
         channel = replace(channel, secret=Secret(held) if held else Secret.new())
-    elif channel.secret is None and channel.type in KEY_FIELDS:
-        raise ChannelError(f'channel "{channel.name}": {KEY_FIELDS[channel.type]} is missing')
+    elif channel.secret is None and (key := channel.receiver.key) is not None:
+        raise ChannelError(f'channel "{channel.name}": {key} is missing')
     shown = {
         "type": channel.type,
         "url": channel.shown_url,

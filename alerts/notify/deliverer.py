@@ -22,13 +22,13 @@ from driftline.alerts.notify import outbox, resending
 from driftline.alerts.notify.addresses import AddressGuard, Resolver
 from driftline.alerts.notify.attempts import Attempt, add_attempt
 from driftline.alerts.notify.change_events import announce, last_settled, wanting
-from driftline.alerts.notify.channels import OpenChannel, open_channels
+from driftline.alerts.notify.channels import open_channels
 from driftline.alerts.notify.in_flight_limit import AT_ONCE, CHANNEL_AT_ONCE, Flights
 from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
-from driftline.alerts.notify.receivers.webhook import Answer
+from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
 from driftline.alerts.notify.secrets import Vault, take_over
-from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
+from driftline.alerts.notify.senders import Sender, Transports, open_sender
 from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Deliverer:
         self._now = now
         networks = tuple(allow_networks)
         guard = AddressGuard(networks, resolver=resolver)
-        self._ways = Ways(guard, networks, dict(commands or {}), tls)
+        self._ways = Transports(guard, networks, dict(commands or {}), tls)
         self._vault = vault or Vault()
         self._rng = rng if rng is not None else np.random.default_rng()
         self._poll_s = poll_s

@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.composite_records import above
-from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.incidents import CAUSE_MAX
-from driftline.alerts.notify.message import render_anew
+from driftline.alerts.notify.message import render_again
+from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.tables import attempts, incident_alarms, incidents
 
 ERASED_TEXT = "(erased)"
@@ -143,7 +143,7 @@ def _clear_message(connection: Connection, row: _Row, style: Style) -> None:
         },
     )
     stored = connection.scalar(select(tables.outbox.c.body).where(tables.outbox.c.id == row.id))
-    message = render_anew(stored or b"", event, message_id=row.id, style=style)
+    message = render_again(stored or b"", event, message_id=row.id, style=style)
     connection.execute(
         update(tables.outbox)
         .where(tables.outbox.c.id == row.id)

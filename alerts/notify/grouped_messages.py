@@ -9,9 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection, func, insert, select, update
 
 from driftline.alerts import tables
-from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
 from driftline.alerts.notify.message import render_event
+from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.rows import CARRIERS_ALARM, OutboxRow, new_message_id, note_rows
 from driftline.database.locks import advisory_lock
 

@@ -17,11 +17,11 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
 
 from driftline.alerts import tables
-from driftline.alerts.notify.channel import ALERT_TYPES
 from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
 from driftline.alerts.notify.limits import Budget, overflow
 from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
 from driftline.alerts.notify.policy import ChannelPolicy
+from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import (
     BY_HAND,
     CARRIERS_ALARM,
@@ -195,7 +195,7 @@ def _is_held_back(
 def _fold(connection: Connection, channel: OutboxRow, silences: Silences, now: datetime) -> None:
     """Make one message of what a channel may not get one by one."""
     # These take alerts, not messages about them: they get each when its time has come.
-    found = [] if channel.type in ALERT_TYPES else overflow(connection, channel.name)
+    found = [] if RECEIVERS[channel.type].groups_itself else overflow(connection, channel.name)
     rows = [row for row in found if not _is_held_back(connection, silences, row, now)]
     if rows:
         newest = {row.alarm_id: row for row in rows}

@@ -12,12 +12,12 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.notify import incidents, limits
-from driftline.alerts.notify.channel import ALERT_TYPES, Style
-from driftline.alerts.notify.formats import Message
 from driftline.alerts.notify.labels import facts_of, group_key, labels_of
 from driftline.alerts.notify.message import render
 from driftline.alerts.notify.overtaking import restart_retries
 from driftline.alerts.notify.policy import ChannelPolicy
+from driftline.alerts.notify.receivers.receiver import Message, Style
+from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
 from driftline.alerts.notify.silences import Muting, Silences
 
@@ -162,7 +162,7 @@ def _fate(
         return _Fate("dead", error=problem, is_final=True)
     policy = ChannelPolicy.of(channel.options)
     # These are told what is so, and group by themselves.
-    is_plain = channel.type in ALERT_TYPES
+    is_plain = RECEIVERS[channel.type].groups_itself
     key = None if is_plain else _key(policy, labels)
     if muted is not None:
         reason = str(muted.columns["reason"])

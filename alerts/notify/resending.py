@@ -18,10 +18,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select
 
 from driftline.alerts import tables
-from driftline.alerts.notify.channels import OpenChannel
 from driftline.alerts.notify.event import as_json
 from driftline.alerts.notify.receivers.alertmanager import RESEND_S
-from driftline.alerts.notify.senders import Outgoing, Sender, Ways, open_sender
+from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing
+from driftline.alerts.notify.senders import Sender, Transports, open_sender
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def firing(connection: Connection) -> list[Firing]:
 
 
 async def tell(
-    ways: Ways, found: Sequence[Firing], channels: Mapping[str, OpenChannel | Exception],
+    ways: Transports, found: Sequence[Firing], channels: Mapping[str, OpenChannel | Exception],
     now: datetime,
 ) -> int:  # fmt: skip
     """Send all of them once; give how many were taken. What was not is told the next time."""

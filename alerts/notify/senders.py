@@ -1,9 +1,8 @@
-"""Sends one message by the way that its channel is: a request, a program, a service, a plugin."""
+"""Sends one message by its receiver: an HTTP request, or a program."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,33 +14,20 @@ import httpx
 
 from driftline.alerts.errors import AddressError, ChannelError
 from driftline.alerts.notify.addresses import AddressGuard
-from driftline.alerts.notify.channel import PROGRAM_TYPES
-from driftline.alerts.notify.channels import OpenChannel
-from driftline.alerts.notify.receivers.alertmanager import alerts_url, with_end
-from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
-from driftline.alerts.notify.receivers.pagerduty import events_url, with_routing_key
-from driftline.alerts.notify.receivers.programs import argv_of, child_argv, run_program
-from driftline.alerts.notify.receivers.webhook import (
-    TOTAL_TIMEOUT_S,
-    Answer,
-    new_transport,
-    post,
-    signed_headers,
-)
+from driftline.alerts.notify.http import TOTAL_TIMEOUT_S, new_transport, post
+from driftline.alerts.notify.programs import run_program
+from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
+from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
 # As many as are claimed together come to their end within a lease: 20 in three rounds of 15 s.
 _PROGRAMS_AT_ONCE = 8
-_CHILD_MODULES = {
-    "apprise": "driftline.alerts.notify.receivers.apprise_child",
-    "plugin": "driftline.alerts.notify.receivers.plugin_child",
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class Transports:
     """What this process may send by.
 
     Parameters
@@ -51,7 +37,7 @@ class Ways:
     allow_networks
         The guard's networks, for processes of their own.
     commands
-        What may be run, by the names that channels give.
+        What may be run, by name.
     tls
         Certificates to trust; the usual ones by default.
     """
@@ -62,29 +48,66 @@ class Ways:
     tls: ssl.SSLContext | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way."""
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt to send; see `receivers.receiver.Delivery`."""
 
-    id: str
-    body: bytes = field(repr=False)
-    content_type: str = "application/json"
+    channel: OpenChannel
+    message: Outgoing
+    now: datetime
+    commands: Mapping[str, str]
+    allow_networks: Sequence[str]
+    guard: AddressGuard
+    transport: httpx.AsyncHTTPTransport
+    turns: asyncio.Semaphore
+
+    async def post(
+        self, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Post the message, or another body, to an address that the guard lets through."""
+        every = {"content-type": self.message.content_type, **(headers or {})}
+        if self.channel.authorization is not None:
+            every["authorization"] = self.channel.authorization.reveal()
+        body = self.message.body if body is None else body
+        async with asyncio.timeout(TOTAL_TIMEOUT_S):
+            target = await self.guard.target(url)
+            return await post(self.transport, target, headers=every, body=body, now=self.now)
+
+    async def run(
+        self, argv: Sequence[str], stdin: bytes, environment: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Run a program with this on its standard input."""
+        # The wait for a turn is no part of the program's time.
+        async with self.turns:
+            return await run_program(
+                argv, stdin, timeout_s=TOTAL_TIMEOUT_S, environment=environment
+            )
 
 
 class Sender:
     """Sends messages as long as it is open; see `open_sender`."""
 
-    def __init__(self, ways: Ways, transport: httpx.AsyncHTTPTransport) -> None:
-        self._ways = ways
+    def __init__(self, transports: Transports, transport: httpx.AsyncHTTPTransport) -> None:
+        self._transports = transports
         self._transport = transport
-        self._programs = asyncio.Semaphore(_PROGRAMS_AT_ONCE)
+        self._turns = asyncio.Semaphore(_PROGRAMS_AT_ONCE)
 
     async def send(
         self, channel: OpenChannel, message: Outgoing, now: datetime
     ) -> tuple[Answer | None, str | None]:
-        """Make one attempt; give the receiver's answer, or in a few words why there is none."""
+        """Make one attempt; return the receiver's answer, or in a few words why there is none."""
+        attempt = _Attempt(
+            channel=channel,
+            message=message,
+            now=now,
+            commands=self._transports.commands,
+            allow_networks=self._transports.allow_networks,
+            guard=self._transports.guard,
+            transport=self._transport,
+            turns=self._turns,
+        )
         try:
-            return await self._send(channel, message, now), None
+            return await RECEIVERS[channel.style.type].send(attempt), None
         except TimeoutError:
             return None, f"no answer within {TOTAL_TIMEOUT_S:.0f} s"
         except (AddressError, ChannelError, UnavailableError) as error:
@@ -95,75 +118,10 @@ class Sender:
             log.exception("delivery_failed id=%s channel=%s", message.id, channel.name)
             return None, type(error).__name__
 
-    async def _send(self, channel: OpenChannel, message: Outgoing, now: datetime) -> Answer:
-        kind = channel.style.type
-        if kind not in PROGRAM_TYPES:
-            async with asyncio.timeout(TOTAL_TIMEOUT_S):
-                return await self._post(channel, message, now)
-        # The wait for a turn is no part of the program's time.
-        async with self._programs:
-            if kind == "command":
-                argv = argv_of(str(channel.options.get("command")), self._ways.commands)
-                more = {"DRIFTLINE_MESSAGE_ID": message.id}
-                return await run_program(
-                    argv, message.body, timeout_s=TOTAL_TIMEOUT_S, environment=more
-                )
-            asked = self._asked(channel, message)
-            argv = child_argv(_CHILD_MODULES[kind])
-            # No home: a .netrc there would be opened, which is refused and counts as not taken.
-            more = {"HOME": "/nonexistent"} if kind == "apprise" else {}
-            return await run_program(argv, asked, timeout_s=TOTAL_TIMEOUT_S, environment=more)
-
-    async def _post(self, channel: OpenChannel, message: Outgoing, now: datetime) -> Answer:
-        url, body, kind = channel.url.reveal(), message.body, channel.style.type
-        headers = {"content-type": message.content_type}
-        if kind == "alertmanager":
-            url, body = alerts_url(url), with_end(body, now)
-        elif kind == "pagerduty":
-            url, body = events_url(url), with_routing_key(body, channel.secrets[0])
-        elif kind == "opsgenie":
-            url, body = opsgenie_request(url, body)
-            headers["authorization"] = f"GenieKey {channel.secrets[0].reveal()}"
-        else:
-            headers |= signed_headers(channel.secrets, message.id, body, now)
-        if channel.style.format == "sns":
-            headers["x-amz-sns-message-type"] = "Notification"
-        if channel.authorization is not None:
-            headers["authorization"] = channel.authorization.reveal()
-        target = await self._ways.guard.target(url)
-        return await post(self._transport, target, headers=headers, body=body, now=now)
-
-    def _asked(self, channel: OpenChannel, message: Outgoing) -> bytes:
-        """Give what a process of ours reads from its standard input."""
-        event = _event(message)
-        if channel.style.type == "plugin":
-            return json.dumps({"plugin": channel.options.get("plugin"), "event": event}).encode()
-        words = "\n\n".join(str(one) for one in (event.get("text"), event.get("link")) if one)
-        asked = {
-            "url": channel.url.reveal(),
-            "title": event.get("title", ""),
-            "body": words,
-            "mood": event.get("mood", "info"),
-            "allow_networks": list(self._ways.allow_networks),
-        }
-        return json.dumps(asked).encode()
-
-
-def _event(message: Outgoing) -> dict[str, object]:
-    """Give what a program is told; the bare body where it was written for another type."""
-    text = message.body.decode("utf-8", "replace")
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if isinstance(found, dict) and "title" in found:
-        return found
-    return {"id": message.id, "title": "driftline", "text": text, "link": "", "mood": "warning"}
-
 
 @asynccontextmanager
-async def open_sender(ways: Ways) -> AsyncIterator[Sender]:
-    """Open what sends; connections end with it."""
-    tls = ways.tls or httpx.create_ssl_context(trust_env=False)
+async def open_sender(transports: Transports) -> AsyncIterator[Sender]:
+    """Open a sender; its connections end with it."""
+    tls = transports.tls or httpx.create_ssl_context(trust_env=False)
     async with new_transport(tls) as transport:
-        yield Sender(ways, transport)
+        yield Sender(transports, transport)

@@ -11,13 +11,14 @@ from datetime import datetime
 from sqlalchemy import Engine
 
 from driftline.alerts.notify.attempts import Attempt, add_attempt
-from driftline.alerts.notify.channel import KEY_FIELDS
-from driftline.alerts.notify.channels import OpenChannel, get_channel, open_channels
+from driftline.alerts.notify.channels import get_channel, open_channels
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_event
+from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing
+from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import new_message_id
 from driftline.alerts.notify.secrets import Vault
-from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
+from driftline.alerts.notify.senders import Transports, open_sender
 from driftline.database.engine import read_connection
 
 _TEXT = "This is a test: whoever reads it would be told of alarms by this channel."
@@ -60,7 +61,7 @@ async def try_channel(
     engine: Engine,
     name: str,
     *,
-    ways: Ways,
+    ways: Transports,
     vault: Vault,
     now: Callable[[], datetime],
     dashboard_url: str = "",
@@ -84,7 +85,7 @@ async def try_channel(
     async with open_sender(ways) as sender:
         outgoing = Outgoing(message_id, message.body, message.content_type)
         answer, error = await sender.send(found, outgoing, now())
-        if found.style.type in KEY_FIELDS and answer is not None and answer.is_success:
+        if RECEIVERS[found.style.type].key and answer is not None and answer.is_success:
             # What the test has opened is closed again.
             closing = replace(event, mood="success")
             body = render_event(closing, message_id=message_id, style=found.style).body

@@ -34,7 +34,7 @@ def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loo
     from driftline.alerts.math.training import Trainer
     from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
     from driftline.alerts.notify.deliverer import Deliverer
-    from driftline.alerts.notify.receivers.programs import commands_of
+    from driftline.alerts.notify.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.alerts.notify.upkeep import Upkeep
 

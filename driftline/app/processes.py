@@ -66,7 +66,7 @@ def clock(settings: Settings) -> Clock:
 def run_server(settings: Settings, ready: Ready) -> None:
     """Answer invocations and the programming interface until told to stop."""
     # Imported here and below: each process loads only what it runs.
-    from driftline.alerts.notify.receivers.programs import commands_of
+    from driftline.alerts.notify.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import listen, serve
     from driftline.app.redactor import redactor

@@ -11,7 +11,7 @@ from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.attempts import list_attempts
 from driftline.alerts.notify.channels import enable_channel, get_channel
 from driftline.alerts.notify.deliveries import get_delivery
-from driftline.alerts.notify.senders import Ways
+from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.test_send import try_channel
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
@@ -23,7 +23,7 @@ def router(context: ServerContext) -> APIRouter:
     """Give the routes."""
     routes = APIRouter(tags=["channels"])
     networks = tuple(context.allow_networks)
-    ways = Ways(AddressGuard(networks), networks, context.commands)
+    ways = Transports(AddressGuard(networks), networks, context.commands)
 
     @routes.post("/channels/{name}/test")
     async def test(name: str) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def _secret(name: str, spec: ChannelSpec) -> str | None:
                 f"expected type: {kind} with {field}"
             )
     if spec.type not in KEY_FIELDS:
-        return spec.secret
+        secret: str | None = spec.secret
+        return secret
     field = KEY_FIELDS[spec.type]
     if spec.secret is not None:
         raise ChannelError(f"{where}: secret with type {spec.type}; expected {field}")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
+from driftline.alerts.notify.channel import KEY_FIELDS
+from driftline.alerts.notify.receivers.table import RECEIVERS
+from driftline.alerts.notify.receivers.webhook import FORMATS
 from driftline.monitors.kind import DEFAULT_KIND
 
 Kind = Literal[
@@ -65,30 +68,29 @@ class EndpointSpec(Spec):
 
 
 # Of these fields of a channel only digests are stored, and not even those are shown.
-SECRET_FIELDS = ("secret", "authorization", "routing_key", "api_key")
+SECRET_FIELDS = ("secret", "authorization", *KEY_FIELDS.values())
 
 
-class ChannelSpec(Spec):
-    """Where messages of alarms go."""
-
-    type: Literal[
-        "webhook", "alertmanager", "pagerduty", "opsgenie", "apprise", "command", "plugin"
-    ] = "webhook"
+class _ChannelTarget(Spec):
+    type: Literal[*RECEIVERS] = "webhook"  # type: ignore[valid-type] # the table is the list
     url: str = ""
     secret: str | None = None
-    routing_key: str | None = None
-    api_key: str | None = None
-    format: Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"] = (
-        "driftline"
-    )
-    template: str | None = None
-    content_type: str | None = None
-    authorization: str | None = None
-    labels: dict[str, str] | None = None
-    command: str | None = None
-    plugin: str | None = None
+    format: Literal[*FORMATS] = "driftline"  # type: ignore[valid-type] # as above
+
+
+# Their types alone: their rules are the channel's to check, which quotes no secret.
+_OPTIONS: dict[str, Any] = {
+    name: (about.annotation, None)
+    for receiver in RECEIVERS.values()
+    for name, about in receiver.options.model_fields.items()
+}
+_ChannelOptions: Any = create_model("_ChannelOptions", __base__=_ChannelTarget, **_OPTIONS)
+
+
+class ChannelSpec(_ChannelOptions):  # type: ignore[misc] # its fields are those of the table
+    """Where messages of alarms go: what every channel takes, and the options of each receiver."""
+
     include_values: bool = False
-    rotation_h: float | None = None
     configuration_changes: bool = False
     # How messages are held and grouped; what is left out is as the room of alarms says.
     group_by: list[str] | None = None

@@ -17,9 +17,9 @@ from ipaddress import ip_address
 
 from driftline.alerts.errors import AddressError
 from driftline.alerts.notify.addresses import AddressGuard, check_url, resolve, unwrapped
-from driftline.alerts.notify.channel import PROGRAM_TYPES
+from driftline.alerts.notify.programs import argv_of, child_argv, run_program
 from driftline.alerts.notify.receivers.plugin_child import GROUP, others_of, plugin_names
-from driftline.alerts.notify.receivers.programs import argv_of, child_argv, run_program
+from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.secrets import is_reference
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.resources.resources import Resource, ResourceError
@@ -71,7 +71,7 @@ async def require_ways(
         require_installed(where, spec.type, spec.plugin)
         if is_reference(spec.url):
             continue
-        if spec.type not in PROGRAM_TYPES and spec.url:
+        if RECEIVERS[spec.type].url in ("http", "optional") and spec.url:
             await require_reachable(where, spec.url, allow_networks)
         elif spec.type == "apprise" and resource.key not in known:
             of_apprise.append((where, spec.url))

@@ -12,54 +12,85 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from driftline.alerts.alarms.alarm import StateChange
-from driftline.alerts.alarms.composite import AnyDefinition
+from pydantic import AfterValidator, Field
+
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.receivers.receiver import (
+    Answer,
+    Delivery,
+    Message,
+    Notification,
+    Receiver,
+    Style,
+)
+from driftline.alerts.notify.receivers.webhook import AuthorizationOptions
 
 RESEND_S = 60.0
 _FIRES_FOR = timedelta(seconds=4 * RESEND_S)  # Prometheus's rule: four times the interval.
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _NOT_LABEL = re.compile(r"[^A-Za-z0-9_]")
 _PATH = "/api/v2/alerts"
+_LABELS_MAX = 20
 
 
-def alarm_alerts(
-    change: StateChange, definition: AnyDefinition, event: Event, style: Style
-) -> list[dict[str, object]]:
-    """Give the alert of an alarm: firing in ALARM, resolved in every other state."""
-    found = labels_of(definition)
-    found["alertname"] = found.pop("alarm")
-    labels = _labels(found, style)
-    alert: dict[str, object] = {
+def _named(labels: dict[str, str] | None) -> dict[str, str] | None:
+    if not all(_LABEL.fullmatch(name) for name in labels or ()):
+        raise ValueError
+    return labels
+
+
+class AlertmanagerOptions(AuthorizationOptions):
+    """What an Alertmanager takes."""
+
+    labels: Annotated[
+        dict[str, str] | None,
+        AfterValidator(_named),
+        Field(
+            max_length=_LABELS_MAX,
+            description=(
+                f"at most {_LABELS_MAX} names of letters, digits and underscores, each with a text"
+            ),
+        ),
+    ] = None
+
+
+def _render(notification: Notification) -> Message:
+    """Render one alert: firing in ALARM, resolved in every other state; a notice for a minute."""
+    event, style, change = notification.event, notification.style, notification.change
+    if change is None or notification.definition is None:
+        labels = _labels({"alertname": f"driftline {event.type}", "severity": "none"}, style)
+        times = {"startsAt": event.time, "endsAt": event.time + timedelta(seconds=RESEND_S)}
+    else:
+        of_alarm = labels_of(notification.definition)
+        of_alarm["alertname"] = of_alarm.pop("alarm")
+        labels = _labels(of_alarm, style)
+        # A resolved alert has only an end: Alertmanager remembers when it began.
+        times = {"startsAt" if change.new == "ALARM" else "endsAt": change.time}
+    alert = {
         "labels": labels,
-        "annotations": _annotations(event, change.new),
+        "annotations": {
+            "summary": event.title,
+            "description": event.text,
+            "state": event.mood if change is None else change.new,
+            "link": event.link,
+        },
         "generatorURL": event.link,
+        **{name: _time(time) for name, time in times.items()},
     }
-    # Of a resolved alert only the end is told: Alertmanager remembers when it began.
-    alert["startsAt" if change.new == "ALARM" else "endsAt"] = _time(change.time)
-    return [alert]
+    return Message(as_json([alert]))
 
 
-def notice_alerts(event: Event, style: Style) -> list[dict[str, object]]:
-    """Give the alert of something else, such as a test: it fires for a minute."""
-    labels = _labels({"alertname": f"driftline {event.type}", "severity": "none"}, style)
-    return [
-        {
-            "labels": labels,
-            "annotations": _annotations(event, event.mood),
-            "generatorURL": event.link,
-            "startsAt": _time(event.time),
-            "endsAt": _time(event.time + timedelta(seconds=RESEND_S)),
-        }
-    ]
+async def _send(delivery: Delivery) -> Answer:
+    url = alerts_url(delivery.channel.url.reveal())
+    return await delivery.post(url, with_end(delivery.message.body, delivery.now))
 
 
 def with_end(body: bytes, now: datetime) -> bytes:
-    """Say of firing alerts until when they fire if nothing more is heard of them.
+    """Add to firing alerts until when they fire if nothing more is heard of them.
 
     Raises
     ------
@@ -73,12 +104,12 @@ def with_end(body: bytes, now: datetime) -> bytes:
     return as_json(alerts)
 
 
-def alerts_retold(body: bytes, event: Event) -> list[dict[str, Any]]:
-    """Return stored alerts with the words of another event; raises as `with_end`."""
+def _render_again(body: bytes, event: Event) -> Message:
+    """Render stored alerts with the words of another event; raises as `with_end`."""
     alerts = _parsed(body)
     for alert in alerts:
         alert["annotations"] |= {"summary": event.title, "description": event.text}
-    return alerts
+    return Message(as_json(alerts))
 
 
 def _parsed(body: bytes) -> list[dict[str, Any]]:
@@ -92,14 +123,16 @@ def _parsed(body: bytes) -> list[dict[str, Any]]:
 
 
 def alerts_url(url: str) -> str:
-    """Give the address to post to: the one given, or the API below it."""
+    """Return the address to post to: this one, or the API below it."""
     return url if url.rstrip("/").endswith(_PATH) else f"{url.rstrip('/')}{_PATH}"
 
 
-def _labels(found: Mapping[str, str], style: Style) -> dict[str, str]:
-    """Give names as Prometheus allows them; the channel's own labels win."""
-    own = style.options.get("labels")
-    every = dict(found) | (dict(own) if isinstance(own, Mapping) else {})
+def _labels(labels_of_alarm: Mapping[str, str], style: Style) -> dict[str, str]:
+    """Return labels named as Prometheus allows; the channel's own labels win."""
+    of_channel = style.options.get("labels")
+    every = dict(labels_of_alarm)
+    if isinstance(of_channel, Mapping):
+        every |= of_channel
     labels: dict[str, str] = {}
     for name, value in every.items():
         plain = _NOT_LABEL.sub("_", name)
@@ -107,9 +140,14 @@ def _labels(found: Mapping[str, str], style: Style) -> dict[str, str]:
     return labels
 
 
-def _annotations(event: Event, state: str) -> dict[str, str]:
-    return {"summary": event.title, "description": event.text, "state": state, "link": event.link}
-
-
 def _time(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+
+ALERTMANAGER = Receiver(
+    options=AlertmanagerOptions,
+    render=_render,
+    send=_send,
+    render_again=_render_again,
+    groups_itself=True,
+)

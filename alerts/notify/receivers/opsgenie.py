@@ -16,12 +16,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from driftline.alerts.alarms.alarm import StateChange
-from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.arn import dedup_key
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.receivers.receiver import (
+    Answer,
+    Delivery,
+    Message,
+    Notification,
+    Options,
+    Receiver,
+)
 
 _URL = "https://api.opsgenie.com"
 _MESSAGE_MAX, _DESCRIPTION_MAX, _ENTITY_MAX = 130, 15_000, 512
@@ -32,19 +38,30 @@ _DETAILS = (
 _PRIORITIES = {"failure": "P1", "warning": "P3"}
 
 
-def opsgenie_alarm(
-    change: StateChange, definition: AnyDefinition, event: Event
-) -> dict[str, object]:
-    """Return the request of a change of state, without its API key."""
-    labels = labels_of(definition, change.note) | {"state": change.new}
-    alias = dedup_key(definition.alarm_name)
-    return _close(event, alias) if change.new == "OK" else _create(event, alias, labels)
+class OpsgenieOptions(Options):
+    """What Opsgenie takes."""
+
+    api_key: str | None = None
 
 
-def opsgenie_notice(event: Event) -> dict[str, object]:
-    """Return the request of something else, such as a test; ``success`` closes what it created."""
-    alias = dedup_key(f"{event.type} {event.data.get('channel')}")
-    return _close(event, alias) if event.mood == "success" else _create(event, alias, {})
+def _render(notification: Notification) -> Message:
+    """Render a request without its API key; OK, or a notice's ``success``, closes the alert."""
+    event, change, definition = notification.event, notification.change, notification.definition
+    if change is None or definition is None:
+        alias = dedup_key(f"{event.type} {event.data.get('channel')}")
+        is_over, labels = event.mood == "success", {}
+    else:
+        alias, is_over = dedup_key(definition.alarm_name), change.new == "OK"
+        labels = labels_of(definition, change.note) | {"state": change.new}
+    return Message(as_json(_close(event, alias) if is_over else _create(event, alias, labels)))
+
+
+async def _send(delivery: Delivery) -> Answer:
+    channel = delivery.channel
+    url, body = opsgenie_request(channel.url.reveal(), delivery.message.body)
+    return await delivery.post(
+        url, body, {"authorization": f"GenieKey {channel.secrets[0].reveal()}"}
+    )
 
 
 def opsgenie_request(url: str, body: bytes) -> tuple[str, bytes]:
@@ -59,12 +76,12 @@ def opsgenie_request(url: str, body: bytes) -> tuple[str, bytes]:
     return f"{(url or _URL).rstrip('/')}{request['path']}", as_json(request["body"])
 
 
-def opsgenie_retold(body: bytes, event: Event) -> dict[str, object]:
-    """Return a stored request with the words of another event; raises as `opsgenie_request`."""
+def _render_again(body: bytes, event: Event) -> Message:
+    """Render a stored request with the words of another event; raises as `opsgenie_request`."""
     request = _parsed(body)
     words = _words(event) | {"note": event.text[:_DESCRIPTION_MAX]}
     request["body"] |= {key: text for key, text in words.items() if key in request["body"]}
-    return request
+    return Message(as_json(request))
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
@@ -105,3 +122,14 @@ def _close(event: Event, alias: str) -> dict[str, object]:
         "path": f"/v2/alerts/{alias}/close?identifierType=alias",
         "body": {"source": "driftline", "user": "driftline", "note": event.text[:_DESCRIPTION_MAX]},
     }
+
+
+OPSGENIE = Receiver(
+    options=OpsgenieOptions,
+    render=_render,
+    send=_send,
+    render_again=_render_again,
+    url="optional",
+    key="api_key",
+    groups_itself=True,
+)

@@ -17,12 +17,18 @@ from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from driftline.alerts.alarms.alarm import StateChange
-from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.arn import dedup_key
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.receivers.receiver import (
+    Answer,
+    Delivery,
+    Message,
+    Notification,
+    Options,
+    Receiver,
+)
 from driftline.alerts.notify.secrets import Secret
 
 _URL = "https://events.pagerduty.com"
@@ -31,10 +37,19 @@ _SUMMARY_MAX = 1024
 _SEVERITIES = {"failure": "critical", "warning": "warning"}
 
 
-def pagerduty_alarm(
-    change: StateChange, definition: AnyDefinition, event: Event
-) -> dict[str, object]:
-    """Return the event of a change of state, without its routing key."""
+class PagerDutyOptions(Options):
+    """What PagerDuty takes."""
+
+    routing_key: str | None = None
+
+
+def _render(notification: Notification) -> Message:
+    """Render an event without its routing key; OK, or a notice's ``success``, resolves."""
+    event, change, definition = notification.event, notification.change, notification.definition
+    if change is None or definition is None:
+        action = "resolve" if event.mood == "success" else "trigger"
+        key = dedup_key(f"{event.type} {event.data.get('channel')}")
+        return Message(as_json(_event(event, action, key, {})))
     labels = labels_of(definition, change.note)
     about = {
         "component": labels.get("endpoint"),
@@ -42,13 +57,13 @@ def pagerduty_alarm(
         "class": labels.get("metric"),
     }
     action = "resolve" if change.new == "OK" else "trigger"
-    return _event(event, action, dedup_key(definition.alarm_name), about)
+    return Message(as_json(_event(event, action, dedup_key(definition.alarm_name), about)))
 
 
-def pagerduty_notice(event: Event) -> dict[str, object]:
-    """Return the event of something else, such as a test; ``success`` resolves what it opened."""
-    action = "resolve" if event.mood == "success" else "trigger"
-    return _event(event, action, dedup_key(f"{event.type} {event.data.get('channel')}"), {})
+async def _send(delivery: Delivery) -> Answer:
+    channel = delivery.channel
+    body = with_routing_key(delivery.message.body, channel.secrets[0])
+    return await delivery.post(events_url(channel.url.reveal()), body)
 
 
 def with_routing_key(body: bytes, key: Secret) -> bytes:
@@ -62,11 +77,11 @@ def with_routing_key(body: bytes, key: Secret) -> bytes:
     return as_json({"routing_key": key.reveal(), **_parsed(body)})
 
 
-def pagerduty_retold(body: bytes, event: Event) -> dict[str, object]:
-    """Return a stored event with the words of another; raises as `with_routing_key`."""
-    found = _parsed(body)
-    found["payload"] |= {"summary": _summary(event), "custom_details": event.fields}
-    return found
+def _render_again(body: bytes, event: Event) -> Message:
+    """Render a stored event with the words of another; raises as `with_routing_key`."""
+    stored = _parsed(body)
+    stored["payload"] |= {"summary": _summary(event), "custom_details": event.fields}
+    return Message(as_json(stored))
 
 
 def events_url(url: str) -> str:
@@ -109,3 +124,14 @@ def _event(
     if event.link.startswith(("http://", "https://")):
         found |= {"client_url": event.link, "links": [{"href": event.link, "text": "driftline"}]}
     return found
+
+
+PAGERDUTY = Receiver(
+    options=PagerDutyOptions,
+    render=_render,
+    send=_send,
+    render_again=_render_again,
+    url="optional",
+    key="routing_key",
+    groups_itself=True,
+)

@@ -1,151 +1,200 @@
-"""One signed HTTP request: Standard Webhooks headers, a pinned connection, a bounded answer."""
+"""Webhooks: a signed request, its body in one of several formats."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from typing import Annotated
 
-import httpx
+from pydantic import AfterValidator, Field
 from standardwebhooks.webhooks import Webhook
 
-from driftline.alerts.notify.addresses import Target
-from driftline.alerts.notify.receivers.refusals import FINAL_CODES, is_final_status
-from driftline.alerts.notify.secrets import Secret
+from driftline.alerts.notify.event import Event, as_json
+from driftline.alerts.notify.receivers.eventbridge import eventbridge_alarm, eventbridge_notice
+from driftline.alerts.notify.receivers.receiver import (
+    Answer,
+    Delivery,
+    Message,
+    Notification,
+    Options,
+    Receiver,
+)
+from driftline.alerts.notify.receivers.sns import sns_alarm, sns_notice
+from driftline.alerts.notify.secrets import Secret, is_reference
+from driftline.alerts.notify.templates import TemplateFailed, render_template
 
-TOTAL_TIMEOUT_S = 15.0  # Standard Webhooks recommends 15 to 30 s.
-_CONNECT_TIMEOUT_S = 5.0
-_ANSWER_MAX_BYTES = 4096
-_RETRY_AFTER_MAX_S = 3600.0
-_RETRY_AFTER_STATUSES = frozenset({429, 502, 503, 504})
+log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receiver said.
-
-    Parameters
-    ----------
-    status
-        HTTP status, or the exit code of a program; None where there is neither.
-    text
-        First 4 kB of what it said.
-    retry_after_s
-        For how long it asks to be left alone, at most one hour; None when it does not.
-    is_http
-        Whether the status is HTTP's.
-    """
-
-    status: int | None
-    text: str = ""
-    retry_after_s: float | None = None
-    is_http: bool = True
-
-    @property
-    def is_success(self) -> bool:
-        """Say whether the message was taken: 2xx only, a redirect is not followed; exit code 0."""
-        if self.is_http:
-            return self.status is not None and 200 <= self.status < 300
-        return self.status == 0
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it would answer the same to any other attempt (most of 4xx, of sysexits.h)."""
-        if self.is_http:
-            return is_final_status(self.status)
-        return self.status in FINAL_CODES
-
-    @property
-    def is_gone(self) -> bool:
-        """Say whether the receiver wants nothing more, ever (410)."""
-        return self.is_http and self.status == 410
-
-    @property
-    def problem(self) -> str | None:
-        """Say in a few words why the message was not taken; None when it was."""
-        if self.is_success:
-            return None
-        return f"answered {self.status}" if self.is_http else f"ended with code {self.status}"
+JSON = "application/json"
+_CLOUD_EVENT = "application/cloudevents+json"
+_TEXT = "text/plain; charset=UTF-8"
+_SLACK_MAX = 3000
+_SLACK_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_SIGNS = {"failure": "🔴", "warning": "🟠", "success": "🟢", "info": "🔵"}
+_OVERLAP_MAX_H = 30 * 24.0
 
 
-def new_transport(tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    """Make what requests go through: the bare transport, which keeps no connection.
+def _sendable(header: str | None) -> str | None:
+    if header is None:
+        return None
+    is_sendable = 1 <= len(header) <= 4096 and header.isprintable() and header.isascii()
+    if not is_sendable or is_reference(header):
+        raise ValueError
+    return header
 
-    A whole client would also follow proxies of the environment and log the URL, whose path may be
-    a secret. Connections are pooled by address, and two names may share one; a kept connection
-    would carry a message to a host whose certificate was checked for another name.
-    """
-    return httpx.AsyncHTTPTransport(
-        verify=tls, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-    )
+
+class AuthorizationOptions(Options):
+    """The header of the name, for receivers of HTTP requests."""
+
+    authorization: Annotated[
+        str | None,
+        AfterValidator(_sendable),
+        Field(repr=False, description='such as "Bearer ..." in ASCII, not a reference'),
+    ] = None
+
+
+class WebhookOptions(AuthorizationOptions):
+    """What a webhook takes."""
+
+    template: str | None = None
+    content_type: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z]+/[A-Za-z0-9.+-]+( ?; ?[A-Za-z-]+=[A-Za-z0-9-]+)?$",
+            description='such as "application/json", with format "template"',
+        ),
+    ] = None
+    rotation_h: Annotated[
+        float | None,
+        Field(ge=0, le=_OVERLAP_MAX_H, description=f"0 to {_OVERLAP_MAX_H:g} hours"),
+    ] = None
+
+
+def _render(notification: Notification) -> Message:
+    return FORMATS[notification.style.format](notification)
+
+
+async def _send(delivery: Delivery) -> Answer:
+    channel, message = delivery.channel, delivery.message
+    headers = signed_headers(channel.secrets, message.id, message.body, delivery.now)
+    if channel.style.format == "sns":
+        headers["x-amz-sns-message-type"] = "Notification"
+    return await delivery.post(channel.url.reveal(), headers=headers)
 
 
 def signed_headers(
     secrets: Sequence[Secret], message_id: str, body: bytes, time: datetime
 ) -> dict[str, str]:
-    """Give the headers of Standard Webhooks 1.0.0 for one attempt; each secret signs."""
-    found = {"webhook-id": message_id, "webhook-timestamp": str(int(time.timestamp()))}
+    """Return the headers of Standard Webhooks 1.0.0 for one attempt; each secret signs."""
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(int(time.timestamp()))}
     if secrets:
-        found["webhook-signature"] = " ".join(
+        headers["webhook-signature"] = " ".join(
             Webhook(one.reveal()).sign(message_id, time.astimezone(UTC), body.decode())
             for one in secrets
         )
-    return found
+    return headers
 
 
-async def post(
-    transport: httpx.AsyncHTTPTransport,
-    target: Target,
-    *,
-    headers: dict[str, str],
-    body: bytes,
-    now: datetime,
-) -> Answer:
-    """Send a message to a checked address; at most 4 kB of the answer are read.
+def _own(notification: Notification) -> Message:
+    return Message(as_json(notification.event.document))
 
-    Raises
-    ------
-    httpx.TransportError
-        When no answer came.
-    """
-    timeout = httpx.Timeout(TOTAL_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    request = httpx.Request(
-        "POST",
-        target.pinned_url,
-        content=body,
-        headers={**headers, "host": target.host_header, "user-agent": "driftline"},
-        extensions={"sni_hostname": target.server_name, "timeout": timeout.as_dict()},
-    )
-    response = await transport.handle_async_request(request)
+
+def _sns(notification: Notification) -> Message:
+    change, definition, message_id = (
+        notification.change, notification.definition, notification.message_id
+    )  # fmt: skip
+    if change is None or definition is None:
+        text = sns_notice(notification.event, message_id=message_id)
+    else:
+        text = sns_alarm(
+            change,
+            definition,
+            message_id=message_id,
+            configured_at=notification.configured_at or change.time,
+            is_after_mute=notification.is_after_mute,
+            suppressed_by=notification.suppressed_by,
+        )
+    return Message(text.encode(), _TEXT)
+
+
+def _eventbridge(notification: Notification) -> Message:
+    change, definition, message_id = (
+        notification.change, notification.definition, notification.message_id
+    )  # fmt: skip
+    if change is None or definition is None:
+        return Message(as_json(eventbridge_notice(notification.event, message_id=message_id)))
+    return Message(as_json(eventbridge_alarm(change, definition, message_id=message_id)))
+
+
+def _cloud_event(notification: Notification) -> Message:
+    """Render CloudEvents 1.0, structured."""
+    event = notification.event
+    document: dict[str, object] = {
+        "specversion": "1.0",
+        "id": notification.message_id,
+        # Where it comes from.
+        "source": notification.dashboard_url or "urn:driftline",
+        "type": f"io.driftline.{event.type}",
+        "time": f"{event.time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "datacontenttype": JSON,
+        "data": event.fields,
+    }
+    alarm = event.data.get("alarm")
+    if isinstance(alarm, Mapping) and alarm.get("name"):
+        document["subject"] = alarm["name"]
+    return Message(as_json(document), _CLOUD_EVENT)
+
+
+def _slack(notification: Notification) -> Message:
+    """Render Slack's mark-up, which Mattermost and Rocket.Chat read, too."""
+    event = notification.event
+    title = event.title.translate(_SLACK_ESCAPES)
+    if event.link.startswith(("http://", "https://")):
+        link = event.link.translate(_SLACK_ESCAPES).replace("|", "%7C")
+        title = f"<{link}|{title}>"
+    text = event.text.translate(_SLACK_ESCAPES)
+    sign = _SIGNS.get(event.mood, _SIGNS["info"])
+    return Message(as_json({"text": f"{sign} *{title}*\n{text}"[:_SLACK_MAX]}))
+
+
+def _by_template(notification: Notification) -> Message:
+    """Render a template's body; where it fails, our own: a message must go out in any case."""
+    event, options = notification.event, notification.style.options
     try:
-        text = await _beginning(response)
-    finally:
-        await response.aclose()
-    return Answer(response.status_code, text, _retry_after(response, now))
+        variables = template_variables(event, notification.message_id)
+        text = render_template(str(options.get("template") or ""), variables)
+    except TemplateFailed as error:
+        log.warning("template_failed message=%s error=%s", notification.message_id, error)
+        return Message(as_json(dict(event.document) | {"template_error": str(error)}))
+    return Message(text.encode("utf-8", "replace"), str(options.get("content_type") or _TEXT))
 
 
-async def _beginning(response: httpx.Response) -> str:
-    """Read the first bytes as they come over the wire: nothing is decompressed."""
-    found = b""
-    async for chunk in response.aiter_raw():
-        found += chunk
-        if len(found) >= _ANSWER_MAX_BYTES:
-            break
-    return found[:_ANSWER_MAX_BYTES].decode("utf-8", "replace")
+def template_variables(event: Event, message_id: str) -> dict[str, object]:
+    """Return the variables available to notification templates."""
+    words = {
+        "id": message_id,
+        "type": event.type,
+        "timestamp": event.document["timestamp"],
+        "title": event.title,
+        "text": event.text,
+        "link": event.link,
+        "mood": event.mood,
+    }
+    return dict(event.data) | words
 
 
-def _retry_after(response: httpx.Response, now: datetime) -> float | None:
-    text = response.headers.get("retry-after", "").strip()
-    if response.status_code not in _RETRY_AFTER_STATUSES or not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return min(float(text), _RETRY_AFTER_MAX_S)
-    try:
-        time = parsedate_to_datetime(text)
-        aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-        wait_s = (aware - now).total_seconds()
-    except (ValueError, OverflowError):
-        return None
-    return min(max(wait_s, 0.0), _RETRY_AFTER_MAX_S)
+FORMATS: dict[str, Callable[[Notification], Message]] = {
+    "driftline": _own,
+    "sns": _sns,
+    "eventbridge": _eventbridge,
+    "cloudevents": _cloud_event,
+    "slack": _slack,
+    "template": _by_template,
+}
+
+WEBHOOK = Receiver(
+    options=WebhookOptions,
+    render=_render,
+    send=_send,
+)

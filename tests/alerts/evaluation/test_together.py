@@ -17,9 +17,9 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels, outbox, senders
+from driftline.alerts.notify import http as webhook
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.receivers import webhook
 from driftline.database.locks import advisory_lock
 
 

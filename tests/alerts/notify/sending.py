@@ -6,12 +6,11 @@ import asyncio
 from datetime import UTC, datetime
 
 from driftline.alerts.notify.addresses import AddressGuard
-from driftline.alerts.notify.channel import Style
-from driftline.alerts.notify.channels import OpenChannel
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_event
+from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing, Style
 from driftline.alerts.notify.secrets import Secret
-from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
+from driftline.alerts.notify.senders import Transports, open_sender
 
 LOOPBACK = ("127.0.0.0/8",)
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
@@ -26,7 +25,7 @@ def send(kind, *, url="", networks=LOOPBACK, commands=None, authorization=None, 
     style = Style(kind, "driftline", options)
     channel = OpenChannel("pager", style, Secret(url), authorization=authorization, options=options)
     message = render_event(EVENT, message_id="msg_1", style=style)
-    ways = Ways(AddressGuard(networks), networks, commands or {})
+    ways = Transports(AddressGuard(networks), networks, commands or {})
 
     async def run():
         async with open_sender(ways) as sender:

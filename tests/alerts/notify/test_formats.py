@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.channel import Channel, Style
+from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render, render_event
+from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.templates import (
     OUTPUT_MAX,
     TemplateFailed,

@@ -16,7 +16,7 @@ from driftline.alerts.notify.erasing import ToldWindow, clear_messages
 from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
 from driftline.alerts.notify.receivers.pagerduty import events_url
 from driftline.alerts.notify.secrets import Vault, take_over
-from driftline.alerts.notify.senders import Ways
+from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.test_send import try_channel
 from tests.alerts.notify import incident_services
 from tests.alerts.notify.incident_services import KEY
@@ -214,7 +214,7 @@ def test_a_key_never_becomes_the_signature_of_a_webhook(house, engine, clock, se
 
 
 def test_the_test_of_a_channel_opens_an_incident_and_closes_it(engine, clock, service):
-    ways = Ways(AddressGuard(LOOPBACK), LOOPBACK)
+    ways = Transports(AddressGuard(LOOPBACK), LOOPBACK)
     tried = asyncio.run(try_channel(engine, "oncall", ways=ways, vault=Vault(), now=clock))
 
     assert (tried.is_taken, tried.status) == (True, 202)
@@ -224,7 +224,7 @@ def test_the_test_of_a_channel_opens_an_incident_and_closes_it(engine, clock, se
 
 
 def test_messages_for_a_service_go_through_the_guard(engine, clock, service):
-    ways = Ways(AddressGuard(()), ())
+    ways = Transports(AddressGuard(()), ())
     tried = asyncio.run(try_channel(engine, "oncall", ways=ways, vault=Vault(), now=clock))
 
     assert (tried.is_taken, tried.error) == (False, "address not allowed")

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from driftline.alerts.alarms.alarm import Point, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import without_values
 from driftline.alerts.notify.message import render
+from driftline.alerts.notify.receivers.receiver import Style
 
 TIME = datetime(2013, 1, 16, 0, 5, 1, 123_000, tzinfo=UTC)
 DAY = datetime(2013, 1, 15, tzinfo=UTC)

@@ -15,12 +15,12 @@ from sqlalchemy import select
 
 from driftline.alerts import tables
 from driftline.alerts.notify.addresses import AddressGuard
-from driftline.alerts.notify.channel import Channel, Style
-from driftline.alerts.notify.channels import OpenChannel
+from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.receivers.programs import argv_of, commands_of, run_program
+from driftline.alerts.notify.programs import argv_of, commands_of, run_program
+from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing, Style
 from driftline.alerts.notify.secrets import Secret
-from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
+from driftline.alerts.notify.senders import Transports, open_sender
 from driftline.errors import InputError
 from tests.alerts.notify.sending import LOOPBACK, NOW, send
 
@@ -242,7 +242,7 @@ def test_a_message_written_for_another_type_has_an_end(type, body, receiver, scr
     url = receiver.url if type in ("alertmanager", "webhook") else "json://127.0.0.1:1"
     options = {"command": "page", "plugin": "none"}
     channel = OpenChannel("pager", Style(type, "driftline", options), Secret(url), options=options)
-    ways = Ways(AddressGuard(LOOPBACK), LOOPBACK, script("sys.stdin.read()"))
+    ways = Transports(AddressGuard(LOOPBACK), LOOPBACK, script("sys.stdin.read()"))
 
     async def run():
         async with open_sender(ways) as sender:
@@ -261,7 +261,7 @@ def test_what_nobody_foresaw_is_a_failed_attempt_and_is_logged(monkeypatch, capl
     def fall(*given):
         raise RuntimeError("never seen")
 
-    monkeypatch.setattr("driftline.alerts.notify.senders.argv_of", fall)
+    monkeypatch.setattr("driftline.alerts.notify.receivers.command.argv_of", fall)
 
     assert send("command", command="page") == (None, "RuntimeError")
     assert "delivery_failed id=msg_1 channel=pager" in caplog.text

@@ -14,10 +14,9 @@ import pytest
 
 from driftline.alerts.errors import AddressError, ChannelError
 from driftline.alerts.notify.addresses import AddressGuard, resolve
-from driftline.alerts.notify.channel import Style
-from driftline.alerts.notify.channels import OpenChannel
+from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing, Style
 from driftline.alerts.notify.secrets import Secret
-from driftline.alerts.notify.senders import Outgoing, Ways, open_sender
+from driftline.alerts.notify.senders import Transports, open_sender
 
 PUBLIC = "93.184.215.14"
 
@@ -95,7 +94,7 @@ def send(guard, url, kind="webhook"):
     channel = OpenChannel("pager", Style(kind), Secret(url))
 
     async def run():
-        async with open_sender(Ways(guard)) as sender:
+        async with open_sender(Transports(guard)) as sender:
             return await sender.send(channel, Outgoing("m", b"[]"), datetime.now(UTC))
 
     return asyncio.run(run())

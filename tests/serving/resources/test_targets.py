@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from driftline.alerts.notify.receivers.webhook import Answer
+from driftline.alerts.notify.receivers.receiver import Answer
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import ChannelSpec
 from driftline.serving.resources.targets import ASKING_MAX, require_reachable, require_ways

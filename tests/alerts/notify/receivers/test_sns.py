@@ -8,9 +8,9 @@ import pytest
 from driftline.alerts.alarms.alarm import Point, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.notify.channel import Style
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render, render_event
+from driftline.alerts.notify.receivers.receiver import Style
 
 TIME = datetime(2021, 11, 10, 2, 45, 55, 640_000, tzinfo=UTC)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -12,13 +13,33 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.receivers.webhook import Answer
+from driftline.alerts.notify.event import as_json
+from driftline.alerts.notify.receivers.receiver import Answer, Message, Notification, Outgoing
 
 _OUTPUT_MAX_BYTES = 4096
 _LAST_WORDS_S = 0.5  # For what stands in a pipe that something out of reach holds open.
 # What a program needs to find others, to speak people's language and to know its zone; nothing of
 # ours, whose environment may hold secrets.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
+
+
+def render_for_program(notification: Notification) -> Message:
+    """Render our own body with the words at its top level."""
+    event = notification.event
+    words = {"title": event.title, "text": event.text, "link": event.link, "mood": event.mood}
+    return Message(as_json({"id": notification.message_id, **event.document, **words}))
+
+
+def stored_event(message: Outgoing) -> dict[str, object]:
+    """Return what `render_for_program` wrote; the bare body of a message for another type."""
+    text = message.body.decode("utf-8", "replace")
+    try:
+        event = json.loads(text)
+    except ValueError:
+        event = None
+    if isinstance(event, dict) and "title" in event:
+        return event
+    return {"id": message.id, "title": "driftline", "text": text, "link": "", "mood": "warning"}
 
 
 def commands_of(listed: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,25 @@
+"""The services of apprise, each message in a process of its own."""
+
+from __future__ import annotations
+
+import json
+
+from driftline.alerts.notify.programs import child_argv, render_for_program, stored_event
+from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
+
+
+async def _send(delivery: Delivery) -> Answer:
+    event = stored_event(delivery.message)
+    call = {
+        "url": delivery.channel.url.reveal(),
+        "title": event.get("title", ""),
+        "body": "\n\n".join(str(event[key]) for key in ("text", "link") if event.get(key)),
+        "mood": event.get("mood", "info"),
+        "allow_networks": list(delivery.allow_networks),
+    }
+    argv = child_argv("driftline.alerts.notify.receivers.apprise_child")
+    # No home: a .netrc there would be opened, which is refused and counts as not taken.
+    return await delivery.run(argv, json.dumps(call).encode(), {"HOME": "/nonexistent"})
+
+
+APPRISE = Receiver(options=Options, render=render_for_program, send=_send, url="own")
