@@ -23,7 +23,7 @@ class Counts:
     deliveries_by_status: dict[str, int]
 
     def as_dict(self) -> dict[str, object]:
-        """Give them as plain JSON values."""
+        """Return them as plain JSON values."""
         return {
             "metrics": self.metrics,
             "datapoints": self.datapoints,

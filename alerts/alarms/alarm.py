@@ -153,7 +153,7 @@ class StateChange:
 
 
 def breaching(value: float, comparison: str, threshold: float) -> bool:
-    """Say whether a value is on the wrong side of the threshold."""
+    """Whether a value is on the wrong side of the threshold."""
     return _OPERATORS[comparison](value, threshold)
 
 
@@ -178,7 +178,7 @@ def is_breaching(definition: AlarmDefinition, point: Point) -> bool | None:
 def evaluate(
     points: Sequence[bool | None], n: int, m: int, treat: Treatment, current: State
 ) -> State:
-    """Give the state of an alarm after one evaluation.
+    """Return the state of an alarm after one evaluation.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def decide(
     *,
     unwatched: int = 0,
 ) -> tuple[State, Rule]:
-    """Give the state as :func:`evaluate` does, and the rule that decided it.
+    """Return the state as :func:`evaluate` does, and the rule that decided it.
 
     ``unwatched`` is how many of the missing points no treatment may count as breaching.
     """
@@ -254,22 +254,7 @@ def judge(
     at: datetime | None = None,
     watched_from: datetime | None = None,
 ) -> Judgement:
-    """Evaluate an alarm over its newest periods and tell which points decided.
-
-    Parameters
-    ----------
-    definition
-        The alarm.
-    points
-        ``definition.range_periods`` periods, oldest first, missing ones included.
-    current
-        The state before.
-    warm_until, at
-        The end of the alarm's warm-up, and the moment of this evaluation; without both of them
-        there is no warm-up.
-    watched_from
-        Missing periods that began before do not count as breaching; None: all do.
-    """
+    """Evaluate an alarm over its newest periods and tell which points decided."""
     flags = [is_breaching(definition, point) for point in points]
     n, m, treat = definition.evaluation_periods, definition.required_breaches, definition.treatment
     missing = [index for index, flag in enumerate(flags) if flag is None]

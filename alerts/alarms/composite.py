@@ -94,7 +94,7 @@ class CompositeDefinition(Actions):
         return propagated(self.tags, self.action_configuration)
 
     def as_dict(self) -> dict[str, object]:
-        """Give the definition as plain JSON values, all fields."""
+        """Return the definition as plain JSON values, all fields."""
         found: dict[str, object] = {}
         for one in fields(self):
             value = getattr(self, one.name)

@@ -42,7 +42,7 @@ class CompositeRecord(StoredAlarm):
         return self.definition.alarm_name
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values: the definition's fields, then the state's."""
+        """Return it as plain JSON values: the definition's fields, then the state's."""
         until = self.held.until
         more = {
             "actions_suppressed_by": self.held.by,
@@ -87,7 +87,7 @@ def change_of(
 
 
 def get_composite(connection: Connection, name: str) -> CompositeRecord:
-    """Give a stored composite alarm; none of the name is UnknownAlarm."""
+    """Return a stored composite alarm; none of the name is UnknownAlarm."""
     found = get_any(connection, name)
     if not isinstance(found, CompositeRecord):
         raise UnknownAlarm(f'alarm "{name}" is no composite alarm; expected the name of one')
@@ -95,7 +95,7 @@ def get_composite(connection: Connection, name: str) -> CompositeRecord:
 
 
 def get_any(connection: Connection, name: str) -> AnyRecord:
-    """Give a stored alarm of any kind; none of the name is UnknownAlarm.
+    """Return a stored alarm of any kind; none of the name is UnknownAlarm.
 
     One whose definition cannot be read is AlarmError, with the mends.
     """
@@ -103,14 +103,14 @@ def get_any(connection: Connection, name: str) -> AnyRecord:
 
 
 def get_listed(connection: Connection, name: str) -> ListedAlarm:
-    """Give a stored alarm of any kind, also one that cannot be read; none is UnknownAlarm."""
+    """Return a stored alarm of any kind, also one that cannot be read; none is UnknownAlarm."""
     return _listed(_row(connection, name))
 
 
 def list_composites(
     connection: Connection, names: Sequence[str] | None = None
 ) -> list[CompositeRecord]:
-    """Give all composite alarms that can be read, or those of some names, by name."""
+    """Return all composite alarms that can be read, or those of some names, by name."""
     query = select(alarms).where(alarms.c.kind == COMPOSITE)
     if names is None:
         rows = connection.execute(query).all()
@@ -140,22 +140,9 @@ def list_any(
     after: str = "",
     limit: int = 100,
 ) -> list[ListedAlarm]:
-    """Give alarms of all kinds by name, as DescribeAlarms does.
+    """Return alarms of all kinds by name, as DescribeAlarms does.
 
     One whose definition cannot be read is among them, unless a channel or tags are asked for.
-
-    Parameters
-    ----------
-    kind, state, prefix
-        Only these; the prefix of the name is taken as it is, with its case.
-    channel
-        Only those with an action that names the channel.
-    tags
-        Only those with all of these tags.
-    parents_of, children_of
-        Only the composites that look at this alarm, or the alarms that this one looks at.
-    after, limit
-        The page: at most ``limit`` behind this name.
     """
     query = select(alarms).where(alarms.c.name > after).order_by(alarms.c.name)
     if kind is not None:
@@ -187,7 +174,7 @@ def list_any(
 
 
 def standings(connection: Connection, names: Iterable[str]) -> dict[str, Standing]:
-    """Give the states of alarms of any kind, by name; those that do not exist are left out."""
+    """Return the states of alarms of any kind, by name; those that do not exist are left out."""
     columns = alarms.c.name, alarms.c.state, alarms.c.state_changed_at
     return {
         name: Standing(state, since)

@@ -178,14 +178,7 @@ class AlarmDefinition(Actions):
         return propagated(self.tags, self.action_configuration)
 
     def edges(self, now: datetime) -> tuple[datetime, ...]:
-        """Give the borders of the periods that an evaluation looks at, oldest first.
-
-        Returns
-        -------
-        tuple of datetime
-            ``range_periods`` + 1 times in UTC; they end at ``now``, or before it at a border of
-            the clock. Local days may have 23 or 25 hours; all other periods are equal.
-        """
+        """Return the borders of the periods that an evaluation looks at, oldest first."""
         if self.evaluation_window is not None:
             zone = self.evaluation_window.zone
             return clock_edges(zone, self.period, self.range_periods, now)
@@ -193,7 +186,7 @@ class AlarmDefinition(Actions):
         return tuple(last - step * back for back in range(self.range_periods, -1, -1))
 
     def as_dict(self) -> dict[str, object]:
-        """Give the definition as plain JSON values, all fields."""
+        """Return the definition as plain JSON values, all fields."""
         found: dict[str, object] = {}
         for one in fields(self):
             value = getattr(self, one.name)
@@ -236,7 +229,7 @@ class AlarmDefinition(Actions):
 
 
 def evaluation_range(evaluation_periods: int) -> int:
-    """Give how many periods an evaluation looks at, N + max(N // 3, 2).
+    """Return how many periods an evaluation looks at, N + max(N // 3, 2).
 
     AWS documents 5 for N = 3 only; the formula is LocalStack's.
     """

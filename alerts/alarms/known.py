@@ -18,15 +18,7 @@ _SHOWN_MAX = 255
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Give the sentence on a name that nothing of a kind has.
-
-    Parameters
-    ----------
-    kind
-        In one word, which the command that lists them has, too.
-    known
-        The names there are; those most like the wrong one are named.
-    """
+    """Return the sentence on a name that nothing of a kind has."""
     by_key = {one.casefold(): one for one in known}
     near = difflib.get_close_matches(name[:_SHOWN_MAX].casefold(), by_key, n=_NEAR_MAX)
     said = f'{kind} "{name[:_SHOWN_MAX]}" does not exist; expected the name of one'
@@ -40,7 +32,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def names_in(connection: Connection, table: Table, wanted: str = "") -> list[str]:
-    """Give names that a table has; of very many some, and first those that begin as the wanted."""
+    """Return names of a table; of very many some, and first those that begin as the wanted."""
     begin = wanted[:_ALIKE].lower()
     is_other = func.lower(func.substr(table.c.name, 1, _ALIKE)) != begin
     query = select(table.c.name).order_by(is_other, table.c.name).limit(_NAMES_MAX)

@@ -55,14 +55,7 @@ _PROPAGATION = ("enabled", "included_tag_keys", "excluded_tag_keys")
 
 
 def check(definition: AlarmDefinition) -> None:
-    """Check all fields of a definition.
-
-    Raises
-    ------
-    AlarmError
-        Naming the alarm, the field, the value and what was expected; where CloudWatch's own
-        sentence is known, that sentence.
-    """
+    """Check all fields of a definition."""
     name = definition.alarm_name
     if not isinstance(name, str) or not 1 <= len(name) <= _NAME_MAX or _CONTROL.search(name):
         raise AlarmError(
@@ -87,13 +80,7 @@ class _SentenceError(AlarmError):
 
 
 def check_texts(alarm: AnyDefinition) -> None:
-    """Check what alarms of all kinds have: description, owner, severity, tags, actions.
-
-    Raises
-    ------
-    AlarmError
-        Naming the field, the value and what was expected, but not the alarm.
-    """
+    """Check what alarms of all kinds have: description, owner, severity, tags, actions."""
     for name, text, longest in (
         ("description", alarm.alarm_description, _DESCRIPTION_MAX),
         ("owner", alarm.owner, _OWNER_MAX),
@@ -300,18 +287,12 @@ def _check_window(alarm: AlarmDefinition) -> None:
 
 
 def watched(alarm: AlarmDefinition) -> list[MetricQuery]:
-    """Give the queries of metric math whose values are judged; a sound alarm has exactly one."""
+    """Return the queries of metric math whose values are judged; a sound alarm has exactly one."""
     return [one for one in alarm.metrics if one.return_data and one.id != alarm.threshold_metric_id]
 
 
 def common_period(alarm: AlarmDefinition) -> int:
-    """Give the period of all metrics of an alarm, in seconds.
-
-    Raises
-    ------
-    AlarmError
-        When they have none, or several.
-    """
+    """Return the period of all metrics of an alarm, in seconds."""
     periods = {one.period for one in alarm.metrics if one.period}
     if not periods:
         raise AlarmError(
@@ -327,7 +308,7 @@ def common_period(alarm: AlarmDefinition) -> int:
 
 
 def percentile(alarm: AlarmDefinition) -> float | None:
-    """Give the share that the alarm's percentile stands for, 0 to 1; None if it has none."""
+    """Return the share that the alarm's percentile stands for, 0 to 1; None if it has none."""
     statistic = alarm.extended_statistic
     if alarm.metrics:
         judged = watched(alarm)

@@ -29,30 +29,7 @@ def measure(
     edges: Sequence[datetime],
     band: BandOf | None = None,
 ) -> list[Point]:
-    """Give the points of an alarm at one evaluation.
-
-    Parameters
-    ----------
-    definition, plan
-        The alarm, and its metric math, checked; None for an alarm on one metric.
-    found
-        What came in, for the alarm's metric or for each of ``plan.metrics``: by number of the
-        period in ``edges``; a period without datapoints is not there.
-    edges
-        The borders of its periods, oldest first; see :meth:`AlarmDefinition.edges`.
-    band
-        Gives the bands of metrics; None: none is trained.
-
-    Returns
-    -------
-    list of Point
-        One for each period, oldest first, missing ones included.
-
-    Raises
-    ------
-    ExpressionError
-        When metric math cannot be done on these series.
-    """
+    """Return the points of an alarm at one evaluation."""
     starts = edges[:-1]
     if plan is None:
         return points(definition, found[0], starts)
@@ -97,7 +74,7 @@ def _series(query: MetricQuery, found: Mapping[int, Summary], seconds: Times) ->
 def _sample_counts(
     plan: Plan, watched: str, found: Sequence[Mapping[int, Summary]], seconds: Times
 ) -> dict[int, float]:
-    """Give how many samples there are of a metric that is watched itself, beside its band."""
+    """Return how many samples there are of a metric that is watched itself, beside its band."""
     for query, periods in zip(plan.metrics, found, strict=True):
         if query.id == watched:
             return {int(seconds[place]): one.sample_count for place, one in periods.items()}

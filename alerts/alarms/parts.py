@@ -33,7 +33,7 @@ class Actions:
 
 
 def nearest_key(wrong: str, known: Iterable[str]) -> str:
-    """Give the half sentence that names the field most like a wrong one, in any case."""
+    """Return the half sentence that names the field most like a wrong one, in any case."""
     plain = {one.replace("_", ""): one for one in sorted(known)}
     given = wrong[:80].replace("_", "").casefold()
     near = difflib.get_close_matches(given, plain, n=1)
@@ -43,7 +43,7 @@ def nearest_key(wrong: str, known: Iterable[str]) -> str:
 
 
 def tells_tags(configuration: Mapping[str, object] | None) -> bool:
-    """Say whether ``alarm_tags_propagation`` is switched on."""
+    """Whether ``alarm_tags_propagation`` is switched on."""
     fields = (configuration or {}).get("alarm_tags_propagation")
     return isinstance(fields, Mapping) and bool(fields["enabled"])
 
@@ -51,7 +51,7 @@ def tells_tags(configuration: Mapping[str, object] | None) -> bool:
 def propagated(
     tags: Mapping[str, str], configuration: Mapping[str, object] | None
 ) -> dict[str, str]:
-    """Give the tags that ``alarm_tags_propagation`` lets into messages; none without it."""
+    """Return the tags that ``alarm_tags_propagation`` lets into messages; none without it."""
     fields = (configuration or {}).get("alarm_tags_propagation")
     if not tells_tags(configuration) or not isinstance(fields, Mapping):
         return {}
@@ -66,13 +66,7 @@ def propagated(
 
 
 def read_pairs(field: str, found: object) -> dict[str, str]:
-    """Read dimensions or tags: an object of texts, or CloudWatch's list of two-field objects.
-
-    Raises
-    ------
-    AlarmError
-        When it is neither, or a name stands twice.
-    """
+    """Read dimensions or tags: an object of texts, or CloudWatch's list of two-field objects."""
     if found is None:
         return {}
     if isinstance(found, Mapping):

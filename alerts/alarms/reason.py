@@ -50,7 +50,7 @@ def untrained_reason(definition: AlarmDefinition, judgement: Judgement) -> str |
 
 
 def state_reason_data(definition: AlarmDefinition, judgement: Judgement, now: datetime) -> str:
-    """Give the JSON text that goes with a reason; the oldest points are left out if too long."""
+    """Return the JSON text that goes with a reason; the oldest points are left out if too long."""
     real = [one for one in judgement.evaluated if is_breaching(definition, one) is not None]
     data: dict[str, object] = {"version": "1.0", "queryDate": aws_time(now)}
     if real:
@@ -74,7 +74,7 @@ def state_reason_data(definition: AlarmDefinition, judgement: Judgement, now: da
 
 
 def _limits(definition: AlarmDefinition, points: Sequence[Point]) -> dict[str, object]:
-    """Give what the values were compared with: one threshold, or the edges of the band."""
+    """Return what the values were compared with: one threshold, or the edges of the band."""
     if definition.threshold is not None:
         return {"threshold": float(definition.threshold)}
     return {
@@ -106,7 +106,7 @@ def java_double(value: float) -> str:
 
 
 def _shortest(value: float) -> tuple[str, int]:
-    """Give the fewest digits that name the double, and the exponent of the first of them."""
+    """Return the fewest digits that name the double, and the exponent of the first of them."""
     mantissa, _, exponent = f"{abs(value)!r}".partition("e")
     whole, _, fraction = mantissa.partition(".")
     digits = (whole + fraction).lstrip("0")
@@ -115,7 +115,7 @@ def _shortest(value: float) -> tuple[str, int]:
 
 
 def _decided_by_treatment(definition: AlarmDefinition, judgement: Judgement) -> bool:
-    """Say whether the points that came in would not have been enough for the state."""
+    """Whether the points that came in would not have been enough for the state."""
     if not judgement.filled_count or definition.treatment not in ("breaching", "notBreaching"):
         return False
     n, m = definition.evaluation_periods, definition.required_breaches

@@ -47,7 +47,7 @@ class AlarmRecord(StoredAlarm):
         return self.definition.alarm_name
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values: the definition's fields, then the state's."""
+        """Return it as plain JSON values: the definition's fields, then the state's."""
         until = self.evaluated_until
         more = {"evaluated_until": until.isoformat() if until is not None else None}
         return self.definition.as_dict() | self.state_dict() | more
@@ -64,7 +64,7 @@ class HistoryItem:
     data: Mapping[str, object]
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "alarm_name": self.alarm_name,
             "timestamp": self.time.isoformat(),
@@ -79,11 +79,6 @@ def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime
 
     A new alarm on a metric that has data is judged first at its newest datapoint, not along
     months of history; one on a metric without data begins at the first datapoint to come.
-
-    Raises
-    ------
-    AlarmError
-        When an action names a channel that does not exist.
     """
     check_channels(connection, definition)
     old = _find(connection, definition.alarm_name)
@@ -118,7 +113,7 @@ def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime
 
 
 def get_alarm(connection: Connection, name: str) -> AlarmRecord:
-    """Give a stored metric alarm; none of the name is UnknownAlarm."""
+    """Return a stored metric alarm; none of the name is UnknownAlarm."""
     row = _find(connection, name)
     if row is None or row.kind != METRIC:
         raise unknown_alarm(connection, name)
@@ -126,7 +121,7 @@ def get_alarm(connection: Connection, name: str) -> AlarmRecord:
 
 
 def list_alarms(connection: Connection, *, state: State | None = None) -> list[AlarmRecord]:
-    """Give all metric alarms that can be read, or those of them in a state, by name."""
+    """Return all metric alarms that can be read, or those of them in a state, by name."""
     table = tables.alarms.c
     query = select(tables.alarms).where(table.kind == METRIC).order_by(table.name)
     if state is not None:
@@ -144,15 +139,7 @@ def delete_alarm(connection: Connection, name: str, now: datetime) -> None:
 
 
 def delete_alarms(connection: Connection, names: Sequence[str], now: datetime) -> None:
-    """Remove alarms of any kind, all or none; their history stays.
-
-    Raises
-    ------
-    UnknownAlarm
-        When there is none of a name.
-    AlarmInUse
-        When a composite alarm that stays looks at one of them, or is suppressed by it.
-    """
+    """Remove alarms of any kind, all or none; their history stays."""
     wanted = tuple(dict.fromkeys(names))
     hold_for_change(connection, wanted)
     rows = [found for name in wanted if (found := _find(connection, name)) is not None]
@@ -191,7 +178,7 @@ def history(
     limit: int = 100,
     newest_first: bool = True,
 ) -> list[HistoryItem]:
-    """Give history items of one alarm, or of all, newest first; also of deleted alarms."""
+    """Return history items of one alarm, or of all, newest first; also of deleted alarms."""
     table = tables.history.c
     query = select(tables.history).limit(limit)
     query = query.order_by(table.id.desc() if newest_first else table.id)
@@ -233,7 +220,7 @@ def create_row(
     values: Mapping[str, object],
     now: datetime,
 ) -> int:
-    """Store a new alarm, unchecked and without data; give its id."""
+    """Store a new alarm, unchecked and without data; return its id."""
     result = connection.execute(
         insert(tables.alarms).values(
             **values,
@@ -271,7 +258,7 @@ def update_row(
 
 
 def later(now: datetime, before: datetime) -> datetime:
-    """Give the time of a change: now, or just after the last one where the clock stands.
+    """Return the time of a change: now, or just after the last one where the clock stands.
 
     Evaluators know a definition by the time of its change.
     """
@@ -322,12 +309,12 @@ def _newest_datapoint(connection: Connection, definition: AlarmDefinition) -> da
 
 
 def _grid(definition: AlarmDefinition) -> tuple[object, ...]:
-    """Give what the periods of an alarm rest on; when it changes, an evaluator begins anew."""
+    """Return what the periods of an alarm rest on; when it changes, an evaluator begins anew."""
     return _metric_keys(definition), definition.period, definition.evaluation_window
 
 
 def _metric_keys(definition: AlarmDefinition) -> list[str]:
-    """Give the digests of all metrics of an alarm, those of its metric math, too."""
+    """Return the digests of all metrics of an alarm, those of its metric math, too."""
     found = [query.metric_key for query in definition.metrics if query.is_metric]
     return sorted(set(found)) if definition.metrics else [definition.metric_key]
 

@@ -59,13 +59,13 @@ class Condition:
     is_negated: bool = False
 
     def holds(self, states: Mapping[str, State]) -> bool:
-        """Say whether it is true; an alarm that is not there counts as without data."""
+        """Whether it is true; an alarm that is not there counts as without data."""
         if not self.names:
             return self.least == 0
         return self.count(states) >= self.least
 
     def count(self, states: Mapping[str, State]) -> int:
-        """Give how many of its alarms are as it wants them."""
+        """Return how many of its alarms are as it wants them."""
         return sum(
             (states.get(name, "INSUFFICIENT_DATA") == self.state) != self.is_negated
             for name in self.names
@@ -101,7 +101,7 @@ class Rule:
         return tuple(dict.fromkeys(name for one in self.conditions for name in one.names))
 
     def holds(self, states: Mapping[str, State]) -> bool:
-        """Say whether the rule is true while alarms are in these states."""
+        """Whether the rule is true while alarms are in these states."""
         stack: list[bool] = []
         for step in self.steps:
             if isinstance(step, Condition):
@@ -114,18 +114,12 @@ class Rule:
         return stack.pop()
 
     def state(self, states: Mapping[str, State]) -> State:
-        """Give the state of a composite alarm with this rule: ALARM while it is true, else OK."""
+        """Return the state of a composite alarm with this rule: ALARM while it is true, else OK."""
         return "ALARM" if self.holds(states) else "OK"
 
     @classmethod
     def parse(cls, text: object) -> Rule:
-        """Read a rule.
-
-        Raises
-        ------
-        AlarmError
-            With the place and what was expected there.
-        """
+        """Read a rule."""
         if not isinstance(text, str) or not text or text != text.strip():
             # CloudWatch's own sentence.
             raise AlarmError("AlarmRule must not contain leading or trailing whitespace or be null")
@@ -140,7 +134,7 @@ class Rule:
 
 
 def alarm_name(reference: str) -> str:
-    """Give the name of an alarm from its name or its ARN, whatever account that is of."""
+    """Return the name of an alarm from its name or its ARN, whatever account that is of."""
     found = _ARN.fullmatch(reference)
     return found["name"] if found else reference
 
@@ -175,7 +169,7 @@ class _Parser:
         self._waiting: list[_Token] = []
 
     def steps(self) -> list[_Step]:
-        """Give the rule in postfix order; what cannot be read is an AlarmError."""
+        """Return the rule in postfix order; what cannot be read is an AlarmError."""
         wants_condition = True
         while (token := self._take()).kind != "end":
             read = self._operand if wants_condition else self._operator
@@ -307,7 +301,7 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def _least(found: re.Match[str], count: int, asked: _Token) -> int:
-    """Give how many of the alarms it takes: of a share the smallest number that reaches it."""
+    """Return how many of the alarms it takes: of a share the smallest number that reaches it."""
     number = Fraction(found["number"])
     least = math.ceil(number * count / 100) if found["percent"] else number
     is_share = bool(found["percent"])

@@ -79,7 +79,7 @@ def _name(metric: Similar) -> tuple[str, str]:
 
 
 def _likely(wanted: tuple[str, str], others: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Give those whose names share the most pairs of letters: to compare all takes seconds."""
+    """Return those whose names share the most pairs of letters: to compare all takes seconds."""
     pairs = _pairs(wanted[1])
 
     def shared(other: tuple[str, str]) -> tuple[float, bool]:

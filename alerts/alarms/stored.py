@@ -25,7 +25,7 @@ class StoredAlarm:
     evaluation_problem: str | None
 
     def state_dict(self) -> dict[str, object]:
-        """Give where it stands as plain JSON values, named as DescribeAlarms does."""
+        """Return where it stands as plain JSON values, named as DescribeAlarms does."""
         return {
             "state_value": self.state,
             "state_reason": self.state_reason,

@@ -84,19 +84,6 @@ def step(
 
     A wait that ends at a time has ended before anything that happens at it; of what happens at
     once, the suppressor's change comes before the composite's.
-
-    Parameters
-    ----------
-    held
-        How things stood before.
-    periods
-        The composite's.
-    at
-        The time; not before that of the step before.
-    suppressor
-        The suppressor's state from this time on.
-    has_changed
-        Whether the composite's state changes at this time.
     """
     ran_at = None
     if held.until is not None and held.until <= at:

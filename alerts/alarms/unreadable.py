@@ -24,18 +24,12 @@ class UnreadableAlarm(StoredAlarm):
     problem: str
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values, named as those of the others."""
+        """Return it as plain JSON values, named as those of the others."""
         return {"alarm_name": self.name} | self.state_dict()
 
 
 def readable(row: Row[Any], read: Callable[[Any], T]) -> T:
-    """Read the definition of a stored alarm.
-
-    Raises
-    ------
-    AlarmError
-        Naming the alarm, what is wrong with it and the mends.
-    """
+    """Read the definition of a stored alarm."""
     try:
         if not isinstance(row.definition, dict):
             raise AlarmError("it is no object")
@@ -50,7 +44,7 @@ def readable(row: Row[Any], read: Callable[[Any], T]) -> T:
 
 
 def unreadable(row: Row[Any], error: AlarmError) -> UnreadableAlarm:
-    """Give what can be said of an alarm that `readable` refused."""
+    """Return what can be said of an alarm that `readable` refused."""
     return UnreadableAlarm(
         name=row.name,
         kind=row.kind,

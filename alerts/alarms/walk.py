@@ -27,16 +27,16 @@ class Grid:
     phase_s: int = 0
 
     def index(self, time: datetime) -> int:
-        """Give the number of the period in which a time lies."""
+        """Return the number of the period in which a time lies."""
         return int((time - self.start(0)) // timedelta(seconds=self.period_s))
 
     def start(self, index: int) -> datetime:
-        """Give the start of a period, which is the end of the one before."""
+        """Return the start of a period, which is the end of the one before."""
         return _EPOCH + timedelta(seconds=self.phase_s + index * self.period_s)
 
     @classmethod
     def through(cls, period_s: int, time: datetime) -> Grid:
-        """Give the grid on which a period begins at this time, taken to the second."""
+        """Return the grid on which a period begins at this time, taken to the second."""
         return cls(period_s, int(time.timestamp()) % period_s)
 
 
@@ -64,22 +64,7 @@ def walk(
     *,
     now: datetime,
 ) -> list[StateChange]:
-    """Evaluate an alarm at the end of each of some periods; give its changes of state.
-
-    Parameters
-    ----------
-    definition, standing
-        The alarm, and its state before.
-    summaries
-        What came in, by number of period; those of the evaluation range before the first period
-        to be judged are needed, too.
-    grid
-        The numbering of periods.
-    periods
-        Numbers of the periods to judge, each at its end.
-    now
-        Time that the changes carry.
-    """
+    """Evaluate an alarm at the end of each of some periods; return its changes of state."""
     numbers = sorted(summaries)
     changes: list[StateChange] = []
     index = periods.start
@@ -112,25 +97,7 @@ def step(
     end: datetime,
     now: datetime,
 ) -> tuple[Judgement, Standing, StateChange | None]:
-    """Evaluate an alarm once: the one function behind live evaluation, replay and preview.
-
-    Parameters
-    ----------
-    definition, standing
-        The alarm, and where it stands.
-    judged
-        The periods of the evaluation range, oldest first, missing ones included; see
-        :func:`points` and :func:`math_points`.
-    end
-        The end of the newest period.
-    now
-        The moment of the evaluation: what a change carries, and what a warm-up is measured by.
-
-    Returns
-    -------
-    tuple
-        What was found, where the alarm stands then, and the change of its state if there is one.
-    """
+    """Evaluate an alarm once: the one function behind live evaluation, replay and preview."""
     warm_up = definition.warm_up_configuration
     warm_until = None
     if warm_up is not None and standing.created_at is not None:
@@ -153,15 +120,7 @@ def step(
 def points(
     definition: AlarmDefinition, summaries: Mapping[int, Summary], starts: Sequence[datetime]
 ) -> list[Point]:
-    """Make the points of an alarm on one metric.
-
-    Parameters
-    ----------
-    summaries
-        What came in, by place in ``starts``; a place without datapoints is not there.
-    starts
-        The periods' starts, oldest first.
-    """
+    """Make the points of an alarm on one metric."""
     statistic = definition.statistic_name
     return [
         Point(start, found.get(statistic), found.sample_count, found.note)
@@ -180,17 +139,7 @@ def math_points(
     sample_counts: Mapping[int, float] | None = None,
     untrained: Untrained | None = None,
 ) -> list[Point]:
-    """Make the points of an alarm on metric math or beside a band.
-
-    Parameters
-    ----------
-    values, lower, upper, sample_counts
-        By start of the period in seconds since 1970; a period without a value is not there.
-    starts
-        The periods' starts, oldest first.
-    untrained
-        The band that the values depend on, where it is not trained.
-    """
+    """Make the points of an alarm on metric math or beside a band."""
     lower, upper, counts = lower or {}, upper or {}, sample_counts or {}
     seconds = [int(start.timestamp()) for start in starts]
     return [

@@ -85,7 +85,7 @@ class WarmUp:
             )
 
     def until(self, created_at: datetime) -> datetime:
-        """Give the end of the wait of an alarm that was created then."""
+        """Return the end of the wait of an alarm that was created then."""
         return created_at + timedelta(minutes=self.minutes)
 
     def as_dict(self) -> dict[str, object]:
@@ -97,24 +97,7 @@ class WarmUp:
 
 
 def clock_edges(zone: tzinfo, period_s: int, count: int, now: datetime) -> tuple[datetime, ...]:
-    """Give the borders of the last ``count`` whole periods of a zone's clock.
-
-    Parameters
-    ----------
-    zone
-        Whose days and hours count; weeks begin on Monday.
-    period_s
-        One of :data:`CLOCK_PERIODS_S`.
-    count
-        How many periods, 1 or more.
-    now
-        The last border is at or before this time, aware.
-
-    Returns
-    -------
-    tuple of datetime
-        ``count`` + 1 times in UTC, ascending.
-    """
+    """Return the borders of the last ``count`` whole periods of a zone's clock."""
     if period_s <= _HOUR_S:
         offset = now.astimezone(zone).utcoffset() or timedelta()
         local_s = int(now.timestamp()) + int(offset.total_seconds())
@@ -131,13 +114,7 @@ def clock_edges(zone: tzinfo, period_s: int, count: int, now: datetime) -> tuple
 
 
 def read_window(found: object) -> WallClock | None:
-    """Read CloudWatch's union of windows, in snake or camel case; None is the sliding one.
-
-    Raises
-    ------
-    AlarmError
-        When it is neither of the two windows, or both.
-    """
+    """Read CloudWatch's union of windows, in snake or camel case; None is the sliding one."""
     if found is None or isinstance(found, WallClock):
         return found
     window = _fields("evaluation_window", found)
@@ -153,13 +130,7 @@ def read_window(found: object) -> WallClock | None:
 
 
 def read_warm_up(found: object) -> WarmUp | None:
-    """Read CloudWatch's WarmUpConfiguration, in snake or camel case.
-
-    Raises
-    ------
-    AlarmError
-        When the minutes are missing or a field is not known.
-    """
+    """Read CloudWatch's WarmUpConfiguration, in snake or camel case."""
     if found is None or isinstance(found, WarmUp):
         return found
     minutes = "warmupperioddurationinminutes"

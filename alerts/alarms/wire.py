@@ -45,13 +45,7 @@ _PROMQL = ("EvaluationCriteria", "EvaluationInterval")
 
 
 def from_aws(found: Mapping[str, object]) -> AlarmDefinition:
-    """Read an alarm that is named as in PutMetricAlarm, in snake case, or both.
-
-    Raises
-    ------
-    AlarmError
-        Naming the alarm, the field, the value and what was expected.
-    """
+    """Read an alarm that is named as in PutMetricAlarm, in snake case, or both."""
     name = str(found.get("AlarmName", found.get("alarm_name", "")))
     for key in _PROMQL:
         if key in found:

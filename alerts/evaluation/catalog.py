@@ -77,13 +77,7 @@ class Catalog:
     def load(
         self, connection: Connection, rows: Iterable[Row[Any]]
     ) -> tuple[dict[int, Entry], dict[int, Exception]]:
-        """Give the entries of rows with ``id`` and ``updated_at``.
-
-        Returns
-        -------
-        tuple
-            Entries by id, and by id why the others cannot be read.
-        """
+        """Return the entries of rows with ``id`` and ``updated_at``."""
         wanted = {row.id: row.updated_at for row in rows}
         known = self._entries
         found = {

@@ -52,17 +52,6 @@ def put_composites(
 
     They may name each other, in any order. The state of one that exists is kept until its rule
     says otherwise; with another suppressor a wait begins anew, without one it is over.
-
-    Returns
-    -------
-    list
-        The changes of state that followed, of these and of composites above them.
-
-    Raises
-    ------
-    AlarmError
-        When a rule or a suppressor names an alarm that does not exist, an action no channel, or
-        a name is that of a metric alarm.
     """
     advisory_lock(connection, COMPOSITES)
     known = {one.name: one for one in list_composites(connection)}

@@ -65,31 +65,14 @@ def follow(
     *,
     dashboard_url: str = "",
 ) -> list[StateChange]:
-    """Judge the composites above alarms that have just changed, and those above them.
-
-    Parameters
-    ----------
-    connection
-        The transaction in which the changes were written; nothing is committed here.
-    changed
-        The changes, in the order in which they were found.
-    now
-        The time that the composites' changes carry.
-    dashboard_url
-        What links in messages begin with.
-
-    Returns
-    -------
-    list
-        The composites' changes, stored with their history and messages.
-    """
+    """Judge the composites above alarms that have just changed, and those above them."""
     if not hold_above(connection, {change.alarm_name for change in changed}):
         return []
     return CompositePass(connection, now, dashboard_url).judge((), changed)
 
 
 def release(engine: Engine, now: datetime, *, dashboard_url: str = "") -> list[str]:
-    """Run the actions whose wait for a suppressor is over; give the names of the composites."""
+    """Run the actions whose wait for a suppressor is over; return the names of the composites."""
     with read_connection(engine) as connection:
         if connection.execute(select(alarms.c.id).where(_is_due(now)).limit(1)).first() is None:
             return []
@@ -131,7 +114,7 @@ class CompositePass:
     fresh: Mapping[str, bool] = field(default_factory=dict)
 
     def judge(self, first: Iterable[str], changed: Sequence[StateChange]) -> list[StateChange]:
-        """Judge some composites and all above them and above what changed; give their changes."""
+        """Judge some composites and all above them and above what changed; return their changes."""
         asked = set(first)
         touched = asked | above(self.connection, asked | {one.alarm_name for one in changed})
         records = {one.name: one for one in list_composites(self.connection, sorted(touched))}
@@ -315,7 +298,7 @@ def _suppressors(records: Iterable[CompositeRecord]) -> set[str]:
 
 
 def _sane(record: CompositeRecord, now: datetime) -> Held:
-    """Give what is held; a wait beyond the longest one comes of a clock that went back."""
+    """Return what is held; a wait beyond the longest one comes of a clock that went back."""
     held = record.held
     if held.until is None or held.until <= now + _WAIT_MAX:
         return held
@@ -323,7 +306,7 @@ def _sane(record: CompositeRecord, now: datetime) -> Held:
 
 
 def _owed(record: CompositeRecord, now: datetime) -> StateChange:
-    """Give the change whose actions were held: the one that led to the state as it stands."""
+    """Return the change whose actions were held: the one that led to the state as it stands."""
     return StateChange(
         alarm_id=record.id,
         alarm_name=record.name,

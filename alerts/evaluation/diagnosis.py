@@ -70,7 +70,7 @@ class Finding:
     similar: tuple[Similar, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "metric": self.metric,
             "code": self.code,
@@ -89,7 +89,7 @@ class Finding:
 
 
 def watched(definition: AlarmDefinition, plan: Plan | None) -> tuple[Watched, ...]:
-    """Give the metrics that an alarm looks at, each once, in its order."""
+    """Return the metrics that an alarm looks at, each once, in its order."""
     if plan is None:
         dimensions = tuple(sorted(definition.dimensions.items()))
         return (
@@ -117,15 +117,7 @@ def watched(definition: AlarmDefinition, plan: Plan | None) -> tuple[Watched, ..
 def diagnose(
     connection: Connection, metric: Watched, edges: Sequence[datetime], period_s: int
 ) -> Finding | None:
-    """Say why a metric has nothing between the first and the last of these borders; None: it has.
-
-    Parameters
-    ----------
-    edges
-        The borders of the periods that the alarm looks at, oldest first.
-    period_s
-        The alarm's period in seconds.
-    """
+    """Say why a metric has nothing between the first and the last border; None: it has."""
     table = metrics.c
     row = connection.execute(
         select(table.id, table.covered_until, table.active_at).where(table.key == metric.key)
@@ -153,13 +145,7 @@ def diagnose(
 
 
 def incomparable(definition: AlarmDefinition, *, has_values: bool) -> Finding | None:
-    """Say why nothing can be judged though all metrics have data; None: it is one metric.
-
-    Parameters
-    ----------
-    has_values
-        Whether the watched query has values in the window.
-    """
+    """Say why nothing can be judged though all metrics have data; None: it is one metric."""
     if not definition.metrics:
         return None
     if has_values:
@@ -263,7 +249,7 @@ def _too_old(
 
 
 def _spacing_s(connection: Connection, metric: Watched, newest: datetime) -> float | None:
-    """Give how many seconds lie between the newest datapoints, mostly; None for too few."""
+    """Return how many seconds lie between the newest datapoints, mostly; None for too few."""
     end = newest + timedelta(seconds=1)
     for length, step_s in _LOOKS:
         request = SeriesRequest(metric.key, end - length, end, step_s)
@@ -281,14 +267,14 @@ def _at(
     length_s: int,
     units: Sequence[str | None],
 ) -> list[Summary | None]:
-    """Give what came in in one span, for each unit."""
+    """Return what came in in one span, for each unit."""
     needs = metric.statistic not in STATISTICS
     requests = [SeriesRequest(metric.key, start, end, length_s, unit, needs) for unit in units]
     return [found.get(0) for found in read_many(connection, requests)]
 
 
 def _period(spacing_s: float) -> int:
-    """Give the shortest period that CloudWatch takes and that holds a datapoint."""
+    """Return the shortest period that CloudWatch takes and that holds a datapoint."""
     return next((one for one in (10, 20, 30) if one >= spacing_s), -int(-spacing_s // 60) * 60)
 
 

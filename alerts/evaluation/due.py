@@ -29,7 +29,7 @@ _GRACE_PERIODS, _GRACE_LEAST_S, _GRACE_MAX_S = 2, 120, 900
 
 
 def cadence_s(period_s: int, evaluation_periods: int, *, is_followed: bool) -> int:
-    """Give the seconds between two evaluations of an alarm; 0 when it follows its datapoints."""
+    """Return the seconds between two evaluations of an alarm; 0 when it follows its datapoints."""
     if is_followed:
         return FOLLOWS
     if period_s < _MINUTE_S:
@@ -38,13 +38,13 @@ def cadence_s(period_s: int, evaluation_periods: int, *, is_followed: bool) -> i
 
 
 def newest_tick(now: datetime, cadence: int, settle_s: float = 0.0) -> datetime:
-    """Give the newest tick that is at least ``settle_s`` seconds ago."""
+    """Return the newest tick that is at least ``settle_s`` seconds ago."""
     seconds = (now.timestamp() - settle_s) // cadence * cadence
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def next_tick(now: datetime, cadence: int) -> datetime:
-    """Give the first tick after a time."""
+    """Return the first tick after a time."""
     return newest_tick(now, cadence) + timedelta(seconds=cadence)
 
 
@@ -63,19 +63,19 @@ def ticks(judged_until: datetime | None, newest: datetime, cadence: int) -> list
 
 
 def far_ahead(cadence: int) -> timedelta:
-    """Give by how much clocks of two machines may differ, before a mark counts as wrong."""
+    """Return by how much clocks of two machines may differ, before a mark counts as wrong."""
     return timedelta(seconds=max(cadence, _SKEW_LEAST_S))
 
 
 def is_pause(judged_until: datetime | None, newest: datetime, cadence: int) -> bool:
-    """Say whether nothing was judged for so long that writers of metrics may have stood, too."""
+    """Whether nothing was judged for so long that writers of metrics may have stood, too."""
     if judged_until is None:
         return True
     return newest - judged_until > timedelta(seconds=max(_PAUSE_TICKS * cadence, _PAUSE_LEAST_S))
 
 
 def silence_counts_from(resumed_at: datetime, period_s: int) -> datetime:
-    """Give the time from which missing datapoints may change a state after a pause.
+    """Return the time from which missing datapoints may change a state after a pause.
 
     A machine that slept, or was down, finds its metrics silent: that is its own silence until the
     writers have had two periods, within 2 and 15 minutes.

@@ -95,7 +95,7 @@ class Evaluator:
             stop.wait(self._wait_s())
 
     def step(self) -> list[StateChange]:
-        """Judge all that is due; give the changes in the order found."""
+        """Judge all that is due; return the changes in the order found."""
         now = self._now()
         changes = [*self._clocked.step(now), *self._followed.step(now)]
         composites.release(self._engine, now, dashboard_url=self._dashboard_url)
@@ -111,7 +111,7 @@ class Evaluator:
         return changes
 
     def _wait_s(self) -> float:
-        """Give the time until the next pass: a tick of the clock is not slept over."""
+        """Return the time until the next pass: a tick of the clock is not slept over."""
         try:
             now = self._now()
         except Exception:  # noqa: BLE001 - an injected clock may be away; the next pass tells

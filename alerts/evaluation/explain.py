@@ -50,7 +50,7 @@ class ExplainedPoint:
     is_counted: bool
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "start": self.start.isoformat(),
             "mark": self.mark,
@@ -114,7 +114,7 @@ class Explanation:
     definition: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         next_at = self.next_at
         return {
             "name": self.name,
@@ -142,19 +142,7 @@ class Explanation:
 def explain(
     connection: Connection, name: str, now: datetime, *, bands: BandsOf | None = None
 ) -> Explanation:
-    """Explain an alarm of any kind.
-
-    Parameters
-    ----------
-    connection
-        Nothing is written.
-    name
-        The alarm's; none of the name is UnknownAlarm.
-    now
-        The time that the alarms live by.
-    bands
-        Gives the bands of detectors; None: alarms beside a band have no data.
-    """
+    """Explain an alarm of any kind."""
     record = get_any(connection, name)
     if isinstance(record, CompositeRecord):
         return _composite(connection, record, now)
@@ -238,7 +226,7 @@ class _Window:
     def of(
         cls, connection: Connection, record: AlarmRecord, entry: Entry, now: datetime
     ) -> _Window:
-        """Give the window of an alarm at a time, by the clock or by its datapoints."""
+        """Return the window of an alarm at a time, by the clock or by its datapoints."""
         definition = record.definition
         if entry.cadence_s != FOLLOWS:
             edges = definition.edges(newest_tick(now, entry.cadence_s))

@@ -25,7 +25,7 @@ class ToldAction:
     at: datetime | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "channel": self.channel,
             "status": self.status,
@@ -38,13 +38,7 @@ class ToldAction:
 def told_actions(
     connection: Connection, record: AnyRecord, now: datetime
 ) -> tuple[tuple[ToldAction, ...], str | None]:
-    """Give the actions of the last change of state, and why none of them, or no others, run.
-
-    Parameters
-    ----------
-    now
-        Only to say that a wait for a suppressor is over and not yet noticed.
-    """
+    """Return the actions of the last change of state, and why none of them, or no others, run."""
     off = f"{_OFF} (driftline alarm enable switches them on)"
     if messages := list_deliveries(connection, change=(record.id, record.state_seq)):
         later = f"{_OFF}, so the next change tells nobody (driftline alarm enable switches them on)"

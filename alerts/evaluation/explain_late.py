@@ -31,7 +31,7 @@ class ChangedValue:
     now: float | None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {"start": self.start.isoformat(), "decided": self.decided, "now": self.now}
 
 

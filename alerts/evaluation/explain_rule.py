@@ -41,7 +41,7 @@ class ChildState:
     states: tuple[tuple[str, State, datetime | None], ...]
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "condition": self.text,
             "holds": self.holds,
@@ -149,7 +149,7 @@ def followed_next(
 def rule_children(
     connection: Connection, record: CompositeRecord
 ) -> tuple[tuple[ChildState, ...], State]:
-    """Give the conditions of a composite's rule as they stand now, and what it comes to."""
+    """Return the conditions of a composite's rule as they stand now, and what it comes to."""
     rule = record.definition.rule
     found = standings(connection, rule.names)
     states = {name: one.state for name, one in found.items()}

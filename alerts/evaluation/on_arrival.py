@@ -86,7 +86,7 @@ class _Case:
         return self.entry.definition.treatment in ("breaching", "notBreaching")
 
     def is_ahead(self, now: datetime) -> bool:
-        """Say whether periods were judged that are still to come: the clock went back since.
+        """Whether periods were judged that are still to come: the clock went back since.
 
         Steps back of less than a period only wait: the same periods would be judged twice.
         """
@@ -130,7 +130,7 @@ class Followed:
         self._reasons = UntrainedReasons()
 
     def step(self, now: datetime) -> list[StateChange]:
-        """Judge every period that is due, of every alarm; give the changes in the order found."""
+        """Judge every period that is due, of every alarm; return the changes in the order found."""
         self._started_at = min(self._started_at or now, now)
         with read_connection(self._engine) as connection:
             found, unreadable = self._cases(connection)
@@ -143,7 +143,7 @@ class Followed:
         return changes
 
     def _cases(self, connection: Connection) -> tuple[list[_Case], list[int]]:
-        """Give the alarms that follow their datapoints, and the ids of those nobody can read."""
+        """Return the alarms that follow their datapoints, and the ids of those nobody can read."""
         table = tables.alarms.c
         more = ("created_at", "start_at", "phase_s", "seen_at", "evaluation_problem")
         names = (*Standpoint.__slots__, *more)
@@ -167,7 +167,7 @@ class Followed:
             connection.execute(query.values(cadence_s=None))
 
     def _has_work(self, case: _Case, now: datetime) -> bool:
-        """Say whether an alarm has anything to judge, from its row alone."""
+        """Whether an alarm has anything to judge, from its row alone."""
         row = case.row
         if case.has_arrivals or case.is_ahead(now) or case.entry.cadence_s != FOLLOWS:
             return True
@@ -185,7 +185,7 @@ class Followed:
     def _until(
         self, case: _Case, grid: Grid, seen_at: datetime, now: datetime, *, first: int
     ) -> int:
-        """Give the first period, at least ``first``, that is neither covered nor overdue."""
+        """Return the first period, at least ``first``, that is neither covered nor overdue."""
         assert self._started_at is not None
         until = first
         covered = case.arrivals.covered_until
@@ -278,7 +278,7 @@ def _metrics(connection: Connection, keys: Sequence[str]) -> dict[str, _Row]:
 
 
 def _start(connection: Connection, case: _Case, now: datetime) -> tuple[Grid, int] | None:
-    """Give the grid and the first period that was not judged yet; None before there is any."""
+    """Return the grid and the first period that was not judged yet; None before there is any."""
     row, period = case.row, case.entry.definition.period
     if row.evaluated_until is not None:
         grid = Grid(period, row.phase_s or 0)

@@ -78,15 +78,7 @@ class Walked:
 def first_datapoint(
     connection: Connection, metric_ids: Sequence[int], start_at: datetime | None
 ) -> tuple[datetime, int] | None:
-    """Return time and length of the datapoint with which an alarm begins; None before there is one.
-
-    Parameters
-    ----------
-    metric_ids
-        Of the alarm's metrics, as they are stored.
-    start_at
-        The newest datapoint when the alarm was made; None when there was none.
-    """
+    """Return time and length of an alarm's first datapoint; None before there is one."""
     table = tables.datapoints.c
     query = (
         select(table.time, table.period_s)

@@ -37,24 +37,7 @@ def preview(
     longest: int,
     bands: BandsOf | None = None,
 ) -> Iterator[Line]:
-    """Give the evaluations of an alarm over what is stored for its metrics.
-
-    Parameters
-    ----------
-    connection
-        In a transaction, until the last line was taken.
-    document
-        As for a replay, without datapoints.
-    longest
-        How many periods may be looked at.
-    bands
-        Gives the bands of detectors; None: there are none.
-
-    Raises
-    ------
-    AlarmError
-        One sentence: what is wrong, with which value, what was expected.
-    """
+    """Return the evaluations of an alarm over what is stored for its metrics."""
     if not isinstance(document, Mapping) or "alarm" not in document:
         raise AlarmError("a preview without an alarm; expected alarm, start and end")
     if unknown := sorted(str(key) for key in set(document) - _KNOWN):

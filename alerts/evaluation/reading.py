@@ -89,23 +89,7 @@ def requests_of(
 def read_points(
     connection: Connection, questions: Sequence[Question], bands: BandsOf | None = None
 ) -> Iterator[tuple[Question, list[Point] | Exception]]:
-    """Answer questions in their order, some thousand at a time.
-
-    Parameters
-    ----------
-    connection
-        In a transaction; nothing is written.
-    questions
-        May name the same metric several times; it is read once for equal periods.
-    bands
-        Gives the bands of detectors; None: there are none.
-
-    Yields
-    ------
-    tuple
-        The question and its points, one for each period, missing ones included; or why its metric
-        math could not be done, so that one alarm stops no other.
-    """
+    """Answer questions in their order, some thousand at a time."""
     for some in _portions(questions):
         wanted: dict[SeriesRequest, int] = {}
         asked = [[wanted.setdefault(one, len(wanted)) for one in q.requests()] for q in some]

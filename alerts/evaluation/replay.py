@@ -49,24 +49,7 @@ _STEP_S = 60.0  # Of composites, which have no period.
 
 
 def replay(document: object, *, longest: int = LONGEST) -> Iterator[Line]:
-    """Give the evaluations of an alarm, oldest first; the document is checked before the first.
-
-    Parameters
-    ----------
-    document
-        ``{"alarm": PutMetricAlarm's fields, "datapoints": […], "start", "end"}``, or with
-        ``"series": {id: […]}`` for metric math, or ``{"composite": PutCompositeAlarm's fields,
-        "children": {name: [{"time", "state"}, …]}, "start", "end"}``; ``step_s``,
-        ``initial_state``, ``evaluation_range`` as wanted. ``initial_reason`` and ``created`` let
-        a later piece go on where an earlier one ended; ``explain`` adds the cause to each line.
-    longest
-        How many periods, or states of children, may be looked at.
-
-    Raises
-    ------
-    AlarmError
-        One sentence: what is wrong, with which value, what was expected.
-    """
+    """Return an alarm's evaluations, oldest first; the document is checked before the first."""
     if not isinstance(document, Mapping):
         raise AlarmError(f"a replay of {document!r:.80}; expected an object")
     is_composite = "composite" in document

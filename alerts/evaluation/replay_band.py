@@ -57,7 +57,7 @@ class ReplayBands:
                 self._models[id_] = model or Untrained(id_, FEWEST_POINTS, len(history))
 
     def at(self, starts: Sequence[datetime]) -> BandOf:
-        """Give what knows the bands at periods that start then."""
+        """Return what knows the bands at periods that start then."""
         times = np.array([int(start.timestamp()) for start in starts], dtype=np.int64)
 
         def band_of(id_: str, deviations: float) -> tuple[Series, Series] | Untrained:

@@ -60,13 +60,7 @@ class CompositeReplay:
             self.held = Held("Alarm")
 
     def evaluate(self, times: Iterable[datetime], *, with_cause: bool = False) -> Iterator[Line]:
-        """Report at these times, ascending: the state, and the actions that ran since the last.
-
-        Parameters
-        ----------
-        with_cause
-            Whether lines say how actions are held, too.
-        """
+        """Report at these times, ascending: the state, and the actions that ran since the last."""
         coming = heapq.merge(*(self._coming(name) for name in sorted(self.turns)))
         following = next(coming, None)
         for time in times:
@@ -90,7 +84,7 @@ class CompositeReplay:
                 yield time, name, state
 
     def _follow(self, at: datetime, changes: Mapping[str, State]) -> list[State]:
-        """Take in what changes at a time; give the states whose actions run."""
+        """Take in what changes at a time; return the states whose actions run."""
         changed = [name for name, state in changes.items() if self._states.get(name) != state]
         self._states |= changes
         before, self.state = self.state, self.definition.rule.state(self._states)

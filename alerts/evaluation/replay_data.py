@@ -69,22 +69,7 @@ class Samples:
 
 
 def read_samples(found: object, *, where: str, unit: str | None = None) -> Samples:
-    """Read datapoints: single values, values with counts, or statistic sets; null is missing.
-
-    Parameters
-    ----------
-    found
-        A list of objects such as ``{"Timestamp": "2024-01-01T00:00:00Z", "Value": 1.5}``.
-    where
-        What they are called in errors.
-    unit
-        Only datapoints of this unit count, and those that name none.
-
-    Raises
-    ------
-    AlarmError
-        Naming the datapoint's place, the field, the value and what was expected.
-    """
+    """Read datapoints: single values, values with counts, or statistic sets; null is missing."""
     if not isinstance(found, list | tuple):
         raise AlarmError(f"{where} {found!r:.80}; expected a list of datapoints")
     rows = []
@@ -99,13 +84,7 @@ def read_samples(found: object, *, where: str, unit: str | None = None) -> Sampl
 
 
 def read_edges(found: object, *, where: str) -> tuple[dict[int, float], dict[int, float]]:
-    """Read a band: objects with Timestamp, Lower and Upper; give both edges by second.
-
-    Raises
-    ------
-    AlarmError
-        Naming the place and what was expected.
-    """
+    """Read a band: objects with Timestamp, Lower and Upper; give both edges by second."""
     if not isinstance(found, list | tuple):
         raise AlarmError(f"{where} {found!r:.80}; expected a list of Timestamp, Lower and Upper")
     lower, upper = dict[int, float](), dict[int, float]()
@@ -121,13 +100,7 @@ def read_edges(found: object, *, where: str) -> tuple[dict[int, float], dict[int
 
 
 def moment(name: str, found: object) -> datetime:
-    """Read a time: ISO 8601, in UTC unless it says otherwise, or seconds since 1970.
-
-    Raises
-    ------
-    AlarmError
-        When it is neither, or not of this century or the last.
-    """
+    """Read a time: ISO 8601, in UTC unless it says otherwise, or seconds since 1970."""
     time: datetime | None = None
     with contextlib.suppress(ValueError, OverflowError):
         if isinstance(found, str):

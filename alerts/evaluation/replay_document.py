@@ -65,20 +65,7 @@ def definition_of(document: Mapping[str, object]) -> AlarmDefinition:
 def times_of(
     document: Mapping[str, object], step_s: float, most: int
 ) -> tuple[datetime, Iterator[datetime]]:
-    """Give the start, and the times of evaluations: start + step, … up to the end.
-
-    Parameters
-    ----------
-    step_s
-        Seconds between two when the document does not say.
-    most
-        How many there may be.
-
-    Raises
-    ------
-    AlarmError
-        When a time is missing or wrong, or there are too many.
-    """
+    """Return the start, and the times of evaluations: start + step, … up to the end."""
     for key in ("start", "end"):
         if key not in document:
             raise AlarmError(f'a replay without "{key}"; expected a time')

@@ -39,11 +39,11 @@ class Line:
     cause: Mapping[str, object] = field(default_factory=dict)
 
     def because(self, cause: Mapping[str, object]) -> Line:
-        """Give the same line with its cause."""
+        """Return the same line with its cause."""
         return replace(self, cause=dict(cause))
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "time": iso(self.time),
             "state": self.state,

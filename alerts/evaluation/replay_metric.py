@@ -96,13 +96,7 @@ class MetricReplay:
             self._bands = ReplayBands(self.plan, self.samples, self.track.start, self.given)
 
     def evaluate(self, times: Iterable[datetime], *, with_cause: bool = False) -> Iterator[Line]:
-        """Evaluate at these times, ascending.
-
-        Parameters
-        ----------
-        with_cause
-            Whether lines say which rule decided, over which window, with StateReasonData.
-        """
+        """Evaluate at these times, ascending."""
         definition = self.track.definition
         for time in times:
             edges = definition.edges(time)

@@ -125,7 +125,7 @@ class Clocked:
         return changes
 
     def _due(self, now: datetime) -> list[Pass]:
-        """Give the parts that are due; each evaluator begins with another one."""
+        """Return the parts that are due; each evaluator begins with another one."""
         newest = {cadence: newest_tick(now, cadence, self._settle_s) for cadence in CADENCES_S}
         if newest == self._looked_at:
             return []
@@ -273,7 +273,7 @@ def _rows() -> Select[Any]:
 
 
 def _is_to_judge(row: _Row, tick: datetime, now: datetime) -> bool:
-    """Say whether an alarm is to be judged at a tick: not before it was stored, nor once more.
+    """Whether an alarm is to be judged at a tick: not before it was stored, nor once more.
 
     Behind its newest change it was judged already, by somebody who then died, or by the first look
     at it; to go through the ticks again would tell each change again. Marks in the future, of a

@@ -52,31 +52,6 @@ def set_state(
 
     A metric alarm is back in its true state after its next evaluation, mostly within seconds; a
     composite alarm stays until one of its children changes.
-
-    Parameters
-    ----------
-    name
-        The alarm's.
-    state
-        OK, ALARM or INSUFFICIENT_DATA. When it is that already, only the reason is new.
-    reason, reason_data
-        Why, in at most 1023 characters; and JSON of at most 4000, if wanted.
-    now
-        The time that the change carries.
-    dashboard_url
-        What links in messages begin with.
-
-    Returns
-    -------
-    list
-        The changes that followed: the alarm's own, and those of composites above it.
-
-    Raises
-    ------
-    UnknownAlarm
-        When there is no alarm of the name.
-    AlarmError
-        When the state or a reason is none.
     """
     new = _checked(name, state, reason, reason_data)
     hold_for_change(connection, [name])
@@ -98,13 +73,7 @@ def set_state(
 def set_actions_enabled(
     connection: Connection, names: Sequence[str], now: datetime, *, enabled: bool
 ) -> None:
-    """Switch the actions of alarms on or off, all or none; their states go on changing.
-
-    Raises
-    ------
-    UnknownAlarm
-        When there is no alarm of a name.
-    """
+    """Switch the actions of alarms on or off, all or none; their states go on changing."""
     hold_for_change(connection, names)
     for record in [get_any(connection, name) for name in dict.fromkeys(names)]:
         if record.definition.actions_enabled != enabled:
@@ -119,15 +88,7 @@ def set_tags(
     tags: Mapping[str, str] | None = None,
     without: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Add tags to an alarm, in place of those of the same keys, and remove others; give all.
-
-    Raises
-    ------
-    UnknownAlarm
-        When there is no alarm of the name.
-    AlarmError
-        When there are more than 50 then, or one is too long.
-    """
+    """Add tags to an alarm, in place of those of the same keys, and remove others; give all."""
     try:
         check_tags(tags or {})
     except AlarmError as error:

@@ -104,18 +104,7 @@ def store_each(
     failed: Failed,
     may_store: Callable[[Connection], bool] = lambda _: True,
 ) -> list[StateChange]:
-    """Store verdicts, some hundred at once; if some cannot be stored, the others are.
-
-    Parameters
-    ----------
-    may_store
-        Asked in each transaction; if not, what is left is judged by another.
-
-    Raises
-    ------
-    OperationalError, InterfaceError
-        When the database is away: the next pass tries again.
-    """
+    """Store verdicts, some hundred at once; if some cannot be stored, the others are."""
     done: list[StateChange] = []
     news = [one for one in verdicts if one.is_news]
     for first in range(0, len(news), _AT_ONCE):
@@ -146,13 +135,7 @@ def store_each(
 def store(
     connection: Connection, verdicts: Sequence[Verdict], *, now: datetime, dashboard_url: str
 ) -> list[StateChange]:
-    """Store verdicts in the caller's transaction, and what composite alarms make of them.
-
-    Returns
-    -------
-    list
-        The changes of alarms that stood still meanwhile, then those of composites.
-    """
+    """Store verdicts in the caller's transaction, and what composite alarms make of them."""
     rows = _held(connection, [one.before.id for one in verdicts])
     still = []
     for one in verdicts:

@@ -52,7 +52,7 @@ def judged(name: str, state: State, *, is_new: bool) -> str:
 
 
 def triggering(children: Mapping[str, Standing]) -> str:
-    """Give the JSON text that names the children of a composite's change, at most 4000 long."""
+    """Return the JSON text that names the children of a composite's change, at most 4000 long."""
     found = [
         {"arn": alarm_arn(name), "state": {"value": one.state, "timestamp": aws_time(one.since)}}
         for name, one in sorted(children.items(), key=lambda pair: (pair[1].since, pair[0]))

@@ -57,7 +57,7 @@ class _Waiting:
     is_packed: bool = False
 
     def is_ready(self, now_s: float) -> bool:
-        """Say whether there may be enough points; a period counts when it is over."""
+        """Whether there may be enough points; a period counts when it is over."""
         if self.is_packed:
             return True
         if len(self.periods) < self.missing:
@@ -102,7 +102,7 @@ class _Tail:
             self._seen = set(connection.scalars(query))
 
     def _is_other(self, connection: Connection, newest: int) -> bool:
-        """Say whether the row at the end is gone: SQLite gives the numbers above it again."""
+        """Whether the row at the end is gone: SQLite gives the numbers above it again."""
         assert self._read_to is not None
         if connection.dialect.name == "postgresql":
             return newest < self._read_to
@@ -138,7 +138,7 @@ class Awaited:
         self._points = (_Tail(samples, "metric_id", "time"), _Tail(datapoints, "metric_id", "time"))
 
     def look(self, engine: Engine, now: datetime) -> int:
-        """Look through what is new, and make models due that it may be enough for; give how many.
+        """Look through what is new, and make models due that it may be enough for; return how many.
 
         Parameters
         ----------

@@ -102,7 +102,7 @@ class BandModel:
     end: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the model as plain JSON values."""
+        """Return the model as plain JSON values."""
         found = asdict(self)
         return found | {"centres": list(self.centres), "spreads": list(self.spreads)}
 
@@ -186,7 +186,7 @@ def fit(
 
 
 def band(model: BandModel, times: Times, deviations: float) -> tuple[Values, Values]:
-    """Give the band at these times.
+    """Return the band at these times.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ def _weighted_median(values: Values, weights: Values) -> float:
 
 
 def _spreads(errors: Values, slots: NDArray[np.int64], size: int, values: Values) -> Values:
-    """Give each slot's standard deviation, borrowing from all slots where it has few points."""
+    """Return each slot's standard deviation, borrowing from all slots where it has few points."""
     usual_range = float(np.subtract(*np.quantile(values, [0.95, 0.05])))
     floor = max(_FLOOR * usual_range, 1e-9 * float(np.abs(values).max()), 1e-12)
     whole = max(GAUSS * float(np.median(np.abs(errors))), floor)

@@ -102,7 +102,7 @@ class DataPart:
     is_complete: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as GetMetricData does, in snake case."""
+        """Return it as GetMetricData does, in snake case."""
         return {
             "id": self.id,
             "label": self.label,
@@ -122,7 +122,7 @@ class DataPage:
     messages: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as GetMetricData does, in snake case."""
+        """Return it as GetMetricData does, in snake case."""
         return {
             "metric_data_results": [part.as_dict() for part in self.parts],
             "messages": list(self.messages),

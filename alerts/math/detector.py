@@ -53,7 +53,7 @@ class Subject:
 
     @classmethod
     def of(cls, plan: Plan, id_: str) -> Subject:
-        """Give the subject that an id stands for in a plan.
+        """Return the subject that an id stands for in a plan.
 
         Raises
         ------
@@ -97,13 +97,13 @@ class Subject:
         return [one.namespace, one.metric_name, sorted(one.dimensions.items()), one.stat, one.unit]
 
     def at(self, period_s: int) -> tuple[MetricQuery, ...]:
-        """Give its queries at a length of periods; an expression has its own."""
+        """Return its queries at a length of periods; an expression has its own."""
         if self.is_expression:
             return self.queries
         return (replace(self.watched, period=period_s),)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as CloudWatch's DescribeAnomalyDetectors does, in snake case."""
+        """Return it as CloudWatch's DescribeAnomalyDetectors does, in snake case."""
         if self.is_expression:
             queries = [query.as_dict() for query in self.queries]
             return {"metric_math_anomaly_detector": {"metric_data_queries": queries}}
@@ -175,7 +175,7 @@ class Configuration:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as CloudWatch writes it, in snake case."""
+        """Return it as CloudWatch writes it, in snake case."""
         ranges = [{"start_time": iso(start), "end_time": iso(end)} for start, end in self.excluded]
         return {
             "configuration": {

@@ -53,7 +53,7 @@ class ModelRecord:
     due_at: datetime
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as plain JSON values, without the model itself."""
+        """Return it as plain JSON values, without the model itself."""
         return {
             "period": self.period_s,
             "state_value": self.state,
@@ -95,7 +95,7 @@ class DetectorRecord:
         return next((one for one in (TRAINED, PENDING) if one in states), INSUFFICIENT)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as DescribeAnomalyDetectors does, in snake case, and its models."""
+        """Return it as DescribeAnomalyDetectors does, in snake case, and its models."""
         return {
             "id": self.id,
             **self.subject.as_dict(),
@@ -152,7 +152,7 @@ def want(connection: Connection, wanted: Iterable[tuple[Subject, int]], now: dat
 
 
 def get_detector(connection: Connection, key: str) -> DetectorRecord:
-    """Give one detector.
+    """Return one detector.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def list_detectors(
     metric_name: str | None = None,
     dimensions: Mapping[str, str] | None = None,
 ) -> list[DetectorRecord]:
-    """Give the detectors that look at such a metric, by what they watch.
+    """Return the detectors that look at such a metric, by what they watch.
 
     Parameters
     ----------

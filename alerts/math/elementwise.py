@@ -112,7 +112,7 @@ def finite(times: Times, values: Values, period_s: int, label: str) -> Series:
 
 
 def at_times(series: Series, times: Times, missing: float) -> Values:
-    """Give a series' values at these times, ascending; ``missing`` where it has none."""
+    """Return a series' values at these times, ascending; ``missing`` where it has none."""
     if series.times is times:
         return series.values
     found = np.full(len(times), missing)

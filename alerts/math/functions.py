@@ -183,7 +183,7 @@ def _constant(span: Span, number: Scalar) -> Series:
 
 
 def _clock(of: Callable[[Times], Times]) -> Function:
-    """Give what a clock in UTC shows at each period of the span, whether it has a point or not."""
+    """Return what a clock in UTC shows at each period of the span, with a point or without."""
 
     def run(span: Span, given: Sequence[object]) -> Value:
         series = _series(given[0])

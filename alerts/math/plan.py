@@ -137,11 +137,11 @@ class Plan:
         return sum(widths.values()), most
 
     def query(self, id_: str) -> MetricQuery:
-        """Give the query with an id."""
+        """Return the query with an id."""
         return next(query for query in self.queries if query.id == id_)
 
     def needed(self, ids: Sequence[str]) -> Plan:
-        """Give a plan of only these queries and what they need, in the same order."""
+        """Return a plan of only these queries and what they need, in the same order."""
         wanted, waiting = set[str](), list(ids)
         while waiting:
             id_ = waiting.pop()
@@ -190,7 +190,7 @@ class Plan:
     def values(
         self, fetch: Fetch, start: int, end: int, band: BandOf | None = None
     ) -> dict[str, Value]:
-        """Do all queries, and give the value of each id, of those that are not returned, too."""
+        """Do all queries, and return the value of each id, of those that are not returned, too."""
         queries = self.metrics
         labels = _labels(self.queries)
         fetched = fetch(queries) if queries else []
@@ -253,7 +253,7 @@ def _check_references(parsed: Mapping[str, Expression], by_id: Mapping[str, Metr
 
 
 def _in_order(parsed: Mapping[str, Expression]) -> Iterator[str]:
-    """Give the ids of expressions so that each comes behind those that it needs."""
+    """Return the ids of expressions so that each comes behind those that it needs."""
     waiting = {id_: one.references & set(parsed) for id_, one in parsed.items()}
     while waiting:
         ready = [id_ for id_, needs in waiting.items() if not needs & set(waiting)]

@@ -142,7 +142,7 @@ class MetricQuery:
         return cls(**found)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the query in AWS's shape, in snake case, dimensions as an object."""
+        """Return the query in AWS's shape, in snake case, dimensions as an object."""
         found: dict[str, Any] = {"id": self.id}
         if self.is_metric:
             metric = {
@@ -162,7 +162,7 @@ class MetricQuery:
         return found | {"return_data": self.return_data}
 
     def as_aws(self) -> dict[str, Any]:
-        """Give the query as AWS writes it: in camel case, dimensions as a list."""
+        """Return the query as AWS writes it: in camel case, dimensions as a list."""
         found: dict[str, Any] = {"Id": self.id}
         if self.is_metric:
             dimensions = [

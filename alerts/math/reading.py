@@ -58,7 +58,7 @@ def _parts(queries: Sequence[MetricQuery], length_s: int) -> Iterator[Sequence[M
 
 
 def fetch_from(connection: Connection, start: int, end: int) -> Fetch:
-    """Give what reads series of metrics on [start, end) from the store."""
+    """Return what reads series of metrics on [start, end) from the store."""
 
     def fetch(queries: Sequence[MetricQuery]) -> list[Series]:
         series: list[Series] = []

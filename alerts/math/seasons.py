@@ -19,7 +19,7 @@ _FEWEST_DAYS = 3
 
 
 def local_of(middles: Times, zone: tzinfo) -> Times:
-    """Give what clocks of the zone show, counted in seconds as if it were UTC."""
+    """Return what clocks of the zone show, counted in seconds as if it were UTC."""
     # Zones change their offset by the quarter of an hour at the finest; so few are looked up.
     quarters, which = np.unique(middles // 900, return_inverse=True)
     offsets = np.array(
@@ -29,7 +29,7 @@ def local_of(middles: Times, zone: tzinfo) -> Times:
 
 
 def slots_of(local: Times, period_s: int) -> NDArray[np.int64]:
-    """Give the hour of each: 0 to 23 on working days, 24 to 47 on Saturdays and Sundays."""
+    """Return the hour of each: 0 to 23 on working days, 24 to 47 on Saturdays and Sundays."""
     if period_s >= DAY_S:
         # Whole days have no hours, and longer periods no kind of day either.
         local = local // DAY_S * DAY_S if period_s == DAY_S else np.zeros_like(local)
@@ -41,7 +41,7 @@ def slots_of(local: Times, period_s: int) -> NDArray[np.int64]:
 def seasons_of(
     values: Values, slots: NDArray[np.int64], days: NDArray[np.int64]
 ) -> tuple[Values | None, float]:
-    """Give each slot's usual distance from the level, or None when the history is too short."""
+    """Return each slot's usual distance from the level, or None when the history is too short."""
     level = float(np.median(values))
     numbers, which = np.unique(days, return_inverse=True)
     is_free = np.zeros(len(numbers), dtype=np.bool_)
@@ -80,7 +80,7 @@ def nearest_seen(seen: NDArray[np.bool_], period_s: int) -> NDArray[np.int64]:
 
 
 def medians_of(values: Values, groups: NDArray[np.int64], count: int) -> Values:
-    """Give the median of each group; 0 for one without members."""
+    """Return the median of each group; 0 for one without members."""
     found = np.zeros(count)
     for group in np.unique(groups).tolist():
         found[group] = np.median(values[groups == group])

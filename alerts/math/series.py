@@ -54,11 +54,11 @@ class Series:
         return cls.of({}, period_s, label)
 
     def as_dict(self) -> dict[int, float]:
-        """Give the values by time, as plain numbers."""
+        """Return the values by time, as plain numbers."""
         return dict(zip(self.times.tolist(), self.values.tolist(), strict=True))
 
     def labelled(self, label: str) -> Series:
-        """Give the same points under another label."""
+        """Return the same points under another label."""
         return replace(self, label=label)
 
 
@@ -79,5 +79,5 @@ class Span:
     period_s: int
 
     def times(self, period_s: int) -> Times:
-        """Give the starts of all periods of that length, counted from the start."""
+        """Return the starts of all periods of that length, counted from the start."""
         return np.arange(self.start, self.end, period_s, dtype=np.int64)

@@ -63,12 +63,12 @@ class BandShelf:
         self._looked_at: float | None = None
 
     def __call__(self, connection: Connection, plan: Plan, starts: Sequence[datetime]) -> BandOf:
-        """Give the bands of a plan at these periods; read in the transaction that is open."""
+        """Return the bands of a plan at these periods; read in the transaction that is open."""
         times = np.array([int(start.timestamp()) for start in starts], dtype=np.int64)
         return self._bands(connection, plan, lambda _: times)
 
     def over(self, connection: Connection, plan: Plan, start: int, end: int) -> BandOf:
-        """Give the bands of a plan at all periods of [start, end), seconds since 1970."""
+        """Return the bands of a plan at all periods of [start, end), seconds since 1970."""
         return self._bands(connection, plan, lambda period_s: np.arange(start, end, period_s))
 
     def _bands(self, connection: Connection, plan: Plan, times: Callable[[int], Times]) -> BandOf:
@@ -85,7 +85,7 @@ class BandShelf:
         return band_of
 
     def take_missing(self) -> list[tuple[Subject, int]]:
-        """Give some of what was asked for and not there, and forget it."""
+        """Return some of what was asked for and not there, and forget it."""
         with self._lock:
             keys = list(self._missing)[:_TAKEN_AT_ONCE]
             return [(self._missing.pop(key), key[1]) for key in keys]

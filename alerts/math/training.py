@@ -166,7 +166,7 @@ class Trainer:
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> int:
-        """Make what is missing and train what is due, once; give how many models were trained."""
+        """Make what is missing and train what is due, once; return how many models were trained."""
         while missing := self._shelf.take_missing():
             with self._engine.begin() as connection:
                 made = want(connection, missing, self._now())

@@ -14,7 +14,7 @@ _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
 @lru_cache(maxsize=256)
 def zone_of(name: str) -> tzinfo:
-    """Give the zone of a name.
+    """Return the zone of a name.
 
     Raises
     ------

@@ -45,33 +45,7 @@ def add(
     digest: str | None = None,
     now: datetime | None = None,
 ) -> int:
-    """Store datapoints beside what is there.
-
-    Parameters
-    ----------
-    connection
-        The caller's transaction; nothing is committed here.
-    datapoints
-        Their times are cut to the minute; those of periods below 60 s to the second.
-    request_id
-        1 to 128 characters. When a request of this id was added within the hour, nothing is.
-    digest
-        Of the request's body, at most 32 characters; None is not compared.
-    now
-        When it came in; the newest of the datapoints' times when left out.
-
-    Returns
-    -------
-    int
-        Number of datapoints stored; 0 for a repeated request.
-
-    Raises
-    ------
-    DatapointError
-        When the id of the request has another length.
-    RequestChanged
-        When a request of this id had another digest within the hour.
-    """
+    """Store datapoints beside what is there."""
     points = list(datapoints)
     if not points:
         return 0

@@ -106,13 +106,7 @@ class Block:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Block:
-        """Read what :meth:`to_bytes` wrote.
-
-        Raises
-        ------
-        DatapointError
-            When the bytes are of another version or damaged.
-        """
+        """Read what :meth:`to_bytes` wrote."""
         try:
             version, flags, length, first = _HEADER.unpack_from(data)
             if version != _VERSION:

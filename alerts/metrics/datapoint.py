@@ -186,7 +186,7 @@ def _check_summary(where: str, summary: Sequence[float | None]) -> tuple[float, 
 
 
 def is_followed(namespace: str) -> bool:
-    """Say whether alarms follow this namespace's datapoints as they arrive, not the clock.
+    """Whether alarms follow this namespace's datapoints as they arrive, not the clock.
 
     These are the metrics of monitors and of driftline itself: few, with long periods and notes.
     """
@@ -194,13 +194,7 @@ def is_followed(namespace: str) -> bool:
 
 
 def check_metric(namespace: str, name: str, dimensions: Mapping[str, str]) -> None:
-    """Check what identifies a metric against CloudWatch's limits.
-
-    Raises
-    ------
-    DatapointError
-        When a name is empty, too long or not printable ASCII, or dimensions are too many.
-    """
+    """Check what identifies a metric against CloudWatch's limits."""
     for what, text in (("namespace", namespace), ("metric name", name)):
         _check_text(what, text, _NAME_MAX)
     if namespace.startswith(":"):
@@ -222,7 +216,7 @@ def canonical_dimensions(dimensions: Mapping[str, str]) -> str:
 
 
 def metric_key(namespace: str, name: str, dimensions: Mapping[str, str]) -> str:
-    """Give the digest under which a metric is stored: 32 hexadecimal digits."""
+    """Return the digest under which a metric is stored: 32 hexadecimal digits."""
     text = json.dumps([namespace, name, canonical_dimensions(dimensions)])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -66,15 +66,7 @@ class Distribution:
 
     @classmethod
     def of(cls, values: Sequence[float], counts: Sequence[float] | None = None) -> Distribution:
-        """Make one of values in any order, repeated or not; those that came 0 times are left out.
-
-        Parameters
-        ----------
-        values
-            Finite, from -2^360 to 2^360.
-        counts
-            As many, each 0 or more; None: each came once.
-        """
+        """Make one of values in any order, repeated or not, without those that came 0 times."""
         found = np.asarray(values, dtype=np.float64)
         weights = np.ones(len(found)) if counts is None else np.asarray(counts, dtype=np.float64)
         return _bounded(found, weights, on_grid=False)
@@ -117,13 +109,7 @@ class Distribution:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Distribution:
-        """Read what :meth:`to_bytes` wrote.
-
-        Raises
-        ------
-        DatapointError
-            When the bytes are of another version or cut off.
-        """
+        """Read what :meth:`to_bytes` wrote."""
         try:
             version, flags, length = _HEADER.unpack_from(data)
             if version != _VERSION:
@@ -176,7 +162,7 @@ def _grouped(values: NDArray[_T], counts: Floats) -> tuple[NDArray[_T], Floats]:
 
 
 def _cells(values: Floats) -> NDArray[np.int64]:
-    """Give the number of the cell of each value: 0 for zero, with the value's sign else."""
+    """Return the number of the cell of each value: 0 for zero, with the value's sign else."""
     sizes = np.abs(values)
     is_zero = sizes < _SMALLEST
     logs = np.log(np.where(is_zero, 1.0, sizes)) / _LOG_GROWTH
@@ -185,6 +171,6 @@ def _cells(values: Floats) -> NDArray[np.int64]:
 
 
 def _middles(cells: NDArray[np.int64]) -> Floats:
-    """Give the value that stands for each cell: off by at most the relative error at both ends."""
+    """Return the value of each cell: off by at most the relative error at both ends."""
     sizes = np.exp((np.abs(cells) + _FIRST_CELL) * _LOG_GROWTH) * _MIDDLE
     return np.where(cells == 0, 0.0, np.sign(cells) * sizes)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def chunks(found: Sequence[T], size: int = KEYS_PER_QUERY) -> Iterator[list[T]]:
-    """Give a sequence in parts of at most ``size``."""
+    """Return a sequence in parts of at most ``size``."""
     rest = iter(found)
     while part := list(islice(rest, size)):
         yield part

@@ -38,18 +38,7 @@ _Sample = tuple[Any, ...]
 
 
 def pack_samples(connection: Connection, until_s: int) -> int:
-    """Pack the samples of the oldest hour, of 500 metrics at most; of fewer, of more hours.
-
-    Parameters
-    ----------
-    until_s
-        Only hours that end here or earlier, in seconds since 1970.
-
-    Returns
-    -------
-    int
-        Number of samples that were packed.
-    """
+    """Pack the samples of the oldest hour, of 500 metrics at most; of fewer, of more hours."""
     advisory_lock(connection, "metrics:packing")
     table = samples.c
     oldest = connection.scalar(select(func.min(table.slot)))
@@ -91,18 +80,6 @@ def roll_up(connection: Connection, level: int, until_s: int) -> int:
     """Move the oldest day of blocks (of seconds: hour), of 500 metrics at most, one level up.
 
     Of fewer metrics, more days.
-
-    Parameters
-    ----------
-    level
-        1, 60 or 300.
-    until_s
-        Only days, or hours, that end here or earlier.
-
-    Returns
-    -------
-    int
-        Number of blocks that were moved.
     """
     advisory_lock(connection, "metrics:packing")
     table = blocks.c
@@ -164,11 +141,6 @@ def drop_datapoints(
 
     A metric's age counts from its newest datapoint: an old year that was judged lately keeps its
     whole year.
-
-    Returns
-    -------
-    tuple
-        Number of datapoints removed, and the last metric looked at; None when there are no more.
     """
     table = metric_table.c
     rows = connection.execute(
@@ -189,7 +161,7 @@ def drop_datapoints(
 
 
 def _at_once(metric_ids: Sequence[int], complete: int) -> int:
-    """Give how many spans of time to take at once, of those that are complete."""
+    """Return how many spans of time to take at once, of those that are complete."""
     return max(1, min(_SPANS_MAX, _METRICS_PER_STEP // max(len(metric_ids), 1), complete))
 
 

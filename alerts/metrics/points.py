@@ -73,7 +73,7 @@ class Points:
 
 
 def slots_of(connection: Connection) -> range:
-    """Give the slots that samples may be in, by the ends of their index."""
+    """Return the slots that samples may be in, by the ends of their index."""
     slot = samples.c.slot
     ends = select(
         select(func.min(slot)).scalar_subquery(), select(func.max(slot)).scalar_subquery()
@@ -103,15 +103,6 @@ def points_of(
 
     Samples and blocks are read by one statement: while a point moves from one to the other it must
     be seen once, also where each statement sees the newest state.
-
-    Parameters
-    ----------
-    low_s, high_s
-        Seconds since 1970.
-    slots
-        What :func:`slots_of` gave earlier.
-    with_spreads
-        Whether distributions are read, too.
     """
     rows: list[tuple[Any, ...]] = []
     spreads: list[bytes | None] = []

@@ -35,22 +35,7 @@ _SUMMARY = {
 
 
 def read_put(body: object, now: datetime) -> list[Datapoint]:
-    """Read the body of a request.
-
-    Parameters
-    ----------
-    body
-        ``{"Namespace", "MetricData": [{"MetricName", "Dimensions": [{"Name", "Value"}],
-        "Timestamp", "Value" | "Values", "Counts" | "StatisticValues", "Unit",
-        "StorageResolution"}]}``; ``EntityMetricData`` is taken, its entities are not kept.
-    now
-        When it came in: the time of datapoints that have none.
-
-    Raises
-    ------
-    DatapointError
-        Naming the parameter as AWS does, e.g. ``MetricData.member.1.Value``, from 1.
-    """
+    """Read the body of a request."""
     top = _fields(body, _TOP, "the request")
     namespace = top.get("namespace")
     if not isinstance(namespace, str):
@@ -66,25 +51,13 @@ def read_put(body: object, now: datetime) -> list[Datapoint]:
 
 
 def digest_of(body: object) -> str:
-    """Give 32 hexadecimal digits that tell bodies apart, however their JSON was written.
-
-    Raises
-    ------
-    RecursionError, ValueError
-        When the body is nested too deeply, or holds a number of too many digits.
-    """
+    """Give 32 hexadecimal digits that tell bodies apart, however their JSON was written."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def parse_time(value: object, where: str) -> datetime:
-    """Read a time: ISO 8601, UTC when it names no zone, or seconds since 1970.
-
-    Raises
-    ------
-    DatapointError
-        When it is neither.
-    """
+    """Read a time: ISO 8601, UTC when it names no zone, or seconds since 1970."""
     try:
         if isinstance(value, str):
             found = datetime.fromisoformat(value)

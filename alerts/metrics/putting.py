@@ -46,15 +46,7 @@ def lock_metrics(
     metric_ids: Iterable[int],
     old: Sequence[ColumnElement[bool]] | None = None,
 ) -> None:
-    """Lock the rows of all metrics that a put changes, in one order, so that puts only queue.
-
-    Parameters
-    ----------
-    metric_ids
-        Metrics that get datapoints.
-    old
-        Selects datapoints that go away; None: none do.
-    """
+    """Lock the rows of all metrics that a put changes, in one order, so that puts only queue."""
     if connection.dialect.name != "postgresql":
         return
     wanted = set(metric_ids)

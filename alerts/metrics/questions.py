@@ -92,13 +92,7 @@ class MetricPage:
 
 
 def check_period(period_s: int) -> None:
-    """Check a period against CloudWatch's.
-
-    Raises
-    ------
-    DatapointError
-        When it is none of 1, 5, 10, 20, 30 and the multiples of 60 up to a day.
-    """
+    """Check a period against CloudWatch's."""
     is_long = period_s % 60 == 0 and 60 <= period_s <= _PERIOD_MAX_S
     if not is_long and period_s not in _SHORT_PERIODS_S:
         raise DatapointError(
@@ -127,20 +121,7 @@ def aligned_start(start: datetime, now: datetime, periods_s: Iterable[int]) -> d
 def metric_statistics(
     connection: Connection, asked: StatisticsRequest, now: datetime
 ) -> list[dict[str, Any]]:
-    """Answer GetMetricStatistics.
-
-    Parameters
-    ----------
-    now
-        When it is asked: older starts are rounded to coarser times.
-
-    Returns
-    -------
-    list
-        Datapoints by time and unit: ``timestamp``, ``unit``, plain statistics by their names in
-        snake case, and ``extended_statistics`` by theirs; one that cannot be told is left out, and
-        so is a datapoint without any.
-    """
+    """Answer GetMetricStatistics."""
     start = aligned_start(asked.start, now, [asked.period_s])
     units = [asked.unit] if asked.unit is not None else list(UNIT_NAMES)
     key = metric_key(asked.namespace, asked.name, asked.dimensions)
@@ -181,25 +162,7 @@ def aws_metrics(
     next_token: str | None = None,
     limit: int = PAGE_MAX,
 ) -> MetricPage:
-    """Answer ListMetrics: metrics that had data in the last two weeks, in the order of their start.
-
-    Parameters
-    ----------
-    dimensions
-        Each must be there, with the value if one is given.
-    only_recent
-        Only those with data in the last three hours (``RecentlyActive=PT3H``); a metric may be
-        listed for, or be missing during, up to ten minutes more.
-    next_token
-        Of the page before.
-    limit
-        Metrics on a page, 1 to 500.
-
-    Raises
-    ------
-    DatapointError
-        When the token is none that was given out.
-    """
+    """Answer ListMetrics: metrics with data in the last two weeks, in the order of their start."""
     after = _after(next_token)
     table = metric_table.c
     since = now - (RECENT if only_recent else LISTED_FOR)

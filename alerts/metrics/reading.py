@@ -77,15 +77,7 @@ class _Wanted(NamedTuple):
 def read_many(
     connection: Connection, requests: Sequence[SeriesRequest]
 ) -> list[dict[int, Summary]]:
-    """Answer many requests at once, in their order.
-
-    Returns
-    -------
-    list
-        For each request its periods that have datapoints, ascending; key 0 is the period that
-        begins at its start. A metric that is not known has none. Data that is only kept in longer
-        periods than were asked for (five minutes after 15 days, an hour after 63) is left out.
-    """
+    """Answer many requests at once, in their order."""
     ids = known_ids(connection, list({one.metric_key for one in requests}))
     wanted = [
         _Wanted(ids[one.metric_key], _batch(one), place)
@@ -107,13 +99,7 @@ def summaries(
     unit: str | None = None,
     needs_distribution: bool = False,
 ) -> dict[int, Summary]:
-    """Add up the datapoints of [start, end) per period; key 0 is the period that begins at start.
-
-    Returns
-    -------
-    dict
-        Only periods that have datapoints, ascending.
-    """
+    """Add up the datapoints of [start, end) per period; key 0 is the first period."""
     batch = _Batch(start.timestamp(), end.timestamp(), period_s, unit, needs_distribution)
     answers: list[dict[int, Summary]] = [{}]
     _answer_all(connection, [_Wanted(metric_id, batch, 0)], answers)
@@ -143,7 +129,7 @@ def _answer_all(
 
 
 def _metrics_at_once(group: Sequence[_Wanted]) -> int:
-    """Give how many metrics to read by one statement, so that their points fit into memory."""
+    """Return how many metrics to read by one statement, so that their points fit into memory."""
     low = min(one.batch.start_s for one in group)
     high = max(one.batch.end_s for one in group)
     points = max((high - low) / _FINEST_S, 1)

@@ -54,7 +54,7 @@ def _alone(count: float, total: float, low: float, high: float) -> Distribution 
 
 
 def merged_bytes(numbers: NDArray[np.float64], spreads: Sequence[bytes | None]) -> bytes | None:
-    """Give what is to be kept of points that become one; None where the four numbers tell it."""
+    """Return what is to be kept of points that become one; None where the four numbers tell it."""
     if len(spreads) == 1:
         return spreads[0]
     found = merged_spread(numbers, spreads)

@@ -55,19 +55,13 @@ class Shaped:
 
 
 def is_plain(statistic: str) -> bool:
-    """Say whether a statistic follows from count, sum, minimum and maximum alone."""
+    """Whether a statistic follows from count, sum, minimum and maximum alone."""
     return statistic in PLAIN
 
 
 @lru_cache(maxsize=1024)
 def parse(statistic: str) -> Shaped:
-    """Read an extended statistic.
-
-    Raises
-    ------
-    DatapointError
-        When it is none; plain ones such as ``Average`` are none either.
-    """
+    """Read an extended statistic."""
     if statistic == "IQM":
         return Shaped("TM", 0.25, 0.75, by_share=True)
     if (short := _SHORT.fullmatch(statistic)) is not None:
@@ -89,13 +83,7 @@ def parse(statistic: str) -> Shaped:
 
 
 def canonical(statistic: str) -> str:
-    """Give a statistic back as it is, when it is one; plain or extended.
-
-    Raises
-    ------
-    DatapointError
-        When it is none.
-    """
+    """Return a statistic back as it is, when it is one; plain or extended."""
     if not is_plain(statistic):
         parse(statistic)
     return statistic
@@ -104,27 +92,7 @@ def canonical(statistic: str) -> str:
 def compute(
     distribution: Distribution, statistic: str | Shaped, minimum: float, maximum: float
 ) -> float | None:
-    """Give an extended statistic of a distribution.
-
-    Parameters
-    ----------
-    distribution
-        The values; may be on the grid.
-    statistic
-        Its name, or what :func:`parse` made of it.
-    minimum, maximum
-        The true extremes, which are known exactly: no percentile lies beyond them.
-
-    Returns
-    -------
-    float or None
-        None when no value lies within the bounds, so that there is nothing to take the mean of.
-
-    Raises
-    ------
-    DatapointError
-        When the statistic is none.
-    """
+    """Return an extended statistic of a distribution."""
     wanted = parse(statistic) if isinstance(statistic, str) else statistic
     total = distribution.count
     if total <= 0:
@@ -155,7 +123,7 @@ def _percentile(values: _Floats, counts: _Floats, share: float) -> float:
 
 
 def _within(values: _Floats, counts: _Floats, wanted: Shaped) -> _Floats:
-    """Give how many of each value lie within the bounds."""
+    """Return how many of each value lie within the bounds."""
     if not wanted.by_share:
         low = -np.inf if wanted.low is None else wanted.low
         high = np.inf if wanted.high is None else wanted.high

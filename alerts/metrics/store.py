@@ -43,30 +43,7 @@ def put(
     source: str,
     time_range: tuple[datetime, datetime] | None = None,
 ) -> int:
-    """Store datapoints in place of what the same source put before.
-
-    Parameters
-    ----------
-    connection
-        The caller's transaction; nothing is committed here.
-    datapoints
-        May be empty: then the source's datapoints are removed.
-    source
-        Who writes, e.g. ``monitor:flights/20130115T000000Z``; at most 255 characters.
-    time_range
-        When given, only the source's datapoints in [start, end) are replaced, and all new ones
-        must lie in it.
-
-    Returns
-    -------
-    int
-        Number of datapoints stored.
-
-    Raises
-    ------
-    DatapointError
-        When the source has no name or a datapoint lies outside of the range.
-    """
+    """Store datapoints in place of what the same source put before."""
     if not 1 <= len(source) <= _SOURCE_MAX:
         raise DatapointError(f"source {source[:80]!r}; expected 1 to {_SOURCE_MAX} characters")
     points = list(datapoints)
@@ -96,17 +73,12 @@ def read(
     *,
     unit: str | None = None,
 ) -> list[tuple[datetime, float]]:
-    """Give one statistic per period of [start, end), oldest first; empty periods are absent.
+    """Return one statistic per period of [start, end), oldest first; empty periods are absent.
 
     So are periods of which an extended statistic, such as ``p99``, cannot be told.
 
     Periods are counted from ``start``, and each is named by its own start. Without a unit,
     datapoints of all units are taken together.
-
-    Raises
-    ------
-    DatapointError
-        When the statistic or the period is not one that exists, or start is not before end.
     """
     needs_distribution = not is_plain(canonical(statistic))
     if period_s < 1:
@@ -136,14 +108,14 @@ def read(
 def find(
     connection: Connection, namespace: str, name: str, dimensions: Mapping[str, str]
 ) -> int | None:
-    """Give the id of a metric, None when nothing was ever put for it."""
+    """Return the id of a metric, None when nothing was ever put for it."""
     check_metric(namespace, name, dimensions)
     key = metric_key(namespace, name, dimensions)
     return connection.scalar(select(metric_table.c.id).where(metric_table.c.key == key))
 
 
 def span(connection: Connection, metric_id: int) -> tuple[datetime, datetime] | None:
-    """Give the times of a metric's first and last datapoint; None when it has none.
+    """Return the times of a metric's first and last datapoint; None when it has none.
 
     Of plain metrics the last may be up to ten minutes early once its hour is packed.
     """
@@ -178,7 +150,7 @@ def latest_note(
     *,
     before: datetime | None = None,
 ) -> Mapping[str, object] | None:
-    """Give the note of the newest datapoint that has one; ``before`` leaves out later ones."""
+    """Return the note of the newest datapoint that has one; ``before`` leaves out later ones."""
     metric_id = find(connection, namespace, name, dimensions)
     table = datapoint_table.c
     query = (
@@ -195,7 +167,7 @@ def latest_note(
 def list_metrics(
     connection: Connection, namespace: str | None = None, name: str | None = None
 ) -> list[Metric]:
-    """Give the metrics that have datapoints, by namespace, name and dimensions."""
+    """Return the metrics that have datapoints, by namespace, name and dimensions."""
     has_data = select(datapoint_table.c.id).where(datapoint_table.c.metric_id == metric_table.c.id)
     query = select(metric_table).where(
         or_(has_data.exists(), metric_table.c.active_at.is_not(None))

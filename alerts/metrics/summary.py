@@ -51,13 +51,7 @@ class Summary:
     def get(self, statistic: str) -> float | None: ...
 
     def get(self, statistic: str) -> float | None:
-        """Give one statistic of the period; None where an extended one cannot be told.
-
-        Raises
-        ------
-        DatapointError
-            When the statistic is neither plain nor an extended one such as ``p99.5``.
-        """
+        """Return one statistic of the period; None where an extended one cannot be told."""
         if statistic == "SampleCount":
             return self.sample_count
         if statistic == "Average":

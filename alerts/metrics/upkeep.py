@@ -83,13 +83,7 @@ class Upkeep:
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> Done:
-        """Do what is due, a transaction for each part, so that nobody waits long.
-
-        Parameters
-        ----------
-        stop
-            When set, the part that is begun is the last one.
-        """
+        """Do what is due, a transaction for each part, so that nobody waits long."""
         now = self._now()
         ends = stop or threading.Event()
         packed = self._until_done(

@@ -110,13 +110,7 @@ class AddressGuard:
         self._resolver = resolver or resolve
 
     async def target(self, url: str) -> Target:
-        """Check a URL and choose the address to connect to.
-
-        Raises
-        ------
-        AddressError
-            A small constant text; the details go to the log.
-        """
+        """Check a URL and choose the address to connect to."""
         parsed = check_url(url)
         usual = 443 if parsed.scheme == "https" else 80
         port = usual if parsed.port is None else parsed.port
@@ -136,7 +130,7 @@ class AddressGuard:
         return Target(parsed, addresses[0])
 
     def reaches(self, text: str) -> bool:
-        """Say whether an address may be connected to at all, whatever port and scheme."""
+        """Whether an address may be connected to at all, whatever port and scheme."""
         try:
             address = _address(text.partition("%")[0])
         except AddressError:
@@ -145,7 +139,7 @@ class AddressGuard:
         return is_listed or problem is None
 
     def _judged(self, address: Address) -> tuple[bool, str | None]:
-        """Say whether an address is listed, and what is wrong with it."""
+        """Whether an address is listed, and what is wrong with it."""
         inner = unwrapped(address)
         if address in _METADATA or inner in _METADATA or _low_bits(address) in _METADATA:
             return False, "cloud metadata"
@@ -165,13 +159,7 @@ class AddressGuard:
 
 
 def check_url(url: str) -> httpx.URL:
-    """Check the form of a target's URL, without resolving it.
-
-    Raises
-    ------
-    ChannelError
-        When it is no http(s) URL with a host, or carries a user or password.
-    """
+    """Check the form of a target's URL, without resolving it."""
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, TypeError, UnicodeError) as error:
@@ -193,7 +181,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 
 
 def unwrapped(address: Address) -> Address:
-    """Give the IPv4 address that an IPv6 one stands for, or the address itself.
+    """Return the IPv4 address that an IPv6 one stands for, or the address itself.
 
     Mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96), 6to4 (2002::/16), Teredo (2001::/32).
     """
@@ -211,12 +199,12 @@ def unwrapped(address: Address) -> Address:
 
 
 def _low_bits(address: Address) -> ipaddress.IPv4Address:
-    """Give what stands in the last 32 bits, where most translations of IPv4 put the address."""
+    """Return what stands in the last 32 bits, where most translations of IPv4 put the address."""
     return ipaddress.IPv4Address(int(address) & _LOW_32_BITS)
 
 
 def _is_public(address: Address) -> bool:
-    """Say whether an address, unwrapped before, is a public host."""
+    """Whether an address, unwrapped before, is a public host."""
     if not address.is_global or address.is_multicast or address.is_unspecified:
         return False
     if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:

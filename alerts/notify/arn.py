@@ -11,7 +11,7 @@ REGION_NAME = "US East (N. Virginia)"
 
 
 def alarm_arn(name: str) -> str:
-    """Give the alarm's name in the form that AWS's tools expect."""
+    """Return the alarm's name in the form that AWS's tools expect."""
     return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"
 
 

@@ -37,7 +37,7 @@ class Attempt:
     answer: str | None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         found = {name: getattr(self, name) for name in self.__slots__}
         return found | {"time": self.time.isoformat()}
 
@@ -56,7 +56,7 @@ def list_attempts(
     message_id: str | None = None,
     limit: int = 100,
 ) -> list[Attempt]:
-    """Give attempts, newest first: of one channel, of one message, or all."""
+    """Return attempts, newest first: of one channel, of one message, or all."""
     query = select(attempts).order_by(attempts.c.id.desc()).limit(limit)
     if channel is not None:
         query = query.where(attempts.c.channel == channel)

@@ -38,34 +38,23 @@ _DONE = {"Create": "created", "Update": "updated", "Delete": "deleted"}
 
 
 def last_settled(connection: Connection) -> int | None:
-    """Give the last line of history behind which none can appear; None while somebody writes.
-
-    Parameters
-    ----------
-    connection
-        In a transaction of its own, that ends at once: who changes an alarm waits for it.
-    """
+    """Return the last line of history behind which none can appear; None while somebody writes."""
     if not try_advisory_lock(connection, CHANGING):
         return None
     return connection.scalar(select(func.max(tables.history.c.id))) or 0
 
 
 def announce(connection: Connection, now: datetime, *, until: int) -> int:
-    """Queue what each channel that wants it was not told yet; give how many messages.
+    """Queue what each channel that wants it was not told yet; return how many messages.
 
     A channel begins with what happens after it was declared, and has `_AT_ONCE` at a time.
-
-    Parameters
-    ----------
-    until
-        What :func:`last_settled` gave: lines up to this one are told.
     """
     advisory_lock(connection, "announcing")
     return sum(_tell(connection, channel, now, until) for channel in wanting(connection))
 
 
 def wanting(connection: Connection) -> list[Row[Any]]:
-    """Give the channels that want it; a cheap question for an idle loop."""
+    """Return the channels that want it; a cheap question for an idle loop."""
     query = (
         select(tables.channels).where(tables.channels.c.enabled).order_by(tables.channels.c.name)
     )
@@ -163,7 +152,7 @@ def _definition(data: Mapping[str, Any]) -> AnyDefinition | None:
 
 
 def _earlier(connection: Connection, line: Row[Any]) -> Row[Any] | None:
-    """Give the line of the alarm's definition before this one."""
+    """Return the line of the alarm's definition before this one."""
     history = tables.history.c
     query = (
         select(tables.history)
@@ -180,7 +169,7 @@ def _earlier(connection: Connection, line: Row[Any]) -> Row[Any] | None:
 
 
 def _state(connection: Connection, line: Row[Any]) -> tuple[str, datetime, str]:
-    """Give the alarm's state at a line of its history, since when it was, and why."""
+    """Return the alarm's state at a line of its history, since when it was, and why."""
     history = tables.history.c
     query = (
         select(history.time, history.data)

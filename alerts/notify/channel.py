@@ -27,10 +27,6 @@ _POLICIES = ("group_by", "damp_flapping", "configuration_changes")
 
 # The secret of these types is a key that the service gave, by the name that it has there.
 KEY_FIELDS = {name: one.key for name, one in RECEIVERS.items() if one.key is not None}
-_OPTIONS = {
-    name: frozenset(one.options.model_fields) - {one.key} for name, one in RECEIVERS.items()
-}
-_ALL_OPTIONS = frozenset().union(*_OPTIONS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +133,7 @@ class Channel:
         return Style(self.type, self.format, self.options)
 
     def as_dict(self) -> dict[str, object]:
-        """Give the channel as plain JSON values, without what is secret."""
+        """Return the channel as plain JSON values, without what is secret."""
         return {
             "name": self.name,
             "type": self.type,
@@ -167,7 +163,13 @@ class Channel:
 
     def _check_options(self, where: str) -> None:
         options = {key: value for key, value in self.options.items() if value is not None}
-        if wrong := options.keys() & _ALL_OPTIONS - _OPTIONS[self.type]:
+        others = {
+            key
+            for receiver in RECEIVERS.values()
+            for key in receiver.options.model_fields
+            if key != receiver.key and key not in self.receiver.options.model_fields
+        }
+        if wrong := options.keys() & others:
             raise ChannelError(f"{where}: {min(wrong)} with type {self.type}; expected none")
         needed = self.receiver.needs
         if needed is not None and needed not in options:
@@ -196,13 +198,7 @@ class Channel:
 
 
 def check_secret(where: str, text: str) -> None:
-    """Check the form of a signing secret, or of several; the message never quotes it.
-
-    Raises
-    ------
-    ChannelError
-        When it is neither a reference nor ``whsec_`` and base64.
-    """
+    """Check the form of a signing secret, or of several; the message never quotes it."""
     if is_reference(text):
         return
     least, most = _SECRET_BYTES
@@ -215,13 +211,7 @@ def check_secret(where: str, text: str) -> None:
 
 
 def secrets_of(where: str, kind: str, secret: Secret) -> tuple[Secret, ...]:
-    """Return the secrets that a looked-up text holds: all that sign, or a service's key.
-
-    Raises
-    ------
-    ChannelError
-        When it is not what the channel's type needs.
-    """
+    """Return the secrets that a looked-up text holds: all that sign, or a service's key."""
     text = secret.reveal()
     if is_reference(text):
         raise ChannelError(f"{where}: a reference leads to another reference")

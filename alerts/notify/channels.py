@@ -31,7 +31,7 @@ class ChannelStatus:
     previous_secret_until: datetime | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values, without the secret."""
+        """Return it as plain JSON values, without the secret."""
         until = self.previous_secret_until
         return self.channel.as_dict() | {
             "enabled": self.enabled,
@@ -48,16 +48,6 @@ def put_channel(
     """Store a channel, or replace the one of its name; a disabled one is enabled again.
 
     A new secret does not end the old one at once: both sign for ``rotation_h`` hours.
-
-    Parameters
-    ----------
-    vault
-        Seals what is secret; without one it is stored as it is.
-
-    Returns
-    -------
-    Channel
-        With its secret: the one given, else the one it had, else a new one.
     """
     vault = vault or Vault()
     table = tables.channels
@@ -103,7 +93,7 @@ def put_channel(
 
 
 def get_channel(connection: Connection, name: str) -> ChannelStatus:
-    """Give a stored channel; none of the name is UnknownChannel."""
+    """Return a stored channel; none of the name is UnknownChannel."""
     row = _find(connection, name)
     if row is None:
         names = names_in(connection, tables.channels)
@@ -125,7 +115,7 @@ def enable_channel(connection: Connection, name: str, now: datetime) -> ChannelS
 
 
 def list_channels(connection: Connection) -> list[ChannelStatus]:
-    """Give all channels by name."""
+    """Return all channels by name."""
     query = select(tables.channels).order_by(tables.channels.c.name)
     return [_status(row) for row in connection.execute(query)]
 
@@ -142,15 +132,7 @@ def open_channels(
 
 
 def delete_channel(connection: Connection, name: str, now: datetime) -> None:
-    """Remove a channel; messages that it still owed are given up.
-
-    Raises
-    ------
-    UnknownChannel
-        When there is none of the name.
-    ChannelInUse
-        When alarms name it; the first of them stands in the message.
-    """
+    """Remove a channel; messages that it still owed are given up."""
     table = tables.channels.c
     # Locked in full: messages to it that are being queued or marked come before or after.
     connection.execute(select(table.name).where(table.name == name).with_for_update())
@@ -170,7 +152,7 @@ def delete_channel(connection: Connection, name: str, now: datetime) -> None:
 
 
 def _channels_of(definition: object) -> set[str]:
-    """Give the channels that a stored definition names, also one that cannot be read as a whole."""
+    """Return the channels that a stored definition names, also one that cannot be read whole."""
     if not isinstance(definition, Mapping):
         return set()
     keys = ("alarm_actions", "ok_actions", "insufficient_data_actions")
@@ -185,7 +167,7 @@ def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
 
 
 def _hidden(channel: Channel) -> dict[str, str]:
-    """Give what of a channel is secret beside what signs."""
+    """Return what of a channel is secret beside what signs."""
     found = {"url": channel.url} if channel.has_secret_url else {}
     if (header := channel.options.get("authorization")) is not None:
         found["authorization"] = str(header)

@@ -129,7 +129,7 @@ class Deliverer:
         log.error("deliverer_failed count=%d", self.failure_count, exc_info=error)
 
     def _pass(self, free: int, busy: Mapping[str, int]) -> Sequence[Claim]:
-        """Do what a pass does at the database; give what is to be sent."""
+        """Do what a pass does at the database; return what is to be sent."""
         if not self._is_taken_over:
             with self._engine.begin() as connection:
                 take_over(connection, self._vault)
@@ -163,14 +163,14 @@ class Deliverer:
                 flights.begin(claim.channel, self._send(sender, claim, found.get(claim.channel)))
 
     def step(self) -> int:
-        """Try each message that is due once; give how many were tried."""
+        """Try each message that is due once; return how many were tried."""
         claims = self._claim(AT_ONCE)
         if claims:
             asyncio.run(self._send_all(claims))
         return len(claims)
 
     def announce(self) -> int:
-        """Queue what was changed of alarms for channels that want it; give how many messages."""
+        """Queue what was changed of alarms for channels that want it; return how many messages."""
         with read_connection(self._engine) as connection:
             if not wanting(connection):
                 return 0
@@ -183,7 +183,7 @@ class Deliverer:
             return announce(connection, self._now(), until=until)
 
     def resend(self) -> int:
-        """Tell Alertmanagers what still fires, once a minute; give how many alerts were told."""
+        """Tell Alertmanagers what still fires, once a minute; return how many alerts were told."""
         now = self._now()
         if not resending.is_due(self._resent_at, now):
             return 0
@@ -291,7 +291,7 @@ class Deliverer:
         return str(values["status"])
 
     def _delay_s(self, claim: Claim, answer: Answer | None) -> float:
-        """Give the wait before the next attempt, with jitter, and as long as is asked for."""
+        """Return the wait before the next attempt, with jitter, and as long as is asked for."""
         delay = self._delays_s[claim.attempts] * float(self._rng.uniform(*_JITTER))
         asked = answer.retry_after_s if answer is not None else None
         return max(delay, asked or 0.0)

@@ -51,7 +51,7 @@ class Delivery:
     carrier_id: str | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         finished = self.finished_at
         return {
             "id": self.id,
@@ -85,13 +85,7 @@ def list_deliveries(
     incident_id: str | None = None,
     limit: int = 100,
 ) -> list[Delivery]:
-    """Give messages, newest first; those of an alarm, in a status, carried by another.
-
-    Parameters
-    ----------
-    change
-        Id of an alarm and number of its change: an alarm that was deleted may have had its name.
-    """
+    """Return messages, newest first; those of an alarm, in a status, carried by another."""
     table = tables.outbox.c
     alarm_id, state_seq = change or (None, None)
     query = select(tables.outbox).order_by(table.created_at.desc(), table.id.desc()).limit(limit)
@@ -110,7 +104,7 @@ def list_deliveries(
 
 
 def get_delivery(connection: Connection, message_id: str) -> Delivery:
-    """Give one message; none of the id is UnknownDelivery."""
+    """Return one message; none of the id is UnknownDelivery."""
     query = select(tables.outbox).where(tables.outbox.c.id == message_id)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
@@ -129,13 +123,7 @@ def require_asked(
     carrier_id: str | None = None,
     incident_id: str | None = None,
 ) -> None:
-    """Refuse a question for messages of what does not exist, nor did as far as messages go back.
-
-    Raises
-    ------
-    UnknownAlarm, UnknownChannel, UnknownDelivery, UnknownIncident
-        For the first that is unknown.
-    """
+    """Refuse a question for messages of what does not exist, nor did as far as messages go back."""
     if alarm_name is not None:
         require_past(connection, alarm_name)
     if channel is not None and not connection.scalar(
@@ -149,17 +137,7 @@ def require_asked(
 
 
 def redeliver(connection: Connection, message_id: str, now: datetime) -> Delivery:
-    """Queue a message again that was given up or held back, with all its attempts.
-
-    Raises
-    ------
-    UnknownDelivery
-        When no message has the id.
-    DeliveryNotOwed
-        When it was delivered, or is on its way.
-    ChannelDisabled
-        When its channel is switched off, so that it would not be sent.
-    """
+    """Queue a message again that was given up or held back, with all its attempts."""
     table = tables.outbox.c
     _check_enabled(connection, message_id)
     result = connection.execute(

@@ -19,20 +19,7 @@ _WHEN = re.compile(rf"({'|'.join(_DAYS)}) ([0-2]?\d):([0-5]\d)")
 
 
 def last_digest(now: datetime, when: str = "MON 08:00") -> datetime:
-    """Give when digests were due last.
-
-    Parameters
-    ----------
-    now
-        Aware.
-    when
-        Day of the week and time, UTC.
-
-    Raises
-    ------
-    SilenceError
-        When it is no such thing.
-    """
+    """Return when digests were due last."""
     found = _WHEN.fullmatch(when.strip().upper())
     if found is None or int(found[2]) > 23:
         raise SilenceError(f'[notify] digest = "{when[:40]}"; expected such as "MON 08:00"')
@@ -58,7 +45,7 @@ def due_digests(connection: Connection, now: datetime, tick: datetime) -> list[t
 
 
 def tell_digest(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
-    """Queue the digest of an owner for a channel; give its id."""
+    """Queue the digest of an owner for a channel; return its id."""
     advisory_lock(connection, f"group:{channel}:{key}")
     table = tables.outbox
     rows = connection.execute(

@@ -49,11 +49,6 @@ def clear_messages(
 
     A message that still waits is sent, and says of which alarm and window it is, and that the rest
     was erased.
-
-    Returns
-    -------
-    int
-        How many messages that were.
     """
     since = min(one.start for one in windows)
     quoting = _quoting(connection, {one.monitor for one in windows})

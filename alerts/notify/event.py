@@ -69,19 +69,7 @@ def event_of(
     has_values: bool = False,
     more: Mapping[str, object] | None = None,
 ) -> Event:
-    """Say what a change of state is about.
-
-    Parameters
-    ----------
-    change, definition
-        What happened to which alarm.
-    dashboard_url
-        What the note's relative link is put behind.
-    has_values
-        Whether values of single rows may be quoted.
-    more
-        Further fields of the data, such as the incident.
-    """
+    """Say what a change of state is about."""
     note = change.note or {}
     # What a program put without a note has no other cause than the numbers themselves.
     cause = _cause(note, has_values=has_values) or change.reason
@@ -108,13 +96,13 @@ def without_values(text: str) -> str:
 
 
 def plain_cause(note: Mapping[str, object]) -> str:
-    """Give the cause that a note tells without values of rows; "" for none."""
+    """Return the cause that a note tells without values of rows; "" for none."""
     plain = note.get("plain_cause")
     return str(plain) if plain else without_values(str(note.get("cause") or ""))
 
 
 def alarm_path(name: str) -> str:
-    """Give the address of an alarm's page below the dashboard's; names are free text."""
+    """Return the address of an alarm's page below the dashboard's; names are free text."""
     return f"/alarms/{quote(name, safe='')}"
 
 
@@ -195,7 +183,7 @@ def _cause(note: Mapping[str, object], *, has_values: bool) -> str | None:
 
 
 def _watched(definition: AnyDefinition) -> dict[str, object]:
-    """Give what the alarm looks at: a metric, metrics, or other alarms."""
+    """Return what the alarm looks at: a metric, metrics, or other alarms."""
     if isinstance(definition, CompositeDefinition):
         return {"metric": None, "rule": definition.alarm_rule}
     judged: dict[str, object] = {
@@ -258,7 +246,7 @@ def _bare(found: object) -> object:
 
 
 def _links(note: Mapping[str, object], dashboard_url: str, home: str) -> dict[str, str]:
-    """Give where to look: at what the datapoint's writer names, else at ``home``."""
+    """Return where to look: at what the datapoint's writer names, else at ``home``."""
     base = dashboard_url.rstrip("/")
     names = (("dashboard", "link"), ("report", "report_link"))
     found = {name: str(note[key]) for name, key in names if note.get(key)}

@@ -57,17 +57,7 @@ def carry(
     *,
     told: Sequence[OutboxRow] | None = None,
 ) -> str:
-    """Queue a message that carries others, and close those; give its id.
-
-    Parameters
-    ----------
-    channel
-        The channel's row.
-    members
-        Rows of the outbox that it carries; they end as ``grouped``.
-    told
-        Those of them that it tells of, by default all: the newest of each alarm.
-    """
+    """Queue a message that carries others, and close those; return its id."""
     advisory_lock(connection, f"carrier:{channel.name}")
     table = tables.outbox
     message_id = new_message_id(now)
@@ -189,7 +179,7 @@ def _entry(row: OutboxRow) -> dict[str, object]:
 def _fitting(
     data: Mapping[str, object], entries: Sequence[Mapping[str, object]]
 ) -> list[Mapping[str, object]]:
-    """Give as many entries as fit into a message."""
+    """Return as many entries as fit into a message."""
     left = BODY_MAX_BYTES - _SPARE_BYTES - len(as_json(data))
     shown: list[Mapping[str, object]] = []
     for one in entries:

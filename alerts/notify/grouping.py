@@ -50,7 +50,7 @@ def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
 
 
 def tell_group(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
-    """Queue the message of a group, if there is anything to tell; give its id."""
+    """Queue the message of a group, if there is anything to tell; return its id."""
     advisory_lock(connection, f"group:{channel}:{key}")
     target = connection.execute(
         select(common.channels).where(common.channels.c.name == channel)
@@ -100,7 +100,7 @@ def _rows(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
 
 
 def _firing(connection: Connection, channel: str, told: Mapping[str, str]) -> list[OutboxRow]:
-    """Give what was last told of each alarm that still fires, for a reminder."""
+    """Return what was last told of each alarm that still fires, for a reminder."""
     table = common.outbox
     ids = [int(alarm_id) for alarm_id, state in told.items() if state == "ALARM"]
     query = (
@@ -114,7 +114,7 @@ def _firing(connection: Connection, channel: str, told: Mapping[str, str]) -> li
 
 
 def _not_muted(connection: Connection, rows: Sequence[OutboxRow], now: datetime) -> list[OutboxRow]:
-    """Set aside what a silence that came meanwhile holds back; give the others."""
+    """Set aside what a silence that came meanwhile holds back; return the others."""
     table = common.outbox
     silences = Silences(connection)
     left = []
@@ -132,14 +132,7 @@ def _not_muted(connection: Connection, rows: Sequence[OutboxRow], now: datetime)
 def _news(
     connection: Connection, told: Mapping[str, str], rows: Sequence[OutboxRow]
 ) -> tuple[dict[str, str], list[OutboxRow], list[OutboxRow]]:
-    """Compare what happened with what was told.
-
-    Returns
-    -------
-    tuple
-        The alarms in ALARM that the channel then knows of, the newest row of each alarm with news,
-        and the rows of alarms that are where they were.
-    """
+    """Compare what happened with what was told."""
     by_alarm: dict[int, list[OutboxRow]] = {}
     for row in rows:
         by_alarm.setdefault(row.alarm_id, []).append(row)

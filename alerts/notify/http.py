@@ -38,13 +38,7 @@ async def post(
     body: bytes,
     now: datetime,
 ) -> Answer:
-    """Send a message to a checked address; at most 4 kB of the answer are read.
-
-    Raises
-    ------
-    httpx.TransportError
-        When no answer came.
-    """
+    """Send a message to a checked address; at most 4 kB of the answer are read."""
     timeout = httpx.Timeout(TOTAL_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     request = httpx.Request(
         "POST",

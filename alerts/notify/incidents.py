@@ -65,7 +65,7 @@ class Incident:
     alarms: Sequence[IncidentAlarm] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "id": self.id,
             "status": "open" if self.closed_at is None else "closed",
@@ -89,7 +89,7 @@ class Incident:
 
 
 def follow(connection: Connection, change: StateChange, alarm: Notifiable) -> str | None:
-    """Take a change of state into the incidents; give the id of the one it belongs to."""
+    """Take a change of state into the incidents; return the id of the one it belongs to."""
     if change.new != "ALARM" and change.old != "ALARM":
         return None
     advisory_lock(connection, "incidents")
@@ -106,7 +106,7 @@ def follow(connection: Connection, change: StateChange, alarm: Notifiable) -> st
 
 
 def settle(connection: Connection, now: datetime, *, limit: int = 200) -> int:
-    """Take alarms out of incidents that are gone or no longer in ALARM; give how many.
+    """Take alarms out of incidents that are gone or no longer in ALARM; return how many.
 
     Changes of state do so themselves; this is for alarms that were deleted.
     """
@@ -122,7 +122,7 @@ def settle(connection: Connection, now: datetime, *, limit: int = 200) -> int:
 
 
 def get_incident(connection: Connection, incident_id: str) -> Incident:
-    """Give an incident with its alarms; none of the id is UnknownIncident."""
+    """Return an incident with its alarms; none of the id is UnknownIncident."""
     query = select(incidents).where(incidents.c.id == incident_id)
     row = connection.execute(query).one_or_none()
     if row is None:
@@ -141,7 +141,7 @@ def list_incidents(
     since: datetime | None = None,
     limit: int = 100,
 ) -> list[Incident]:
-    """Give incidents with their alarms, newest first; those open or closed, of an endpoint."""
+    """Return incidents with their alarms, newest first; those open or closed, of an endpoint."""
     table = incidents.c
     query = select(incidents).order_by(table.opened_at.desc(), table.id.desc()).limit(limit)
     if is_open is not None:
@@ -261,7 +261,7 @@ def _of_children(connection: Connection, alarm: Notifiable) -> _Row | None:
 
 
 def _membership(connection: Connection, alarm_id: int) -> Row[Any] | None:
-    """Give the incident that an alarm is in, or else one that it was in."""
+    """Return the incident that an alarm is in, or else one that it was in."""
     return connection.execute(_MEMBERSHIP, {"alarm": alarm_id}).first()
 
 

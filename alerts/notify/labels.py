@@ -35,15 +35,7 @@ class Notifiable(Protocol):
 
 
 def labels_of(alarm: Notifiable, note: Mapping[str, object] | None = None) -> dict[str, str]:
-    """Give the labels of an alarm.
-
-    Returns
-    -------
-    dict
-        ``alarm``, ``severity``, ``owner``, ``namespace``, ``metric``, ``endpoint``, ``variant``,
-        ``monitor`` and ``feature`` as far as it has them, then its tags and dimensions by their
-        own names. A label that is not there counts as an empty text.
-    """
+    """Return the labels of an alarm."""
     dimensions = dict(getattr(alarm, "dimensions", None) or {})
     note = note or {}
     monitor = str(note.get("monitor") or "")
@@ -83,7 +75,7 @@ def features_of(alarm: Notifiable, note: Mapping[str, object] | None) -> list[st
 
 
 def group_key(names: Iterable[str], labels: Mapping[str, str]) -> str:
-    """Give the key of the group that labels fall into: canonical JSON of those named."""
+    """Return the key of the group that labels fall into: canonical JSON of those named."""
     return json.dumps(
         {name: labels.get(name, "") for name in sorted(names)},
         ensure_ascii=False,
@@ -94,7 +86,7 @@ def group_key(names: Iterable[str], labels: Mapping[str, str]) -> str:
 def facts_of(
     change: StateChange, labels: Mapping[str, str], dashboard_url: str
 ) -> dict[str, object]:
-    """Give what a message that carries this change among others says of it."""
+    """Return what a message that carries this change among others says of it."""
     note = change.note or {}
     # No values of rows: the channel that a group goes to may not be told them.
     text = plain_cause(note) or change.reason

@@ -85,7 +85,7 @@ class Budget:
 
 
 def overflow(connection: Connection, channel: str) -> list[OutboxRow]:
-    """Give the messages of a channel beyond its limit that one message can tell, oldest first.
+    """Return the messages of a channel beyond its limit that one message can tell, oldest first.
 
     None of an alarm whose earlier message is being tried still: none may overtake it. None while
     one that carries others waits to be sent.
@@ -108,7 +108,7 @@ def overflow(connection: Connection, channel: str) -> list[OutboxRow]:
 
 
 def flapping(connection: Connection, change: StateChange, channel: str) -> Flapping | None:
-    """Say whether an alarm flaps with this change: told once more, or held back; None: it is calm.
+    """Whether an alarm flaps with this change: told once more, or held back; None: it is calm.
 
     More than six changes within an hour are flapping; it is over when half an hour has passed
     without any.
@@ -137,7 +137,7 @@ def flapping(connection: Connection, change: StateChange, channel: str) -> Flapp
 
 
 def release_damped(connection: Connection, now: datetime, *, limit: int = 200) -> int:
-    """Tell how alarms that flapped ended, once they are stable; give how many rows moved on."""
+    """Tell how alarms that flapped ended, once they are stable; return how many rows moved on."""
     table, alarms = tables.outbox.c, tables.alarms.c
     query = (
         select(tables.outbox, alarms.state_seq.label("now_seq"), alarms.state_changed_at)
@@ -182,7 +182,7 @@ def _after_damping(row: OutboxRow, now: datetime) -> dict[str, object]:
 
 
 def _changes(connection: Connection, change: StateChange) -> list[datetime]:
-    """Give the times of an alarm's newest changes before this one, newest first."""
+    """Return the times of an alarm's newest changes before this one, newest first."""
     table = tables.history.c
     query = (
         select(table.time, table.data)

@@ -69,7 +69,7 @@ class Matcher:
         return f'{self.name}{self.operator}"{escaped}"'
 
     def fits(self, labels: Mapping[str, str]) -> bool:
-        """Say whether labels fulfil the condition."""
+        """Whether labels fulfil the condition."""
         value = labels.get(self.name, "")
         is_regex = self.operator.endswith("~")
         is_alike = _fits(self.value, value) if is_regex else value == self.value
@@ -91,7 +91,7 @@ class Matcher:
 
 
 def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
-    """Say whether labels fulfil every condition."""
+    """Whether labels fulfil every condition."""
     return all(one.fits(labels) for one in matchers)
 
 

@@ -26,15 +26,7 @@ def render(
     suppressed_by: str | None = None,
     more: Mapping[str, object] | None = None,
 ) -> Message:
-    """Render the message of a change of state, under 20 kB.
-
-    Parameters
-    ----------
-    style
-        The channel's; our own form by default.
-    more
-        Further fields of our own body's data, such as the incident.
-    """
+    """Render the message of a change of state, under 20 kB."""
     style = style or Style()
     notification = Notification(
         event=event_of(

@@ -67,7 +67,7 @@ class Told(NamedTuple):
 
 
 def is_any_due(connection: Connection, now: datetime) -> bool:
-    """Say whether a pass would find anything; a cheap question for an idle loop."""
+    """Whether a pass would find anything; a cheap question for an idle loop."""
     return (
         connection.execute(select(tables.outbox.c.id).where(_is_due(now)).limit(1)).first()
         is not None
@@ -87,19 +87,6 @@ def claim(
 
     A channel that has had its share of the minute gets none; what waits there for the first time
     becomes one message.
-
-    Parameters
-    ----------
-    busy
-        How many messages of each channel are being sent by this process already.
-    share
-        How many of one channel there may be then; all by default.
-
-    Returns
-    -------
-    list
-        With a lease, of one minute by default. A channel that failed five times in a row gives one
-        only.
     """
     advisory_lock(connection, "outbox:claim")  # Who counts what a channel got counts alone.
     channels = {row.name: row for row in connection.execute(select(tables.channels))}
@@ -206,7 +193,7 @@ def _fold(connection: Connection, channel: OutboxRow, silences: Silences, now: d
 
 
 def told_by(connection: Connection, taken: Claim) -> list[Told]:
-    """Give the changes of state that a message tells of: its own, or those that it carries."""
+    """Return the changes of state that a message tells of: its own, or those that it carries."""
     if taken.alarm_id != CARRIERS_ALARM:
         return [Told(taken.id, taken.alarm_id, taken.alarm_name, taken.created_at)]
     table = tables.outbox.c
@@ -241,7 +228,7 @@ def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -
 
 
 def supersede(connection: Connection, taken: Claim, now: datetime) -> int:
-    """Drop the middle of a backlog that a failing channel has built up; give how many.
+    """Drop the middle of a backlog that a failing channel has built up; return how many.
 
     Only where the channel asks for it: by default every change is told. Of more than three open
     messages of one alarm the oldest, which is being tried, and the newest, which says how things
@@ -276,7 +263,7 @@ def supersede(connection: Connection, taken: Claim, now: datetime) -> int:
 
 
 def bury(connection: Connection, channel: str, now: datetime, why: str) -> int:
-    """Give up all messages that a channel is still owed; give how many."""
+    """Return up all messages that a channel is still owed; return how many."""
     table = tables.outbox.c
     owed = or_(
         table.status.in_((*OPEN, "waiting")),

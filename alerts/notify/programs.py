@@ -43,13 +43,7 @@ def stored_event(message: Outgoing) -> dict[str, object]:
 
 
 def commands_of(listed: Sequence[str]) -> dict[str, str]:
-    """Read the settings' list of commands, ``name=/path/of/program arguments``.
-
-    Raises
-    ------
-    ChannelError
-        For an entry without a name.
-    """
+    """Read the settings' list of commands, ``name=/path/of/program arguments``."""
     found = {}
     for entry in listed:
         name, equals, command = entry.partition("=")
@@ -62,13 +56,7 @@ def commands_of(listed: Sequence[str]) -> dict[str, str]:
 
 
 def argv_of(name: str, commands: Mapping[str, str]) -> list[str]:
-    """Give what to run for a name of the settings' list.
-
-    Raises
-    ------
-    ChannelError
-        When the list has no such name, or what stands there is no command.
-    """
+    """Return what to run for a name of the settings' list."""
     if name not in commands:
         listed = ", ".join(f'"{one}"' for one in sorted(commands))
         raise ChannelError(
@@ -90,7 +78,7 @@ def argv_of(name: str, commands: Mapping[str, str]) -> list[str]:
 
 
 def child_argv(module: str) -> list[str]:
-    """Give what runs one of our own modules in a process of its own."""
+    """Return what runs one of our own modules in a process of its own."""
     return [sys.executable, "-I", "-B", "-m", module]
 
 
@@ -101,25 +89,7 @@ async def run_program(
     timeout_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Run a program with a message on its standard input.
-
-    Parameters
-    ----------
-    environment
-        Beside what every program needs.
-
-    Returns
-    -------
-    Answer
-        With its exit code, and the first 4 kB of what it wrote.
-
-    Raises
-    ------
-    TimeoutError
-        When it took too long; it is killed then, with all that it started.
-    OSError
-        When it could not be started.
-    """
+    """Run a program with a message on its standard input."""
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     transport, talk = await asyncio.get_running_loop().subprocess_exec(
         _Talk,

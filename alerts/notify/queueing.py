@@ -58,7 +58,7 @@ class Desk:
         self._pages: list[StateChange] = []
 
     def channels(self, names: Iterable[str]) -> Mapping[str, OutboxRow | None]:
-        """Give channels by name, None for those that do not exist; they stay until the end."""
+        """Return channels by name, None for those that do not exist; they stay until the end."""
         new = [name for name in names if name not in self._channels]
         if new:
             channels = tables.channels
@@ -97,18 +97,11 @@ def enqueue(
     configured_at: datetime | None = None,
     suppressed_by: str | None = None,
 ) -> list[str]:
-    """Queue the messages of a change of state; give their ids.
+    """Queue the messages of a change of state; return their ids.
 
     The unique key (alarm, seq, channel) refuses a second row for the same change. Every action has
     its row, also one that is silenced, waits for its group, or whose channel is disabled or gone:
     so every action is counted, and says why it was not simply sent.
-
-    Parameters
-    ----------
-    desk
-        The transaction's, where there are more changes; its rows are written by its owner.
-    suppressed_by
-        What held the actions of a composite back meanwhile, for messages in Amazon's form.
     """
     incident = incidents.follow(connection, change, definition)
     names = definition.actions(change.new) if definition.actions_enabled else ()
@@ -210,7 +203,7 @@ def _row(change: StateChange, channel: str, message: Message, fate: _Fate) -> di
 
 
 def _marks(fate: _Fate) -> dict[str, object]:
-    """Give what our own body says about how it was held back."""
+    """Return what our own body says about how it was held back."""
     found: dict[str, object] = {}
     if fate.muting is not None:
         found["held_back_by"] = fate.muting.silence

@@ -40,12 +40,12 @@ class Firing:
 
 
 def is_due(last: datetime | None, now: datetime) -> bool:
-    """Say whether a minute has passed, or the clock went back."""
+    """Whether a minute has passed, or the clock went back."""
     return last is None or not timedelta(0) <= now - last < _SOON
 
 
 def firing(connection: Connection) -> list[Firing]:
-    """Give what was delivered to an Alertmanager and still fires."""
+    """Return what was delivered to an Alertmanager and still fires."""
     alarms, box, channels = tables.alarms.c, tables.outbox.c, tables.channels.c
     query = (
         select(box.id, box.alarm_name, box.channel, box.body)
@@ -67,7 +67,7 @@ async def tell(
     ways: Transports, found: Sequence[Firing], channels: Mapping[str, OpenChannel | Exception],
     now: datetime,
 ) -> int:  # fmt: skip
-    """Send all of them once; give how many were taken. What was not is told the next time."""
+    """Send all of them once; return how many were taken. What was not is told the next time."""
     lists: dict[str, list[Firing]] = {}
     for alert in found:
         lists.setdefault(alert.channel, []).append(alert)

@@ -46,13 +46,7 @@ def note_change(
     state: str,
     summary: str,
 ) -> None:
-    """Write into the alarm's history what becomes of an action that is not simply sent.
-
-    Parameters
-    ----------
-    state
-        In the words of CloudWatch's ``actionState``: Muted, Damped.
-    """
+    """Write into the alarm's history what becomes of an action that is not simply sent."""
     data = _data(state, change.time, channel, message_id)
     item = HistoryItem(change.alarm_name, change.time, "Action", summary, data)
     add_history(connection, alarm_id=change.alarm_id, item=item)
@@ -61,15 +55,7 @@ def note_change(
 def note_rows(
     connection: Connection, rows: Iterable[OutboxRow], *, time: datetime, state: str, told: str
 ) -> None:
-    """Write into the histories of alarms what became of messages that will not be sent themselves.
-
-    Parameters
-    ----------
-    state
-        In the words of CloudWatch's ``actionState``: Grouped, Muted, Superseded.
-    told
-        How the summary ends, behind "Action CHANNEL".
-    """
+    """Write into alarms' histories what became of messages that are not sent themselves."""
     for row in rows:
         data = _data(state, row.created_at, row.channel, row.id)
         item = HistoryItem(row.alarm_name, time, "Action", f"Action {row.channel} {told}", data)

@@ -37,7 +37,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the secret itself, for signing and storing only."""
+        """Return the secret itself, for signing and storing only."""
         return self._text
 
     def __repr__(self) -> str:
@@ -91,20 +91,7 @@ class Vault:
 
     @classmethod
     def at(cls, keys: str, key_file: Path) -> Vault:
-        """Make the vault of an installation.
-
-        Parameters
-        ----------
-        keys
-            Keys with commas between them; empty: the file's.
-        key_file
-            Made with a new key, readable by its owner only, when it is not there yet.
-
-        Raises
-        ------
-        UnavailableError
-            When the file can be neither read nor made, or holds no key.
-        """
+        """Make the vault of an installation."""
         given = [key.strip() for key in keys.split(",") if key.strip()]
         if not (given := given or _read_key_file(key_file)):
             raise UnavailableError(
@@ -119,19 +106,13 @@ class Vault:
         return self._fernet is not None
 
     def seal(self, text: str) -> str:
-        """Give what is stored in a secret's place; references stay as they are."""
+        """Return what is stored in a secret's place; references stay as they are."""
         if self._fernet is None or is_reference(text) or not text:
             return text
         return _SEALED + self._fernet.encrypt(text.encode()).decode()
 
     def unseal(self, stored: str) -> str:
-        """Give what was sealed; a reference is given as it is.
-
-        Raises
-        ------
-        UnavailableError
-            When it was sealed with another key.
-        """
+        """Return what was sealed; a reference is given as it is."""
         if not stored.startswith(_SEALED):
             return stored
         with contextlib.suppress(InvalidToken):
@@ -143,13 +124,7 @@ class Vault:
         )
 
     def open(self, stored: str) -> Secret:
-        """Give a secret for use: unsealed, and looked up where it is a reference.
-
-        Raises
-        ------
-        UnavailableError
-            When it cannot be had; naming the reference, never a value.
-        """
+        """Return a secret for use: unsealed, and looked up where it is a reference."""
         text = self.unseal(stored)
         if text.startswith(_ENV):
             found = self._environment.get(text.removeprefix(_ENV))
@@ -162,12 +137,12 @@ class Vault:
 
 
 def is_reference(text: str) -> bool:
-    """Say whether a text names a secret that is kept elsewhere: ``env:NAME`` or ``file:PATH``."""
+    """Whether a text names a secret that is kept elsewhere: ``env:NAME`` or ``file:PATH``."""
     return text.startswith((_ENV, _FILE))
 
 
 def take_over(connection: Connection, vault: Vault) -> int:
-    """Seal what an older version has stored plain; give how many channels that were.
+    """Seal what an older version has stored plain; return how many channels that were.
 
     Several processes may do so at once: each row is changed only from the text that was read.
     """

@@ -85,13 +85,13 @@ class Silence:
         return min(ends) if ends else None
 
     def fits(self, labels: Mapping[str, str]) -> bool:
-        """Say whether it is about an alarm with these labels."""
+        """Whether it is about an alarm with these labels."""
         if self.alarm_names and labels.get("alarm") not in self.alarm_names:
             return False
         return matches(self.matchers, labels)
 
     def mutes_until(self, time: datetime) -> datetime | None:
-        """Give until when it mutes at a time; None when it does not."""
+        """Return until when it mutes at a time; None when it does not."""
         end = self.ends_at
         if (self.starts_at is not None and time < self.starts_at) or (
             end is not None and time >= end
@@ -111,7 +111,7 @@ class Silence:
         return "ACTIVE" if self.mutes_until(time) is not None else "SCHEDULED"
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "name": self.name,
             "matchers": [str(one) for one in self.matchers],
@@ -171,7 +171,7 @@ class Silence:
 
 
 def _own_names(where: str, found: Mapping[str, object]) -> dict[str, object]:
-    """Give a mute rule's fields our own names; what is nested there stands alone here."""
+    """Return a mute rule's fields our own names; what is nested there stands alone here."""
     snake = {_SNAKE.sub("_", key).lower(): value for key, value in found.items()}
     for outer, inner, own in (
         ("rule", "schedule", "schedule"),

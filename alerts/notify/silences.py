@@ -26,7 +26,7 @@ class Muting:
 
     @property
     def columns(self) -> dict[str, object]:
-        """Give what the outbox says of a message that is held back."""
+        """Return what the outbox says of a message that is held back."""
         return {
             "silence": self.silence,
             "reason": f'held back by silence "{self.silence}" until {self.until.isoformat()}',
@@ -44,7 +44,7 @@ class SilenceRecord:
     expired_at: datetime | None
 
     def as_dict(self, now: datetime) -> dict[str, object]:
-        """Give it as plain JSON values, with what it does at a time."""
+        """Return it as plain JSON values, with what it does at a time."""
         expired = self.expired_at
         return self.silence.as_dict() | {
             "status": self.silence.state(now, expired),
@@ -58,11 +58,6 @@ def put_silence(connection: Connection, silence: Silence, now: datetime) -> Sile
     """Store a silence, or replace the one of its name, which is then no longer expired.
 
     A silence without a start begins now.
-
-    Raises
-    ------
-    SilenceError
-        When it is over already.
     """
     old = _find(connection, silence.name)
     end = silence.last_end
@@ -89,13 +84,7 @@ def put_silence(connection: Connection, silence: Silence, now: datetime) -> Sile
 
 
 def expire_silence(connection: Connection, name: str, now: datetime) -> SilenceRecord:
-    """End a silence; it stays, so that muted messages can name it.
-
-    Raises
-    ------
-    UnknownSilence
-        When there is none of the name.
-    """
+    """End a silence; it stays, so that muted messages can name it."""
     record = get_silence(connection, name)
     if record.silence.state(now, record.expired_at) != "EXPIRED":
         connection.execute(
@@ -106,7 +95,7 @@ def expire_silence(connection: Connection, name: str, now: datetime) -> SilenceR
 
 
 def get_silence(connection: Connection, name: str) -> SilenceRecord:
-    """Give a stored silence; none of the name is UnknownSilence."""
+    """Return a stored silence; none of the name is UnknownSilence."""
     row = _find(connection, name)
     if row is None:
         raise UnknownSilence(unknown_name("silence", name, names_in(connection, silences, name)))
@@ -120,7 +109,7 @@ def list_silences(
     status: SilenceState | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> list[SilenceRecord]:
-    """Give all silences by name; or those in a state, or about an alarm with these labels."""
+    """Return all silences by name; or those in a state, or about an alarm with these labels."""
     rows = connection.execute(select(silences).order_by(silences.c.name)).all()
     return [
         record

@@ -50,7 +50,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%"})
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - data of all kinds
-        """Give a field of the data; nothing of Python's objects."""
+        """Return a field of the data; nothing of Python's objects."""
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         if isinstance(obj, LoopContext) and attribute in _LOOP:
@@ -58,7 +58,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - as above
-        """Give a field or an element of the data."""
+        """Return a field or an element of the data."""
         if isinstance(argument, str):
             return self.getattr(obj, argument)
         try:
@@ -163,13 +163,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 
 
 def check_template(where: str, text: str) -> None:
-    """Refuse a template that cannot be read or holds what is not let through.
-
-    Raises
-    ------
-    ChannelError
-        Naming the line and what was expected.
-    """
+    """Refuse a template that cannot be read or holds what is not let through."""
     if len(text) > TEMPLATE_MAX:
         raise ChannelError(
             f"{where}: template of {len(text)} characters; expected {TEMPLATE_MAX} or fewer"
@@ -184,18 +178,7 @@ def check_template(where: str, text: str) -> None:
 
 
 def render_template(text: str, event: Mapping[str, object]) -> str:
-    """Write a message by a template.
-
-    Parameters
-    ----------
-    event
-        Plain JSON values; each key is a name in the template.
-
-    Raises
-    ------
-    TemplateFailed
-        When it fails on this message, grows longer than `OUTPUT_MAX` or computes for too long.
-    """
+    """Write a message by a template."""
     parts, size = [], 0
     try:
         for part in _compiled(text).generate(dict(event) | {"_budget": _Budget()}):
@@ -230,7 +213,7 @@ def _compiled(text: str) -> Any:  # noqa: ANN401 - jinja2's Template, whose sour
 
 
 def _walk(node: nodes.Node, depth: int) -> list[nodes.Node]:
-    """Give all nodes of a tree; deep ones are refused before Python's own stack runs out."""
+    """Return all nodes of a tree; deep ones are refused before Python's own stack runs out."""
     if depth > _NESTED_MAX:
         raise TemplateFailed("nested too deep")
     return [

@@ -46,12 +46,12 @@ class Tryout:
     body: str
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def event_of_test(channel: str, now: datetime, *, dashboard_url: str = "") -> Event:
-    """Give the event of a test."""
+    """Return the event of a test."""
     link = f"{dashboard_url.rstrip('/')}/"
     data = {"channel": channel, "text": _TEXT, "links": {"dashboard": link}}
     return Event("webhook.test", now, f"Test of channel {channel}", _TEXT, link, "info", data)
@@ -66,13 +66,7 @@ async def try_channel(
     now: Callable[[], datetime],
     dashboard_url: str = "",
 ) -> Tryout:
-    """Send one test message past the outbox, whatever the channel's policy and state.
-
-    Raises
-    ------
-    UnknownChannel
-        When there is none of the name.
-    """
+    """Send one test message past the outbox, whatever the channel's policy and state."""
     found = await asyncio.to_thread(_open, engine, name, vault, now())
     if not isinstance(found, OpenChannel):
         return Tryout("", False, 0, None, None, str(found), "")

@@ -92,7 +92,7 @@ class Upkeep:
             stop.wait(self._poll_s)
 
     def step(self) -> int:
-        """Do what is due; give how many rows and groups moved on."""
+        """Do what is due; return how many rows and groups moved on."""
         now = self._now()
         done = 0
         if self._has_held(now):
@@ -140,7 +140,7 @@ class Upkeep:
 
 
 def release_muted(connection: Connection, now: datetime, *, limit: int = 200) -> int:
-    """Look again at messages whose silence is over; give how many moved on.
+    """Look again at messages whose silence is over; return how many moved on.
 
     As CloudWatch does after a mute window: the action of the state that the alarm is in then is
     sent, once, if it was held back; all others stay muted for good.
@@ -180,13 +180,7 @@ def _after_silence(silences: Silences, row: OutboxRow, now: datetime) -> dict[st
 
 
 def forget(connection: Connection, before: datetime, *, limit: int = _STEP_ROWS) -> int:
-    """Remove what is older than a time: history, finished messages, closed incidents.
-
-    Returns
-    -------
-    int
-        How many rows of the table with most; at ``limit`` there is more to do.
-    """
+    """Remove what is older than a time: history, finished messages, closed incidents."""
     outbox, closed = tables.outbox, incident_table
     finished = outbox.c.status.in_(_OVER) & outbox.c.finished_at.is_not(None)
     old = [
@@ -217,5 +211,5 @@ def _remove(
 
 
 def _is_past(before: datetime | None, every: timedelta, now: datetime) -> bool:
-    """Say whether a chore is due; after a clock that was set back, at once."""
+    """Whether a chore is due; after a clock that was set back, at once."""
     return before is None or not timedelta(0) <= now - before < every

@@ -71,23 +71,23 @@ class MuteSchedule:
 
     @property
     def is_recurring(self) -> bool:
-        """Say whether there is more than one window."""
+        """Whether there is more than one window."""
         return _AT.fullmatch(self.expression) is None
 
     def window(self, time: datetime) -> tuple[datetime, datetime] | None:
-        """Give begin and end of the newest window that a time lies in; None outside of any."""
+        """Return begin and end of the newest window that a time lies in; None outside of any."""
         begin = self._fired_by(time)
         if begin is None or time >= begin + self.length:
             return None
         return begin, begin + self.length
 
     def last_end(self) -> datetime | None:
-        """Give when the only window ends; None for one that comes again."""
+        """Return when the only window ends; None for one that comes again."""
         found = _AT.fullmatch(self.expression)
         return None if found is None else self._local(found[1]) + self.length
 
     def as_dict(self) -> dict[str, str]:
-        """Give it as plain JSON values."""
+        """Return it as plain JSON values."""
         return {
             "expression": self.expression,
             "duration": self.duration,
@@ -108,7 +108,7 @@ class MuteSchedule:
         return cls(**{key: str(value) for key, value in found.items()})
 
     def _fired_by(self, time: datetime) -> datetime | None:
-        """Give when the expression fired last, at this time at the latest."""
+        """Return when the expression fired last, at this time at the latest."""
         if found := _AT.fullmatch(self.expression):
             begin = self._local(found[1])
             return begin if begin <= time else None

@@ -90,13 +90,7 @@ async def _send(delivery: Delivery) -> Answer:
 
 
 def with_end(body: bytes, now: datetime) -> bytes:
-    """Add to firing alerts until when they fire if nothing more is heard of them.
-
-    Raises
-    ------
-    ChannelError
-        When the message was written while its channel was of another type.
-    """
+    """Add to firing alerts until when they fire if nothing more is heard of them."""
     alerts = _parsed(body)
     for alert in alerts:
         if "endsAt" not in alert:

@@ -43,7 +43,7 @@ _STATUS = re.compile(r"error=(\d{3})\b")
 
 
 def main() -> int:
-    """Send the message on standard input; give the exit code."""
+    """Send the message on standard input; return the exit code."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX_BYTES, _MEMORY_MAX_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (_CPU_MAX_S, _CPU_MAX_S))
     asked = json.loads(sys.stdin.buffer.read())

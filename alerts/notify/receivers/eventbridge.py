@@ -24,7 +24,7 @@ _SPACE = uuid.UUID("6a7d3f0e-5d0b-5a39-9a2f-0f4f6b1c9d11")  # Of ids made from o
 def eventbridge_alarm(
     change: StateChange, definition: AnyDefinition, *, message_id: str
 ) -> dict[str, object]:
-    """Give the event "CloudWatch Alarm State Change"."""
+    """Return the event "CloudWatch Alarm State Change"."""
     was_at = change.old_changed_at
     said = {
         "reason": change.old_reason,
@@ -69,17 +69,7 @@ def configuration_event(
     previous: AnyDefinition | None = None,
     previous_at: datetime | None = None,
 ) -> dict[str, object]:
-    """Give the event "CloudWatch Alarm Configuration Change".
-
-    Parameters
-    ----------
-    operation
-        ``create``, ``update`` or ``delete``.
-    state, state_changed_at, state_reason
-        The alarm's state; the reason is told with ``delete`` only, as CloudWatch does.
-    previous, previous_at
-        With ``update``: what it was before, and since when.
-    """
+    """Return the event "CloudWatch Alarm Configuration Change"."""
     now: dict[str, object] = {"value": state, "timestamp": aws_time(state_changed_at)}
     if operation == "delete" and state_reason:
         now["reason"] = state_reason

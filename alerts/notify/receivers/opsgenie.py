@@ -65,13 +65,7 @@ async def _send(delivery: Delivery) -> Answer:
 
 
 def opsgenie_request(url: str, body: bytes) -> tuple[str, bytes]:
-    """Return where to post, and what.
-
-    Raises
-    ------
-    ChannelError
-        When the message was written while its channel was of another type.
-    """
+    """Return where to post, and what."""
     request = _parsed(body)
     return f"{(url or _URL).rstrip('/')}{request['path']}", as_json(request["body"])
 

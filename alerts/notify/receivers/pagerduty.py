@@ -67,13 +67,7 @@ async def _send(delivery: Delivery) -> Answer:
 
 
 def with_routing_key(body: bytes, key: Secret) -> bytes:
-    """Add the routing key.
-
-    Raises
-    ------
-    ChannelError
-        When the message was written while its channel was of another type.
-    """
+    """Add the routing key."""
     return as_json({"routing_key": key.reveal(), **_parsed(body)})
 
 

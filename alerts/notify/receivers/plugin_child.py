@@ -27,14 +27,14 @@ def plugin_names() -> list[str]:
 
 
 def others_of(names: Sequence[str]) -> str:
-    """Give the end of a sentence on a plugin that is not here: those that are."""
+    """Return the end of a sentence on a plugin that is not here: those that are."""
     if not names:
         return f", nor any other; install the package with the entry point of group {GROUP}"
     return f"; expected one of {', '.join(json.dumps(one) for one in names)}"
 
 
 def main() -> int:
-    """Hand the message on standard input to the plugin; give the exit code."""
+    """Hand the message on standard input to the plugin; return the exit code."""
     asked = json.loads(sys.stdin.buffer.read())
     found = [one for one in entry_points(group=GROUP) if one.name == asked["plugin"]]
     if not found:

@@ -34,17 +34,7 @@ def sns_alarm(
     is_after_mute: bool = False,
     suppressed_by: str | None = None,
 ) -> str:
-    """Give the envelope that subscribers of an SNS topic get for an alarm, unsigned by AWS.
-
-    Parameters
-    ----------
-    configured_at
-        When the alarm was last changed.
-    is_after_mute
-        Whether the action was held back by a mute rule that is over.
-    suppressed_by
-        What held the actions of a composite back meanwhile, such as "WaitPeriod".
-    """
+    """Return the envelope that subscribers of an SNS topic get for an alarm, unsigned by AWS."""
     message = _sns_message(change, definition, configured_at, is_after_mute=is_after_mute)
     if suppressed_by is not None:
         message["ActionsSuppressedBy"] = suppressed_by
