@@ -26,6 +26,8 @@ SPREAD_RATIO = 4.0
 # All of a column that drifted, or a good part of it, is the reference's again once converted: of
 # the largest difference hardly anything is left.
 RESTORED, LEFT_SHARE, LEAST_PART = 0.15, 0.5, 0.2
+# A conversion is named where its factor is so near the ratio of the medians: 12 is not 10.
+NEAR = 1.1
 # What lies on both sides of zero, so many of it on the rarer one, may go over by a mere season.
 BOTH_SIGNS = 0.005
 
@@ -125,7 +127,8 @@ def suspect_unit(
         )
         <= TOGETHER
     ]
-    return min(found, key=lambda one: one.distance_after, default=None)
+    best = min(found, key=lambda one: one.distance_after, default=None)
+    return best and _measured(best, values, expected, expected_weights)
 
 
 def restoring_unit(
@@ -166,7 +169,31 @@ def restoring_unit(
         after = cdf_distance(expected, converted, reference_weights=expected_weights)
         if after <= min(RESTORED, LEFT_SHARE * before):
             found.append(UnitChange(name, factor, offset, before, after))
-    return min(found, key=lambda one: one.distance_after, default=None)
+    best = min(found, key=lambda one: one.distance_after, default=None)
+    # Of a part nobody knows where it lay before.
+    if best is None or not changed.all():
+        return best
+    return _measured(best, values, expected, expected_weights)
+
+
+def _measured(
+    best: UnitChange, values: Numbers, expected: Numbers, weights: Numbers | None
+) -> UnitChange:
+    """Return the measured ratio instead of a conversion that is not near it and fits far worse."""
+    if best.offset or best.factor < 0:
+        return best
+    typical = float(np.quantile(expected, 0.5, weights=weights, method="inverted_cdf"))
+    ratio = float(np.median(values)) / typical if typical else 0.0
+    if ratio <= 0 or max(ratio * best.factor, 1 / (ratio * best.factor)) <= NEAR:
+        return best
+    after = cdf_distance(expected, values / ratio, reference_weights=weights)
+    if after > LEFT_SHARE * best.distance_after:
+        return best
+    times = float(f"{max(ratio, 1 / ratio):.2g}")
+    shown = f"{times:,g} times" if ratio > 1 else f"1/{times:,g} of"
+    return UnitChange(
+        f"about {shown} the expected unit", 1 / ratio, 0.0, best.distance_before, after
+    )
 
 
 def _is_far(factor: float, offset: float) -> bool:

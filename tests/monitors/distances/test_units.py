@@ -39,6 +39,30 @@ def test_the_conversion_is_named(name: str, spoil, rng: np.random.Generator) -> 
 
 
 @pytest.mark.parametrize(
+    ("factor", "name"),
+    [
+        (12, "about 12 times the expected unit"),
+        (1 / 12, "about 1/12 of the expected unit"),
+        (1_200, "about 1,200 times the expected unit"),
+        (10, "10 times the expected unit"),
+        (60, "minutes instead of hours (or seconds instead of minutes)"),
+    ],
+)
+def test_a_factor_that_is_no_known_unit_is_told_as_measured(
+    factor: float, name: str, rng: np.random.Generator
+) -> None:
+    incomes, expected = np.exp(rng.normal(10.5, 0.7, (2, 4_000)))
+
+    found = suspect_unit(incomes * factor, expected)
+    whole = restoring_unit(incomes * factor, np.ones(4_000, bool), expected, np.ones(expected.size))
+
+    assert found is not None
+    assert whole is not None
+    assert found.name == whole.name == name
+    assert found.distance_after < 0.05
+
+
+@pytest.mark.parametrize(
     "spoil",
     [lambda x: x, lambda x: x + 10, lambda x: x * 0 + 7, lambda x: x + 1000],
     ids=["unchanged", "a little more", "stuck", "much more"],
