@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.report.ranking import Broken, alike_features, broken_features
 from driftline.monitors.results.metric import UNDEFINED
-from driftline.monitors.results.violation import MISSING_COLUMNS, Violation, plural
+from driftline.monitors.results.violation import (
+    BASELINE_FIT_CHECK,
+    MISSING_COLUMNS,
+    Violation,
+    plural,
+)
 
 if TYPE_CHECKING:
     from driftline.monitors.report.report import Report
@@ -73,10 +78,16 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
 
     One clause for each of the three features that are most to blame, pages first, of these missing
     columns; features that the same befell in the same rows share one. Without values of rows where
-    they are not wanted.
+    they are not wanted. A baseline that does not fit yet is told after them, whole: what to do
+    about it is commands.
     """
+    apart = [
+        f"The baseline does not fit yet: {one.cause if has_values else one.plain_cause}"
+        for one in violations
+        if one.constraint_check_type == BASELINE_FIT_CHECK
+    ]
     ranked = sorted(
-        violations,
+        (one for one in violations if one.constraint_check_type != BASELINE_FIT_CHECK),
         key=lambda one: (
             one.severity != "page",
             one.feature_name != MISSING_COLUMNS,
@@ -87,7 +98,7 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
     clauses = [_clause(group, has_values=has_values) for group in groups[:CAUSES_NAMED]]
     if left := sum(map(len, groups[CAUSES_NAMED:])):
         clauses.append(f"and {left} more")
-    return "; ".join(clauses)
+    return ". ".join(["; ".join(clauses), *apart] if clauses else apart)
 
 
 def _clause(group: Sequence[Broken], *, has_values: bool) -> str:
@@ -99,4 +110,11 @@ def _clause(group: Sequence[Broken], *, has_values: bool) -> str:
         dots = ", …" if len(names) > CAUSES_NAMED else ""
         names = [f"{len(names)} columns ({', '.join(names[:CAUSES_NAMED])}{dots})"]
     # Shortened last: what is cut can no more be told from what is not.
-    return f"{names[0]}: {shorten(cause, CAUSE_WIDTH, placeholder=' …')}"
+    return f"{names[0]}: {_cut(cause)}"
+
+
+def _cut(cause: str) -> str:
+    """Leave out the last parts of a long cause, none of them half."""
+    short = shorten(cause, CAUSE_WIDTH, placeholder=" …")
+    whole = short.removesuffix(" …").rpartition(", ")[0]
+    return f"{whole}, …" if short.endswith(" …") and whole else short

@@ -17,6 +17,8 @@ _HIDDEN = '"…"'
 _MARK = "\0"
 # Stands in the place of a feature's name.
 MISSING_COLUMNS = "Missing columns"
+# Tells that drift is held back, as the monitor is new to its baseline: a matter of the baseline.
+BASELINE_FIT_CHECK = "commissioning_check"
 # Characters of what a prompt or a log shows of an object.
 REPR_WIDTH = 200
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]

@@ -9,13 +9,12 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.results.violation import Draft
+from driftline.monitors.results.violation import BASELINE_FIT_CHECK, Draft
 from driftline.monitors.warm_up.baseline_fit import weigh
 from driftline.monitors.warm_up.warm_up import Commission, Finding
 
 # Stands in the place of a feature's name, as "Missing columns" does.
 COMMISSIONING = "Commissioning"
-CHECK = "commissioning_check"
 DRIFT = "baseline_drift_check"
 NOTE = "commissioning"
 
@@ -79,7 +78,7 @@ def _without(drafts: tuple[Draft, ...], finding: Finding) -> tuple[Draft, ...]:
 def _draft(finding: Finding) -> Draft:
     return Draft(
         feature=COMMISSIONING,
-        check=CHECK,
+        check=BASELINE_FIT_CHECK,
         description=(
             f"The baseline does not fit: drift of {len(finding.grounds)} columns is held back."
         ),

@@ -229,3 +229,20 @@ def test_features_with_causes_of_their_own_are_told_by_name() -> None:
     assert cause_sentence([*found, *(violation(name, name, 9) for name in "gh")]).endswith(
         "; f: empty; and 2 more"
     )
+
+
+def test_a_baseline_that_does_not_fit_is_told_apart_and_whole() -> None:
+    advice = f"b differs; {'so ' * 90}take another: driftline monitor baseline m --from a --to b"
+    fit = Violation("Commissioning", "commissioning_check", "", severity="ticket", cause=advice)
+    junk = Violation("a", "data_type_check", "", cause="no number")
+
+    assert cause_sentence([fit, junk]) == f"a: no number. The baseline does not fit yet: {advice}"
+    assert cause_sentence([fit]) == f"The baseline does not fit yet: {advice}"
+
+
+def test_a_long_cause_is_cut_between_its_parts() -> None:
+    long = f'12 % of rows 17 or above, looks like mm, carrier = "{"UA " * 90}"'
+
+    told = cause_sentence([Violation("a", "unit_change_check", "", cause=long)])
+
+    assert told == "a: 12 % of rows 17 or above, looks like mm, …"

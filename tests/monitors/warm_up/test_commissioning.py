@@ -141,8 +141,9 @@ def test_what_differs_from_the_first_window_on_is_told_once(make: Make, fitting,
     assert [one.status for one in executions] == ["CompletedWithViolations", *["Completed"] * 3]
     assert executions[0].page_count == 0
     assert executions[0].cause.startswith(
-        "Commissioning: origin differs from the reference since the first window (origin: "
+        "The baseline does not fit yet: origin differs from the reference since the first window "
     )
+    assert executions[0].cause.endswith(" --accept")  # The command is whole.
     for report in house.reports:
         note = next(one["note"] for one in report["features"] if one["feature"] == "origin")
         assert note == "commissioning"
