@@ -121,10 +121,10 @@ class _Series:
         }
         labels = kind.uses_labels
         values: dict[str, float | None] = {
-            "violations": float(len(report.violations)),
+            "violations": float(report.violation_count),
             **{f"violations_{check}": float(counts[check]) for check in checks},
             "pages": float(report.page_count),
-            "tickets": float(len(report.violations) - report.page_count),
+            "tickets": float(report.violation_count - report.page_count),
             "drifted_features": float(len(drifted)) if checks else None,
             # Only where there are any: nobody alarms on them.
             "expected_violations": float(len(report.expected)) or None,

@@ -76,9 +76,9 @@ def _assets() -> tuple[str, str, str]:
 
 def title_of(report: Report) -> str:
     """Give the verdict in a few words, with the number of rows."""
-    verdict = plural(len(report.violations), "violation") if report.violations else "No violations"
+    verdict = plural(report.violation_count, "violation") if report.violations else "No violations"
     if not report.decided:
-        verdict = "Too few rows to judge" if report.insufficient else "Could not be judged"
+        verdict = "Too few rows to judge" if report.insufficient_data else "Could not be judged"
     return f"{verdict} in {plural(report.row_count, 'row')}"
 
 
@@ -87,7 +87,7 @@ def _head(report: Report) -> str:
     mood = "good" if report.passed else "ticket"
     mood = "page" if report.page_count else mood
     judged = sum(one.ratio is not None for one in report.results)
-    tickets = len(report.violations) - report.page_count
+    tickets = report.violation_count - report.page_count
     facts = [
         ("kind", report.kind),
         ("baseline", report.baseline_version),
@@ -95,7 +95,10 @@ def _head(report: Report) -> str:
         ("pages", f"{report.page_count:,}" if report.violations else ""),
         ("tickets", f"{tickets:,}" if report.violations else ""),
         ("features judged", f"{judged:,} of {len(report.results):,}" if report.results else ""),
-        ("too small to judge", f"{len(report.insufficient):,}" if report.insufficient else ""),
+        (
+            "too small to judge",
+            f"{len(report.insufficient_data):,}" if report.insufficient_data else "",
+        ),
         ("vary too much to judge", f"{len(report.undecidable):,}" if report.undecidable else ""),
     ]
     told = "".join(

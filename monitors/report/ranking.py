@@ -101,6 +101,11 @@ def broken_features(violations: Sequence[Violation]) -> tuple[Broken, ...]:
     return tuple(sorted(found, key=lambda one: one.severity != "page"))
 
 
+def tellings(violations: Sequence[Violation]) -> list[Telling]:
+    """Return what happened, over all features."""
+    return [one for broken in broken_features(violations) for one in broken.tellings]
+
+
 def alike_features(broken: Sequence[Broken]) -> list[list[Broken]]:
     """Put features together that the same befell in the same rows, as one row of junk does."""
     befell = [_befell(one) for one in broken]

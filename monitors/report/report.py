@@ -33,6 +33,7 @@ from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.datapoints import report_datapoints
 from driftline.monitors.report.notebook import report_cell
 from driftline.monitors.report.page import report_page
+from driftline.monitors.report.ranking import tellings
 from driftline.monitors.report.summary_line import cause_sentence, headline_of, summary_of
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.results.segment_result import SegmentResult
@@ -163,14 +164,14 @@ class Report:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(one.bound is not None for one in self.metrics)
         known = self.max_drift_ratio is not None or bool(self.details.get("rules"))
-        return self._found_any or known or not (self.insufficient or self.undecidable)
+        return self._found_any or known or not (self.insufficient_data or self.undecidable)
 
     @property
     def _found_any(self) -> bool:
         return bool(self.violations or self.expected)
 
     @property
-    def insufficient(self) -> tuple[str, ...]:
+    def insufficient_data(self) -> tuple[str, ...]:
         """Columns, or numbers, that could not be judged because there are too few rows."""
         small = [one.feature for one in self.results if one.note == INSUFFICIENT]
         return (*small, *(one.shown for one in self.metrics if one.note == INSUFFICIENT))
@@ -181,9 +182,14 @@ class Report:
         return tuple(one.feature for one in self.results if one.note == UNDECIDABLE)
 
     @property
+    def violation_count(self) -> int:
+        """What happened, each thing once, however many checks have noticed it in the same rows."""
+        return len(tellings(self.violations))
+
+    @property
     def page_count(self) -> int:
-        """Violations that no season can bring."""
-        return sum(one.severity == "page" for one in self.violations)
+        """Of these, what no season can bring."""
+        return sum(one.first.severity == "page" for one in tellings(self.violations))
 
     @property
     def max_drift_ratio(self) -> float | None:
@@ -336,11 +342,11 @@ class Report:
             "unfit_label_count": facts.unfit_label_count if facts else 0,
             "stray_label_count": facts.stray_label_count if facts else 0,
             "stray_label_ids": list(facts.stray_label_ids) if facts else [],
-            "violation_count": len(self.violations),
+            "violation_count": self.violation_count,
             "page_count": self.page_count,
             "max_drift_ratio": self.max_drift_ratio,
             "alpha": self.alpha,
-            "insufficient_data": list(self.insufficient),
+            "insufficient_data": list(self.insufficient_data),
             "undecidable": list(self.undecidable),
             "violations": [one.to_dict() for one in self.violations],
             "expected_violations": [one.to_dict() for one in self.expected],

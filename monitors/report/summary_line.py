@@ -28,7 +28,7 @@ CAUSE_WIDTH = 250
 
 def summary_of(report: Report) -> str:
     """Say all of it, or why nothing could be judged, in SageMaker's words where it has them."""
-    rows, small = plural(report.row_count, "row"), len(report.insufficient)
+    rows, small = plural(report.row_count, "row"), len(report.insufficient_data)
     what = "metric" if report.metrics else "column"
     if report.decided:
         return report.headline if report.passed else f"{report.headline}: {report.cause}"
@@ -47,7 +47,7 @@ def summary_of(report: Report) -> str:
 
 def headline_of(report: Report) -> str:
     """Say how many rows and violations, and what was left, without the cause."""
-    small = len(report.insufficient)
+    small = len(report.insufficient_data)
     what = "metric" if report.metrics else "column"
     left = f"; {plural(small, what)} too small to judge" if small else ""
     left += f"; {_varied(report)}" if report.undecidable else ""
@@ -62,7 +62,7 @@ def headline_of(report: Report) -> str:
         left += f"; {plural(len(report.expected), 'violation')} expected"
     if report.facts is not None and report.facts.fault_count:
         left += f"; {plural(report.facts.fault_count, 'request')} not decoded (decoder fault)"
-    found = plural(len(report.violations), "violation") if report.violations else "no violations"
+    found = plural(report.violation_count, "violation") if report.violations else "no violations"
     return f"{plural(report.row_count, 'row')}, {found}{left}"
 
 

@@ -335,7 +335,7 @@ def _describe(
         status=_status(outcome),
         row_count=outcome.row_count,
         request_count=0 if outcome.facts is None else outcome.facts.request_count,
-        violation_count=len(outcome.violations),
+        violation_count=outcome.violation_count,
         page_count=outcome.page_count,
         max_drift_ratio=outcome.max_drift_ratio,
         cause=outcome.cause if outcome.decided else outcome.summary,

@@ -27,7 +27,7 @@ def junit(report: Report) -> str:
     names += [one.shown for one in report.metrics if not one.violated]
     broken = {one.feature: one for one in broken_features(report.violations)}
     cases = list(dict.fromkeys([*names, *broken]))
-    skipped = dict.fromkeys(report.insufficient, INSUFFICIENT)
+    skipped = dict.fromkeys(report.insufficient_data, INSUFFICIENT)
     skipped |= {one.feature: one.note for one in report.results if one.note}
     skipped |= {one.shown: one.note for one in report.metrics if one.note and not one.violated}
     counts = {

@@ -1,5 +1,7 @@
 """What a report shows first, and its tables of segments and rules."""
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -56,6 +58,12 @@ def test_a_unit_that_changed_is_told_once_with_its_drift() -> None:
         (("unit_change_check", "baseline_drift_check"), "all above 17, looks like mm"),
         (("range_check",), "all above 17"),
     ]
+    report = Report("data-quality", found, 10)
+    assert (report.violation_count, report.page_count) == (2, 1)
+    assert report.headline == "10 rows, 2 violations"
+    assert "2 violations in 10 rows" in report.html()
+    assert report.to_dict()["violation_count"] == 2
+    assert len(json.loads(report.documents()["constraint_violations.json"])["violations"]) == 3
 
 
 def test_features_follow_their_violations_then_their_distance() -> None:

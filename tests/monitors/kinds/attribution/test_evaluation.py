@@ -181,7 +181,7 @@ def test_few_rows_are_not_judged(reference: Baseline, rng: np.random.Generator) 
     report = judged(reference, weather(rng, 29), predict=model)
 
     assert not report.decided
-    assert set(report.insufficient) == {one.shown for one in report.metrics}
+    assert set(report.insufficient_data) == {one.shown for one in report.metrics}
     assert not judged(reference, weather(rng, 3).slice(0, 0), predict=model).decided
 
 

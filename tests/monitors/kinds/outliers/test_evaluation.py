@@ -202,6 +202,6 @@ def test_a_reference_of_few_rows_decides_nothing() -> None:
 
     (metric,) = report.metrics
     assert (metric.value, metric.note, report.row_count) == (None, INSUFFICIENT, 500)
-    assert report.insufficient == ("outlier_share",)
+    assert report.insufficient_data == ("outlier_share",)
     assert not report.violations and not report.decided and not nothing.decided
     assert "nothing could be judged" in report.summary
