@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -50,6 +51,13 @@ from driftline.formats.location import Location, locate
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Signature
+
+log = logging.getLogger(__name__)
+
+UNNAMED_TIMES = (
+    "{} holds times, and no column is named as the time of each row; if it is that, name it, so "
+    "that the baseline knows how days differ: {}"
+)
 
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
@@ -178,7 +186,7 @@ class Baseline:
             problem=problem,
             positive=positive, threshold=threshold, facet=facet, group=group,
         )  # fmt: skip
-        return cls.of(
+        found = cls.of(
             data,
             roles,
             segments=segments,
@@ -188,6 +196,9 @@ class Baseline:
             progress=progress,
             compat=compat,
         )
+        if (times := found.unnamed_times) is not None:
+            log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
+        return found
 
     @classmethod
     def of(
@@ -231,6 +242,14 @@ class Baseline:
             segments=fitted.segments,
             sample=fitted.sample,
         )
+
+    @property
+    def unnamed_times(self) -> str | None:
+        """The first column of times, where none is named as the time of each row."""
+        if self.signature.event_time is not None:
+            return None
+        features = (one for one in self.signature.features if one.role == "feature")
+        return next((one.name for one in features if one.type == "timestamp"), None)
 
     def __repr__(self) -> str:
         """Give one line: how many rows, and the first columns."""

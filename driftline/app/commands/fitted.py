@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from driftline.app.commands.terminal import harmless
 from driftline.app.init.infer_roles import IDS
 from driftline.baseline.origin import name_words
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import UNNAMED_TIMES, Baseline
 from driftline.monitors.results.violation import plural
 from driftline.signature import Column
 
@@ -34,6 +34,8 @@ def told(baseline: Baseline) -> Iterator[str]:
     roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
     yield harmless("; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part))
     yield from unjudged(columns)
+    if (times := baseline.unnamed_times) is not None:
+        yield harmless(UNNAMED_TIMES.format(times, f"--timestamp {times}"))
     known = {} if baseline.profile is None else baseline.profile.columns
     for column in columns:
         found = known.get(column.name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow as pa
+import pytest
 
 from driftline.app.commands.fitted import told
 from driftline.baseline.store import Baseline
@@ -30,3 +32,18 @@ def test_a_named_id_is_no_guess_and_neither_is_what_repeats_or_is_named_otherwis
     ]
     repeated = pa.table({"id": [1, 2] * 200, "name": [f"n{number}" for number in range(400)]})
     assert list(told(Baseline.fit(repeated))) == ["1 whole number, 1 text"]
+
+
+def test_times_that_no_role_names_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    days = pd.date_range("2026-01-01", periods=400, freq="h", tz="UTC")
+    data = DATA.select(["paid"]).append_column("ts", pa.array(days))
+
+    baseline = Baseline.fit(data)
+    lines = list(told(baseline))
+    Baseline.fit(data, timestamp="ts")
+    Baseline.fit(data, exclude=["ts"])
+
+    assert lines[-1].startswith("ts holds times, and no column is named as the time of each row")
+    assert lines[-1].endswith("--timestamp ts")
+    (record,) = caplog.records
+    assert record.getMessage().endswith('timestamp="ts"')
