@@ -58,10 +58,12 @@ def _gaps_of(spool: SpoolAudit, time: datetime) -> Iterator[Gap]:
 def _let_go(folder: DeltaFolder, path: str) -> None:
     """Remove a file from the log that is gone or cannot be read."""
     folder.refresh()
-    held = [] if folder.table is None else [x for x in held_files(folder.table) if x.path == path]
-    if folder.table is not None and held and not _is_readable(folder, held[0]):
-        rewrite(folder, folder.table, held, [], is_change=True, reason="loss")
-        log.warning("file given up table=%s file=%s rows=%d", folder.uri, path, held[0].rows)
+    damaged = (
+        [] if folder.table is None else [x for x in held_files(folder.table) if x.path == path]
+    )
+    if folder.table is not None and damaged and not _is_readable(folder, damaged[0]):
+        rewrite(folder, folder.table, damaged, [], is_change=True, reason="loss")
+        log.warning("file given up table=%s file=%s rows=%d", folder.uri, path, damaged[0].rows)
 
 
 def _is_readable(folder: DeltaFolder, file: Held) -> bool:

@@ -150,10 +150,10 @@ def audit(
         time=now(),
         is_full=full,
         **made,
-        missing=sum(one.missing for one in spools),
-        doubled=sum(one.doubled for one in spools),
-        torn=sum(one.torn for one in spools),
-        in_flight=sum(one.in_flight for one in spools),
+        missing=sum(spool.missing for spool in spools),
+        doubled=sum(spool.doubled for spool in spools),
+        torn=sum(spool.torn for spool in spools),
+        in_flight=sum(spool.in_flight for spool in spools),
         damaged=tuple(sorted(book.stock.damaged)),
         found=spools,
         requests=book.requests(),
@@ -188,10 +188,10 @@ class _Book:
         }
         self._topic_losses = sum(not _is_spool(gap.spool_id) for gap in gaps)
         self._erased = erased_sequences(self._root)
-        known = self._ledger.verified
+        verified = self._ledger.verified
         self._last = {
-            spool_id: max(self.stock.stored.get(spool_id, 0), known.get(spool_id, 0))
-            for spool_id in sorted({*self.stock.stored, *known, *self._held, *self._erased})
+            spool_id: max(self.stock.stored.get(spool_id, 0), verified.get(spool_id, 0))
+            for spool_id in sorted({*self.stock.stored, *verified, *self._held, *self._erased})
             if _is_spool(spool_id)
         }
         for spool_id, numbers in self._erased.items():
@@ -244,17 +244,17 @@ class _Book:
 
     def _account(self, spool_id: str) -> Account:
         total = self._held.get(spool_id, EMPTY)
-        for told in (self._gaps, self._erased):
-            if spool_id in told:
-                total = total.plus(account_of(told[spool_id]))
+        for by_spool in (self._gaps, self._erased):
+            if spool_id in by_spool:
+                total = total.plus(account_of(by_spool[spool_id]))
         return total
 
     def _whole(self, spool_id: str, last: int) -> Account:
         """Return the account of 1 to a last number, from where the last audit ended."""
-        known = self._ledger.digests.get(spool_id, EMPTY)
-        if known.numbers > last:
-            known = EMPTY
-        whole = known.plus(run_account(known.numbers + 1, last))
+        earlier = self._ledger.digests.get(spool_id, EMPTY)
+        if earlier.numbers > last:
+            earlier = EMPTY
+        whole = earlier.plus(run_account(earlier.numbers + 1, last))
         self._ledger.digests[spool_id] = whole
         return whole
 
@@ -287,8 +287,8 @@ class _Book:
     def _cover(self, spool_id: str, start: int, stop: int) -> np.ndarray:
         """Count how often each number of a window is stored, or told of; 2 stands for more."""
         cover = np.zeros(stop - start, np.uint8)
-        told = self._gaps.get(spool_id, np.empty(0, np.int64))
-        inside = told[(told >= start) & (told < stop)]
+        gaps = self._gaps.get(spool_id, np.empty(0, np.int64))
+        inside = gaps[(gaps >= start) & (gaps < stop)]
         for numbers in chain(self._stored(spool_id, start, stop), [inside]):
             at, counts = np.unique(numbers - start, return_counts=True)
             cover[at] = np.minimum(cover[at] + np.minimum(counts, 2), 2)
@@ -323,14 +323,14 @@ class _Book:
         if is_here and spool_id in self._before and spool_id not in self._notes:
             # Known at the look before, and gone when this one began: stored as a whole by then.
             return self._last[spool_id]
-        known = self._ledger.verified.get(spool_id, 0)
-        return max(self.stock.settled.get(spool_id, 0), known, self._notes.get(spool_id, 0))
+        verified = self._ledger.verified.get(spool_id, 0)
+        return max(self.stock.settled.get(spool_id, 0), verified, self._notes.get(spool_id, 0))
 
     def _read_notes(self) -> dict[str, int]:
         """Return, per spool of this host, the number up to which the sink has stored everything."""
         if self._spool_dir is None:
             return {}
-        spools = (one for one in self._spool_dir.iterdir() if _is_spool(one.name))
+        spools = (path for path in self._spool_dir.iterdir() if _is_spool(path.name))
         return {spool.name: read_watermark(spool, STORED_NAME) for spool in spools}
 
 

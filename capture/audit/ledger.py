@@ -72,9 +72,9 @@ class Ledger:
     def carry(self, endpoint: str, spools: Iterable[str]) -> None:
         """Record which endpoints' records each spool carries; kept when the rows are gone."""
         for spool_id in spools:
-            known = self.carried.setdefault(spool_id, [])
-            if endpoint not in known:
-                self.carried[spool_id] = sorted([*known, endpoint])
+            endpoints = self.carried.setdefault(spool_id, [])
+            if endpoint not in endpoints:
+                self.carried[spool_id] = sorted([*endpoints, endpoint])
 
     def write(self, root: str) -> None:
         """Write the ledger below the storage root, atomically."""

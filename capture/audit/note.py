@@ -26,8 +26,8 @@ def document_of(audit: Audit) -> dict[str, Any]:
         "time": audit.time.isoformat(),
         "requests": dict(audit.requests),
         "adds_up": audit.adds_up,
-        "missing_by_endpoint": audit.by_endpoint(lambda one: one.missing),
-        "doubled_by_endpoint": audit.by_endpoint(lambda one: one.doubled + one.torn),
+        "missing_by_endpoint": audit.by_endpoint(lambda spool: spool.missing),
+        "doubled_by_endpoint": audit.by_endpoint(lambda spool: spool.doubled + spool.torn),
     }
 
 

@@ -124,22 +124,22 @@ def report(
     if data is not None:
         rows.read(data, folder.uri)
         spools = read_watermarks(folder).stored
-    told = [
+    endpoint_gaps = [
         gap
         for gap in (read_gaps(root) if gaps is None else gaps)
         if gap.endpoint == endpoint or (not gap.endpoint and gap.spool_id in spools)
     ]
     if counts is None:
         counts = {} if spool_dir is None else read_counts(spool_dir)
-    own = counts.get(endpoint)
-    dropped = _dropped(told, own)
+    tap_counts = counts.get(endpoint)
+    dropped = _dropped(endpoint_gaps, tap_counts)
     lately = sum(
-        gap.records or 0 for gap in told if gap.last_time is None or gap.last_time >= since
+        gap.records or 0 for gap in endpoint_gaps if gap.last_time is None or gap.last_time >= since
     )
     return EndpointReport(
         endpoint=endpoint,
-        seen=None if own is None else own.requests,
-        sampled=None if own is None else own.sampled,
+        seen=None if tap_counts is None else tap_counts.requests,
+        sampled=None if tap_counts is None else tap_counts.sampled,
         requests=rows.requests,
         rows=rows.rows,
         failed=rows.failed,
@@ -148,8 +148,8 @@ def report(
         cut=rows.cut,
         event_times=dict(rows.event_times),
         dropped=dropped,
-        uncounted=sum(gap.records is None for gap in told),
-        gaps=tuple(told),
+        uncounted=sum(gap.records is None for gap in endpoint_gaps),
+        gaps=tuple(endpoint_gaps),
         overall=Coverage(rows.requests, sum(dropped.values()), rows.faults + rows.cut),
         recent=Coverage(rows.recent, lately, rows.recent_undecodable),
         spools=spools,
@@ -260,12 +260,14 @@ def error_kind(error: str) -> str:
 
 def _dropped(gaps: Iterable[Gap], counts: EndpointCounts | None) -> dict[str, int]:
     """Count drops by reason: a tap counts first, and its gap tells the same later."""
-    told: Counter[str] = Counter()
+    by_gaps: Counter[str] = Counter()
     for gap in gaps:
         if gap.records is not None:
-            told[gap.reason] += gap.records
+            by_gaps[gap.reason] += gap.records
     counted = {} if counts is None else counts.dropped
-    dropped = {reason: max(told[reason], counted.get(reason, 0)) for reason in {*told, *counted}}
+    dropped = {
+        reason: max(by_gaps[reason], counted.get(reason, 0)) for reason in {*by_gaps, *counted}
+    }
     return {reason: dropped[reason] for reason in sorted(dropped) if dropped[reason]}
 
 

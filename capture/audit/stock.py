@@ -70,8 +70,8 @@ def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
         stock.expired[endpoint] = watermarks.expired
         ledger.carry(endpoint, watermarks.stored)
         for day, files in _present(folder, endpoint, stock).items():
-            known = None if full else ledger.parts.get((endpoint, day))
-            ledger.parts[endpoint, day] = _brought_up(folder, endpoint, files, known, stock)
+            earlier = None if full else ledger.parts.get((endpoint, day))
+            ledger.parts[endpoint, day] = _brought_up(folder, endpoint, files, earlier, stock)
             seen.add((endpoint, day))
     _put_off(ledger, ledger.parts.keys() - seen, stock)
     return stock
@@ -104,13 +104,13 @@ def _put_off(ledger: Ledger, gone: Iterable[tuple[str, str]], stock: Stock) -> N
 
 
 def _brought_up(
-    folder: DeltaFolder, endpoint: str, files: dict[str, int], known: Part | None, stock: Stock
+    folder: DeltaFolder, endpoint: str, files: dict[str, int], earlier: Part | None, stock: Stock
 ) -> Part:
     """Return the account of a day: the ledger's plus new files, or all of it read again."""
-    if known is None or known.files.items() - files.items():
-        known = Part({}, {})
-    accounts = dict(known.accounts)
-    new, unreadable = _read(folder, files.keys() - known.files)
+    if earlier is None or earlier.files.items() - files.items():
+        earlier = Part({}, {})
+    accounts = dict(earlier.accounts)
+    new, unreadable = _read(folder, files.keys() - earlier.files)
     add_accounts(accounts, new)
     for file in unreadable:
         log.warning("capture file damaged endpoint=%s file=%s", endpoint, file)

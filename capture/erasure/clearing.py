@@ -73,7 +73,7 @@ def clear_documents(
     Also in those of other windows than the rows' own. Values of rows are not sought: whoever knows
     the windows clears those as a whole (``WindowClearer``).
     """
-    sought = {form for one in ids for form in (json.dumps(one)[1:-1], one)}
+    sought = {form for id_ in ids for form in (json.dumps(id_)[1:-1], id_)}
     if not sought:
         return 0
     # The longest first, for one may begin another; and none inside of a longer word.

@@ -259,7 +259,7 @@ class Eraser:
         more = () if where is None else where.columns
         return find(self._rows, lying_files(self._rows), is_meant, more)
 
-    def remove(self, found: Found, keys: set[str]) -> EndpointErased:
+    def remove(self, rows_found: Found, keys: set[str]) -> EndpointErased:
         """Remove the matching requests with all their rows, and the labels of these keys."""
         requests: set[tuple[str, int]] = set()
 
@@ -269,36 +269,36 @@ class Eraser:
             if not self._dry_run:
                 record_removed(self._removed, self.endpoint, sorted(requests), self.now)
 
-        events = {"event_id": pa.array(sorted(found.events), pa.string())}
-        left = self._still_used(found, events)
-        labels = self._remove_labels(keys | found.events | (found.inferences - left))
+        events = {"event_id": pa.array(sorted(rows_found.events), pa.string())}
+        left = self._still_used(rows_found, events)
+        labels = self._remove_labels(keys | rows_found.events | (rows_found.inferences - left))
         rows = expunge(
             self._rows,
             _ROWS,
             lambda rows: _is_in(rows, events),
-            parts=found.parts,
+            parts=rows_found.parts,
             note=note,
             dry_run=self._dry_run,
         )
         return EndpointErased(len(requests), rows.rows, labels.rows, rows.files + labels.files)
 
-    def _still_used(self, found: Found, events: Mapping[str, pa.Array]) -> set[str]:
+    def _still_used(self, rows_found: Found, events: Mapping[str, pa.Array]) -> set[str]:
         """Return the inference ids that other requests share; their labels stay."""
-        if not found.inferences or self._rows.table is None:
+        if not rows_found.inferences or self._rows.table is None:
             return set()
-        shared = {"inference_id": pa.array(sorted(found.inferences), pa.string())}
+        shared = {"inference_id": pa.array(sorted(rows_found.inferences), pa.string())}
         self._rows.refresh()
         paths = [file.path for file in held_files(self._rows.table)]
         others = matching(
             self._rows, paths, _IDS, lambda rows: _is_in(rows, shared) & ~_is_in(rows, events)
         )
-        return {one for _, rows in others for one in rows["inference_id"].to_pylist()}
+        return {id_ for _, rows in others for id_ in rows["inference_id"].to_pylist()}
 
     def remove_labels(self, paths: Iterable[str], match: Match) -> int:
         """Remove the labels that are found in some files; return how many went."""
         self._truth.catch_up()
         labels = matching(self._truth, paths, ("key",), match)
-        keys = {one for _, rows in labels for one in rows["key"].to_pylist()}
+        keys = {key for _, rows in labels for key in rows["key"].to_pylist()}
         return self._remove_labels(keys).rows if keys else 0
 
     def _remove_labels(self, keys: set[str]) -> Expunged:

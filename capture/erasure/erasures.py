@@ -227,7 +227,9 @@ def erased_sequences(root: str) -> dict[str, np.ndarray]:
 def erasure_counts(root: str) -> dict[str, int]:
     """Count the requests that were erased, by endpoint."""
     rows = _removed(root).group_by(["endpoint", "spool_id", "spool_seq"]).aggregate([])
-    return {one["values"]: one["counts"] for one in pc.value_counts(rows["endpoint"]).to_pylist()}
+    return {
+        count["values"]: count["counts"] for count in pc.value_counts(rows["endpoint"]).to_pylist()
+    }
 
 
 def _removed(root: str) -> pa.Table:

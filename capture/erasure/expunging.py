@@ -42,8 +42,8 @@ def lying_files(folder: DeltaFolder) -> list[str]:
     """Return the files of the table's rows, and the replaced ones that still exist."""
     if folder.table is None:
         return []
-    held = {file.path for file in held_files(folder.table)}
-    return sorted(held) + _left_over(folder)
+    live = {file.path for file in held_files(folder.table)}
+    return sorted(live) + _left_over(folder)
 
 
 def matching(
@@ -78,11 +78,11 @@ def expunge(
         table = folder.table
         if table is None:
             return Expunged()
-        held = [file for file in held_files(table) if parts is None or file.part in parts]
+        live = [file for file in held_files(table) if parts is None or file.part in parts]
         rows_by_file: dict[str, list[pa.Table]] = {}
-        for path, rows in matching(folder, [one.path for one in held], columns, match):
+        for path, rows in matching(folder, [one.path for one in live], columns, match):
             rows_by_file.setdefault(path, []).append(rows)
-        old = [one for one in held if one.path in rows_by_file]
+        old = [one for one in live if one.path in rows_by_file]
         count = sum(rows.num_rows for many in rows_by_file.values() for rows in many)
         if note is not None and count:
             note(pa.concat_tables([rows for many in rows_by_file.values() for rows in many]))
@@ -103,8 +103,8 @@ def _replace(folder: DeltaFolder, table: DeltaTable, old: Sequence[Held], match:
     schema = _schema(folder)
     new: list[AddAction] = []
     try:
-        for one in old:
-            new += _without(folder, one, schema, match)
+        for file in old:
+            new += _without(folder, file, schema, match)
     except BaseException as error:
         delete_files(folder, [action.path for action in new])
         if isinstance(error, OSError | pa.ArrowException):
@@ -153,12 +153,12 @@ def part_of(path: str) -> str:
 
 def _schema(folder: DeltaFolder, columns: Sequence[str] | None = None) -> pa.Schema:
     """Return the schema of the table's files, or of some of their columns."""
-    held = folder.schema()
-    assert held is not None, "only asked of tables that are there"
+    schema = folder.schema()
+    assert schema is not None, "only asked of tables that are there"
     return pa.schema(
         [
             field
-            for field in held
+            for field in schema
             if field.name != folder.partition and (columns is None or field.name in columns)
         ]
     )

@@ -111,8 +111,8 @@ class LateErasing:
         erased = 0
         if wanted:
             for endpoint, folder in tables:
-                if versions[folder.path] != (known := self._position(folder)):
-                    erased += self._meet(folder, endpoint, added_since(folder, known), wanted)
+                if versions[folder.path] != (position := self._position(folder)):
+                    erased += self._meet(folder, endpoint, added_since(folder, position), wanted)
             if versions != self._positions:
                 self._keep({_seen(folder): versions[folder.path] for _, folder in tables})
         self._positions = versions

@@ -53,26 +53,26 @@ def read_events(headers: Mapping[str, str], body: bytes) -> list[Event]:
     if kind == "application/cloudevents+json":
         return [_structured(_json(body))]
     if kind == "application/cloudevents-batch+json":
-        found = _json(body)
-        if not isinstance(found, list) or len(found) > _MAX_EVENTS:
+        document = _json(body)
+        if not isinstance(document, list) or len(document) > _MAX_EVENTS:
             raise InputError(f"batch of cloud events: expected a list of at most {_MAX_EVENTS}")
-        return [_structured(entry) for entry in found]
+        return [_structured(entry) for entry in document]
     if kind.startswith("application/cloudevents"):
         raise InputError(
             f'content-type "{kind[:_SHOWN]}"; expected application/cloudevents+json, or the '
             "binary mode with headers such as ce-id"
         )
-    told = {
+    attributes = {
         name.removeprefix(_PREFIX): unquote(value)
         for name, value in headers.items()
         if name.startswith(_PREFIX)
     }
-    if not told:
+    if not attributes:
         raise InputError(
             "no cloud event; expected headers such as ce-id, or content-type "
             "application/cloudevents+json"
         )
-    return [_event(told, headers.get("content-type", ""), body)]
+    return [_event(attributes, headers.get("content-type", ""), body)]
 
 
 def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON gives
@@ -82,27 +82,27 @@ def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever JSON gives
         raise InputError("cloud event: the body is not JSON") from None
 
 
-def _structured(given: object) -> Event:
+def _structured(document: object) -> Event:
     """Read an event whose attributes and data are one JSON object."""
-    if not isinstance(given, dict):
+    if not isinstance(document, dict):
         raise InputError("cloud event: expected a JSON object")
-    told = {
+    attributes = {
         name: value
-        for name, value in given.items()
+        for name, value in document.items()
         if name not in ("data", "data_base64") and isinstance(value, str)
     }
-    kind = told.get("datacontenttype", "application/json")
-    if isinstance(given.get("data_base64"), str):
-        data = _base64(given["data_base64"])
-    elif "data" not in given or given["data"] is None:
+    kind = attributes.get("datacontenttype", "application/json")
+    if isinstance(document.get("data_base64"), str):
+        data = _base64(document["data_base64"])
+    elif "data" not in document or document["data"] is None:
         data = b""
-    elif isinstance(given["data"], str) and told.get("datacontentencoding") == "base64":
-        data = _base64(given["data"])
-    elif isinstance(given["data"], str) and not _is_json(kind):
-        data = given["data"].encode("utf-8", "surrogatepass")
+    elif isinstance(document["data"], str) and attributes.get("datacontentencoding") == "base64":
+        data = _base64(document["data"])
+    elif isinstance(document["data"], str) and not _is_json(kind):
+        data = document["data"].encode("utf-8", "surrogatepass")
     else:
-        data = json.dumps(given["data"], separators=(",", ":")).encode("ascii")
-    return _event(told, kind, data)
+        data = json.dumps(document["data"], separators=(",", ":")).encode("ascii")
+    return _event(attributes, kind, data)
 
 
 def _is_json(kind: str) -> bool:
@@ -117,30 +117,30 @@ def _base64(text: str) -> bytes:
         raise InputError("cloud event: data_base64 is not Base64") from None
 
 
-def _event(told: Mapping[str, str], content_type: str, data: bytes) -> Event:
+def _event(attributes: Mapping[str, str], content_type: str, data: bytes) -> Event:
     for name in _NEEDED:
-        if not told.get(name):
+        if not attributes.get(name):
             raise InputError(f"cloud event: {name} is missing; expected {', '.join(_NEEDED)}")
-        if len(told[name]) > _MAX_ATTRIBUTE:
+        if len(attributes[name]) > _MAX_ATTRIBUTE:
             raise InputError(f"cloud event: {name} has more than {_MAX_ATTRIBUTE} characters")
-    if told["specversion"] not in _VERSIONS:
-        shown = told["specversion"][:_SHOWN]
+    if attributes["specversion"] not in _VERSIONS:
+        shown = attributes["specversion"][:_SHOWN]
         raise InputError(f'cloud event: specversion "{shown}"; expected one of 1.0, 0.3')
-    if told["type"] not in (REQUEST_TYPE, RESPONSE_TYPE):
-        shown = told["type"][:_SHOWN]
+    if attributes["type"] not in (REQUEST_TYPE, RESPONSE_TYPE):
+        shown = attributes["type"][:_SHOWN]
         raise InputError(
             f'cloud event: type "{shown}" is not understood; expected "{REQUEST_TYPE}" or '
             f'"{RESPONSE_TYPE}"'
         )
     return Event(
-        id=told["id"],
-        source=told["source"],
-        is_request=told["type"] == REQUEST_TYPE,
-        time_us=parse_event_time(told.get("time", "")),
+        id=attributes["id"],
+        source=attributes["source"],
+        is_request=attributes["type"] == REQUEST_TYPE,
+        time_us=parse_event_time(attributes.get("time", "")),
         content_type=content_type,
         data=data,
-        service=told.get("inferenceservicename", "")[:_MAX_ATTRIBUTE],
-        namespace=told.get("namespace", "")[:_MAX_ATTRIBUTE],
-        component=told.get("component", "")[:_MAX_ATTRIBUTE],
-        canary=told.get("endpoint", "")[:_MAX_ATTRIBUTE],
+        service=attributes.get("inferenceservicename", "")[:_MAX_ATTRIBUTE],
+        namespace=attributes.get("namespace", "")[:_MAX_ATTRIBUTE],
+        component=attributes.get("component", "")[:_MAX_ATTRIBUTE],
+        canary=attributes.get("endpoint", "")[:_MAX_ATTRIBUTE],
     )

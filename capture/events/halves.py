@@ -86,18 +86,18 @@ class Halves:
 
     def put(self, half: Half) -> None:
         """Store a half, so that it survives this process. Raises OSError."""
-        told = asdict(half)
-        del told["body"]
-        head = json.dumps({**told, "kept": len(half.body)}).encode("ascii")
+        fields = asdict(half)
+        del fields["body"]
+        head = json.dumps({**fields, "kept": len(half.body)}).encode("ascii")
         replace_file(self._path(half.key), head + b"\n" + half.body)
 
     def get(self, key: str) -> Half | None:
         """Read a half; None when it is not there, or damaged, as only power loss leaves it."""
         try:
             head, _, body = self._path(key).read_bytes().partition(b"\n")
-            told = json.loads(head)
-            is_whole = told.pop("kept") == len(body) and told["key"] == key
-            return Half(**told, body=body) if is_whole else None
+            fields = json.loads(head)
+            is_whole = fields.pop("kept") == len(body) and fields["key"] == key
+            return Half(**fields, body=body) if is_whole else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -134,9 +134,11 @@ class Halves:
         """Shorten the journal when it has grown long."""
         if os.fstat(self._journal).st_size < _MAX_JOURNAL_BYTES:
             return
-        kept = [one for one in self.taken() if one.at_ns >= at_ns]
+        kept = [entry for entry in self.taken() if entry.at_ns >= at_ns]
         unfinished = self._folder / f"{_JOURNAL}{_UNFINISHED}"
-        text = "".join(f"{one.key} {one.sides} {one.at_ns} {one.spool_id}\n" for one in kept)
+        text = "".join(
+            f"{entry.key} {entry.sides} {entry.at_ns} {entry.spool_id}\n" for entry in kept
+        )
         # It stays open under its new name: to open it again could fail.
         journal = self._open_journal(unfinished.name, os.O_TRUNC)
         try:

@@ -170,11 +170,11 @@ class Pairing:
 
     def _take(self, halves: Halves, half: Half, expected: Expected) -> Outcome:
         done = self._done.get(half.key, "")
-        held = self._waiting.get(half.key)
-        if _side(half) in done or (held and held[0] == half.is_request):
+        stored = self._waiting.get(half.key)
+        if _side(half) in done or (stored and stored[0] == half.is_request):
             self.counters["known"] += 1
             return "known"
-        if held:
+        if stored:
             other = halves.get(half.key)
             if other is not None:
                 return self._write(halves, half, other)
@@ -213,7 +213,7 @@ class Pairing:
         return "stored" if is_stored else "dropped"
 
     def _append(self, half: Half, other: Half | None, *, is_alone: bool) -> bool:
-        sides = {one.is_request: one for one in (half, other) if one}
+        sides = {side.is_request: side for side in (half, other) if side}
         request, response = sides.get(True), sides.get(False)
         flags = Flag(0)
         if is_alone:
@@ -227,13 +227,13 @@ class Pairing:
         meta["event_id"] = _event_id(half.key, "".join(map(_side, sides.values())))
         if "event_time_us" in meta:
             flags |= Flag.EVENT_TIME_GIVEN
-        times = [one.time_us for one in (request, response) if one and one.time_us is not None]
+        times = [side.time_us for side in (request, response) if side and side.time_us is not None]
         return self._spool.append(
             meta,
             [request.body] if request else (),
             [response.body] if response else (),
             flags=int(flags),
-            wall_ns=min(one.arrived_ns for one in sides.values()),
+            wall_ns=min(side.arrived_ns for side in sides.values()),
             mono_ns=time.monotonic_ns(),
             total_us=max(times[1] - times[0], 0) if len(times) == 2 else 0,
             request_bytes=request.size_bytes if request else 0,
@@ -266,8 +266,8 @@ class Pairing:
         )
 
     def _forget(self, key: str) -> None:
-        if held := self._waiting.pop(key, None):
-            self._waiting_bytes -= held[2]
+        if size := self._waiting.pop(key, None):
+            self._waiting_bytes -= size[2]
 
     def _note_done(self, taken: Taken) -> None:
         self._done[taken.key] = self._done.get(taken.key, "") + taken.sides

@@ -206,7 +206,7 @@ def _from_csv(opened: _Opened, shown: str, names: LabelNames) -> Iterator[pa.Tab
         ):
             for batch in reader:
                 table = pa.Table.from_batches([batch])
-                table = table.rename_columns([one.strip() for one in fields])
+                table = table.rename_columns([name.strip() for name in fields])
                 yield _from_columns(table.select(wanted), ids, shown, names, done)
                 done += batch.num_rows
     except pa.ArrowInvalid as error:
@@ -235,13 +235,13 @@ def _as_ids(column: pa.Array, name: str, shown: str) -> pa.Array:
     """Give ids that pandas has made floats as the whole numbers that they were."""
     if not pa.types.is_floating(column.type):
         return column
-    told = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
-    is_exact = pc.and_(pc.equal(told, pc.round(told)), pc.less(pc.abs(told), 2.0**53))
+    ids = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
+    is_exact = pc.and_(pc.equal(ids, pc.round(ids)), pc.less(pc.abs(ids), 2.0**53))
     if not pc.all(is_exact).as_py():
         raise InputError(
             f'{shown}: column "{name}" has numbers with a point; expected ids as texts'
         )
-    return told.cast(pa.int64())
+    return ids.cast(pa.int64())
 
 
 def _as_texts(column: pa.Array, name: str, shown: str) -> pa.Array:

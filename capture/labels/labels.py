@@ -94,17 +94,17 @@ def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime])
     Whether a label belongs to a captured row shows only in the windows: rows may come after their
     labels, and labels of any age are taken.
     """
-    known, received, empty = _checked(labels)
-    if not known.num_rows:
+    labelled, received, empty = _checked(labels)
+    if not labelled.num_rows:
         return LabelCounts(received, 0, 0, empty)
-    slots = _slots(known)
+    slots = _slots(labelled)
     at = _last_of_each(slots)
-    last, lost = known.take(pa.array(at)), known.slice(0, 0)
-    duplicates = known.num_rows - last.num_rows
+    last, lost = labelled.take(pa.array(at)), labelled.slice(0, 0)
+    duplicates = labelled.num_rows - last.num_rows
     conflicts = 0
     if duplicates:
-        places, conflicts = _contradicted(slots, known["label"], at)
-        lost = known.take(pa.array(places))
+        places, conflicts = _contradicted(slots, labelled["label"], at)
+        lost = labelled.take(pa.array(places))
     counts = LabelCounts(received, last.num_rows, duplicates, empty, conflicts)
     folder = label_folder(root, endpoint)
     for _ in range(_MAX_ATTEMPTS):
@@ -167,8 +167,8 @@ def _checked(labels: pa.Table) -> tuple[pa.Table, int, int]:
     if pc.any(pc.equal(pc.fill_null(labels["key"], ""), "")).as_py():
         raise InputError("labels: a label has no id; expected an event id or inference id")
     has_value = pc.not_equal(pc.utf8_trim_whitespace(pc.fill_null(labels["label"], "")), "")
-    known = labels.filter(has_value)
-    return known, labels.num_rows, labels.num_rows - known.num_rows
+    labelled = labels.filter(has_value)
+    return labelled, labels.num_rows, labels.num_rows - labelled.num_rows
 
 
 def _slots(labels: pa.Table) -> np.ndarray:

@@ -63,13 +63,13 @@ class _RecordError(Exception):
 
 def label_table(records: Sequence[Any], names: LabelNames, place: Callable[[int], str]) -> pa.Table:
     """Return the labels of JSON records, one row a label, in the schema of labels."""
-    known: dict[tuple[str, str], list[Text]] = {}
+    parsed: dict[tuple[str, str], list[Text]] = {}
     keys: list[str] = []
     groups: list[list[Text]] = []
     firsts: list[int] = []
     for number, record in enumerate(records):
         try:
-            key, group, first = _read(record, names, known)
+            key, group, first = _read(record, names, parsed)
         except _RecordError as error:
             raise InputError(f"{place(number)}: {error}") from None
         keys.append(key)
@@ -88,13 +88,13 @@ def label_table(records: Sequence[Any], names: LabelNames, place: Callable[[int]
 
 
 def _read(
-    record: object, names: LabelNames, known: dict[tuple[str, str], list[Text]]
+    record: object, names: LabelNames, parsed: dict[tuple[str, str], list[Text]]
 ) -> tuple[str, list[Text], int]:
     """Return id, labels and the first one's row index of a record of either form."""
     if not isinstance(record, Mapping):
         raise _RecordError("expected an object")
     if "groundTruthData" in record or "eventMetadata" in record:
-        return *_of_sagemaker(record, names.label, known), 0
+        return *_of_sagemaker(record, names.label, parsed), 0
     return _of_plain(record, names)
 
 
@@ -116,7 +116,7 @@ def _of_plain(record: Mapping[str, Any], names: LabelNames) -> tuple[str, list[T
 
 
 def _of_sagemaker(
-    record: Mapping[str, Any], name: str, known: dict[tuple[str, str], list[Text]]
+    record: Mapping[str, Any], name: str, parsed: dict[tuple[str, str], list[Text]]
 ) -> tuple[str, list[Text]]:
     """Return id and labels of a record; each distinct text is read once."""
     truth, event = record.get("groundTruthData"), record.get("eventMetadata")
@@ -135,9 +135,9 @@ def _of_sagemaker(
     data = as_text(data)
     if not isinstance(encoding, str) or encoding not in _READERS:
         raise _RecordError(f"encoding {_shown(encoding)}; expected CSV, JSON or BASE64")
-    labels = known.get((encoding, data))
+    labels = parsed.get((encoding, data))
     if labels is None:
-        labels = known[encoding, data] = _READERS[encoding](data, name)
+        labels = parsed[encoding, data] = _READERS[encoding](data, name)
     return _key(key), labels
 
 

@@ -230,12 +230,12 @@ def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
     requests = rows["event_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     count = int(requests.max()) + 1 if len(requests) else 0
     have = np.bincount(requests, minlength=count)
-    known = np.bincount(requests, weights=labelled, minlength=count)
+    labelled_counts = np.bincount(requests, weights=labelled, minlength=count)
     return DayCoverage(
         day=date.fromisoformat(day),
         requests=count,
-        labelled_requests=int((known == have).sum()),
-        partly_labelled_requests=int(((known > 0) & (known < have)).sum()),
+        labelled_requests=int((labelled_counts == have).sum()),
+        partly_labelled_requests=int(((labelled_counts > 0) & (labelled_counts < have)).sum()),
         rows=rows.num_rows,
         labelled_rows=int(labelled.sum()),
     )
@@ -243,8 +243,8 @@ def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
 
 def _stored(root: str, endpoint: str) -> pa.Table:
     data = label_folder(root, endpoint).open()
-    held = pa.schema([TRUTH_SCHEMA.field(name) for name in _LABEL_COLUMNS])
-    return held.empty_table() if data is None else data.to_table(held.names).cast(held)
+    schema = pa.schema([TRUTH_SCHEMA.field(name) for name in _LABEL_COLUMNS])
+    return schema.empty_table() if data is None else data.to_table(schema.names).cast(schema)
 
 
 def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
@@ -269,7 +269,7 @@ def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
     block: list[tuple[str, pa.Table]] = []
     for day, rows in _days(root, endpoint):
         block.append((day, rows))
-        if sum(one.num_rows for _, one in block) >= _BLOCK_ROWS:
+        if sum(table.num_rows for _, table in block) >= _BLOCK_ROWS:
             yield block
             block = []
     if block:

@@ -115,10 +115,10 @@ def open_envelope(
 
 def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
     """Take the frames out; return whose they are, and them in sequence."""
-    told = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}
+    texts = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}
     try:
-        spool_id = told["dl.spool"]
-        first, last, count, size = (int(told[f"dl.{n}"]) for n in ("seq0", "seq1", "n", "raw"))
+        spool_id = texts["dl.spool"]
+        first, last, count, size = (int(texts[f"dl.{n}"]) for n in ("seq0", "seq1", "n", "raw"))
         seed = seed_of(str(uuid.UUID(spool_id)))
     except (KeyError, ValueError) as error:
         # Not what they say: whoever sent them may have put anything there.
@@ -128,24 +128,24 @@ def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> 
         or not 0 < count <= last - first + 1
     ):
         raise EnvelopeError(f"its headers tell of {count} frames from {first} to {last}")
-    known = {"spool_id": spool_id, "last_seq": last, "count": count}
-    if (told.get("dl.v"), told.get("dl.enc")) != (VERSION, ENCODING):
+    actual = {"spool_id": spool_id, "last_seq": last, "count": count}
+    if (texts.get("dl.v"), texts.get("dl.enc")) != (VERSION, ENCODING):
         raise EnvelopeError(
             f'not of form {VERSION} "{ENCODING}"; expected a sink as new as its sidecar',
-            **known,  # type: ignore[arg-type] # by these names
+            **actual,  # type: ignore[arg-type] # by these names
         )
     if value is None or not 0 < size <= _MAX_OPEN_BYTES:
-        raise EnvelopeError(f"it claims {size} bytes", **known)  # type: ignore[arg-type]
+        raise EnvelopeError(f"it claims {size} bytes", **actual)  # type: ignore[arg-type]
     try:
         raw = pa.Codec("zstd").decompress(value, decompressed_size=size, asbytes=True)
     except (OSError, pa.ArrowException) as error:
-        raise EnvelopeError(f"not zstd: {error}", **known) from error  # type: ignore[arg-type]
+        raise EnvelopeError(f"not zstd: {error}", **actual) from error  # type: ignore[arg-type]
     starts, _ = walk(raw, 0, _MAX_SPAN, seed)
     records = Records(raw, np.array(starts, np.int64), [spool_id])
     whole = int(is_whole(records.header).sum())
     seqs = records.header["seq"]
     if whole != count or len(records) != count or not _is_run(seqs, first, last):
-        raise EnvelopeError(f"{whole} of {count} frames are whole", **known)  # type: ignore[arg-type]
+        raise EnvelopeError(f"{whole} of {count} frames are whole", **actual)  # type: ignore[arg-type]
     return spool_id, records
 
 

@@ -176,13 +176,13 @@ class SinkInstruments:
             arrived = newest.timestamp()
             self._newest.labels(name).set(arrived)
             self._lag.labels(name).set(max(self._now() - arrived, 0.0))
-        for one in pc.value_counts(first["parse_error"].drop_null()).to_pylist():
-            kind = error_kind(one["values"])
+        for entry in pc.value_counts(first["parse_error"].drop_null()).to_pylist():
+            kind = error_kind(entry["values"])
             kind = kind if kind in self._kinds or len(self._kinds) < _MAX_KINDS else "other"
             self._kinds[kind] = None
-            self._unparsed.labels(name, kind).inc(one["counts"])
+            self._unparsed.labels(name, kind).inc(entry["counts"])
 
 
-def capped(name: str, known: Mapping[str, object]) -> str:
+def capped(name: str, endpoints: Mapping[str, object]) -> str:
     """Return an endpoint's label: its name, or "" for those past the cap."""
-    return name if name in known or len(known) < MAX_ENDPOINTS else ""
+    return name if name in endpoints or len(endpoints) < MAX_ENDPOINTS else ""

@@ -76,7 +76,7 @@ class KafkaOptions:
 
     def configured(self, **more: object) -> dict[str, Any]:
         """Return a client's configuration."""
-        given = {
+        settings = {
             "sasl_mechanism": self.sasl_mechanism,
             "sasl_plain_username": self.sasl_username,
             "sasl_plain_password": self.sasl_password,
@@ -90,7 +90,7 @@ class KafkaOptions:
             "client_id": "driftline",
             "bootstrap_timeout_ms": CONNECT_MS,
             "reconnect_backoff_max_ms": 1_000,
-            **{name: value for name, value in given.items() if value},
+            **{name: value for name, value in settings.items() if value},
             **more,
             **self.client,
         }

@@ -74,7 +74,7 @@ class LocalTransport:
         """Return the next records of each spool in sequence."""
         # Kept until all are done: what was read is not read again.
         self._read = self._read or self._follower.receive(max_records)
-        deliveries = [redacted(one, self._redactor) for one in self._read]
+        deliveries = [redacted(delivery, self._redactor) for delivery in self._read]
         self._read = []
         return deliveries
 

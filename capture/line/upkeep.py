@@ -144,9 +144,9 @@ class Upkeep:
         if signature is None:
             return
         dataset, text = Dataset(self._root, endpoint, writer=self._writer), signature.to_json()
-        known, version = self._looked.get(endpoint, ("", NO_TABLE))
+        decoded_signature, version = self._looked.get(endpoint, ("", NO_TABLE))
         new = added_since(dataset.folder, version)
-        is_partial = known == text and not new.parts
+        is_partial = decoded_signature == text and not new.parts
         if not (is_partial and not new.files):
             only = new.files if is_partial else None
             decoded = decode_again(dataset, signature, only=only, stop=stop)

@@ -90,21 +90,23 @@ def pair_objects(manifests: Iterable[Manifest]) -> list[BatchObject]:
 
 
 def pair_lines(
-    output: Iterable[tuple[int, bytes]], given: Iterable[tuple[int, bytes]] | None, one: BatchObject
+    output: Iterable[tuple[int, bytes]],
+    requests: Iterable[tuple[int, bytes]] | None,
+    sources: BatchObject,
 ) -> Iterator[tuple[int, CaptureLine | LineError]]:
     """Make a record of each line of an output and the same line of its input; or say why not."""
-    asked = None if given is None else _filled(given)
+    asked = None if requests is None else _filled(requests)
     for number, text in _filled(output):
         request = None if asked is None else next(asked, None)
         if asked is not None and request is None:
-            yield number, LineError(f"{one.input} has no line for this one")
+            yield number, LineError(f"{sources.input} has no line for this one")
             continue
         try:
-            yield number, _pair(text, None if request is None else request[1], one, number)
+            yield number, _pair(text, None if request is None else request[1], sources, number)
         except LineError as error:
             yield number, error
     if asked is not None and (left := next(asked, None)) is not None:
-        yield left[0], LineError(f"{one.output} has no line for line {left[0]} of its input")
+        yield left[0], LineError(f"{sources.output} has no line for line {left[0]} of its input")
 
 
 def batch_rows(line: CaptureLine) -> tuple[str, list[str], list[str]] | None:
@@ -118,19 +120,19 @@ def batch_rows(line: CaptureLine) -> tuple[str, list[str], list[str]] | None:
         return None
     if "BASE64" in (line.request.encoding, line.response.encoding):
         return None
-    given, answered = _rows(line.request), _rows(line.response)
-    if len(given) != len(answered) or not given:
+    requests, answered = _rows(line.request), _rows(line.response)
+    if len(requests) != len(answered) or not requests:
         return None
     at = f"{line.time:%Y-%m-%dT%H:%M:%SZ}"
     ids = [line.event_id]
-    if len(given) > 1:
-        ids = [f"{line.event_id}-{row}" for row in range(len(given))]
+    if len(requests) > 1:
+        ids = [f"{line.event_id}-{row}" for row in range(len(requests))]
     is_csv = line.response.encoding == "CSV"
     outputs = [
         f"{text}, {key},{at}" if is_csv else _with_id(text, key, at)
         for text, key in zip(answered, ids, strict=True)
     ]
-    return (".csv" if line.request.encoding == "CSV" else ".jsonl"), given, outputs
+    return (".csv" if line.request.encoding == "CSV" else ".jsonl"), requests, outputs
 
 
 def _rows(side: Side) -> list[str]:
@@ -144,12 +146,12 @@ def _rows(side: Side) -> list[str]:
 
 
 def _with_id(text: str, key: str, at: str) -> str:
-    own = f"{json.dumps(_ID)}:{json.dumps(key)},{json.dumps(_TIME)}:{json.dumps(at)}}}"
+    id_fields = f"{json.dumps(_ID)}:{json.dumps(key)},{json.dumps(_TIME)}:{json.dumps(at)}}}"
     body = text.rstrip()
     if not body.endswith("}") or not body.startswith("{"):
-        return f'{{"{_OUTPUT}":{body},{own}'
+        return f'{{"{_OUTPUT}":{body},{id_fields}'
     inner = body[:-1].rstrip()
-    return f"{inner}{'' if inner == '{' else ','}{own}"
+    return f"{inner}{'' if inner == '{' else ','}{id_fields}"
 
 
 def _pair(text: bytes, request: bytes | None, one: BatchObject, number: int) -> CaptureLine:
@@ -184,8 +186,8 @@ def _of_json(answer: str, asked: str | None) -> _Found:
     if _OUTPUT in document:
         # The job joined its input to its output.
         output = document.pop(_OUTPUT)
-        given = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-        asked = given if document else asked
+        request = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        asked = request if document else asked
         answered = json.dumps(output, separators=(",", ":"), ensure_ascii=False)
     elif key is None:
         answered = answer

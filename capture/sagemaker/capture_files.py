@@ -68,7 +68,7 @@ def write_hour(
     folder = f"{path}/{endpoint}/{variant or 'AllTraffic'}/{hour:%Y/%m/%d/%H}"
     counts = FileCounts()
     try:
-        held = {
+        sizes = {
             entry.base_name: entry.size
             for entry in filesystem.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
         }
@@ -76,11 +76,11 @@ def write_hour(
         # A minute at a time is held in memory.
         for minute, group in groupby(lines, _minute_of):
             name = _name(endpoint, variant, hour + timedelta(minutes=minute))
-            found = [*group, b""]
-            counts += _put(filesystem, f"{folder}/{name}", b"\n".join(found), held.get(name))
-            counts += FileCounts(lines=len(found) - 1)
+            hour_lines = [*group, b""]
+            counts += _put(filesystem, f"{folder}/{name}", b"\n".join(hour_lines), sizes.get(name))
+            counts += FileCounts(lines=len(hour_lines) - 1)
             stale.discard(name)
-        for name in sorted(stale & held.keys()):
+        for name in sorted(stale & sizes.keys()):
             filesystem.delete_file(f"{folder}/{name}")
             counts += FileCounts(removed=1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
@@ -104,12 +104,12 @@ def write_batch_hour(
     outputs: dict[str, list[str]] = defaultdict(list)
     left_out = 0
     for line in lines:
-        found = batch_rows(line)
-        if found is None:
+        batch = batch_rows(line)
+        if batch is None:
             left_out += 1
             continue
-        suffix, given, answered = found
-        inputs[suffix] += given
+        suffix, requests, answered = batch
+        inputs[suffix] += requests
         outputs[suffix] += answered
     counts = FileCounts(lines=sum(map(len, inputs.values())))
     named = variant or "AllTraffic"
@@ -131,8 +131,8 @@ def write_batch_hour(
             files[f"{side}/{at}/{key}.json"] = listed
     try:
         for name, content in files.items():
-            held = filesystem.get_file_info(f"{path}/{name}")
-            counts += _put(filesystem, f"{path}/{name}", content.encode(), held.size)
+            info = filesystem.get_file_info(f"{path}/{name}")
+            counts += _put(filesystem, f"{path}/{name}", content.encode(), info.size)
         for name in _batch_names(folder, at, key):
             if name not in files and filesystem.get_file_info(f"{path}/{name}").is_file:
                 filesystem.delete_file(f"{path}/{name}")

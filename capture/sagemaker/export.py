@@ -165,12 +165,12 @@ def _spans(
         pc.fill_null(sizes["request_bytes"], 0), pc.fill_null(sizes["response_bytes"], 0)
     )
     by_minute = np.bincount(minutes, weights=weights.to_numpy(), minlength=60)
-    first, held = 0, 0.0
+    first, size = 0, 0.0
     for minute in range(60):
-        if held and held + by_minute[minute] > _SPAN_BYTES:
+        if size and size + by_minute[minute] > _SPAN_BYTES:
             yield begin + timedelta(minutes=first), begin + timedelta(minutes=minute)
-            first, held = minute, 0.0
-        held += by_minute[minute]
+            first, size = minute, 0.0
+        size += by_minute[minute]
     yield begin + timedelta(minutes=first), begin + _HOUR
 
 

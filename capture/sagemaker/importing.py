@@ -99,16 +99,16 @@ def store_lines(
                 # The same lines came twice at once; what the other one stored is known now.
                 dataset.folder.refresh()
                 continue
-        known = read.count - len(read.bad) - erased - len(new)
-        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), known)
+        known_count = read.count - len(read.bad) - erased - len(new)
+        log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), known_count)
         return Stored(
             lines=read.count,
             imported=len(new),
             rows=rows.num_rows,
-            known=known,
+            known=known_count,
             erased=erased,
             unparsed=_unparsed(rows),
-            bad=tuple(sorted(read.bad, key=lambda one: one.index)),
+            bad=tuple(sorted(read.bad, key=lambda line: line.index)),
         )
     raise ConflictError(f'import into "{endpoint}": others import the same; try again')
 
@@ -124,9 +124,9 @@ class _Read:
 
     def refuse(self, event_ids: Iterable[str], reason: str) -> None:
         """Move records to the bad lines."""
-        for one in event_ids:
-            del self.found[one]
-            self.bad.append(BadLine(self.places[one], reason))
+        for event_id in event_ids:
+            del self.found[event_id]
+            self.bad.append(BadLine(self.places[event_id], reason))
 
 
 def _read(lines: Sequence[bytes], endpoint: str, variant: str) -> _Read:
@@ -146,17 +146,17 @@ def _read(lines: Sequence[bytes], endpoint: str, variant: str) -> _Read:
     return read
 
 
-def _erased(root: str, endpoint: str, found: dict[str, CaptureLine]) -> int:
+def _erased(root: str, endpoint: str, records: dict[str, CaptureLine]) -> int:
     """Leave out the records that an open request wants erased; return how many there were."""
     wanted = open_requests(requests_folder(root))
-    if not wanted or not found:
+    if not wanted or not records:
         return 0
-    gone = wanted.matches(endpoint, pa.array(found, pa.string()), "event_id")
-    callers = pa.array([line.inference_id for line in found.values()], pa.string())
+    gone = wanted.matches(endpoint, pa.array(records, pa.string()), "event_id")
+    callers = pa.array([line.inference_id for line in records.values()], pa.string())
     gone |= wanted.matches(endpoint, callers, "inference_id")
-    for event_id, is_gone in list(zip(found, gone.tolist(), strict=True)):
+    for event_id, is_gone in list(zip(records, gone.tolist(), strict=True)):
         if is_gone:
-            del found[event_id]
+            del records[event_id]
     return int(gone.sum())
 
 
@@ -165,19 +165,19 @@ def _unparsed(rows: pa.Table) -> int:
     return pc.sum(pc.and_(pc.is_valid(rows["parse_error"]), firsts)).as_py() or 0
 
 
-def _unknown(dataset: Dataset, found: dict[str, CaptureLine]) -> list[CaptureLine]:
+def _unknown(dataset: Dataset, records: dict[str, CaptureLine]) -> list[CaptureLine]:
     """Return the records that the table does not have, by event id, in the order of the lines."""
-    days = [line.time.date().isoformat() for line in found.values() if line.time is not None]
+    days = [line.time.date().isoformat() for line in records.values() if line.time is not None]
     data = dataset.folder.open(min(days), max(days)) if days else None
     if data is None:
-        return list(found.values())
-    sought = pa.array(found, pa.string())
+        return list(records.values())
+    sought = pa.array(records, pa.string())
     first = pads.field("row_index") == 0
-    known: set[str] = set()
+    stored: set[str] = set()
     with reaching(dataset.folder.uri):
         for part in gathered(data.to_batches(columns=["event_id"], filter=first)):
-            known.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
-    return [line for event_id, line in found.items() if event_id not in known]
+            stored.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
+    return [line for event_id, line in records.items() if event_id not in stored]
 
 
 def _rows(

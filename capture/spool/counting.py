@@ -63,22 +63,22 @@ def keep_counts(folder: Path, spool_id: str) -> None:
             return
         _add(counts, folder / spool_id)
         # Those that are gone for good need not be remembered.
-        left = {one for one in folded if (folder / one).exists()} | {spool_id}
+        left = {entry for entry in folded if (folder / entry).exists()} | {spool_id}
         document = {
             "folded": sorted(left),
-            "endpoints": {name: _packed(one) for name, one in counts.items()},
+            "endpoints": {name: _packed(entry) for name, entry in counts.items()},
         }
         replace_file(folder / TOTALS_NAME, json.dumps(document).encode())
 
 
-def _add(found: dict[str, EndpointCounts], spool: Path) -> None:
+def _add(counts_by_endpoint: dict[str, EndpointCounts], spool: Path) -> None:
     for traffic in read_counters(spool / COUNTERS_NAME):
-        counts = found.setdefault(traffic.endpoint, EndpointCounts())
+        counts = counts_by_endpoint.setdefault(traffic.endpoint, EndpointCounts())
         counts.requests += traffic.requests
         counts.sampled += traffic.sampled
     with suppress(NotADirectoryError):
         for drop in read_drops(spool / COUNTERS_NAME):
-            counts = found.setdefault(drop.endpoint, EndpointCounts())
+            counts = counts_by_endpoint.setdefault(drop.endpoint, EndpointCounts())
             counts.dropped[drop.reason] = counts.dropped.get(drop.reason, 0) + drop.records
 
 
@@ -86,7 +86,9 @@ def _read_totals(folder: Path) -> tuple[dict[str, EndpointCounts], set[str]]:
     """Return the sums of removed spools, and which of these may still be listed."""
     try:
         document = json.loads((folder / TOTALS_NAME).read_text(encoding="utf-8"))
-        totals = {name: EndpointCounts(*one) for name, one in document["endpoints"].items()}
+        totals = {
+            name: EndpointCounts(*totals_of) for name, totals_of in document["endpoints"].items()
+        }
         return totals, set(document["folded"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}, set()

@@ -101,7 +101,7 @@ class DropCounters:
         self._store(self._drops.index(drop))
         drop.first_ns = 0
         drop.size_bytes = 0
-        self.has_pending = any(one.records > one.reported for one in self._drops)
+        self.has_pending = any(other.records > other.reported for other in self._drops)
 
     def close(self) -> None:
         """Close the page; the file stays."""

@@ -33,16 +33,16 @@ class Flusher:
 
     def wait(self) -> bool:
         """Block until what was written is on the disk; False when the disk did not take it."""
-        told: list[bool] = []
+        outcome: list[bool] = []
         event = threading.Event()
 
         def done(is_safe: bool) -> None:
-            told.append(is_safe)
+            outcome.append(is_safe)
             event.set()
 
         self._ask(done)
         event.wait()
-        return told[0]
+        return outcome[0]
 
     async def wait_async(self) -> bool:
         """Wait as ``wait`` does, while the event loop goes on with other requests."""

@@ -159,8 +159,8 @@ def pack_parts(
         rest = pack_rest(VERSION, *numbers, request_kept, response_kept, status, len(meta))
     except struct.error:
         # A clock before 1970, a status that is none: kept as near as the field goes.
-        given = (*numbers, request_kept, response_kept, status)
-        within = [min(max(one, 0), top) for one, top in zip(given, _LARGEST, strict=True)]
+        fields = (*numbers, request_kept, response_kept, status)
+        within = [min(max(number, 0), top) for number, top in zip(fields, _LARGEST, strict=True)]
         rest = pack_rest(VERSION, *within, len(meta))
     padding = -length % 8
     chunks = [rest, meta, *request, *response]

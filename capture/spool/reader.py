@@ -81,9 +81,9 @@ class SpoolReader:
                 raise
         return records.records()
 
-    def _read_into(self, found: _Found, max_records: int, max_bytes: int) -> None:
+    def _read_into(self, batch: _Found, max_records: int, max_bytes: int) -> None:
         missed = 0
-        while len(found) < max_records and not self.is_finished:
+        while len(batch) < max_records and not self.is_finished:
             # The order matters: what is asked first can only be outdated on the safe side.
             is_dead = not has_writer(self.folder)
             segments = segments_of(self.folder)
@@ -91,11 +91,11 @@ class SpoolReader:
                 self._enter(segments[0])
             if self._segment is None:
                 if is_dead:
-                    found.add_frames(self._last_words(torn=False))
+                    batch.add_frames(self._last_words(torn=False))
                 break
             newer = [seq for seq in segments if seq > self._segment]
             progress, rest = self._read_segment(
-                found, max_records - len(found), max_bytes, is_final=is_dead or bool(newer)
+                batch, max_records - len(batch), max_bytes, is_final=is_dead or bool(newer)
             )
             if not progress and newer:
                 self._enter(newer[0])
@@ -107,7 +107,7 @@ class SpoolReader:
                     # If the segment has not what was written to it by now, that is gone.
                     missed = self._buffered.begins
                     continue
-                progress = self._take(data, found, max_records - len(found), is_buffered=True)
+                progress = self._take(data, batch, max_records - len(batch), is_buffered=True)
                 self._buffered.move(progress)
             missed = 0
             if progress:
@@ -117,7 +117,7 @@ class SpoolReader:
             elif is_dead:
                 # A frame that goes to a segment by itself goes when nothing else waits.
                 is_torn = rest > 0 and not self._is_closed and self._buffered.is_empty
-                found.add_frames(self._last_words(torn=is_torn))
+                batch.add_frames(self._last_words(torn=is_torn))
             else:
                 break
 
@@ -160,7 +160,7 @@ class SpoolReader:
             self._expected = first_seq
 
     def _read_segment(
-        self, found: _Found, max_records: int, max_bytes: int, *, is_final: bool
+        self, batch: _Found, max_records: int, max_bytes: int, *, is_final: bool
     ) -> tuple[int, int]:
         """Read frames from where we stand; return the bytes passed and the bytes left unread.
 
@@ -178,7 +178,7 @@ class SpoolReader:
             needed = frame_length(data, 0) if len(data) >= HEADER_BYTES else None
             if needed is not None and needed > len(data):
                 data = os.pread(descriptor, needed, self._offset)
-            at = self._take(data, found, max_records)
+            at = self._take(data, batch, max_records)
             if at == 0 and data:
                 at = self._skip_damage(descriptor, is_final=is_final)
             rest = os.fstat(descriptor).st_size - self._offset - at
@@ -188,7 +188,7 @@ class SpoolReader:
         return at, rest
 
     def _take(
-        self, data: bytes, found: _Found, max_records: int, *, is_buffered: bool = False
+        self, data: bytes, batch: _Found, max_records: int, *, is_buffered: bool = False
     ) -> int:
         """Add the whole frames at the beginning of the data; return where they end.
 
@@ -214,10 +214,10 @@ class SpoolReader:
         borders = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(here)]
         for first, past in pairwise(borders):
             if first < past:
-                self._accept(here, first, past, found)
+                self._accept(here, first, past, batch)
         return end
 
-    def _accept(self, here: Records, first: int, past: int, found: _Found) -> None:
+    def _accept(self, here: Records, first: int, past: int, batch: _Found) -> None:
         """Accept a run of records in sequence, or a single frame of any kind."""
         kind, seq = int(here.kind[first]), int(here.header["seq"][first])
         if kind == Kind.SEGMENT:
@@ -230,7 +230,7 @@ class SpoolReader:
             self._is_closed = True
         if seq > self._expected:
             wall_ns = int(here.header["wall_ns"][first])
-            found.add_frames([self._gap("corrupt", seq - 1, seq - self._expected, wall_ns)])
+            batch.add_frames([self._gap("corrupt", seq - 1, seq - self._expected, wall_ns)])
             self._expected = seq
         if kind == Kind.GAP:  # Also one that was shipped before: it is told.
             meta = here.frame(first).meta
@@ -240,7 +240,7 @@ class SpoolReader:
             next_seq = seq + past - first
             self._end = max(self._end, next_seq)
             if next_seq > self._expected:
-                found.add(here.take(slice(first + self._expected - seq, past)))
+                batch.add(here.take(slice(first + self._expected - seq, past)))
                 self._expected = next_seq
 
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
@@ -283,9 +283,9 @@ class SpoolReader:
         if torn:
             yield self._gap("torn", 0, 1, 0)
         for drop in read_drops(self.folder / COUNTERS_NAME):
-            told = max(drop.reported, self._told.get((drop.reason, drop.endpoint), 0))
-            if drop.records > told:
-                gap = self._gap(drop.reason, 0, drop.records - told, drop.last_ns)
+            reported = max(drop.reported, self._told.get((drop.reason, drop.endpoint), 0))
+            if drop.records > reported:
+                gap = self._gap(drop.reason, 0, drop.records - reported, drop.last_ns)
                 gap.meta.update(
                     endpoint=drop.endpoint, bytes=str(drop.size_bytes), first_ns=str(drop.first_ns)
                 )

@@ -252,10 +252,10 @@ class _Meta:
         _, offsets, data = packed.buffers()
         self._count = len(packed)
         ends = np.frombuffer(offsets, np.int32, self._count + 1).astype(np.int64)
-        held = (
+        packed_bytes = (
             np.frombuffer(data, np.uint8, ends[-1]) if data is not None else np.empty(0, np.uint8)
         )
-        nuls = np.flatnonzero(held == 0)
+        nuls = np.flatnonzero(packed_bytes == 0)
         # A record of k NULs has k + 1 parts; all parts of all records stand in one row.
         owner = np.searchsorted(ends, nuls, "right") - 1
         counts = np.bincount(owner, minlength=self._count) + 1

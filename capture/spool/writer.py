@@ -221,9 +221,9 @@ class SpoolWriter(Appender):
                     with suppress(OSError):
                         os.fdatasync(self._segment)
             self._close_files()
-            held = self._lock, self._flusher
+            kept = self._lock, self._flusher
             self._reset()
-            self._lock, self._flusher = held
+            self._lock, self._flusher = kept
 
     def _after_fork(self) -> None:
         """Close the parent's files in a forked child; a later append begins a new spool."""

@@ -74,9 +74,9 @@ def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
     table = folder.table
     if table is None:
         return 0
-    held = {file.path for file in held_files(table)}
+    live = {file.path for file in held_files(table)}
     dead = folder.replaced(older_h)
-    kept = held | (folder.replaced() - dead)
+    kept = live | (folder.replaced() - dead)
     known_by = now.astimezone(UTC) - timedelta(hours=max(older_h, _UNKNOWN_H))
     gone = []
     for name, entry in folder.stored_files().items():

@@ -137,8 +137,8 @@ def _merged(
     """Write the rows of some files in order; return the files that hold them now."""
     output = _Output(folder, part, schema)
     try:
-        _fill(output, rows_in_order(folder, [held.path for held in chosen], schema), stop)
-        _check(folder, output.rows, sum(held.rows for held in chosen))
+        _fill(output, rows_in_order(folder, [file.path for file in chosen], schema), stop)
+        _check(folder, output.rows, sum(file.rows for file in chosen))
     except BaseException as error:
         output.abandon()
         if isinstance(error, OSError | pa.ArrowException):

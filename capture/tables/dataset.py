@@ -208,12 +208,12 @@ class Dataset:
         schema = self.folder.schema()
         if signature is None or schema is None:
             return signature
-        known = {kind: name for name, kind in ARROW_TYPES.items()}
+        names = {kind: name for name, kind in ARROW_TYPES.items()}
 
         def settled(column: Column) -> Column:
             at = schema.get_field_index(column.column)
-            held = column.type if at < 0 else known.get(schema.field(at).type, column.type)
-            return column if held == column.type else replace(column, type=held)
+            stored = column.type if at < 0 else names.get(schema.field(at).type, column.type)
+            return column if stored == column.type else replace(column, type=stored)
 
         return replace(
             signature,

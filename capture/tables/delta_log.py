@@ -55,11 +55,11 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
         return Added(newest, _sorted(added))
     actions = pa.table(table.get_add_actions(flatten=True))
     names = [name for name in actions.column_names if name.startswith("partition.")]
-    held = set(actions[names[0]].to_pylist()) if names else set()
+    live_parts = set(actions[names[0]].to_pylist()) if names else set()
     if not is_known:
-        return Added(newest, parts=_sorted(held))
+        return Added(newest, parts=_sorted(live_parts))
     whole = (file for file, part in added.items() if part not in gone)
-    return Added(newest, _sorted(whole), _sorted(gone & held))
+    return Added(newest, _sorted(whole), _sorted(gone & live_parts))
 
 
 def _appended(folder: DeltaFolder, version: int) -> dict[str, str] | None:

@@ -45,9 +45,9 @@ def forecast(root: str, endpoint: str, *, retention_days: int, now: datetime) ->
     past = [day for day in sizes if day < today.isoformat()]
     whole = [(today - timedelta(days=back)).isoformat() for back in range(1, _DAYS + 1)]
     # Of a table that is younger than a week, the days since its first.
-    known = [sizes[day] for day in whole if past and day >= min(past)]
-    if not known:
+    daily_sizes = [sizes[day] for day in whole if past and day >= min(past)]
+    if not daily_sizes:
         return Forecast(sizes.total(), None, None, 0)
     # Where most days have no records, a few days still fill the disk.
-    daily = round(statistics.median(known) or statistics.fmean(known))
-    return Forecast(sizes.total(), daily, daily * retention_days, len(known))
+    daily = round(statistics.median(daily_sizes) or statistics.fmean(daily_sizes))
+    return Forecast(sizes.total(), daily, daily * retention_days, len(daily_sizes))

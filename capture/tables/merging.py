@@ -89,8 +89,8 @@ def _sources(folder: DeltaFolder, path: str, column: str | None) -> Iterator[_So
     names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
     at = names.index(column) if column in names else None
     for group in range(metadata.num_row_groups):
-        told = None if at is None else metadata.row_group(group).column(at).statistics
-        earliest = told.min if told is not None and told.has_min_max else _LOWEST
+        statistics = None if at is None else metadata.row_group(group).column(at).statistics
+        earliest = statistics.min if statistics is not None and statistics.has_min_max else _LOWEST
         yield _Source(earliest, path, group)
 
 

@@ -87,12 +87,12 @@ def decode_again(
         settled = dataset.settle(signature)
         assert settled is not None, "it was given"
         try:
-            for held in sorted(held_files(folder.table), key=lambda one: one.path):
+            for file in sorted(held_files(folder.table), key=lambda entry: entry.path):
                 if stop is not None and stop.is_set():
                     return total
-                if held.path not in done and (only is None or held.path in only):
-                    total = total.plus(_decode_file(folder, held, settled))
-                    done.add(held.path)
+                if file.path not in done and (only is None or file.path in only):
+                    total = total.plus(_decode_file(folder, file, settled))
+                    done.add(file.path)
         except (OvertakenError, FileNotFoundError) as error:
             log.info("decoding looks again table=%s: %s", folder.uri, error)
             only = None  # Compaction may have put the rows elsewhere.

@@ -37,8 +37,8 @@ class Built(NamedTuple):
 
 def states_time(records: Records) -> bool:
     """Whether any of these records has a client's event time."""
-    told = records.meta("stated_time_us")
-    return bool(told.null_count < len(told))
+    stated = records.meta("stated_time_us")
+    return bool(stated.null_count < len(stated))
 
 
 def build_rows(
@@ -136,31 +136,31 @@ def _rows(
 
 def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
     """Return the columns that describe records, one value a record."""
-    told = records.meta
+    meta = records.meta
     arrival = records.wall_ns // _US
-    times, is_suspect = _event_times(told("event_time_us"), arrival)
+    times, is_suspect = _event_times(meta("event_time_us"), arrival)
     values: dict[str, object] = {
         "event_id": _event_ids(records),
-        "inference_id": told("inference_id"),
-        "variant": told("variant"),
-        "model": told("model"),
+        "inference_id": meta("inference_id"),
+        "variant": meta("variant"),
+        "model": meta("model"),
         "event_time": times,
         "arrival_time": arrival,
         "status": np.minimum(records.status, _MAX_STATUS),
         "latency_us": records.total_us,
         "flags": decoded.flags | records.flags | is_suspect * np.int32(Flag.EVENT_TIME_SUSPECT),
-        "request_content_type": told("request_content_type"),
-        "response_content_type": told("response_content_type"),
+        "request_content_type": meta("request_content_type"),
+        "response_content_type": meta("response_content_type"),
         "request_bytes": records.request_bytes,
         "response_bytes": records.response_bytes,
         "request_body": records.request,
         "response_body": records.response,
-        "custom_attributes": told("custom_attributes"),
-        "headers": _headers(told("headers")),
+        "custom_attributes": meta("custom_attributes"),
+        "headers": _headers(meta("headers")),
         "parse_error": pa.array(decoded.errors, pa.string()),
         "spool_id": records.spool_id,
         "spool_seq": records.seq,
-        "sampling_rate": _shares(told("rate")),
+        "sampling_rate": _shares(meta("rate")),
     }
     return {
         name: value
@@ -172,15 +172,15 @@ def _meta(records: Records, decoded: Decoded) -> dict[str, pa.Array]:
 
 def _event_ids(records: Records) -> pa.StringArray:
     """Return the request ids; a record without one gets an id derived from its contents."""
-    given = records.meta("event_id")
-    missing = pc.fill_null(pc.equal(given, ""), True).to_numpy(zero_copy_only=False)
+    ids = records.meta("event_id")
+    missing = pc.fill_null(pc.equal(ids, ""), True).to_numpy(zero_copy_only=False)
     if not missing.any():
-        return given
+        return ids
     made: list[str | None] = [None] * len(records)
     for index in np.flatnonzero(missing):
         spool_id = records.spools[records.codes[index]]
         made[index] = str(uuid.uuid5(uuid.UUID(spool_id), str(records.seq[index])))
-    return pc.if_else(pa.array(missing), pa.array(made, pa.string()), given)
+    return pc.if_else(pa.array(missing), pa.array(made, pa.string()), ids)
 
 
 def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
@@ -188,10 +188,10 @@ def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
 
     One that is empty could not be parsed.
     """
-    given, stated = records.meta("event_time_us"), records.meta("stated_time_us")
-    is_stated = pc.and_(pc.is_valid(stated), pc.is_null(given))
+    trusted, stated = records.meta("event_time_us"), records.meta("stated_time_us")
+    is_stated = pc.and_(pc.is_valid(stated), pc.is_null(trusted))
     is_malformed = pc.fill_null(pc.equal(stated, ""), False)
-    taken = pc.if_else(pc.and_(is_stated, pc.invert(is_malformed)), stated, given)
+    taken = pc.if_else(pc.and_(is_stated, pc.invert(is_malformed)), stated, trusted)
     times, is_suspect = _event_times(taken, records.wall_ns // _US)
     told = np.where(is_malformed, int(Flag.EVENT_TIME_MALFORMED), int(Flag.EVENT_TIME_GIVEN))
     told = np.where(is_stated, told, 0) | is_suspect * int(Flag.EVENT_TIME_SUSPECT)
@@ -201,22 +201,24 @@ def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
     }
 
 
-def _event_times(given: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _event_times(texts: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the client's event time, else the arrival time, in microseconds since 1970.
 
     A time that no request can be of (before 1970, or more than a year ahead) is that of arrival,
     too: of the year 9999 no window would ever tell, and not every reader of the table could. The
     second array says where.
     """
-    if given.null_count == len(given):
+    if texts.null_count == len(texts):
         return arrival, np.zeros(len(arrival), np.bool_)
     times = [
         arrived if text is None else int(text)
-        for text, arrived in zip(given.to_pylist(), arrival.tolist(), strict=True)
+        for text, arrived in zip(texts.to_pylist(), arrival.tolist(), strict=True)
     ]
-    told = np.array(times, np.int64)
-    is_suspect = (told != arrival) & ((told < 0) | (told - _AHEAD_US > arrival))
-    return np.where(is_suspect, arrival, told), is_suspect
+    event_times = np.array(times, np.int64)
+    is_suspect = (event_times != arrival) & (
+        (event_times < 0) | (event_times - _AHEAD_US > arrival)
+    )
+    return np.where(is_suspect, arrival, event_times), is_suspect
 
 
 def _headers(given: pa.StringArray) -> pa.MapArray:

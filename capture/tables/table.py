@@ -243,10 +243,10 @@ class DeltaFolder:
         if table is None:
             return 0
         # Those that were replaced stay for who reads an older state; ``vacuum`` deletes them.
-        known = self._held() | self.replaced()
+        committed = self._held() | self.replaced()
         removed = 0
         for name, entry in self.stored_files().items():
-            if entry.base_name.lstrip(".").startswith(f"{self._writer}-") and name not in known:
+            if entry.base_name.lstrip(".").startswith(f"{self._writer}-") and name not in committed:
                 with reaching(self.uri):
                     self.filesystem.delete_file(entry.path)
                 removed += 1
@@ -320,8 +320,8 @@ class DeltaFolder:
         try:
             if table is None:
                 table = self._table = self._made(schema)
-            held = set(pa.schema(table.schema().to_arrow()).names)
-            if missing := [field for field in schema if field.name not in held]:
+            names = set(pa.schema(table.schema().to_arrow()).names)
+            if missing := [field for field in schema if field.name not in names]:
                 fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
                 table.alter.add_columns(fields)
                 table.update_incremental()

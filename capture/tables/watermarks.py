@@ -66,8 +66,8 @@ def _transactions(folder: DeltaFolder, version: int) -> Iterator[tuple[str, int]
     if (checkpoint := _checkpoint(folder, version)) is not None:
         with folder.filesystem.open_input_file(f"{log}/{checkpoint:020d}.checkpoint.parquet") as at:
             column = pq.read_table(at, columns=["txn"])["txn"].drop_null()
-        for one in column.to_pylist():
-            yield one["appId"], one["version"]
+        for transaction in column.to_pylist():
+            yield transaction["appId"], transaction["version"]
         first = checkpoint + 1
     for number in range(first, version + 1):
         with folder.filesystem.open_input_stream(f"{log}/{number:020d}.json") as stream:

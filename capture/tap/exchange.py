@@ -306,10 +306,10 @@ class Exchange:
                 answered.append(column)
                 answered.append(value)
         if not is_told:
-            told = self._request_id
-            if not told.isascii():
-                told = told.decode().encode("latin-1", "replace")
-            headers.append((REQUEST_ID_HEADER, told))
+            answer_id = self._request_id
+            if not answer_id.isascii():
+                answer_id = answer_id.decode().encode("latin-1", "replace")
+            headers.append((REQUEST_ID_HEADER, answer_id))
         message = message.copy() if type(message) is dict else {**message}
         message["headers"] = headers
         return message

@@ -227,9 +227,9 @@ class Logger:
         ]  # fmt: skip
         self._count("stored" if all(stored) else "dropped")
 
-    def _take_time(self, given: datetime | str, meta: dict[str, str]) -> int:
+    def _take_time(self, event_time: datetime | str, meta: dict[str, str]) -> int:
         """Note when it happened, and return the flags that say how it was told."""
-        text = given.isoformat() if isinstance(given, datetime) else str(given)
+        text = event_time.isoformat() if isinstance(event_time, datetime) else str(event_time)
         time_us = parse_event_time(text)
         flags = Flag.EVENT_TIME_GIVEN
         if time_us is None:
@@ -238,7 +238,7 @@ class Logger:
             flags |= Flag.EVENT_TIME_ZONELESS
             if time_us is None:
                 self._count("malformed_times")
-                self._tell(f"event_time is not a time ({type(given).__name__}); now is used")
+                self._tell(f"event_time is not a time ({type(event_time).__name__}); now is used")
                 return int(Flag.EVENT_TIME_MALFORMED)
             self._count("zoneless_times")
             self._tell("event_time has no time zone; it is read as UTC")

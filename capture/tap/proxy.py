@@ -262,14 +262,14 @@ def _kept(headers: Sequence[Header], left_out: frozenset[bytes]) -> list[Header]
 
 def _forwarded(scope: Scope, given: Sequence[Header]) -> list[Header]:
     """Add the Forwarded headers, unless a proxy before us has."""
-    told = dict(given)
+    headers = dict(given)
     address = str((scope.get("client") or ("",))[0]).encode()
     known = (
         (b"x-forwarded-proto", scope.get("scheme", "http").encode()),
-        (b"x-forwarded-host", told.get(b"host", b"")),
+        (b"x-forwarded-host", headers.get(b"host", b"")),
         (b"x-forwarded-for", address),
     )
-    return [(name, value) for name, value in known if value and name not in told]
+    return [(name, value) for name, value in known if value and name not in headers]
 
 
 def _path_of(scope: Scope) -> bytes:

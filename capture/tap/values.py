@@ -40,10 +40,10 @@ def rows_of(features: object) -> tuple[Rows, bool]:
     )
 
 
-def _is_frame(given: object) -> bool:
+def _is_frame(features: object) -> bool:
     """Whether it holds rows by name: a frame of pandas or polars, a table of Arrow."""
-    has_columns = hasattr(given, "columns")
-    return hasattr(given, "to_pylist") or (has_columns and hasattr(given, "to_dict"))
+    has_columns = hasattr(features, "columns")
+    return hasattr(features, "to_pylist") or (has_columns and hasattr(features, "to_dict"))
 
 
 def _records(frame: Any) -> list[Any]:  # noqa: ANN401 - known by what it can do
@@ -72,10 +72,10 @@ def prediction_rows(
     prediction: object, probability: object, row_count: int, *, is_one: bool
 ) -> list[dict[str, object]]:
     """Return the answers as a list of objects, one per row, under the names that decoding knows."""
-    told = _spread("prediction", prediction, row_count, is_one=is_one)
+    labels = _spread("prediction", prediction, row_count, is_one=is_one)
     chances = _spread("probability", probability, row_count, is_one=is_one)
     answers: list[dict[str, object]] = []
-    for label, chance in zip(told, chances, strict=True):
+    for label, chance in zip(labels, chances, strict=True):
         # A model may give no answer: that is a missing one, not one that cannot be read.
         answer = dict(label) if isinstance(label, Mapping) else {"prediction": label}
         if chance is not None:
@@ -84,11 +84,11 @@ def prediction_rows(
     return answers
 
 
-def _spread(what: str, given: object, row_count: int, *, is_one: bool) -> list[Any]:
+def _spread(what: str, values_given: object, row_count: int, *, is_one: bool) -> list[Any]:
     """Return one value for each row."""
-    if given is None:
+    if values_given is None:
         return [None] * row_count
-    values = _listed(given)
+    values = _listed(values_given)
     if is_one:
         # What a model gives for one row is often a list of one.
         return list(values) if isinstance(values, list | tuple) and len(values) == 1 else [values]
@@ -99,16 +99,16 @@ def _spread(what: str, given: object, row_count: int, *, is_one: bool) -> list[A
     return list(values)
 
 
-def _listed(given: object) -> object:
+def _listed(value: object) -> object:
     """Return arrays, series and frames as lists; anything else as it is."""
-    if isinstance(given, list | tuple | Mapping | str):
-        return given
-    if _is_frame(given):
-        return _records(given)
+    if isinstance(value, list | tuple | Mapping | str):
+        return value
+    if _is_frame(value):
+        return _records(value)
     for method in ("tolist", "to_list"):
-        if hasattr(given, method):
-            return getattr(given, method)()
-    return given
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return value
 
 
 def json_bytes(rows: object) -> bytes:

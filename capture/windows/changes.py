@@ -76,7 +76,7 @@ def changes(
     first = None if after is None else _hour(after)
     hours = sorted(
         hour
-        for hour in {one.replace(tzinfo=UTC) for found in times for one in found}
+        for hour in {moment.replace(tzinfo=UTC) for moments in times for moment in moments}
         if hour < before and (first is None or hour >= first)
     )
     return Changes(Position(new_records.version, new_labels.version), tuple(hours))

@@ -20,15 +20,15 @@ def read_former(
     """Fill a column from what it was stored as before; give it, and what fits it not even now."""
     kind = _KINDS[values.type]
     filled, entries = values.combine_chunks(), unfit.combine_chunks()
-    told: dict[int, str | None] = {}
+    texts_by_row: dict[int, str | None] = {}
     if kind != "string":  # As a text anything would fit that was found not to be one.
-        told = _reread(name, entries)
+        texts_by_row = _reread(name, entries)
         texts = from_array(
-            pa.array([told.get(row) for row in range(len(filled))], pa.string()), kind
+            pa.array([texts_by_row.get(row) for row in range(len(filled))], pa.string()), kind
         )
         filled = pc.coalesce(filled, texts.values)
         lost = set(texts.unfit.tolist())
-        told = {row: text if row in lost else None for row, text in told.items()}
+        texts_by_row = {row: text if row in lost else None for row, text in texts_by_row.items()}
     for column in olds:
         old = column.combine_chunks()
         if kind == "string":
@@ -37,9 +37,9 @@ def read_former(
         coerced = from_array(old, kind)
         is_empty = filled.is_null().to_numpy(zero_copy_only=False)
         for row in coerced.unfit[is_empty[coerced.unfit]].tolist():
-            told[row] = as_text(old[row].as_py())
+            texts_by_row[row] = as_text(old[row].as_py())
         filled = pc.coalesce(filled, coerced.values)
-    return filled, _with_texts(name, entries, told)
+    return filled, _with_texts(name, entries, texts_by_row)
 
 
 def _reread(name: str, entries: pa.MapArray) -> dict[int, str | None]:
@@ -51,12 +51,14 @@ def _reread(name: str, entries: pa.MapArray) -> dict[int, str | None]:
     return dict(zip(owner[at].tolist(), texts, strict=True))
 
 
-def _with_texts(name: str, entries: pa.MapArray, told: dict[int, str | None]) -> pa.MapArray:
+def _with_texts(
+    name: str, entries: pa.MapArray, texts_by_row: dict[int, str | None]
+) -> pa.MapArray:
     """Put texts in the place of what stands under a name in some rows; None takes it away."""
-    if not told:
+    if not texts_by_row:
         return entries
     rows = entries.to_pylist()
-    for row, text in told.items():
+    for row, text in texts_by_row.items():
         others = [(key, value) for key, value in rows[row] or () if key != name]
         rows[row] = others if text is None else [*others, (name, text)]
     return pa.array(rows, entries.type)

@@ -146,17 +146,17 @@ class WindowRead:
     def _on(self, day: str) -> Iterator[pa.RecordBatch]:
         assert self._data is not None
         present = set(self._data.schema.names)
-        held = {column for _, column, _ in self._columns} & present
-        held |= {
+        present_columns = {column for _, column, _ in self._columns} & present
+        present_columns |= {
             old for name, _, _ in self._columns for old in self._former.get(name, ())
         } & present
         # The day's own partition, so that no other day's file is opened.
         chosen = (
             (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
         )
-        rows = self._data.to_table([*held.union(_ORDER)], filter=chosen)
+        rows = self._data.to_table([*present_columns.union(_ORDER)], filter=chosen)
         order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
-        columns = {column: rows[column].take(order) for column in held}
+        columns = {column: rows[column].take(order) for column in present_columns}
         if day in self._labels:
             columns[_LABEL] = self._labels[day]
         for name, column, kind in self._columns:
@@ -319,27 +319,27 @@ def unfit_counts(
 def _wanted(
     signature: Signature, columns: Sequence[str] | None, labels: Labels | None
 ) -> tuple[tuple[str, str, pa.DataType], ...]:
-    own = {
+    own_columns = {
         column.name: (column.name, column.column, ARROW_TYPES[column.type])
         for column in (*signature.inputs, *signature.outputs)
     }
     if labels is not None:
-        if labels.name in own or labels.name in (*META_SCHEMA.names, UNFIT):
+        if labels.name in own_columns or labels.name in (*META_SCHEMA.names, UNFIT):
             raise InputError(f'window: "{labels.name}" is a column already; expected another name')
-        own[labels.name] = (labels.name, _LABEL, ARROW_TYPES[labels.type])
+        own_columns[labels.name] = (labels.name, _LABEL, ARROW_TYPES[labels.type])
         if columns is not None and labels.name not in columns:
             columns = [*columns, labels.name]
     ids = ((signature.inference_id, "inference_id"), (signature.event_time, "event_time"))
     named = {name: (name, at, META_SCHEMA.field(at).type) for name, at in ids if name is not None}
     wanted = []
-    for name in own if columns is None else columns:
-        if name in own or name in named:
-            wanted.append((named | own)[name])
+    for name in own_columns if columns is None else columns:
+        if name in own_columns or name in named:
+            wanted.append((named | own_columns)[name])
         elif name in META_SCHEMA.names:
             wanted.append((name, name, META_SCHEMA.field(name).type))
         elif name != UNFIT:
-            known = ", ".join([*own, *named, *META_SCHEMA.names])
-            raise InputError(f'window: no column "{name}"; expected one of {known}')
+            available = ", ".join([*own_columns, *named, *META_SCHEMA.names])
+            raise InputError(f'window: no column "{name}"; expected one of {available}')
     return (*wanted, (UNFIT, UNFIT, _UNFIT_TYPE))
 
 
