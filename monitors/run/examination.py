@@ -110,6 +110,12 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     """Say why a window cannot be judged; empty when it can."""
     # A script may make rows of what nobody else can read.
     count = read.request_count - read.failed_count if definition.preprocess else read.row_count
+    if count == 0 and read.unparsed_count:
+        requests = plural(read.unparsed_count, "captured request")
+        return (
+            f"{NO_DATA}: none of {requests} could be decoded so far; the window is judged again "
+            f"once they are (driftline capture decode {definition.endpoint})"
+        )
     if count == 0:
         return NO_DATA
     if not definition.kind_value.needs_labels or read.labelled_count:

@@ -258,7 +258,7 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
             made_at = definition_made_at(connection, job.definition.name)
         # Silence is no finding in a window that began before anybody watched.
         is_early = made_at is not None and job.window.start < made_at
-        raise NotJudgedError(reason, is_told=not (is_early and reason == NO_DATA))
+        raise NotJudgedError(reason, is_told=not (is_early and reason.startswith(NO_DATA)))
     return report
 
 

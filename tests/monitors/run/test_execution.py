@@ -232,6 +232,19 @@ def test_a_window_without_rows_fails_and_is_tried_again(
     assert value(engine, "failed") == [0.0]
 
 
+def test_a_window_of_requests_that_are_not_decoded_yet_says_so(judge, append: Append, rng) -> None:
+    raw = [int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED)] * 60
+    append(0, {**weather(rng, 60), "flags": raw})
+
+    execution = judge()
+
+    assert (execution.status, execution.row_count) == ("Failed", 0)
+    assert execution.failure_reason == (
+        "Job inputs had no data: none of 60 captured requests could be decoded so far; the window "
+        "is judged again once they are (driftline capture decode flights)"
+    )
+
+
 def test_a_failed_window_has_datapoints_that_say_so(judge, engine: Engine) -> None:
     judge()
     judge()
