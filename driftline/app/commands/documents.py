@@ -53,6 +53,14 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="Model file or endpoint, for attribution; else ready ones."),
 ]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORMAT[,…]",
+        help="text, json, html, junit; with -o also several, as files there.",
+    ),
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="Clarify's analysis_config.json, in place of the roles."),
@@ -198,14 +206,7 @@ def check(
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Folder for the documents.")
     ] = None,
-    formatted: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORMAT[,…]",
-            help="text, json, html, junit; with -o also several, as files there.",
-        ),
-    ] = "text",
+    formatted: FormatOption = "text",
     model: ModelOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
