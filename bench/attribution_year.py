@@ -57,9 +57,8 @@ def judge(baseline: Baseline, rows: pa.Table, start: datetime, predict: Predicto
     return evaluate(
         CheckContext(
             baseline,
-            Rows(lambda: iter(rows.to_batches())),
+            Rows(lambda: iter(rows.to_batches()), facts=facts),
             budget=BUDGET,
-            facts=facts,
             predict=predict,
         )
     )

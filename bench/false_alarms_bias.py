@@ -174,12 +174,12 @@ def flights(length: int) -> tuple[int, list[str]]:
             pc.less(table[EVENT_TIME], pa.scalar(start + step, kind)),
         )
         rows = table.filter(inside)
-        question = CheckContext(
-            baseline, Rows(lambda rows=rows: iter(rows.to_batches())),
-            roles=baseline.outcomes.roles, budget=Budget(1.0, 365 / length),
+        judged = Rows(
+            lambda rows=rows: iter(rows.to_batches()),
             facts=WindowFacts(Window(start, start + step)),
-        )  # fmt: skip
-        report = bias.evaluate(question)
+        )
+        budget = Budget(1.0, 365 / length)
+        report = bias.evaluate(CheckContext(baseline, judged, baseline.outcomes.roles, budget))
         windows += 1
         if report.violations:
             day = start - year.shift

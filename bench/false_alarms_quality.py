@@ -174,10 +174,8 @@ def real_weeks(trained: model.Trained, year: flights.Flights) -> Iterator[str]:
             )
             rows = table.filter(pa.array((times >= low) & (times < high)))
             facts = WindowFacts(Window(first, first + week), labelled_count=rows.num_rows)
-            question = CheckContext(
-                baseline, Rows(lambda rows=rows: iter(rows.to_batches())), ROLES
-            )
-            report = evaluate(replace(question, facts=facts, budget=Budget(1.0, 365 / 7)))
+            judged = Rows(lambda rows=rows: iter(rows.to_batches()), facts=facts)
+            report = evaluate(CheckContext(baseline, judged, ROLES, Budget(1.0, 365 / 7)))
             values = {one.name: one for one in report.metrics}
             skill, area = values["brier_skill"], values["auc"]
             verdict = "page" if report.page_count else "ticket" if report.violations else ""

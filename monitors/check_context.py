@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,14 +12,12 @@ import pyarrow as pa
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.root_cause.callers import CallerRows
-from driftline.monitors.rows import BatchMaker, Rows, WindowFacts
+from driftline.monitors.rows import BatchMaker, Rows
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.warm_up.warm_up import Commission
 from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.roles import Roles
 
-UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
 # Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
 # probability of the positive class, of each class, or the value.
 Predictor = Callable[[pa.Table], np.ndarray]
@@ -61,6 +59,29 @@ class EarlierRows:
 
 
 @dataclass(frozen=True, slots=True)
+class PastWindows:
+    """What is known of the windows before the one that is judged.
+
+    Parameters
+    ----------
+    counts
+        Of each, in order of time: spans of several windows are then judged, too. None: nothing is
+        remembered, and the window is judged by itself.
+    rows
+        For kinds that pool rows; None: there are none.
+    commission
+        Where a monitor stands with its baseline; None for a check, whose drift is never held back.
+    deciders
+        Keeps rules from window to window; None lays each out anew.
+    """
+
+    counts: Sequence[WindowCounts] | None = None
+    rows: EarlierRows | None = None
+    commission: Commission | None = None
+    deciders: DeciderShelf | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckContext:
     """What a monitor kind is given to evaluate.
 
@@ -74,10 +95,6 @@ class CheckContext:
         What the columns are for: the baseline's, with what the caller named over it.
     budget
         Accepted false alarms.
-    facts
-        The window, when the rows are captured ones.
-    unfit
-        Counts, per batch, the values that capture found unfit.
     predict
         Asks the model; None where there is none.
     model
@@ -91,32 +108,17 @@ class CheckContext:
     segments
         Columns for each of whose values is judged apart; None: those that the baseline has.
     past
-        Counts of the windows before, in order of time: spans of several windows are then judged,
-        too. None: nothing is remembered, and what is asked is judged by itself.
-    commission
-        Where a monitor stands with its baseline; None for a check, whose drift is never held back.
-    deciders
-        Keeps rules from window to window; None lays each out anew.
-    callers
-        Gives the rows again with who sent them; None where nobody knows.
-    earlier
-        Rows of the windows before, for kinds that pool rows; None: there are none.
+        What is known of the windows before.
     """
 
     baseline: Baseline
     rows: Rows
     roles: Roles = field(default_factory=Roles)
     budget: Budget = field(default_factory=Budget)
-    facts: WindowFacts | None = None
-    unfit: UnfitCounter | None = None
     predict: Predictor | None = None
     model: str = ""
     seed: int = 0
     compat: Compat | None = None
     rules: RuleSet = field(default_factory=RuleSet)
     segments: tuple[str, ...] | None = None
-    past: Sequence[WindowCounts] | None = None
-    commission: Commission | None = None
-    deciders: DeciderShelf | None = None
-    callers: Callable[[], CallerRows] | None = None
-    earlier: EarlierRows | None = None
+    past: PastWindows = field(default_factory=PastWindows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from driftline.formats.parts import Part, PartMaker, stream_parts
 
 C = TypeVar("C", bound=Counter)
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
+UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,12 @@ class Rows:
         rows are read again.
     row_count
         How many rows there are, when that is known.
+    facts
+        The window, when the rows are captured ones.
+    unfit
+        Counts, per batch, the values that capture found unfit.
+    callers
+        Returns the rows with who sent them; None where nobody knows.
     """
 
     batches: BatchMaker
@@ -41,6 +49,14 @@ class Rows:
     engine: Engine = field(default_factory=InProcess)
     progress: Callable[[int, int | None], None] | None = None
     row_count: int | None = None
+    facts: WindowFacts | None = None
+    unfit: UnfitCounter | None = None
+    callers: Callable[[], CallerRows] | None = None
+
+    @property
+    def length(self) -> timedelta | None:
+        """The window's, when the rows are captured ones."""
+        return None if self.facts is None else self.facts.window.length
 
     def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:
         """Read all rows once, as `gather` does; of the columns, those named suffice."""
@@ -77,3 +93,19 @@ class WindowFacts:
     unfit_label_count: int = 0
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRows:
+    """The rows of a window with who sent them.
+
+    Parameters
+    ----------
+    names
+        The columns that say so, such as ``header x-client``.
+    batches
+        Gives the rows anew at each call, with these columns.
+    """
+
+    names: tuple[str, ...]
+    batches: Callable[[], Iterator[pa.RecordBatch]]

@@ -24,7 +24,7 @@ from bench.decisions.rows import DAY_H, START, Rows
 from bench.decisions.verdicts import incidents
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import CheckContext, EarlierRows
+from driftline.monitors.check_context import CheckContext, EarlierRows, PastWindows
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.multivariate.spans import SPANS
@@ -141,13 +141,17 @@ def _violations(
     before = before.append_column("event_time", before["time"])
     question = CheckContext(
         baseline=baseline,
-        rows=WindowRows(lambda: iter(part.to_batches())),
+        rows=WindowRows(
+            lambda: iter(part.to_batches()),
+            facts=WindowFacts(Window(start, start + monitor.length)),
+        ),
         roles=Roles(),
-        facts=WindowFacts(Window(start, start + monitor.length)),
         budget=Budget(1.0, monitor.windows_per_year),
-        earlier=EarlierRows(START + timedelta(hours=before_h), lambda: iter(before.to_batches()))
-        if index
-        else None,
+        past=PastWindows(
+            rows=EarlierRows(START + timedelta(hours=before_h), lambda: iter(before.to_batches()))
+            if index
+            else None
+        ),
     )
     return {one.feature_name for one in kind_named("joint").evaluate(question).violations}
 

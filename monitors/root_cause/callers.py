@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.windows.window import WindowRead
+from driftline.monitors.rows import CallerRows
 
 HEADER = "header "
 # Of the capture table: which model answered, and what the caller said of itself.
@@ -16,22 +16,6 @@ _PLAIN = ("variant", "model", "custom_attributes")
 _HEADERS = "headers"
 # Installations record one or two; a tap that records all of a browser's is no place to look at.
 _HEADERS_MAX = 20
-
-
-@dataclass(frozen=True, slots=True)
-class CallerRows:
-    """The rows of a window with who sent them.
-
-    Parameters
-    ----------
-    names
-        The columns that say so, such as ``header x-client``.
-    batches
-        Gives the rows anew at each call, with these columns.
-    """
-
-    names: tuple[str, ...]
-    batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
 def is_caller(column: str) -> bool:

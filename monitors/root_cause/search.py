@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,7 +15,6 @@ from driftline.baseline.predicate import Predicate
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import Onset
-from driftline.monitors.root_cause.callers import CallerRows
 from driftline.monitors.root_cause.contributors import CulpritCounter, Culprits, Target, segment_of
 from driftline.monitors.root_cause.onset import find_onset
 from driftline.monitors.root_cause.slices import Slice, measured
@@ -25,14 +24,7 @@ from driftline.signature import Signature
 _EVENT_TIME = "event_time"
 
 
-def search(
-    rows: Rows,
-    targets: Sequence[Target],
-    signature: Signature,
-    *,
-    is_captured: bool,
-    callers: Callable[[], CallerRows] | None = None,
-) -> list[Culprits]:
+def search(rows: Rows, targets: Sequence[Target], signature: Signature) -> list[Culprits]:
     """Find the rows behind each target, in one pass.
 
     Texts, truth values and numbers of the baseline are where they may sit, and, of captured rows,
@@ -43,12 +35,12 @@ def search(
     features = [one for one in signature.columns if one.role == "feature"]
     texts = [one.name for one in features if one.type in ("string", "bool")]
     numbers = [one.name for one in features if one.type in ("int64", "double")]
-    if callers is not None:
-        sent = callers()
+    if rows.callers is not None:
+        sent = rows.callers()
         texts += sent.names
         rows = replace(rows, batches=sent.batches, splitter=None)
     times = (one.name for one in signature.columns if one.role == "timestamp")
-    asked = (targets, texts, numbers, _EVENT_TIME if is_captured else next(times, None))
+    asked = (targets, texts, numbers, _EVENT_TIME if rows.facts is not None else next(times, None))
     counter = rows.gather(partial(CulpritCounter.start, *asked), CulpritCounter.columns(*asked))
     found = counter.result()
     if not counter.scene.is_whole:

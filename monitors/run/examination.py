@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -12,10 +12,9 @@ from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.formats.source import Source
-from driftline.monitors.check_context import CheckContext, Compat, EarlierRows, Predictor
+from driftline.monitors.check_context import CheckContext, Compat, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import plural
@@ -24,8 +23,6 @@ from driftline.monitors.rows import Rows, WindowFacts
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.derived_predictions import with_predictions
-from driftline.monitors.warm_up.warm_up import Commission
-from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -136,17 +133,9 @@ def judge_captured(
     predict: Predictor | None,
     seed: int,
     rows: Source | None = None,
-    past: Sequence[WindowCounts] | None = None,
-    earlier: WindowRead | None = None,
-    commission: Commission | None = None,
-    deciders: DeciderShelf | None = None,
+    past: PastWindows | None = None,
 ) -> Report:
-    """Ask the monitor's kind about a window that was read, or the rows a script made of it.
-
-    With the windows before it, by their counts (`past`, in order of time) or their rows
-    (`earlier`), it is judged together with them; `commission` says where the monitor stands with
-    its baseline, `deciders` keeps rules from window to window.
-    """
+    """Evaluate a window that was read, or the rows a script made of it, by the monitor's kind."""
     facts = WindowFacts(
         window=read.window,
         request_count=read.request_count,
@@ -161,21 +150,20 @@ def judge_captured(
     )
     context = CheckContext(
         baseline=baseline,
-        rows=Rows(read.batches if rows is None else rows.batches),
+        rows=Rows(
+            read.batches if rows is None else rows.batches,
+            facts=facts,
+            unfit=partial(unfit_counts, left_out=read.left_out) if rows is None else None,
+            callers=partial(caller_rows, read) if rows is None else None,
+        ),
         roles=settle_roles(Roles(), baseline),
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
-        facts=facts,
-        unfit=partial(unfit_counts, left_out=read.left_out) if rows is None else None,
         predict=predict,
         seed=seed,
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
         rules=RuleSet.of(definition.rules),
         segments=definition.segments,
-        past=past,
-        commission=commission,
-        deciders=deciders,
-        callers=partial(caller_rows, read) if rows is None else None,
-        earlier=None if earlier is None else EarlierRows(earlier.window.start, earlier.batches),
+        past=past or PastWindows(),
     )
     report = definition.kind_value.evaluate(context)
     if read.note and rows is None:

@@ -27,7 +27,7 @@ from driftline.errors import InputError, NotFoundError, UnavailableError, Undeci
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import Mark
 from driftline.monitors.annotations.store import marks_between
-from driftline.monitors.check_context import Predictor
+from driftline.monitors.check_context import EarlierRows, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.executions import (
     COMPLETED,
@@ -264,7 +264,7 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
 
 def evaluate_kind(context: RunContext, report: Report) -> Report:
     """Judge the captured rows, or those that the monitor's script makes of them."""
-    job = context.job
+    job, pooled = context.job, context.pooled
     return judge_captured(
         job.definition, context.baseline, context.read,
         predict=job.predict,
@@ -272,10 +272,12 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
         rows=scripted_rows(
             job.root, job.definition, job.window, context.baseline, job.scripts_dir
         ),
-        past=without_expected(context.past.past, context.annotations),
-        commission=context.past.commission,
-        earlier=context.pooled,
-        deciders=job.deciders,
+        past=PastWindows(
+            without_expected(context.past.past, context.annotations),
+            None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
+            context.past.commission,
+            job.deciders,
+        ),
     )  # fmt: skip
 
 

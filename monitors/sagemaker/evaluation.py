@@ -67,7 +67,7 @@ def evaluate(context: CheckContext) -> Report:
             CONSTRAINTS: suggest(profile).to_json(),
         },
         row_count=profile.row_count,
-        facts=context.facts,
+        facts=context.rows.facts,
         baseline_version=baseline.version,
         unmetered=baseline.constraints.unmetered(names),
         details={"compat": {"deequ_ties": ties}},

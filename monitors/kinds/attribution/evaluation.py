@@ -146,7 +146,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[_Window, str]:
         return _Window(means, expected, {}, Making(GIVEN), 1), ""
     if context.predict is None:
         first = next(iter(reference.importances.values()))
-        if context.facts is not None:
+        if context.rows.facts is not None:
             raise InputError(
                 "captured rows are explained by asking the model, and this endpoint has none here"
             )
@@ -240,7 +240,7 @@ def _spreads(
     context: CheckContext, reference: _Reference, window: _Window
 ) -> dict[str, Spread | None]:
     """Learn how much the reference's blocks of the window's length differ, by label."""
-    stored, facts = reference.stored, context.facts
+    stored, facts = reference.stored, context.rows.facts
     if stored is None or (time_us := stored.time_us) is None or not (time_us >= 0).any():
         return {}
     profile = context.baseline.profile

@@ -83,7 +83,7 @@ def evaluate(context: CheckContext) -> Report:
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
         ),
-        facts=context.facts,
+        facts=context.rows.facts,
         baseline_version=context.baseline.version,
         alpha=alpha,
         details=_details(plan, tallies, counts),
@@ -108,7 +108,7 @@ def _counts(
     plan: Plan, tallies: Mapping[Facet, Tally], context: CheckContext, rows: int
 ) -> list[GroupCounts]:
     """Put together what is known of each group, now and in the reference."""
-    length = context.facts.window.length if context.facts else None
+    length = context.rows.length
     blocks = {facet: reference_blocks(plan, facet, length, rows) for facet in plan.counted}
     found = []
     for group in plan.groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
-from driftline.monitors.check_context import CheckContext, UnfitCounter
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -43,6 +43,7 @@ from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.segment_result import SegmentResult
 from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.warm_up.production import production_blocks
 from driftline.monitors.warm_up.warm_up import Finding
@@ -63,7 +64,7 @@ LOST_NOTE = (
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that can be read twice."""
-    baseline, batches, facts = context.baseline, context.rows.batches, context.facts
+    baseline, batches, facts = context.baseline, context.rows.batches, context.rows.facts
     if not baseline.constraints.features and baseline.documents:
         raise InputError(
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
@@ -83,15 +84,17 @@ def evaluate(context: CheckContext) -> Report:
         reference_profile=baseline.profile,
         blocks=_blocks(context, references),
         keep=_keeper(context),
-        length=_length(context),
+        length=context.rows.length,
         budget=context.budget if plan is None else plan.whole(context.budget),
         implausible=find_implausible(sample, references, known, profile.columns),
         counts=counts,
-        past=context.past,
+        past=context.past.counts,
     )
-    judgement, finding = hold_back(judgement, context.commission, counts, references, baseline)
+    judgement, finding = hold_back(judgement, context.past.commission, counts, references, baseline)
     judgement = name_units(judgement, sample, known)
-    outcomes = judged_rules(reading.rules, baseline, judgement, is_captured=bool(context.unfit))
+    outcomes = judged_rules(
+        reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
+    )
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
     verdicts = _judged_segments(context, plan, reading, finding)
@@ -143,7 +146,7 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
 
     A monitor finds it out by its windows; a file has none before it.
     """
-    is_known = context.facts is not None or context.baseline.blocks is not None
+    is_known = context.rows.facts is not None or context.baseline.blocks is not None
     drifted = any(one.constraint_check_type == "baseline_drift_check" for one in violations)
     had_times = context.baseline.signature.event_time is not None
     note = LOST_NOTE if had_times else TIMES_NOTE
@@ -152,21 +155,17 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
 
 def _read(context: CheckContext, plan: SegmentPlan | None) -> WindowReading:
     """Read the rows once, for all that is to be known of them."""
-    baseline, facts = context.baseline, context.facts
+    baseline, facts = context.baseline, context.rows.facts
     moment = facts.window.end if facts else datetime.now(UTC)
     start = partial(
         WindowReading.start,
         baseline.signature,
         baseline.cells,
-        context.unfit,
+        context.rows.unfit,
         declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
     )
     return context.rows.gather(start)
-
-
-def _length(context: CheckContext) -> timedelta | None:
-    return context.facts.window.length if context.facts else None
 
 
 def _judged_segments(
@@ -180,13 +179,15 @@ def _judged_segments(
         return []
     baseline, each = context.baseline, plan.each(context.budget)
     verdicts = judge_segments(
-        plan, baseline, reading.segments, reading.profile, length=_length(context), budget=each
+        plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )
     has_times = baseline.blocks is not None
     return [
         replace(
             one,
-            judgement=without_held(one.judgement, context.commission, finding, has_times=has_times),
+            judgement=without_held(
+                one.judgement, context.past.commission, finding, has_times=has_times
+            ),
         )
         for one in verdicts
     ]
@@ -194,11 +195,11 @@ def _judged_segments(
 
 def _keeper(context: CheckContext) -> Keeper | None:
     """Give what keeps the rule from window to window: by all that it is laid out of."""
-    if context.deciders is None:
+    if context.past.deciders is None:
         return None
     deciders, commission, version = (
-        context.deciders,
-        context.commission,
+        context.past.deciders,
+        context.past.commission,
         context.baseline.version,
     )
     has_times = context.baseline.blocks is not None
@@ -214,7 +215,7 @@ def _keeper(context: CheckContext) -> Keeper | None:
 
 def _blocks(context: CheckContext, references: Mapping[str, ReferenceColumn]) -> BlockCounts | None:
     """Give what tells how windows vary: the reference by the hour, or production's own windows."""
-    blocks, commission = context.baseline.blocks, context.commission
+    blocks, commission = context.baseline.blocks, context.past.commission
     if commission is not None and commission.learns_variation(has_times=blocks is not None):
         return production_blocks(commission.history, references)
     return blocks

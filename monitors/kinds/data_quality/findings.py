@@ -64,13 +64,7 @@ def find_violations(
 
 def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[Culprits]:
     """Return the rows behind each target."""
-    return search(
-        context.rows,
-        targets,
-        context.baseline.signature,
-        is_captured=context.facts is not None,
-        callers=context.callers,
-    )
+    return search(context.rows, targets, context.baseline.signature)
 
 
 def _began_before(
@@ -80,9 +74,9 @@ def _began_before(
     counts: WindowCounts | None,
 ) -> Onset | None:
     """Say since which earlier window a draft holds, where windows are remembered."""
-    if not context.past or counts is None or draft.feature not in references:
+    if not context.past.counts or counts is None or draft.feature not in references:
         return None
-    return began_before(draft.predicate, references[draft.feature], context.past, counts)
+    return began_before(draft.predicate, references[draft.feature], context.past.counts, counts)
 
 
 def word_violation(

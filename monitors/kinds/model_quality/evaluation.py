@@ -77,7 +77,7 @@ def evaluate(context: CheckContext) -> Report:
     answers = read_answers(
         table, expected.roles, expected.problem, known, expected.chances, expected.classes
     )
-    facts = context.facts
+    facts = context.rows.facts
     blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
     found = judge_quality(expected, answers, blocks, budget=context.budget)
     spread = deviations(answers, context.seed)

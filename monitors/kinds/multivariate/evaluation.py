@@ -61,7 +61,7 @@ def evaluate(context: CheckContext) -> Report:
 
 def _earlier(context: CheckContext, sample: RowSample) -> RowSample | None:
     """Sample the rows of the windows before."""
-    if context.earlier is None:
+    if context.past.rows is None:
         return None
     baseline = context.baseline
     sampler = RowSampler(
@@ -70,7 +70,7 @@ def _earlier(context: CheckContext, sample: RowSample) -> RowSample | None:
         traits=traits_of(baseline),
         known=sample.derived,
     )
-    for batch in context.earlier.batches():
+    for batch in context.past.rows.batches():
         sampler.update(batch)
     return sampler.result() if sampler.seen else None
 
@@ -99,7 +99,7 @@ def _report(
         row_count=rows,
         metrics=metrics,
         points=() if found is None else tuple(_points(found)),
-        facts=context.facts,
+        facts=context.rows.facts,
         baseline_version=context.baseline.version,
         alpha=budget.false_alarms_per_year / budget.windows_per_year,
         details=details,

@@ -97,7 +97,7 @@ def judge_window(
 ) -> JointJudgement:
     """Ask all joint questions about a window that was read, with rows of the windows before it."""
     baseline, budget = context.baseline, context.budget
-    length = context.facts.window.length if context.facts else None
+    length = context.rows.length
     window = reading.sampler.result()
     alpha = budget.false_alarms_per_year / budget.windows_per_year
     known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
@@ -169,10 +169,10 @@ def _spans(
     context: CheckContext, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
 ) -> Iterator[Span]:
     """Give the spans that end with the window."""
-    facts, before = context.facts, None
-    if earlier is not None and earlier.hours is not None and context.earlier is not None:
+    facts, before = context.rows.facts, None
+    if earlier is not None and earlier.hours is not None and context.past.rows is not None:
         _, codes, _ = _columns(context.baseline, sample, earlier)
-        before = Earlier(codes, earlier.hours, context.earlier.start)
+        before = Earlier(codes, earlier.hours, context.past.rows.start)
     return spans_of(now, None if facts is None else facts.window, before)
 
 

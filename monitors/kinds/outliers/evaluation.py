@@ -56,7 +56,7 @@ def evaluate(context: CheckContext) -> Report:
     missing = scorer.missing(sorted(reading.seen)) if rows else ()
     if rows:
         scorer.require(sorted(reading.seen))
-    budget, facts = context.budget, context.facts
+    budget, facts = context.budget, context.rows.facts
     length = facts.window.length if facts else None
     verdict = None
     if rows:
@@ -100,7 +100,7 @@ def _undecided(context: CheckContext, sample_rows: int) -> Report:
         violations=(),
         row_count=rows,
         metrics=(metric,) if rows else (),
-        facts=context.facts,
+        facts=context.rows.facts,
         baseline_version=context.baseline.version,
         alpha=budget.false_alarms_per_year / budget.windows_per_year,
         details={"threshold": OUTLIER_SCORE, "sample_rows": sample_rows},

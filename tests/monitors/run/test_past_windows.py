@@ -78,7 +78,7 @@ def test_the_windows_before_are_handed_to_the_judgement_in_order(
     judged = examination.judge_captured
 
     def spy(*arguments, past, **options):
-        seen.append([(one.start - START) // DAY for one in past])
+        seen.append([(one.start - START) // DAY for one in past.counts])
         return judged(*arguments, past=past, **options)
 
     monkeypatch.setattr(execution, "judge_captured", spy)

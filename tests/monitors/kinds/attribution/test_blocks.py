@@ -126,7 +126,7 @@ def reference() -> Baseline:
 
 def asked(baseline: Baseline, rows: pa.Table) -> CheckContext:
     facts = WindowFacts(Window(START, START + DAY))
-    return CheckContext(baseline, Rows(lambda: iter(rows.to_batches())), facts=facts, predict=model)
+    return CheckContext(baseline, Rows(lambda: iter(rows.to_batches()), facts=facts), predict=model)
 
 
 def test_explained_rows_are_spread_evenly_over_the_references_days(reference: Baseline) -> None:

@@ -51,9 +51,8 @@ def judged_days(reference: Baseline, swing: float) -> int:
         window = Window(START + timedelta(days=100 + day), START + timedelta(days=101 + day))
         question = CheckContext(
             reference,
-            Rows(lambda table=table: iter(table.to_batches())),
+            Rows(lambda table=table: iter(table.to_batches()), facts=WindowFacts(window)),
             roles=reference.outcomes.roles,
-            facts=WindowFacts(window),
         )
         found += not bias.evaluate(question).passed
     return found

@@ -88,7 +88,7 @@ def ask(baseline: Baseline, table: pa.Table, *, first: int = 100, days: int = 7,
     named = settle_roles(Roles.of(**roles), baseline)
     budget = Budget(1.0, 365 / days)
     return evaluate(
-        CheckContext(baseline, Rows(lambda: iter(table.to_batches())), named, budget, facts)
+        CheckContext(baseline, Rows(lambda: iter(table.to_batches()), facts=facts), named, budget)
     )
 
 

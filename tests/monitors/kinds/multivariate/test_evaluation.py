@@ -14,7 +14,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.check_context import CheckContext, EarlierRows
+from driftline.monitors.check_context import CheckContext, EarlierRows, PastWindows
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kind import kind_named
 from driftline.monitors.report.report import Report
@@ -126,7 +126,7 @@ def question(
     facts = None if window is None else WindowFacts(window)
     batches = table.to_batches
     return CheckContext(
-        baseline, Rows(lambda: iter(batches())), budget=budget or Budget(), facts=facts
+        baseline, Rows(lambda: iter(batches()), facts=facts), budget=budget or Budget()
     )
 
 
@@ -151,7 +151,7 @@ def hourly(baseline: Baseline, now: pa.Table, before: pa.Table) -> Report:
     came = before.append_column("event_time", pa.array(times, pa.timestamp("us", tz="UTC")))
     asked = question(baseline, now, Window(noon, noon + timedelta(hours=1)), Budget(1.0, 8_766.0))
     earlier = EarlierRows(noon - timedelta(hours=9), lambda: iter(came.to_batches()))
-    return kind_named("joint").evaluate(replace(asked, earlier=earlier))
+    return kind_named("joint").evaluate(replace(asked, past=PastWindows(rows=earlier)))
 
 
 def test_a_change_too_small_for_one_hour_is_found_in_several(fitted: Baseline) -> None:
