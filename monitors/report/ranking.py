@@ -60,15 +60,13 @@ class Broken:
         """
         whole = {_matter(one): one.row_count for one in self.violations if not one.within}
         own = [one for one in self.violations if not _is_part(one, whole.get(_matter(one)))]
-        ordered = sorted(own, key=lambda one: one.severity != "page")
+        ordered = sorted(own, key=lambda one: (one.severity != "page", one.unit is None))
         by_cause: dict[tuple[str, int], list[Violation]] = {}
         for one in ordered:
-            cause, count = one.cause or one.description, one.row_count
             # Of a unit that changed the same is told, and what it looks like besides.
-            longer = (
-                key for key in by_cause if key[0].startswith(f"{cause}, ") and key[1] == count
-            )
-            by_cause.setdefault(next(longer, (cause, count)), []).append(one)
+            unit = "" if one.unit is None else f", looks like {one.unit.name}"
+            cause = (one.cause or one.description).replace(unit, "", 1)
+            by_cause.setdefault((cause, one.row_count), []).append(one)
         return tuple(
             Telling(tuple(one.constraint_check_type for one in found), found[0])
             for found in by_cause.values()

@@ -1,6 +1,7 @@
 """What a report shows first, and its tables of segments and rules."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
+from driftline.monitors.distances.units import UnitChange
 from driftline.monitors.report.ranking import broken_features, ranked_results, state_of
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import side_tables
@@ -46,17 +48,20 @@ def test_a_feature_that_pages_comes_first_with_what_pages() -> None:
 
 
 def test_a_unit_that_changed_is_told_once_with_its_drift() -> None:
+    unit = UnitChange("1,000 times the expected unit", 0.001, 0.0, 0.9, 0.1)
+    cause = "all above 17, looks like 1,000 times the expected unit, all of them where b = c"
+    plain = "all above 17, all of them where b = c"
     found = (
-        violation("a", "unit_change_check", "page", "all above 17, looks like mm"),
-        violation("a", "baseline_drift_check", "ticket", "all above 17"),
-        violation("a", "range_check", "ticket", "all above 17", rows=6),
+        replace(violation("a", "unit_change_check", "page", cause), unit=unit),
+        violation("a", "baseline_drift_check", "ticket", plain),
+        violation("a", "range_check", "ticket", plain, rows=6),
     )
 
     (broken,) = broken_features(found)
 
     assert [(one.checks, one.cause) for one in broken.tellings] == [
-        (("unit_change_check", "baseline_drift_check"), "all above 17, looks like mm"),
-        (("range_check",), "all above 17"),
+        (("unit_change_check", "baseline_drift_check"), cause),
+        (("range_check",), plain),
     ]
     report = Report("data-quality", found, 10)
     assert (report.violation_count, report.page_count) == (2, 1)
