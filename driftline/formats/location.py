@@ -205,7 +205,7 @@ class Location:
     def matches(self) -> list[Location]:
         """List the files of a bucket that this pattern means, sorted; ``**`` is any folders."""
         parts = self.path.split("/")
-        first = next(number for number, part in enumerate(parts) if _is_pattern(part))
+        first = next(number for number, part in enumerate(parts) if is_pattern(part))
         base = Location(self.system, "/".join(parts[:first]), self.shown)
         scheme = self.shown.partition("://")[0]
         return [
@@ -249,7 +249,7 @@ def data_files(where: str | os.PathLike[str]) -> list[Location]:
         raise NotFoundError(
             f"{place.shown}: the folder holds no data file; expected CSV, Parquet …"
         )
-    if _is_pattern(place.shown):
+    if is_pattern(place.shown):
         if is_remote(place.shown):
             found = place.matches()
         else:
@@ -293,7 +293,8 @@ def _once(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if path in kept]
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Whether a path or URI is a glob."""
     return any(sign in text for sign in "*?[")
 
 

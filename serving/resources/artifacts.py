@@ -14,7 +14,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from driftline.errors import InputError, UnavailableError
-from driftline.formats.location import Location, locate
+from driftline.formats.location import Location, data_files, is_pattern, locate
 from driftline.storage import is_remote, open_uri, storage_error
 
 _CHUNK = 1 << 20
@@ -253,6 +253,8 @@ def _remote(uri: str) -> str:
         infos = system.get_file_info([path])
         if infos[0].type == fs.FileType.Directory:
             infos = system.get_file_info(fs.FileSelector(path, recursive=True))
+        elif infos[0].type == fs.FileType.NotFound and is_pattern(uri):
+            infos = system.get_file_info([one.path for one in data_files(uri)])
     except OSError as error:
         raise storage_error(f"data {uri}", error) from error
     if all(info.type == fs.FileType.NotFound for info in infos):

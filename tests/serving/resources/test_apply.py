@@ -356,16 +356,15 @@ def test_a_new_reference_gives_the_monitor_its_new_version(shared, trained, decl
     assert second["baseline_version"] != first["baseline_version"]
 
 
-@pytest.mark.parametrize("as_list", [False, True])
-def test_reference_data_may_be_a_glob_of_folders(shared, trained, declare, tmp_path, as_list):
+@pytest.mark.parametrize("form", ["path", "list", "uri"])
+def test_reference_data_may_be_a_glob_of_folders(shared, trained, declare, tmp_path, form):
     days = [tmp_path / f"ds=2026-09-0{day}" for day in (1, 2)]
     for folder in days:
         folder.mkdir()
         shutil.copyfile(trained.reference, folder / "part-0.parquet")
     pattern = str(tmp_path / "ds=2026-09-*")
-    baseline = declare(
-        "Baseline", f"nights-{as_list}", data=[pattern] if as_list else pattern, label="late"
-    )
+    data = {"path": pattern, "list": [pattern], "uri": f"file://{pattern}"}[form]
+    baseline = declare("Baseline", f"nights-{form}", data=data, label="late")
 
     first = shared.apply(baseline)
     again = shared.apply(baseline)
