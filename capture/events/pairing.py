@@ -266,8 +266,8 @@ class Pairing:
         )
 
     def _forget(self, key: str) -> None:
-        if size := self._waiting.pop(key, None):
-            self._waiting_bytes -= size[2]
+        if entry := self._waiting.pop(key, None):
+            self._waiting_bytes -= entry[2]
 
     def _note_done(self, taken: Taken) -> None:
         self._done[taken.key] = self._done.get(taken.key, "") + taken.sides

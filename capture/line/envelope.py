@@ -105,14 +105,6 @@ def write_records(
     return Envelope(spool_id, partition, value, headers, is_dead)
 
 
-def open_envelope(
-    value: bytes | None, headers: Iterable[tuple[str, bytes]]
-) -> tuple[str, list[Frame]]:
-    """Take the frames out one by one, as with ``read_letter``."""
-    spool_id, records = read_envelope(value, headers)
-    return spool_id, records.frames()
-
-
 def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, Records]:
     """Take the frames out; return whose they are, and them in sequence."""
     texts = {name: (data or b"").decode("utf-8", "replace") for name, data in headers}

@@ -333,12 +333,10 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         where = f"{origin.name}/{origin.offset}".encode()
         # Another's header may have no value, which the producer does not take.
         original = ((name, data or b"") for name, data in record.headers)
-        extended = (*original, ("dl.from", where), ("dl.error", str(error).encode()))
+        headers = (*original, ("dl.from", where), ("dl.error", str(error).encode()))
         spool_id = error.spool_id or origin.name
         try:
-            refused = self._wire.put([Envelope(spool_id, 0, record.value or b"", extended, True)])[
-                0
-            ]
+            refused = self._wire.put([Envelope(spool_id, 0, record.value or b"", headers, True)])[0]
         except UnavailableError as trouble:
             refused = Refusal(str(trouble), is_size=False)
         if refused is not None:

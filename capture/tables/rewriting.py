@@ -49,8 +49,8 @@ def held_files(table: DeltaTable) -> list[Held]:
     parts = [name for name in actions.column_names if name.startswith("partition.")]
     rows = "num_records" if "num_records" in actions.column_names else None
     return [
-        Held(unquote(path), part or "", size_bytes or 0, size)
-        for path, part, size_bytes, size in zip(
+        Held(unquote(path), part or "", row_count or 0, size)
+        for path, part, row_count, size in zip(
             actions["path"].to_pylist(),
             actions[parts[0]].to_pylist() if parts else [""] * count,
             actions[rows].to_pylist() if rows else [0] * count,

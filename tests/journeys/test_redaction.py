@@ -16,7 +16,7 @@ import pytest
 from deltalake import DeltaTable
 from kafka import KafkaConsumer
 
-from driftline.capture.line.envelope import open_envelope
+from driftline.capture.line.envelope import read_envelope
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.tap import Capture
@@ -266,6 +266,6 @@ def messages(broker: KafkaBroker, topic: str) -> Iterator[list[Any]]:
     )  # fmt: skip
     try:
         for message in consumer:
-            yield open_envelope(message.value, message.headers)[1]
+            yield read_envelope(message.value, message.headers)[1].frames()
     finally:
         consumer.close()

@@ -1,19 +1,28 @@
-"""Letters: what goes in comes out, and what is damaged is never taken for records."""
+"""Envelopes: what goes in comes out, and what is damaged is never taken for records."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.envelope import EnvelopeError, light, open_envelope, write
+from driftline.capture.line.envelope import EnvelopeError, light, read_envelope, write
 from driftline.capture.spool.frame import Flag, Frame, Kind
 
 SPOOL = str(uuid.UUID(int=7))
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20)
 NS = st.integers(0, 2**62)
+
+
+def open_envelope(
+    value: bytes | None, headers: Iterable[tuple[str, bytes]]
+) -> tuple[str, list[Frame]]:
+    """Return an envelope's spool and its frames, unpacked."""
+    spool_id, records = read_envelope(value, headers)
+    return spool_id, records.frames()
 
 
 @st.composite

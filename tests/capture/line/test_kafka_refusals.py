@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
-from driftline.capture.line.envelope import open_envelope
+from driftline.capture.line.envelope import read_envelope
 from driftline.capture.line.kafka import KafkaWire
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.producer import Producer
@@ -67,7 +67,7 @@ class Way:
             consumer.assign([place])
             consumer.seek(place, 0)
             for message in consumer:
-                found += open_envelope(message.value, message.headers)[1]
+                found += read_envelope(message.value, message.headers)[1].frames()
         return found
 
     def close(self) -> None:
