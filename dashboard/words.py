@@ -40,7 +40,6 @@ DELIVERIES = {
     "superseded": "dropped for a newer one",
     "waiting": "waits for others of its group",
     "muted": "◌ held back by a silence",
-    "damped": "◌ held back, the alarm flaps",
     "grouped": "told with its group",
 }
 """Statuses of messages that do not say by themselves what they mean."""

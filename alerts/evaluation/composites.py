@@ -34,7 +34,7 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
 from driftline.alerts.evaluation import wording
 from driftline.alerts.notify.event import alarm_path, plain_cause
-from driftline.alerts.notify.queueing import enqueue
+from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.tables import alarms, history
 from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
@@ -184,7 +184,7 @@ class CompositePass:
         return found.held, found.runs_now
 
     def _run(self, record: CompositeRecord, change: StateChange) -> None:
-        enqueue(
+        notify(
             self.connection,
             change,
             record.definition,

@@ -30,7 +30,7 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import wording
 from driftline.alerts.evaluation.composites import CompositePass, follow
-from driftline.alerts.notify.queueing import enqueue
+from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.tables import alarms
 
 # CloudWatch API, SetAlarmState.
@@ -139,7 +139,7 @@ def _set_metric(
         "state_seq": change.seq,
     }
     _write(connection, record, values)
-    enqueue(
+    notify(
         connection,
         change,
         record.definition,

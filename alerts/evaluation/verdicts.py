@@ -21,7 +21,7 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.wording import kept_note
-from driftline.alerts.notify.queueing import Desk, enqueue
+from driftline.alerts.notify.pipeline import NotificationBatch, notify
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def store(
     changes = []
     # Before any message: see hold_above.
     composites.hold_above(connection, {one.before.name for one in still if one.changes})
-    desk = Desk(connection)
+    batch = NotificationBatch(connection)
     for one in still:
         row = rows[one.before.id]
         was = (row.state_reason, row.state_reason_data, row.state_changed_at)
@@ -158,16 +158,16 @@ def store(
                 found, old_reason=was[0], old_reason_data=was[1], old_changed_at=was[2]
             )
             was = (change.reason, change.reason_data, change.time)
-            enqueue(
+            notify(
                 connection,
                 change,
                 one.definition,
-                desk=desk,
+                batch=batch,
                 dashboard_url=dashboard_url,
                 configured_at=one.before.updated_at,
             )
             changes.append(change)
-    desk.write()
+    batch.write()
     return changes + composites.follow(connection, changes, now, dashboard_url=dashboard_url)
 
 

@@ -23,7 +23,7 @@ _PREFIX = "whsec_"
 _SECRET_BYTES = (24, 64)  # Standard Webhooks 1.0.0, "Signing scheme".
 _SECRETS_MAX = 3
 _KEY = re.compile(r"[!-~]{1,255}")
-_POLICIES = ("group_by", "damp_flapping", "configuration_changes")
+_POLICIES = ("group_by", "configuration_changes")
 
 # The secret of these types is a key that the service gave, by the name that it has there.
 KEY_FIELDS = {name: one.key for name, one in RECEIVERS.items() if one.key is not None}

@@ -284,8 +284,6 @@ class Deliverer:
         _count_failure(connection, claim.channel, now)
         if is_dead:
             _add_action(connection, claim, now, error=error)
-        else:
-            outbox.supersede(connection, claim, now)
         if is_gone:
             _disable(connection, claim.channel, now)
         return str(values["status"])

@@ -15,7 +15,7 @@ from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.notify.rows import BY_HAND
 
 # What can be sent again: all that was not sent and is not about to be.
-_AGAIN = ("dead", "superseded", "muted", "damped", "grouped")
+_AGAIN = ("dead", "superseded", "muted", "grouped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Delivery:
     ----------
     status
         ``pending`` or ``delivering``; ``waiting`` for others of its group or for the digest;
-        ``delivered``; ``dead``; held back as ``muted`` or ``damped``; ``grouped``, which is told
+        ``delivered``; ``dead``; held back as ``muted``; ``grouped``, which is told
         by the message ``carrier_id``; or ``superseded`` by a newer one.
     reason
         Why it is in this status, where that is not plain.

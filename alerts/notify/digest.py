@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 from driftline.alerts import tables
 from driftline.alerts.errors import SilenceError
 from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
-from driftline.alerts.notify.queueing import DIGEST
+from driftline.alerts.notify.pipeline import DIGEST
 from driftline.database.locks import advisory_lock
 
 _ROWS_MAX = 2_000

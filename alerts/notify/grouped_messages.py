@@ -1,4 +1,4 @@
-"""Messages that carry others: of a group, of an overflow, of a week."""
+"""Messages that carry others: of a group, of a week."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Carrier:
     Parameters
     ----------
     kind
-        ``group``, ``overflow``, ``reminder`` or ``digest``.
+        ``group``, ``reminder`` or ``digest``.
     title
         In a few words.
     labels
@@ -168,7 +168,7 @@ def _entry(row: OutboxRow) -> dict[str, object]:
         "cause": facts.get("cause"),
         "link": facts.get("link"),
         "since": facts.get("since"),
-        "flapping": bool(facts.get("flapping")),
+        "flapping": False,  # Read by receivers of earlier versions; nothing is damped any more.
         "time": row.created_at.isoformat(),
         "incident": row.incident_id,
         "message_id": row.id,

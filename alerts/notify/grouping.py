@@ -14,8 +14,8 @@ from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from driftline.alerts import tables as common
 from driftline.alerts.notify.grouped_messages import Carrier, carry
+from driftline.alerts.notify.pipeline import DIGEST
 from driftline.alerts.notify.policy import ChannelPolicy
-from driftline.alerts.notify.queueing import DIGEST
 from driftline.alerts.notify.rows import OutboxRow, note_rows
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import groups

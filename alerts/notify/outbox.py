@@ -14,14 +14,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, insert, or_, select, update
 
 from driftline.alerts import tables
-from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
-from driftline.alerts.notify.limits import Budget, overflow
 from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
 from driftline.alerts.notify.policy import ChannelPolicy
-from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import (
     BY_HAND,
     CARRIERS_ALARM,
@@ -38,7 +35,7 @@ from driftline.database.locks import advisory_lock
 LEASE_S = 60.0  # Longer than the longest request.
 _LEASE = Lease(tables.outbox.c.lease_owner, tables.outbox.c.lease_until, timedelta(seconds=LEASE_S))
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
-_BACKLOG_MAX = 3  # Longer backlogs of one alarm lose their middle.
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,67 @@ class Told(NamedTuple):
     changed_at: datetime
 
 
+class Budget:
+    """The tokens of all channels at one moment; one is taken for each message that is sent.
+
+    A bucket holds a minute's messages and fills evenly. Used by one transaction at a time.
+
+    Parameters
+    ----------
+    policies
+        By channel.
+    """
+
+    def __init__(
+        self, connection: Connection, policies: Mapping[str, ChannelPolicy], now: datetime
+    ) -> None:
+        self._connection = connection
+        self._now = now
+        self._stored = {row.channel for row in connection.execute(select(tables.rates.c.channel))}
+        self._tokens: dict[str, float] = {}
+        self._taken: set[str] = set()
+        limits = {
+            name: float(one.rate_limit_per_minute)
+            for name, one in policies.items()
+            if one.rate_limit_per_minute
+        }
+        found = {row.channel: row for row in connection.execute(select(tables.rates))}
+        for name, limit in limits.items():
+            row = found.get(name)
+            if row is None:
+                self._tokens[name] = limit
+                continue
+            # A clock that was set back adds nothing, and takes nothing away.
+            passed_s = max((now - row.time).total_seconds(), 0.0)
+            self._tokens[name] = min(limit, row.tokens + passed_s * limit / _MINUTE_S)
+
+    @property
+    def empty(self) -> list[str]:
+        """Channels that may get nothing at this moment, by name."""
+        return sorted(name for name, left in self._tokens.items() if left < 1.0)
+
+    def take(self, channel: str) -> bool:
+        """Take a token for one message; False when there is none."""
+        left = self._tokens.get(channel)
+        if left is None:
+            return True
+        if left < 1.0:
+            return False
+        self._tokens[channel] = left - 1.0
+        self._taken.add(channel)
+        return True
+
+    def store(self) -> None:
+        """Write what is left."""
+        for name in sorted(self._taken):
+            values = {"tokens": self._tokens[name], "time": self._now}
+            if name in self._stored:
+                query = update(tables.rates).where(tables.rates.c.channel == name)
+                self._connection.execute(query.values(**values))
+            else:
+                self._connection.execute(insert(tables.rates).values(channel=name, **values))
+
+
 def is_any_due(connection: Connection, now: datetime) -> bool:
     """Whether a pass would find anything; a cheap question for an idle loop."""
     return (
@@ -85,8 +143,7 @@ def claim(
 ) -> list[Claim]:
     """Take messages that are due, at most one of each alarm and channel: the oldest.
 
-    A channel that has had its share of the minute gets none; what waits there for the first time
-    becomes one message.
+    A channel that has had its share of the minute gets none: what is left waits for the next.
     """
     advisory_lock(connection, "outbox:claim")  # Who counts what a channel got counts alone.
     channels = {row.name: row for row in connection.execute(select(tables.channels))}
@@ -112,8 +169,6 @@ def claim(
         if (one := _take(connection, row, owner, now, lease_s)) is not None:
             taken.append(one)
     budget.store()
-    for name in budget.empty:
-        _fold(connection, channels[name], silences, now)
     return taken
 
 
@@ -179,19 +234,6 @@ def _is_held_back(
     return True
 
 
-def _fold(connection: Connection, channel: OutboxRow, silences: Silences, now: datetime) -> None:
-    """Make one message of what a channel may not get one by one."""
-    # These take alerts, not messages about them: they get each when its time has come.
-    found = [] if RECEIVERS[channel.type].groups_itself else overflow(connection, channel.name)
-    rows = [row for row in found if not _is_held_back(connection, silences, row, now)]
-    if rows:
-        newest = {row.alarm_id: row for row in rows}
-        firing = [row.alarm_name for row in newest.values() if row.state == "ALARM"]
-        title = f"{changes_of(len(rows), len(newest))} in a short time"
-        carrier = Carrier("overflow", title, firing=firing)
-        carry(connection, channel, carrier, rows, now)
-
-
 def told_by(connection: Connection, taken: Claim) -> list[Told]:
     """Return the changes of state that a message tells of: its own, or those that it carries."""
     if taken.alarm_id != CARRIERS_ALARM:
@@ -227,47 +269,12 @@ def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -
     return bool(result.rowcount)
 
 
-def supersede(connection: Connection, taken: Claim, now: datetime) -> int:
-    """Drop the middle of a backlog that a failing channel has built up; return how many.
-
-    Only where the channel asks for it: by default every change is told. Of more than three open
-    messages of one alarm the oldest, which is being tried, and the newest, which says how things
-    are, stay.
-    """
-    options = select(tables.channels.c.options).where(tables.channels.c.name == taken.channel)
-    if not ChannelPolicy.of(connection.scalar(options)).supersede_backlog:
-        return 0
-    table = tables.outbox.c
-    rows = connection.execute(
-        select(tables.outbox)
-        .where(
-            table.alarm_id == taken.alarm_id,
-            table.channel == taken.channel,
-            table.status.in_(OPEN),
-            table.kind == "change",
-        )
-        .order_by(table.state_seq)
-    ).all()
-    if len(rows) <= _BACKLOG_MAX:
-        return 0
-    why = f"a newer message, {rows[-1].id}, says how the alarm is"
-    dropped = [row for row in rows[1:-1] if row.status == "pending"]
-    connection.execute(
-        update(tables.outbox)
-        .where(table.id.in_([row.id for row in dropped]))
-        .values(status="superseded", finished_at=now, reason=why)
-    )
-    told = "superseded by a newer one"
-    note_rows(connection, dropped, time=now, state="Superseded", told=told)
-    return len(dropped)
-
-
 def bury(connection: Connection, channel: str, now: datetime, why: str) -> int:
     """Return up all messages that a channel is still owed; return how many."""
     table = tables.outbox.c
     owed = or_(
         table.status.in_((*OPEN, "waiting")),
-        and_(table.status.in_(("muted", "damped")), table.finished_at.is_(None)),
+        and_(table.status == "muted", table.finished_at.is_(None)),
     )
     result = connection.execute(
         update(tables.outbox)

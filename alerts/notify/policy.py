@@ -31,12 +31,7 @@ class ChannelPolicy(Options):
     repeat_interval_s
         Seconds after which a group that still fires is sent again; 0: never.
     rate_limit_per_minute
-        Notifications a minute; 0: no limit.
-    damp_flapping
-        Send an alarm that changes more than six times an hour once, then not until it was stable
-        for half an hour.
-    supersede_backlog
-        While the receiver is away, keep of each alarm's backlog the oldest and the newest only.
+        Notifications a minute, the others wait; 0: no limit.
 
     References
     ----------
@@ -56,8 +51,6 @@ class ChannelPolicy(Options):
     rate_limit_per_minute: Annotated[
         int, Field(strict=True, ge=0, le=100_000, description="0 (no limit) to 100000")
     ] = 60
-    damp_flapping: bool = False
-    supersede_backlog: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, object] | None) -> ChannelPolicy:

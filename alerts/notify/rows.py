@@ -15,9 +15,9 @@ OutboxRow = Row[tuple[object, ...]]
 
 # Being sent, now or when its time has come.
 OPEN = ("pending", "delivering")
-# waiting: collected for a group or a digest; muted, damped: held back, perhaps for good; grouped:
+# waiting: collected for a group or a digest; muted: held back, perhaps for good; grouped:
 # told by the message that carries it.
-STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "damped", "grouped", "superseded")
+STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "grouped", "superseded")
 # Why a message goes out although a silence fits it.
 BY_HAND = "sent again by hand"
 # Messages that carry others are of no alarm.

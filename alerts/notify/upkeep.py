@@ -29,7 +29,6 @@ from driftline.alerts import tables
 from driftline.alerts.notify import incidents
 from driftline.alerts.notify.digest import due_digests, last_digest, tell_digest
 from driftline.alerts.notify.grouping import due_groups, tell_group
-from driftline.alerts.notify.limits import release_damped
 from driftline.alerts.notify.rows import OutboxRow
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import attempts, groups, incident_alarms
@@ -42,7 +41,7 @@ RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; an incident's
 _STEP_ROWS = 1_000
 _SETTLE_EVERY = timedelta(minutes=1)
 _FORGET_EVERY = timedelta(minutes=10)
-_OVER = ("delivered", "dead", "superseded", "grouped", "muted", "damped")
+_OVER = ("delivered", "dead", "superseded", "grouped", "muted")
 
 
 class Upkeep:
@@ -98,8 +97,6 @@ class Upkeep:
         if self._has_held(now):
             with self._engine.begin() as connection:
                 done += release_muted(connection, now)
-            with self._engine.begin() as connection:
-                done += release_damped(connection, now)
             done += self._tell(now)
         if _is_past(self._settled_at, _SETTLE_EVERY, now):
             with self._engine.begin() as connection:
@@ -118,7 +115,7 @@ class Upkeep:
         table = tables.outbox.c
         held = or_(
             table.status == "waiting",
-            (table.status.in_(("muted", "damped"))) & table.finished_at.is_(None),
+            (table.status == "muted") & table.finished_at.is_(None),
         )
         with read_connection(self._engine) as connection:
             if connection.execute(select(table.id).where(held).limit(1)).first() is not None:

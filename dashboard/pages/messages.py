@@ -22,10 +22,10 @@ from driftline.dashboard.queries.alarm_views import MessageLine
 from driftline.dashboard.queries.notification_views import MessagesView
 from driftline.dashboard.words import DELIVERIES, plural
 
-AGAIN = ("dead", "superseded", "muted", "damped", "grouped")
+AGAIN = ("dead", "superseded", "muted", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
 
-ORDER = ("dead", "pending", "delivering", "waiting", "muted", "damped", "grouped", "superseded")
+ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
 HEADS = ["When", "Alarm", "Told", "To", "Result", "Again"]
 
 

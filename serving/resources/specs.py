@@ -98,8 +98,6 @@ class ChannelSpec(_ChannelOptions):  # type: ignore[misc] # its fields are those
     group_interval_s: float | None = None
     repeat_interval_s: float | None = None
     rate_limit_per_minute: int | None = None
-    damp_flapping: bool = False
-    supersede_backlog: bool = False
 
 
 class MonitorSpec(Spec):

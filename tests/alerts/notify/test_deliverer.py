@@ -13,7 +13,7 @@ from driftline.alerts.counts import counts
 from driftline.alerts.notify.attempts import list_attempts
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.queueing import enqueue
+from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.notify.rows import new_message_id
 
 LOOPBACK = ["127.0.0.0/8"]
@@ -193,7 +193,7 @@ def test_a_message_exists_once_for_each_change_and_channel(house, engine, define
     (change,) = evaluator.step()
 
     with pytest.raises(IntegrityError), engine.begin() as connection:
-        enqueue(connection, change, define(alarm_actions=("pager",)))
+        notify(connection, change, define(alarm_actions=("pager",)))
 
 
 def test_message_ids_sort_by_time_and_hold_no_dot(clock):

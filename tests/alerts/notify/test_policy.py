@@ -1,4 +1,4 @@
-"""Groups, limits, flapping, digests: what becomes of messages that are not simply sent."""
+"""Groups, limits, digests: what becomes of messages that are not simply sent."""
 
 import json
 from datetime import timedelta
@@ -160,7 +160,7 @@ def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
     assert len(receiver.ids) == 1
 
 
-def test_what_is_beyond_the_limit_is_told_by_one_message(
+def test_what_is_beyond_the_limit_waits_and_nothing_is_lost(
     house, engine, clock, receiver, evaluator, deliverer
 ):
     house.channel("pager", receiver.url, options={"rate_limit_per_minute": 3})
@@ -174,58 +174,10 @@ def test_what_is_beyond_the_limit_is_told_by_one_message(
     clock.advance(seconds=21)
     deliverer.step()
     assert len(receiver.ids) == 4
-    (body,) = [body for body in bodies(receiver) if body["type"] == "alarm.group"]
-    told = {one["message_id"] for one in body["data"]["alarms"]}
-    # Nothing is lost: what was not sent by itself is told by the fourth.
-    own = {row.id for row in rows(engine) if row.kind == "change"}
-    assert told | set(receiver.ids) >= own
-    assert len(told) == 7
-
-
-def test_a_newer_change_does_not_overtake_the_message_that_carries_the_older(
-    house, engine, clock, receiver, evaluator, deliverer
-):
-    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 1})
-    for name in "abc":
-        house.alarm(name, metric_name="drift", alarm_actions=("pager",), ok_actions=("pager",))
-    house.put(1)
-    evaluator.step()
-    deliverer.step()
-    house.put(0, day=1)
-    evaluator.step()
-    for _ in range(5):
-        clock.advance(seconds=61)
+    for _ in range(6):
+        clock.advance(seconds=21)
         deliverer.step()
-    order: dict[str, list[str]] = {name: [] for name in "abc"}
-    for body in bodies(receiver):
-        data = body["data"]
-        if body["type"] == "alarm.group":
-            for one in data["alarms"]:
-                order[one["name"]].append(one["state"])
-        else:
-            order[data["alarm"]["name"]].append(data["state"]["new"])
-    assert order == {name: ["ALARM", "OK"] for name in "abc"}
-
-
-def test_an_alarm_that_flaps_is_told_once_more_and_then_when_it_is_stable(
-    house, engine, clock, receiver, evaluator, deliverer, policy
-):
-    house.channel("pager", receiver.url, options={"damp_flapping": True})
-    house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
-    for number in range(10):
-        house.put(float(number % 2 == 0), day=number)
-        evaluator.step()
-        policy.step()
-        deliverer.step()
-        clock.advance(minutes=1)
-    assert [row.status for row in rows(engine)] == ["delivered"] * 7 + ["damped"] * 3
-    assert bodies(receiver)[6]["data"]["flapping"] is True
-    clock.advance(minutes=31)
-    policy.step()
-    deliverer.step()
-    assert len(receiver.ids) == 8
-    assert "stable" in rows(engine)[9].reason
-    assert "changed again" in rows(engine)[8].reason
+    assert sorted(receiver.ids) == sorted(row.id for row in rows(engine))
 
 
 def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deliverer, policy):

@@ -243,24 +243,6 @@ def test_a_long_backlog_is_kept_whole(house, engine, evaluator, deliverer, pager
     assert {row.status for row in deliveries(engine)} == {"pending"}
 
 
-def test_a_long_backlog_loses_its_middle_where_the_channel_wants_that(
-    house, engine, evaluator, deliverer, pager
-):
-    house.channel("pager", pager.url, options={"supersede_backlog": True})
-    pager.script = [(500, {})]
-    house.put(1, 0, 1, 0, 1)
-    evaluator.step()
-    deliverer.step()
-
-    assert [row.status for row in deliveries(engine)] == [
-        "pending",
-        "superseded",
-        "superseded",
-        "superseded",
-        "pending",
-    ]
-
-
 def test_a_failing_channel_gets_one_probe_a_pass(house, engine, evaluator, deliverer, pager):
     for number in range(4):
         house.alarm(f"alarm {number}", alarm_actions=("pager",))

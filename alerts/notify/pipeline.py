@@ -1,0 +1,248 @@
+"""From a change of state to its notifications, one stage after the other.
+
+::
+
+    route     the alarm's actions: which channel, and whether it can be sent to
+    silence   held back by a silence
+    group     collected with others, or for the weekly digest
+    render    written by the channel's receiver, once for all attempts
+    store     a row of the outbox, in the transaction of the change
+
+What was stored then moves on in loops of its own: upkeep.py ends silences and sends groups,
+outbox.py limits how many a channel gets, deliverer.py sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from driftline.alerts import tables
+from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.composite import AnyDefinition
+from driftline.alerts.notify import incidents
+from driftline.alerts.notify.labels import facts_of, group_key, labels_of
+from driftline.alerts.notify.message import render as render_message
+from driftline.alerts.notify.overtaking import restart_retries
+from driftline.alerts.notify.policy import ChannelPolicy
+from driftline.alerts.notify.receivers.receiver import Message, Style
+from driftline.alerts.notify.receivers.table import RECEIVERS
+from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
+from driftline.alerts.notify.silences import Muting, Silences
+
+# What the key of a digest's group begins with; the owner follows. Others begin with a bracket.
+DIGEST = "digest "
+
+
+class NotificationBatch:
+    """What the changes of one transaction share: thousands may come at once.
+
+    Channels are locked and read when they are first named, silences once; rows are written
+    together by :meth:`write`, which whoever made the batch calls in the end.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.silences = Silences(connection)
+        self.connection = connection
+        self._channels: dict[str, OutboxRow | None] = {}
+        self._rows: list[dict[str, object]] = []
+        self._pages: list[StateChange] = []
+
+    def channels(self, names: Iterable[str]) -> Mapping[str, OutboxRow | None]:
+        """Return channels by name, None for those that do not exist; they stay until the end."""
+        new = [name for name in names if name not in self._channels]
+        if new:
+            channels = tables.channels
+            query = select(channels).where(channels.c.name.in_(new))
+            # One that is being deleted is waited for: it would take no notice of these messages.
+            query = query.with_for_update(read=True, key_share=True)
+            rows = {row.name: row for row in self.connection.execute(query)}
+            self._channels |= {name: rows.get(name) for name in new}
+        return self._channels
+
+    def add(self, row: dict[str, object], change: StateChange) -> None:
+        """Take a row of the outbox, and the change that it is about."""
+        self._rows.append(row)
+        if change.new == "ALARM" and row["status"] == "pending":
+            self._pages.append(change)
+
+    def write(self) -> None:
+        """Write the rows that were taken."""
+        if self._rows:
+            if self._pages:
+                now = max(change.time for change in self._pages)
+                alarm_ids = {change.alarm_id for change in self._pages}
+                restart_retries(self.connection, alarm_ids, now)
+                self._pages = []
+            self.connection.execute(insert(tables.outbox), self._rows)
+            self._rows = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    """The change of state that all its notifications are about."""
+
+    batch: NotificationBatch
+    change: StateChange
+    definition: AnyDefinition
+    labels: Mapping[str, str]
+    facts: Mapping[str, object]
+    incident: str | None
+    muting: Muting | None
+    dashboard_url: str
+    configured_at: datetime | None
+    suppressed_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """One notification on its way through the stages, and what becomes of it."""
+
+    id: str
+    action: str
+    channel: OutboxRow | None = None
+    status: str = "pending"
+    reason: str | None = None
+    error: str | None = None
+    group_key: str | None = None
+    is_muted: bool = False
+    message: Message | None = None
+
+
+def notify(
+    connection: Connection,
+    change: StateChange,
+    definition: AnyDefinition,
+    *,
+    batch: NotificationBatch | None = None,
+    dashboard_url: str = "",
+    configured_at: datetime | None = None,
+    suppressed_by: str | None = None,
+) -> list[str]:
+    """Store the notifications of a change of state; return their ids.
+
+    The unique key (alarm, seq, channel) refuses a second row for the same change. Every action has
+    its row, also one that is silenced, waits for its group, or whose channel is disabled or gone:
+    so every action is counted, and says why it was not simply sent.
+    """
+    incident = incidents.follow(connection, change, definition)
+    actions = definition.actions(change.new) if definition.actions_enabled else ()
+    if not actions:
+        return []
+    labels = labels_of(definition, change.note)
+    if incident is not None:
+        labels.setdefault("incident", incident)
+    whole = batch or NotificationBatch(connection)
+    whole.channels(actions)
+    context = _Context(
+        batch=whole,
+        change=change,
+        definition=definition,
+        labels=labels,
+        facts=facts_of(change, labels, dashboard_url),
+        incident=incident,
+        muting=whole.silences.muting(labels, change.time),
+        dashboard_url=dashboard_url,
+        configured_at=configured_at,
+        suppressed_by=suppressed_by,
+    )
+    drafts = [_Draft(id=new_message_id(change.time), action=action) for action in actions]
+    for stage in (_route, _silence, _group, _render, _store):
+        drafts = [stage(context, draft) for draft in drafts]
+    if batch is None:
+        whole.write()
+    return [draft.id for draft in drafts]
+
+
+def _route(context: _Context, draft: _Draft) -> _Draft:
+    channel = context.batch.channels([draft.action])[draft.action]
+    if channel is None or not channel.enabled:
+        error = "channel does not exist" if channel is None else "channel disabled"
+        return replace(draft, channel=channel, status="dead", error=error)
+    return replace(draft, channel=channel)
+
+
+def _silence(context: _Context, draft: _Draft) -> _Draft:
+    muting, change = context.muting, context.change
+    if muting is None or draft.status == "dead":
+        return draft
+    note_change(
+        context.batch.connection,
+        change,
+        channel=draft.action,
+        message_id=draft.id,
+        state="Muted",
+        summary=f'Action {draft.action} muted by silence "{muting.silence}"',
+    )
+    return replace(draft, status="muted", reason=str(muting.columns["reason"]), is_muted=True)
+
+
+def _group(context: _Context, draft: _Draft) -> _Draft:
+    channel, labels = draft.channel, context.labels
+    if channel is None or draft.status == "dead" or RECEIVERS[channel.type].groups_itself:
+        return draft
+    policy = ChannelPolicy.of(channel.options)
+    if labels.get("severity") == "digest":
+        key, waits_for = f"{DIGEST}{labels.get('owner', '')}", "the weekly digest"
+    elif policy.group_by:
+        key, waits_for = group_key(policy.group_by, labels), "others of its group"
+    else:
+        return draft
+    if draft.is_muted:  # It joins its group when the silence is over.
+        return replace(draft, group_key=key)
+    return replace(draft, status="waiting", reason=f"waits for {waits_for}", group_key=key)
+
+
+def _render(context: _Context, draft: _Draft) -> _Draft:
+    message = render_message(
+        context.change,
+        context.definition,
+        message_id=draft.id,
+        style=Style.of(draft.channel),
+        dashboard_url=context.dashboard_url,
+        configured_at=context.configured_at,
+        # What is held back now is sent, if ever, when that is over; rendered once for all.
+        is_after_mute=draft.is_muted,
+        suppressed_by=context.suppressed_by,
+        more={"incident": context.incident} | _held_back(context, draft),
+    )
+    return replace(draft, message=message)
+
+
+def _store(context: _Context, draft: _Draft) -> _Draft:
+    change, message = context.change, draft.message
+    muting = context.muting if draft.is_muted else None
+    assert message is not None
+    row: dict[str, object] = {
+        "id": draft.id,
+        "alarm_id": change.alarm_id,
+        "alarm_name": change.alarm_name,
+        "state_seq": change.seq,
+        "channel": draft.action,
+        "state": change.new,
+        "body": message.body,
+        "content_type": message.content_type,
+        "created_at": change.time,
+        "attempts": 0,
+        "status": draft.status,
+        "reason": draft.reason,
+        "last_error": draft.error,
+        "group_key": draft.group_key,
+        "silence": muting.silence if muting is not None else None,
+        "next_attempt_at": muting.until if muting is not None else change.time,
+        "finished_at": change.time if draft.status == "dead" else None,
+        "facts": {**context.facts, **_held_back(context, draft)},
+        "incident_id": context.incident,
+    }
+    context.batch.add(row, change)
+    return draft
+
+
+def _held_back(context: _Context, draft: _Draft) -> dict[str, object]:
+    """Return what our own body says of a silence that held it back."""
+    if context.muting is None or not draft.is_muted:
+        return {}
+    return {"held_back_by": context.muting.silence}
