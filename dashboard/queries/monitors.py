@@ -19,7 +19,7 @@ from driftline.dashboard.queries.messages import delivery_line
 from driftline.dashboard.queries.views import DeliveryLine, MonitorLine, WindowRun, WindowState
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import INSUFFICIENT
-from driftline.monitors.run.examination import NO_LABELS
+from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import held_now
 

@@ -33,13 +33,13 @@ from driftline.dashboard.queries.documents import (
 from driftline.dashboard.queries.views import FeatureLine, GuiltyRows, MonitorLine, WindowRun
 from driftline.dashboard.words import moment
 from driftline.errors import DriftlineError
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.kinds.conditions import with_baseline
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.export import blamed_batches
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.shares import Blamed
-from driftline.monitors.run.examination import read_whole
+from driftline.monitors.run.captured_window import read_whole
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)

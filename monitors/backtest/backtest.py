@@ -34,14 +34,14 @@ from driftline.monitors.backtest.yardstick import yardsticks_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import SCALES, Decider
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.kinds.data_quality.judgement import (
     UNJUDGED,
     is_text_by_decree,
     tolerance_of,
 )
 from driftline.monitors.kinds.data_quality.segments import segment_plan
-from driftline.monitors.run.examination import read_captured
+from driftline.monitors.run.captured_window import read_captured
 from driftline.roles import Roles
 from driftline.signature import Column, Signature
 

@@ -23,8 +23,8 @@ from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
 from driftline.monitors.kind import all_kinds, kind_named
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
+from driftline.monitors.run.captured_window import NO_DATA, NO_LABELS
 from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
-from driftline.monitors.run.examination import NO_DATA, NO_LABELS
 from driftline.monitors.tables import definitions, executions
 
 log = logging.getLogger(__name__)

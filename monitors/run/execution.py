@@ -43,13 +43,13 @@ from driftline.monitors.executions import (
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.apply_annotations import apply_marks, with_marks, without_expected
-from driftline.monitors.run.erasure import clear_run
-from driftline.monitors.run.examination import (
+from driftline.monitors.run.captured_window import (
     NO_DATA,
-    judge_captured,
+    evaluate_captured,
     nothing_to_judge,
     read_captured,
 )
+from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.past_windows import (
     MEMORY,
     RETENTION,
@@ -265,7 +265,7 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
 def evaluate_kind(context: RunContext, report: Report) -> Report:
     """Judge the captured rows, or those that the monitor's script makes of them."""
     job, pooled = context.job, context.pooled
-    return judge_captured(
+    return evaluate_captured(
         job.definition, context.baseline, context.read,
         predict=job.predict,
         seed=uuid.UUID(context.identity).int & SEED_MASK,

@@ -21,7 +21,7 @@ from driftline.formats.capture_line import write_line
 from driftline.formats.source import Source
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.examination import NO_DATA
+from driftline.monitors.run.captured_window import NO_DATA
 from driftline.monitors.run.postprocessing import postprocess_report
 
 # The key of a report's details that names the script which made the rows.

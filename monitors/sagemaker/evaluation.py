@@ -18,10 +18,10 @@ from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.kinds.data_quality.evaluation import (
     OTHER_COLUMNS,
     lay_beside,
-    reference_columns,
 )
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
 from driftline.monitors.report.report import Report

@@ -13,12 +13,12 @@ from driftline.baseline import store as baselines
 from driftline.errors import NotFoundError, UndecidedError
 from driftline.formats.location import locate
 from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.conditions import read_condition, with_baseline
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.root_cause.shares import Blamed
-from driftline.monitors.run.examination import read_whole
+from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.record_scripts import SCRIPT
 from driftline.serving.api.monitor_runs import known_signature
 from driftline.serving.context import ServerContext

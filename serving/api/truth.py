@@ -19,7 +19,7 @@ from driftline.capture.labels.report import label_report
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
 from driftline.monitors.kind import kind_named
-from driftline.monitors.run.examination import labels_of
+from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.context import ServerContext
 from driftline.serving.http.media_types import MEDIA_TYPES, Form, body_form
 from driftline.serving.resources import store

@@ -31,7 +31,7 @@ from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
 from driftline.monitors.results.violation import Violation
-from driftline.monitors.run.examination import NO_LABELS
+from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.tables import executions
 from tests.dashboard.seed import Seeded, keep_up, make_engine
 

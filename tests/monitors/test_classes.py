@@ -16,7 +16,7 @@ from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.examination import judge_captured, read_captured
+from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from driftline.roles import Roles
 from driftline.serving.resources.signatures import foreign_signature
 from tests.monitors.conftest import DAY, START, append_day
@@ -114,7 +114,7 @@ def test_labels_that_come_later_are_the_references_classes(root: str, label, giv
     for kind in ("model-quality", "bias"):
         definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
         read = read_captured(root, definition, WINDOW, baseline.signature, baseline)
-        report = judge_captured(definition, baseline, read, predict=None, seed=0)
+        report = evaluate_captured(definition, baseline, read, predict=None, seed=0)
 
         assert (read.labelled_count, read.unfit_label_count) == (400, 0)
         assert numbers(report) == numbers(check(today, baseline, kind=kind))
@@ -209,7 +209,7 @@ def test_captured_answers_in_words_meet_labels_in_numbers(root: str, kind) -> No
 
     definition = MonitorDefinition("daily", "flights", "flights", kind=kind)
     read = read_captured(root, definition, WINDOW, baseline.signature, baseline)
-    report = judge_captured(definition, baseline, read, predict=None, seed=0)
+    report = evaluate_captured(definition, baseline, read, predict=None, seed=0)
 
     assert numbers(report) == numbers(check(today, plain, kind=kind))
 
@@ -226,7 +226,7 @@ def test_a_new_code_in_a_captured_window_is_a_new_level(root: str) -> None:
 
     definition = MonitorDefinition("daily", "flights", "flights")
     read = read_captured(root, definition, WINDOW, signature, baseline)
-    report = judge_captured(definition, baseline, read, predict=None, seed=0)
+    report = evaluate_captured(definition, baseline, read, predict=None, seed=0)
 
     assert {one.feature_name for one in report.violations} == {"code"}
     assert all('new level "9"' in one.cause for one in report.violations)

@@ -12,17 +12,16 @@ import pyarrow as pa
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
-from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations
@@ -233,26 +232,6 @@ def lay_beside(
         return None
     counts = np.rint(reference.counts).astype(np.int64)
     return compare(reference.cells, counts, found.cell_counts, moved=moved)
-
-
-def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:
-    """Give, by column, the cells and what the reference holds in them."""
-    found = {}
-    for name, cells in baseline.cells.items():
-        column = baseline.profile.columns.get(name) if baseline.profile else None
-        if column is None or column.cell_counts is None:
-            continue
-        found[name] = ReferenceColumn(
-            cells, column.cell_counts.astype(np.float64), _seen_once(column)
-        )
-    return found
-
-
-def _seen_once(column: ColumnProfile) -> int:
-    """Count the texts that occur once: so many new ones are to be expected."""
-    if column.is_number or not column.levels.is_exact:
-        return 0
-    return int(np.sum(column.levels.counts == 1))
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import Decider, Decision
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.kinds.multivariate.blocks import time_blocks
 from driftline.monitors.kinds.multivariate.classifier import Domain, Features, judge_domain
 from driftline.monitors.kinds.multivariate.correlation import PairChange, correlations, judge_pairs

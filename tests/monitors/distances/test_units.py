@@ -10,7 +10,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.distances.units import restoring_unit, suspect_unit
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.kinds.data_quality.range_checks import (
     SAMPLE_ROWS,
     Implausible,

@@ -16,7 +16,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.root_cause.export import blamed_batches, written
 from driftline.monitors.root_cause.shares import Blamed, weigh
 from tests.monitors.conftest import weather

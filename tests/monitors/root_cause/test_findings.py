@@ -13,8 +13,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drift_test.reference_columns import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.evaluation import reference_columns
 from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.report.report import Report
@@ -22,7 +22,7 @@ from driftline.monitors.report.summary_line import cause_sentence
 from driftline.monitors.results.violation import Draft, Onset, Violation
 from driftline.monitors.root_cause import counted_rows as scene
 from driftline.monitors.root_cause.search import began_before
-from driftline.monitors.run.examination import judge_captured, read_captured
+from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -31,7 +31,7 @@ DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 def judged(root: str, reference: Baseline, day: int = 0) -> Report:
     window = Window(START + day * DAY, START + (day + 1) * DAY)
     read = read_captured(root, DEFINITION, window, reference.signature, reference)
-    return judge_captured(DEFINITION, reference, read, predict=None, seed=0)
+    return evaluate_captured(DEFINITION, reference, read, predict=None, seed=0)
 
 
 def planted_pair(rng: np.random.Generator, rows: int) -> tuple[dict, np.ndarray]:

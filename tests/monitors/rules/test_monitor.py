@@ -26,7 +26,7 @@ from driftline.monitors.definitions import (
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.run.examination import read_whole
+from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.execution import run
 from driftline.monitors.tables import definitions
 from tests.monitors.conftest import DAY, START, Append, append_day, weather

@@ -15,7 +15,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run import examination, execution
+from driftline.monitors.run import captured_window, execution
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import cell_ids
 from driftline.monitors.window_history.store import Key, read
@@ -75,13 +75,13 @@ def test_the_windows_before_are_handed_to_the_judgement_in_order(
     judge, append: Append, rng, monkeypatch
 ) -> None:
     seen: list[list[int]] = []
-    judged = examination.judge_captured
+    judged = captured_window.evaluate_captured
 
     def spy(*arguments, past, **options):
         seen.append([(one.start - START) // DAY for one in past.counts])
         return judged(*arguments, past=past, **options)
 
-    monkeypatch.setattr(execution, "judge_captured", spy)
+    monkeypatch.setattr(execution, "evaluate_captured", spy)
     for day in range(4):
         append(day, weather(rng, 60))
     for day in (0, 2, 1, 3):

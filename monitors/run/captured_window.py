@@ -1,4 +1,4 @@
-"""One captured window as a question to a kind of monitor: what is read, and what is asked."""
+"""One captured window: its rows are read, and evaluated by the monitor's kind."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     return f"{NO_LABELS} (no label for any of {plural(read.row_count, 'row')})"
 
 
-def judge_captured(
+def evaluate_captured(
     definition: MonitorDefinition,
     baseline: Baseline,
     read: WindowRead,

@@ -19,7 +19,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.examination import NO_LABELS, read_captured
+from driftline.monitors.run.captured_window import NO_LABELS, read_captured
 from driftline.monitors.run.execution import run
 from tests.monitors.conftest import DAY, START, append_day
 
