@@ -114,8 +114,11 @@ def _tell(guessed: Guessed, note: str) -> None:
 
 def _show(trial: Trial) -> None:
     """Print what the check found, the gravest first."""
+    from driftline.monitors.report.ranking import tellings  # With the other work of this command.
+
     typer.echo(f"\nchecked {trial.note}:")
     violations = trial.report.violations
     typer.echo(trial.report.headline if violations else trial.report.summary)
-    for violation in violations[:SHOWN_CAUSES]:
-        typer.echo(f"  {shorten(violation.cause, SEEN_WIDTH, placeholder=' …')}")
+    for one in tellings(violations)[:SHOWN_CAUSES]:
+        cause = shorten(f"{one.first.feature_name}: {one.cause}", SEEN_WIDTH, placeholder=" …")
+        typer.echo(f"  {cause}")
