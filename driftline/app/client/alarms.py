@@ -25,15 +25,15 @@ class AlarmCalls(DetectorCalls, PolicyCalls):
             ``limit``.
         """
         asked = {key: value for key, value in chosen.items() if value not in (None, "", [], ())}
-        return self._json("GET", "/api/v1/alarm-states", params=asked)
+        return self._get("alarm-states", **asked)
 
     def alarm(self, name: str) -> dict[str, Any]:
         """Give one alarm of any kind: its definition and where it stands."""
-        return self._json("GET", f"/api/v1/alarms/{in_path(name)}/state")
+        return self._get("alarms", name, "state")
 
     def explain_alarm(self, name: str) -> dict[str, Any]:
         """Say why an alarm is in its state, what is missing, and who was told."""
-        return self._json("GET", f"/api/v1/alarms/{in_path(name)}/explain")
+        return self._get("alarms", name, "explain")
 
     def set_alarm_state(
         self, name: str, state: str, reason: str, *, reason_data: str | None = None
@@ -91,52 +91,36 @@ class AlarmCalls(DetectorCalls, PolicyCalls):
         order
             ``newest`` or ``oldest`` first.
         """
-        times = {"start": start, "end": end}
-        asked: dict[str, Any] = {"limit": limit, "order": order} | {
-            key: time.isoformat() for key, time in times.items() if time is not None
-        }
-        if type is not None:
-            asked["type"] = type
-        path = f"/api/v1/alarms/{in_path(name)}/history"
-        found: list[dict[str, Any]] = self._json("GET", path, params=asked)["items"]
-        return found
+        return self._items(
+            "alarms", name, "history", limit=limit, order=order, start=start, end=end, type=type
+        )
 
     def test_channel(self, name: str) -> dict[str, Any]:
         """Send one test message by a channel now; give what the receiver answered."""
-        path = f"/api/v1/channels/{in_path(name)}/test"
-        found: dict[str, Any] = self._json("POST", path)
-        return found
+        return self._post("channels", name, "test")
 
     def enable_channel(self, name: str) -> dict[str, Any]:
         """Switch a channel on again that a receiver's 410 switched off; give how it fares."""
-        found: dict[str, Any] = self._json("POST", f"/api/v1/channels/{in_path(name)}/enable")
-        return found
+        return self._post("channels", name, "enable")
 
     def channel_log(
         self, name: str, *, message: str | None = None, limit: int = 100
     ) -> list[dict[str, Any]]:
         """List attempts to send by a channel, newest first; or those of one message."""
-        params: dict[str, Any] = {"limit": limit}
-        if message is not None:
-            params["message"] = message
-        path = f"/api/v1/channels/{in_path(name)}/log"
-        found: list[dict[str, Any]] = self._json("GET", path, params=params)["items"]
-        return found
+        return self._items("channels", name, "log", limit=limit, message=message)
 
     def replay_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give what an alarm would have done with the data that the document holds.
 
         The document is that of ``driftline alarm replay``; one line for each evaluation.
         """
-        path = "/api/v1/alarms/replay"
-        found: list[dict[str, Any]] = self._json("POST", path, json=dict(document))["items"]
-        return found
+        items: list[dict[str, Any]] = self._post("alarms", "replay", body=document)["items"]
+        return items
 
     def preview_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Give what an alarm would have done with what is stored for its metrics.
 
         The document has ``alarm``, ``start`` and ``end``; the alarm need not be declared.
         """
-        path = "/api/v1/alarms/preview"
-        found: list[dict[str, Any]] = self._json("POST", path, json=dict(document))["items"]
-        return found
+        items: list[dict[str, Any]] = self._post("alarms", "preview", body=document)["items"]
+        return items

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from driftline.app.client.alarms import AlarmCalls
-from driftline.app.client.connection import in_path, refusal
+from driftline.app.client.connection import in_path, refusal, without_none
 from driftline.app.client.executions import ExecutionCalls
 from driftline.errors import (
     InputError,
@@ -51,24 +51,21 @@ class Client(AlarmCalls, ExecutionCalls):
 
     def installation(self) -> dict[str, str]:
         """Return the id of the server's installation, and its storage root."""
-        return self._json("GET", "/api/v1/installation")
+        return self._get("installation")
 
     def apply(
         self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
     ) -> dict[str, Any]:
         """Declare resources, all or nothing; gives the plan with one change for each resource."""
-        return self._json(
-            "POST", "/api/v1/apply", json={"resources": list(resources), "dry_run": dry_run}
-        )
+        return self._post("apply", body={"resources": list(resources), "dry_run": dry_run})
 
     def list(self, kind: str) -> list[dict[str, Any]]:
         """List the resources of a kind, such as ``Monitor``."""
-        found: list[dict[str, Any]] = self._json("GET", f"/api/v1/{collection(kind)}")["items"]
-        return found
+        return self._items(collection(kind))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Give one resource."""
-        return self._json("GET", f"/api/v1/{collection(kind)}/{in_path(name)}")
+        return self._get(collection(kind), name)
 
     def delete(self, kind: str, name: str) -> None:
         """Delete one resource; refused while another needs it."""
@@ -94,9 +91,7 @@ class Client(AlarmCalls, ExecutionCalls):
         self, name: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> dict[str, Any]:
         """Run a monitor on one window now; by default on its last whole one."""
-        window = {"from": start, "to": end}
-        asked = {key: moment.isoformat() for key, moment in window.items() if moment is not None}
-        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/run", json=asked)
+        return self._post("monitors", name, "run", body=without_none({"from": start, "to": end}))
 
     def backtest_monitor(
         self,
@@ -132,26 +127,25 @@ class Client(AlarmCalls, ExecutionCalls):
             "against": list(against),
             "estimate": estimate,
         }
-        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/backtest", json=asked)
+        return self._post("monitors", name, "backtest", body=asked)
 
     def commission(self, name: str) -> dict[str, Any]:
         """Say where a monitor stands with its baseline, and which drift is held back."""
-        return self._json("GET", f"/api/v1/monitors/{in_path(name)}/commission")
+        return self._get("monitors", name, "commission")
 
     def accept_commission(
         self, name: str, *, reason: str = "", author: str | None = None
     ) -> dict[str, Any]:
         """Judge drift against a monitor's baseline as it is, from the next window on."""
         asked = {"reason": reason, "author": author}
-        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/commission/accept", json=asked)
+        return self._post("monitors", name, "commission", "accept", body=asked)
 
     def renew_baseline(
         self, name: str, *, start: datetime | None, end: datetime | None
     ) -> dict[str, Any]:
         """Make a new version of a monitor's baseline of rows captured in [start, end)."""
-        times = {"from": start, "to": end}
-        asked = {key: time.isoformat() for key, time in times.items() if time is not None}
-        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/baseline", json=asked)
+        span = without_none({"from": start, "to": end})
+        return self._post("monitors", name, "baseline", body=span)
 
     def mark_monitor(
         self,
@@ -196,23 +190,20 @@ class Client(AlarmCalls, ExecutionCalls):
             "check": check,
             **{key: None if time is None else time.isoformat() for key, time in times.items()},
         }
-        return self._json("POST", f"/api/v1/monitors/{in_path(name)}/marks", json=asked)
+        return self._post("monitors", name, "marks", body=asked)
 
     def marks(self, name: str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
         """List what was said of a monitor's findings, the newest first."""
-        path = f"/api/v1/monitors/{in_path(name)}/marks"
-        found: Sequence[dict[str, Any]] = self._json("GET", path, params={"limit": limit})["items"]
-        return found
+        return self._items("monitors", name, "marks", limit=limit)
 
     def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> dict[str, Any]:
         """Take a mark back, with the version of the baseline that it made."""
-        path = f"/api/v1/monitors/{in_path(name)}/marks/{mark_id}/withdraw"
-        return self._json("POST", path, json={"author": author})
+        path = ("monitors", name, "marks", str(mark_id), "withdraw")
+        return self._post(*path, body={"author": author})
 
     def captures(self) -> Sequence[dict[str, Any]]:
         """Count what was captured for every endpoint, also those that were never declared."""
-        found: list[dict[str, Any]] = self._json("GET", "/api/v1/capture")["items"]
-        return found
+        return self._items("capture")
 
     def put_truth(
         self,
@@ -257,11 +248,11 @@ class Client(AlarmCalls, ExecutionCalls):
 
     def truth_report(self, endpoint: str, **span: str) -> dict[str, Any]:
         """Tell how labels and captured rows fit together; ``from`` and ``to`` choose the days."""
-        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/truth", params=span)
+        return self._get("endpoints", endpoint, "truth", **span)
 
     def import_facts(self, endpoint: str) -> dict[str, Any]:
         """Say what importing into an endpoint meets: its signature, and the first day kept."""
-        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture/import")
+        return self._get("endpoints", endpoint, "capture", "import")
 
     def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> dict[str, Any]:
         """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
@@ -275,8 +266,7 @@ class Client(AlarmCalls, ExecutionCalls):
 
     def captured_hours(self, endpoint: str, **chosen: str) -> dict[str, Any]:
         """List the hours that are over and have records; ``from``, ``to``, ``variant`` choose."""
-        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/hours"
-        return self._json("GET", path, params=chosen)
+        return self._get("endpoints", endpoint, "capture", "hours", **chosen)
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
         """Give the capture lines of one hour of a variant, without line ends."""
@@ -319,15 +309,15 @@ class Client(AlarmCalls, ExecutionCalls):
             "endpoint": endpoint,
             "dry_run": dry_run,
         }
-        return self._json("POST", "/api/v1/capture/erasures", json=asked)
+        return self._post("capture", "erasures", body=asked)
 
     def decode_captured(self, endpoint: str) -> dict[str, Any]:
         """Decode the requests of an endpoint that were stored raw by the signature it has now."""
-        return self._json("POST", f"/api/v1/endpoints/{in_path(endpoint)}/capture/decoding")
+        return self._post("endpoints", endpoint, "capture", "decoding")
 
     def capture_stats(self, endpoint: str) -> dict[str, Any]:
         """Count what was captured for an endpoint."""
-        return self._json("GET", f"/api/v1/endpoints/{in_path(endpoint)}/capture")
+        return self._get("endpoints", endpoint, "capture")
 
 
 def collection(kind: str) -> str:

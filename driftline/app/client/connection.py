@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -70,6 +71,19 @@ class ServerCalls:
         found: dict[str, Any] = response.json() if response.content else {}
         return found
 
+    def _get(self, *steps: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - texts, numbers, times
+        """Return the JSON at the steps of a path; parameters that are None are left out."""
+        return self._json("GET", api_path(*steps), params=without_none(params))
+
+    def _items(self, *steps: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as above
+        """Return the items of a list, asked for as `_get` does."""
+        items: list[dict[str, Any]] = self._get(*steps, **params)["items"]
+        return items
+
+    def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send a body, if any, to the steps of a path; return the JSON of the answer."""
+        return self._json("POST", api_path(*steps), json=None if body is None else dict(body))
+
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
         found: dict[str, Any] = self._call(method, path, **options).json()
         return found
@@ -107,6 +121,20 @@ def _address(server: str) -> str:
 def in_path(name: str) -> str:
     """Write a name as one step of a path; dots alone would be a step back."""
     return quote(name, safe="").replace(".", "%2E")
+
+
+def api_path(*steps: str) -> str:
+    """Return the path of the programming interface that these steps lead along."""
+    return "/".join(("/api/v1", *map(in_path, steps)))
+
+
+def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that were given, times as text."""
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def refusal(response: httpx.Response) -> DriftlineError:

@@ -76,18 +76,15 @@ class DetectorCalls(MetricCalls):
         self, *, namespace: str | None = None, metric_name: str | None = None
     ) -> list[dict[str, Any]]:
         """List detectors, all or those that look at a metric."""
-        asked = {"namespace": namespace, "metric_name": metric_name}
-        params = {key: value for key, value in asked.items() if value is not None}
-        found: list[dict[str, Any]] = self._json("GET", "/api/v1/detectors", params=params)["items"]
-        return found
+        return self._items("detectors", namespace=namespace, metric_name=metric_name)
 
     def detector(self, detector_id: str) -> dict[str, Any]:
         """Give one detector."""
-        return self._json("GET", f"/api/v1/detectors/{in_path(detector_id)}")
+        return self._get("detectors", detector_id)
 
     def train_detector(self, detector_id: str) -> dict[str, Any]:
         """Have a detector trained again as soon as the alarms' process can."""
-        return self._json("POST", f"/api/v1/detectors/{in_path(detector_id)}/train")
+        return self._post("detectors", detector_id, "train")
 
     def detector_band(
         self,
@@ -99,14 +96,8 @@ class DetectorCalls(MetricCalls):
         deviations: float = 2.0,
     ) -> dict[str, Any]:
         """Give a detector's values and its band beside them; by default of the last day."""
-        asked = {
-            "from": None if start is None else start.isoformat(),
-            "to": None if end is None else end.isoformat(),
-            "period": period,
-            "deviations": deviations,
-        }
-        params = {key: value for key, value in asked.items() if value is not None}
-        return self._json("GET", f"/api/v1/detectors/{in_path(detector_id)}/band", params=params)
+        params = {"from": start, "to": end, "period": period, "deviations": deviations}
+        return self._get("detectors", detector_id, "band", **params)
 
     def delete_detector(self, detector_id: str) -> None:
         """Delete a detector; an alarm that needs it has it made again."""

@@ -16,18 +16,15 @@ class ExecutionCalls(ServerCalls):
 
     def executions(self, monitor: str, *, limit: int = 100) -> list[dict[str, Any]]:
         """List the executions of a monitor, newest window first."""
-        path = f"/api/v1/monitors/{in_path(monitor)}/executions"
-        found: list[dict[str, Any]] = self._json("GET", path, params={"limit": limit})["items"]
-        return found
+        return self._items("monitors", monitor, "executions", limit=limit)
 
     def report(self, execution: str) -> dict[str, Any]:
         """Give the report of an execution: violations, features, segments."""
-        return self._json("GET", f"/api/v1/executions/{in_path(execution)}/report")
+        return self._get("executions", execution, "report")
 
     def first_rows(self, execution: str, violation: int = 0, *, limit: int = 50) -> dict[str, Any]:
         """Give the first rows behind a violation: ``columns``, and ``rows`` as objects."""
-        path = f"/api/v1/executions/{in_path(execution)}/rows"
-        return self._json("GET", path, params={"violation": violation, "limit": limit})
+        return self._get("executions", execution, "rows", violation=violation, limit=limit)
 
     def violation_rows(
         self, execution: str, violation: int | None = None, *, form: str = "csv"
