@@ -237,7 +237,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Mark
-from driftline.serving import marking
+from driftline.serving.api import annotating
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url
 
@@ -245,13 +245,13 @@ def dies(connection, mark):
     kept(connection, mark)
     os.kill(os.getpid(), signal.SIGKILL)
 
-kept, marking.put_mark = marking.put_mark, dies
+kept, annotating.put_mark = annotating.put_mark, dies
 url, root = sys.argv[1:]
 now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
 context = ServerContext(engine=open_url(url), root=root, spool_dir=Path(root), now=lambda: now)
 said = "so it is", "ann", now
-marking.mark_window(context, None, Mark("quality", window, "new-normal", *said, feature="temp"))
+annotating.mark_window(context, None, Mark("quality", window, "new-normal", *said, feature="temp"))
 """
 
 
