@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from driftline.monitors.cron import Schedule
 from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
+
+log = logging.getLogger(__name__)
 
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
@@ -249,7 +252,16 @@ def list_definitions(
     query = select(definitions).order_by(definitions.c.name)
     if endpoint is not None:
         query = query.where(definitions.c.endpoint == endpoint)
-    return [from_row(row) for row in connection.execute(query)]
+    return [from_row(row) for row in connection.execute(query) if is_installed(row)]
+
+
+def is_installed(row: Row[tuple[object, ...]]) -> bool:
+    """Whether the kind of a stored monitor is there; where its package is gone, others run on."""
+    stored = row._mapping  # The documented access to a row by name.
+    if stored["kind"] in KINDS or stored["kind"] in kind_names():
+        return True
+    log.warning("monitor=%s kind=%s is not installed", stored["name"], stored["kind"])
+    return False
 
 
 def delete_definition(connection: Connection, name: str, now: datetime) -> None:

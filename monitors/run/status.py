@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
 from driftline.monitors.cron import Schedule, due_windows, windows_from
-from driftline.monitors.definitions import MonitorDefinition, from_row
+from driftline.monitors.definitions import MonitorDefinition, from_row, is_installed
 from driftline.monitors.tables import definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.
@@ -104,7 +104,7 @@ def list_standings(connection: Connection) -> list[Standing]:
         .outerjoin(leases, leases.c.monitor == definitions.c.name)
         .order_by(definitions.c.name)
     )
-    return [_read(row) for row in connection.execute(query)]
+    return [_read(row) for row in connection.execute(query) if is_installed(row)]
 
 
 def overdue(connection: Connection, now: datetime) -> list[Overdue]:

@@ -1,16 +1,25 @@
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 import pytest
+from sqlalchemy import Engine
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.definitions import DefinitionError, MonitorDefinition
+from driftline.monitors.definitions import (
+    DefinitionError,
+    MonitorDefinition,
+    list_definitions,
+    put_definition,
+)
 from driftline.monitors.kind import KINDS, all_kinds, kind_named, kind_names
+from driftline.monitors.run.status import list_standings
 from driftline.serving.resources.deploy import deploy_resources
 
+NOW = datetime(2024, 2, 1, tzinfo=UTC)
 MODULE = """
 from driftline.monitors.kind import Kind
 from driftline.monitors.report.report import Report
@@ -30,7 +39,7 @@ def suggest(baseline):
 
 
 @pytest.fixture
-def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An installed package with a kind, as pip leaves it."""
     place = tmp_path_factory.mktemp("site")
     (place / "acme_kinds.py").write_text(MODULE)
@@ -39,8 +48,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kinds\nVersion: 1\n")
     (metadata / "entry_points.txt").write_text("[driftline.kinds]\nacme-rows = acme_kinds:KIND\n")
     sys.path.insert(0, str(place))
-    yield
-    sys.path.remove(str(place))
+    yield str(place)
+    sys.path[:] = [one for one in sys.path if one != str(place)]
     sys.modules.pop("acme_kinds", None)
 
 
@@ -71,6 +80,17 @@ def test_another_package_adds_a_kind_that_is_checked_monitored_and_deployed() ->
     assert (report.kind, report.row_count) == ("acme-rows", 600)
     assert MonitorDefinition("rows", "flights", "flights", kind="acme-rows").kind in kind_names()
     assert monitors == ["data-quality", "attribution", "acme-rows"]
+
+
+def test_a_monitor_whose_kind_is_gone_stops_no_other(package: str, engine: Engine) -> None:
+    with engine.begin() as connection:
+        for kind in ("acme-rows", "bias"):
+            put_definition(connection, MonitorDefinition(kind, "a", "a", kind=kind), NOW)
+    sys.path.remove(package)
+
+    with engine.connect() as connection:
+        assert [one.name for one in list_definitions(connection)] == ["bias"]
+        assert [one.definition.name for one in list_standings(connection)] == ["bias"]
 
 
 def test_a_kind_that_is_not_installed_is_refused() -> None:
