@@ -39,7 +39,7 @@ def limits_of(
     return finite(times, upper, period_s, "upper"), finite(times, lower, period_s, "lower")
 
 
-class BandShelf:
+class BandModels:
     """Finds the bands that expressions ask for.
 
     Called as ``shelf(connection, plan, starts)`` it gives what :meth:`Plan.values` wants for an

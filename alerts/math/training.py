@@ -14,12 +14,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.math.awaited import Awaited
 from driftline.alerts.math.band import FEWEST_POINTS, BandModel, fit
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.detector import Configuration
 from driftline.alerts.math.detectors import INSUFFICIENT, TRAINED, subject_of, want
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series
-from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.tables import detectors, models
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
@@ -148,7 +148,12 @@ class Trainer:
     """
 
     def __init__(
-        self, engine: Engine, *, now: Callable[[], datetime], shelf: BandShelf, poll_s: float = 10.0
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], datetime],
+        shelf: BandModels,
+        poll_s: float = 10.0,
     ) -> None:
         self._engine = engine
         self._now = now

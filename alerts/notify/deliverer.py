@@ -23,7 +23,7 @@ from driftline.alerts.notify.addresses import AddressGuard, Resolver
 from driftline.alerts.notify.attempts import Attempt, add_attempt
 from driftline.alerts.notify.change_events import announce, last_settled, wanting
 from driftline.alerts.notify.channels import open_channels
-from driftline.alerts.notify.in_flight_limit import AT_ONCE, CHANNEL_AT_ONCE, Flights
+from driftline.alerts.notify.in_flight_limit import AT_ONCE, CHANNEL_AT_ONCE, InFlight
 from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
@@ -107,22 +107,24 @@ class Deliverer:
         """Begin what is due while earlier sends go on: a slow receiver keeps nobody waiting."""
         # Names that are looked up in vain hold a thread each, longer than their message waits.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
-        flights = Flights(self._log_failure)
+        in_flight = InFlight(self._log_failure)
         resent: asyncio.Task[int] | None = None
         async with open_sender(self._ways) as sender:
             while not stop.is_set():
                 claims: Sequence[Claim] = ()
                 try:
-                    claims = await asyncio.to_thread(self._pass, flights.free, flights.by_channel)
-                    await self._begin(sender, flights, claims)
+                    claims = await asyncio.to_thread(
+                        self._pass, in_flight.free, in_flight.by_channel
+                    )
+                    await self._begin(sender, in_flight, claims)
                     if resent is None or resent.done():
                         before, resent = resent, asyncio.create_task(asyncio.to_thread(self.resend))
                         await (before or asyncio.sleep(0))
                 except Exception as error:  # noqa: BLE001 - what stops it would silence every alarm
                     self._log_failure(error)
                 if not claims:
-                    await flights.wait(stop, self._poll_s)
-            await flights.end()
+                    await in_flight.wait(stop, self._poll_s)
+            await in_flight.end()
 
     def _log_failure(self, error: BaseException) -> None:
         self.failure_count += 1
@@ -156,11 +158,11 @@ class Deliverer:
                 share=share or limit,
             )
 
-    async def _begin(self, sender: Sender, flights: Flights, claims: Sequence[Claim]) -> None:
+    async def _begin(self, sender: Sender, in_flight: InFlight, claims: Sequence[Claim]) -> None:
         if claims:
             found = await asyncio.to_thread(self._open, [claim.channel for claim in claims])
             for claim in claims:
-                flights.begin(claim.channel, self._send(sender, claim, found.get(claim.channel)))
+                in_flight.begin(claim.channel, self._send(sender, claim, found.get(claim.channel)))
 
     def step(self) -> int:
         """Try each message that is due once; return how many were tried."""
@@ -367,7 +369,7 @@ def _add_action(connection: Connection, claim: Claim, now: datetime, *, error: s
     A message that carries others is the end of each of theirs.
     """
     done = "Successfully executed" if error is None else "Failed to execute"
-    for told in outbox.told_by(connection, claim):
+    for told in outbox.notified_changes(connection, claim):
         is_own = told.message_id == claim.id
         data = {
             "version": "1.0",

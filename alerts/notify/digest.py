@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.errors import SilenceError
-from driftline.alerts.notify.grouped_messages import Carrier, carry, changes_of
+from driftline.alerts.notify.grouped_messages import GroupedMessage, changes_of, queue_grouped
 from driftline.alerts.notify.pipeline import DIGEST
 from driftline.database.locks import advisory_lock
 
@@ -72,6 +72,6 @@ def tell_digest(connection: Connection, channel: str, key: str, now: datetime) -
     title = f"Digest{f' for {owner}' if owner else ''}: {changes_of(len(rows), len(newest))}"
     link = next((str(row.facts.get("link") or "") for row in rows), "")
     labels = {"owner": owner} if owner else {}
-    carrier = Carrier("digest", title, labels=labels, firing=firing, link=link, key=key)
+    grouped = GroupedMessage("digest", title, labels=labels, firing=firing, link=link, key=key)
     # Of each alarm the newest change, which says how it ended; the others are counted.
-    return carry(connection, target, carrier, rows, now, told=list(newest.values()))
+    return queue_grouped(connection, target, grouped, rows, now, told=list(newest.values()))

@@ -1,4 +1,4 @@
-"""Messages that carry others: of a group, of a week."""
+"""Grouped messages: of a group of changes, of a week."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from driftline.alerts import tables
 from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import Style
-from driftline.alerts.notify.rows import CARRIERS_ALARM, OutboxRow, new_message_id, note_rows
+from driftline.alerts.notify.rows import GROUPED_ALARM_ID, OutboxRow, new_message_id, note_rows
 from driftline.database.locks import advisory_lock
 
 _NAME_MAX = 255
@@ -21,8 +21,8 @@ _SPARE_BYTES = 1_500
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
-    """What a message that carries others is about.
+class GroupedMessage:
+    """What a grouped message is about.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ class Carrier:
     key: str = ""
 
 
-def carry(
+def queue_grouped(
     connection: Connection,
     channel: OutboxRow,
-    carrier: Carrier,
+    grouped: GroupedMessage,
     members: Sequence[OutboxRow],
     now: datetime,
     *,
@@ -65,38 +65,38 @@ def carry(
         members if told is None else told,
         key=lambda row: (row.state != "ALARM", row.alarm_name, row.state_seq),
     )
-    event = _event(carrier, shown, now)
+    event = _event(grouped, shown, now)
     message = render_event(event, message_id=message_id, style=Style.of(channel))
-    own = (table.c.alarm_id == CARRIERS_ALARM, table.c.channel == channel.name)
+    own = (table.c.alarm_id == GROUPED_ALARM_ID, table.c.channel == channel.name)
     newest = connection.scalar(select(func.max(table.c.state_seq)).where(*own)) or 0
     connection.execute(
         insert(table).values(
             id=message_id,
-            alarm_id=CARRIERS_ALARM,
-            alarm_name=carrier.title[:_NAME_MAX],
+            alarm_id=GROUPED_ALARM_ID,
+            alarm_name=grouped.title[:_NAME_MAX],
             state_seq=newest + 1,
             channel=channel.name,
-            state="ALARM" if carrier.firing else "OK",
+            state="ALARM" if grouped.firing else "OK",
             body=message.body,
             content_type=message.content_type,
             created_at=now,
             next_attempt_at=now,
             attempts=0,
             status="pending",
-            kind=carrier.kind,
-            group_key=carrier.key,
+            kind=grouped.kind,
+            group_key=grouped.key,
             reason=f"carries {len(members)} messages",
-            facts={"labels": dict(carrier.labels), "link": carrier.link},
+            facts={"labels": dict(grouped.labels), "link": grouped.link},
         )
     )
     if members:
-        _close(connection, carrier, members, message_id, now)
+        _close(connection, grouped, members, message_id, now)
     return message_id
 
 
 def _close(
     connection: Connection,
-    carrier: Carrier,
+    grouped: GroupedMessage,
     members: Sequence[OutboxRow],
     message_id: str,
     now: datetime,
@@ -109,7 +109,7 @@ def _close(
             status="grouped",
             carrier_id=message_id,
             finished_at=now,
-            reason=f"told by {carrier.kind} message {message_id}",
+            reason=f"told by {grouped.kind} message {message_id}",
         )
     )
     told = f"grouped into message {message_id}"
@@ -124,19 +124,19 @@ def changes_of(changes: int, alarms: int) -> str:
     )
 
 
-def _event(carrier: Carrier, rows: Sequence[OutboxRow], now: datetime) -> Event:
+def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) -> Event:
     entries = [_entry(row) for row in rows]
     counts = {
         state: sum(1 for one in entries if one["state"] == state)
         for state in ("ALARM", "OK", "INSUFFICIENT_DATA")
     }
     data: dict[str, object] = {
-        "group": {"kind": carrier.kind, "labels": dict(carrier.labels)},
+        "group": {"kind": grouped.kind, "labels": dict(grouped.labels)},
         "counts": counts,
-        "firing": list(carrier.firing)[:_LINES_MAX],
-        "firing_count": len(carrier.firing),
+        "firing": list(grouped.firing)[:_LINES_MAX],
+        "firing_count": len(grouped.firing),
         "incidents": sorted({str(one["incident"]) for one in entries if one["incident"]})[:50],
-        "links": {"dashboard": carrier.link},
+        "links": {"dashboard": grouped.link},
     }
     shown = _fitting(data, entries)
     data |= {"alarms": shown, "not_shown": len(entries) - len(shown)}
@@ -144,14 +144,14 @@ def _event(carrier: Carrier, rows: Sequence[OutboxRow], now: datetime) -> Event:
     if len(entries) > len(lines):
         lines.append(f"and {len(entries) - len(lines)} more")
     if not entries:
-        lines = [f"still in ALARM: {', '.join(carrier.firing[:_LINES_MAX])}"]
+        lines = [f"still in ALARM: {', '.join(grouped.firing[:_LINES_MAX])}"]
     return Event(
-        type="alarm.digest" if carrier.kind == "digest" else "alarm.group",
+        type="alarm.digest" if grouped.kind == "digest" else "alarm.group",
         time=now,
-        title=carrier.title,
+        title=grouped.title,
         text="\n".join(lines),
-        link=carrier.link,
-        mood="failure" if counts["ALARM"] or carrier.firing else "success",
+        link=grouped.link,
+        mood="failure" if counts["ALARM"] or grouped.firing else "success",
         data=data,
     )
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from driftline.alerts import tables as common
-from driftline.alerts.notify.grouped_messages import Carrier, carry
+from driftline.alerts.notify.grouped_messages import GroupedMessage, queue_grouped
 from driftline.alerts.notify.pipeline import DIGEST
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.rows import OutboxRow, note_rows
@@ -74,7 +74,7 @@ def tell_group(connection: Connection, channel: str, key: str, now: datetime) ->
         return None
     firing = _names(connection, told)
     shown = news or _firing(connection, channel, told)
-    carrier = Carrier(
+    grouped = GroupedMessage(
         "group" if news else "reminder",
         _title(news, firing, key),
         labels=json.loads(key),
@@ -83,7 +83,7 @@ def tell_group(connection: Connection, channel: str, key: str, now: datetime) ->
         key=key,
     )
     members = [row for row in rows if row not in settled]
-    message_id = carry(connection, target, carrier, members, now, told=shown)
+    message_id = queue_grouped(connection, target, grouped, members, now, told=shown)
     _store(connection, policy, channel, key, told, now)
     return message_id
 

@@ -14,7 +14,7 @@ CHANNEL_AT_ONCE = 8
 _TOGETHER_S = 0.02
 
 
-class Flights:
+class InFlight:
     """Keeps what is being sent; to be used within one event loop.
 
     Parameters

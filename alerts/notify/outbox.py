@@ -21,7 +21,7 @@ from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.rows import (
     BY_HAND,
-    CARRIERS_ALARM,
+    GROUPED_ALARM_ID,
     OPEN,
     OutboxRow,
     note_rows,
@@ -54,7 +54,7 @@ class Claim:
     created_at: datetime
 
 
-class Told(NamedTuple):
+class NotifiedChange(NamedTuple):
     """A change of state that a message tells of."""
 
     message_id: str
@@ -234,17 +234,17 @@ def _is_held_back(
     return True
 
 
-def told_by(connection: Connection, taken: Claim) -> list[Told]:
+def notified_changes(connection: Connection, taken: Claim) -> list[NotifiedChange]:
     """Return the changes of state that a message tells of: its own, or those that it carries."""
-    if taken.alarm_id != CARRIERS_ALARM:
-        return [Told(taken.id, taken.alarm_id, taken.alarm_name, taken.created_at)]
+    if taken.alarm_id != GROUPED_ALARM_ID:
+        return [NotifiedChange(taken.id, taken.alarm_id, taken.alarm_name, taken.created_at)]
     table = tables.outbox.c
     query = (
         select(table.id, table.alarm_id, table.alarm_name, table.created_at)
         .where(table.carrier_id == taken.id)
         .order_by(table.created_at, table.id)
     )
-    return [Told(*row) for row in connection.execute(query)]
+    return [NotifiedChange(*row) for row in connection.execute(query)]
 
 
 def hold_channel(connection: Connection, name: str) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, func, not_, or_, select, update
 
-from driftline.alerts.notify.rows import BY_HAND, CARRIERS_ALARM, OPEN, note_rows
+from driftline.alerts.notify.rows import BY_HAND, GROUPED_ALARM_ID, OPEN, note_rows
 from driftline.alerts.tables import outbox
 
 WAIT_MAX_S = 2 * 86_400  # Longer than the longest wait between two attempts.
@@ -86,7 +86,7 @@ def latest_retry(connection: Connection, message_id: str) -> datetime | None:
     older = outbox.alias("older")
     query = select(func.max(older.c.next_attempt_at)).where(
         outbox.c.id == message_id,
-        outbox.c.alarm_id != CARRIERS_ALARM,
+        outbox.c.alarm_id != GROUPED_ALARM_ID,
         _is_before(older, outbox),
         older.c.status == "pending",
         older.c.attempts > 0,
@@ -103,7 +103,7 @@ def supersede_overtaken(connection: Connection, message_id: str, now: datetime) 
     older = outbox.alias("older")
     query = select(older).where(
         outbox.c.id == message_id,
-        outbox.c.alarm_id != CARRIERS_ALARM,
+        outbox.c.alarm_id != GROUPED_ALARM_ID,
         _is_before(older, outbox),
         older.c.status == "pending",
         older.c.reason.is_distinct_from(BY_HAND),
@@ -130,7 +130,7 @@ def _is_before(older: FromClause, newer: FromClause) -> ColumnElement[bool]:
         older.c.state_seq < newer.c.state_seq,
         # Messages that carry others go out in the order of their group.
         or_(
-            newer.c.alarm_id != CARRIERS_ALARM,
+            newer.c.alarm_id != GROUPED_ALARM_ID,
             older.c.group_key.is_not_distinct_from(newer.c.group_key),
         ),
     )

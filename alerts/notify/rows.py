@@ -21,7 +21,7 @@ STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "grouped", "supersed
 # Why a message goes out although a silence fits it.
 BY_HAND = "sent again by hand"
 # Messages that carry others are of no alarm.
-CARRIERS_ALARM = 0
+GROUPED_ALARM_ID = 0
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 

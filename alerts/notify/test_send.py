@@ -26,7 +26,7 @@ _STORED_TEXT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Tryout:
+class SendResult:
     """What came of a test.
 
     Parameters
@@ -65,11 +65,11 @@ async def try_channel(
     vault: Vault,
     now: Callable[[], datetime],
     dashboard_url: str = "",
-) -> Tryout:
+) -> SendResult:
     """Send one test message past the outbox, whatever the channel's policy and state."""
     found = await asyncio.to_thread(_open, engine, name, vault, now())
     if not isinstance(found, OpenChannel):
-        return Tryout("", False, 0, None, None, str(found), "")
+        return SendResult("", False, 0, None, None, str(found), "")
     message_id = new_message_id(now())
     event = event_of_test(name, now(), dashboard_url=dashboard_url)
     message = render_event(
@@ -85,7 +85,7 @@ async def try_channel(
             body = render_event(closing, message_id=message_id, style=found.style).body
             answer, error = await sender.send(found, Outgoing(message_id, body), now())
     took_ms = round((time.perf_counter() - start) * 1000)
-    tried = Tryout(
+    tried = SendResult(
         message_id=message_id,
         is_taken=answer is not None and answer.is_success,
         duration_ms=took_ms,
@@ -104,7 +104,7 @@ def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel
         return open_channels(connection, [name], vault, now)[name]
 
 
-def _note(engine: Engine, name: str, tried: Tryout, now: datetime) -> None:
+def _note(engine: Engine, name: str, tried: SendResult, now: datetime) -> None:
     """Leave a line in the delivery log."""
     attempt = Attempt(
         message_id=tried.message_id,

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
 from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.alarms.records import AlarmRecord, list_alarms
-from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.capture.tables.dataset import Gap
 from driftline.dashboard.address import Address
@@ -85,7 +85,7 @@ class Stores:
         self.now = now
         self.holdings = Holdings(root, signature_of)
         self.past = Past(self.holdings.document)
-        self.bands = BandShelf()
+        self.bands = BandModels()
         self.affairs = Affairs(engine, now)
 
     def overview(self) -> OverviewView:

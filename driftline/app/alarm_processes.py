@@ -30,7 +30,7 @@ def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loo
     """
     # Imported here: a process loads only what it runs.
     from driftline.alerts.evaluation.evaluator import Evaluator
-    from driftline.alerts.math.shelf import BandShelf
+    from driftline.alerts.math.band_models import BandModels
     from driftline.alerts.math.training import Trainer
     from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
     from driftline.alerts.notify.deliverer import Deliverer
@@ -38,7 +38,7 @@ def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loo
     from driftline.alerts.notify.secrets import Vault
     from driftline.alerts.notify.upkeep import Upkeep
 
-    shelf = BandShelf()
+    shelf = BandModels()
     evaluator = Evaluator(
         engine,
         now=now,

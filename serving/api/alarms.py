@@ -22,7 +22,7 @@ from driftline.alerts.alarms.records import history
 from driftline.alerts.alarms.unreadable import UnreadableAlarm
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
-from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
@@ -133,7 +133,7 @@ def _reading(context: ServerContext) -> Connection:
 
 
 def _add_questions(routes: APIRouter, context: ServerContext) -> None:
-    bands = BandShelf()
+    bands = BandModels()
 
     @routes.get("/alarm-states")
     def alarm_states(asked: Annotated[Filter, Query()]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
 from driftline.alerts.errors import DetectorError
+from driftline.alerts.math.band_models import limits_of
 from driftline.alerts.math.detector import Detector
 from driftline.alerts.math.detectors import (
     DetectorRecord,
@@ -22,7 +23,6 @@ from driftline.alerts.math.detectors import (
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series, Span
-from driftline.alerts.math.shelf import limits_of
 from driftline.alerts.times import iso
 from driftline.database.engine import read_connection
 from driftline.serving.api.metric_data import in_utc

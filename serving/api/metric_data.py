@@ -9,11 +9,11 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.data import MOST_POINTS, DataRequest, get_metric_data
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery, snake
 from driftline.alerts.math.reading import fetch_from
-from driftline.alerts.math.shelf import BandShelf
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
@@ -43,7 +43,7 @@ class DataAsked(BaseModel):
 def router(context: ServerContext) -> APIRouter:
     """Give the routes."""
     routes = APIRouter(tags=["metrics"])
-    shelf = BandShelf()
+    shelf = BandModels()
 
     @routes.post("/metrics/data")
     def metric_data(asked: DataAsked) -> dict[str, Any]:

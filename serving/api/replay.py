@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body
 
 from driftline.alerts.evaluation.preview import preview
 from driftline.alerts.evaluation.replay import replay
-from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.math.band_models import BandModels
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 
@@ -19,7 +19,7 @@ _LONGEST = 1_000_000
 def router(context: ServerContext) -> APIRouter:
     """Give the routes; they leave no trace in the server."""
     routes = APIRouter(tags=["alarms"])
-    bands = BandShelf()
+    bands = BandModels()
 
     @routes.post("/alarms/replay")
     def alarm_replay(document: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:

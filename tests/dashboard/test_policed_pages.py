@@ -13,7 +13,7 @@ from sqlalchemy import select
 from driftline.alerts.alarms.records import get_alarm, history
 from driftline.alerts.alarms.rule import Rule
 from driftline.alerts.evaluation.explain import explain
-from driftline.alerts.math.shelf import BandShelf
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.tables import incidents
 from driftline.dashboard.address import parse
 from driftline.dashboard.app import render
@@ -79,7 +79,7 @@ def test_alarms_that_went_off_together_stand_together(stores, policed_site):
 @pytest.mark.parametrize("name", [BROKEN, LATENCY, ERRORS, LONELY])
 def test_page_says_what_explain_says(stores, policed_site, name):
     with policed_site.engine.connect() as connection:
-        why = explain(connection, name, policed_site.now(), bands=BandShelf())
+        why = explain(connection, name, policed_site.now(), bands=BandModels())
 
     view = stores.alarm(name)
 

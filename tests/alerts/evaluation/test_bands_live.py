@@ -11,9 +11,9 @@ from driftline.alerts.alarms import records
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.explain import explain
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.detectors import delete_detector, list_detectors
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.math.training import Trainer
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
@@ -57,7 +57,7 @@ def test_an_alarm_beside_a_band_waits_for_it_then_fires_and_comes_back(engine, c
     clock.time = START
     with engine.begin() as connection:
         records.put_alarm(connection, band_alarm(), clock())
-    shelf = BandShelf()
+    shelf = BandModels()
     evaluator = Evaluator(engine, now=clock, bands=shelf)
     trainer = Trainer(engine, now=clock, shelf=shelf)
 
@@ -120,7 +120,7 @@ def test_results_of_a_daily_monitor_have_a_band_too(house):
         namespace=None, metric_name=None, dimensions={}, period=None, threshold=None,
         threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
     )  # fmt: skip
-    shelf = BandShelf()
+    shelf = BandModels()
     evaluator = Evaluator(house.engine, now=house.clock, bands=shelf)
     evaluator.step()
     assert Trainer(house.engine, now=house.clock, shelf=shelf).step() == 1
@@ -142,7 +142,7 @@ def test_a_band_that_is_not_trained_says_how_many_datapoints_it_lacks(engine, cl
     store(engine, {START - STEP * (i + 1): 100.0 for i in range(12)})
     with engine.begin() as connection:
         records.put_alarm(connection, band_alarm(treat_missing_data="breaching"), clock())
-    shelf = BandShelf()
+    shelf = BandModels()
     evaluator = Evaluator(engine, now=clock, bands=shelf)
     trainer = Trainer(engine, now=clock, shelf=shelf)
 
@@ -171,7 +171,7 @@ def test_silence_is_judged_again_once_a_deleted_band_is_trained_again(engine, cl
     clock.time = START
     with engine.begin() as connection:
         records.put_alarm(connection, band_alarm(treat_missing_data="breaching"), clock())
-    shelf = BandShelf()
+    shelf = BandModels()
     evaluator = Evaluator(engine, now=clock, bands=shelf)
     trainer = Trainer(engine, now=clock, shelf=shelf)
     evaluator.step()
@@ -209,7 +209,7 @@ def test_the_band_of_a_monitors_metric_is_not_trained_by_silence(house):
         threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
         treat_missing_data="breaching",
     )  # fmt: skip
-    shelf = BandShelf()
+    shelf = BandModels()
     evaluator = Evaluator(house.engine, now=house.clock, bands=shelf)
     trainer = Trainer(house.engine, now=house.clock, shelf=shelf)
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, insert, select, update
 
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.detector import Detector
 from driftline.alerts.math.detectors import INSUFFICIENT, TRAINED, get_detector, put_detector
-from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.math.training import Trainer
 from driftline.alerts.metrics import store
 from driftline.alerts.metrics.adding import add
@@ -28,7 +28,7 @@ class Room:
 
     def __init__(self, engine, name: str = "Orders", period: int = 300) -> None:
         self.engine, self.time = engine, NOW
-        self.trainer = Trainer(engine, now=lambda: self.time, shelf=BandShelf())
+        self.trainer = Trainer(engine, now=lambda: self.time, shelf=BandModels())
         watched = {"namespace": "Shop", "metric_name": name, "dimensions": {}, "stat": "Sum"}
         self.detector = Detector.from_dict(
             {"single_metric_anomaly_detector": watched, "period": period}

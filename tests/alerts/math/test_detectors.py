@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event
 
 from bench.bands import season
 from driftline.alerts.errors import UnknownDetector
+from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.detector import Detector, Subject
 from driftline.alerts.math.detectors import (
     INSUFFICIENT,
@@ -25,7 +26,6 @@ from driftline.alerts.math.detectors import (
 from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.math.shelf import BandShelf
 from driftline.alerts.math.training import Trainer, train_next
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
@@ -66,7 +66,7 @@ def plan(expression: str = "ANOMALY_DETECTION_BAND(m1, 3)", **more) -> Plan:
 NOT_YET = Untrained("m1", needed=30)
 
 
-def bands(engine: Engine, shelf: BandShelf, asked: Plan, start=NOW, hours: int = 24):
+def bands(engine: Engine, shelf: BandModels, asked: Plan, start=NOW, hours: int = 24):
     with engine.connect() as connection:
         starts = [start + timedelta(hours=hour) for hour in range(hours)]
         band_of = shelf(connection, asked, starts)
@@ -88,7 +88,7 @@ def test_a_detector_is_trained_from_the_store_and_its_band_holds(engine):
     (model,) = record.models
     assert model.points == 14 * 24 and model.as_dict()["has_seasons"]
     assert timedelta(hours=24) <= model.due_at - NOW < timedelta(hours=25)
-    upper, lower = bands(engine, BandShelf(), plan())
+    upper, lower = bands(engine, BandModels(), plan())
     usual = 100 + 60 * season(upper.times)
     assert len(upper) == 24
     assert (lower.values < usual + 2).all() and (upper.values > usual - 2).all()
@@ -115,16 +115,16 @@ def test_too_few_points_make_no_band_until_there_are_enough(engine):
         record = get_detector(connection, record.id)
     assert record.state == INSUFFICIENT and record.models[0].points == 29
     assert record.models[0].due_at == NOW + timedelta(hours=1)
-    assert bands(engine, BandShelf(), plan()) == Untrained("m1", needed=30, points=29)
+    assert bands(engine, BandModels(), plan()) == Untrained("m1", needed=30, points=29)
 
     store(engine, 30)
     assert train_next(engine, NOW + timedelta(hours=1))
-    assert [len(one) for one in bands(engine, BandShelf(), plan())] == [24, 24]
+    assert [len(one) for one in bands(engine, BandModels(), plan())] == [24, 24]
 
 
 def test_what_an_alarm_misses_is_made_trained_and_found(engine):
     store(engine)
-    shelf = BandShelf()
+    shelf = BandModels()
     trainer = Trainer(engine, now=lambda: NOW, shelf=shelf)
 
     assert bands(engine, shelf, plan()) == NOT_YET
@@ -143,7 +143,7 @@ def test_what_an_alarm_misses_is_made_trained_and_found(engine):
 
 
 def test_thousands_that_are_missing_are_made_bit_by_bit_and_not_noted_without_end(engine):
-    shelf = BandShelf()
+    shelf = BandModels()
     with engine.connect() as connection:
         for number in range(1_100):
             asked = plan(metric_name=f"m{number}")
@@ -157,7 +157,7 @@ def test_thousands_that_are_missing_are_made_bit_by_bit_and_not_noted_without_en
 
 def test_each_length_of_period_has_a_model_of_its_own(engine):
     store(engine)
-    shelf = BandShelf()
+    shelf = BandModels()
     trainer = Trainer(engine, now=lambda: NOW, shelf=shelf)
     for asked in (plan(), plan(period=7200)):
         bands(engine, shelf, asked)
@@ -187,7 +187,7 @@ def test_an_expression_can_be_watched_too(engine):
             MetricQuery(id="b", expression="ANOMALY_DETECTION_BAND(e1)"),
         ]
     )
-    shelf = BandShelf()
+    shelf = BandModels()
     bands(engine, shelf, asked)
     Trainer(engine, now=lambda: NOW, shelf=shelf).step()
 
@@ -278,7 +278,7 @@ def test_what_cannot_be_trained_says_why_and_stops_no_other(engine):
 def test_training_again_is_at_once_and_shows_in_other_processes_within_seconds(engine):
     store(engine)
     ticks = [0.0]
-    shelf = BandShelf(lambda: ticks[0])
+    shelf = BandModels(lambda: ticks[0])
     with engine.begin() as connection:
         record = put_detector(connection, orders(), NOW)
     assert bands(engine, shelf, plan()) == NOT_YET
