@@ -25,12 +25,12 @@ from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import WindowFacts
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
 from driftline.monitors.results.violation import Violation
+from driftline.monitors.rows import WindowFacts
 from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.tables import executions
 from tests.dashboard.seed import Seeded, keep_up, make_engine
