@@ -27,13 +27,17 @@ LATER = datetime(2026, 11, 21, 20, tzinfo=UTC)
 SIGNING = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 
 
+def _url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'root' / 'driftline.db'}"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store, unpacked and migrated."""
     made = tmp_path_factory.mktemp("earlier")
     with tarfile.open(STORE / "store.tar.gz") as packed:
         packed.extractall(made / "root", filter="data")
-    engine = open_database(f"sqlite:///{made}/root/driftline.db")
+    engine = open_database(_url(made))
     with read_connection(engine) as connection:
         before = connection.scalar(text("SELECT version_num FROM alembic_version"))
     assert before == "0013"
@@ -45,13 +49,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Running]:
     vault = Vault.at("", folder / "root" / "channels.key")
-    with running(folder, database=f"sqlite:///{folder}/root/driftline.db", vault=vault) as started:
+    with running(folder, database=_url(folder), vault=vault) as started:
         yield started
 
 
 @pytest.fixture
 def engine(folder: Path) -> Iterator[Engine]:
-    opened = open_database(f"sqlite:///{folder}/root/driftline.db")
+    opened = open_database(_url(folder))
     yield opened
     opened.dispose()
 
