@@ -319,9 +319,9 @@ def test_the_command_line_has_the_same_words(folder: Path, tmp_path: Path) -> No
 SCRIPT = """
 import sys
 import driftline as dl
-from driftline.baseline import parts
+from driftline.formats import parts
 parts.PART_ROWS = 4_096
-print(dl.Baseline.fit(sys.argv[1], jobs=2, label="late").version)
+print(dl.Baseline.fit(sys.argv[1], jobs=2, label="late", timestamp="at").version)
 """
 
 
@@ -340,7 +340,7 @@ def test_a_script_without_a_guard_and_one_without_a_file_use_processes(
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    expected = Baseline.fit(folder / "before.parquet", label="late").version
+    expected = Baseline.fit(folder / "before.parquet", label="late", timestamp="at").version
     assert done.stdout.split() == [expected]
     assert done.stderr == ""
 
@@ -348,7 +348,7 @@ def test_a_script_without_a_guard_and_one_without_a_file_use_processes(
 KILLED = """
 import os, signal
 import pyarrow as pa
-from driftline.baseline import parts
+from driftline.formats import parts
 from driftline.baseline.engine import ProcessPool
 parts.PART_ROWS = 1
 found = parts.stream_parts(pa.table({"x": range(40)}).to_batches())

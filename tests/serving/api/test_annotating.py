@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Mark
-from driftline.serving import marking
+from driftline.serving.api import annotating as marking
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url
 

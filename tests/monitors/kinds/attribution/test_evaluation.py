@@ -109,7 +109,7 @@ def test_the_same_question_gives_the_same_bytes(
     first = evaluate(question).documents()
 
     again = replace(
-        question, baseline=Baseline.load(tmp_path), batches=lambda: iter(rows.to_batches())
+        question, baseline=Baseline.load(tmp_path), rows=Rows(lambda: iter(rows.to_batches()))
     )
     assert evaluate(again).documents() == first
     assert evaluate(replace(question, seed=1)).documents() != first

@@ -297,7 +297,7 @@ def test_labels_alone_judge_nothing_and_say_so(reference: Baseline) -> None:
 
 
 def test_a_positive_class_that_there_is_not_is_named(reference: Baseline) -> None:
-    with pytest.raises(InputError, match='positive "yes": no answer or label of the reference is'):
+    with pytest.raises(InputError, match='positive "yes": no column has this value'):
         dl.check(sample(1_000), reference, kind="bias", positive="yes")
 
 
