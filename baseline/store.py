@@ -183,22 +183,15 @@ class Baseline:
         roles = Roles.of(
             label=label, prediction=prediction, probability=probability, id=id,
             id_column=id_column, timestamp=timestamp, exclude=exclude, categorical=categorical,
-            problem=problem,
-            positive=positive, threshold=threshold, facet=facet, group=group,
+            problem=problem, positive=positive, threshold=threshold, facet=facet, group=group,
         )  # fmt: skip
-        found = cls.of(
-            data,
-            roles,
-            segments=segments,
-            preprocess=preprocess,
-            engine=engine,
-            jobs=jobs,
-            progress=progress,
-            compat=compat,
-        )
-        if (times := found.unnamed_times) is not None:
+        baseline = cls.of(
+            data, roles, segments=segments, preprocess=preprocess, engine=engine, jobs=jobs,
+            progress=progress, compat=compat,
+        )  # fmt: skip
+        if (times := baseline.unnamed_times) is not None:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
-        return found
+        return baseline
 
     @classmethod
     def of(
