@@ -69,7 +69,8 @@ def join_labels(rows: pa.Table, truth: pa.Table, kind: ColumnType) -> Joined:
     _hash(hasher, strays)
     return Joined(
         values=labels,
-        labelled_count=int((has_label & ~lost).sum()),
+        # A label that says "no value", such as "n/a" for a number, is not known yet.
+        labelled_count=len(labels) - labels.null_count,
         unfit_count=int(lost.sum()),
         stray_count=strays.num_rows,
         stray_ids=tuple(pc.unique(strays["key"]).to_pylist()[:_EXAMPLES]),

@@ -82,13 +82,14 @@ def value(engine: Engine, name: str) -> list[float]:
 
 
 def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, root: str) -> None:
+    # "n/a" says that there is no value yet; the two others are no numbers.
     execution = judge({**truth(), 3: "delayed", 4: "n/a", 5: "?"}, "model-quality")
     report = json.loads(Path(root, execution.folder, "report.json").read_text())
 
-    assert (report["labelled_count"], report["unfit_label_count"]) == (ROWS - 3, 3)
+    assert (report["labelled_count"], report["unfit_label_count"]) == (ROWS - 3, 2)
     assert (report["stray_label_count"], report["stray_label_ids"]) == (0, [])
     assert value(engine, "labelled_rows") == [ROWS - 3]
-    assert value(engine, "unfit_labels") == [3]
+    assert value(engine, "unfit_labels") == [2]
     assert value(engine, "stray_labels") == [0]
 
 
@@ -210,7 +211,7 @@ def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kin
 def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -> None:
     waiting = judge({}, "model-quality")
     stray = judge({7: 1}, "model-quality", row_index=1)
-    unfit = judge({3: "delayed", 4: "n/a"}, "model-quality")
+    unfit = judge({3: "delayed", 4: "?"}, "model-quality")
 
     assert waiting.failure_reason == f"{NO_LABELS} (no label for any of {ROWS} rows)"
     assert stray.failure_reason == (
