@@ -16,7 +16,7 @@ from typing import NamedTuple
 from driftline.capture.redaction.bodies import Edited, RewriteError
 from driftline.capture.redaction.rules import CsvPlace
 from driftline.capture.redaction.values import DROPPED, Change
-from driftline.formats.cells import MISSING_TEXTS, is_number
+from driftline.formats.cells import NO_VALUES, is_number
 
 _MARK = "\ufeff"
 # A quoted cell, or one without quotes; then what ends it.
@@ -24,7 +24,7 @@ _CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
 _SIGNS = re.compile(r"[\W_]+")
 # Values that no column is called by, beside numbers.
-_NO_NAMES = {"true", "false", *(text.casefold() for text in MISSING_TEXTS if text)}
+_NO_NAMES = {"true", "false", *(text.casefold() for text in NO_VALUES if text)}
 
 _Row = tuple[list[str], str]
 
@@ -157,7 +157,16 @@ def _plain(name: str) -> str:
 
 def _may_name(text: str) -> bool:
     """Say whether a cell may name a column; that of an index is empty."""
-    return not is_number(text) and text.strip().casefold() not in _NO_NAMES
+    return not _is_float(text) and text.strip().casefold() not in _NO_NAMES
+
+
+def _is_float(text: str) -> bool:
+    """Whether Python reads a number: also 1_000 and digits of other scripts, which name nothing."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _values(cells: Sequence[str]) -> list[str]:

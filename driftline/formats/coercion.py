@@ -165,6 +165,10 @@ def _read(
     array: pa.Array | pa.ChunkedArray, kind: ColumnType
 ) -> tuple[pa.Array, pa.BooleanArray | None]:
     """Return a column in its type, and a mask of what did not fit; None where all did."""
+    if pa.types.is_decimal(array.type) and array.type.scale == 0 and kind in ("int64", "string"):
+        array = array.cast(pa.string())  # Exact, where float64 is not beyond 2^53.
+    elif pa.types.is_uint64(array.type) and kind == "double":
+        array = array.cast(pa.float64(), safe=False)
     plain = plain_array(array)
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), ARROW_TYPES[kind]), None

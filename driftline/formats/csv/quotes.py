@@ -45,6 +45,7 @@ class QuoteWatch(io.RawIOBase):
         self._is_done = False
         # Whether anything in it may be a number to Arrow that is none: see `is_plainly_read`.
         self.has_odd_numbers = False
+        self._tail = b""
 
     @property
     def problem(self) -> str | None:
@@ -64,7 +65,10 @@ class QuoteWatch(io.RawIOBase):
         if self._problem is None and not self._is_done:
             self._is_done = not found
             self._look(found or b"\n")
-        self.has_odd_numbers |= any(sign in found for sign in _ODD_NUMBERS)
+        # With the last byte of the block before: a sign may lie across both.
+        seen = self._tail + found
+        self.has_odd_numbers |= any(sign in seen for sign in _ODD_NUMBERS)
+        self._tail = found[-1:]
         return found
 
     def _look(self, found: bytes) -> None:

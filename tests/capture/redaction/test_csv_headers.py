@@ -177,3 +177,12 @@ def test_no_secret_survives_in_csv_with_a_header(
             left = found.request.decode().lstrip("\ufeff\n")
             header = next(csv.reader(io.StringIO(left, newline="")))
             assert header == order
+
+
+@pytest.mark.parametrize("score", ["-nan", "+NaN", "1_000", "NA"])
+def test_a_first_row_with_what_names_nothing_is_a_row(score: str) -> None:
+    rule = note(field="column:name", columns=("name", "score"))
+
+    found = applied(f"Smith,{score}\nJones,1.5\n", rule)
+
+    assert found.request.decode() == f"***,{score}\n***,1.5\n"

@@ -153,3 +153,12 @@ def test_times_beyond_the_reach_of_microseconds_are_no_other_times(kind):
     found = plain_array(far)
 
     assert found.to_pylist() == [None, datetime(1970, 1, 1, tzinfo=UTC), None, None, None]
+
+
+def test_decimals_and_unsigned_numbers_keep_their_value() -> None:
+    # 2^53 + 1 is the first whole number that float64 does not have.
+    beyond = [Decimal("9007199254740993"), None]
+
+    assert coerced(beyond, "int64", pa.decimal128(20, 0)) == ([9007199254740993, None], 0)
+    assert coerced(beyond, "string", pa.decimal128(20, 0)) == (["9007199254740993", None], 0)
+    assert coerced([2**63], "double", pa.uint64()) == ([2.0**63], 0)

@@ -14,6 +14,7 @@ from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError
 from driftline.formats import source
 from driftline.formats.csv.files import CsvFile
+from driftline.formats.csv.quotes import QuoteWatch
 from driftline.formats.csv.rows import CsvRows
 from driftline.formats.location import locate
 from driftline.formats.source import open_source
@@ -431,6 +432,16 @@ def test_times_of_the_day_are_texts_as_they_are_written(tmp_path: Path) -> None:
     (batch,) = open_source(tmp_path / "a.csv").batches()
 
     assert batch["at"].to_pylist() == ["12:30", "13:45"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_sign_across_two_blocks_is_seen(size: int) -> None:
+    watch = QuoteWatch(pa.BufferReader(b"hex\n0x1F\n"), ",")
+
+    while watch.read(size):
+        pass
+
+    assert watch.has_odd_numbers
 
 
 def test_what_only_arrow_takes_for_a_number_is_text_in_large_files_too(tmp_path: Path) -> None:
