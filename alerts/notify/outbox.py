@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, insert, or_, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
@@ -178,8 +178,14 @@ def _claimable(now: datetime, empty: Sequence[str], limit: int) -> Select[tuple[
         select(tables.outbox, channels.c.failure_count)
         .join(channels, channels.c.name == table.channel)
         .where(_is_due(now), ~has_older(now), channels.c.enabled, table.channel.not_in(empty))
-        # Those of failing channels last, so that they do not stand in the others' way.
-        .order_by(channels.c.failure_count, table.created_at, table.id)
+        # Those of failing channels last, so that they do not stand in the others' way; an ALARM
+        # before what else a rate limit holds back. The order of one alarm is kept by `has_older`.
+        .order_by(
+            channels.c.failure_count,
+            case((table.state == "ALARM", 0), else_=1),
+            table.created_at,
+            table.id,
+        )
         .limit(limit)
         # Where the database locks rows, those that another is taking are passed over.
         .with_for_update(of=tables.outbox, skip_locked=True)

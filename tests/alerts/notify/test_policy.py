@@ -180,6 +180,23 @@ def test_what_is_beyond_the_limit_waits_and_nothing_is_lost(
     assert sorted(receiver.ids) == sorted(row.id for row in rows(engine))
 
 
+def test_an_alarm_goes_before_the_recoveries_that_the_limit_holds_back(
+    house, clock, receiver, evaluator, deliverer
+):
+    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 1})
+    for number in range(4):
+        house.alarm(f"a{number}", metric_name="calm", ok_actions=("pager",))
+    house.put(0, name="calm")
+    evaluator.step()
+    clock.advance(seconds=1)
+    house.alarm("fire", metric_name="fire", alarm_actions=("pager",))
+    house.put(1, name="fire")
+    evaluator.step()
+    deliverer.step()
+
+    assert [body["data"]["alarm"]["name"] for body in bodies(receiver)] == ["fire"]
+
+
 def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deliverer, policy):
     house.channel("pager", receiver.url)
     house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
