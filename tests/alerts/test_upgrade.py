@@ -116,3 +116,47 @@ def test_a_request_that_came_before_the_upgrade_is_known_after_it(opened_at):
     with engine.begin() as connection:
         assert add(connection, [point], "a", digest="1" * 32, now=MOMENT) == 0
         assert add(connection, [point], "b", digest="1" * 32, now=MOMENT) == 1
+
+
+def test_of_what_damping_held_back_the_present_state_alone_is_sent(opened_at):
+    engine = opened_at("0013")
+    now = "2026-01-01 00:00:00"
+    with engine.begin() as connection:
+        alarm = connection.execute(
+            text(
+                "INSERT INTO alerts_alarms (name, definition, metric_key, created_at, updated_at, "
+                "state, state_reason, state_changed_at, state_seq, seen_revision, seen_at) VALUES "
+                "('old', :definition, 'k', :now, :now, 'ALARM', 'because', :now, 3, 0, :now) "
+                "RETURNING id"
+            ),
+            {"definition": json.dumps(DEFINITION), "now": now},
+        ).scalar_one()
+        for seq, state in ((1, "ALARM"), (2, "OK"), (3, "ALARM")):
+            connection.execute(
+                text(
+                    "INSERT INTO alerts_outbox (id, alarm_id, alarm_name, state_seq, channel, "
+                    "state, body, content_type, created_at, next_attempt_at, attempts, status) "
+                    "VALUES (:id, :alarm, 'old', :seq, 'pager', :state, :body, 'text/plain', :now, "
+                    ":now, 0, 'damped')"
+                ),
+                {
+                    "id": f"m{seq}",
+                    "alarm": alarm,
+                    "seq": seq,
+                    "state": state,
+                    "body": b"",
+                    "now": now,
+                },
+            )
+
+    migrate(engine)
+
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT id, status, finished_at IS NULL FROM alerts_outbox ORDER BY id")
+        )
+        assert [(name, status, bool(is_open)) for name, status, is_open in rows] == [
+            ("m1", "superseded", False),
+            ("m2", "superseded", False),
+            ("m3", "pending", True),
+        ]

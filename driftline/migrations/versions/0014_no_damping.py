@@ -17,14 +17,20 @@ REMOVED = ('damp_flapping', 'supersede_backlog')
 
 
 def upgrade() -> None:
-    # What damping held back is sent; what it had given up was over before it was sent.
+    # Of what damping held back, the alarm's present state is sent; all else was over before that.
     outbox = sa.table(
-        'alerts_outbox', sa.column('status', sa.String()), sa.column('finished_at', sa.DateTime())
+        'alerts_outbox', sa.column('status', sa.String()), sa.column('finished_at', sa.DateTime()),
+        sa.column('created_at', sa.DateTime()), sa.column('alarm_id'), sa.column('state_seq'),
     )
+    alarms = sa.table('alerts_alarms', sa.column('id'), sa.column('state_seq'))
     damped = outbox.c.status == 'damped'
     is_open = outbox.c.finished_at.is_(None)
-    op.execute(outbox.update().where(damped, is_open).values(status='pending'))
-    op.execute(outbox.update().where(damped).values(status='superseded'))
+    is_present = sa.exists().where(
+        alarms.c.id == outbox.c.alarm_id, alarms.c.state_seq == outbox.c.state_seq
+    )
+    op.execute(outbox.update().where(damped, is_open, is_present).values(status='pending'))
+    finished = sa.func.coalesce(outbox.c.finished_at, outbox.c.created_at)
+    op.execute(outbox.update().where(damped).values(status='superseded', finished_at=finished))
     _remove('alerts_channels', 'options', ['name'])
     _remove('serving_resources', 'spec', ['kind', 'key'])
 
