@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
-from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named, kind_names
+from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, find_kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
 
@@ -258,9 +258,10 @@ def list_definitions(
 def is_installed(row: Row[tuple[object, ...]]) -> bool:
     """Whether the kind of a stored monitor is there; where its package is gone, others run on."""
     stored = row._mapping  # The documented access to a row by name.
-    if stored["kind"] in KINDS or stored["kind"] in kind_names():
+    name = stored["kind"]
+    if name in KINDS or (name in kind_names() and find_kind(name) is not None):
         return True
-    log.warning("monitor=%s kind=%s is not installed", stored["name"], stored["kind"])
+    log.warning("monitor=%s kind=%s is not installed", stored["name"], name)
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,8 @@ KINDS = {
 }
 GROUP = "driftline.kinds"
 DEFAULT_KIND = "data-quality"
+
+log = logging.getLogger(__name__)
 
 OWN_METRICS = "Driftline"
 DAILY, WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
@@ -211,7 +214,7 @@ def kind_names() -> tuple[str, ...]:
 
 def all_kinds() -> tuple[Kind, ...]:
     """Return every kind that is installed."""
-    return tuple(map(kind_named, kind_names()))
+    return tuple(kind for name in kind_names() if (kind := _load(name)) is not None)
 
 
 @cache
@@ -222,8 +225,16 @@ def _load(name: str) -> Kind | None:
     from importlib.metadata import entry_points  # As in `kind_names`.
 
     for one in entry_points(group=GROUP, name=name):
-        return cast("Kind", one.load())
+        try:
+            return cast("Kind", one.load())
+        except Exception:  # Foreign code; without it the other kinds go on.
+            log.exception("the kind of monitor cannot be loaded kind=%s from=%s", name, one.value)
     return None
+
+
+def find_kind(name: str) -> Kind | None:
+    """Return a kind by its stored name; None where its package is gone or cannot be loaded."""
+    return _load(name)
 
 
 @cache

@@ -21,7 +21,7 @@ from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWi
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
-from driftline.monitors.kind import all_kinds, kind_named
+from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA, NO_LABELS
 from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
@@ -123,13 +123,20 @@ def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
 def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_Run]:
     """Find the executions, replaced ones too, that judged one of these times; times ascending."""
     table = executions.c
-    pooling = [one.name for one in all_kinds() if one.pooled_windows]
+    pooled = {kind.name: kind.pooled_windows for kind in all_kinds()}
+    pooling = [name for name, windows in pooled.items() if windows]
     last = EPOCH + int(times[-1]) * MICROSECOND
     query = select(executions).where(
         func.lower(table.endpoint) == endpoint.lower(),
-        or_(table.window_start <= last, table.kind.in_(pooling)),
+        or_(table.window_start <= last, table.kind.in_(pooling), table.kind.not_in([*pooled])),
     )
-    found = [one for one in connection.execute(query) if _holds_any(one, times)]
+    # Of a kind whose package is gone nobody knows how far back it read: as far as any.
+    widest = max(pooled.values())
+    found = [
+        run
+        for run in connection.execute(query)
+        if _holds_any(run, times, pooled.get(run.kind, widest))
+    ]
     # Of several of one window the current one is its last word.
     return sorted(found, key=lambda one: bool(one.is_current))
 
@@ -145,9 +152,9 @@ def _recorded(connection: Connection, endpoint: str) -> dict[str, set[str]]:
     return found
 
 
-def _holds_any(run: _Run, times: np.ndarray) -> bool:
+def _holds_any(run: _Run, times: np.ndarray, pooled_windows: int) -> bool:
     start = run.window_start
-    start -= kind_named(run.kind).pooled_windows * (run.window_end - start)
+    start -= pooled_windows * (run.window_end - start)
     first, end = ((at - EPOCH) // MICROSECOND for at in (start, run.window_end))
     place = int(np.searchsorted(times, first))
     return place < len(times) and bool(times[place] < end)

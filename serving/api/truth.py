@@ -18,7 +18,7 @@ from driftline.capture.labels.records import LabelNames
 from driftline.capture.labels.report import label_report
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
-from driftline.monitors.kind import kind_named
+from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.context import ServerContext
 from driftline.serving.http.media_types import MEDIA_TYPES, Form, body_form
@@ -100,7 +100,8 @@ def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
         monitors = [
             row.spec["baseline"]
             for row in store.list_kind(connection, "Monitor")
-            if kind_named(row.spec["kind"]).uses_labels
+            if (kind := find_kind(row.spec["kind"])) is not None
+            and kind.uses_labels
             and str(row.spec["endpoint"]).casefold() == endpoint.casefold()
         ]
         found = [store.find(connection, "Baseline", name) for name in monitors]

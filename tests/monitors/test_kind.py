@@ -1,11 +1,12 @@
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 import driftline as dl
 from driftline.errors import InputError
@@ -17,6 +18,7 @@ from driftline.monitors.definitions import (
 )
 from driftline.monitors.kind import KINDS, all_kinds, kind_named, kind_names
 from driftline.monitors.run.status import list_standings
+from driftline.monitors.tables import definitions
 from driftline.serving.resources.deploy import deploy_resources
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -96,3 +98,26 @@ def test_a_monitor_whose_kind_is_gone_stops_no_other(package: str, engine: Engin
 def test_a_kind_that_is_not_installed_is_refused() -> None:
     with pytest.raises(DefinitionError, match='kind "acme-rows"; expected one of data-quality'):
         MonitorDefinition("rows", "flights", "flights", kind="acme-rows")
+
+
+def test_a_kind_that_cannot_be_loaded_stops_no_other(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn_kinds.py").write_text("raise ImportError('its package is half installed')\n")
+    metadata = tmp_path / "torn_kinds-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torn-kinds\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[driftline.kinds]\ntorn-rows = torn_kinds:KIND\n")
+    with engine.begin() as connection:
+        put_definition(connection, MonitorDefinition("whole", "a", "a", kind="bias"), NOW)
+        put_definition(connection, MonitorDefinition("torn", "a", "a", kind="bias"), NOW)
+        connection.execute(
+            update(definitions).where(definitions.c.name == "torn").values(kind="torn-rows")
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert "torn-rows" in kind_names()
+    assert tuple(kind.name for kind in all_kinds()) == tuple(KINDS)
+    with engine.connect() as connection:
+        assert [row.name for row in list_definitions(connection)] == ["whole"]
+        assert [row.definition.name for row in list_standings(connection)] == ["whole"]
