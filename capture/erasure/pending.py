@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 import pyarrow.fs as pafs
 
 from driftline.capture.erasure.clearing import ClearedWindows, WindowClearer
-from driftline.capture.tables.storage import open_storage, trouble
+from driftline.capture.tables.storage import open_storage, replace_object, trouble
 
 FOLDER = "erasures/pending"
 # No erasure takes so long; until then another process may still be at it.
@@ -28,8 +28,7 @@ def begin_clearing(root: str, endpoint: str, times: Collection[int], now: dateti
     note = {"endpoint": endpoint, "begun": now.isoformat(), "times": sorted(times)}
     try:
         filesystem.create_dir(f"{base}/{FOLDER}", recursive=True)
-        with filesystem.open_output_stream(path) as stream:
-            stream.write(json.dumps(note).encode())
+        replace_object(filesystem, path, json.dumps(note).encode())
     except OSError as error:
         raise trouble(path, error) from error
     return path
@@ -55,16 +54,16 @@ def finish_clearing(root: str, windows: WindowClearer, now: datetime) -> Cleared
             pafs.FileSelector(f"{base}/{FOLDER}", allow_not_found=True)
         )
         for entry in sorted(notes, key=lambda one: one.path):
+            if entry.base_name.startswith("."):
+                continue  # Being written: no row has gone yet.
             try:
                 with filesystem.open_input_stream(entry.path) as stream:
-                    note = json.loads(stream.read() or b"{}")
+                    note = json.loads(stream.read())
             except FileNotFoundError:
                 continue
-            except ValueError:
-                note = {}  # Killed while it was written: no row had gone yet.
-            if note.get("times"):
+            if note["times"]:
                 cleared += windows(note["endpoint"], note["times"], is_again=True)
-            if not note or datetime.fromisoformat(note["begun"]) + LONGEST < now:
+            if datetime.fromisoformat(note["begun"]) + LONGEST < now:
                 end_clearing(root, entry.path)
     except OSError as error:
         raise trouble(f"{base}/{FOLDER}", error) from error
