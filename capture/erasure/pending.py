@@ -68,3 +68,15 @@ def finish_clearing(root: str, windows: WindowClearer, now: datetime) -> Cleared
     except OSError as error:
         raise trouble(f"{base}/{FOLDER}", error) from error
     return cleared
+
+
+def is_clearing(root: str) -> bool:
+    """Whether an erasure is under way: its rows may go after they were read."""
+    filesystem, base = open_storage(root)
+    try:
+        notes = filesystem.get_file_info(
+            pafs.FileSelector(f"{base}/{FOLDER}", allow_not_found=True)
+        )
+        return any(not note.base_name.startswith(".") for note in notes)
+    except OSError as error:
+        raise trouble(f"{base}/{FOLDER}", error) from error

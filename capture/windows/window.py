@@ -230,9 +230,9 @@ def was_answered(
     if data is None:
         return False
     inside = _inside(since, window.end) & _usable()
-    if column.column in data.schema.names:
-        is_known = inside & pads.field(column.column).is_valid()
-        if data.scanner([column.column], filter=is_known).head(1).num_rows:
+    for name in {column.column, *column.former} & set(data.schema.names):
+        is_known = inside & pads.field(name).is_valid()
+        if data.scanner([name], filter=is_known).head(1).num_rows:
             return True
     kept = data.to_table([UNFIT], filter=_inside(window.start, window.end) & _usable())[UNFIT]
     return any(column.name in chunk.keys.to_pylist() for chunk in kept.chunks if len(chunk.keys))

@@ -58,7 +58,7 @@ class Broken:
 
         What a segment has no more of than its rows' part is told with all rows.
         """
-        whole = {_matter(one): one.row_count for one in self.violations if not one.within}
+        whole = {_matter(one): one for one in self.violations if not one.within}
         own = [one for one in self.violations if not _is_part(one, whole.get(_matter(one)))]
         ordered = sorted(own, key=lambda one: (one.severity != "page", one.unit is None))
         by_cause: dict[tuple[str, int], list[Violation]] = {}
@@ -79,11 +79,13 @@ def _matter(one: Violation) -> tuple[str, str]:
     return one.constraint_check_type, str({**about, "within": None})
 
 
-def _is_part(one: Violation, whole: int | None) -> bool:
+def _is_part(one: Violation, whole: Violation | None) -> bool:
     """Say whether a segment's violation is but its part of what so many of all rows are."""
     if whole is None or not one.within or one.segment is None:
         return False
-    return one.row_count <= EVEN * whole * one.segment.share_of_rows
+    if one.severity == "page" != whole.severity:
+        return False  # It pages, and all rows do not.
+    return one.row_count <= EVEN * whole.row_count * one.segment.share_of_rows
 
 
 def broken_features(violations: Sequence[Violation]) -> tuple[Broken, ...]:

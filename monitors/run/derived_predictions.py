@@ -91,11 +91,12 @@ def with_predictions(
     outputs = {one.name: one for one in signature.outputs}
     prediction = outputs.get(roles.prediction)
     named = {prediction.name, *roles.probability} if prediction is not None else set()
-    if prediction is None or not named <= set(read.schema.names):
+    chance = outputs.get(roles.probability[-1])
+    if prediction is None or chance is None or not named <= set(read.schema.names):
         return read
     if was_answered(root, endpoint, read, prediction, read.window.start - LOOK_BACK):
         return read
-    if not was_answered(root, endpoint, read, outputs[roles.probability[-1]], read.window.start):
+    if not was_answered(root, endpoint, read, chance, read.window.start):
         return read  # Neither came: that is no design.
     rule = prediction_rule(baseline, roles)
     if rule is None:

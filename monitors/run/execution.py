@@ -21,6 +21,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.clearing import ERASED
 from driftline.capture.erasure.erasures import removal_version
+from driftline.capture.erasure.pending import is_clearing
 from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
@@ -140,7 +141,7 @@ class RunContext:
     identity: str
     past: Recall
     pooled: WindowRead | None
-    removals: int
+    removals: int | None
 
 
 Stage = Callable[[RunContext, Report], Report]
@@ -205,7 +206,8 @@ def _attempt(job: Job) -> Execution:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
         reason = error if isinstance(error, NotJudgedError) else NotJudgedError(str(error))
-        return _fail(keep, job, baseline.version, context.read.digest, reason, started)
+        failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
+        return _without_erased(failed, context) if reason.is_recorded else failed
     return _publish(keep, context, report, started)
 
 
@@ -215,7 +217,8 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
     Where the same question about the same rows was answered before, that execution is the answer.
     """
     definition, window = job.definition, job.window
-    removals = removal_version(job.root)  # Before the rows are read.
+    # Before the rows are read; None: an erasure is under way, so that they may go any moment.
+    removals = None if is_clearing(job.root) else removal_version(job.root)
     captured = _read(job, baseline, window)
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, MEMORY * window.length)
@@ -366,12 +369,20 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
     put = partial(
         remember, known=context.past, window=job.window, report=report, retention=job.retention
     )
-    published = keep(execution, points, put)
+    return _without_erased(keep(execution, points, put), context)
+
+
+def _without_erased(published: Execution, context: RunContext) -> Execution:
+    """Clear a run whose rows were erased meanwhile: the erasure may have looked before it."""
+    job = context.job
     if removal_version(job.root) == context.removals or not _has_changed(context):
         return published
-    # The erasure may have looked for executions before this one was there.
-    clear_run(job.engine, job.root, job.definition.endpoint, execution.id)
-    return replace(published, cause=ERASED if published.cause else "")
+    clear_run(job.engine, job.root, job.definition.endpoint, published.id)
+    return replace(
+        published,
+        cause=ERASED if published.cause else "",
+        failure_reason=ERASED if published.failure_reason else None,
+    )
 
 
 def _has_changed(context: RunContext) -> bool:

@@ -234,6 +234,7 @@ class _Guessing:
 
     def _label(self, prediction: str | None) -> tuple[str, str] | None:
         free = [one for one in self._free.values() if not one.is_time and not one.is_constant]
+        named = [one for one in free if one.words & _LABELS or one.name.casefold() in _LABEL_NAMES]
         if prediction is not None:
             answer = self._facts[prediction]
             rest = answer.words - _PREDICTIONS
@@ -243,6 +244,8 @@ class _Guessing:
                 one
                 for one in free
                 if _stems(rest) == _stems(one.words - _PREDICTIONS)
+                and not named
+                and (one.kind == "string") == (answer.kind == "string")
                 and (len(one.values) == 2) == (len(answer.values) == 2)
             ]
             if exact or (rest and len(alike) == 1):

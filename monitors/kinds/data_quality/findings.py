@@ -19,6 +19,8 @@ from driftline.monitors.root_cause.contributors import Culprits, Target
 from driftline.monitors.root_cause.search import began_before, search
 
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
+from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
+UNJUDGED_REASONS = frozenset({OF_BATCH, OF_FILE, OF_KEY, OF_TIME})
 PAGE_SHARE = 0.02
 ALWAYS_PAGES = frozenset(
     {
@@ -137,7 +139,10 @@ def _severity(
         return draft.severity
     if draft.check in ALWAYS_PAGES:
         return "page"
-    is_judged = draft.feature in judgement.drifts  # There are rows enough.
+    # There are rows enough; of what is never judged, such as keys, gaps are.
+    is_judged = draft.feature in judgement.drifts or (
+        judgement.notes.get(draft.feature) in UNJUDGED_REASONS
+    )
     # A column that is as good as gone wakes somebody, however bursty its stream is; evidence is
     # asked for below that.
     if draft.check == "completeness_check" and is_judged and draft.share >= GONE_SHARE:
