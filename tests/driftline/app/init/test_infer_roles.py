@@ -260,3 +260,10 @@ def test_a_column_that_does_not_exist_is_named_with_the_nearest() -> None:
 def test_no_rows_are_an_error() -> None:
     with pytest.raises(InputError, match="no rows"):
         guess_roles(open_source(pd.DataFrame({"a": pd.Series(dtype=float)})), Roles())
+
+
+def test_a_column_named_as_the_label_goes_before_a_feature_of_like_name() -> None:
+    # "delays" and "predicted_delay" share a stem; "label" says what it is.
+    found = guess(delays=RANDOM.integers(0, 9, N), label=KM * 2, predicted_delay=KM * 1.9)
+
+    assert found.roles.label == "label"
