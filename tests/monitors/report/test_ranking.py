@@ -135,3 +135,18 @@ def test_of_one_feature_what_pages_comes_first() -> None:
     severities = [one.severity for one in found]
     assert set(severities) == {"page", "ticket"}
     assert severities == sorted(severities)
+
+
+def test_a_segment_that_pages_is_counted_where_the_whole_does_not() -> None:
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.normal(size=4_000), "q": rng.normal(size=4_000)}
+    segment = np.repeat(["x", "y"], 2_000)
+    reference = Baseline.fit(pa.table({**columns, "segment": segment}), segments=["segment"])
+    gaps = np.zeros(4_000, bool)
+    gaps[:44], gaps[2_000:2_032] = True, True  # 2.2 % of one segment, 1.6 % of the other.
+    window = pa.table({**columns, "q": pa.array(columns["q"], mask=gaps), "segment": segment})
+
+    report = check(window, reference)
+
+    assert {one.within for one in report.violations if one.severity == "page"} == {'segment = "x"'}
+    assert report.page_count == 1
