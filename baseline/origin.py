@@ -44,7 +44,9 @@ _HOLDS_DATE = re.compile(
 )
 _DIGIT = re.compile(r"\d")
 _FILE = re.compile(
-    r"\S.*\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|avro|orc|arrow|feather)(?:\.\w+)?"
+    r"\S.*\.(?:csv|tsv|txt|dat|json|jsonl|ndjson|xml|xlsx?|parquet|avro|orc|arrow|feather|gz|zip)"
+    r"(?:\.\w+)?",
+    re.IGNORECASE,
 )
 _BATCHES = frozenset(
     ("batch", "export", "extract", "file", "filename", "filepath", "load", "partition", "run",
@@ -83,7 +85,8 @@ def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = Fals
     if are_days or _are_times(values):
         return OF_TIME
     if words & _BATCHES and (
-        (len(values) == 1 and _is_name(name)) or all(map(_HOLDS_DATE.search, values))
+        (_is_name(name) and (len(values) == 1 or all(map(_DIGIT.search, values))))
+        or all(map(_HOLDS_DATE.search, values))
     ):
         return OF_BATCH
     if all(map(_FILE.fullmatch, values)):

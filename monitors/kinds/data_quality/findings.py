@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -18,9 +19,9 @@ from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import Culprits, Target
 from driftline.monitors.root_cause.search import began_before, search
 
+# Columns whose values are not judged, but their gaps are.
+UNJUDGED = frozenset({OF_BATCH, OF_FILE, OF_KEY, OF_TIME})
 # Fewer rows than this at fault are worth a ticket, but wake nobody.
-from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
-UNJUDGED_REASONS = frozenset({OF_BATCH, OF_FILE, OF_KEY, OF_TIME})
 PAGE_SHARE = 0.02
 ALWAYS_PAGES = frozenset(
     {
@@ -139,9 +140,9 @@ def _severity(
         return draft.severity
     if draft.check in ALWAYS_PAGES:
         return "page"
-    # There are rows enough; of what is never judged, such as keys, gaps are.
+    # There are rows enough to judge the column, or to know that so many gaps are no chance.
     is_judged = draft.feature in judgement.drifts or (
-        judgement.notes.get(draft.feature) in UNJUDGED_REASONS
+        draft.surprising and judgement.notes.get(draft.feature) in UNJUDGED
     )
     # A column that is as good as gone wakes somebody, however bursty its stream is; evidence is
     # asked for below that.
