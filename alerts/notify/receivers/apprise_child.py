@@ -79,9 +79,10 @@ def main() -> int:
         return 0
     if refused:
         sys.stdout.write(f"{refused[0]}\n")
-    elif statuses.last is not None:
-        sys.stdout.write(f"the service answered {statuses.last}\n")
-        if is_final_status(int(statuses.last)):
+    elif statuses.all:
+        sys.stdout.write(f"the service answered {statuses.all[-1]}\n")
+        # An address may name several targets: one of them may still take it later.
+        if all(map(is_final_status, statuses.all)):
             return EX_NOPERM
     else:
         sys.stdout.write("the service did not take the message\n")
@@ -159,12 +160,14 @@ def _own_files() -> tuple[str, ...]:
 class _Statuses(logging.Handler):
     """Keeps of apprise's log, whose lines may quote tokens, only what a service answered."""
 
-    last: str | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[int] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Look for the status in a line."""
         if found := _STATUS.search(record.getMessage()):
-            self.last = found[1]
+            self.all.append(int(found[1]))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Apprise sends to its services, in a process that is closed in."""
 
 import json
+import logging
 import subprocess
 import sys
 
 import pytest
 
+from driftline.alerts.notify.receivers.apprise_child import _Statuses
 from tests.alerts.notify.sending import send
 
 
@@ -146,3 +148,11 @@ def test_apprise_looks_for_nothing_in_the_home_of_whoever_runs_it(receiver, tmp_
 
     assert answer.is_success
     assert "authorization" not in receiver.requests[0][0]
+
+
+def test_one_target_that_may_still_take_it_is_tried_again() -> None:
+    statuses = _Statuses()
+    for status in (503, 404):
+        statuses.emit(logging.makeLogRecord({"msg": f"Failed to send: error={status}."}))
+
+    assert statuses.all == [503, 404]
