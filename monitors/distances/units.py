@@ -190,7 +190,8 @@ def _measured(
     if after > LEFT_SHARE * best.distance_after:
         return best
     times = float(f"{max(ratio, 1 / ratio):.2g}")
-    shown = f"{times:,g} times" if ratio > 1 else f"1/{times:,g} of"
+    number = f"{times:,.0f}" if times >= 1_000 else f"{times:g}"
+    shown = f"{number} times" if ratio > 1 else f"1/{number} of"
     return UnitChange(
         f"about {shown} the expected unit", 1 / ratio, 0.0, best.distance_before, after
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -35,7 +36,7 @@ def told(baseline: Baseline) -> Iterator[str]:
     yield harmless("; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part))
     yield from unjudged(columns)
     if (times := baseline.unnamed_times) is not None:
-        yield harmless(UNNAMED_TIMES.format(times, f"--timestamp {times}"))
+        yield harmless(UNNAMED_TIMES.format(times, f"--timestamp {shlex.quote(times)}"))
     known = {} if baseline.profile is None else baseline.profile.columns
     for column in columns:
         found = known.get(column.name)
