@@ -1,4 +1,4 @@
-"""Counts of this room, for reconciliation: what was judged, changed, queued and delivered."""
+"""Counts for reconciliation: what was evaluated, changed, queued and delivered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import Column, ColumnElement, Connection, func, select
 
 from driftline.alerts import tables
+from driftline.alerts.documents import Output
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Output):
     """How many there are; changes of state include those of deleted alarms.
 
     The deliveries' total is the number of actions that changes of state called for.
@@ -21,16 +22,6 @@ class Counts:
     alarms_by_state: dict[str, int]
     state_changes: int
     deliveries_by_status: dict[str, int]
-
-    def as_dict(self) -> dict[str, object]:
-        """Return them as plain JSON values."""
-        return {
-            "metrics": self.metrics,
-            "datapoints": self.datapoints,
-            "alarms_by_state": dict(self.alarms_by_state),
-            "state_changes": self.state_changes,
-            "deliveries_by_status": dict(self.deliveries_by_status),
-        }
 
 
 def counts(connection: Connection) -> Counts:

@@ -25,10 +25,10 @@ from driftline.baseline.predicate import UNFIT
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, plain_array
 from driftline.formats.coercion import coerce, is_missing
-from driftline.formats.csv.dialect import AS_FOUND, Dialect
+from driftline.formats.data_files import data_files, form_of
+from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.json.documents import documents
-from driftline.formats.location import data_files
-from driftline.formats.opening import find_encoding, form_of, read_head
+from driftline.formats.opening import find_encoding, read_head
 from driftline.formats.parquet.files import delta_dataset
 from driftline.formats.source import Source, open_source
 from driftline.signature import Column, ColumnType, Signature, column_names
@@ -55,7 +55,7 @@ POSITION = re.compile(r"_c\d+\Z")
 
 
 def kinds_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """Give the type of each value of a column.
+    """Return the type of each value of a column.
 
     Parameters
     ----------
@@ -97,14 +97,14 @@ def _codes(array: pa.Array) -> np.ndarray:
 
 
 def values_of(batch: pa.RecordBatch, name: str, kind: ColumnType) -> pa.Array:
-    """Give a column's values in a type, those that capture found unfit among them."""
+    """Return a column's values in a type, those that capture found unfit among them."""
     values, _ = coerce(batch.column(name), kind)
     lost = _lost_texts(batch, name)
     return values if lost is None else pc.coalesce(values, coerce(lost, kind)[0])
 
 
 def _lost_texts(batch: pa.RecordBatch, name: str) -> pa.Array | None:
-    """Give the texts that did not fit their type in a captured window; None where all did."""
+    """Return the texts that did not fit their type in a captured window; None where all did."""
     if not _has_lost(batch):
         return None
     found = pc.map_lookup(batch.column(UNFIT), name, "first")
@@ -117,20 +117,11 @@ def _has_lost(batch: pa.RecordBatch) -> bool:
 
 @dataclass(slots=True)
 class KindCounter:
-    """Counts, by column, how many values are of each type; grows by `update`.
+    """Counts, by column, how many values are of each type; grows by `update`."""
 
-    Parameters
-    ----------
-    leave_out
-        Columns that are none of the data.
-    row_count
-        Rows seen.
-    counts
-        By column, in order of appearance: int64, shape (len(KINDS),).
-    """
-
-    leave_out: frozenset[str] = frozenset()
+    leave_out: frozenset[str] = frozenset()  # Columns that are none of the data.
     row_count: int = 0
+    # By column, in order of appearance: int64, shape (len(KINDS),).
     counts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -143,7 +134,7 @@ class KindCounter:
         self._add(found, batch.num_rows)
 
     def merge(self, other: KindCounter) -> KindCounter:
-        """Give the counts of the rows of both; neither changes."""
+        """Return the counts of the rows of both; neither changes."""
         merged = KindCounter(self.leave_out, self.row_count, dict(self.counts))
         merged._add(other.counts, other.row_count)
         return merged
@@ -158,16 +149,16 @@ class KindCounter:
         self.row_count += rows
 
     def present(self, name: str) -> int:
-        """Give the number of rows that hold a value."""
+        """Return the number of rows that hold a value."""
         counts = self.counts[name]
         return int(counts.sum() - counts[UNKNOWN])
 
     def matching(self, name: str, expected: str) -> int:
-        """Give the number of values whose own type is the expected one, one of `KINDS`."""
+        """Return the number of values whose own type is the expected one, one of `KINDS`."""
         return int(self.counts[name][MATCHING[expected]].sum())
 
     def kind(self, name: str) -> str:
-        """Give the type of a column: that of all its values, String where they do not agree."""
+        """Return the type of a column: that of all its values, String where they do not agree."""
         _, fractional, integral, boolean, string = self.counts[name] > 0
         if string or (boolean and (fractional or integral)):
             return "String"
@@ -176,7 +167,7 @@ class KindCounter:
         return "Fractional" if fractional else "Integral" if integral else "Unknown"
 
     def signature(self) -> Signature:
-        """Give the columns in the types that carry them, all as features."""
+        """Return the columns in the types that carry them, all as features."""
         names = list(self.counts)
         return Signature(
             tuple(
@@ -199,11 +190,6 @@ def open_texts(
 
     Columns without names, as captured CSV has none, are named by position after the reference's,
     the rest ``_c12`` …: that is how the analyzer does it, with the output's columns in front.
-
-    Raises
-    ------
-    InputError
-        As `open_source`; and when the two sides of a captured record differ in their encoding.
     """
     parts = list(data) if isinstance(data, list | tuple) else [data]
     paths = [part for part in parts if isinstance(part, str | os.PathLike)]
@@ -222,12 +208,12 @@ def open_texts(
 
 
 def _are_captured(paths: Sequence[str | os.PathLike[str]], dialect: Dialect) -> bool:
-    """Say whether files hold capture lines, and see that the analyzer could read them."""
+    """Return whether files hold capture lines, and see that the analyzer could read them."""
     if delta_dataset(paths[0]) is not None:
         return False
     for file in (file for path in paths for file in data_files(path)):
         head = read_head(file)
-        if form_of(head, file.shown, dialect.encoding) != "JSON":
+        if form_of(head, file.shown, dialect.encoding) != "json":
             return False
         for line, record in documents(file, find_encoding(head, dialect.encoding)):
             sides = record.get("captureData") if isinstance(record, Mapping) else None
@@ -264,17 +250,7 @@ def _renamed(source: Source, names: Sequence[str]) -> Source:
 
 
 def analyzed(data: object, *, times: Sequence[str] = (), dialect: Dialect = AS_FOUND) -> Source:
-    """Open data with the types that the analyzer would find, so that a baseline is made of them.
-
-    Parameters
-    ----------
-    data
-        As `open_source` takes it; it is read once to find the types.
-    times
-        Columns to read as times, which the analyzer takes for text.
-    dialect
-        What the user says of text files.
-    """
+    """Open data with the types that the analyzer would find, so that a baseline is made of them."""
     source = open_texts(data, dialect=dialect).buffered()
     counter = KindCounter()
     for batch in source.batches():
@@ -294,15 +270,7 @@ def analyzed(data: object, *, times: Sequence[str] = (), dialect: Dialect = AS_F
 
 
 def marked(batch: pa.RecordBatch, expected: Mapping[str, str]) -> pa.RecordBatch:
-    """Note in the map column ``unfit`` which values are of another type than expected.
-
-    Parameters
-    ----------
-    batch
-        Rows; what the map already holds of other columns stays.
-    expected
-        By column: one of `KINDS`.
-    """
+    """Note in the map column ``unfit`` which values are of another type than expected."""
     names = [name for name in expected if name in batch.schema.names]
     if not names:
         return batch

@@ -203,13 +203,7 @@ def _vector_row(vectors: VectorSummary) -> dict[str, Any]:
 
 
 def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
-    """Read the columns that columns_to_table wrote, and the notes beside them.
-
-    Raises
-    ------
-    InputError
-        When the table is none of ours, of a newer format, or damaged.
-    """
+    """Read the columns that columns_to_table wrote, and the notes beside them."""
     notes = _notes(table)
     wanted = SCHEMAS[notes["format"]]
     try:
@@ -239,7 +233,7 @@ def _check_rows(table: pa.Table) -> None:
 
 
 def _values(array: pa.Array) -> list[Any]:
-    """Give one Python or numpy value for each row; lists of numbers as arrays, uncopied."""
+    """Return one Python or numpy value for each row; lists of numbers as arrays, uncopied."""
     return _slices(array) if isinstance(array, pa.ListArray) else list(array.to_pylist())
 
 
@@ -260,13 +254,7 @@ def _slices(array: pa.ListArray) -> list[Any]:
 
 
 def blocks_from_table(table: pa.Table) -> BlockCounts | None:
-    """Read the block counts that columns_to_table wrote; None when it was given none.
-
-    Raises
-    ------
-    InputError
-        When the table is none of ours, of a newer format, or damaged.
-    """
+    """Read the block counts that columns_to_table wrote; None when it was given none."""
     notes = _notes(table)
     try:
         return blocks_of(notes, table.column("name").to_pylist(), table.column("blocks"))
@@ -275,13 +263,7 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
 
 
 def format_version(table: pa.Table) -> int:
-    """Say of which format a table is.
-
-    Raises
-    ------
-    InputError
-        When it is none of ours, or of a newer format.
-    """
+    """Return the format of a table."""
     return int(_notes(table)["format"])
 
 

@@ -19,34 +19,20 @@ PARTIAL_SHARE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class BlockCounts:
-    """Cell counts of every hour that has rows.
+    """Cell counts of every hour that has rows."""
 
-    Parameters
-    ----------
-    hours
-        int64, shape (hours,), ascending: hours since 1970-01-01T00:00Z.
-    counts
-        By column: int32, shape (hours, cells), in the order of `Cells.count`.
-    apart
-        Columns that were counted over other hours, since they were made anew.
-    """
-
-    hours: np.ndarray
+    hours: np.ndarray  # int64, shape (hours,), ascending: hours since 1970-01-01T00:00Z.
+    # By column: int32, shape (hours, cells), in the order of Cells.count.
     counts: Mapping[str, np.ndarray]
+    # Columns that were counted over other hours, since they were made anew.
     apart: tuple[BlockCounts, ...] = ()
 
     def of(self, name: str) -> BlockCounts | None:
-        """Give the hours and counts that a column belongs to; None when it has none."""
+        """Return the hours and counts that a column belongs to; None when it has none."""
         return next((one for one in (self, *self.apart) if name in one.counts), None)
 
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
-        """Give the counts with those of some columns taken from another time.
-
-        Parameters
-        ----------
-        names
-            Columns of ``other``.
-        """
+        """Return the counts with those of some columns taken from another time."""
         taken = BlockCounts(other.hours, {name: other.counts[name] for name in names})
         kept = [one._without(names) for one in (self, *self.apart)]
         parts = [one for one in (*kept, taken) if one.counts]
@@ -138,7 +124,7 @@ class BlockCounter:
         self._total, self._parts = BlockCounts(hours, summed), []
 
     def merge(self, other: BlockCounter) -> BlockCounter:
-        """Give the counter of the rows of both; neither input changes."""
+        """Return the counter of the rows of both; neither input changes."""
         merged = BlockCounter(self._sizes)
         merged._total = self._total
         merged._parts = [*self._parts, other._total, *other._parts]
@@ -146,7 +132,7 @@ class BlockCounter:
         return merged
 
     def result(self) -> BlockCounts:
-        """Give the counts of all rows added."""
+        """Return the counts of all rows added."""
         if self._parts:
             self._fold()
         return self._total

@@ -12,7 +12,7 @@ from driftline.baseline.blocks import BlockCounts
 
 
 def block_notes(blocks: BlockCounts | None) -> dict[str, Any]:
-    """Give the hours as plain values: of most columns, then of those that have hours of their own.
+    """Return the hours as plain values: of most columns, then of those with hours of their own.
 
     Without any of the latter the second key is not there.
     """

@@ -4,7 +4,7 @@ A numeric column is cut at quantiles of the reference, tails included, and aroun
 many rows share (an atom); a text or boolean column is split into its frequent levels. Each row
 falls into exactly one cell, so counts of parts add up to the counts of the whole, and each scanned
 set (all below a cut, one atom, one level, the unseen, the empty, the unfit) is one binomial count.
-Design: drift-methods, sections 0 and 4.
+Design: docs/reference/statistics.md, "Cells".
 """
 
 from __future__ import annotations
@@ -28,46 +28,32 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing
 from driftline.signature import ColumnType
 
-# Shares at which the tails are cut, and the number of equal parts of the rest: drift-methods 0.2.
+# Shares at which the tails are cut, and the number of equal parts of the rest
+# (docs/reference/statistics.md, "Cells").
 TAIL_SHARES = (0.001, 0.005, 0.01, 0.02, 0.98, 0.99, 0.995, 0.999)
 EQUAL_PARTS = 32
 ATOM_SHARE = 1 / 32
 LEVEL_SHARE = 1 / 200
 LEVEL_COUNT = 50
-# With so few distinct values each of them is a level of its own (drift-methods 11).
+# With so few distinct values each of them is a level of its own.
 FEW_VALUES = 32
 
 
 @dataclass(frozen=True)
 class Cells:
-    """How the rows of one column are counted.
-
-    Parameters
-    ----------
-    column
-        The user's name of the column.
-    type
-        Type of the column in the signature.
-    edges
-        Numbers only: ascending; row x falls between the greatest edge that is <= x and the next.
-        The first edge is the reference's minimum, the last lies just above its maximum.
-    atoms
-        Numbers only: values with a cell of their own.
-    median
-        Numbers only: cuts up to here are scanned as "below", the others as "or above".
-    levels
-        Text and booleans: the frequent values, most frequent first.
-    known
-        Text: every value of the reference, sorted; None when there were too many to keep, and then
-        nothing is called unseen.
-    """
+    """How the rows of one column are counted."""
 
     column: str
     type: ColumnType
+    # Numbers only: ascending; row x falls between the greatest edge that is <= x and the next.
+    # The first edge is the reference's minimum, the last lies just above its maximum.
     edges: tuple[float, ...] = ()
-    atoms: tuple[float, ...] = ()
+    atoms: tuple[float, ...] = ()  # Numbers only: values with a cell of their own.
+    # Numbers only: cuts up to here are scanned as "below", the others as "or above".
     median: float | None = None
-    levels: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()  # Text and booleans: the frequent values, most frequent first.
+    # Text: every value of the reference, sorted; None when there were too many to keep, and then
+    # nothing is called unseen.
     known: tuple[str, ...] | None = None
 
     @cached_property
@@ -96,7 +82,7 @@ class Cells:
         return len(self.levels) + 1 + (self.known is not None) + 2
 
     def describe(self, index: int) -> str:
-        """Say in words what one cell holds: ``= "UA"``, ``from 3 to below 5``, ``empty``."""
+        """Describe what one cell holds: ``= "UA"``, ``from 3 to below 5``, ``empty``."""
         if index >= self.size - 2:
             return absent_set(self, index).phrase
         if self.is_number:
@@ -205,7 +191,7 @@ class Cells:
         return counts
 
     def assign(self, array: pa.Array) -> np.ndarray:
-        """Give each row the index of its cell, shape (rows,); nothing counts as unfit here."""
+        """Return the index of each row's cell, shape (rows,); nothing counts as unfit here."""
         plain, _ = coerce(array, self.type)
         codes = np.full(len(plain), self.size - 2, dtype=np.int64)
         present = ~is_missing(plain).to_numpy(zero_copy_only=False)
@@ -228,7 +214,7 @@ class Cells:
         return np.asarray(table[indices])
 
     def _level_codes(self, values: pa.Array) -> np.ndarray:
-        """Give the cell of each text; profiles keep long ones shortened."""
+        """Return the cell of each text; profiles keep long ones shortened."""
         other, values = len(self.levels), shortened(values)
         codes = pc.fill_null(pc.index_in(values, value_set=self._level_array), other)
         table: np.ndarray = codes.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -261,11 +247,11 @@ class Cells:
         return tuple(predicate.phrase for predicate in self.predicates)
 
     def predicate(self, index: int) -> Predicate:
-        """Give the condition of one scanned set."""
+        """Return the condition of one scanned set."""
         return self.predicates[index]
 
     def set_kind(self, index: int) -> SetKind:
-        """Say what a scanned set is.
+        """Return what a scanned set is.
 
         "range" is outside the reference's [minimum, maximum]; "unseen" a text that the reference
         did not hold; "level" one value, or all others that are known.
@@ -296,7 +282,7 @@ class Cells:
         return np.asarray(counts @ self._scan_matrix.T)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {
             "column": self.column,
             "type": self.type,
@@ -361,17 +347,7 @@ def number_cells(
 def text_cells(
     column: str, kind: ColumnType, levels: Mapping[str, int], *, complete: bool, row_count: int
 ) -> Cells:
-    """Choose the cells of a text or boolean column.
-
-    Parameters
-    ----------
-    levels
-        Values with their counts.
-    complete
-        Whether these are all values of the reference; only then can a value be called unseen.
-    row_count
-        Rows that hold a value.
-    """
+    """Choose the cells of a text or boolean column."""
     ranked = sorted(levels.items(), key=lambda item: (-item[1], item[0]))
     chosen = [name for name, count in ranked[:LEVEL_COUNT] if count >= LEVEL_SHARE * row_count]
     known = tuple(sorted(levels)) if complete else None
@@ -379,6 +355,6 @@ def text_cells(
 
 
 def _numbers(plain: pa.Array) -> np.ndarray:
-    """Give the values that are there as float64, a copy of its own; NaN is not there."""
+    """Return the values that are there as float64, a copy of its own; NaN is not there."""
     values = np.array(plain.drop_null().to_numpy(zero_copy_only=False), dtype=np.float64)
     return np.asarray(values[~np.isnan(values)]) if pa.types.is_floating(plain.type) else values

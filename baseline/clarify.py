@@ -23,26 +23,7 @@ FACET_VALUES = ("value_or_threshold", "facet_values_or_threshold")
 
 
 def roles_of_config(text: str | bytes) -> Roles:
-    """Read label, positive value, facets, column to stratify by, and the answer's columns.
-
-    Parameters
-    ----------
-    text
-        The file, JSON. Columns may be named, or numbered from 0 among its ``headers``.
-
-    Returns
-    -------
-    Roles
-        A facet's single number becomes a value or a threshold when the baseline sees the data.
-        The predictor's ``label`` and ``probability`` say where they stand in the model's answer,
-        not in the data, and are left alone.
-
-    Raises
-    ------
-    InputError
-        When it is none, numbers a column without headers, or says something that has no place
-        here: several positive values of the label.
-    """
+    """Read label, positive value, facets, column to stratify by, and the answer's columns."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -101,7 +82,7 @@ def _name(found: Mapping[str, Any], field: str, headers: object) -> str | None:
 
 
 def _column(value: object, headers: object, field: str) -> str:
-    """Give a column's name, also where it is numbered."""
+    """Return a column's name, also where it is numbered."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and isinstance(headers, list) and 0 <= value < len(headers):

@@ -203,7 +203,7 @@ class ColumnProfile:
         self.distinct.update(hash_numbers(self.numbers.values if few else numbers))
 
     def _add_large(self, whole: np.ndarray, numbers: np.ndarray) -> None:
-        """Tell whole numbers apart that are one and the same as float64, such as long ids."""
+        """Distinguish integers that collapse to the same float64, such as long ids."""
         self.numbers.drop()
         large = np.abs(numbers) >= EXACT_WHOLE
         self.distinct.update(np.where(large, hash_integers(whole), hash_numbers(numbers)))
@@ -236,13 +236,7 @@ class ColumnProfile:
             self.distinct.update(hash_texts(kept))
 
     def merge(self, other: ColumnProfile) -> ColumnProfile:
-        """Give the summary of the rows of both; neither input changes.
-
-        Raises
-        ------
-        InputError
-            When names, types or cells differ.
-        """
+        """Return the summary of the rows of both; neither input changes."""
         if (self.name, self.type) != (other.name, other.type):
             raise InputError(
                 f'column "{self.name}" ({self.type}) cannot be merged with '
@@ -274,7 +268,7 @@ class ColumnProfile:
         )
 
     def _distinct(self, merged: LevelCounts) -> DistinctCount:
-        """Give the count of distinct values to merge; the levels' own, if they get lost."""
+        """Return the count of distinct values to merge; the levels' own, if they get lost."""
         if merged.is_exact or not self.levels.is_exact:
             return self.distinct
         found = DistinctCount()
@@ -282,7 +276,7 @@ class ColumnProfile:
         return found
 
     def _merged_texts(self, other: ColumnProfile, merged: LevelCounts) -> TextSummary | None:
-        """Give the summary of texts of both; none while the merged levels tell it."""
+        """Return the summary of texts of both; none while the merged levels tell it."""
         if self.texts is None and other.texts is None and merged.is_exact:
             return None
         mine, others = self.text, other.text
@@ -290,7 +284,7 @@ class ColumnProfile:
 
 
 def _of_several(found: FrequentValue) -> FrequentValue:
-    """Say of a large whole number that others, one and the same as float64, are counted with it."""
+    """Describe a large integer with which others are counted that are the same float64."""
     return replace(found, lower=1) if abs(float(found.value)) >= EXACT_WHOLE else found
 
 

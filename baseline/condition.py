@@ -31,7 +31,7 @@ class Condition(Protocol):
         """Mark the rows that meet the condition; never null."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
 
 
 @runtime_checkable
@@ -41,15 +41,4 @@ class Ranked(Protocol):
     def worst(
         self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
     ) -> pa.Table:
-        """Give the worst of the rows that meet it, the worst first.
-
-        Parameters
-        ----------
-        batches
-            Columns by the user's names.
-        limit
-            Most rows to give.
-        position
-            Name of a column that is to hold each row's number in the data, from 0; rows with an
-            event id get none.
-        """
+        """Return the worst of the rows that meet it, the worst first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,45 +48,38 @@ OVERRIDE_PLACES = ("string_constraints", "num_constraints")
 
 @dataclass(frozen=True, slots=True)
 class MonitoringConfig:
-    """How windows are judged; the defaults are those of generated files.
+    """How windows are judged; the defaults are those of generated files."""
 
-    Parameters
-    ----------
-    evaluate_constraints, emit_metrics, perform_comparison
-        Whether constraints are judged, metrics put, and distributions compared at all.
-    datatype_check_threshold, domain_content_threshold
-        Smallest allowed share (0-1) of values of the expected type, and inside the domain.
-    written_threshold
-        The ``comparison_threshold`` that somebody wrote; None where only a generator did.
-    categorical_comparison_threshold
-        Greatest allowed distance (0-1) of text; `comparison_threshold` when unset.
-    comparison_method, categorical_drift_method
-        SageMaker's distances; ours are chosen by the monitor.
-    """
-
+    # evaluate_constraints, emit_metrics, perform_comparison: Whether constraints are judged,
+    # metrics put, and distributions compared at all.
     evaluate_constraints: bool = True
     emit_metrics: bool = True
+    # datatype_check_threshold, domain_content_threshold: Smallest allowed share (0-1) of values
+    # of the expected type, and inside the domain.
     datatype_check_threshold: float = 1.0
     domain_content_threshold: float = 1.0
     perform_comparison: bool = True
+    # The comparison_threshold that somebody wrote; None where only a generator did.
     written_threshold: float | None = None
-    comparison_method: Method = "Robust"
+    # SageMaker's Simple or Robust, or the name of a distance (docs/distances.md), which then
+    # decides in place of the drift test.
+    comparison_method: str = "Robust"
+    # Greatest allowed distance (0-1) of text; comparison_threshold when unset.
     categorical_comparison_threshold: float | None = None
-    categorical_drift_method: CategoricalMethod = "LInfinity"
+    categorical_drift_method: CategoricalMethod = "LInfinity"  # SageMaker's distance of text.
 
     @property
     def comparison_threshold(self) -> float:
         """Greatest allowed distance (0-1), whoever wrote it."""
         return COMPARISON_THRESHOLD if self.written_threshold is None else self.written_threshold
 
-    def updated(self, found: Mapping[str, Any], *, where: str) -> MonitoringConfig:
-        """Give the same with what a ``monitoring_config`` or override block sets.
+    @property
+    def distance(self) -> str | None:
+        """The distance that decides; None for the drift test, or SageMaker's with ``--compat``."""
+        return None if self.comparison_method in METHODS else self.comparison_method
 
-        Raises
-        ------
-        InputError
-            When a known key has a value that it cannot have; unknown keys are left alone.
-        """
+    def updated(self, found: Mapping[str, Any], *, where: str) -> MonitoringConfig:
+        """Return the same with what a ``monitoring_config`` or override block sets."""
         changes: dict[str, Any] = {}
         for key in ("evaluate_constraints", "emit_metrics"):
             if key in found:
@@ -94,13 +88,43 @@ class MonitoringConfig:
             if key in found:
                 changes[key] = _share(found[key], f"{where}.{key}")
         inner = found.get("distribution_constraints", {})
-        changes |= _distribution(
-            _object(inner, f"{where}.distribution_constraints"), f"{where}.distribution_constraints"
-        )
+        place = f"{where}.distribution_constraints"
+        return replace(self, **changes)._with_comparison(_object(inner, place), place)
+
+    def _with_comparison(self, found: Mapping[str, Any], where: str) -> MonitoringConfig:
+        """Return the same with what a ``distribution_constraints`` block sets."""
+        changes: dict[str, Any] = {}
+        if isinstance(found.get("enable_comparisons"), bool):  # A form of 2019.
+            changes["perform_comparison"] = found["enable_comparisons"]
+        if "perform_comparison" in found:
+            changes["perform_comparison"] = _choice(
+                found["perform_comparison"], SWITCH, f"{where}.perform_comparison"
+            )
+        if "comparison_method" in found:
+            changes["comparison_method"] = _method(
+                found["comparison_method"], f"{where}.comparison_method"
+            )
+        method = changes.get("comparison_method", self.comparison_method)
+        if (method in METHODS) != (self.comparison_method in METHODS):
+            # A limit in a distance's unit is no share, and a share no such limit.
+            changes |= {"written_threshold": None, "categorical_comparison_threshold": None}
+        limit = _share if method in METHODS else _limit
+        for key, name in (
+            ("comparison_threshold", "written_threshold"),
+            ("categorical_comparison_threshold", "categorical_comparison_threshold"),
+        ):
+            if key in found:
+                changes[name] = limit(found[key], f"{where}.{key}")
+        if "categorical_drift_method" in found:
+            changes["categorical_drift_method"] = _choice(
+                found["categorical_drift_method"],
+                CATEGORICAL_METHODS,
+                f"{where}.categorical_drift_method",
+            )
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the block of a generated constraints.json."""
+        """Return the block of a generated constraints.json."""
         return {
             "evaluate_constraints": _switched(self.evaluate_constraints),
             "emit_metrics": _switched(self.emit_metrics),
@@ -132,53 +156,28 @@ class MonitoringConfig:
 
 @dataclass(frozen=True, slots=True)
 class FeatureConstraints:
-    """What one column must keep to; None means that nothing is demanded.
-
-    Parameters
-    ----------
-    completeness
-        Smallest share of rows (0-1) that hold a value.
-    domains
-        The allowed texts.
-    overrides
-        The blocks that change the monitoring config for this column, in the order they apply.
-    """
+    """What one column must keep to; None means that nothing is demanded."""
 
     name: str
     inferred_type: str = "Unknown"
-    completeness: float | None = None
+    completeness: float | None = None  # Smallest share of rows (0-1) that hold a value.
     is_non_negative: bool | None = None
-    domains: tuple[str, ...] | None = None
+    domains: tuple[str, ...] | None = None  # The allowed texts.
+    # The blocks that change the monitoring config for this column, in the order they apply.
     overrides: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """A constraints document: a checked view, and the document itself with all its keys.
-
-    Parameters
-    ----------
-    features
-        In the document's order.
-    monitoring_config
-        What holds for columns without overrides.
-    document
-        As read; `to_json` writes it, so that keys unknown to us survive.
-    """
+    """A constraints document: a checked view, and the document itself with all its keys."""
 
     features: tuple[FeatureConstraints, ...]
-    monitoring_config: MonitoringConfig
-    document: Mapping[str, Any]
+    monitoring_config: MonitoringConfig  # What holds for columns without overrides.
+    document: Mapping[str, Any]  # As read; to_json writes it, so that keys unknown to us survive.
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Constraints:
-        """Check a document and take it over.
-
-        Raises
-        ------
-        InputError
-            Naming the place, the value and what was expected.
-        """
+        """Check a document and take it over."""
         features = found.get("features")
         if not isinstance(features, list):
             for key, kind in OTHER_KINDS.items():
@@ -220,15 +219,22 @@ class Constraints:
         return self._by_name.get(name)
 
     def unmetered(self, names: Iterable[str]) -> frozenset[str]:
-        """Give those columns for which no metrics are asked, by config or by override."""
+        """Return those columns for which no metrics are asked, by config or by override."""
         return frozenset(name for name in names if not self.config(name).emit_metrics)
 
     def config(self, name: str) -> MonitoringConfig:
-        """Give the monitoring config of one column, its overrides applied."""
+        """Return the monitoring config of one column, its overrides applied."""
         config = self.monitoring_config
         feature = self.feature(name)
         for block in feature.overrides if feature else ():
             config = config.updated(block, where=f'feature "{name}": overrides')
+        is_text = feature is not None and feature.inferred_type == "String"
+        limits = (config.written_threshold, is_text and config.categorical_comparison_threshold)
+        if config.distance is not None and not any(limits):
+            raise InputError(
+                f'constraints: feature "{name}": comparison_method is "{config.distance}" without '
+                "a limit; expected comparison_threshold beside it"
+            )
         return config
 
 
@@ -271,33 +277,6 @@ def _overrides(found: Mapping[str, Any], where: str) -> Sequence[Mapping[str, An
     ]
 
 
-def _distribution(found: Mapping[str, Any], where: str) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if isinstance(found.get("enable_comparisons"), bool):  # A form of 2019.
-        changes["perform_comparison"] = found["enable_comparisons"]
-    if "perform_comparison" in found:
-        changes["perform_comparison"] = _choice(
-            found["perform_comparison"], SWITCH, f"{where}.perform_comparison"
-        )
-    for key, name in (
-        ("comparison_threshold", "written_threshold"),
-        ("categorical_comparison_threshold", "categorical_comparison_threshold"),
-    ):
-        if key in found:
-            changes[name] = _share(found[key], f"{where}.{key}")
-    if "comparison_method" in found:
-        changes["comparison_method"] = _choice(
-            found["comparison_method"], METHODS, f"{where}.comparison_method"
-        )
-    if "categorical_drift_method" in found:
-        changes["categorical_drift_method"] = _choice(
-            found["categorical_drift_method"],
-            CATEGORICAL_METHODS,
-            f"{where}.categorical_drift_method",
-        )
-    return changes
-
-
 def _object(found: object, where: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise InputError(f"constraints: {where} is {found!r}; expected an object")
@@ -313,6 +292,38 @@ def _choice(found: object, known: Mapping[str, T], where: str) -> T:
 def _share(found: object, where: str) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
         raise InputError(f"constraints: {where} is {found!r}; expected a number from 0 to 1")
+    return float(found)
+
+
+def _method(found: object, where: str) -> str:
+    """Return SageMaker's method by either of its names, or the name of a distance."""
+    if isinstance(found, str) and found in METHODS:
+        return METHODS[found]
+    reason = ""
+    if isinstance(found, str):
+        # It loads scipy.stats, which documents as they are generated do not need.
+        from driftline.stats.distances.catalog import find
+
+        try:
+            find(found)
+        except InputError as error:
+            reason = f" ({error})"
+        else:
+            return found
+    raise InputError(
+        f"constraints: {where} is {found!r}; expected Simple or Robust, or the name of a distance"
+        f"{reason}"
+    )
+
+
+def _limit(found: object, where: str) -> float:
+    """Check the limit of a distance, in the distance's own unit."""
+    if (
+        isinstance(found, bool)
+        or not isinstance(found, int | float)
+        or not 0 < found <= sys.float_info.max
+    ):
+        raise InputError(f"constraints: {where} is {found!r}; expected a number above 0")
     return float(found)
 
 

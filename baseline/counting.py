@@ -17,24 +17,12 @@ from driftline.formats.coercion import coerce
 
 @dataclass(slots=True)
 class CellCounter:
-    """Counts rows on cells, column by column.
+    """Counts rows on cells, column by column."""
 
-    Parameters
-    ----------
-    cells
-        By column: what is counted on, as `repeated_cells` gives it.
-    counts
-        By column: int64, shape (cells,).
-    event_time
-        Column by whose hours the counts are kept apart, too.
-    blocks
-        Counts by the hour; None without event time.
-    """
-
-    cells: Mapping[str, Cells]
-    counts: dict[str, np.ndarray]
-    event_time: str | None = None
-    blocks: BlockCounter | None = None
+    cells: Mapping[str, Cells]  # By column: what is counted on, as repeated_cells gives it.
+    counts: dict[str, np.ndarray]  # By column: int64, shape (cells,).
+    event_time: str | None = None  # Column by whose hours the counts are kept apart, too.
+    blocks: BlockCounter | None = None  # Counts by the hour; None without event time.
 
     @classmethod
     def start(cls, cells: Mapping[str, Cells], event_time: str | None) -> CellCounter:
@@ -59,7 +47,7 @@ class CellCounter:
         self.blocks.update(moments, {name: found[known] for name, found in codes.items()})
 
     def merge(self, other: CellCounter) -> CellCounter:
-        """Give the counts of the rows of both; neither input changes."""
+        """Return the counts of the rows of both; neither input changes."""
         counts = {name: count + other.counts[name] for name, count in self.counts.items()}
         blocks = self.blocks
         if blocks is not None and other.blocks is not None:
@@ -67,17 +55,17 @@ class CellCounter:
         return CellCounter(self.cells, counts, self.event_time, blocks)
 
     def by_hour(self) -> BlockCounts | None:
-        """Give the counts by the hour, when there is an event time."""
+        """Return the counts by the hour, when there is an event time."""
         return None if self.blocks is None else self.blocks.result()
 
 
 def repeated_cells(cells: Cells, column: ColumnProfile) -> Cells:
-    """Give the cells to count a reference on, so that it says how often new values come.
+    """Return the cells to count a reference on, so that it says how often new values come.
 
     A text value that occurred just once is unknown to the rest of the reference, so its row counts
     as unseen: the share of such rows estimates how often a window will bring a new value
-    (Good-Turing; drift-methods, 4.2). Counted the plain way that share would always be 0, and a
-    column with ever new names would alarm for ever.
+    (Good-Turing; docs/reference/statistics.md, "Unseen values"). Counted the plain way that
+    share would always be 0, and a column with ever new names would alarm for ever.
     """
     if cells.known is None:
         return cells

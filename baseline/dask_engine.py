@@ -38,15 +38,10 @@ LOOK_S = 10
 
 @dataclass(frozen=True, slots=True)
 class DaskCluster:
-    """The workers of one scheduler; connected to for one reading at a time.
+    """The workers of one scheduler; connected to for one reading at a time."""
 
-    Parameters
-    ----------
-    address
-        Such as ``tcp://10.0.0.5:8786``; "": the client of this process, or else the scheduler that
-        Dask's configuration names (``DASK_SCHEDULER_ADDRESS``).
-    """
-
+    # Such as tcp://10.0.0.5:8786; "": the client of this process, or else the scheduler that
+    # Dask's configuration names (DASK_SCHEDULER_ADDRESS).
     address: str = ""
 
     def map(
@@ -80,7 +75,7 @@ def _submit(client: Any, call: Callable[..., Any], *arguments: object) -> Any:  
 
 
 def _result(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
-    """Give what was promised; UnavailableError when it cannot come any more."""
+    """Return what was promised; UnavailableError when it cannot come any more."""
     try:
         return _wait(client, future)
     except distributed.KilledWorker as error:
@@ -113,7 +108,7 @@ def _await_workers(client: Any) -> None:  # noqa: ANN401 - untyped
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """Give a client of a scheduler; InputError when no address is known."""
+    """Return a client of a scheduler; InputError when no address is known."""
     known = None if address else _known()
     if known is not None:
         yield known
@@ -136,13 +131,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 
 def _threads(client: Any) -> int:  # noqa: ANN401 - untyped
-    """Count the threads of all workers, which are to run what runs here.
-
-    Raises
-    ------
-    UnavailableError
-        When there are none, or they lack driftline or have another one.
-    """
+    """Count the threads of all workers, which are to run what runs here."""
     place = client.scheduler.address
     _await_workers(client)
     try:
@@ -160,7 +149,7 @@ def _threads(client: Any) -> int:  # noqa: ANN401 - untyped
 
 
 def _known() -> Any:  # noqa: ANN401 - untyped: a client, or None
-    """Give the client that this process has made already."""
+    """Return the client that this process has made already."""
     try:
         return distributed.default_client()
     except ValueError:

@@ -10,7 +10,7 @@ occurs in no other block of time (or in no other row): as it would be for a wind
 
 References
 ----------
-Johnson and Lindenstrauss, 1984 (random projections keep distances); drift-methods.md 4.9 and 11.
+Johnson and Lindenstrauss, Contemporary Mathematics 26, 1984 (random projections keep distances).
 """
 
 from __future__ import annotations
@@ -58,20 +58,11 @@ ALL = np.iinfo(np.uint64).max
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Vectors of one length, seen from fixed directions.
+    """Vectors of one length, seen from fixed directions."""
 
-    Parameters
-    ----------
-    column
-        The user's name, or the beginning that the names of a vector's columns share.
-    weights
-        float32, shape (dimensions, 32).
-    parts
-        The columns that hold one dimension each; empty for a column of lists.
-    """
-
-    column: str
-    weights: NDArray[np.float32]
+    column: str  # The user's name, or the beginning that the names of a vector's columns share.
+    weights: NDArray[np.float32]  # float32, shape (dimensions, 32).
+    # The columns that hold one dimension each; empty for a column of lists.
     parts: tuple[str, ...] = ()
 
     @property
@@ -98,7 +89,7 @@ class Projection:
         )
 
     def kept(self, rows: pa.RecordBatch) -> pa.Array:
-        """Give the vectors as they are looked at: by their projections alone."""
+        """Return the vectors as they are looked at: by their projections alone."""
         if self.parts:
             block = np.column_stack([_numbers(column_of(rows, name)) for name in self.parts])
             values = self._seen(block)
@@ -107,7 +98,7 @@ class Projection:
         return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), DIRECTIONS + 1)
 
     def values(self, array: pa.Array) -> NDArray[np.float32]:
-        """Give projections and norm, shape (rows, 33); NaN for lists of other lengths or gaps."""
+        """Return projections and norm, shape (rows, 33); NaN for lists of other lengths or gaps."""
         found = np.full((len(array), DIRECTIONS + 1), np.nan, np.float32)
         plain = plain_array(array)
         if not pa.types.is_list(plain.type):
@@ -131,13 +122,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class TextTraits:
-    """What free text looks like.
-
-    Parameters
-    ----------
-    column
-        The user's name.
-    """
+    """What free text looks like."""
 
     column: str
 
@@ -152,13 +137,13 @@ class TextTraits:
         return ()
 
     def kept(self, rows: pa.RecordBatch) -> pa.Array:
-        """Give the texts as they are looked at: their start, null where there is none."""
+        """Return the texts as they are looked at: their start, null where there is none."""
         plain, _ = coerce(column_of(rows, self.column), "string")
         cut = pc.utf8_slice_codeunits(plain, 0, TEXT_WIDTH)
         return pc.if_else(is_missing(cut), pa.scalar(None, pa.string()), cut)
 
     def values(self, texts: pa.Array) -> NDArray[np.float32]:
-        """Give characters, words, and the shares of digits, capitals and other signs, (rows, 5)."""
+        """Return characters, words, and shares of digits, capitals and other signs, (rows, 5)."""
         lengths = _floats(pc.utf8_length(texts))
         _, rows = words_of(texts)
         counts = np.bincount(rows, minlength=len(texts)).astype(np.float32)
@@ -174,17 +159,11 @@ Traits = Projection | TextTraits
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """The words of a reference, by hash.
+    """The words of a reference, by hash."""
 
-    Parameters
-    ----------
-    hashes
-        uint64, ascending.
-    below
-        Only words whose hash is at most this are looked at; all but for the richest columns.
-    """
-
+    # uint64, ascending.
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    # Only words whose hash is at most this are looked at; all but for the richest columns.
     below: int = ALL
 
     @classmethod
@@ -215,7 +194,7 @@ class Vocabulary:
         return cls(known[known <= below], below), shares
 
     def unknown(self, texts: pa.Array) -> NDArray[np.float32]:
-        """Give the share of each text's words that are unknown, NaN for a text without any."""
+        """Return the share of each text's words that are unknown, NaN for a text without any."""
         hashes, rows = words_of(texts)
         place = np.minimum(np.searchsorted(self.hashes, hashes), max(len(self.hashes) - 1, 0))
         known = self.hashes[place] == hashes if len(self.hashes) else np.zeros(len(hashes), bool)
@@ -231,7 +210,7 @@ def _shares(
 
 
 def words_of(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Give the hash of each word, small letters and capitals alike, and the row it stands in."""
+    """Return the hash of each word, small letters and capitals alike, and the row it stands in."""
     lists = pc.split_pattern_regex(pc.utf8_lower(texts), WORD_BREAKS)
     rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
     encoded = pc.list_flatten(lists).dictionary_encode()
@@ -244,7 +223,7 @@ def words_of(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 
 
 def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits, ...]:
-    """Say which of these columns are embeddings or free text, by what a reference holds."""
+    """Return which of these columns are embeddings or free text, by what a reference holds."""
     found: list[Traits] = list(_groups(profile, columns))
     for name in columns:
         column = profile.columns[name]
@@ -280,7 +259,7 @@ def _groups(profile: Profile, columns: Mapping[str, Cells]) -> Iterator[Projecti
 
 
 def column_of(rows: pa.RecordBatch, name: str) -> pa.Array:
-    """Give a column of some rows, all null where there is none."""
+    """Return a column of some rows, all null where there is none."""
     return rows.column(name) if name in rows.schema.names else pa.nulls(rows.num_rows)
 
 
@@ -290,7 +269,7 @@ def _numbers(array: pa.Array) -> Numbers:
 
 
 def _usual_length(vectors: VectorSummary) -> int:
-    """Give the length that most lists have; of several, as far as positions are counted."""
+    """Return the length that most lists have; of several, as far as positions are counted."""
     if vectors.lengths.minimum == vectors.lengths.maximum:
         return vectors.lengths.maximum
     # So many lists end at each position.

@@ -21,23 +21,14 @@ FEWEST_DAYS = 3
 
 @dataclass(frozen=True, eq=False)
 class DerivedRows:
-    """Derived columns of n sampled rows.
+    """Derived columns of n sampled rows."""
 
-    Parameters
-    ----------
-    sources
-        By derived column, such as ``review·words``: the column that it is derived of.
-    cells
-        By derived column: what it is counted on.
-    codes
-        By derived column: uint8, shape (n,), each row's cell.
-    vocabularies
-        By column of free text: the reference's words.
-    """
-
+    # By derived column, such as review·words: the column that it is derived of.
     sources: Mapping[str, str]
-    cells: Mapping[str, Cells]
+    cells: Mapping[str, Cells]  # By derived column: what it is counted on.
+    # By derived column: uint8, shape (n,), each row's cell.
     codes: Mapping[str, NDArray[np.unsignedinteger]]
+    # By column of free text: the reference's words.
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     def without(self, sources: Collection[str]) -> DerivedRows | None:
@@ -98,7 +89,7 @@ def _cells(name: str, values: NDArray[np.float32]) -> Cells:
 
 
 def _blocks(rows: int, hours: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Give the number of what a row's words are not known by: its own day, or the row alone."""
+    """Return the number of what a row's words are not known by: its own day, or the row alone."""
     if hours is not None:
         days = np.where(hours == UNKNOWN_HOUR, -1, hours // DAY_H)
         found, numbers = np.unique(days, return_inverse=True)

@@ -77,22 +77,7 @@ def html_table(heads: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]])
 
 
 def profile_html(title: str, profile: Profile | None, signature: Signature | None = None) -> str:
-    """Show a profile as a table of its columns.
-
-    Parameters
-    ----------
-    title
-        What it is of, in words.
-    profile
-        The summaries; None for a baseline of constraints alone.
-    signature
-        Tells what the columns are for, when it is known.
-
-    Returns
-    -------
-    str
-        HTML without script, style sheet or SVG; every text of the data is escaped.
-    """
+    """Show a profile as a table of its columns."""
     roles: Mapping[str, str] = (
         {} if signature is None else {one.name: one.role for one in signature.columns}
     )
@@ -141,7 +126,7 @@ def _bars(one: ColumnProfile) -> str:
 
 
 def _numbers(one: ColumnProfile) -> tuple[str, ...]:
-    """Give quantiles and mean of a column of numbers, "" for others."""
+    """Return quantiles and mean of a column of numbers, "" for others."""
     if not one.is_number or not one.moments.count:
         return ("",) * (len(QUANTILES) + 1)
     found = [quantile.value for quantile in one.quantiles(QUANTILES)]

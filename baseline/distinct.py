@@ -33,7 +33,7 @@ class DistinctCount:
             self.hashes = _smallest(np.concatenate([self.hashes, hashes]))
 
     def merge(self, other: DistinctCount) -> DistinctCount:
-        """Give the count over both sets of values; neither input changes."""
+        """Return the count over both sets of values; neither input changes."""
         return DistinctCount(_smallest(np.concatenate([self.hashes, other.hashes])))
 
     @property
@@ -51,7 +51,7 @@ class DistinctCount:
 
 
 def _smallest(hashes: np.ndarray) -> np.ndarray:
-    """Give the smallest distinct hashes, ascending; sorting is faster than np.unique's hashing."""
+    """Return the smallest distinct hashes, ascending; sorting is faster than np.unique."""
     ordered = np.sort(hashes)
     first = np.ones(len(ordered), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
@@ -117,7 +117,7 @@ class LevelCounts:
         self.counts = np.concatenate([known, others]).astype(np.int64, copy=False)
 
     def merge(self, other: LevelCounts) -> LevelCounts:
-        """Give the counts over both; neither input changes."""
+        """Return the counts over both; neither input changes."""
         error = self.error + other.error
         merged = LevelCounts(self.values, self.counts, error, cap=self.cap)
         merged.update(other.values, other.counts)

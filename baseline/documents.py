@@ -40,7 +40,7 @@ def signature_from_constraints(
 
 
 def _type(constraint: FeatureConstraints | None, block: Mapping[str, Any] | None) -> ColumnType:
-    """Give a column's type; numbers stay numbers where the constraints call them String.
+    """Return a column's type; numbers stay numbers where the constraints call them String.
 
     So that a window's numbers can be told from text: see the type check.
     """
@@ -59,12 +59,12 @@ def _type(constraint: FeatureConstraints | None, block: Mapping[str, Any] | None
 
 
 def _is_boolean(texts: Iterable[str]) -> bool:
-    """Say whether these are the two truth values, as JSON or as Python writes them."""
+    """Return whether these are the two truth values, as JSON or as Python writes them."""
     return {text.casefold() for text in texts} == {"true", "false"}
 
 
 def _levels(block: Mapping[str, Any] | None) -> list[str]:
-    """Give the texts that a document's block counts; none when it is not as it should be."""
+    """Return the texts that a document's block counts; none when it is not as it should be."""
     found: Any = block
     for key in ("string_statistics", "distribution", "categorical", "buckets"):
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -73,13 +73,7 @@ def _levels(block: Mapping[str, Any] | None) -> list[str]:
 
 
 def profile_from_statistics(statistics: Statistics, signature: Signature) -> Profile:
-    """Make a profile with cells and cell counts, as exact as the document's sketches are.
-
-    Raises
-    ------
-    InputError
-        When a feature's block is not as SageMaker writes it.
-    """
+    """Make a profile with cells and cell counts, as exact as the document's sketches are."""
     profile = Profile.empty(signature)
     profile.row_count = statistics.item_count
     profile.seen = set(statistics.features)

@@ -41,27 +41,7 @@ class Engine(Protocol):
     def map(
         self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
     ) -> Iterator[R]:
-        """Run a task on every part.
-
-        Parameters
-        ----------
-        task
-            Can be pickled, and its results, too.
-        parts
-            Taken one at a time, and not far ahead of the results.
-        tell
-            Told of rows that are done.
-
-        Yields
-        ------
-        R
-            One result for each part, in the parts' order.
-
-        Raises
-        ------
-        DriftlineError
-            Whatever the task raised; UnavailableError when a process or machine was lost.
-        """
+        """Run a task on every part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +131,6 @@ class ProcessPool:
     loky starts them: by fork and exec, without importing the main module again, so that a script
     needs no guard and a notebook works; and a process that dies is an error, never a hang. The
     processes stay for half a minute, for the next reading.
-
-    Parameters
-    ----------
-    jobs
-        How many processes.
     """
 
     jobs: int
@@ -208,21 +183,7 @@ def _end_after(parent: int) -> None:
 
 
 def open_engine(engine: str | Engine = "local", jobs: int | None = None) -> Engine:
-    """Give the engine of a name.
-
-    Parameters
-    ----------
-    engine
-        "local", "dask" (the client of this process, or the scheduler that Dask's configuration
-        names), "dask:ADDRESS", or an engine.
-    jobs
-        Local only: how many processes; 1 when missing: this one. 0: one for each core.
-
-    Raises
-    ------
-    InputError
-        For another name or number, or when Dask is not installed.
-    """
+    """Return the engine of a name."""
     if not isinstance(engine, str):
         return engine
     name, _, address = engine.partition(":")

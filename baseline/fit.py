@@ -63,26 +63,14 @@ class Fitted:
 
 @dataclass(slots=True)
 class FirstReading:
-    """What is gathered while the reference is read for the first time.
-
-    Parameters
-    ----------
-    profile
-        The summary of each column.
-    growths
-        Of each column of whole numbers, whether they rise from row to row.
-    outcomes
-        The columns of labels, answers and groups.
-    event_time
-        The column with each row's time.
-    zoned
-        Whether a time that came as text had a zone: both, where the column holds both.
-    """
+    """What is gathered while the reference is read for the first time."""
 
     profile: Profile
+    # Of each column of whole numbers, whether they rise from row to row.
     growths: dict[str, Growth]
-    outcomes: OutcomeCollector
-    event_time: str | None
+    outcomes: OutcomeCollector  # The columns of labels, answers and groups.
+    event_time: str | None  # The column with each row's time.
+    # Whether a time that came as text had a zone: both, where the column holds both.
     zoned: frozenset[bool] = frozenset()
 
     @classmethod
@@ -105,7 +93,7 @@ class FirstReading:
             self.zoned |= zones_of(batch.column(self.event_time))
 
     def merge(self, other: FirstReading) -> FirstReading:
-        """Give what is known of the rows of both, the other's after these."""
+        """Return what is known of the rows of both, the other's after these."""
         return FirstReading(
             self.profile.merge(other.profile),
             {name: one.merge(other.growths[name]) for name, one in self.growths.items()},
@@ -117,20 +105,11 @@ class FirstReading:
 
 @dataclass(slots=True)
 class SecondReading:
-    """What is counted while the reference is read for the second time.
+    """What is counted while the reference is read for the second time."""
 
-    Parameters
-    ----------
-    cells
-        The rows on each column's cells.
-    sampler
-        Some of the rows, by cell.
-    segments
-        The rows on cells for each segment on its own; None where none is asked for.
-    """
-
-    cells: CellCounter
-    sampler: RowSampler
+    cells: CellCounter  # The rows on each column's cells.
+    sampler: RowSampler  # Some of the rows, by cell.
+    # The rows on cells for each segment on its own; None where none is asked for.
     segments: SegmentCounter | None
 
     @classmethod
@@ -155,7 +134,7 @@ class SecondReading:
             self.segments.update(batch)
 
     def merge(self, other: SecondReading) -> SecondReading:
-        """Give the counts of the rows of both."""
+        """Return the counts of the rows of both."""
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
@@ -261,15 +240,7 @@ def _unjudged(
     partitions: Collection[str],
     kept: Collection[str | None],
 ) -> Mapping[str, str]:
-    """Return the features whose values are not judged and why: they tell where a row comes from.
-
-    Parameters
-    ----------
-    partitions
-        Columns whose values stand in the names of folders.
-    kept
-        Columns that the user has named as groups or codes.
-    """
+    """Return the features whose values are not judged and why: they tell where a row comes from."""
 
     def reason(column: Column) -> str | None:
         found = reading.profile.columns[column.name]
@@ -343,13 +314,7 @@ def _with_levels(
 def _classes(
     signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Give the values of label and prediction, the positive one last.
-
-    Raises
-    ------
-    InputError
-        When none of them is positive, or the two columns have nothing in common.
-    """
+    """Return the values of label and prediction, the positive one last."""
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
     sides: dict[str | None, set[str]] = {}
     for name in names:
@@ -399,13 +364,7 @@ def _with_classes(
     classes: tuple[str, ...] | None,
     positives: Sequence[str],
 ) -> Column:
-    """Note the classes: all at the prediction, the last at a single probability, else its own.
-
-    Raises
-    ------
-    InputError
-        When nothing says which of several columns of probabilities is of which class.
-    """
+    """Note the classes: all at the prediction, the last at a single probability, else its own."""
     if classes is None:
         return column
     if column.role == "prediction":
@@ -427,7 +386,7 @@ def _with_classes(
 def _by_positive(
     names: Sequence[str], classes: tuple[str, ...], positives: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Give the class of two columns, one of which is named by a positive value."""
+    """Return the class of two columns, one of which is named by a positive value."""
     named = [class_of_name(name, positives) is not None for name in names]
     if len(classes) != 2 or sorted(named) != [False, True]:
         return None

@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 def is_of_quality(document: bytes) -> bool:
-    """Tell model quality's documents from data quality's, which have the same names."""
+    """Distinguish model quality's documents from data quality's, which have the same names."""
     try:
         found = json.loads(document)
     except (ValueError, RecursionError):
@@ -54,13 +54,7 @@ def plain_document(data: bytes) -> str:
 
 
 def read_file(place: Location, name: str) -> bytes | None:
-    """Read a file of a folder; None when it is not there.
-
-    Raises
-    ------
-    InputError
-        When a document holds half a character, which JSON can say and no file can hold.
-    """
+    """Read a file of a folder; None when it is not there."""
     try:
         data = (place / name).read()
     except NotFoundError:
@@ -85,13 +79,7 @@ def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) ->
 
 
 def refuse_baseline(place: Location) -> None:
-    """Refuse to write results where a baseline lies: their documents have the same names.
-
-    Raises
-    ------
-    InputError
-        When a baseline is there, also one that SageMaker wrote.
-    """
+    """Refuse to write results where a baseline lies: their documents have the same names."""
     if place.kind != fs.FileType.Directory:
         return
     there = {

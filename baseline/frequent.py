@@ -83,7 +83,7 @@ class NumberCounts:
         self._add(numbers[starts] + 0.0, np.diff(np.append(starts, len(numbers))))
 
     def merge(self, other: NumberCounts) -> NumberCounts:
-        """Give the counts over both; neither input changes."""
+        """Return the counts over both; neither input changes."""
         if not (self.is_complete and other.is_complete):
             return NumberCounts(is_complete=False)
         merged = NumberCounts(self.values, self.counts)
@@ -103,7 +103,7 @@ class NumberCounts:
         self.values, self.counts = found, sums
 
     def drop(self) -> None:
-        """Give up counting: too many differ."""
+        """Stop counting: too many differ."""
         self.values, self.counts = np.empty(0), np.empty(0, np.int64)
         self.is_complete = False
 

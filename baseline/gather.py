@@ -19,7 +19,7 @@ class Counter(Protocol):
         """Add rows."""
 
     def merge(self, other: Self) -> Self:
-        """Give the count of the rows of both; the other's come after these."""
+        """Return the count of the rows of both; the other's come after these."""
 
 
 C = TypeVar("C", bound=Counter)
@@ -46,21 +46,7 @@ def gather(
     tell: Tell | None = None,
     columns: Sequence[str] | None = None,
 ) -> C:
-    """Count all parts.
-
-    Parameters
-    ----------
-    start
-        Gives a counter without rows; can be pickled (`functools.partial` of a function can).
-    parts
-        The data; none at all give the counter without rows.
-    engine
-        Where each part is counted. The result is the same for all of them, to the last byte.
-    tell
-        Told of rows that are done.
-    columns
-        The columns that are needed, for those of them that there are; None: all.
-    """
+    """Count all parts."""
     reading = _Reading(start, None if columns is None else tuple(columns))
     total: C | None = None
     for found in engine.map(reading, parts, tell):

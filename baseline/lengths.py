@@ -66,7 +66,7 @@ class LengthCounts:
         self._add(_bins(lengths), often)
 
     def merge(self, other: LengthCounts) -> LengthCounts:
-        """Give the counts over both; neither input changes."""
+        """Return the counts over both; neither input changes."""
         found = [part for part in (self, other) if len(part.counts)]
         merged = LengthCounts(
             self.lengths,
@@ -79,7 +79,7 @@ class LengthCounts:
         return merged
 
     def quantile(self, share: float) -> int:
-        """Give the length at or below which this share (0 to 1) lies; 0 without values."""
+        """Return the length at or below which this share (0 to 1) lies; 0 without values."""
         if not len(self.counts):
             return 0
         if share >= 1.0:

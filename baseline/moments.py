@@ -74,7 +74,7 @@ class Moments:
         self.count = total
 
     def merge(self, other: Moments) -> Moments:
-        """Give the moments of both sets of values; neither input changes."""
+        """Return the moments of both sets of values; neither input changes."""
         merged = Moments(
             self.count,
             self.total + other.total,

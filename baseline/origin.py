@@ -65,17 +65,7 @@ def name_words(name: str) -> frozenset[str]:
 
 
 def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = False) -> str | None:
-    """Return why a column's values are no data but the origin of their rows; None if they are data.
-
-    Parameters
-    ----------
-    name
-        Of the column.
-    values
-        Its distinct values as text, or many of them.
-    is_partition
-        Whether the values stand in the names of folders: ``ds=2026-11-16``.
-    """
+    """Return why a column holds the origin of its rows, not data; None if it holds data."""
     if not values:
         return None
     words = name_words(name)
@@ -95,16 +85,7 @@ def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = Fals
 
 
 def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> list[str]:
-    """Return the values that are not of the origin that a reference's values are of.
-
-    Parameters
-    ----------
-    reason
-        Why the column is not judged, as `origin_reason` returned it.
-    values, reference
-        Distinct values of a window and of the reference, as text. The reference tells whether
-        batches are named by dates or by numbers.
-    """
+    """Return the values that are not of the origin that a reference's values are of."""
     if reason == OF_TIME:
         others = [one for one in values if not _is_date(one)]
         read, _ = coerce(text_array(others), "timestamp")

@@ -26,28 +26,20 @@ FORMAT_VERSION = 1
 # Kept of a reference; evenly spaced rows beyond.
 MAX_ROWS = 1_000_000
 # A column of numbers with more values than this is split by a threshold, not by equality
-# (reference: bias-and-attribution.md, section 1).
+# (docs/why/bias.md).
 MAX_FACET_NUMBERS = 10
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The reference's outcome columns, and what they mean.
+    """The reference's outcome columns, and what they mean."""
 
-    Parameters
-    ----------
-    roles
-        With nothing left open: problem, positive class and the meaning of each facet are decided.
-    table
-        Columns by the user's names: those of `outcome_columns`. Every row of the reference, or
-        evenly spaced ones of a large one.
-    row_count
-        Rows of the whole reference.
-    """
-
+    # With nothing left open: problem, positive class and the meaning of each facet are decided.
     roles: Roles
+    # Columns by the user's names: those of outcome_columns. Every row of the reference, or evenly
+    # spaced ones of a large one.
     table: pa.Table
-    row_count: int
+    row_count: int  # Rows of the whole reference.
 
     def to_arrow(self) -> pa.Table:
         """Write everything as one table."""
@@ -60,13 +52,7 @@ class Outcomes:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Outcomes:
-        """Read what to_arrow wrote.
-
-        Raises
-        ------
-        InputError
-            When the table is none of ours, or of a newer format.
-        """
+        """Read what to_arrow wrote."""
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
         if notes.get("format") != FORMAT_VERSION:
             raise InputError(
@@ -130,18 +116,7 @@ def held_classes(table: pa.Table | pa.RecordBatch, name: str | None) -> tuple[st
 
 
 def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
-    """Decide from the reference what its owner left open.
-
-    Parameters
-    ----------
-    table
-        The columns of `outcome_columns`.
-
-    Raises
-    ------
-    InputError
-        When a facet is split by a text that is no number, or never takes the value.
-    """
+    """Decide from the reference what its owner left open."""
     classes = _classes(signature)
     problem = roles.problem or _problem(roles, signature, classes)
     positives = roles.positives
@@ -206,14 +181,14 @@ class OutcomeCollector:
         self._rows.add(pa.table(arrays), batch.num_rows)
 
     def merge(self, other: OutcomeCollector) -> OutcomeCollector:
-        """Give what is kept of the rows of both, the other's after these."""
+        """Return what is kept of the rows of both, the other's after these."""
         merged = OutcomeCollector.__new__(OutcomeCollector)
         merged._columns = self._columns
         merged._rows = self._rows.merge(other._rows)
         return merged
 
     def table(self) -> pa.Table:
-        """Give what was kept."""
+        """Return what was kept."""
         return self._rows.table()
 
 

@@ -34,23 +34,7 @@ def require_common_classes(
     problem: Problem | None,
     reference: Sequence[str] = (),
 ) -> None:
-    """Refuse labels and predictions whose classes have nothing to do with each other.
-
-    Parameters
-    ----------
-    labels, predictions
-        Distinct values as `class_text` writes them; none of a side that has not come.
-    problem
-        What the model answers; a regression has no classes.
-    reference
-        The reference's classes of both sides; empty for the reference itself. A few rows may hold
-        other classes on each side, as long as the reference knows both.
-
-    Raises
-    ------
-    InputError
-        With the values of each side, and how to say which of them are the same.
-    """
+    """Refuse labels and predictions whose classes have nothing to do with each other."""
     if problem == "regression":
         return
     merged = merged_classes([*labels, *predictions], merged_classes([*reference, *roles.positives]))
@@ -90,22 +74,7 @@ def require_common_classes(
 def require_positives(
     positives: Iterable[str], columns: Mapping[str, Iterable[str]], others: Iterable[str] = ()
 ) -> None:
-    """Refuse a positive value that no column has.
-
-    Parameters
-    ----------
-    positives
-        The values that mean the positive class.
-    columns
-        The classes of each column, by what it is called: ``label "paid"``.
-    others
-        Further classes, which a model may answer.
-
-    Raises
-    ------
-    InputError
-        Naming the value, and those that each column has.
-    """
+    """Refuse a positive value that no column has."""
     known = merged_classes([*others, *(text for texts in columns.values() for text in texts)])
     for value in known_classes(positives, known):
         if value not in known:

@@ -23,29 +23,17 @@ UNFIT = "unfit"
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """A condition that a row meets or not.
-
-    Parameters
-    ----------
-    column
-        The user's name of the column.
-    op
-        ``lt le gt ge eq`` compare with `value`; ``in`` and ``not_in`` with `values` (a missing
-        value is neither); ``null`` holds where there is no value; ``unfit`` where the value does
-        not fit the type named by `value`.
-    value
-        A number or a text. With a number the column is read as numbers, with a text as text.
-    values
-        The texts of ``in`` and ``not_in``.
-    within
-        The segment in which alone rows are meant; None: among all.
-    """
+    """A condition that a row meets or not."""
 
     column: str
+    # lt le gt ge eq compare with value; in and not_in with values (a missing value is neither);
+    # null holds where there is no value; unfit where the value does not fit the type named by
+    # value.
     op: Operator
+    # A number or a text. With a number the column is read as numbers, with a text as text.
     value: float | str | None = None
-    values: tuple[str, ...] = ()
-    within: Predicate | None = None
+    values: tuple[str, ...] = ()  # The texts of in and not_in.
+    within: Predicate | None = None  # The segment in which alone rows are meant; None: among all.
 
     def __post_init__(self) -> None:
         if self.op not in get_args(Operator):
@@ -133,7 +121,7 @@ class Predicate:
         return pc.and_not(present, inside) if self.op == "not_in" else pc.and_(present, inside)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values, without what is unset."""
+        """Return plain JSON values, without what is unset."""
         found: dict[str, Any] = {"column": self.column, "op": self.op}
         if self.value is not None:
             found["value"] = self.value

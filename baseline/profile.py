@@ -68,16 +68,7 @@ class Profile:
     def update(
         self, batch: pa.RecordBatch | pa.Table, unfit: Mapping[str, int] | None = None
     ) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        batch
-            Columns by the user's names, in any order. A map column ``unfit`` is no data column.
-        unfit
-            By column: how many nulls of this batch stand for values that did not fit. A name that
-            is none of the batch's is that of an extra field, which no column has taken.
-        """
+        """Add rows."""
         known, present = unfit or {}, set(batch.schema.names)
         for name, column in self.columns.items():
             if name in present:
@@ -92,15 +83,10 @@ class Profile:
 
     @classmethod
     def merged(cls, profiles: Iterable[Profile]) -> Profile:
-        """Give one profile of the rows of all, such as of a day's hours.
+        """Return one profile of the rows of all, such as of a day's hours.
 
         Counts are exactly those of one profile of all rows, whatever the parts and their order;
         quantiles and frequent values are so within the error that they state.
-
-        Raises
-        ------
-        InputError
-            When there is none, or they are of different columns.
         """
         found = list(profiles)
         if not found:
@@ -111,13 +97,7 @@ class Profile:
         return found[0]
 
     def merge(self, other: Profile) -> Profile:
-        """Give the profile of the rows of both; neither input changes.
-
-        Raises
-        ------
-        InputError
-            When the columns, their types or cells differ.
-        """
+        """Return the profile of the rows of both; neither input changes."""
         if self.columns.keys() != other.columns.keys():
             one = sorted(self.columns.keys() ^ other.columns.keys())[0]
             raise InputError(
@@ -144,17 +124,11 @@ class Profile:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Profile:
-        """Read what to_bytes wrote.
-
-        Raises
-        ------
-        InputError
-            When the bytes are none of ours, of a newer version, or damaged: one sentence.
-        """
+        """Read what to_bytes wrote."""
         return cls.from_arrow(profile_table(data))
 
     def __repr__(self) -> str:
-        """Give one line: how many rows, and the first columns."""
+        """Return one line: how many rows, and the first columns."""
         names = ", ".join(self.columns)
         shown = f"rows: {self.row_count:,}, columns: {len(self.columns)} ({names})"
         return f"<Profile {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
@@ -171,13 +145,7 @@ class Profile:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Profile:
-        """Read what to_arrow wrote; block counts are read by `blocks_from_table`.
-
-        Raises
-        ------
-        InputError
-            When the table is none of ours, or of a newer format.
-        """
+        """Read what to_arrow wrote; block counts are read by `blocks_from_table`."""
         columns, notes = columns_from_table(table)
         return cls(
             row_count=notes["row_count"],
@@ -188,13 +156,7 @@ class Profile:
 
 
 def profile_table(data: bytes) -> pa.Table:
-    """Read the table that `Profile.to_bytes` wrote, with the block counts that it may hold.
-
-    Raises
-    ------
-    InputError
-        When the bytes are none of ours, of a newer version, or damaged: one sentence.
-    """
+    """Read the table that `Profile.to_bytes` wrote, with the block counts that it may hold."""
     table, is_sealed = from_sealed(data)
     if not is_sealed and format_version(table) > 1:
         raise InputError(

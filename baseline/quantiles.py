@@ -65,27 +65,14 @@ def rank_error(sketch: QuantileSketch) -> float:
 
 
 def _capacity(sketch: QuantileSketch, height: int) -> int:
-    """Give the number of items from which a level is full, as Deequ has it."""
+    """Return the number of items from which a level is full, as Deequ has it."""
     return 2 * (math.ceil(sketch.items * sketch.shrinking**height / 2) + 1)
 
 
 def quantiles(
     sketch: QuantileSketch, moments: Moments, shares: Sequence[float]
 ) -> tuple[Quantile, ...]:
-    """Look up values by shares; the ends are the true minimum and maximum.
-
-    Parameters
-    ----------
-    sketch, moments
-        Of the same values.
-    shares
-        From 0 to 1.
-
-    Returns
-    -------
-    tuple of Quantile
-        One for each share; NaN without values.
-    """
+    """Look up values by shares; the ends are the true minimum and maximum."""
     error = rank_error(sketch)
     wanted = np.asarray(shares, dtype=np.float64)
     around = np.clip(np.concatenate([wanted, wanted - error, wanted + error]), 0.0, 1.0)

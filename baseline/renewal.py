@@ -18,22 +18,10 @@ from driftline.roles import Roles
 
 
 def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Baseline:
-    """Give a baseline of the same columns whose distributions are those of other rows.
+    """Return a baseline of the same columns whose distributions are those of other rows.
 
     Labels, attributions, documents of other kinds and constraints that somebody has set by hand
     stay as they are.
-
-    Parameters
-    ----------
-    rows
-        Some or all of the baseline's columns by their names; the others stay, too.
-    event_time
-        The column of their times, which need not be one of the baseline's.
-
-    Raises
-    ------
-    InputError
-        When there are no rows, or a column is of another type than in the baseline.
     """
     segments = () if baseline.segments is None else baseline.segments.columns
     # Ids and times of the user's own are no more judged than before.

@@ -25,21 +25,10 @@ EMPTY = '{"changes": []}'
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the baseline's own list of changes says of one.
-
-    Parameters
-    ----------
-    columns
-        Which are new.
-    start, end
-        The time that their rows are of.
-    author, reason
-        Who made it so, and why.
-    made_at
-        When.
-    """
+    """What the baseline's own list of changes says of one."""
 
     columns: tuple[str, ...]
+    # start, end: The time that their rows are of.
     start: datetime
     end: datetime
     author: str
@@ -53,7 +42,7 @@ def replaceable(baseline: Baseline) -> tuple[str, ...]:
 
 
 def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
-    """Give the changes that made a baseline what it is, oldest first, as plain values."""
+    """Return the changes that made a baseline what it is, oldest first, as plain values."""
     found: list[dict[str, Any]] = json.loads(baseline.documents.get(CHANGES, EMPTY))["changes"]
     return found
 
@@ -61,23 +50,11 @@ def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
 def with_columns_anew(
     baseline: Baseline, rows: Source, change: Change, *, event_time: str
 ) -> Baseline:
-    """Give a baseline in which the named columns are those of other rows.
+    """Return a baseline in which the named columns are those of other rows.
 
     Summaries, cells, counts by the hour and suggested constraints of these columns are new; what
     was set by hand stays. The sampled rows and the segments know nothing of them any more: how they
     hang together with the others was not seen.
-
-    Parameters
-    ----------
-    rows
-        The named columns, and their times.
-    event_time
-        The column of times.
-
-    Raises
-    ------
-    InputError
-        When a column is none that can be made anew, or the rows hold another type.
     """
     names = change.columns
     for name in names:

@@ -42,25 +42,17 @@ ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
 
 @dataclass(frozen=True, eq=False)
 class RowSample:
-    """Rows by cell; n rows.
+    """Rows by cell; n rows."""
 
-    Parameters
-    ----------
-    codes
-        By column: uint8 or uint16, shape (n,), each row's cell as `Cells.assign` numbers it (the
-        last but one is "empty"); rows stand in the order of the data.
-    hours
-        int64, shape (n,): hours since 1970-01-01T00:00Z, `UNKNOWN_HOUR` where a row has no time;
-        None without event time.
-    row_count
-        Rows of the data from which these are a uniform sample; equal to n when all were kept.
-    derived
-        The same rows by what stands for embeddings and free text; None when there are none.
-    """
-
+    # By column: uint8 or uint16, shape (n,), each row's cell as Cells.assign numbers it (the last
+    # but one is "empty"); rows stand in the order of the data.
     codes: Mapping[str, NDArray[np.unsignedinteger]]
+    # int64, shape (n,): hours since 1970-01-01T00:00Z, UNKNOWN_HOUR where a row has no time; None
+    # without event time.
     hours: NDArray[np.int64] | None
+    # Rows of the data from which these are a uniform sample; equal to n when all were kept.
     row_count: int
+    # The same rows by what stands for embeddings and free text; None when there are none.
     derived: DerivedRows | None = None
 
     def __len__(self) -> int:
@@ -134,7 +126,7 @@ class RowSampler:
         self._held += len(chosen)
 
     def merge(self, other: RowSampler) -> RowSampler:
-        """Give the sampler of the rows of both, the other's after these; neither input changes."""
+        """Return the sampler of both's rows, the other's after these; neither input changes."""
         merged = RowSampler(self.cells, self.event_time, traits=self.traits, known=self.known)
         merged.seen = self.seen + other.seen
         merged._below = min(self._below, other._below)
@@ -157,7 +149,7 @@ class RowSampler:
         self._parts, self._held = [whole], len(whole)
 
     def result(self) -> RowSample:
-        """Give the sample of all rows that came."""
+        """Return the sample of all rows that came."""
         if not self._parts:
             empty = {name: np.zeros(0, _dtype(cell)) for name, cell in self.cells.items()}
             return RowSample(empty, None if self.event_time is None else np.zeros(0, np.int64), 0)
@@ -174,7 +166,7 @@ class RowSampler:
 
 
 def _expected_cut(limit: int, row_count: int | None) -> np.uint64:
-    """Give the priority up to which the wanted number of rows surely lie, of so many rows."""
+    """Return the priority up to which the wanted number of rows surely lie, of so many rows."""
     if row_count is None or row_count <= 2 * limit:
         return np.uint64(ALL)
     # Six deviations of a count above its mean: short of rows once in a thousand million times.
@@ -183,7 +175,7 @@ def _expected_cut(limit: int, row_count: int | None) -> np.uint64:
 
 
 def _salt(batch: pa.RecordBatch) -> int:
-    """Tell this part of the data from others by its first row."""
+    """Identify this part of the data by its first row."""
     first = "\n".join(map(_text, batch.slice(0, 1).columns)).encode("utf-8", "replace")
     return int.from_bytes(hashlib.blake2b(first, digest_size=8).digest(), "big") >> 1
 

@@ -49,13 +49,7 @@ def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
 
 
 def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
-    """Read what sample_to_table wrote.
-
-    Raises
-    ------
-    InputError
-        When the table is none of ours, of a newer format, damaged, or of other cells.
-    """
+    """Read what sample_to_table wrote."""
     found = (table.schema.metadata or {}).get(KEY)
     if found is None:
         raise InputError("no sample of driftline; make the baseline again")

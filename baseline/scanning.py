@@ -42,14 +42,14 @@ def _other_sets(cells: Cells) -> list[Predicate]:
 
 
 def absent_set(cells: Cells, index: int) -> Predicate:
-    """Give the condition of one of the last two cells: the empty or the unfit."""
+    """Return the condition of one of the last two cells: the empty or the unfit."""
     if index == cells.size - 2:
         return Predicate(cells.column, "null")
     return Predicate(cells.column, "unfit", cells.type)
 
 
 def set_kind(cells: Cells, predicate: Predicate) -> SetKind:
-    """Say what a scanned set is; see `Cells.set_kind`."""
+    """Return what a scanned set is; see `Cells.set_kind`."""
     if predicate.op in ("null", "unfit"):
         return "null" if predicate.op == "null" else "unfit"
     if predicate.op == "gt" or (predicate.op == "lt" and predicate.value == cells.minimum):
@@ -60,7 +60,7 @@ def set_kind(cells: Cells, predicate: Predicate) -> SetKind:
 
 
 def members(cells: Cells, predicate: Predicate) -> slice | int:
-    """Give the cells that make up a scanned set, as an index into the counts."""
+    """Return the cells that make up a scanned set, as an index into the counts."""
     values = cells.size - 2
     if predicate.op in ("null", "unfit"):
         return values + (predicate.op == "unfit")

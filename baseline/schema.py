@@ -31,7 +31,7 @@ def inferred_type(kind: ColumnType, present_count: int) -> InferredType:
 
 
 def column_type(found: pa.DataType) -> ColumnType:
-    """Give the signature's type for an Arrow type; what is no number, bool or time is text."""
+    """Return the signature's type for an Arrow type; what is no number, bool or time is text."""
     plain = plain_type(found)
     for kind, wanted in ARROW_TYPES.items():
         if plain == wanted:
@@ -40,13 +40,7 @@ def column_type(found: pa.DataType) -> ColumnType:
 
 
 def find_column(name: str, known: Sequence[str], *, what: str) -> str:
-    """Give the column of that name, or fail naming the nearest one that exists.
-
-    Raises
-    ------
-    InputError
-        When no column has exactly this name.
-    """
+    """Return the column of that name, or fail naming the nearest one that exists."""
     if name in known:
         return name
     folded = {other.casefold(): other for other in known}
@@ -62,22 +56,7 @@ def find_column(name: str, known: Sequence[str], *, what: str) -> str:
 def infer_signature(
     schema: pa.Schema, roles: Roles | None = None, *, classes: Sequence[str] | None = None
 ) -> Signature:
-    """Make the signature of a data set from its Arrow schema and the roles the user names.
-
-    Parameters
-    ----------
-    schema
-        Names and types; repeated names are an error.
-    roles
-        Names of columns by role; all others are features. Facets and group stay features.
-    classes
-        Class labels in the model's order, if the problem is a classification.
-
-    Raises
-    ------
-    InputError
-        When a named column does not exist or has two roles.
-    """
+    """Make the signature of a data set from its Arrow schema and the roles the user names."""
     named = roles or Roles()
     names = list(schema.names)
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
@@ -93,7 +72,7 @@ def infer_signature(
 
 
 def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
-    """Give each named column its role."""
+    """Set the role of each named column."""
     named: list[tuple[Role, str | None]] = [
         ("label", roles.label),
         ("prediction", roles.prediction),
@@ -131,7 +110,7 @@ def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:
-    """Give a column's type; times that came as text (JSON has no others) are read as times."""
+    """Return a column's type; times that came as text (JSON has no others) are read as times."""
     found = column_type(schema.field(name).type)
     return "timestamp" if name == timestamp and found == "string" else found
 

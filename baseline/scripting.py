@@ -6,7 +6,7 @@ those of a CSV file do. So however many records there are, memory stays bounded.
 
 References
 ----------
-SageMaker developer guide, "Preprocessing and postprocessing"; model-monitor.md section 7.5.
+SageMaker developer guide, "Preprocessing and postprocessing".
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from driftline.baseline.scripting_process import Limits, Record, ScriptProcess
 from driftline.baseline.scripting_spool import TextSpool
 from driftline.errors import InputError
 from driftline.formats.csv.files import CsvFile
-from driftline.formats.location import Location, data_files
+from driftline.formats.data_files import data_files
+from driftline.formats.location import Location
 from driftline.formats.opening import find_encoding, open_text, read_head
 from driftline.formats.source import Source
 from driftline.signature import Signature
@@ -45,37 +46,7 @@ def preprocessed(
     discreet: bool = False,
     progress: Progress | None = None,
 ) -> Source:
-    """Put each line of some files through a script's ``preprocess_handler``.
-
-    Parameters
-    ----------
-    data
-        Paths of text files: SageMaker capture lines, each an ``inference_record``; of other JSON
-        Lines and of CSV the handler gets each line as text, without a CSV's header.
-    script
-        File with ``preprocess_handler(inference_record)`` or ``(inference_record, logger)``; it
-        gives a dict, a list of dicts, or ``[]`` for a record to drop.
-    signature
-        Of the reference: its texts stay texts, and rows whose keys are positions get its names.
-    compat
-        Whether columns are sorted by key and values left as text for its analyzer, as SageMaker
-        does it; else columns come as they were given, and numbers are found.
-    limits
-        What the script may use up.
-    quiet, discreet
-        Whether what the script prints and logs is dropped, and errors leave out what its exception
-        says: it may quote a record.
-    progress
-        Called with records done, and None.
-
-    Raises
-    ------
-    InputError
-        When the data are not such files, or the script fails, as one does that asks for more memory
-        than it may have: with its line.
-    UndecidedError
-        When the script hangs or crashes: with its line.
-    """
+    """Put each line of some files through a script's ``preprocess_handler``."""
     header: list[str] = []
     records = _records(_paths(data), signature, header)
     return preprocessed_records(
@@ -104,22 +75,7 @@ def preprocessed_records(
     header: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Source:
-    """Put records that were read through a script's ``preprocess_handler``.
-
-    Parameters
-    ----------
-    records
-        Parsed capture lines, or lines of text.
-    script, signature, compat, limits, quiet, progress
-        As in `preprocessed`.
-    discreet
-        Whether errors leave out what the script's exception says: it may quote a record.
-    with_ids
-        Whether the rows get ``event_id`` and ``row_index``, by which they are found again.
-    header
-        Names of the columns of text lines, for rows whose keys are positions; it may be filled
-        while records are read.
-    """
+    """Put records that were read through a script's ``preprocess_handler``."""
     spool = TextSpool()
     done = 0
     with ScriptProcess(
@@ -164,13 +120,7 @@ def postprocess(
 
 
 def script_in(folder: str, name: str) -> Path:
-    """Give a script that an installation allows: a file of its folder, named without a path.
-
-    Raises
-    ------
-    InputError
-        When the installation names no folder, or the name is not one of a file there.
-    """
+    """Return a script that an installation allows: a file of its folder, named without a path."""
     if not folder:
         raise InputError(
             f'script "{name}": this installation runs none; expected a folder of scripts in its '
@@ -268,7 +218,7 @@ def _records_of(
 
 
 def _lines(place: Location, encoding: str) -> Iterator[str]:
-    """Give the lines that hold something, without their ends."""
+    """Return the lines that hold something, without their ends."""
     with open_text(place, encoding) as stream:
         for line in io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n"):
             if text := line.rstrip("\r\n"):
@@ -276,7 +226,7 @@ def _lines(place: Location, encoding: str) -> Iterator[str]:
 
 
 def _ends(text: str) -> bool:
-    """Say whether a file's first line is JSON that ends there, and more lines follow."""
+    """Return whether a file's first line is JSON that ends there, and more lines follow."""
     first, _, rest = text.lstrip("\ufeff \t\r\n").partition("\n")
     try:
         json.loads(first)

@@ -39,7 +39,7 @@ class EventData:
         self.mode = found.get("mode")
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the side as SageMaker's class does: without its mode."""
+        """Return the side as SageMaker's class does: without its mode."""
         return {
             "encoding": self.encoding,
             "data": self.data,
@@ -82,7 +82,7 @@ class CapturedData:
         self.event_data = _Sides(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the record as it was captured, with what the script changed in its sides."""
+        """Return the record as it was captured, with what the script changed in its sides."""
         captured = self.event_dict.get("captureData") or {}
         sides = {
             "endpointInput": self.endpoint_input,
@@ -263,7 +263,7 @@ def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the sc
 
 
 def _named(row: dict[Any, Any]) -> dict[str, Any]:
-    """Give a row's keys as texts that a file can hold; two that are one as text are an error."""
+    """Return a row's keys as texts that a file can hold; two that are one as text are an error."""
     named = {str(key).encode("utf-8", "replace").decode("utf-8"): row[key] for key in row}
     if len(named) < len(row):
         raise ValueError("preprocess_handler gave two keys that are one as text, such as 1 and '1'")
@@ -284,7 +284,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
 
 
 def _told(error: BaseException, script: str) -> dict[str, Any]:
-    """Say where in the script an error arose, and what it says."""
+    """Return where in the script an error arose, and what it says."""
     line: int | None = None
     if isinstance(error, SyntaxError) and error.filename == script:
         line = error.lineno

@@ -50,35 +50,22 @@ READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a script may use up.
+    """What a script may use up."""
 
-    Parameters
-    ----------
-    record_s
-        Longest time that one record may take, and loading the script; seconds.
-    memory_bytes, file_bytes
-        Address space of the process, and size of any file that it writes.
-    """
-
+    # Longest time that one record may take, and loading the script; seconds.
     record_s: float = 30.0
+    # memory_bytes, file_bytes: Address space of the process, and size of any file that it writes.
     memory_bytes: int = 2 << 30
     file_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a script made of a batch of records.
+    """What a script made of a batch of records."""
 
-    Parameters
-    ----------
-    columns
-        By key, in order of appearance: a text, or None, for each row.
-    counts
-        Rows of each record; 0 for one that was dropped.
-    """
-
+    # By key, in order of appearance: a text, or None, for each row.
     columns: Mapping[str, Sequence[str | None]]
-    counts: Sequence[int]
+    counts: Sequence[int]  # Rows of each record; 0 for one that was dropped.
 
 
 class ScriptProcess:

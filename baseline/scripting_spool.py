@@ -14,7 +14,7 @@ from pyarrow import ipc
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import MISSING
-from driftline.formats.csv.files import position_names
+from driftline.formats.column_names import position_names
 from driftline.formats.source import Source
 from driftline.formats.type_inference import narrow
 from driftline.signature import Signature
@@ -45,22 +45,7 @@ class TextSpool:
         counts: Sequence[int],
         ids: Sequence[str] | None = None,
     ) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        columns
-            By name: a text, or None, for each row.
-        counts
-            Rows of each record.
-        ids
-            Of each record; its rows are then numbered from 0.
-
-        Raises
-        ------
-        InputError
-            When the rows have columns of the ids' names that hold something else.
-        """
+        """Add rows."""
         rows = sum(counts)
         if not rows:
             return
@@ -104,17 +89,7 @@ class TextSpool:
     def source(
         self, signature: Signature | None, *, compat: bool = False, header: Sequence[str] = ()
     ) -> Source:
-        """Give the rows as data; nothing may be added afterwards.
-
-        Parameters
-        ----------
-        signature
-            Of the reference: its texts stay texts, and its columns are those of no rows at all.
-        compat
-            Whether columns are sorted by key and stay text.
-        header
-            Names for rows whose keys are positions, when there are as many.
-        """
+        """Return the rows as data; nothing may be added afterwards."""
         self._write()
         self._file.flush()
         keys = sorted(self._names) if compat else list(self._names)
@@ -148,7 +123,7 @@ class TextSpool:
 
 
 def _identities(counts: Sequence[int], ids: Sequence[str]) -> dict[str, list[str]]:
-    """Give by column, for each row, the id of its record and its place among that one's rows."""
+    """Return by column, for each row, the id of its record and its place among that one's rows."""
     return {
         EVENT_ID: [one for one, count in zip(ids, counts, strict=True) for _ in range(count)],
         ROW_INDEX: [str(index) for count in counts for index in range(count)],

@@ -34,13 +34,7 @@ def to_sealed(table: pa.Table) -> bytes:
 
 
 def from_sealed(data: bytes) -> tuple[pa.Table, bool]:
-    """Read an Arrow file; say, too, whether it had a seal, which then was right.
-
-    Raises
-    ------
-    InputError
-        When the bytes are no Arrow file, or not those that were written: one sentence.
-    """
+    """Read an Arrow file; say, too, whether it had a seal, which then was right."""
     seals = set(SEAL.findall(data)) if KEY in data else set()
     if seals and (len(seals) > 1 or _digest(SEAL.sub(BLANK, data)) not in seals):
         raise InputError(

@@ -36,18 +36,11 @@ BLOCK_CELLS = 1 << 24
 
 @dataclass(frozen=True)
 class SegmentColumn:
-    """A column whose values are judged apart.
-
-    Parameters
-    ----------
-    name, type
-        From the signature: text, truth values or whole numbers.
-    levels
-        The values, most frequent in the reference first; then come "other" and "empty".
-    """
+    """A column whose values are judged apart."""
 
     name: str
     type: ColumnType
+    # The values, most frequent in the reference first; then come "other" and "empty".
     levels: tuple[str, ...]
 
     @property
@@ -60,7 +53,7 @@ class SegmentColumn:
         return [*self.levels, OTHER, EMPTY][index]
 
     def predicate(self, index: int) -> Predicate:
-        """Give the condition that a segment's rows meet."""
+        """Return the condition that a segment's rows meet."""
         if index == len(self.levels) + 1:
             return Predicate(self.name, "null")
         if index == len(self.levels):
@@ -72,7 +65,7 @@ class SegmentColumn:
         return pa.array(self.levels, pa.string())
 
     def codes(self, batch: pa.RecordBatch) -> np.ndarray:
-        """Give each row the index of its segment, shape (rows,)."""
+        """Return the index of each row's segment, shape (rows,)."""
         other, empty = len(self.levels), len(self.levels) + 1
         if self.name not in batch.schema.names:
             return np.full(batch.num_rows, empty, dtype=np.int64)
@@ -90,13 +83,7 @@ class SegmentColumn:
 def choose_segments(
     names: Iterable[str], signature: Signature, profile: Profile
 ) -> tuple[SegmentColumn, ...]:
-    """Choose the segments of some columns: the most frequent values of the reference.
-
-    Raises
-    ------
-    InputError
-        When there is no such column, or its values are no names.
-    """
+    """Choose the segments of some columns: the most frequent values of the reference."""
     found = []
     known = [column.name for column in signature.columns]
     for name in dict.fromkeys(names):
@@ -156,30 +143,16 @@ class _Blocks:
 
 @dataclass(slots=True)
 class SegmentCounter:
-    """Counts rows by segment and cell.
+    """Counts rows by segment and cell."""
 
-    Parameters
-    ----------
-    columns
-        Whose values are counted apart.
-    cells
-        By column: what is counted on.
-    rows
-        By segment column: int64, shape (segments,).
-    counts
-        By segment column, then by column: int64, shape (segments, cells).
-    event_time
-        Column by whose hours the counts are kept apart, too.
-    blocks
-        By segment column: counts by hour, the segments' side by side, shape (hours, segments *
-        cells).
-    """
-
-    columns: tuple[SegmentColumn, ...]
-    cells: Mapping[str, Cells]
-    rows: dict[str, np.ndarray]
+    columns: tuple[SegmentColumn, ...]  # Whose values are counted apart.
+    cells: Mapping[str, Cells]  # By column: what is counted on.
+    rows: dict[str, np.ndarray]  # By segment column: int64, shape (segments,).
+    # By segment column, then by column: int64, shape (segments, cells).
     counts: dict[str, dict[str, np.ndarray]]
-    event_time: str | None = None
+    event_time: str | None = None  # Column by whose hours the counts are kept apart, too.
+    # By segment column: counts by hour, the segments' side by side, shape (hours, segments *
+    # cells).
     blocks: dict[str, _Blocks] = field(default_factory=dict)
 
     @classmethod
@@ -234,7 +207,7 @@ class SegmentCounter:
     def _blocks(
         self, batch: pa.RecordBatch
     ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]] | None:
-        """Say which rows have a time, and by segment column the blocks, and the block of each.
+        """Return which rows have a time, and by segment column the blocks, and the block of each.
 
         What is counted for one batch has no more room than what is kept.
         """
@@ -253,7 +226,7 @@ class SegmentCounter:
         return known, found
 
     def merge(self, other: SegmentCounter) -> SegmentCounter:
-        """Give the counts of the rows of both; neither input changes."""
+        """Return the counts of the rows of both; neither input changes."""
         merged = SegmentCounter.start(self.columns, self.cells, self.event_time)
         for part in (self, other):
             for one in self.columns:
@@ -267,7 +240,7 @@ class SegmentCounter:
         return merged
 
     def blocks_of(self, column: SegmentColumn, index: int) -> BlockCounts | None:
-        """Give one segment's counts by the hour; hours in which it has no rows are left out."""
+        """Return one segment's counts by the hour; hours in which it has no rows are left out."""
         if self.event_time is None:
             return None
         found = self.blocks[column.name]
@@ -284,7 +257,7 @@ class SegmentCounter:
 
 
 def _places(batch: pa.RecordBatch, cell: Cells) -> np.ndarray:
-    """Give each row its cell; what does not fit its type is in the last one."""
+    """Return the cell of each row; what does not fit its type is in the last one."""
     names = batch.schema.names
     if cell.column not in names:
         return np.full(batch.num_rows, cell.size - 2, dtype=np.int64)

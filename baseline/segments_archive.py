@@ -55,13 +55,7 @@ def segments_to_table(found: SegmentCounter, cells: Mapping[str, Cells]) -> pa.T
 
 
 def segments_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentCounter:
-    """Read what segments_to_table wrote.
-
-    Raises
-    ------
-    InputError
-        When the table is none of ours, of a newer format, or belongs to another profile.
-    """
+    """Read what segments_to_table wrote."""
     mark = (table.schema.metadata or {}).get(KEY)
     if mark is None or table.schema.names != SCHEMA.names:
         raise InputError("no segments of a baseline; make the baseline again")

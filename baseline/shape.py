@@ -23,22 +23,7 @@ Shape = NDArray[np.float64]
 
 
 def shape_of(cells: Cells, reference: Counts, window: Counts) -> Shape:
-    """Lay both sides of one column on the same few bars.
-
-    Parameters
-    ----------
-    cells
-        The baseline's cells of the column.
-    reference, window
-        Rows per cell, shape (cells.size,).
-
-    Returns
-    -------
-    np.ndarray
-        Shares of all rows, shape (2, bars), reference first, at most `SHAPE_BARS`. Rows without a
-        value that fits are in no bar; of text, what the reference never held is the last bar, if
-        there is any. No bars for a column of times, or without a row.
-    """
+    """Lay both sides of one column on the same few bars."""
     sides = np.stack([reference, window]).astype(np.float64)
     shares = sides / np.maximum(sides.sum(axis=1, keepdims=True), 1.0)
     own = shares[:, : cells.size - 2]
@@ -75,7 +60,7 @@ def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
 
 
 def _values(cells: Cells, own: Shape) -> list[int] | None:
-    """Give the cells of single values, when these are few and all that the reference holds."""
+    """Return the cells of single values, when these are few and all that the reference holds."""
     atoms = cells.atom_set
     found = [cell for cell in range(1, own.shape[1]) if cells.edges[cell - 1] in atoms]
     if not 2 <= len(found) <= SHAPE_BARS or own[:, found].sum(axis=1).min() < 0.999:
@@ -101,7 +86,7 @@ def _stretches(cells: Cells, own: Shape) -> Shape:
 
 
 def _borders(cells: Cells, edges: Shape, inside: Shape) -> Shape:
-    """Say where the stretches meet, shape (stretches + 1,); none where there is no room for any.
+    """Return where the stretches meet, shape (stretches + 1,); none where there is no room for any.
 
     `inside` is the share of the reference from the first edge up to each.
     """

@@ -109,7 +109,7 @@ class QuantileSketch:
         self._levels = [arrived[start:].copy(), *higher]
 
     def merge(self, other: QuantileSketch) -> QuantileSketch:
-        """Give the sketch of both sets of values; neither input changes."""
+        """Return the sketch of both sets of values; neither input changes."""
         merged = QuantileSketch(self.items, self.shrinking)
         height = max(len(self._levels), len(other._levels))
         merged._levels = [
@@ -144,7 +144,7 @@ class QuantileSketch:
         return level[self._offsets[height] :: 2]
 
     def weighted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the distinct stored values, ascending, and the weight of each."""
+        """Return the distinct stored values, ascending, and the weight of each."""
         values = np.concatenate(self._levels)
         weights = np.concatenate(
             [np.full(len(level), 1 << height) for height, level in enumerate(self._levels)]
@@ -171,7 +171,7 @@ class QuantileSketch:
 
 @cache
 def _capacities(items: int, shrinking: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Give the number of items from which each level is full, and of 0, 1, 2, … levels together.
+    """Return the number of items from which each level is full, and of 0, 1, 2, … levels together.
 
     The lowest level is the largest.
     """

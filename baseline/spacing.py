@@ -10,23 +10,12 @@ import pyarrow as pa
 
 @dataclass(slots=True)
 class SpacedRows:
-    """Keeps all rows up to a limit, then every second, fourth, eighth, ….
+    """Keeps all rows up to a limit, then every second, fourth, eighth, …."""
 
-    Parameters
-    ----------
-    limit
-        Most rows kept; at least half as many are, once there were so many.
-    stride
-        Every how many-th row is kept, a power of two.
-    seen
-        Rows that came.
-    parts
-        The rows kept, in their order; batches may lack columns that others have.
-    """
-
-    limit: int
-    stride: int = 1
+    limit: int  # Most rows kept; at least half as many are, once there were so many.
+    stride: int = 1  # Every how many-th row is kept, a power of two.
     seen: int = 0
+    # The rows kept, in their order; batches may lack columns that others have.
     parts: list[pa.Table] = field(default_factory=list)
 
     @property
@@ -54,7 +43,7 @@ class SpacedRows:
             self._thin()
 
     def merge(self, other: SpacedRows) -> SpacedRows:
-        """Give the spaced rows of both, the other's after these; neither input changes.
+        """Return the spaced rows of both, the other's after these; neither input changes.
 
         The same rows as in one go, unless a part had to be thinned and its first row is out of
         step; then each is the next one that the part still has.
@@ -77,7 +66,7 @@ class SpacedRows:
         self.stride *= 2
 
     def table(self) -> pa.Table:
-        """Give the rows kept, in their order."""
+        """Return the rows kept, in their order."""
         if not self.parts:
             return pa.table({})
         return pa.concat_tables(self.parts, promote_options="permissive")

@@ -51,13 +51,7 @@ class Statistics(JsonDocument):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Statistics:
-        """Read JSON text, in whatever layout.
-
-        Raises
-        ------
-        InputError
-            When it is no statistics document.
-        """
+        """Read JSON text, in whatever layout."""
         found = read_json(text, "statistics")
         if not isinstance(found, dict):
             raise InputError('statistics: expected an object with a list "features"')

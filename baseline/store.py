@@ -245,7 +245,7 @@ class Baseline:
         return next((one.name for one in features if one.type == "timestamp"), None)
 
     def __repr__(self) -> str:
-        """Give one line: how many rows, and the first columns."""
+        """Return one line: how many rows, and the first columns."""
         names = [column.name for column in self.signature.columns]
         rows = "constraints alone" if self.profile is None else f"rows: {self.profile.row_count:,}"
         shown = f"{rows}, columns: {len(names)} ({', '.join(names)})"

@@ -51,7 +51,7 @@ def _feature(column: ColumnProfile, *, is_judged: bool) -> dict[str, Any]:
 
 
 def _is_non_negative(column: ColumnProfile) -> bool:
-    """Say whether no number lies below 0; minus infinity does, and is in no moment."""
+    """Return whether no number lies below 0; minus infinity does, and is in no moment."""
     if column.moments.minimum < 0 or not column.inf_count:
         return column.moments.minimum >= 0
     lowest = column.cells.minimum if column.cells is not None else None

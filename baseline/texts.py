@@ -63,7 +63,7 @@ class TextSummary:
         self.shapes.update(shapes.dictionary, sums)
 
     def merge(self, other: TextSummary) -> TextSummary:
-        """Give the summary of both; neither input changes."""
+        """Return the summary of both; neither input changes."""
         return TextSummary(self.lengths.merge(other.lengths), self.shapes.merge(other.shapes))
 
 

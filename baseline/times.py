@@ -21,19 +21,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The longest stretch without a time.
+    """The longest stretch without a time."""
 
-    Parameters
-    ----------
-    start_us, end_us
-        The times on its two ends, in microseconds since 1970-01-01T00:00Z.
-    resolution_us
-        A gap shorter than this may have been overlooked.
-    """
-
+    # start_us, end_us: The times on its two ends, in microseconds since 1970-01-01T00:00Z.
     start_us: int
     end_us: int
-    resolution_us: int
+    resolution_us: int  # A gap shorter than this may have been overlooked.
 
     @property
     def length(self) -> timedelta:
@@ -111,7 +104,7 @@ class TimeSummary:
         self._take(self.merge(part) if len(self.first) else part._fitted())
 
     def merge(self, other: TimeSummary) -> TimeSummary:
-        """Give the summary of both; neither input changes."""
+        """Return the summary of both; neither input changes."""
         width = max(self.width_us, other.width_us)
         first = np.concatenate([self.first, other.first])
         # Stretches of one side do not overlap, so their order is that of their first times.
@@ -148,7 +141,7 @@ class TimeSummary:
 
 
 def _starts(keys: np.ndarray) -> np.ndarray:
-    """Give where each run of equal keys starts."""
+    """Return where each run of equal keys starts."""
     return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
 
 

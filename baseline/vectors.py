@@ -88,7 +88,7 @@ class Dimensions:
 
     @np.errstate(over="ignore", invalid="ignore")
     def merge(self, other: Dimensions) -> Dimensions:
-        """Give the summary of both; neither input changes."""
+        """Return the summary of both; neither input changes."""
         size = max(len(self), len(other))
         a, b = self._padded(size), other._padded(size)
         counts = a.counts + b.counts
@@ -192,7 +192,7 @@ class VectorSummary:
         self.dimensions = self.dimensions.merge(found)
 
     def merge(self, other: VectorSummary) -> VectorSummary:
-        """Give the summary of both; neither input changes."""
+        """Return the summary of both; neither input changes."""
         return VectorSummary(
             self.lengths.merge(other.lengths),
             self.odd_count + other.odd_count,
@@ -204,7 +204,7 @@ class VectorSummary:
 
 
 def _flat(lists: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Give all numbers as float64, nulls as NaN, and each list's length."""
+    """Return all numbers as float64, nulls as NaN, and each list's length."""
     numbers = lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
     lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     return numbers, lengths.astype(np.int64)

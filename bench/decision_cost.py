@@ -18,7 +18,7 @@ import numpy as np
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
 SEED = 7
@@ -89,7 +89,7 @@ def main() -> None:
         )
         for place in range(64)
     ]
-    decider = Decider(references, blocks, HOUR, scales=SCALES)
+    decider = DriftTest(references, blocks, HOUR, scales=SCALES)
     lay = cost(lambda: decider.knowledge.layout.reference_sets)
     seasonal = decider.knowledge.seasonal
     assert seasonal is not None

@@ -26,8 +26,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
 from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.outliers.rarity import counted_below
 from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
-from driftline.monitors.kinds.outliers.stretches import counted_below
 from driftline.monitors.kinds.outliers.table import score_table
 
 ROWS, REFERENCE_ROWS, ROUNDS = 1_000_000, 200_000, 9

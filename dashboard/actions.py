@@ -48,15 +48,7 @@ _STATUS = {NotFoundError: 404, ConflictError: 409, UnavailableError: 503, InputE
 
 
 class Actions:
-    """Carries out what buttons ask for.
-
-    Parameters
-    ----------
-    send
-        The way to the server; None when there is none.
-    now
-        The clock by which silences begin and end: the server's.
-    """
+    """Carries out what buttons ask for; ``now`` is the server's clock, for when silences end."""
 
     def __init__(self, send: Send | None, now: Callable[[], datetime]) -> None:
         self._send = send
@@ -80,7 +72,7 @@ class Actions:
         if not isinstance(given, Mapping):
             return 400, "body: expected an object of texts"
         if self._send is None:
-            return 503, "this dashboard knows no server to change anything with"
+            return 503, "this dashboard has no server to send changes to"
         try:
             return 200, action(self._send, given)
         except DriftlineError as error:
@@ -112,7 +104,7 @@ class Actions:
 def _expire(send: Send, given: Mapping[str, object]) -> str:
     name = _wanted(given, "name")
     send("POST", f"/api/v1/silences/{_step(name)}/expire", None)
-    return f"Silence {name} has ended; what it held back and still holds true is sent."
+    return f"Silence {name} has ended; what it suppressed and is still true is sent."
 
 
 def _redeliver(send: Send, given: Mapping[str, object]) -> str:
@@ -120,14 +112,14 @@ def _redeliver(send: Send, given: Mapping[str, object]) -> str:
     if not _ID.fullmatch(message_id):
         raise InputError(f'id "{message_id[:40]}"; expected the id of a message')
     found = send("POST", f"/api/v1/deliveries/{_step(message_id)}/redeliver", None)
-    return f"Message to {found.get('channel', 'its channel')} is queued again."
+    return f"Notification to {found.get('channel', 'its channel')} is queued again."
 
 
 def _switch(send: Send, given: Mapping[str, object]) -> str:
     name, enabled = _wanted(given, "alarm"), _text(given, "enabled") == "true"
     body = {"names": [name], "enabled": enabled}
     send("POST", "/api/v1/alarms/actions", body)
-    return f"Actions of {name} are switched {'on' if enabled else 'off'}."
+    return f"Actions of {name} are {'enabled' if enabled else 'disabled'}."
 
 
 def _mark(send: Send, given: Mapping[str, object]) -> str:
@@ -141,14 +133,14 @@ def _mark(send: Send, given: Mapping[str, object]) -> str:
     again = _counted(found, "executions")
     moved = _counted(found, "monitors")
     rest = f"; {plural(moved, 'monitor')} use the new baseline from now on" if moved else ""
-    return f"Noted; {plural(again, 'window')} judged again{rest}."
+    return f"Annotated; {plural(again, 'window')} judged again{rest}."
 
 
 def _unmark(send: Send, given: Mapping[str, object]) -> str:
     monitor, identity = _step(_wanted(given, "monitor")), _step(_wanted(given, "id"))
     path = f"/api/v1/monitors/{monitor}/marks/{identity}/withdraw"
     found = send("POST", path, {"author": _wanted(given, "author")})
-    return f"Taken back; {plural(_counted(found, 'executions'), 'window')} judged again."
+    return f"Withdrawn; {plural(_counted(found, 'executions'), 'window')} judged again."
 
 
 def _accept(send: Send, given: Mapping[str, object]) -> str:

@@ -34,7 +34,7 @@ LIMIT = 2_000
 
 FOLDERS = (".", "..")
 
-TRIAL = ("threshold", "periods", "needed", "missing", "period")
+PREVIEW = ("threshold", "periods", "needed", "missing", "period")
 """What a preview of an alarm can change, by its name in the address."""
 
 
@@ -58,7 +58,7 @@ class Address:
     incident: str = ""
     status: str | None = None
     channel: str | None = None
-    trial: tuple[tuple[str, str], ...] = ()
+    preview: tuple[tuple[str, str], ...] = ()
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -83,8 +83,8 @@ def parse(path: str, query: str = "") -> Address:
             state, text = _one(asked, "state"), _one(asked, "q")
             return Address("alarms", state=state, text=text, severity=_one(asked, "severity"))
         case ["alarms", alarm] if alarm:
-            trial = ((key, _one(asked, key)) for key in TRIAL)
-            return Address("alarm", alarm=alarm, trial=tuple((k, v) for k, v in trial if v))
+            preview = ((key, _one(asked, key)) for key in PREVIEW)
+            return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
         case ["incidents"]:
             return Address("incidents")
         case ["incidents", incident] if incident:
@@ -103,7 +103,7 @@ def parse(path: str, query: str = "") -> Address:
 
 
 def is_page(path: str, query: str = "") -> bool:
-    """Say whether a path, percent-encoded as it came, has the form of a page."""
+    """Whether a path, percent-encoded as it came, has the form of a page."""
     return parse(path, query).page != "missing"
 
 
@@ -170,7 +170,7 @@ def _query(asked: dict[str, str | None]) -> str:
 
 
 def _is_text(given: str) -> bool:
-    """Say whether a text could be stored: JSON may carry halves of characters."""
+    """Whether a text could be stored: JSON may carry halves of characters."""
     try:
         given.encode()
     except UnicodeEncodeError:

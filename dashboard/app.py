@@ -42,14 +42,13 @@ from driftline.dashboard.pages import (
     incidents,
     measured,
     messages,
-    missing,
     monitor,
     overview,
     silences,
 )
-from driftline.dashboard.pages.parts import marked, problem
-from driftline.dashboard.queries.alarm_views import CompositeView
+from driftline.dashboard.pages.parts import marked, missing, problem
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.queries.views import CompositeView
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.kind import kind_named
@@ -67,7 +66,7 @@ PLACES = (
     ("Overview", "/"),
     ("Alarms", "/alarms"),
     ("Incidents", "/incidents"),
-    ("Messages", "/messages"),
+    ("Notifications", "/messages"),
     ("Silences", "/silences"),
 )
 """The links on top."""
@@ -125,9 +124,9 @@ def render(stores: Stores, address: Address) -> html.Div:
     """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
     try:
         found = _alarm_page(stores, address) or _monitor_page(stores, address)
-        return found or missing.page(None)
+        return found or missing(None)
     except NotFoundError as error:
-        return missing.page(str(error), address.page)
+        return missing(str(error), address.page)
     except (DriftlineError, SQLAlchemyError, OSError, ValueError) as error:
         log.exception("page failed page=%s monitor=%r", address.page, address.monitor)
         reason = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
@@ -135,7 +134,7 @@ def render(stores: Stores, address: Address) -> html.Div:
 
 
 def _is_there(stores: Stores, address: Address) -> bool:
-    """Say whether an address leads to a page; what cannot be looked up now is no 404."""
+    """Whether an address leads to a page; what cannot be looked up now is no 404."""
     try:
         stores.require(address)
     except NotFoundError:
@@ -151,16 +150,16 @@ def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
         case "alarms":
             return alarms.page(stores.alarms(address.state, address.text, address.severity))
         case "alarm":
-            story = stores.alarm(address.alarm, dict(address.trial))
+            story = stores.alarm(address.alarm, dict(address.preview))
             return composite.page(story) if isinstance(story, CompositeView) else alarm.page(story)
         case "incidents":
-            return incidents.page(stores.affairs.incidents())
+            return incidents.page(stores.notifications.incidents())
         case "incident":
-            return incidents.incident_page(stores.affairs.incident(address.incident))
+            return incidents.incident_page(stores.notifications.incident(address.incident))
         case "messages":
-            return messages.page(stores.affairs.messages(address.status, address.channel))
+            return messages.page(stores.notifications.messages(address.status, address.channel))
         case "silences":
-            return silences.page(stores.affairs.silences())
+            return silences.page(stores.notifications.silences())
     return None
 
 
@@ -264,7 +263,7 @@ def _draw(stores: Stores, address: Address) -> tuple[html.Div, str]:
 
 
 def _digest(drawn: html.Div) -> str:
-    """Give a short mark of a drawn page, equal for equal pages."""
+    """Return a short mark of a drawn page, equal for equal pages."""
     text = json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 

@@ -16,7 +16,6 @@ from urllib.parse import parse_qs
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.dashboard.queries.documents import culprit, gravest_culprit, script_of
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
@@ -38,15 +37,7 @@ _HEADERS = (
 
 
 class Downloads:
-    """Answers for files of rows; everything else is passed on.
-
-    Parameters
-    ----------
-    app
-        The dashboard.
-    stores
-        What is read.
-    """
+    """Answers for files of rows; everything else is passed on."""
 
     def __init__(self, app: App, stores: Stores) -> None:
         self.app, self._stores = app, stores
@@ -84,16 +75,16 @@ class Downloads:
         line, run = stores.judged(asked.get("monitor", ""), asked.get("window"))
         if run is None:
             raise NotFoundError(f'monitor "{line.name}" has judged no window yet')
-        report, feature = stores.holdings.document(run.folder), asked.get("feature")
-        found = gravest_culprit(report) if feature is None else culprit(report, feature)
-        if found is None or script_of(report):
+        report, feature = stores.storage.report(run.folder), asked.get("feature")
+        found = None if report is None else report.pointing(feature)
+        if report is None or found is None or report.details.preprocess:
             raise NotFoundError(f'no rows are kept behind "{feature or "it"}" in this window')
-        baseline = stores.holdings.baseline(line.baseline, line.baseline_version)
-        return written(stores.holdings.guilty(baseline, line, run, found), form)
+        baseline = stores.storage.baseline_of(line)
+        return written(stores.storage.all_rows(baseline, line, run, found), form)
 
 
 def _file_name(asked: dict[str, str]) -> str:
-    """Give a name that every header and file system takes."""
+    """Return a name that every header and file system takes."""
     whole = "-".join(asked.get(part, "") for part in ("monitor", "window", "feature"))
     plain = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_"
                     for one in whole)  # fmt: skip

@@ -58,17 +58,9 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
 class Guard:
     """ASGI layer around a Dash application that serves pages from the root path.
 
-    Parameters
-    ----------
-    app
-        The Dash server.
-    callbacks
-        The inputs of each registered callback by its output: ``{"page.children": [("url",
-        "pathname"), …]}``; any other call is refused before Dash sees it.
-    act
-        Carries out an action by its name and values; gives a status and a sentence.
-    is_there
-        Says whether a path, percent-encoded as it came, and a query lead to a page; may wait.
+    ``callbacks`` are the inputs of each registered callback by its output (``{"page.children":
+    [("url", "pathname"), …]}``): any other call is refused before Dash sees it. ``is_there`` is
+    asked for a path as it came, percent-encoded, and a query.
     """
 
     def __init__(
@@ -149,13 +141,7 @@ def policy(page: bytes) -> bytes:
 
 
 def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
-    """Refuse a callback body that no page of ours would send.
-
-    Raises
-    ------
-    Refusal
-        400 for what is not JSON or has the wrong shape, 404 for an output that does not exist.
-    """
+    """Refuse a callback body that no page of ours would send."""
     call = _json(body)
     if not isinstance(call, dict) or not isinstance(call.get("output"), str):
         raise Refusal(400, 'body: expected an object with the text "output"')
@@ -239,7 +225,7 @@ async def _call_body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give a body that was read already once more, then whatever the connection says."""
+    """Return a body that was read already once more, then whatever the connection says."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:

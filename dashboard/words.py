@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
+from urllib.parse import unquote
+
+from driftline.monitors.kind import metric_spec
 
 
 class Span(Protocol):
@@ -25,7 +29,7 @@ STATES = {
     "violations": ("▲", "Violations", "alarm"),
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
-    "unlabelled": ("◐", "Waits for labels", "none"),
+    "unlabelled": ("◐", "Waiting for labels", "none"),
     "waiting": ("–", "No window yet", "none"),
     "OK": ("✓", "OK", "ok"),
     "ALARM": ("▲", "Alarm", "alarm"),
@@ -36,11 +40,12 @@ STATES = {
 DELIVERIES = {
     "pending": "waiting to be sent",
     "delivering": "being sent",
-    "dead": "✕ given up",
-    "superseded": "dropped for a newer one",
-    "waiting": "waits for others of its group",
-    "muted": "◌ held back by a silence",
-    "grouped": "told with its group",
+    "delivered": "✓ delivered",
+    "dead": "✕ failed",
+    "superseded": "superseded",
+    "waiting": "held until its group closes",
+    "muted": "◌ suppressed by a silence",
+    "grouped": "sent with its group",
 }
 """Statuses of messages that do not say by themselves what they mean."""
 
@@ -49,10 +54,10 @@ CHECKS = {
     "completeness_check": "missing values",
     "baseline_drift_check": "drift",
     "outlier_share_check": "too many outliers",
-    "correlation_drift_check": "columns hang together otherwise",
-    "reconstruction_drift_check": "rows are rebuilt otherwise",
-    "domain_drift_check": "rows can be told from the reference",
-    "prediction_drift_check": "answers drifted",
+    "correlation_drift_check": "correlation changed",
+    "reconstruction_drift_check": "reconstruction error changed",
+    "domain_drift_check": "rows differ from the reference",
+    "prediction_drift_check": "predictions drifted",
     "embedding_drift_check": "embedding drifted",
     "text_drift_check": "text drifted",
     "commissioning_check": "baseline does not fit",
@@ -61,7 +66,7 @@ CHECKS = {
     "categorical_values_check": "unknown values",
     "unit_change_check": "unit changed",
     "range_check": "out of range",
-    "constant_check": "stands still",
+    "constant_check": "no longer varies",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
 
@@ -76,13 +81,55 @@ NOTES = {
     "undecidable": "varies too much in the reference to judge",
     "undefined": "not defined",
     "incomparable": "not comparable",
-    "no_reference": "the baseline holds no reference for it",
-    "commissioning": "held back, since the baseline does not fit",
-    "comparison_disabled": "its comparison is switched off",
+    "no_reference": "not in the baseline",
+    "commissioning": "suppressed because the baseline does not fit",
+    "comparison_disabled": "comparison disabled",
     "not in the data": "not in the data",
-    "data_type_check": "not compared, since its type is wrong",
+    "data_type_check": "not compared: wrong type",
 }
 """Why a feature has no distance."""
+
+OPERATORS = {
+    "GreaterThanOrEqualToThreshold": "≥",
+    "GreaterThanThreshold": ">",
+    "LessThanThreshold": "<",
+    "LessThanOrEqualToThreshold": "≤",
+    "LessThanLowerOrGreaterThanUpperThreshold": "outside its band",
+    "LessThanLowerThreshold": "below its band",
+    "GreaterThanUpperThreshold": "above its band",
+}
+
+OWN = {
+    "violations": "violations",
+    "pages": "violations that page",
+    "tickets": "violations that open tickets",
+    "expected_violations": "expected violations",
+    "drifted_features": "columns that drifted",
+    "max_drift_ratio": "maximum drift ÷ bound",
+    "rows": "rows judged",
+    "labelled_rows": "rows with a label",
+    "unfit_labels": "rows whose label does not fit the label's type",
+    "stray_labels": "labels for a row that their request does not have",
+    "requests": "requests judged",
+    "late_requests": "late requests",
+    "unparsed_requests": "unreadable requests",
+    "decoder_faults": "requests not decoded (decoder fault)",
+    "failed_requests": "requests that the model failed",
+    "failed": "windows that could not be judged",
+    "outliers": "outliers among the rows",
+    "outlier_share": "share of outliers among the rows",
+}
+"""Our own metrics, namespace ``Driftline``."""
+
+COLUMNS = {
+    "feature_baseline_drift_": "distance of {} from the reference",
+    "feature_non_null_": "share of rows with a value of {}",
+    "feature_data_": "values of {}",
+}
+"""SageMaker's metrics of a column, namespace ``aws/sagemaker/Endpoints/data-metrics``."""
+
+RIVALS = ("_best_constant_classifier", "_majority_classifier")
+"""What SageMaker compares a model with: the end of such a metric's name."""
 
 _ARN = re.compile(r"arn:aws:cloudwatch:[^:\s]*:[^:\s]*:alarm:")
 
@@ -147,7 +194,7 @@ def duration(length: timedelta) -> str:
 
 
 def age(time: datetime, now: datetime) -> str:
-    """Say how long ago something was; a time ahead of the clock is ``now``."""
+    """Return how long ago something was; a time ahead of the clock is ``now``."""
     length = now - time
     return "now" if length < timedelta(seconds=1) else f"{duration(length)} ago"
 
@@ -205,14 +252,14 @@ def bytes_text(size: int | None) -> str:
 
 
 def reason(note: str) -> str:
-    """Say why something was not measured or not judged, as a reader would."""
+    """Return why something was not measured or not judged, as a reader would."""
     kind, _, words = note.partition(":")
     told = NOTES.get(kind, kind).replace("_", " ")
     return f"{told}: {words.strip().replace('_', ' ')}" if words.strip() else told
 
 
 def schedule_text(schedule: str) -> str:
-    """Say in words what a schedule means where the form is common, else give it back."""
+    """Return a schedule in words where its form is common, else as it is."""
     fields = schedule.removeprefix("cron(").removesuffix(")").split()
     if len(fields) == 6 and fields[2:] in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
         minute, hour = fields[:2]
@@ -226,6 +273,63 @@ def schedule_text(schedule: str) -> str:
     return schedule
 
 
+def sentence(text: str) -> str:
+    """Begin with a capital letter and end with a full stop; the command line needs neither."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
+
+
+def delivery_words(status: str) -> str:
+    """Return the status of a notification in words."""
+    return DELIVERIES.get(status, status)
+
+
+def suppressed_words(columns: tuple[str, ...]) -> str:
+    """Return which columns' drift is suppressed, as part of a sentence; empty for none."""
+    if not columns:
+        return ""
+    named = columns[0] if len(columns) == 1 else f"{len(columns)} features"
+    return f"drift of {named} is suppressed because the baseline does not fit"
+
+
 def short_reason(text: str) -> str:
-    """Give CloudWatch's sentence with names of alarms in place of their ARNs."""
+    """Return CloudWatch's sentence with names of alarms in place of their ARNs."""
     return _ARN.sub("", text)
+
+
+def limit_words(operator: str, threshold: float | None) -> str:
+    """Return the condition on which a value breaches: ``> 0.5``, or how it lies to its band."""
+    words = OPERATORS[operator]
+    return words if threshold is None else f"{words} {number(threshold)}"
+
+
+def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:
+    """Return what a metric counts, in words; an unknown name stays as it is.
+
+    Names of features are percent-encoded in metrics where CloudWatch would not take them.
+    """
+    if name in OWN:
+        return OWN[name]
+    check = name.removeprefix("violations_")
+    if check != name:
+        return f"violations: {CHECKS.get(check, check)}"
+    for prefix, words in COLUMNS.items():
+        if name.startswith(prefix):
+            return words.format(unquote(name.removeprefix(prefix)))
+    where = dimensions or {}
+    if name.startswith("bias_metric_"):
+        group = "=".join(where[key] for key in ("Facet", "FacetValue") if key in where)
+        words = title_of(name.removeprefix("bias_metric_"))
+        return f"{words} of {group}" if group else words
+    if name.startswith("feature_") and "ExplainabilityMethod" in where:
+        return f"attribution of {unquote(name.removeprefix('feature_'))}"
+    return title_of(name)
+
+
+def title_of(name: str) -> str:
+    """Name one measured metric as people do."""
+    if name.startswith("share_"):
+        return f"attribution of {name.removeprefix('share_')}"
+    for suffix in RIVALS:
+        if name.endswith(suffix):
+            return f"{title_of(name.removesuffix(suffix))}, {suffix.replace('_', ' ').strip()}"
+    return metric_spec(name).title or name.replace("_", " ")

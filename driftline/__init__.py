@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from driftline.monitors.backtest.outcome import Backtest
     from driftline.monitors.check import check
     from driftline.monitors.check_context import Compat
-    from driftline.monitors.distances.distance import Distance
-    from driftline.monitors.distances.measuring import distance, distances
+    from driftline.monitors.distance import distance, distances
     from driftline.monitors.drift_test.budget import Budget
     from driftline.monitors.kinds.outliers.table import outlier_scores
     from driftline.monitors.report.report import Report
     from driftline.monitors.results.violation import Violation
+    from driftline.stats.distances.distance import Distance
 
 __all__ = [
     "Backtest",
@@ -63,7 +63,7 @@ _HOMES = {
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.app.client.client",
     "Compat": "driftline.monitors.check_context",
-    "Distance": "driftline.monitors.distances.distance",
+    "Distance": "driftline.stats.distances.distance",
     "DriftlineError": "driftline.errors",
     "Files": "driftline.formats.source",
     "Logger": "driftline.capture.tap.logger",
@@ -72,8 +72,8 @@ _HOMES = {
     "backtest": "driftline.monitors.backtest.backtest",
     "check": "driftline.monitors.check",
     "deploy": "driftline.app.deployment",
-    "distance": "driftline.monitors.distances.measuring",
-    "distances": "driftline.monitors.distances.measuring",
+    "distance": "driftline.monitors.distance",
+    "distances": "driftline.monitors.distance",
     "outlier_scores": "driftline.monitors.kinds.outliers.table",
     "profile": "driftline.baseline.profiling",
 }

@@ -35,7 +35,7 @@ def class_text(value: object) -> str:
 
 
 def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """Give the known class that each text stands for, or the text itself when there is none.
+    """Return the known class that each text stands for, or the text itself when there is none.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]
 
 
 def merged_classes(texts: Iterable[str], known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Give the distinct classes among texts of several columns: known ones, then others in order.
+    """Return the distinct classes among texts of several columns: known ones, then others in order.
 
     A number that is written in several ways is named the shortest way: ``1`` of "1.0" and "1".
     """
@@ -82,7 +82,7 @@ def class_order(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
-    """Say which class each column of probabilities is of.
+    """Return which class each column of probabilities is of.
 
     Names decide when each ends with a class of its own (``probability_late``, ``late``, ``p_1``),
     or when all begin alike and what follows names all classes and more, which the data never hold.
@@ -127,7 +127,7 @@ def _bare(name: str) -> str:
 
 
 def _ends(name: str, one: str) -> bool:
-    """Say whether a name ends with a class that begins there: ``p_1`` and ``p1``, not ``p_11``."""
+    """Return whether a name ends with a class: ``p_1`` and ``p1`` for 1, not ``p_11``."""
     whole, end = _bare(name).casefold(), _bare(one).casefold()
     if not end or not whole.endswith(end):
         return False

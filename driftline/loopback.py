@@ -25,7 +25,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host name or address can only mean this machine."""
+    """Return whether a host name or address can only mean this machine."""
     name = host.strip().strip("[]").rstrip(".").lower()
     if name == "localhost":
         return True
@@ -77,7 +77,7 @@ class LocalOnly:
 
 
 def _problem(scope: Scope) -> str | None:
-    """Say what is wrong with Host or Origin; nothing when both are of this machine."""
+    """Return what is wrong with Host or Origin; nothing when both are of this machine."""
     for name, value in scope["headers"]:
         text = value.decode("latin-1")
         if name == b"host" and not is_loopback(_host_of(f"//{text}")):

@@ -163,7 +163,7 @@ class Roles:
         return () if self.positive is None else (self.positive, *self.also_positive)
 
     def over(self, other: Roles) -> Roles:
-        """Give these roles, with what they leave open taken from another."""
+        """Return these roles, with what they leave open taken from another."""
         empty = Roles()
         taken = {
             one.name: getattr(other, one.name)
@@ -175,7 +175,7 @@ class Roles:
         return replace(self, **taken)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         found = asdict(self)
         # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
         return {name: value for name, value in found.items() if value or name not in _ADDED}

@@ -81,7 +81,7 @@ class Column:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the column as plain JSON values, without what is unset."""
+        """Return the column as plain JSON values, without what is unset."""
         found: dict[str, Any] = {
             "name": self.name,
             "column": self.column,
@@ -224,7 +224,7 @@ def slug(name: str) -> str:
 
 
 def column_names(names: Iterable[str], *, prefix: str = "feature") -> list[str]:
-    """Give each name its column of the capture table; collisions get a suffix ``_2``, ``_3``."""
+    """Return the capture-table column of each name; collisions get a suffix ``_2``, ``_3``."""
     taken: set[str] = set()
     columns: list[str] = []
     for name in names:

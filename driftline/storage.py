@@ -53,7 +53,7 @@ def nearest_of(wrong: str, known: Iterable[str]) -> str:
 
 
 def plain_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Give options under their own names, as text.
+    """Return options under their own names, as text.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def plain_options(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def check_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Give options as ``plain_options``, and see that they go together.
+    """Return options as ``plain_options``, and see that they go together.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def use_options(options: Mapping[str, object]) -> None:
 
 
 def is_remote(where: str) -> bool:
-    """Say whether a path or URI is of another place than this machine's own folders."""
+    """Return whether a path or URI is of another place than this machine's own folders."""
     return "://" in where and urlsplit(where).scheme != "file"
 
 
@@ -189,7 +189,7 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
 
 
 def delta_options(where: str) -> dict[str, str] | None:
-    """Give delta-rs's options for a path or URI; None for folders of this machine."""
+    """Return delta-rs's options for a path or URI; None for folders of this machine."""
     if not is_remote(where):
         return None
     bounds = {
@@ -216,7 +216,7 @@ def delta_options(where: str) -> dict[str, str] | None:
 
 
 def storage_error(where: str, error: BaseException) -> UnavailableError:
-    """Say in one sentence why a place cannot be read or written, and the mend."""
+    """Return in one sentence why a place cannot be read or written, and the mend."""
     said = str(error)
     for signs, sentence in _TROUBLES:
         if any(sign in said for sign in signs):
@@ -225,7 +225,7 @@ def storage_error(where: str, error: BaseException) -> UnavailableError:
 
 
 def _gist(said: str) -> str:
-    """Give what a store said, without the wrapping that libraries put around it."""
+    """Return what a store said, without the wrapping that libraries put around it."""
     if told := re.search(r"<Code>([^<]*)</Code>\s*<Message>([^<]*)</Message>", said):
         return f"{told[1]}: {told[2]}"
     lines = (re.sub(r"\x1b\[\d*m|↳", "", line).strip() for line in said.splitlines())
@@ -255,7 +255,7 @@ _TROUBLES = (
 
 
 def _effective(bucket: str) -> dict[str, str]:
-    """Give the options with what the environment adds to them."""
+    """Return the options with what the environment adds to them."""
     with _lock:
         found = dict(_options)
     for name, variables in (

@@ -156,7 +156,7 @@ def check_roles(
     )
     report = asked.evaluate(context)
     if postprocess is not None:
-        from driftline.monitors.run.postprocessing import postprocess_report
+        from driftline.monitors.run.record_scripts import postprocess_report
 
         postprocess_report(report, postprocess)
     return report

@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.rows import BatchMaker, Rows
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.warm_up.warm_up import Commission
-from driftline.monitors.window_history.shelf import DeciderShelf
+from driftline.monitors.warm_up.warm_up import WarmUp
 from driftline.roles import Roles
 
 # Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
@@ -69,16 +69,16 @@ class PastWindows:
         remembered, and the window is judged by itself.
     rows
         For kinds that pool rows; None: there are none.
-    commission
+    warm_up
         Where a monitor stands with its baseline; None for a check, whose drift is never held back.
-    deciders
-        Keeps rules from window to window; None lays each out anew.
+    drift_tests
+        Cache of drift tests; None: built anew for each window.
     """
 
     counts: Sequence[WindowCounts] | None = None
     rows: EarlierRows | None = None
-    commission: Commission | None = None
-    deciders: DeciderShelf | None = None
+    warm_up: WarmUp | None = None
+    drift_tests: DriftTestCache | None = None
 
 
 @dataclass(frozen=True, slots=True)

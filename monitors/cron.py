@@ -50,14 +50,7 @@ class ScheduleError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule expression, checked when it is made.
-
-    Parameters
-    ----------
-    expression
-        As the user wrote it: ``cron(...)``, Unix's fields, ``external`` or ``NOW``; or as `once`
-        writes it.
-    """
+    """A schedule expression, checked when it is made."""
 
     expression: str
 
@@ -100,16 +93,16 @@ class Schedule:
         return _windows_per_year(self) if self.is_recurring else WINDOWS_WITHOUT_SCHEDULE
 
     def firings(self, after: datetime) -> Iterator[datetime]:
-        """Give the times at which the schedule fires later than ``after``, in order."""
+        """Return the times at which the schedule fires later than ``after``, in order."""
         return self._walk(after, reverse=False)
 
     def fired_before(self, moment: datetime) -> datetime | None:
-        """Give the last firing at or before a moment; None when there was none."""
+        """Return the last firing at or before a moment; None when there was none."""
         just_after = moment + timedelta(microseconds=1)
         return next(self._walk(just_after, reverse=True), None)
 
     def has_window(self, window: Window) -> bool:
-        """Say whether a window lies between two firings that follow each other."""
+        """Whether a window lies between two consecutive firings."""
         return next(windows_from(self, window.start), None) == window
 
     def _walk(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
@@ -128,7 +121,7 @@ class Schedule:
 
 
 def windows_from(schedule: Schedule, after: datetime) -> Iterator[Window]:
-    """Give the windows that start at or after a moment, in order, over or not."""
+    """Return the windows that start at or after a moment, in order, over or not."""
     if not schedule.is_recurring:
         return
     start = None
@@ -139,7 +132,7 @@ def windows_from(schedule: Schedule, after: datetime) -> Iterator[Window]:
 
 
 def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterator[Window]:
-    """Give the windows that start at or after one moment and end at or before another, in order."""
+    """Return the windows that start at or after `after` and end by `until`, in order."""
     for window in windows_from(schedule, after):
         if window.end > until:
             return
@@ -147,7 +140,7 @@ def due_windows(schedule: Schedule, after: datetime, until: datetime) -> Iterato
 
 
 def touched_windows(schedule: Schedule, hours: Iterable[datetime], until: datetime) -> list[Window]:
-    """Give the windows that share time with some hours and end at or before a moment, in order."""
+    """Return the windows that overlap some hours and end at or before a moment, in order."""
     found: list[Window] = []
     for hour in hours:
         end = hour + HOUR

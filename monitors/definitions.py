@@ -17,7 +17,13 @@ from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import Schedule
 from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, find_kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.tables import commissions, definitions, leases, marks, window_counts
+from driftline.monitors.tables import (
+    annotations_table,
+    definitions,
+    leases,
+    warm_ups,
+    window_counts,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,62 +48,30 @@ class DefinitionError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class MonitorDefinition:
-    """One monitor, as it is declared.
+    """One monitor, as it is declared."""
 
-    Parameters
-    ----------
-    name
-        Letters, digits and hyphens, 63 at most; unique ignoring case.
-    endpoint
-        Whose captured requests are judged.
-    baseline, baseline_version
-        What they are judged against; without a version, the newest at each run.
-    kind
-        What is compared: "data-quality", "model-quality", "bias" or "attribution".
-    schedule
-        ``cron(...)`` in UTC, "external" or "NOW": one run, over the window up to the moment at
-        which the monitor was declared so, or as `driftline.monitors.cron.once` writes it.
-    false_alarms_per_year
-        How many drift violations a year are accepted on data that do not change; above 0.
-    start
-        First moment that is judged; without it, the schedule's last firing before the monitor
-        was made.
-    delay_s
-        How long after a window's end it is run, for records that come late; seconds.
-    compat, deequ_ties
-        Whether data quality is judged as SageMaker does it, and repeated values are compared as
-        its library did (docs/compat.md).
-    rules
-        What rows and windows must keep to besides (docs/rules.md), each as plain JSON values; of
-        data quality.
-    segments
-        Columns for each of whose values is judged apart; None: those of the baseline.
-    preprocess, postprocess
-        Names of scripts in the installation's folder: what makes rows of each captured record, and
-        what is called at the end (docs/scripts-and-segments.md).
-    owner, tags
-        For people.
-    version
-        Counts up with each change that makes it another question; set by ``put_definition``.
-    """
-
-    name: str
+    name: str  # Unique ignoring case.
     endpoint: str
     baseline: str
-    baseline_version: str | None = None
+    baseline_version: str | None = None  # None: the newest at each run.
     kind: str = DEFAULT_KIND
+    # ``cron(...)`` in UTC, "external", or "NOW" for one run over the window up to now.
     schedule: str = DEFAULT_SCHEDULE
+    # Drift violations accepted on data that do not change; above 0.
     false_alarms_per_year: float = 1.0
+    # First moment that is judged; None: the schedule's last firing before it was made.
     start: datetime | None = None
-    delay_s: float = 0.0
+    delay_s: float = 0.0  # Wait after a window's end for late records.
     compat: bool = False
     deequ_ties: bool = False
-    rules: tuple[Mapping[str, object], ...] = ()
-    segments: tuple[str, ...] | None = None
+    rules: tuple[Mapping[str, object], ...] = ()  # Plain JSON values (docs/rules.md).
+    segments: tuple[str, ...] | None = None  # None: those of the baseline.
+    # Names of scripts in the installation's folder (docs/scripts-and-segments.md).
     preprocess: str | None = None
     postprocess: str | None = None
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    # Set by `put_definition`; counts the changes after which windows are judged anew.
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -175,21 +149,7 @@ def _timetable(expression: str) -> Schedule:
 def put_definition(
     connection: Connection, definition: MonitorDefinition, now: datetime
 ) -> MonitorDefinition:
-    """Store a definition; one of the same name is replaced.
-
-    Returns
-    -------
-    MonitorDefinition
-        As stored: the version is one higher than before when the question has changed.
-
-    Raises
-    ------
-    DefinitionError
-        When a rule is none. A stored one is not asked again: if the package of its check is gone,
-        that monitor's runs fail, and no other's.
-    ConflictError
-        When another monitor has the same name but for case.
-    """
+    """Store a definition; one of the same name is replaced."""
     try:
         RuleSet.of(definition.rules)
     except InputError as error:
@@ -232,7 +192,7 @@ def put_definition(
 
 
 def get_definition(connection: Connection, name: str) -> MonitorDefinition:
-    """Give one definition; NotFoundError when there is none of that name."""
+    """Return one definition; NotFoundError when there is none of that name."""
     row = connection.execute(select(definitions).where(definitions.c.name == name)).first()
     if row is None:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
@@ -248,7 +208,7 @@ def definition_made_at(connection: Connection, name: str) -> datetime | None:
 def list_definitions(
     connection: Connection, *, endpoint: str | None = None
 ) -> list[MonitorDefinition]:
-    """Give all definitions by name, or those of one endpoint."""
+    """Return all definitions by name, or those of one endpoint."""
     query = select(definitions).order_by(definitions.c.name)
     if endpoint is not None:
         query = query.where(definitions.c.endpoint == endpoint)
@@ -272,18 +232,18 @@ def delete_definition(connection: Connection, name: str, now: datetime) -> None:
     """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    for table in (leases, window_counts, commissions):
+    for table in (leases, window_counts, warm_ups):
         connection.execute(delete(table).where(table.c.monitor == name))
     connection.execute(
-        update(marks)
-        .where(marks.c.monitor == name, marks.c.withdrawn_at.is_(None))
+        update(annotations_table)
+        .where(annotations_table.c.monitor == name, annotations_table.c.withdrawn_at.is_(None))
         .values(withdrawn_at=now, withdrawn_by=REMOVAL)
     )
 
 
 def _values(definition: MonitorDefinition) -> dict[str, object]:
     found = {one.name: getattr(definition, one.name) for one in fields(definition)}
-    rules = [dict(one) for one in definition.rules]
+    rules = [dict(rule) for rule in definition.rules]
     segments = None if definition.segments is None else list(definition.segments)
     return {**found, "tags": dict(definition.tags), "rules": rules, "segments": segments}
 

@@ -33,27 +33,9 @@ class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with n
     """Another execution of the window was recorded since this one read its rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One run, as it stands in the table.
-
-    Parameters
-    ----------
-    status
-        "Completed", "CompletedWithViolations", "InsufficientData" or "Failed".
-    failure_reason
-        Of a failed one.
-    is_current
-        Whether its datapoints stand; False once a newer run of the same window has replaced them.
-    page_count
-        Violations that no season can bring.
-    max_drift_ratio
-        Largest distance over its bound; None when no drift was judged.
-    cause
-        One sentence; empty without violations.
-    folder
-        Where its documents lie, relative to the storage root; empty when there are none.
-    """
+    """One run, as it stands in the table."""
 
     id: str
     monitor: str
@@ -65,16 +47,20 @@ class Execution:
     window_start: datetime
     window_end: datetime
     digest: str
-    status: str
-    failure_reason: str | None
-    is_current: bool
-    row_count: int
-    request_count: int
-    violation_count: int
-    page_count: int
-    max_drift_ratio: float | None
-    cause: str
-    folder: str
+    status: str = FAILED  # "Completed", "CompletedWithViolations", "InsufficientData" or "Failed".
+    failure_reason: str | None = None
+    is_current: bool = (
+        True  # False once a newer run of the same window has replaced its datapoints.
+    )
+    row_count: int = 0
+    request_count: int = 0
+    violation_count: int = 0
+    page_count: int = 0
+    max_drift_ratio: float | None = (
+        None  # Largest distance over its bound; None when no drift was judged.
+    )
+    cause: str = ""  # Empty without violations.
+    folder: str = ""  # Of its documents, relative to the storage root; empty when there are none.
     started_at: datetime
     finished_at: datetime
 
@@ -85,7 +71,7 @@ class Execution:
 
 
 def get_execution(connection: Connection, identity: str) -> Execution:
-    """Give one execution; NotFoundError when there is none of that id."""
+    """Return one execution; NotFoundError when there is none of that id."""
     found = find(connection, identity)
     if found is None:
         raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
@@ -100,20 +86,7 @@ def record(
     *,
     before: str | None,
 ) -> Execution:
-    """Store the run, set older ones of its window aside, replace their datapoints: all or none.
-
-    Parameters
-    ----------
-    remember
-        Writes what else the run brings, in the same transaction.
-    before
-        The id of the window's current run when its rows were read.
-
-    Raises
-    ------
-    Overtaken
-        When the window's current run is neither this one nor ``before``.
-    """
+    """Store the run, set older ones of its window aside, replace their datapoints: all or none."""
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     try:
         with engine.begin() as connection:
@@ -146,7 +119,7 @@ def record(
 
 
 def current(connection: Connection, monitor: str, window: Window) -> str | None:
-    """Give the id of the execution whose datapoints stand for a window; None before the first."""
+    """Return the id of the execution whose datapoints stand for a window; None before the first."""
     table = executions.c
     query = select(table.id).where(
         table.monitor == monitor,
@@ -176,7 +149,7 @@ def _source(execution: Execution) -> str:
 
 
 def find(connection: Connection, identity: str) -> Execution | None:
-    """Give one execution, or None."""
+    """Return one execution, or None."""
     row = connection.execute(select(executions).where(executions.c.id == identity)).first()
     if row is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -80,7 +80,7 @@ def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:
     A reference without predictions says nothing about the model's answers, so they are left out
     and not taken for columns too many.
     """
-    outputs = [one.name for one in signature.outputs if baseline.signature.get(one.name)]
+    outputs = [output.name for output in signature.outputs if baseline.signature.get(output.name)]
     return [*(one.name for one in signature.inputs), *outputs]
 
 
@@ -160,6 +160,8 @@ class Kind:
     def evaluate(self, context: CheckContext) -> Report:
         """Judge a window, as SageMaker does where the context asks for it.
 
+        The report is completed here: its kind, window, baseline and rows are the context's.
+
         Raises
         ------
         InputError
@@ -176,7 +178,14 @@ class Kind:
                 f'compat with kind "{self.name}"; only data-quality is judged as SageMaker does it'
             )
         module = self.evaluation if context.compat is None else self.compat_evaluation
-        return cast("Report", import_module(module).evaluate(context))
+        report = cast("Report", import_module(module).evaluate(context))
+        return replace(
+            report,
+            kind=self.name,
+            facts=context.rows.facts,
+            baseline_version=context.baseline.version,
+            batches=report.batches or context.rows.batches,
+        )
 
     def suggest(self, baseline: Baseline) -> Mapping[str, str]:
         """Return SageMaker's documents by file name, as they lie in a baseline of all kinds."""
@@ -240,5 +249,5 @@ def find_kind(name: str) -> Kind | None:
 @cache
 def metric_spec(name: str) -> MetricSpec:
     """Return the words of a metric, whichever kind measures it."""
-    specs = (one for kind in all_kinds() for one in kind.metrics if one.name == name)
+    specs = (metric for kind in all_kinds() for metric in kind.metrics if metric.name == name)
     return next(specs, MetricSpec(name))

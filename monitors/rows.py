@@ -21,36 +21,17 @@ UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows that can be read several times.
-
-    Parameters
-    ----------
-    batches
-        Returns the rows from the beginning at each call, columns by the user's names.
-    splitter
-        Returns the same rows in parts, where they can be cut.
-    engine
-        Where the parts are read.
-    progress
-        Called with rows done and rows in total (None when not known), once more from 0 where the
-        rows are read again.
-    row_count
-        How many rows there are, when that is known.
-    facts
-        The window, when the rows are captured ones.
-    unfit
-        Counts, per batch, the values that capture found unfit.
-    callers
-        Returns the rows with who sent them; None where nobody knows.
-    """
+    """Rows that can be read several times."""
 
     batches: BatchMaker
-    splitter: PartMaker | None = None
+    splitter: PartMaker | None = None  # The same rows in parts, where they can be cut.
     engine: Engine = field(default_factory=InProcess)
+    # Called with rows done and rows in total (None when not known), from 0 at each reading.
     progress: Callable[[int, int | None], None] | None = None
     row_count: int | None = None
-    facts: WindowFacts | None = None
-    unfit: UnfitCounter | None = None
+    facts: WindowFacts | None = None  # None when the rows are not captured ones.
+    unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
+    # Rows with who sent them; None where that is not known.
     callers: Callable[[], CallerRows] | None = None
 
     @property
@@ -69,19 +50,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class WindowFacts:
-    """What is known of a captured window besides its rows.
-
-    Parameters
-    ----------
-    window
-        The span of time.
-    request_count, late_count, unparsed_count, fault_count, failed_count
-        Requests, as capture counted them.
-    labelled_count, unfit_label_count
-        Rows with a label, and rows without one since theirs does not fit the label's type.
-    stray_label_count, stray_label_ids
-        Labels for a row that their request does not have, and the first few ids of such ones.
-    """
+    """What is known of a captured window besides its rows."""
 
     window: Window
     request_count: int = 0
@@ -90,22 +59,15 @@ class WindowFacts:
     fault_count: int = 0
     failed_count: int = 0
     labelled_count: int = 0
-    unfit_label_count: int = 0
+    unfit_label_count: int = 0  # Rows whose label does not fit the label's type.
+    # Labels for a row that their request does not have, and the first few of their ids.
     stray_label_count: int = 0
     stray_label_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CallerRows:
-    """The rows of a window with who sent them.
+    """The rows of a window with who sent them."""
 
-    Parameters
-    ----------
-    names
-        The columns that say so, such as ``header x-client``.
-    batches
-        Gives the rows anew at each call, with these columns.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # Columns that say who, such as ``header x-client``.
     batches: Callable[[], Iterator[pa.RecordBatch]]

@@ -1,4 +1,4 @@
-"""SQL tables of this room: definitions of monitors, executions, leases, counts, marks."""
+"""SQL tables of this package: definitions of monitors, executions, leases, counts, marks."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ count_layouts = Table(
     Column("columns", JSON, nullable=False),
 )
 
-commissions = Table(
+warm_ups = Table(
     "monitors_commissions",
     metadata,
     Column("monitor", String(63), primary_key=True),
@@ -140,7 +140,7 @@ commissions = Table(
     Column("accepted_reason", FreeText),
 )
 
-marks = Table(
+annotations_table = Table(
     "monitors_marks",
     metadata,
     Column("id", BigCount, primary_key=True),

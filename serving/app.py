@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from html import escape
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,31 +30,24 @@ from driftline.loopback import LocalOnly
 from driftline.serving import tables
 from driftline.serving.api import (
     alarms,
-    backtests,
     captures,
-    channels,
     cloudevents,
-    commissioning,
     declared,
-    decoding,
-    deliveries,
     detectors,
     erasures,
     executions,
-    incidents,
     marks,
     metric_data,
     metrics,
+    monitors,
+    notifications,
     predictions,
-    replay,
-    silences,
     transfer,
     truth,
 )
 from driftline.serving.api.annotating import resume_marks
-from driftline.serving.api.documentation import render
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import (
@@ -67,15 +62,34 @@ from driftline.serving.http.responses import (
 )
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
-from driftline.serving.resources.apply import Applier
-from driftline.serving.resources.sentences import told
+from driftline.serving.provisioning.apply import Applier
+from driftline.validation import told
 
 log = logging.getLogger(__name__)
+
+# Without scripts and without anything from another host: the usual viewers load themselves from
+# elsewhere and show nothing on a machine without a way out.
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>driftline: programming interface</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+code{font:14px/1.5 ui-monospace,monospace}
+section{border-top:1px solid #8884;padding:.6rem 0}
+h2{font-size:1rem;margin:0}p{margin:.2rem 0}small{opacity:.75}
+b{display:inline-block;min-width:4.5rem}
+</style></head><body><h1>driftline: programming interface</h1>
+<p>Everything is JSON; errors are <code>{"error": {"code": …, "message": …}}</code>. Predictions:
+<code>POST /endpoints/{name}/invocations</code> with <code>text/csv</code> (rows without header),
+<code>application/json</code> (<code>{"instances": […]}</code>, a list of rows, or one row) or
+<code>application/jsonlines</code>. The same as a document:
+<a href="/openapi.json">openapi.json</a>.</p>
+"""
 
 
 def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
-    fleet = Fleet(context)
+    reconciler = EndpointReconciler(context)
     exposition = Exposition(context, lambda: tap.counters)
     traffic = Traffic(context.engine, context.now)
     exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
@@ -84,9 +98,9 @@ def create_app(context: ServerContext) -> App:
         exposition.observe(answered.endpoint, answered.status, seconds)
         traffic.observe(answered, seconds)
 
-    invocations = Invocations(context, fleet, observe)
+    invocations = Invocations(context, reconciler, observe)
     api = BodyLimit(
-        _api(context, fleet, lambda: tap.counters, exposition, traffic),
+        _api(context, reconciler, lambda: tap.counters, exposition, traffic),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
@@ -106,12 +120,12 @@ def create_app(context: ServerContext) -> App:
 
 def _api(
     context: ServerContext,
-    fleet: Fleet,
+    reconciler: EndpointReconciler,
     tap_counters: Callable[[], Mapping[str, int]],
     exposition: Exposition,
     traffic: Traffic,
 ) -> FastAPI:
-    applier = Applier(context, fleet)
+    applier = Applier(context, reconciler)
     pairing = Pairing(context.place)
     exposition.count("driftline_cloud_", lambda: pairing.counters, cloudevents.COUNTED)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
@@ -127,7 +141,7 @@ def _api(
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
         tasks = [
-            asyncio.create_task(fleet.begin()),
+            asyncio.create_task(reconciler.begin()),
             asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
             asyncio.create_task(traffic.run()),
             asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)),
@@ -138,7 +152,7 @@ def _api(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         closing = (asyncio.to_thread(one.close) for one in (shelf, pairing))
-        await asyncio.gather(fleet.stop(), *closing)
+        await asyncio.gather(reconciler.stop(), *closing)
 
     api = FastAPI(title="driftline", lifespan=life, docs_url=None, redoc_url=None)
     _add_installation(api, context)
@@ -148,26 +162,20 @@ def _api(
         truth.router(context),
         transfer.router(context),
         erasures.router(context),
-        decoding.router(context),
-        predictions.router(fleet),
+        predictions.router(reconciler),
         executions.router(context, shelf),
-        backtests.router(context),
-        commissioning.router(context),
+        monitors.router(context),
         marks.router(context, shelf),
-        replay.router(context),
         alarms.router(context),
-        silences.router(context),
-        deliveries.router(context),
-        incidents.router(context),
         metric_data.router(context),
         metrics.router(context),
         detectors.router(context),
-        channels.router(context),
-        declared.router(context, applier, fleet),
+        notifications.router(context),
+        declared.router(context, applier, reconciler),
     ):
         api.include_router(router, prefix="/api/v1")
     api.include_router(cloudevents.router(context, pairing))
-    _add_health(api, context, fleet)
+    _add_health(api, context, reconciler)
     _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)
@@ -183,24 +191,24 @@ def _add_installation(api: FastAPI, context: ServerContext) -> None:
         return {"id": found, "storage": context.root}
 
 
-def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
+def _add_health(api: FastAPI, context: ServerContext, reconciler: EndpointReconciler) -> None:
     @api.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, str]:
-        """Say that the process answers."""
+        """Return that the process answers."""
         return {"status": "ok"}
 
     @api.get("/readyz", tags=["health"])
     def readyz() -> JSONResponse:
-        """Say whether the database answers and every endpoint could."""
+        """Whether the database answers and every endpoint could."""
         problems: dict[str, object] = {}
         try:
             with read_connection(context.engine) as connection:
                 connection.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
             problems["database"] = type(error).__name__
-        if not fleet.is_read:
+        if not reconciler.is_read:
             problems["endpoints"] = "not read yet"
-        elif waiting := fleet.not_ready:
+        elif waiting := reconciler.not_ready:
             problems["endpoints"] = waiting
         if problems:
             return JSONResponse({"status": "not ready", **problems}, status_code=503)
@@ -210,7 +218,7 @@ def _add_health(api: FastAPI, context: ServerContext, fleet: Fleet) -> None:
 def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
     @api.get("/metrics", tags=["health"])
     def metrics() -> Response:
-        """Give what Prometheus reads: traffic, capture, monitors, alarms."""
+        """Return what Prometheus reads: traffic, capture, monitors, alarms."""
         return Response(exposition.render(), media_type=CONTENT_TYPE)
 
 
@@ -218,13 +226,29 @@ def _add_pages(api: FastAPI, context: ServerContext) -> None:
     @api.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         """Show all routes."""
-        return HTMLResponse(render(api.openapi()))
+        return HTMLResponse(_documentation(api.openapi()))
 
     @api.get("/ui/{path:path}", include_in_schema=False)
     def pages(path: str, request: Request) -> RedirectResponse:
         """Lead to the dashboard, at the same place in it."""
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"{context.dashboard_url}/{path}{query}")
+
+
+def _documentation(document: Mapping[str, Any]) -> str:
+    """Write the page /docs: every route of the programming interface."""
+    return _HEAD + "\n".join(_sections(document)) + "\n</body></html>\n"
+
+
+def _sections(document: Mapping[str, Any]) -> Iterator[str]:
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            names = ", ".join(one["name"] for one in operation.get("parameters", []))
+            parameters = f"<p><small>parameters: {escape(names)}</small></p>" if names else ""
+            yield (
+                f"<section><h2><b>{escape(method.upper())}</b> <code>{escape(path)}</code></h2>"
+                f"<p>{escape(operation.get('description', ''))}</p>{parameters}</section>"
+            )
 
 
 def _add_errors(api: FastAPI) -> None:

@@ -17,75 +17,31 @@ from driftline.serving.resources.artifacts import ModelStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerContext:
-    """Everything that the server needs from outside.
+    """Everything that the server needs from outside."""
 
-    Parameters
-    ----------
-    engine
-        The database, its schema up to date.
-    root
-        The storage root, a path or URI.
-    local_dir
-        Folder of this machine for models that are served, where the root is elsewhere.
-    spool_dir
-        Where the tap writes.
-    now
-        The clock, aware, UTC.
-    dashboard_url
-        Where ``/ui/`` leads.
-    recording
-        How the tap records; None: as it does by default.
-    trust_pickle
-        Whether models may be joblib or pickle files.
-    workers
-        Processes of an endpoint that does not say how many.
-    timeout_s
-        Longest time that one invocation may take.
-    start_timeout_s
-        Longest time that loading a model may take.
-    max_request_bytes
-        Longest body of an invocation; of a call of the programming interface, too.
-    max_open_requests
-        How many invocations of one endpoint may be open; more are told to come again.
-    body_timeout_s
-        Longest time that a client may take to send a body.
-    retention_days
-        Days that captured records are kept.
-    erasure_days
-        Days that records under erased ids are dropped when they come.
-    allow_networks
-        Networks (CIDR) that channels may name although they are not public.
-    scripts_dir
-        Folder of the record scripts that monitors may name; empty: they may name none.
-    vault
-        Seals what is secret of channels.
-    commands
-        What channels may have run, by name.
-    redactor
-        Takes out of imported records what must not be stored; None: nothing.
-    """
-
-    engine: Engine
-    root: str
+    engine: Engine  # Its schema is up to date.
+    root: str  # Storage root, a path or URI.
     spool_dir: Path
-    now: Callable[[], datetime]
+    now: Callable[[], datetime]  # Aware, UTC.
     dashboard_url: str = "http://127.0.0.1:8081"
-    recording: CapturePlace | None = None
+    recording: CapturePlace | None = None  # How the tap records; None: as it does by default.
     trust_pickle: bool = False
-    workers: int = 1
-    timeout_s: float = 60.0
-    start_timeout_s: float = 120.0
+    workers: int = 1  # Processes of an endpoint that does not say how many.
+    timeout_s: float = 60.0  # Of one invocation.
+    start_timeout_s: float = 120.0  # Of loading a model.
     max_request_bytes: int = 25 << 20
-    max_open_requests: int = 256
+    max_open_requests: int = 256  # Of one endpoint; more are told to come again.
     body_timeout_s: float = 60.0
     retention_days: int = 90
+    # Days for which records under erased ids are dropped when they arrive.
     erasure_days: int = 30
+    # Networks (CIDR) that channels may name although they are not public.
     allow_networks: Sequence[str] = ()
-    local_dir: Path | None = None
-    redactor: Redactor | None = None
-    scripts_dir: str = ""
+    local_dir: Path | None = None  # For models that are served, where the root is a bucket.
+    redactor: Redactor | None = None  # Of imported records; None takes nothing out.
+    scripts_dir: str = ""  # Of the record scripts that monitors may name; empty: none.
     vault: Vault = field(default_factory=Vault)
-    commands: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)  # What channels may run, by name.
 
     @property
     def place(self) -> CapturePlace:

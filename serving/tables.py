@@ -1,4 +1,4 @@
-"""The SQL tables of this room: what was declared and made, and the id of the installation."""
+"""The SQL tables of this package: resources, artifacts, and the id of the installation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
 """What all tests share."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.servers.postgres import backend, database_url, module_database_url, postgres
 
@@ -11,6 +15,13 @@ __all__ = ["backend", "database_url", "module_database_url", "postgres"]
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
+LONGEST = [
+    line
+    for line in Path(__file__).with_name("longest.txt").read_text().splitlines()
+    if not line.startswith("#")
+]
+# Files that share what is dear to start go to one worker: seeded installations, a broker.
+TOGETHER = ("tests/dashboard/", "tests/capture/line/test_kafka")
 # Fixtures that start a program which a machine may lack, by the marker of their tests.
 PROGRAMS = {
     "browser": "chromium",
@@ -20,9 +31,34 @@ PROGRAMS = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--full``: campaigns at full length, which every run has in a shorter form."""
+    parser.addoption("--full", action="store_true", help="campaigns at full length")
+
+
+class Scheduling(LoadFileScheduling):
+    """Gives a worker whole files, and those at once that share what is dear to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((start for start in TOGETHER if file.startswith(start)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Give out files as above, unless another way is asked for."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that needs such a program, so that `-m "not s3"` leaves it out."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark every test that needs such a program, so that `-m "not s3"` leaves it out.
+
+    Of several workers each takes the next file, so the longest come first, or one worker would end
+    minutes after the others.
+    """
+    if hasattr(config, "workerinput"):
+        ranks = {file: rank for rank, file in enumerate(LONGEST)}
+        items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(ranks)))
     for item in items:
         for marker, fixture in PROGRAMS.items():
             if fixture in getattr(item, "fixturenames", ()):

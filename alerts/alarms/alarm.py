@@ -44,61 +44,29 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One period of an alarm.
-
-    Parameters
-    ----------
-    start
-        Its start.
-    value
-        The statistic; None when nothing came in.
-    sample_count
-        How many samples it is of; 0 where nobody knows, as after metric math.
-    note
-        What the writer of the datapoint had to say.
-    lower, upper
-        The band at this period, of alarms that compare with one; None when there is none.
-    untrained
-        The band that the value depends on, where it is not trained.
-    """
+    """One period of an alarm."""
 
     start: datetime
-    value: float | None = None
-    sample_count: float = 0.0
-    note: Mapping[str, object] | None = None
-    lower: float | None = None
+    value: float | None = None  # None when nothing came in.
+    sample_count: float = 0.0  # 0 where nobody knows, as after metric math.
+    note: Mapping[str, object] | None = None  # By the writer of the datapoint.
+    lower: float | None = None  # The band, of alarms that compare with one.
     upper: float | None = None
-    untrained: Untrained | None = None
+    untrained: Untrained | None = None  # The band that the value depends on.
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one evaluation says: the state, and the points it rests on.
-
-    Parameters
-    ----------
-    state
-        The state after the evaluation.
-    evaluated
-        N points, oldest first: real ones, and missing ones where the real ones are fewer; less
-        than N while missing ones from before the creation do not count.
-    breaching_count, good_count
-        How many of the real evaluated points are on which side of the threshold.
-    rule
-        Which rule decided.
-    marks
-        The whole range, oldest first: ``X`` breaching, ``0`` good, ``-`` missing.
-    untrained
-        The band that is not trained, where that decided.
-    """
+    """What one evaluation says: the state, and the points it rests on."""
 
     state: State
+    # N points, oldest first, missing ones where the real ones are fewer; less of a new alarm.
     evaluated: tuple[Point, ...]
-    breaching_count: int
+    breaching_count: int  # Of the real evaluated points, as the next one.
     good_count: int
     rule: Rule = "full"
-    marks: str = ""
-    untrained: Untrained | None = None
+    marks: str = ""  # The whole range, oldest first: ``X`` breaching, ``0`` good, ``-`` missing.
+    untrained: Untrained | None = None  # The band, where its not being trained decided.
 
     @property
     def filled_count(self) -> int:
@@ -113,52 +81,27 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """One change of state of an alarm.
-
-    Parameters
-    ----------
-    alarm_id, alarm_name, seq
-        Which alarm, and the how manieth change of its state this is, from 1.
-    old, new, reason, reason_data
-        States before and after, CloudWatch's sentence, and its JSON text.
-    time
-        When the change was found.
-    period_end
-        End of the newest period that was judged.
-    first_breach
-        Start of the oldest breaching point that was judged, if any.
-    evaluated
-        The judged points, oldest first.
-    note
-        What the writer of the decisive datapoint had to say.
-    old_reason, old_reason_data, old_changed_at
-        What was said of the state before, and since when it was; where the caller knows.
-    """
+    """One change of state of an alarm."""
 
     alarm_id: int
     alarm_name: str
-    seq: int
+    seq: int  # Ordinal of the change, from 1.
     old: State
     new: State
     reason: str
-    reason_data: str
+    reason_data: str  # JSON text.
     time: datetime
-    period_end: datetime
-    first_breach: datetime | None
-    evaluated: tuple[Point, ...]
-    note: Mapping[str, object] | None = None
-    old_reason: str = ""
+    period_end: datetime  # Of the newest period that was judged.
+    first_breach: datetime | None  # Start of the oldest breaching point that was judged.
+    evaluated: tuple[Point, ...]  # Oldest first.
+    note: Mapping[str, object] | None = None  # By the writer of the decisive datapoint.
+    old_reason: str = ""  # The state before, where the caller knows.
     old_reason_data: str | None = None
     old_changed_at: datetime | None = None
 
 
-def breaching(value: float, comparison: str, threshold: float) -> bool:
-    """Whether a value is on the wrong side of the threshold."""
-    return _OPERATORS[comparison](value, threshold)
-
-
 def is_breaching(definition: AlarmDefinition, point: Point) -> bool | None:
-    """Say on which side a point is; None when it is missing, or has no band to compare with.
+    """Return on which side a point is; None when it is missing, or has no band to compare with.
 
     Equal to the edge of a band is not outside of it.
     """
@@ -175,30 +118,6 @@ def is_breaching(definition: AlarmDefinition, point: Point) -> bool | None:
     return None if lower is None or upper is None else value < lower or value > upper
 
 
-def evaluate(
-    points: Sequence[bool | None], n: int, m: int, treat: Treatment, current: State
-) -> State:
-    """Return the state of an alarm after one evaluation.
-
-    Parameters
-    ----------
-    points
-        The newest periods, oldest first, at least n: breaching, not breaching, or missing (None).
-    n, m
-        Evaluation periods, and how many of them must breach.
-    treat
-        What a missing period counts as, while there are fewer than n real ones.
-    current
-        The state before.
-
-    References
-    ----------
-    CloudWatch User Guide, "Configuring how CloudWatch alarms treat missing data"; where its prose
-    and its tables differ (``0 - X - -``, 2 of 3), the tables win.
-    """
-    return decide(points, n, m, treat, current)[0]
-
-
 def decide(
     points: Sequence[bool | None],
     n: int,
@@ -208,9 +127,11 @@ def decide(
     *,
     unwatched: int = 0,
 ) -> tuple[State, Rule]:
-    """Return the state as :func:`evaluate` does, and the rule that decided it.
+    """Return the state of an alarm after one evaluation, and the rule that decided it.
 
-    ``unwatched`` is how many of the missing points no treatment may count as breaching.
+    Points are the newest periods, oldest first, at least n: breaching, not, or missing (None); of
+    the missing ones ``unwatched`` may count as breaching by no treatment. Where the prose and the
+    tables of CloudWatch's user guide differ (``0 - X - -``, 2 of 3), the tables win.
     """
     real = [point for point in points if point is not None]
     breaches, fillable = sum(real), min(n, len(points) - unwatched) - len(real)
@@ -275,7 +196,8 @@ def judge(
     if warm_until is not None and at is not None and at < warm_until:
         warm_up = definition.warm_up_configuration
         is_full = len(real) >= n or current != "INSUFFICIENT_DATA"
-        if warm_up is not None and (warm_up.is_whole or not is_full):
+        is_whole = warm_up is not None and warm_up.only_start_evaluating_after_warm_up_period_ends
+        if warm_up is not None and (is_whole or not is_full):
             state, rule = current, "warm_up"
     breaches = sum(1 for index in real if flags[index])
     return Judgement(

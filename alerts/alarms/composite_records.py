@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,17 +14,15 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.known import unknown_alarm
 from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, record_of
-from driftline.alerts.alarms.stored import StoredAlarm
+from driftline.alerts.alarms.stored import StoredAlarm, UnreadableAlarm, readable, unreadable
 from driftline.alerts.alarms.suppression import Held
-from driftline.alerts.alarms.unreadable import UnreadableAlarm, readable, unreadable
-from driftline.alerts.errors import AlarmError, UnknownAlarm
+from driftline.alerts.errors import AlarmError
+from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.tables import alarms, links
 
 # What an alarm is to the composite that looks at it.
 CHILD = "child"
 SUPPRESSOR = "suppressor"
-# SQLite takes at most 999 variables a statement in its older builds.
-_NAMES_PER_QUERY = 500
 _ROWS_AT_ONCE = 500
 
 
@@ -57,7 +55,7 @@ ListedAlarm = AnyRecord | UnreadableAlarm
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StateSince:
     """The state of an alarm of any kind, and since when."""
 
     state: State
@@ -67,7 +65,7 @@ class Standing:
 def change_of(
     record: AnyRecord, new: State, reason: str, reason_data: str, now: datetime
 ) -> StateChange:
-    """Say what changes when an alarm goes to another state that no datapoints led to."""
+    """Return what changes when an alarm goes to another state that no datapoints led to."""
     return StateChange(
         alarm_id=record.id,
         alarm_name=record.name,
@@ -84,14 +82,6 @@ def change_of(
         old_reason_data=record.state_reason_data,
         old_changed_at=record.state_changed_at,
     )
-
-
-def get_composite(connection: Connection, name: str) -> CompositeRecord:
-    """Return a stored composite alarm; none of the name is UnknownAlarm."""
-    found = get_any(connection, name)
-    if not isinstance(found, CompositeRecord):
-        raise UnknownAlarm(f'alarm "{name}" is no composite alarm; expected the name of one')
-    return found
 
 
 def get_any(connection: Connection, name: str) -> AnyRecord:
@@ -117,7 +107,7 @@ def list_composites(
     else:
         rows = [
             row
-            for some in _parts(names)
+            for some in chunks(names)
             for row in connection.execute(query.where(alarms.c.name.in_(some)))
         ]
     found = []
@@ -173,12 +163,12 @@ def list_any(
     return found
 
 
-def standings(connection: Connection, names: Iterable[str]) -> dict[str, Standing]:
+def states_since(connection: Connection, names: Iterable[str]) -> dict[str, StateSince]:
     """Return the states of alarms of any kind, by name; those that do not exist are left out."""
     columns = alarms.c.name, alarms.c.state, alarms.c.state_changed_at
     return {
-        name: Standing(state, since)
-        for some in _parts(list(names))
+        name: StateSince(state, since)
+        for some in chunks(list(names))
         for name, state, since in connection.execute(
             select(*columns).where(alarms.c.name.in_(some))
         )
@@ -186,9 +176,9 @@ def standings(connection: Connection, names: Iterable[str]) -> dict[str, Standin
 
 
 def parents(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Name the composites whose rule or suppressor names one of these alarms."""
+    """Return the composites whose rule or suppressor names one of these alarms."""
     found: set[str] = set()
-    for some in _parts(list(names)):
+    for some in chunks(list(names)):
         query = (
             select(alarms.c.name)
             .join(links, links.c.alarm_id == alarms.c.id)
@@ -199,7 +189,7 @@ def parents(connection: Connection, names: Iterable[str]) -> set[str]:
 
 
 def above(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Name all composites that look at these alarms, or at composites that do."""
+    """Return all composites that look at these alarms, or at composites that do."""
     found: set[str] = set()
     fresh = set(names)
     while fresh:
@@ -212,7 +202,7 @@ def crowds(connection: Connection, names: Iterable[str], most: int) -> dict[str,
     """Give, of these alarms, those whom more than ``most`` rules name, and how many do."""
     count = func.count()
     found: dict[str, int] = {}
-    for some in _parts(list(names)):
+    for some in chunks(list(names)):
         query = (
             select(links.c.child, count)
             .where(links.c.child.in_(some), links.c.role == CHILD)
@@ -263,23 +253,8 @@ def any_record(row: Row[Any]) -> AnyRecord:
 
 def _composite(row: Row[Any]) -> CompositeRecord:
     return CompositeRecord(
-        id=row.id,
         definition=readable(row, CompositeDefinition.from_dict),
-        state=row.state,
-        state_reason=row.state_reason,
-        state_reason_data=row.state_reason_data,
-        state_changed_at=row.state_changed_at,
-        state_updated_at=row.state_updated_at,
-        state_seq=row.state_seq,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
         held=Held(row.suppressed_by, row.suppressed_until, row.held_from is not None),
         held_from=row.held_from,
-        evaluation_state=row.evaluation_state,
-        evaluation_problem=row.evaluation_problem,
+        **StoredAlarm.columns(row),
     )
-
-
-def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(names), _NAMES_PER_QUERY):
-        yield names[first : first + _NAMES_PER_QUERY]

@@ -1,116 +1,168 @@
-"""The definition of a metric alarm: PutMetricAlarm's fields in snake case, checked once."""
+"""The definition of a metric alarm: PutMetricAlarm's fields in snake case, checked once.
+
+Limits are CloudWatch's, but for alarms on monitors, whose windows may be days or weeks long.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from driftline.alerts.alarms import limits
-from driftline.alerts.alarms.parts import (
-    Actions,
-    nearest_key,
-    propagated,
-    read_names,
-    read_pairs,
-    read_queries,
+from pydantic import BeforeValidator, Field, SkipValidation, model_validator
+
+from driftline.alerts.alarms.parts import Alarm, Pairs, StandaloneError, TextField, own_names
+from driftline.alerts.alarms.window import (
+    CLOCK_PERIODS_S,
+    WallClock,
+    WarmUp,
+    clock_edges,
+    read_warm_up,
+    read_window,
 )
-from driftline.alerts.alarms.window import WallClock, WarmUp, clock_edges, read_warm_up, read_window
 from driftline.alerts.errors import AlarmError
+from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.metrics.datapoint import metric_key
-from driftline.alerts.metrics.summary import Statistic
+from driftline.alerts.metrics.datapoint import UNITS, check_metric, metric_key
+from driftline.alerts.metrics.statistic import parse
+from driftline.alerts.metrics.summary import STATISTICS, Statistic
 
 Treatment = Literal["missing", "ignore", "breaching", "notBreaching"]
 LowSamples = Literal["evaluate", "ignore"]
-Severity = Literal["page", "ticket", "digest"]
 
+COMPARISONS: Final = (
+    "GreaterThanOrEqualToThreshold",
+    "GreaterThanThreshold",
+    "LessThanThreshold",
+    "LessThanOrEqualToThreshold",
+)
+BAND_COMPARISONS: Final = (
+    "LessThanLowerOrGreaterThanUpperThreshold",
+    "LessThanLowerThreshold",
+    "GreaterThanUpperThreshold",
+)
+
+# CloudWatch API, PutMetricAlarm.
+_METRICS_MAX = 10
+_SHORT_PERIODS_S = (10, 20, 30)
+_DAY_S, _WEEK_S, _HOUR_S = 86_400, 604_800, 3_600
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{0,10})?|100)")
+_BAND = re.compile(r"\s*ANOMALY_DETECTION_BAND\s*\(", re.IGNORECASE)
+# Alarms on PromQL queries; there is no such engine here.
+_PROMQL = ("EvaluationCriteria", "EvaluationInterval")
+# A monitor's windows may be days or weeks long, so the span limit is not for these namespaces.
+_MONITOR_NAMESPACES = ("Driftline", "aws/sagemaker/", "AWS/SageMaker")
+_PERIODS_MAX = 1_000
+_MONITOR_SPAN_MAX_DAYS = 3_653  # Ten years; beyond some thousand, times leave the calendar.
 # CloudWatch User Guide: these ignore missing data unless told otherwise.
 _IGNORING_NAMESPACE = "AWS/DynamoDB"
 # CloudWatch User Guide, "Percentile-based alarms and low data samples".
 _SAMPLES_BEYOND = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmDefinition(Actions):
-    """One alarm on a metric, on metric math, or on a metric beside its band.
+def _queries(given: object) -> tuple[MetricQuery, ...]:
+    if not isinstance(given, list | tuple):
+        raise AlarmError(f"metrics {given!r}; expected a list of queries")
+    return tuple(
+        one if isinstance(one, MetricQuery) else MetricQuery.from_dict(one) for one in given
+    )
 
-    Parameters
-    ----------
-    alarm_name
-        Free text of 1 to 255 characters, unique.
-    namespace, metric_name, dimensions, unit
-        Which numbers; without a unit, datapoints of all units are taken together.
-    statistic, extended_statistic
-        What a period's datapoints come to: one of them, "Average" when neither is given.
-    metrics
-        Instead of a metric: queries and expressions, one of which is watched.
-    period
-        Length of a period in seconds; with ``metrics`` it is theirs.
-    evaluation_periods, datapoints_to_alarm
-        N, and M of them that must breach (default N).
-    threshold, threshold_metric_id, comparison_operator
-        The statistic is the left operand; the right one is the threshold or the band of that id.
-    treat_missing_data
-        ``missing`` (default), ``ignore``, ``breaching`` or ``notBreaching``.
-    evaluate_low_sample_count_percentile
-        Whether percentiles of few samples are judged (``evaluate``, default) or the state is kept.
-    evaluation_window
-        None slides; else whole hours, days or weeks of a time zone.
-    warm_up_configuration
-        How long a new alarm waits for data.
-    alarm_actions, ok_actions, insufficient_data_actions
-        Names of channels that are told when the state becomes this.
-    action_configuration
-        CloudWatch's ``alarm_tags_propagation``: which tags go into messages.
-    severity, owner, tags
-        Passed on in messages: ``page`` wakes somebody, ``ticket`` waits for the morning, ``digest``
-        for the week's letter to the owner.
-    evaluation_range
-        How many periods are looked at; None takes :func:`evaluation_range`.
 
-    Raises
-    ------
-    AlarmError
-        Naming the alarm, the field, the value and what was expected.
-    """
+def _period(given: object) -> object:
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise AlarmError(f"period {given} s; expected 10, 20, 30 or a multiple of 60")
+    return given
 
-    alarm_name: str
-    evaluation_periods: int
-    comparison_operator: str
-    namespace: str = ""
-    metric_name: str = ""
-    dimensions: Mapping[str, str] = field(default_factory=dict)
-    statistic: Statistic | None = None
-    extended_statistic: str | None = None
-    period: int = 0
-    unit: str | None = None
-    metrics: tuple[MetricQuery, ...] = ()
-    threshold: float | None = None
-    threshold_metric_id: str | None = None
-    datapoints_to_alarm: int | None = None
-    treat_missing_data: Treatment | None = None
-    evaluate_low_sample_count_percentile: LowSamples | None = None
-    evaluation_window: WallClock | None = None
-    warm_up_configuration: WarmUp | None = None
-    alarm_description: str = ""
-    actions_enabled: bool = True
-    alarm_actions: tuple[str, ...] = ()
-    ok_actions: tuple[str, ...] = ()
-    insufficient_data_actions: tuple[str, ...] = ()
-    action_configuration: Mapping[str, object] | None = None
-    severity: Severity = "page"
-    owner: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    evaluation_range: int | None = None
 
-    def __post_init__(self) -> None:
+def _treatment(given: object) -> object:
+    if given not in (None, "missing", "ignore", "breaching", "notBreaching"):
+        raise StandaloneError(
+            f"The value {given} is not supported for TreatMissingData "
+            "parameter. Supported values are [breaching, notBreaching, ignore, missing]."
+        )
+    return given
+
+
+def _low_samples(given: object) -> object:
+    if given not in (None, "evaluate", "ignore"):
+        raise StandaloneError(
+            f"Option {given} is not supported. Supported "
+            "options for parameter EvaluateLowSampleCountPercentile are evaluate and ignore."
+        )
+    return given
+
+
+class AlarmDefinition(Alarm):
+    """One alarm on a metric, on metric math, or on a metric beside its band."""
+
+    namespace: TextField = ""
+    metric_name: TextField = ""
+    dimensions: Pairs = Field(default_factory=dict)
+    statistic: Annotated[
+        Statistic | None,
+        Field(
+            description=f"one of {', '.join(STATISTICS)}; others, such as p99, are an "
+            "extended_statistic"
+        ),
+    ] = None  # "Average" where the other is not given either.
+    extended_statistic: Annotated[str | None, Field(description="a text")] = None
+    # Seconds; with metrics it is theirs.
+    period: Annotated[int, BeforeValidator(_period)] = 0
+    # None: datapoints of all units are taken together.
+    unit: Annotated[str | None, Field(description='a unit such as "Count"')] = None
+    # Instead of a metric: queries and expressions, one of which is watched.
+    metrics: Annotated[tuple[MetricQuery, ...], BeforeValidator(_queries)] = ()
+    evaluation_periods: Annotated[int, Field(ge=1, le=_DAY_S, description="1 or more")]
+    datapoints_to_alarm: SkipValidation[int | None] = None  # `_check_periods` names the limits.
+    # The right operand; the statistic is the left one. Or the band of that id.
+    threshold: Annotated[int | float | None, Field(description="a finite number")] = None
+    threshold_metric_id: Annotated[str | None, Field(description="a text")] = None
+    comparison_operator: Annotated[str, Field(description=f"one of {', '.join(COMPARISONS)}")]
+    treat_missing_data: Annotated[Treatment | None, BeforeValidator(_treatment)] = None
+    evaluate_low_sample_count_percentile: Annotated[
+        LowSamples | None, BeforeValidator(_low_samples)
+    ] = None
+    # None slides; else whole hours, days or weeks of a time zone.
+    evaluation_window: Annotated[WallClock | None, BeforeValidator(read_window)] = None
+    warm_up_configuration: Annotated[WarmUp | None, BeforeValidator(read_warm_up)] = None
+    # How many periods are looked at; None: see evaluation_range().
+    evaluation_range: SkipValidation[int | None] = None
+
+    @model_validator(mode="after")
+    def _check(self) -> AlarmDefinition:
         if not self.metrics and self.statistic is None and self.extended_statistic is None:
             object.__setattr__(self, "statistic", "Average")
         if self.metrics and not self.period:
-            object.__setattr__(self, "period", limits.common_period(self))
-        limits.check(self)
+            object.__setattr__(self, "period", _common_period(self))
+        _check_source(self)
+        _check_comparison(self)
+        _check_periods(self)
+        _check_span(self)
+        if self.evaluation_window is not None and self.period not in CLOCK_PERIODS_S:
+            raise AlarmError(
+                f"period {self.period} s with a wall clock window; expected one of "
+                f"{', '.join(map(str, CLOCK_PERIODS_S))}"
+            )
+        return self
+
+    @classmethod
+    def from_aws(cls, given: Mapping[str, Any]) -> Self:
+        """Read an alarm that is named as in PutMetricAlarm, in snake case, or both."""
+        where = f'alarm "{given.get("AlarmName", given.get("alarm_name", ""))}"'
+        for key in _PROMQL:
+            if key in given:
+                raise AlarmError(
+                    f"{where}: {key}; PromQL is not evaluated here; expected MetricName or Metrics"
+                )
+        try:
+            values = own_names(given, cls.aws_names())
+        except AlarmError as error:
+            raise AlarmError(f"{where}: {error}") from error
+        if values.get("metrics") and values.get("period") is not None and "Period" in given:
+            raise AlarmError(f"{where}: Metrics and Period; expected Period inside of Metrics")
+        return cls.from_dict(values)
 
     @property
     def required_breaches(self) -> int:
@@ -148,12 +200,12 @@ class AlarmDefinition(Actions):
     @property
     def watched_id(self) -> str:
         """The id of the query whose values are judged; empty without metric math."""
-        return next((query.id for query in limits.watched(self)), "")
+        return next((query.id for query in self.judged), "")
 
     @property
     def judged_name(self) -> str:
         """What is judged: the name of the metric, or the expression."""
-        judged = next(iter(limits.watched(self)), None)
+        judged = next(iter(self.judged), None)
         return self.metric_name if judged is None else judged.expression or str(judged.metric_name)
 
     @property
@@ -165,17 +217,12 @@ class AlarmDefinition(Actions):
     @property
     def samples_advised(self) -> float:
         """Fewer samples than this say little of the alarm's percentile; 0 when it is of none."""
-        share = limits.percentile(self)
+        share = self._percentile
         if share is None:
             return 0.0
         tail = share if share < 0.5 else 1 - share
         # Rounded, so that p99 wants 1000 and not the double just above it.
         return round(_SAMPLES_BEYOND / tail, 6) if 0 < tail < 1 else 0.0
-
-    @property
-    def told_tags(self) -> dict[str, str]:
-        """The tags that CloudWatch's forms of messages carry."""
-        return propagated(self.tags, self.action_configuration)
 
     def edges(self, now: datetime) -> tuple[datetime, ...]:
         """Return the borders of the periods that an evaluation looks at, oldest first."""
@@ -185,47 +232,22 @@ class AlarmDefinition(Actions):
         last, step = now.astimezone(UTC), timedelta(seconds=self.period)
         return tuple(last - step * back for back in range(self.range_periods, -1, -1))
 
-    def as_dict(self) -> dict[str, object]:
-        """Return the definition as plain JSON values, all fields."""
-        found: dict[str, object] = {}
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if one.name == "metrics":
-                value = [query.as_dict() for query in self.metrics]
-            elif isinstance(value, WallClock | WarmUp):
-                value = value.as_dict()
-            elif isinstance(value, tuple):
-                value = list(value)
-            elif isinstance(value, Mapping):
-                value = dict(value)
-            found[one.name] = value
-        return found
+    @property
+    def judged(self) -> list[MetricQuery]:
+        """The queries of metric math whose values are judged; a sound alarm has exactly one."""
+        return [
+            one for one in self.metrics if one.return_data and one.id != self.threshold_metric_id
+        ]
 
-    @classmethod
-    def from_dict(cls, found: Mapping[str, object]) -> AlarmDefinition:
-        """Read a definition from plain JSON values; parts of it in CloudWatch's form, too."""
-        known = {one.name for one in fields(cls)}
-        name = str(found.get("alarm_name", ""))
-        where = f'alarm "{name}"'
-        if unknown := set(found) - known:
-            raise AlarmError(
-                f'{where}: unknown key "{min(unknown)}"; {nearest_key(min(unknown), known)}'
-            )
-        for key in ("alarm_name", "evaluation_periods", "comparison_operator"):
-            if key not in found:
-                raise AlarmError(f'{where}: "{key}" is missing; expected it')
-        values = dict(found)
-        try:
-            values["dimensions"] = read_pairs("dimensions", found.get("dimensions"))
-            values["tags"] = read_pairs("tags", found.get("tags"))
-            values["metrics"] = read_queries(found.get("metrics"))
-            values["evaluation_window"] = read_window(found.get("evaluation_window"))
-            values["warm_up_configuration"] = read_warm_up(found.get("warm_up_configuration"))
-            for key in ("alarm_actions", "ok_actions", "insufficient_data_actions"):
-                values[key] = read_names(key, found.get(key))
-        except AlarmError as error:
-            raise AlarmError(f"{where}: {error}") from error
-        return cls(**values)  # type: ignore[arg-type] # __post_init__ checks each of them
+    @property
+    def _percentile(self) -> float | None:
+        """The share that the alarm's percentile stands for, 0 to 1; None if it has none."""
+        statistic = self.extended_statistic
+        if self.metrics:
+            judged = self.judged
+            statistic = judged[0].stat if len(judged) == 1 else None
+        found = _PERCENTILE.fullmatch(statistic or "")
+        return float(found[1]) / 100 if found else None
 
 
 def evaluation_range(evaluation_periods: int) -> int:
@@ -234,3 +256,129 @@ def evaluation_range(evaluation_periods: int) -> int:
     AWS documents 5 for N = 3 only; the formula is LocalStack's.
     """
     return evaluation_periods + max(evaluation_periods // 3, 2)
+
+
+def _is_finite(value: float | None) -> bool:
+    try:
+        return value is not None and math.isfinite(value)
+    except OverflowError:  # A whole number that no float can hold.
+        return False
+
+
+def _check_source(alarm: AlarmDefinition) -> None:
+    if alarm.metrics:
+        _check_math(alarm)
+        return
+    for key in ("namespace", "metric_name"):
+        if getattr(alarm, key) == "":
+            raise AlarmError(f'"{key}" is missing; expected it, or a list of metrics')
+    check_metric(alarm.namespace, alarm.metric_name, alarm.dimensions)
+    if alarm.extended_statistic is not None:
+        if alarm.statistic is not None:
+            raise AlarmError("statistic and extended_statistic; expected one of them")
+        parse(alarm.extended_statistic)
+    if alarm.unit is not None and alarm.unit not in UNITS:
+        raise AlarmError(f'unit "{alarm.unit}"; expected a unit such as "Count"')
+    if alarm.threshold_metric_id is not None:
+        raise AlarmError("threshold_metric_id without metrics; expected both or neither")
+
+
+def _check_math(alarm: AlarmDefinition) -> None:
+    for key in (
+        "metric_name", "namespace", "dimensions", "statistic", "extended_statistic", "unit",
+    ):  # fmt: skip
+        if getattr(alarm, key):
+            raise AlarmError(f"metrics and {key}; expected {key} inside of the metrics")
+    if len(alarm.metrics) > _METRICS_MAX:
+        raise AlarmError(f"{len(alarm.metrics)} metrics; expected {_METRICS_MAX} or fewer")
+    plan = Plan.of(alarm.metrics)
+    if alarm.period != _common_period(alarm):
+        raise AlarmError(f"metrics and period {alarm.period} s; expected it inside of the metrics")
+    if alarm.is_band:
+        _check_band(alarm)
+    judged = alarm.judged
+    if len(judged) != 1:
+        raise AlarmError(
+            f"{len(judged)} metrics with return_data that are judged; expected exactly one"
+        )
+    if plan.kinds[judged[0].id] != "series":
+        raise AlarmError(
+            f'"{judged[0].id}" gives several time series; expected one, such as MAX(...) of them'
+        )
+
+
+def _check_comparison(alarm: AlarmDefinition) -> None:
+    known = BAND_COMPARISONS if alarm.is_band else COMPARISONS
+    if alarm.comparison_operator not in known:
+        also = "" if alarm.is_band else "; those of bands need threshold_metric_id"
+        raise AlarmError(
+            f'comparison_operator "{alarm.comparison_operator}"; '
+            f"expected one of {', '.join(known)}{also}"
+        )
+    if not alarm.is_band and not _is_finite(alarm.threshold):
+        raise AlarmError(f"threshold {alarm.threshold!r}; expected a finite number")
+
+
+def _check_band(alarm: AlarmDefinition) -> None:
+    if alarm.threshold is not None:
+        raise AlarmError(
+            f"threshold {alarm.threshold!r} beside threshold_metric_id; expected one of them"
+        )
+    band = next((one for one in alarm.metrics if one.id == alarm.threshold_metric_id), None)
+    if band is None or band.expression is None or _BAND.match(band.expression) is None:
+        raise AlarmError(
+            f'threshold_metric_id "{alarm.threshold_metric_id}"; expected the id of an '
+            "ANOMALY_DETECTION_BAND expression in metrics"
+        )
+    if alarm.period < 60:
+        raise AlarmError(f"period {alarm.period} s with a band; expected 60 or more")
+
+
+def _check_periods(alarm: AlarmDefinition) -> None:
+    period, n, m = alarm.period, alarm.evaluation_periods, alarm.datapoints_to_alarm
+    if period not in _SHORT_PERIODS_S and (period < 60 or period % 60 != 0):
+        raise AlarmError(f"period {period} s; expected 10, 20, 30 or a multiple of 60")
+    if m is not None and not (type(m) is int and 1 <= m <= n):
+        raise AlarmError(f"datapoints_to_alarm {m!r}; expected 1 to {n}")
+    reach = alarm.evaluation_range
+    if reach is not None and not (type(reach) is int and n <= reach <= 10 * n + 10):
+        raise AlarmError(f"evaluation_range {reach!r}; expected {n} to {10 * n + 10}")
+
+
+def _check_span(alarm: AlarmDefinition) -> None:
+    if _namespaces(alarm) and all(
+        one.startswith(_MONITOR_NAMESPACES) for one in _namespaces(alarm)
+    ):
+        if alarm.evaluation_periods > _PERIODS_MAX:
+            raise AlarmError(
+                f"evaluation_periods {alarm.evaluation_periods}; expected {_PERIODS_MAX} or fewer"
+            )
+        if alarm.period * alarm.range_periods > _MONITOR_SPAN_MAX_DAYS * _DAY_S:
+            raise AlarmError(
+                f"period {alarm.period} s x {alarm.range_periods} periods to look at; "
+                f"expected {_MONITOR_SPAN_MAX_DAYS} days or less"
+            )
+        return
+    longest = _DAY_S if alarm.period < _HOUR_S else _WEEK_S
+    span = alarm.period * alarm.evaluation_periods
+    if span > longest:
+        raise AlarmError(f"period x evaluation_periods is {span} s; expected {longest} s or less")
+
+
+def _namespaces(alarm: AlarmDefinition) -> tuple[str, ...]:
+    if alarm.metrics:
+        return tuple(one.namespace for one in alarm.metrics if one.namespace)
+    return (alarm.namespace,)
+
+
+def _common_period(alarm: AlarmDefinition) -> int:
+    """Return the period of all metrics of an alarm, in seconds."""
+    periods = {one.period for one in alarm.metrics if one.period}
+    if not periods:
+        raise AlarmError(
+            "none of its metrics has a period; expected at least one metric by its name, with its "
+            "period"
+        )
+    if len(periods) != 1:
+        raise AlarmError(f"metrics with periods {sorted(periods)} s; expected one period for all")
+    return int(periods.pop())

@@ -1,4 +1,4 @@
-"""Names that nothing has: sentences that say so and name what may have been meant."""
+"""Sentences on names that nothing has, with those that may have been meant."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-import numpy as np
-
 from driftline.alerts.alarms.alarm import Point
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.walk import math_points, points
@@ -18,7 +16,8 @@ from driftline.alerts.math.elementwise import Value
 from driftline.alerts.math.evaluate import BandOf, Untrained
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.math.series import Series, Times
+from driftline.alerts.math.reading import series_of
+from driftline.alerts.math.series import Series
 from driftline.alerts.metrics.summary import Summary
 
 
@@ -33,10 +32,10 @@ def measure(
     starts = edges[:-1]
     if plan is None:
         return points(definition, found[0], starts)
-    seconds = np.array([int(start.timestamp()) for start in starts], dtype=np.int64)
+    seconds = [int(start.timestamp()) for start in starts]
 
     def fetch(queries: Sequence[MetricQuery]) -> list[Series]:
-        return [_series(query, one, seconds) for query, one in zip(queries, found, strict=True)]
+        return [series_of(query, one, seconds) for query, one in zip(queries, found, strict=True)]
 
     first, last = int(edges[0].timestamp()), int(edges[-1].timestamp())
     untrained: list[Untrained] = []
@@ -60,24 +59,13 @@ def measure(
     )
 
 
-def _series(query: MetricQuery, found: Mapping[int, Summary], seconds: Times) -> Series:
-    assert query.stat is not None and query.period is not None
-    places, values = [], []
-    for place in sorted(found):
-        value = found[place].get(query.stat)
-        if value is not None and np.isfinite(value):
-            places.append(place)
-            values.append(value)
-    return Series(seconds[places], np.array(values, dtype=np.float64), query.period)
-
-
 def _sample_counts(
-    plan: Plan, watched: str, found: Sequence[Mapping[int, Summary]], seconds: Times
+    plan: Plan, watched: str, found: Sequence[Mapping[int, Summary]], seconds: Sequence[int]
 ) -> dict[int, float]:
     """Return how many samples there are of a metric that is watched itself, beside its band."""
     for query, periods in zip(plan.metrics, found, strict=True):
         if query.id == watched:
-            return {int(seconds[place]): one.sample_count for place, one in periods.items()}
+            return {seconds[place]: one.sample_count for place, one in periods.items()}
     return {}
 
 

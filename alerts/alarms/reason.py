@@ -28,7 +28,7 @@ _TREATED = {"breaching": "Breaching", "notBreaching": "NonBreaching"}
 
 
 def state_reason(definition: AlarmDefinition, judgement: Judgement) -> str:
-    """Say in CloudWatch's words why the alarm is in the state."""
+    """Return CloudWatch's sentence on why the alarm is in the state."""
     if judgement.state == "INSUFFICIENT_DATA":
         count = definition.evaluation_periods
         untrained = judgement.untrained
@@ -84,7 +84,7 @@ def _limits(definition: AlarmDefinition, points: Sequence[Point]) -> dict[str, o
 
 
 def _edges(definition: AlarmDefinition) -> tuple[str, ...]:
-    """Name the edges of the band that a comparison looks at."""
+    """Return the edges of the band that a comparison looks at."""
     both = {"LessThanLowerThreshold": ("lower",), "GreaterThanUpperThreshold": ("upper",)}
     return both.get(definition.comparison_operator, ("lower", "upper"))
 
@@ -134,7 +134,7 @@ def _treated(definition: AlarmDefinition, judgement: Judgement) -> str:
 
 
 def _filled(definition: AlarmDefinition, judgement: Judgement) -> str:
-    """Say what the missing points were taken for, where they were taken for something."""
+    """Return what the missing points were taken for, where they were taken for something."""
     count, treatment = judgement.filled_count, _TREATED.get(definition.treatment)
     if not count or treatment is None:
         return ""
@@ -161,9 +161,9 @@ def _crossed(definition: AlarmDefinition, judgement: Judgement) -> str:
     shown = [f"{java_double(point.value or 0.0)} ({_short_time(point.start)})" for point in wanted]
 
     def text(kept: int) -> str:
-        told = shown[:kept] + ["..."] * (kept < count)
+        listed = shown[:kept] + ["..."] * (kept < count)
         compared = _compared(definition, wanted[:kept], is_alarm=is_alarm)
-        return f"{start}{', '.join(told)}] {_were(count)} {compared}{end}"
+        return f"{start}{', '.join(listed)}] {_were(count)} {compared}{end}"
 
     if len(text(count)) <= _REASON_MAX:
         return text(count)
@@ -172,7 +172,7 @@ def _crossed(definition: AlarmDefinition, judgement: Judgement) -> str:
 
 
 def _compared(definition: AlarmDefinition, points: Sequence[Point], *, is_alarm: bool) -> str:
-    """Say what the points were, beside the threshold or the edges of the band."""
+    """Return what the points were, beside the threshold or the edges of the band."""
     negated = "" if is_alarm else "not "
     if definition.threshold is not None:
         words = _WORDS[definition.comparison_operator]

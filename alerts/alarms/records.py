@@ -16,8 +16,7 @@ from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.known import unknown_alarm
 from driftline.alerts.alarms.reason import INITIAL
-from driftline.alerts.alarms.stored import StoredAlarm
-from driftline.alerts.alarms.unreadable import readable
+from driftline.alerts.alarms.stored import StoredAlarm, readable
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.tables import links
 from driftline.database.locks import advisory_lock, shared_advisory_lock
@@ -62,6 +61,17 @@ class HistoryItem:
     type: str
     summary: str
     data: Mapping[str, object]
+
+    @property
+    def columns(self) -> dict[str, object]:
+        """What the table of history keeps of it."""
+        return {
+            "alarm_name": self.alarm_name,
+            "time": self.time,
+            "type": self.type,
+            "summary": self.summary,
+            "data": dict(self.data),
+        }
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain JSON values."""
@@ -199,18 +209,9 @@ def history(
 def add_history(connection: Connection, *, alarm_id: int, item: HistoryItem) -> None:
     """Write one line of history in the caller's transaction."""
     if item.type == "ConfigurationUpdate":
-        # PostgreSQL numbers lines before they are stored; see messages/announcing.py.
+        # PostgreSQL numbers lines before they are stored; see notify/change_events.py.
         shared_advisory_lock(connection, CHANGING)
-    connection.execute(
-        insert(tables.history).values(
-            alarm_id=alarm_id,
-            alarm_name=item.alarm_name,
-            time=item.time,
-            type=item.type,
-            summary=item.summary,
-            data=dict(item.data),
-        )
-    )
+    connection.execute(insert(tables.history).values(alarm_id=alarm_id, **item.columns))
 
 
 def create_row(
@@ -328,17 +329,7 @@ def _find(connection: Connection, name: str) -> Row[Any] | None:
 def record_of(row: Row[Any]) -> AlarmRecord:
     """Read a row of the table of alarms that is one of a metric alarm; AlarmError: it cannot be."""
     return AlarmRecord(
-        id=row.id,
         definition=readable(row, AlarmDefinition.from_dict),
-        state=row.state,
-        state_reason=row.state_reason,
-        state_reason_data=row.state_reason_data,
-        state_changed_at=row.state_changed_at,
-        state_seq=row.state_seq,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
         evaluated_until=row.evaluated_until,
-        state_updated_at=row.state_updated_at,
-        evaluation_state=row.evaluation_state,
-        evaluation_problem=row.evaluation_problem,
+        **StoredAlarm.columns(row),
     )

@@ -77,18 +77,10 @@ _Step = Condition | str
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule that was read: its text, and what it means in postfix order.
-
-    Parameters
-    ----------
-    text
-        As it was given.
-    steps
-        Conditions, and the words ``AND``, ``OR``, ``NOT`` behind what they join.
-    """
+    """A rule that was read: its text, and what it means in postfix order."""
 
     text: str
-    steps: tuple[_Step, ...]
+    steps: tuple[_Step, ...]  # Conditions, and the words AND, OR, NOT behind what they join.
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -152,7 +144,7 @@ class _Token:
 
     @property
     def shown(self) -> str:
-        """Say where the rule has it, as the beginning of an error."""
+        """Return where the rule has it, as the beginning of an error."""
         if self.kind == "end":
             return "AlarmRule ends"
         return f"AlarmRule has {self.text[:60]} at character {self.start + 1}"

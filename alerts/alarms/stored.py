@@ -1,11 +1,19 @@
-"""What is stored of an alarm of any kind: when it was configured, and where it stands."""
+"""What is stored of an alarm of any kind, also of one whose definition cannot be read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Row
 
 from driftline.alerts.alarms.alarm import State
+from driftline.alerts.errors import AlarmError
+from driftline.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +32,11 @@ class StoredAlarm:
     evaluation_state: str | None
     evaluation_problem: str | None
 
+    @staticmethod
+    def columns(row: Row[Any]) -> dict[str, Any]:
+        """Return these fields of a row of the table of alarms."""
+        return {one.name: getattr(row, one.name) for one in fields(StoredAlarm)}
+
     def state_dict(self) -> dict[str, object]:
         """Return where it stands as plain JSON values, named as DescribeAlarms does."""
         return {
@@ -38,3 +51,38 @@ class StoredAlarm:
             "created_at": self.created_at.isoformat(),
             "alarm_configuration_updated_timestamp": self.updated_at.isoformat(),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableAlarm(StoredAlarm):
+    """Where an alarm stands of which more cannot be read, as when a newer version wrote it."""
+
+    name: str
+    kind: Literal["metric", "composite"]
+    problem: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain JSON values, named as those of the others."""
+        return {"alarm_name": self.name} | self.state_dict()
+
+
+def readable(row: Row[Any], read: Callable[[Any], T]) -> T:
+    """Read the definition of a stored alarm."""
+    try:
+        if not isinstance(row.definition, dict):
+            raise AlarmError("it is no object")
+        return read(row.definition)
+    except InputError as error:
+        # Its own name may be what is missing.
+        why = str(error).removeprefix('alarm "": ').removeprefix(f'alarm "{row.name}": ')
+        raise AlarmError(
+            f'alarm "{row.name}": its stored definition cannot be read: {why}; change it and '
+            "declare it again (driftline apply), or delete it (driftline alarm delete)"
+        ) from error
+
+
+def unreadable(row: Row[Any], error: AlarmError) -> UnreadableAlarm:
+    """Return what can be said of an alarm that `readable` refused."""
+    return UnreadableAlarm(
+        name=row.name, kind=row.kind, problem=str(error), **StoredAlarm.columns(row)
+    )

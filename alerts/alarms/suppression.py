@@ -27,21 +27,11 @@ class Periods:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What stands between a composite and its actions.
+    """What stands between a composite and its actions."""
 
-    Parameters
-    ----------
-    by
-        What holds actions now; None: nothing does.
-    until
-        When the waiting ends; None while the suppressor itself holds, or nothing does.
-    is_owed
-        Whether the composite changed its state and its actions have not run since.
-    """
-
-    by: SuppressedBy | None = None
-    until: datetime | None = None
-    is_owed: bool = False
+    by: SuppressedBy | None = None  # None: nothing holds actions now.
+    until: datetime | None = None  # None while the suppressor itself holds, or nothing does.
+    is_owed: bool = False  # The state changed and its actions have not run since.
 
     @property
     def reason(self) -> str | None:
@@ -54,22 +44,12 @@ NOTHING_HELD: Final = Held()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step of time came to.
-
-    Parameters
-    ----------
-    held
-        How things stand behind it.
-    ran_at
-        When a wait ended before anything that the step brought: then the actions of the state up
-        to then ran. None: no wait ended.
-    runs_now
-        Whether the actions of the state behind the step run at its time.
-    """
+    """What one step of time came to."""
 
     held: Held
+    # When a wait ended before: then the actions of the state up to then ran.
     ran_at: datetime | None = None
-    runs_now: bool = False
+    runs_now: bool = False  # Whether the actions of the state behind the step run at its time.
 
 
 def step(

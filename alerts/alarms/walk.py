@@ -163,7 +163,7 @@ def _change(
     now: datetime,
 ) -> StateChange:
     breaches = [point for point in judgement.evaluated if is_breaching(definition, point)]
-    told = breaches if judgement.state == "ALARM" else judgement.evaluated
+    decisive = breaches if judgement.state == "ALARM" else judgement.evaluated
     return StateChange(
         alarm_id=standing.alarm_id,
         alarm_name=definition.alarm_name,
@@ -176,5 +176,5 @@ def _change(
         period_end=period_end,
         first_breach=breaches[0].start if breaches else None,
         evaluated=judgement.evaluated,
-        note=next((point.note for point in reversed(told) if point.note is not None), None),
+        note=next((point.note for point in reversed(decisive) if point.note is not None), None),
     )

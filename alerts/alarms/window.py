@@ -7,9 +7,12 @@ or week of a time zone, so that its days are local days, of 23 and 25 hours, too
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Annotated
 
+from pydantic import AfterValidator, Field, model_serializer
+
+from driftline.alerts.documents import Document
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.zones import zone_of
 
@@ -21,79 +24,57 @@ _TIMEZONE_MAX = 50
 _WARM_UP_MAX_MINUTES = 2_880
 
 
-@dataclass(frozen=True, slots=True)
-class WallClock:
-    """A window whose periods are whole minutes, hours, days or weeks of a time zone.
+def _zone(name: str) -> tzinfo:
+    if not 1 <= len(name) <= _TIMEZONE_MAX:
+        raise AlarmError(f"timezone {name[:80]!r}; expected 1 to {_TIMEZONE_MAX} characters")
+    # CloudWatch takes +05:30 as UTC+05:30, too.
+    return zone_of(name[3:] if name.startswith(("UTC+", "UTC-")) else name)
 
-    Parameters
-    ----------
-    timezone
-        A name such as ``Europe/Berlin``, or an offset such as ``+05:30`` in steps of 5 minutes.
 
-    Raises
-    ------
-    AlarmError
-        When there is no such time zone.
-    """
+def _known(name: str) -> str:
+    _zone(name)
+    return name
 
-    timezone: str = "UTC"
 
-    def __post_init__(self) -> None:
-        _zone(self.timezone)
+class WallClock(Document):
+    """A window whose periods are whole minutes, hours, days or weeks of a time zone."""
+
+    error = AlarmError
+
+    # A name, or an offset in steps of 5 minutes.
+    timezone: Annotated[
+        str,
+        AfterValidator(_known),
+        Field(description="a name such as Europe/Berlin or +05:30"),
+    ] = "UTC"
 
     @property
     def zone(self) -> tzinfo:
         """The time zone."""
         return _zone(self.timezone)
 
-    def as_dict(self) -> dict[str, object]:
-        """Give CloudWatch's union as plain JSON values."""
+    @model_serializer
+    def _in_union(self) -> dict[str, object]:
+        """Return CloudWatch's union of windows."""
         return {"wall_clock_window": {"timezone": self.timezone}}
 
 
-@dataclass(frozen=True, slots=True)
-class WarmUp:
-    """How long a new alarm waits in INSUFFICIENT_DATA, without actions.
+class WarmUp(Document):
+    """How long a new alarm waits in INSUFFICIENT_DATA, without actions."""
 
-    Parameters
-    ----------
-    minutes
-        At most so long, 1 to 2,880.
-    is_whole
-        Whether to wait all of it; otherwise it ends as soon as there are N real datapoints.
+    error = AlarmError
 
-    Raises
-    ------
-    AlarmError
-        When the minutes are not in the range.
-    """
-
-    minutes: int
-    is_whole: bool = False
-
-    def __post_init__(self) -> None:
-        whole = isinstance(self.minutes, int) and not isinstance(self.minutes, bool)
-        if not whole or not 1 <= self.minutes <= _WARM_UP_MAX_MINUTES:
-            raise AlarmError(
-                f"warm_up_period_duration_in_minutes {self.minutes!r}; "
-                f"expected 1 to {_WARM_UP_MAX_MINUTES}"
-            )
-        if not isinstance(self.is_whole, bool):
-            raise AlarmError(
-                f"only_start_evaluating_after_warm_up_period_ends {self.is_whole!r}; "
-                "expected true or false"
-            )
+    warm_up_period_duration_in_minutes: Annotated[
+        int, Field(ge=1, le=_WARM_UP_MAX_MINUTES, description=f"1 to {_WARM_UP_MAX_MINUTES}")
+    ]
+    # Otherwise the wait ends as soon as there are N real datapoints.
+    only_start_evaluating_after_warm_up_period_ends: Annotated[
+        bool, Field(description="true or false")
+    ] = False
 
     def until(self, created_at: datetime) -> datetime:
         """Return the end of the wait of an alarm that was created then."""
-        return created_at + timedelta(minutes=self.minutes)
-
-    def as_dict(self) -> dict[str, object]:
-        """Give CloudWatch's fields in snake case."""
-        return {
-            "warm_up_period_duration_in_minutes": self.minutes,
-            "only_start_evaluating_after_warm_up_period_ends": self.is_whole,
-        }
+        return created_at + timedelta(minutes=self.warm_up_period_duration_in_minutes)
 
 
 def clock_edges(zone: tzinfo, period_s: int, count: int, now: datetime) -> tuple[datetime, ...]:
@@ -113,56 +94,42 @@ def clock_edges(zone: tzinfo, period_s: int, count: int, now: datetime) -> tuple
     )
 
 
-def read_window(found: object) -> WallClock | None:
+def read_window(given: object) -> WallClock | None:
     """Read CloudWatch's union of windows, in snake or camel case; None is the sliding one."""
-    if found is None or isinstance(found, WallClock):
-        return found
-    window = _fields("evaluation_window", found)
-    if set(window) == {"slidingwindow"}:
+    if given is None or isinstance(given, WallClock):
+        return given
+    window = _fields("evaluation_window", given, "sliding_window", "wall_clock_window")
+    if set(window) == {"sliding_window"}:
         return None
-    if set(window) == {"wallclockwindow"}:
-        clock = _fields("wall_clock_window", window["wallclockwindow"] or {})
+    if set(window) == {"wall_clock_window"}:
+        clock = _fields("wall_clock_window", window["wall_clock_window"] or {}, "timezone")
         if set(clock) <= {"timezone"}:
-            return WallClock(_text(clock.get("timezone", "UTC")))
+            return WallClock(**clock)  # type: ignore[arg-type] # it checks
     raise AlarmError(
-        f"evaluation_window {found!r}; expected sliding_window or wall_clock_window with a timezone"
+        f"evaluation_window {given!r}; expected sliding_window or wall_clock_window with a timezone"
     )
 
 
-def read_warm_up(found: object) -> WarmUp | None:
+def read_warm_up(given: object) -> WarmUp | None:
     """Read CloudWatch's WarmUpConfiguration, in snake or camel case."""
-    if found is None or isinstance(found, WarmUp):
-        return found
-    minutes = "warmupperioddurationinminutes"
-    is_whole = "onlystartevaluatingafterwarmupperiodends"
-    fields = _fields("warm_up_configuration", found)
-    if minutes not in fields or set(fields) - {minutes, is_whole}:
+    if given is None or isinstance(given, WarmUp):
+        return given
+    needed, other = WarmUp.model_fields
+    fields = _fields("warm_up_configuration", given, needed, other)
+    if needed not in fields or set(fields) - {needed, other}:
         raise AlarmError(
-            f"warm_up_configuration {found!r}; expected warm_up_period_duration_in_minutes and, "
-            "if wanted, only_start_evaluating_after_warm_up_period_ends"
+            f"warm_up_configuration {given!r}; expected {needed} and, if wanted, {other}"
         )
-    return WarmUp(fields[minutes], fields.get(is_whole, False))  # type: ignore[arg-type] # it checks
+    return WarmUp(**fields)  # type: ignore[arg-type] # it checks
 
 
-def _fields(name: str, found: object) -> dict[str, object]:
-    """Take an object apart so that WallClockWindow and wall_clock_window are one key."""
-    if not isinstance(found, Mapping):
-        raise AlarmError(f"{name} {found!r}; expected an object")
-    return {str(key).replace("_", "").lower(): value for key, value in found.items()}
-
-
-def _text(found: object) -> str:
-    if not isinstance(found, str):
-        raise AlarmError(f"timezone {found!r}; expected a name such as Europe/Berlin or +05:30")
-    return found
+def _fields(name: str, given: object, *known: str) -> dict[str, object]:
+    if not isinstance(given, Mapping):
+        raise AlarmError(f"{name} {given!r}; expected an object")
+    names = {field.replace("_", ""): field for field in known}
+    plain = {str(key).replace("_", "").lower(): value for key, value in given.items()}
+    return {names.get(key, key): value for key, value in plain.items()}
 
 
 def _midnight(zone: tzinfo, day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-
-
-def _zone(name: str) -> tzinfo:
-    if not 1 <= len(name) <= _TIMEZONE_MAX:
-        raise AlarmError(f"timezone {name[:80]!r}; expected 1 to {_TIMEZONE_MAX} characters")
-    # CloudWatch takes +05:30 as UTC+05:30, too.
-    return zone_of(name[3:] if name.startswith(("UTC+", "UTC-")) else name)

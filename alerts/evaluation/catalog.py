@@ -13,31 +13,18 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation.due import cadence_s
 from driftline.alerts.math.plan import Plan
-from driftline.alerts.metrics.datapoint import is_followed
-
-_AT_ONCE = 500
+from driftline.alerts.metrics.datapoint import is_on_arrival
+from driftline.alerts.metrics.identity import chunks
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One alarm, ready to be judged.
+    """One alarm, ready to be judged."""
 
-    Parameters
-    ----------
-    updated_at
-        When its definition was stored.
-    definition
-        The alarm.
-    plan
-        Its metric math, with what the watched query and its band need; None for one metric.
-    cadence_s
-        Seconds between two evaluations; 0 when it follows its datapoints.
-    """
-
-    updated_at: datetime
+    updated_at: datetime  # When its definition was stored.
     definition: AlarmDefinition
-    plan: Plan | None
-    cadence_s: int
+    plan: Plan | None  # What the watched query and its band need; None for one metric.
+    cadence_s: int  # 0 when it follows its datapoints.
 
     @classmethod
     def of(cls, updated_at: datetime, definition: AlarmDefinition) -> Entry:
@@ -53,8 +40,8 @@ class Entry:
         # Who asks for days of a time zone means the clock, whoever writes the datapoints.
         is_sliding = definition.evaluation_window is None
         # Metric math without a metric has no datapoints to follow.
-        follows = is_sliding and bool(namespaces) and all(map(is_followed, namespaces))
-        cadence = cadence_s(definition.period, definition.evaluation_periods, is_followed=follows)
+        follows = is_sliding and bool(namespaces) and all(map(is_on_arrival, namespaces))
+        cadence = cadence_s(definition.period, definition.evaluation_periods, is_on_arrival=follows)
         return cls(updated_at, definition, plan, cadence)
 
     @property
@@ -93,8 +80,8 @@ class Catalog:
         problems: dict[int, Exception] = {}
         table = tables.alarms.c
         query = select(table.id, table.updated_at, table.definition)
-        for first in range(0, len(ids), _AT_ONCE):
-            for row in connection.execute(query.where(table.id.in_(ids[first : first + _AT_ONCE]))):
+        for some in chunks(ids):
+            for row in connection.execute(query.where(table.id.in_(some))):
                 try:
                     definition = AlarmDefinition.from_dict(row.definition)
                     self._entries[row.id] = Entry.of(row.updated_at, definition)

@@ -2,13 +2,14 @@
 
 All changes of composites take one lock first, so that of two children that change at once the
 second sees the first. They are judged behind the alarms that they look at, each once for all
-changes of a transaction; those on a cycle keep their state. Actions run at once, or are held by the
-suppressor; how they are held stands in the row, so a process that dies loses no wait.
+changes of a transaction; those on a cycle keep their state. Actions run at once, or are held by
+the suppressor; how they are held stands in the row, so a process that dies loses no wait. What is
+put is checked for names and cycles, and judged at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -16,22 +17,32 @@ from typing import Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
 
 from driftline.alerts.alarms.alarm import State, StateChange
+from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.composite_records import (
     CompositeRecord,
-    Standing,
+    StateSince,
     above,
     change_of,
+    crowds,
     list_composites,
     parents,
-    standings,
+    set_links,
+    states_since,
 )
-from driftline.alerts.alarms.order import order
 from driftline.alerts.alarms.records import (
+    COMPOSITE,
     COMPOSITES,
+    LOOK_AGAIN,
+    METRIC,
     HistoryItem,
     add_history,
+    check_channels,
+    create_row,
+    later,
+    update_row,
 )
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
+from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import wording
 from driftline.alerts.notify.event import alarm_path, plain_cause
 from driftline.alerts.notify.pipeline import notify
@@ -40,6 +51,12 @@ from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
 
 CYCLE: Final = "EVALUATION_ERROR"
+_CYCLE_PROBLEM: Final = (
+    "its rule leads back to itself, so it is not evaluated and keeps its state; change one of the "
+    "rules on the way, for example to FALSE"
+)
+# CloudWatch User Guide, "Composite alarms".
+_PARENTS_MAX = 150
 # Longer waits than a definition may name come of a clock that was far ahead.
 _WAIT_MAX = timedelta(days=8)
 # Children that a message names with their causes.
@@ -81,7 +98,7 @@ def release(engine: Engine, now: datetime, *, dashboard_url: str = "") -> list[s
         names = list(connection.scalars(select(alarms.c.name).where(_is_due(now))))
         work = CompositePass(connection, now, dashboard_url)
         found = list_composites(connection, names)
-        states = standings(connection, _suppressors(found))
+        states = states_since(connection, _suppressors(found))
         for record in found:
             work.act(record, None, states)
     return names
@@ -94,23 +111,12 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
 
 @dataclass(slots=True)
 class CompositePass:
-    """One pass over composites in one transaction, which holds the lock of all composites.
-
-    Parameters
-    ----------
-    connection
-        The transaction.
-    now
-        The time that changes carry.
-    dashboard_url
-        What links in messages begin with.
-    fresh
-        Of composites that were just put: whether they are new.
-    """
+    """One pass over composites in one transaction, which holds the lock of all composites."""
 
     connection: Connection
     now: datetime
     dashboard_url: str
+    # Of composites that were just put: whether they are new.
     fresh: Mapping[str, bool] = field(default_factory=dict)
 
     def judge(self, first: Iterable[str], changed: Sequence[StateChange]) -> list[StateChange]:
@@ -120,7 +126,9 @@ class CompositePass:
         records = {one.name: one for one in list_composites(self.connection, sorted(touched))}
         rules = {name: one.definition.rule for name, one in records.items()}
         inner = {name for rule in rules.values() for name in rule.names}
-        states = standings(self.connection, inner | _suppressors(records.values()) | set(records))
+        states = states_since(
+            self.connection, inner | _suppressors(records.values()) | set(records)
+        )
         latest = {one.alarm_name: one for one in changed}
         found: dict[str, StateChange] = {}
         values = {child: standing.state for child, standing in states.items()}
@@ -133,13 +141,13 @@ class CompositePass:
                 continue
             change = self._change(record, new, latest, states)
             found[name] = latest[name] = change
-            states[name], values[name] = Standing(new, self.now), new
+            states[name], values[name] = StateSince(new, self.now), new
         for name, record in records.items():
             self.act(record, found.get(name), states)
         return list(found.values())
 
     def act(
-        self, record: CompositeRecord, change: StateChange | None, states: Mapping[str, Standing]
+        self, record: CompositeRecord, change: StateChange | None, states: Mapping[str, StateSince]
     ) -> None:
         """Store a composite's change, if any, and run its actions as its suppressor lets them."""
         if record.definition.suppressor_name is None:
@@ -155,7 +163,7 @@ class CompositePass:
             "held_from": old if held.is_owed else None,
         }
         if change is not None:
-            values |= _state_values(change)
+            values |= wording.state_columns(change)
             wording.add_state_update(self.connection, change, record)
         elif held == record.held:
             return
@@ -166,7 +174,7 @@ class CompositePass:
             self._note_held(record, change, held)
 
     def _held(
-        self, record: CompositeRecord, change: StateChange | None, states: Mapping[str, Standing]
+        self, record: CompositeRecord, change: StateChange | None, states: Mapping[str, StateSince]
     ) -> tuple[Held, bool]:
         definition = record.definition
         suppressor = states.get(definition.suppressor_name or "")
@@ -217,20 +225,20 @@ class CompositePass:
         record: CompositeRecord,
         new: State,
         latest: Mapping[str, StateChange],
-        states: Mapping[str, Standing],
+        states: Mapping[str, StateSince],
     ) -> StateChange:
-        """Say what changed, and what for: the child that did so last, or the rule itself."""
+        """Return what changed, and what for: the child that did so last, or the rule itself."""
         children = record.definition.rule.names
         moved = [one for name, one in latest.items() if name in children]
         if record.name in self.fresh or not moved:
             is_new = self.fresh.get(record.name, False)
             reason = wording.judged(record.name, new, is_new=is_new)
-            told = {name: states[name] for name in children if name in states}
+            moved_states = {name: states[name] for name in children if name in states}
         else:
             last = max(enumerate(moved), key=lambda pair: (pair[1].time, pair[0]))[1]
             reason = wording.transitioned(last.alarm_name, last.new, last.time)
-            told = {one.alarm_name: Standing(one.new, one.time) for one in moved}
-        change = change_of(record, new, reason, wording.triggering(told), self.now)
+            moved_states = {one.alarm_name: StateSince(one.new, one.time) for one in moved}
+        change = change_of(record, new, reason, wording.triggering(moved_states), self.now)
         return replace(change, note=self._note(children, new, latest, states))
 
     def _note(
@@ -238,9 +246,9 @@ class CompositePass:
         children: Iterable[str],
         new: State,
         latest: Mapping[str, StateChange],
-        states: Mapping[str, Standing],
+        states: Mapping[str, StateSince],
     ) -> Mapping[str, object] | None:
-        """Return what people are told of a change: the causes of its children, and where to look.
+        """Return the note of a change: the causes of its children, and where to look.
 
         Of an ALARM the children that are in ALARM, those that have just changed first.
         """
@@ -250,15 +258,15 @@ class CompositePass:
             chosen = sorted(firing, key=lambda name: (name not in latest, name)) or chosen
         if not chosen:
             return None
-        told = [self._told(name, latest.get(name)) for name in chosen[:_CAUSES_NAMED]]
-        more = [f"and {len(chosen) - len(told)} more"] if len(chosen) > len(told) else []
+        causes = [self._cause_of(name, latest.get(name)) for name in chosen[:_CAUSES_NAMED]]
+        more = [f"and {len(chosen) - len(causes)} more"] if len(chosen) > len(causes) else []
         return {
-            "cause": "; ".join([*(f"{name}: {one.cause}" for name, one in told), *more]),
-            "plain_cause": "; ".join([*(f"{name}: {one.plain}" for name, one in told), *more]),
-            "link": told[0][1].link,
+            "cause": "; ".join([*(f"{name}: {one.cause}" for name, one in causes), *more]),
+            "plain_cause": "; ".join([*(f"{name}: {one.plain}" for name, one in causes), *more]),
+            "link": causes[0][1].link,
         }
 
-    def _told(self, name: str, change: StateChange | None) -> tuple[str, _Cause]:
+    def _cause_of(self, name: str, change: StateChange | None) -> tuple[str, _Cause]:
         """Return what is known of a child's last change; what CloudWatch says where nothing is."""
         note = self._stored_note(name) if change is None else change.note or {}
         cause = str(note.get("cause") or "")
@@ -323,12 +331,179 @@ def _owed(record: CompositeRecord, now: datetime) -> StateChange:
     )
 
 
-def _state_values(change: StateChange) -> dict[str, object]:
-    return {
-        "state": change.new,
-        "state_reason": change.reason,
-        "state_reason_data": change.reason_data,
-        "state_changed_at": change.time,
-        "state_updated_at": change.time,
-        "state_seq": change.seq,
-    }
+def put_composites(
+    connection: Connection,
+    definitions: Sequence[CompositeDefinition],
+    now: datetime,
+    *,
+    dashboard_url: str = "",
+) -> list[StateChange]:
+    """Store composite alarms, or overwrite those of their names, and judge them.
+
+    They may name each other, in any order. The state of one that exists is kept until its rule
+    says otherwise; with another suppressor a wait begins anew, without one it is over.
+    """
+    advisory_lock(connection, COMPOSITES)
+    known = {one.name: one for one in list_composites(connection)}
+    fresh: dict[str, bool] = {}
+    for definition in definitions:
+        check_channels(connection, definition)
+        before = known.get(definition.alarm_name)
+        if before is None or before.definition != definition:
+            fresh[definition.alarm_name] = before is None
+            _put(connection, definition, before, now)
+    _check_references(connection, [one for one in definitions if one.alarm_name in fresh])
+    freed = _mark_cycles(connection)
+    work = CompositePass(connection, now, dashboard_url)
+    work.fresh = {**dict.fromkeys(freed, False), **fresh}
+    return work.judge(work.fresh, ())
+
+
+def _put(
+    connection: Connection,
+    definition: CompositeDefinition,
+    before: CompositeRecord | None,
+    now: datetime,
+) -> None:
+    """Write one definition and whom it looks at."""
+    values: dict[str, object] = {"definition": definition.as_dict(), "updated_at": now}
+    if before is None:
+        name = definition.alarm_name
+        row = connection.execute(
+            select(alarms.c.id, alarms.c.kind, alarms.c.updated_at).where(alarms.c.name == name)
+        ).one_or_none()
+        if row is not None and row.kind == METRIC:
+            raise AlarmError(
+                f'alarm "{name}": a metric alarm has this name; expected a name that is unique '
+                "among alarms of all kinds"
+            )
+        if row is None:
+            values |= {"metric_key": "", "seen_revision": LOOK_AGAIN, "seen_at": now}
+            alarm_id = create_row(connection, definition, COMPOSITE, values, now)
+        else:  # What cannot be read is replaced as a whole.
+            values |= {"updated_at": later(now, row.updated_at)}
+            values |= {"suppressed_by": None, "suppressed_until": None}
+            alarm_id = row.id
+            update_row(connection, alarm_id, definition, values, now)
+    else:
+        alarm_id = before.id
+        values["updated_at"] = later(now, before.updated_at)
+        if before.definition.suppressor_name != definition.suppressor_name:
+            values |= {"suppressed_by": None, "suppressed_until": None}
+        update_row(connection, alarm_id, definition, values, now)
+    set_links(connection, alarm_id, definition)
+
+
+def _check_references(connection: Connection, definitions: Sequence[CompositeDefinition]) -> None:
+    """Refuse names of alarms that do not exist, and children with too many parents."""
+    names = {name for one in definitions for name in (*one.rule.names, one.suppressor_name or "")}
+    known = states_since(connection, names)
+    crowded = crowds(connection, names, _PARENTS_MAX)
+    for one in definitions:
+        if missing := [name for name in one.rule.names if name not in known]:
+            # CloudWatch's own sentence.
+            raise AlarmError(
+                f"Could not save the composite alarm as alarms [{', '.join(missing)}] in the alarm "
+                "rule do not exist"
+            )
+        if one.suppressor_name is not None and one.suppressor_name not in known:
+            raise AlarmError(
+                f'alarm "{one.alarm_name}": actions_suppressor "{one.suppressor_name}" does not '
+                "exist; expected the name or ARN of an alarm"
+            )
+        for name in one.rule.names:
+            if name in crowded:
+                raise AlarmError(
+                    f'alarm "{one.alarm_name}": {crowded[name]} composite alarms look at "{name}"; '
+                    f"expected {_PARENTS_MAX} or fewer"
+                )
+
+
+def _mark_cycles(connection: Connection) -> list[str]:
+    """Note which composites are on a cycle; name those that are on none any more."""
+    found = list_composites(connection)
+    on_cycle = order({one.name: one.definition.rule.names for one in found}).on_cycle
+    freed = []
+    for one in found:
+        is_on = one.name in on_cycle
+        if is_on == (one.evaluation_state == CYCLE):
+            continue
+        values = {
+            "evaluation_state": CYCLE if is_on else None,
+            "evaluation_problem": _CYCLE_PROBLEM if is_on else None,
+        }
+        connection.execute(update(alarms).where(alarms.c.id == one.id).values(**values))
+        if not is_on:
+            freed.append(one.name)
+    return freed
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The names of composites, each behind those that it looks at; and those on a cycle."""
+
+    names: tuple[str, ...]
+    on_cycle: frozenset[str]
+
+
+def order(children: Mapping[str, Sequence[str]]) -> Order:
+    """Put composites in order by their rules.
+
+    Parameters
+    ----------
+    children
+        For each composite the alarms of its rule; names that are no key are metric alarms.
+
+    References
+    ----------
+    Tarjan, Depth-first search and linear graph algorithms, 1972: its strongly connected components
+    come out children first. Without recursion, for chains may be long.
+    """
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    names: list[str] = []
+    on_cycle: set[str] = set()
+
+    def enter(name: str) -> Iterator[str]:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        on_stack.add(name)
+        return iter(children[name])
+
+    for root in children:
+        if root in index:
+            continue
+        work = [(root, enter(root))]
+        while work:
+            name, rest = work[-1]
+            child = next(rest, None)
+            if child is None:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
+                if low[name] == index[name]:
+                    names += _component(name, stack, on_stack, children, on_cycle)
+            elif child in on_stack:
+                low[name] = min(low[name], index[child])
+            elif child in children and child not in index:
+                work.append((child, enter(child)))
+    return Order(tuple(names), frozenset(on_cycle))
+
+
+def _component(
+    first: str,
+    stack: list[str],
+    on_stack: set[str],
+    children: Mapping[str, Sequence[str]],
+    on_cycle: set[str],
+) -> list[str]:
+    """Take the component that begins with a name off the stack; note it if it is a cycle."""
+    found: list[str] = []
+    while not found or found[-1] != first:
+        found.append(stack.pop())
+        on_stack.discard(found[-1])
+    if len(found) > 1 or first in children[first]:
+        on_cycle.update(found)
+    return found[::-1]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 EVALUATION_ERROR = "EVALUATION_ERROR"  # CloudWatch API, EvaluationState.
-FOLLOWS = 0  # The cadence of alarms that follow their datapoints.
+ON_ARRIVAL = 0  # The cadence of alarms that follow their datapoints.
 CADENCES_S = (10, 60, 3_600)
 PARTS = 8  # Enough to share between evaluators; each costs a few statements a tick.
 CATCH_UP_S = 3_600  # Ticks missed for longer are given up, all but the newest few.
@@ -28,10 +28,10 @@ _PAUSE_LEAST_S = 120
 _GRACE_PERIODS, _GRACE_LEAST_S, _GRACE_MAX_S = 2, 120, 900
 
 
-def cadence_s(period_s: int, evaluation_periods: int, *, is_followed: bool) -> int:
+def cadence_s(period_s: int, evaluation_periods: int, *, is_on_arrival: bool) -> int:
     """Return the seconds between two evaluations of an alarm; 0 when it follows its datapoints."""
-    if is_followed:
-        return FOLLOWS
+    if is_on_arrival:
+        return ON_ARRIVAL
     if period_s < _MINUTE_S:
         return 10
     return 3_600 if period_s * evaluation_periods > _DAY_S else _MINUTE_S

@@ -17,9 +17,9 @@ from sqlalchemy import Engine
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.due import next_tick
-from driftline.alerts.evaluation.on_arrival import Followed
+from driftline.alerts.evaluation.on_arrival import OnArrival
 from driftline.alerts.evaluation.reading import BandsOf
-from driftline.alerts.evaluation.scheduled import Clocked
+from driftline.alerts.evaluation.scheduled import Scheduled
 
 log = logging.getLogger(__name__)
 
@@ -28,27 +28,7 @@ _SHORTEST_CADENCE_S = 10
 
 
 class Evaluator:
-    """Judges all alarms; one call of :meth:`step` is one pass.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    now
-        Gives the time, aware.
-    dashboard_url
-        What links in messages begin with.
-    grace_s
-        Longest grace for overdue datapoints; alarms of shorter periods give one period.
-    poll_s
-        Longest time between two passes of :meth:`run`.
-    settle_s
-        How long after a tick of the clock its alarms are judged.
-    bands
-        Gives the bands of detectors; None: alarms beside a band have no data.
-    lease_clock
-        Returns the time that leases of evaluators run by; ``now`` when not given.
-    """
+    """Judges all alarms; one call of :meth:`step` is one pass."""
 
     def __init__(
         self,
@@ -56,18 +36,18 @@ class Evaluator:
         *,
         now: Callable[[], datetime],
         dashboard_url: str = "",
-        grace_s: int = _GRACE_MAX_S,
+        grace_s: int = _GRACE_MAX_S,  # For overdue datapoints, at most.
         poll_s: float = 1.0,
-        settle_s: float = 0.0,
-        bands: BandsOf | None = None,
-        lease_clock: Callable[[], datetime] | None = None,
+        settle_s: float = 0.0,  # How long after a tick of the clock its alarms are judged.
+        bands: BandsOf | None = None,  # None: alarms beside a band have no data.
+        lease_clock: Callable[[], datetime] | None = None,  # ``now`` when not given.
     ) -> None:
         self._engine = engine
         self._dashboard_url = dashboard_url
         self._now = now
         self._poll_s = poll_s
         self._settle_s = settle_s
-        self._clocked = Clocked(
+        self._scheduled = Scheduled(
             engine,
             dashboard_url=dashboard_url,
             settle_s=settle_s,
@@ -75,7 +55,7 @@ class Evaluator:
             lease_clock=lease_clock or now,
             bands=bands,
         )
-        self._followed = Followed(
+        self._on_arrival = OnArrival(
             engine,
             dashboard_url=dashboard_url,
             grace_s=grace_s,
@@ -97,7 +77,7 @@ class Evaluator:
     def step(self) -> list[StateChange]:
         """Judge all that is due; return the changes in the order found."""
         now = self._now()
-        changes = [*self._clocked.step(now), *self._followed.step(now)]
+        changes = [*self._scheduled.step(now), *self._on_arrival.step(now)]
         composites.release(self._engine, now, dashboard_url=self._dashboard_url)
         for change in changes:
             log.info(

@@ -1,4 +1,4 @@
-"""Why an alarm is in its state: the window, the rule that decided, what is missing, who was told.
+"""Why an alarm is in its state: the window, the rule that decided, what is missing, who knows.
 
 Judged by the same functions as live alarms, on what is in the store now; nothing is written. Data
 for the command line, the programming interface and the dashboard alike.
@@ -6,137 +6,102 @@ for the command line, the programming interface and the dashboard alike.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from sqlalchemy import Connection, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import Judgement, Point, State, is_breaching, judge
-from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
+from driftline.alerts.alarms.composite_records import AnyRecord, CompositeRecord, get_any
 from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.alarms.walk import Grid
+from driftline.alerts.documents import Output, Time
 from driftline.alerts.evaluation.catalog import Entry
-from driftline.alerts.evaluation.diagnosis import Finding, diagnose, incomparable, watched
-from driftline.alerts.evaluation.due import FOLLOWS, newest_tick, next_tick
-from driftline.alerts.evaluation.explain_actions import ToldAction, told_actions
-from driftline.alerts.evaluation.explain_late import ChangedValue, changed_values
+from driftline.alerts.evaluation.diagnosis import Finding, diagnose, incomparable, moment, watched
+from driftline.alerts.evaluation.due import ON_ARRIVAL, newest_tick, next_tick
 from driftline.alerts.evaluation.explain_rule import (
     ChildState,
     composite_next,
     composite_rule,
     condition,
     decided,
-    followed_next,
+    on_arrival_next,
     rule_children,
 )
 from driftline.alerts.evaluation.periods import watched_from
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics.identity import known_ids
+from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.errors import InputError
+
+_OFF = "actions are switched off"
+# Reasons and stores round in different places.
+_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedPoint:
     """One period of the window: ``X`` breaching, ``0`` good or ``-`` missing, and its value."""
 
-    start: datetime
+    start: Time
     mark: str
     value: float | None
     lower: float | None
     upper: float | None
     is_counted: bool
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {
-            "start": self.start.isoformat(),
-            "mark": self.mark,
-            "value": self.value,
-            "lower": self.lower,
-            "upper": self.upper,
-            "is_counted": self.is_counted,
-        }
+
+@dataclass(frozen=True, slots=True)
+class ChangedValue:
+    """A period's value when it decided, and now; None: nothing is there."""
+
+    start: Time
+    decided: float | None
+    now: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotifiedAction:
+    """One channel that the last change was for: what became of the message, and why."""
+
+    channel: str
+    status: str
+    why: str | None
+    delivery_id: str | None = None
+    at: Time | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """All that explains an alarm's state.
-
-    Parameters
-    ----------
-    name, kind, state, since, reason
-        The alarm as it stands, with CloudWatch's sentence of its last change.
-    condition
-        What the alarm watches, and when it goes off.
-    marks, points
-        The window that is judged, oldest period first; empty for composites.
-    rule, decided
-        Which rule decides over that window, and the sentence that says so.
-    judged
-        What that comes to; another state than the alarm's if the next evaluation changes it.
-    children
-        Of composites: the conditions of the rule and how they stand.
-    next_at, next_evaluation
-        When it is judged next, as a time if there is a fixed one, and in a sentence.
-    problem
-        What keeps the alarm from being judged at all; None: nothing does.
-    findings
-        What is wrong with metrics that have no data.
-    changed
-        Values that decided the state and are different now: late datapoints came in.
-    actions, actions_reason
-        The actions of the last change and what became of them; why there are none, or will be
-        none at the next change.
-    """
+class Explanation(Output):
+    """All that explains an alarm's state."""
 
     name: str
     kind: Literal["metric", "composite"]
     state: State
-    since: datetime
-    reason: str
-    condition: str
-    marks: str = ""
+    since: Time
+    reason: str  # CloudWatch's sentence of the last change.
+    condition: str  # What the alarm watches, and when it goes off.
+    marks: str = ""  # The window, oldest period first; as points empty for composites.
     points: tuple[ExplainedPoint, ...] = ()
     rule: str
-    decided: str
-    judged: State
-    children: tuple[ChildState, ...] = ()
-    next_at: datetime | None = None
+    decided: str  # The sentence on the rule that decides over that window.
+    judged: State  # What that comes to; another state if the next evaluation changes it.
+    children: tuple[ChildState, ...] = ()  # Of composites: the conditions of the rule.
+    next_at: Time | None = None  # None without a fixed time.
     next_evaluation: str
-    problem: str | None = None
-    findings: tuple[Finding, ...] = ()
+    problem: str | None = None  # What keeps the alarm from being judged at all.
+    findings: tuple[Finding, ...] = ()  # What is wrong with metrics that have no data.
+    # Values that decided and are different now: late datapoints came in.
     changed: tuple[ChangedValue, ...] = ()
-    actions: tuple[ToldAction, ...] = ()
-    actions_reason: str | None = None
-    definition: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        next_at = self.next_at
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "state": self.state,
-            "since": self.since.isoformat(),
-            "reason": self.reason,
-            "condition": self.condition,
-            "marks": self.marks,
-            "points": [one.as_dict() for one in self.points],
-            "rule": self.rule,
-            "decided": self.decided,
-            "judged": self.judged,
-            "children": [one.as_dict() for one in self.children],
-            "next_at": None if next_at is None else next_at.isoformat(),
-            "next_evaluation": self.next_evaluation,
-            "problem": self.problem,
-            "findings": [one.as_dict() for one in self.findings],
-            "changed": [one.as_dict() for one in self.changed],
-            "actions": [one.as_dict() for one in self.actions],
-            "actions_reason": self.actions_reason,
-        }
+    actions: tuple[NotifiedAction, ...] = ()  # Of the last change.
+    actions_reason: str | None = None  # Why there are none, or will be none at the next change.
+    definition: Annotated[Mapping[str, Any], Field(exclude=True)]
 
 
 def explain(
@@ -158,7 +123,7 @@ def _metric(
     points, problem = _points(connection, entry, window.edges, bands)
     judgement = _judge(connection, record, entry, points, now)
     findings = _findings(connection, entry, window, points, problem)
-    actions, why = told_actions(connection, record, now)
+    actions, why = _actions(connection, record, now)
     counted = {id(point) for point in judgement.evaluated}
     return Explanation(
         name=record.name,
@@ -181,7 +146,7 @@ def _metric(
         next_evaluation=window.next_evaluation,
         problem=problem or record.evaluation_problem,
         findings=findings,
-        changed=changed_values(connection, record, entry, bands),
+        changed=_changed_values(connection, record, entry, bands),
         actions=actions,
         actions_reason=why,
         definition=definition.as_dict(),
@@ -190,7 +155,7 @@ def _metric(
 
 def _composite(connection: Connection, record: CompositeRecord, now: datetime) -> Explanation:
     children, judged = rule_children(connection, record)
-    actions, why = told_actions(connection, record, now)
+    actions, why = _actions(connection, record, now)
     rule, sentence = composite_rule(record, children, judged)
     next_at, next_evaluation = composite_next(record)
     return Explanation(
@@ -228,7 +193,7 @@ class _Window:
     ) -> _Window:
         """Return the window of an alarm at a time, by the clock or by its datapoints."""
         definition = record.definition
-        if entry.cadence_s != FOLLOWS:
+        if entry.cadence_s != ON_ARRIVAL:
             edges = definition.edges(newest_tick(now, entry.cadence_s))
             every = {10: "10 seconds", 60: "minute"}.get(entry.cadence_s, "hour")
             text = f"every {every}, over the window that ends then"
@@ -240,7 +205,7 @@ class _Window:
         last = grid.index(now if until is None else until)
         first = last - definition.range_periods
         edges = tuple(grid.start(number) for number in range(first, last + 1))
-        next_at, text = followed_next(definition, until)
+        next_at, text = on_arrival_next(definition, until)
         return cls(edges, next_at, text, is_begun=until is not None)
 
 
@@ -268,7 +233,7 @@ def _judge(
     warm_up = record.definition.warm_up_configuration
     warm_until = None if warm_up is None else warm_up.until(record.created_at)
     since = None
-    if entry.cadence_s == FOLLOWS:
+    if entry.cadence_s == ON_ARRIVAL:
         start_at = connection.scalar(
             select(tables.alarms.c.start_at).where(tables.alarms.c.id == record.id)
         )
@@ -307,3 +272,96 @@ def _findings(
         has_values = any(point.value is not None for point in points)
         found = [incomparable(definition, has_values=has_values)]
     return tuple(one for one in found if one is not None)
+
+
+def _changed_values(
+    connection: Connection, record: AlarmRecord, entry: Entry, bands: BandsOf | None
+) -> tuple[ChangedValue, ...]:
+    """Compare the values that decided an alarm's state with those in the store, oldest first.
+
+    None where the state was set by hand, or is that of a definition that has changed since.
+    """
+    decided = _decided_values(record.state_reason_data)
+    if not decided or record.updated_at > record.state_changed_at:
+        return ()
+    period = timedelta(seconds=record.definition.period)
+    first, last = min(decided), max(decided)
+    if last > record.state_changed_at:
+        return ()  # No evaluation wrote that.
+    if (last - first) / period > record.definition.range_periods:
+        return ()  # Days of a time zone; their borders are not told.
+    edges = [first]
+    while edges[-1] <= last:
+        edges.append(edges[-1] + period)
+    question = Question(record.definition, entry.plan, tuple(edges))
+    points: list[Point] = []
+    for _, found in read_points(connection, [question], bands):
+        points = [] if isinstance(found, Exception) else found
+    return tuple(
+        ChangedValue(point.start, decided[point.start], point.value)
+        for point in points
+        if point.start in decided and not _is_same(decided[point.start], point.value)
+    )
+
+
+def _decided_values(text: str | None) -> dict[datetime, float | None]:
+    """Read the values of a StateReasonData by the start of their periods; nothing if it is none."""
+    try:
+        found = json.loads(text or "{}")
+        entries = found.get("evaluatedDatapoints", []) if isinstance(found, Mapping) else []
+        values = {_time(str(entry["timestamp"])): entry.get("value") for entry in entries}
+        return {time: _number(value) for time, value in values.items()}
+    # Whoever sets a state may write what looks like ours and is not.
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return {}
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").astimezone(UTC)
+
+
+def _number(value: object) -> float | None:
+    found = float(value) if isinstance(value, int | float) else None
+    return found if found is not None and math.isfinite(found) else None
+
+
+def _is_same(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+
+
+def _actions(
+    connection: Connection, record: AnyRecord, now: datetime
+) -> tuple[tuple[NotifiedAction, ...], str | None]:
+    """Return the actions of the last change of state, and why none of them, or no others, run."""
+    off = f"{_OFF} (driftline alarm enable switches them on)"
+    if messages := list_deliveries(connection, change=(record.id, record.state_seq)):
+        later = f"{_OFF}, so the next change tells nobody (driftline alarm enable switches them on)"
+        return tuple(
+            NotifiedAction(
+                one.channel,
+                one.status,
+                one.reason or one.last_error,
+                one.id,
+                one.finished_at or one.next_attempt_at,
+            )
+            for one in messages
+        ), None if record.definition.actions_enabled else later
+    names = record.definition.actions(record.state)
+    if record.state_seq == 0:
+        return (), "the alarm has not changed its state yet; actions run on changes only"
+    if not names:
+        return (), f"no action is declared for {record.state}"
+    if not record.definition.actions_enabled:
+        return tuple(NotifiedAction(name, "disabled", off) for name in names), None
+    if isinstance(record, CompositeRecord) and record.held.is_owed:
+        why = record.held.reason or "Actions suppressed"
+        if record.held.by == "Alarm":
+            why += f': "{record.definition.suppressor_name}" is in ALARM'
+        elif record.held.until is not None:
+            verb = "run at" if record.held.until > now else "were due at"
+            why += f"; they {verb} {moment(record.held.until)}"
+        return tuple(NotifiedAction(name, "suppressed", why) for name in names), None
+    why = "no message was queued: the action was declared after the change, or its row is gone"
+    return tuple(NotifiedAction(name, "not_run", why) for name in names), None

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import Judgement, State
-from driftline.alerts.alarms.composite_records import CompositeRecord, standings
+from driftline.alerts.alarms.composite_records import CompositeRecord, states_since
 from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.documents import Time
 from driftline.alerts.evaluation.diagnosis import duration, moment
 
 _WORDS = {
@@ -33,27 +34,25 @@ _GRACE_MAX_S = 900
 
 
 @dataclass(frozen=True, slots=True)
+class NamedState:
+    """The state of an alarm, and since when; None: there is no such alarm."""
+
+    name: str
+    state: State
+    since: Time | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChildState:
     """One condition of a composite's rule: its text, whether it holds, and its alarms' states."""
 
-    text: str
+    condition: str
     holds: bool
-    states: tuple[tuple[str, State, datetime | None], ...]
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {
-            "condition": self.text,
-            "holds": self.holds,
-            "alarms": [
-                {"name": name, "state": state, "since": None if at is None else at.isoformat()}
-                for name, state, at in self.states
-            ],
-        }
+    alarms: tuple[NamedState, ...]
 
 
 def condition(definition: AlarmDefinition) -> str:
-    """Say what a metric alarm watches and when it goes off."""
+    """Return what a metric alarm watches and when it goes off."""
     if definition.metrics:
         query = next(one for one in definition.metrics if one.id == definition.watched_id)
         what = f"{query.id} = {query.expression}" if query.expression else str(query.metric_name)
@@ -73,7 +72,7 @@ def condition(definition: AlarmDefinition) -> str:
 
 
 def decided(definition: AlarmDefinition, judgement: Judgement, current: State) -> str:
-    """Say which rule decides over a window, with its numbers."""
+    """Return which rule decides over a window, with its numbers."""
     n, m = definition.evaluation_periods, definition.required_breaches
     x, good, filled = judgement.breaching_count, judgement.good_count, judgement.filled_count
     real, state, looked = x + good, judgement.state, len(judgement.marks)
@@ -116,7 +115,7 @@ def decided(definition: AlarmDefinition, judgement: Judgement, current: State) -
 
 
 def _samples(definition: AlarmDefinition, judgement: Judgement) -> str:
-    """Say of how many samples a percentile is, and how many it takes to be worth something."""
+    """Return of how many samples a percentile is, and how many it takes to be worth something."""
     count = sum(point.sample_count for point in judgement.evaluated)
     return (
         f"the percentile is of {count:g} sample{'' if count == 1 else 's'}, and "
@@ -125,16 +124,16 @@ def _samples(definition: AlarmDefinition, judgement: Judgement) -> str:
 
 
 def _nothing(definition: AlarmDefinition) -> str:
-    """Say what there is none of: of metric math and bands, datapoints alone are not enough."""
+    """Return what there is none of: of metric math and bands, datapoints alone are not enough."""
     if definition.threshold_metric_id is not None:
         return "value with a band came out"
     return "value came out" if definition.metrics else "datapoint came in"
 
 
-def followed_next(
+def on_arrival_next(
     definition: AlarmDefinition, until: datetime | None
 ) -> tuple[datetime | None, str]:
-    """Say when an alarm is judged next that follows its datapoints."""
+    """Return when an alarm is judged next that follows its datapoints."""
     if until is None:
         return None, "when the first datapoint comes in"
     end = until + timedelta(seconds=definition.period)
@@ -151,16 +150,18 @@ def rule_children(
 ) -> tuple[tuple[ChildState, ...], State]:
     """Return the conditions of a composite's rule as they stand now, and what it comes to."""
     rule = record.definition.rule
-    found = standings(connection, rule.names)
+    found = states_since(connection, rule.names)
     states = {name: one.state for name, one in found.items()}
     children = tuple(
         ChildState(
             one.text,
             one.holds(states),
             tuple(
-                (name, found[name].state, found[name].since)
-                if name in found
-                else (name, "INSUFFICIENT_DATA", None)
+                NamedState(
+                    name,
+                    states.get(name, "INSUFFICIENT_DATA"),
+                    found[name].since if name in found else None,
+                )
                 for name in one.names
             ),
         )
@@ -172,10 +173,10 @@ def rule_children(
 def composite_rule(
     record: CompositeRecord, children: Sequence[ChildState], judged: State
 ) -> tuple[str, str]:
-    """Name the rule that decides a composite's state, and say it in a sentence."""
+    """Return the rule that decides a composite's state, and its sentence."""
     if record.evaluation_state is not None:
         return "cycle", f"{record.evaluation_problem}: {record.state} is kept"
-    true = [one.text for one in children if one.holds]
+    true = [one.condition for one in children if one.holds]
     shown = ", ".join(true[:5]) + (", …" if len(true) > 5 else "")
     text = f"the rule is {'true' if judged == 'ALARM' else 'false'}: {judged}"
     text += f"; of its conditions hold: {shown}" if true else "; none of its conditions holds"
@@ -189,7 +190,7 @@ def composite_rule(
 
 
 def composite_next(record: CompositeRecord) -> tuple[datetime | None, str]:
-    """Say when a composite is judged next, and until when its actions wait."""
+    """Return when a composite is judged next, and until when its actions wait."""
     text = "when one of its children changes its state"
     if record.evaluation_state is not None:
         text = "never, while its rule leads back to itself"

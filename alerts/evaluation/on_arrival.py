@@ -21,10 +21,10 @@ from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.records import LOOK_AGAIN
 from driftline.alerts.alarms.walk import Grid
 from driftline.alerts.evaluation.catalog import Catalog, Entry
-from driftline.alerts.evaluation.due import EVALUATION_ERROR, FOLLOWS
+from driftline.alerts.evaluation.due import EVALUATION_ERROR, ON_ARRIVAL
 from driftline.alerts.evaluation.periods import (
-    Stretch,
-    Walked,
+    PendingPeriods,
+    WalkOutcome,
     first_datapoint,
     walk_periods,
     watched_from,
@@ -37,9 +37,9 @@ from driftline.alerts.evaluation.verdicts import (
     Verdict,
     store_each,
 )
+from driftline.alerts.metrics.identity import chunks
 from driftline.database.engine import read_connection
 
-_AT_ONCE = 500
 _ROWS_PER_PASS = 20_000
 _MANY_PERIODS = 2_000  # Fewer hold no more rows than that, whatever they are.
 
@@ -94,29 +94,15 @@ class _Case:
         return until is not None and bool(until > now + timedelta(seconds=period))
 
 
-class Followed:
-    """Judges the alarms that follow their datapoints.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    dashboard_url
-        What links in messages begin with.
-    grace_s
-        Longest grace for overdue datapoints; alarms of shorter periods give one period.
-    bands
-        Gives the bands of detectors.
-    failed
-        Told of each alarm that could not be judged or stored.
-    """
+class OnArrival:
+    """Judges the alarms that follow their datapoints."""
 
     def __init__(
         self,
         engine: Engine,
         *,
         dashboard_url: str,
-        grace_s: int,
+        grace_s: int,  # For overdue datapoints, at most; shorter periods give one period.
         failed: Failed,
         bands: BandsOf | None = None,
     ) -> None:
@@ -138,8 +124,8 @@ class Followed:
             self._hand_over(unreadable)
         cases = [case for case in found if self._has_work(case, now)]
         changes: list[StateChange] = []
-        for first in range(0, len(cases), _AT_ONCE):
-            changes += self._judge(cases[first : first + _AT_ONCE], now)
+        for some in chunks(cases):
+            changes += self._judge(some, now)
         return changes
 
     def _cases(self, connection: Connection) -> tuple[list[_Case], list[int]]:
@@ -147,7 +133,7 @@ class Followed:
         table = tables.alarms.c
         more = ("created_at", "start_at", "phase_s", "seen_at", "evaluation_problem")
         names = (*Standpoint.__slots__, *more)
-        query = select(*(table[name] for name in names)).where(table.cadence_s == FOLLOWS)
+        query = select(*(table[name] for name in names)).where(table.cadence_s == ON_ARRIVAL)
         rows = connection.execute(query.order_by(table.name)).all()
         entries, problems = self._catalog.load(connection, rows)
         keys = {key for entry in entries.values() for key in entry.metric_keys}
@@ -162,14 +148,14 @@ class Followed:
     def _hand_over(self, ids: Sequence[int]) -> None:
         """Leave alarms to the clock, which tells once, and in their rows, why it cannot either."""
         table = tables.alarms
-        query = update(table).where(table.c.id.in_(ids), table.c.cadence_s == FOLLOWS)
+        query = update(table).where(table.c.id.in_(ids), table.c.cadence_s == ON_ARRIVAL)
         with self._engine.begin() as connection:
             connection.execute(query.values(cadence_s=None))
 
     def _has_work(self, case: _Case, now: datetime) -> bool:
         """Whether an alarm has anything to judge, from its row alone."""
         row = case.row
-        if case.has_arrivals or case.is_ahead(now) or case.entry.cadence_s != FOLLOWS:
+        if case.has_arrivals or case.is_ahead(now) or case.entry.cadence_s != ON_ARRIVAL:
             return True
         if row.evaluated_until is None and case.arrivals.covered_until is not None:
             return True
@@ -202,15 +188,13 @@ class Followed:
     def _judge(self, cases: Sequence[_Case], now: datetime) -> list[StateChange]:
         """Take some alarms as far as they go."""
         with read_connection(self._engine) as connection:
-            stretches = [
-                stretch
-                for case in cases
-                if (stretch := self._stretch(connection, case, now)) is not None
+            pending = [
+                due for case in cases if (due := self._pending(connection, case, now)) is not None
             ]
             noted = {case.row.id: case.row.evaluation_problem for case in cases}
             verdicts = [
-                self._verdict(stretch, found, noted[stretch.before.id])
-                for stretch, found in walk_periods(connection, stretches, now, self._bands)
+                self._verdict(due, found, noted[due.before.id])
+                for due, found in walk_periods(connection, pending, now, self._bands)
             ]
         return store_each(
             self._engine,
@@ -220,12 +204,14 @@ class Followed:
             failed=self._failed,
         )
 
-    def _verdict(self, stretch: Stretch, found: Walked | Exception, noted: str | None) -> Verdict:
-        """Say what is to be stored; what goes wrong is told once, and stands in the row."""
-        before, definition = stretch.before, stretch.entry.definition
+    def _verdict(
+        self, due: PendingPeriods, found: WalkOutcome | Exception, noted: str | None
+    ) -> Verdict:
+        """Return what is to be stored; what goes wrong is told once, and stands in the row."""
+        before, definition = due.before, due.entry.definition
         if not isinstance(found, Exception):
             sound = {"evaluation_state": None, "evaluation_problem": None} if noted else {}
-            values = {**stretch.values, **sound, **self._reasons.news(before, found.untrained)}
+            values = {**due.values, **sound, **self._reasons.news(before, found.untrained)}
             return Verdict(before, definition, tuple(found.changes), values)
         problem = str(found) or type(found).__name__
         if problem == noted:
@@ -234,12 +220,12 @@ class Followed:
         values = {"evaluation_state": EVALUATION_ERROR, "evaluation_problem": problem}
         return Verdict(before, definition, (), values)
 
-    def _stretch(self, connection: Connection, case: _Case, now: datetime) -> Stretch | None:
-        """Say which periods of an alarm to judge; None before there is any."""
+    def _pending(self, connection: Connection, case: _Case, now: datetime) -> PendingPeriods | None:
+        """Return which periods of an alarm to judge; None before there is any."""
         row = case.row
-        if case.entry.cadence_s != FOLLOWS:  # Its definition has changed: the clock's from now on.
+        if case.entry.cadence_s != ON_ARRIVAL:  # Its definition has changed: it is scheduled now.
             values: dict[str, object] = {"cadence_s": None}
-            return Stretch(Standpoint.of(row), case.entry, Grid(60), range(0), values)
+            return PendingPeriods(Standpoint.of(row), case.entry, Grid(60), range(0), values)
         seen_at = now if case.has_arrivals else row.seen_at
         start = _start(connection, case, now)
         if start is None:
@@ -256,7 +242,7 @@ class Followed:
         }
         if len(periods):
             values |= {"evaluated_until": grid.start(periods.stop), "phase_s": grid.phase_s}
-        return Stretch(
+        return PendingPeriods(
             Standpoint.of(row),
             case.entry,
             grid,
@@ -270,9 +256,9 @@ class Followed:
 def _metrics(connection: Connection, keys: Sequence[str]) -> dict[str, _Row]:
     table = tables.metrics.c
     found: dict[str, _Row] = {}
-    for first in range(0, len(keys), _AT_ONCE):
-        query = select(table.key, table.id, table.revision, table.covered_until)
-        rows = connection.execute(query.where(table.key.in_(keys[first : first + _AT_ONCE])))
+    query = select(table.key, table.id, table.revision, table.covered_until)
+    for some in chunks(keys):
+        rows = connection.execute(query.where(table.key.in_(some)))
         found |= {row.key: row for row in rows}
     return found
 

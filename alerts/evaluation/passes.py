@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.alerts import tables
 from driftline.alerts.evaluation.due import (
     CADENCES_S,
-    FOLLOWS,
+    ON_ARRIVAL,
     PARTS,
     far_ahead,
     is_pause,
@@ -39,7 +39,7 @@ _LEASE = Lease(passes.c.owner, passes.c.lease_until, timedelta(seconds=LEASE_S))
 _RENEW_S = 2.5
 _TICKS_AT_ONCE = 30  # A mark after so many: whoever is killed while catching up loses little.
 _BEAT_S = 60
-_BEAT = (FOLLOWS, 0)  # The row that no part has keeps the time at which anything was judged.
+_BEAT = (ON_ARRIVAL, 0)  # The row that no part has keeps the time at which anything was judged.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Stretches of periods, walked in bulk: read once for many alarms, then judged one by one."""
+"""Pending periods of alarms, walked in bulk: read once for many, then judged one by one."""
 
 from __future__ import annotations
 
@@ -21,30 +21,16 @@ from driftline.alerts.metrics.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """The periods of one alarm that are to be judged.
-
-    Parameters
-    ----------
-    before
-        Where the alarm stands.
-    entry
-        What it is.
-    grid, periods
-        Numbers of the periods on its grid, each to be judged at its end; may be none.
-    values
-        What is set in its row when they are judged.
-    created_at, watched_from
-        When it was made, and from when on missing periods count as breaching; see Standing.
-    """
+class PendingPeriods:
+    """The periods of one alarm that are to be judged."""
 
     before: Standpoint
     entry: Entry
     grid: Grid
-    periods: range
-    values: Mapping[str, object]
+    periods: range  # Each to be judged at its end; may be none.
+    values: Mapping[str, object]  # What is set in its row when they are judged.
     created_at: datetime | None = None
-    watched_from: datetime | None = None
+    watched_from: datetime | None = None  # See Standing.
 
     @property
     def base(self) -> int:
@@ -52,7 +38,7 @@ class Stretch:
         return self.periods.start - self.entry.definition.range_periods + 1
 
     def requests(self) -> list[SeriesRequest]:
-        """Say what has to be read: each metric once, from the base to the end."""
+        """Return what has to be read: each metric once, from the base to the end."""
         if not len(self.periods):
             return []
         start, end = self.grid.start(self.base), self.grid.start(self.periods.stop)
@@ -60,18 +46,11 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
-    """What became of a stretch.
+class WalkOutcome:
+    """What became of an alarm's pending periods."""
 
-    Parameters
-    ----------
-    changes
-        The changes of state, oldest first.
-    untrained
-        The reason of the state it ends in, where that is a band that is not trained.
-    """
-
-    changes: Sequence[StateChange]
+    changes: Sequence[StateChange]  # Oldest first.
+    # The reason of the state it ends in, where that is a band that is not trained.
     untrained: str | None = None
 
 
@@ -108,63 +87,55 @@ def watched_from(
 
 def walk_periods(
     connection: Connection,
-    stretches: Sequence[Stretch],
+    pending: Sequence[PendingPeriods],
     now: datetime,
     bands: BandsOf | None = None,
-) -> Iterator[tuple[Stretch, Walked | Exception]]:
-    """Judge each alarm along its periods.
-
-    Yields
-    ------
-    tuple
-        The stretch and what became of it; or why it could not be judged.
-    """
+) -> Iterator[tuple[PendingPeriods, WalkOutcome | Exception]]:
+    """Judge each alarm along its periods; an error is handed on with its alarm."""
     wanted: dict[SeriesRequest, int] = {}
-    asked = [[wanted.setdefault(one, len(wanted)) for one in each.requests()] for each in stretches]
+    asked = [[wanted.setdefault(one, len(wanted)) for one in each.requests()] for each in pending]
     found = read_many(connection, list(wanted))
-    for stretch, places in zip(stretches, asked, strict=True):
+    for due, places in zip(pending, asked, strict=True):
         series = [found[place] for place in places]
         try:
-            yield stretch, _walk(connection, stretch, series, now, bands)
+            yield due, _walk(connection, due, series, now, bands)
         except Exception as error:  # noqa: BLE001 - handed on with the alarm it belongs to
-            yield stretch, error
+            yield due, error
 
 
 def _walk(
     connection: Connection,
-    stretch: Stretch,
+    due: PendingPeriods,
     series: Sequence[Mapping[int, Summary]],
     now: datetime,
     bands: BandsOf | None,
-) -> Walked:
-    before, definition = stretch.before, stretch.entry.definition
-    standing = Standing(
-        before.id, before.state, before.state_seq, stretch.created_at, stretch.watched_from
-    )
-    if not len(stretch.periods):
-        return Walked([])
+) -> WalkOutcome:
+    before, definition = due.before, due.entry.definition
+    standing = Standing(before.id, before.state, before.state_seq, due.created_at, due.watched_from)
+    if not len(due.periods):
+        return WalkOutcome([])
     # Read from the base on; the grid counts from 1970.
-    based = [{stretch.base + number: one for number, one in found.items()} for found in series]
-    if stretch.entry.plan is None:
-        periods, grid = stretch.periods, stretch.grid
-        return Walked(walk(definition, standing, based[0], grid, periods, now=now))
-    return _walk_math(connection, stretch, standing, based, now, bands)
+    based = [{due.base + number: one for number, one in found.items()} for found in series]
+    if due.entry.plan is None:
+        periods, grid = due.periods, due.grid
+        return WalkOutcome(walk(definition, standing, based[0], grid, periods, now=now))
+    return _walk_math(connection, due, standing, based, now, bands)
 
 
 def _walk_math(
     connection: Connection,
-    stretch: Stretch,
+    due: PendingPeriods,
     standing: Standing,
     series: Sequence[Mapping[int, Summary]],
     now: datetime,
     bands: BandsOf | None,
-) -> Walked:
+) -> WalkOutcome:
     """Judge metric math: as live alarms, each time over the evaluation range alone."""
-    definition, grid, stop = stretch.entry.definition, stretch.grid, stretch.periods.stop
+    definition, grid, stop = due.entry.definition, due.grid, due.periods.stop
     numbers = sorted({number for found in series for number in found})
     changes: list[StateChange] = []
     untrained: str | None = None
-    index = stretch.periods.start
+    index = due.periods.start
     while index < stop:
         first = index - definition.range_periods + 1
         edges = tuple(grid.start(number) for number in range(first, index + 2))
@@ -176,7 +147,7 @@ def _walk_math(
             }
             for found in series
         ]
-        question = Question(definition, stretch.entry.plan, edges)
+        question = Question(definition, due.entry.plan, edges)
         judged = answer(connection, question, window, bands)
         judgement, standing, change = step(definition, standing, judged, end=edges[-1], now=now)
         if change is not None:
@@ -187,4 +158,4 @@ def _walk_math(
             # Silence goes on saying the same: on to the next period with data.
             position = bisect.bisect_left(numbers, index)
             index = numbers[position] if position < len(numbers) else stop
-    return Walked(changes, untrained)
+    return WalkOutcome(changes, untrained)

@@ -28,21 +28,11 @@ BandsOf = Callable[[Connection, Plan, Sequence[datetime]], BandOf]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One alarm at one moment.
-
-    Parameters
-    ----------
-    definition
-        The alarm.
-    plan
-        Its metric math, checked; None for an alarm on one metric.
-    edges
-        The borders of its periods, oldest first; see :meth:`AlarmDefinition.edges`.
-    """
+    """One alarm at one moment."""
 
     definition: AlarmDefinition
-    plan: Plan | None
-    edges: tuple[datetime, ...]
+    plan: Plan | None  # Checked; None for an alarm on one metric.
+    edges: tuple[datetime, ...]  # Borders of its periods, oldest first.
 
     @property
     def minutes(self) -> float:
@@ -51,7 +41,7 @@ class Question:
         return count * (self.edges[-1] - self.edges[0]) / timedelta(minutes=1)
 
     def requests(self) -> list[SeriesRequest]:
-        """Say what has to be read: for each metric its periods, in one request if they are even."""
+        """Return what has to be read: each metric's periods, in one request if they are even."""
         spans = [(self.edges[0], self.edges[-1])] if self.is_even else list(pairwise(self.edges))
         found = [requests_of(self.definition, self.plan, span) for span in spans]
         # All periods of one metric stand together.
@@ -69,7 +59,7 @@ class Question:
 def requests_of(
     definition: AlarmDefinition, plan: Plan | None, span: tuple[datetime, datetime]
 ) -> list[SeriesRequest]:
-    """Say what has to be read of each metric of an alarm; a span of one period may be uneven."""
+    """Return what has to be read of each metric of an alarm; a span of one period may be uneven."""
     start, end = span
     length_s = int((end - start).total_seconds())
     # Days on which clocks change are an hour longer or shorter than the period.

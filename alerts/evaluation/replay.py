@@ -1,20 +1,28 @@
-"""Replay: what an alarm would have done, from datapoints or states that are given.
+"""Replay and preview: what an alarm would have done, on what is given or what is stored.
 
 The form is the public contract's: an alarm with datapoints, or a composite with its children's
-states, from a start to an end. No clock and no database: equal input gives equal lines, and each
-evaluation is done by the function that judges live alarms.
+states, from a start to an end. No clock: equal input gives equal lines, and each evaluation is done
+by the function that judges live alarms. A preview takes its datapoints from the store.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import get_args
+
+from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.reason import INITIAL
 from driftline.alerts.alarms.rule import alarm_name
 from driftline.alerts.errors import AlarmError
+from driftline.alerts.evaluation.catalog import Entry
+from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.evaluation.replay_composite import CompositeReplay, Turn
 from driftline.alerts.evaluation.replay_data import (
     Samples,
@@ -23,17 +31,7 @@ from driftline.alerts.evaluation.replay_data import (
     read_edges,
     read_samples,
 )
-from driftline.alerts.evaluation.replay_document import (
-    NAME,
-    definition_of,
-    flag_of,
-    reason_of,
-    require_unicode,
-    state_of,
-    times_of,
-)
-from driftline.alerts.evaluation.replay_line import Line
-from driftline.alerts.evaluation.replay_metric import MetricReplay, Track
+from driftline.alerts.evaluation.replay_metric import Line, MetricReplay, Track
 from driftline.alerts.math.plan import Plan
 
 # So many periods, or states of children, are looked at in one replay, each evaluation's counted:
@@ -46,6 +44,21 @@ _EITHER = frozenset(
 _METRIC = _EITHER | {"alarm", "datapoints", "series", "evaluation_range"}
 _COMPOSITE = _EITHER | {"composite", "children"}
 _STEP_S = 60.0  # Of composites, which have no period.
+_PREVIEWED = frozenset(
+    {"alarm", "start", "end", "step_s", "initial_state", "evaluation_range", "explain"}
+)
+_AT_ONCE = 500
+_SHORTEST_STEP_S, _LONGEST_STEP_S = 0.001, 1e9
+
+# What PutMetricAlarm needs and datapoints do not: they are the metric.
+_NAME = "replay"
+_DEFAULTS: Mapping[str, object] = {
+    "namespace": "Replay",
+    "metric_name": "datapoints",
+    "period": 60,
+}
+# Long, and never texts again as they were given.
+_NUMBERS = frozenset({"datapoints", "series", "children"})
 
 
 def replay(document: object, *, longest: int = LONGEST) -> Iterator[Line]:
@@ -58,22 +71,54 @@ def replay(document: object, *, longest: int = LONGEST) -> Iterator[Line]:
     known = _COMPOSITE if is_composite else _METRIC
     if unknown := sorted(str(key) for key in set(document) - known):
         raise AlarmError(f'a replay with "{unknown[0]}"; expected some of {sorted(known)}')
-    require_unicode(document)
+    _require_unicode(document)
     if is_composite:
         return _composite(document, longest)
     return _metric(document, longest)
 
 
+def preview(
+    connection: Connection,
+    document: object,
+    *,
+    longest: int,
+    bands: BandsOf | None = None,
+) -> Iterator[Line]:
+    """Return the evaluations of an alarm over what is stored for its metrics."""
+    if not isinstance(document, Mapping) or "alarm" not in document:
+        raise AlarmError("a preview without an alarm; expected alarm, start and end")
+    if unknown := sorted(str(key) for key in set(document) - _PREVIEWED):
+        raise AlarmError(f'a preview with "{unknown[0]}"; expected some of {sorted(_PREVIEWED)}')
+    _require_unicode(document)
+    definition = _definition(document)
+    start, times = _times(document, definition.period, longest // definition.range_periods)
+    state = _state("initial_state", document.get("initial_state", "INSUFFICIENT_DATA"))
+    track = Track(definition, start, state)
+    plan = Entry.of(start, definition).plan
+    with_cause = _flag(document, "explain")
+
+    def lines() -> Iterator[Line]:
+        questions = ((time, Question(definition, plan, definition.edges(time))) for time in times)
+        while some := list(islice(questions, _AT_ONCE)):
+            answers = read_points(connection, [question for _, question in some], bands)
+            for (time, question), (_, points) in zip(some, answers, strict=True):
+                if isinstance(points, Exception):
+                    raise points
+                yield track.judge(time, question.edges[-1], points, with_cause=with_cause)
+
+    return lines()
+
+
 def _metric(document: Mapping[str, object], longest: int) -> Iterator[Line]:
-    definition = definition_of(document)
+    definition = _definition(document)
     plan = Plan.of(definition.metrics) if definition.metrics else None
-    start, times = times_of(document, definition.period, longest // definition.range_periods)
+    start, times = _times(document, definition.period, longest // definition.range_periods)
     series, edges = _series(document, definition, plan)
     created = moment("created", document["created"]) if "created" in document else start
-    state = state_of("initial_state", document.get("initial_state", "INSUFFICIENT_DATA"))
-    track = Track(definition, created, state, reason_of(document))
+    state = _state("initial_state", document.get("initial_state", "INSUFFICIENT_DATA"))
+    track = Track(definition, created, state, _reason(document))
     one = MetricReplay(track, plan, series, edges)
-    return one.evaluate(times, with_cause=flag_of(document, "explain"))
+    return one.evaluate(times, with_cause=_flag(document, "explain"))
 
 
 def _series(
@@ -110,7 +155,7 @@ def _composite(document: Mapping[str, object], longest: int) -> Iterator[Line]:
     found = document["composite"]
     if not isinstance(found, Mapping):
         raise AlarmError(f"composite {found!r:.80}; expected PutCompositeAlarm's fields")
-    name = {} if {"AlarmName", "alarm_name"} & set(found) else {"alarm_name": NAME}
+    name = {} if {"AlarmName", "alarm_name"} & set(found) else {"alarm_name": _NAME}
     definition = CompositeDefinition.from_dict({**name, **found})
     turns = _turns(document.get("children", {}))
     wanted = (*definition.rule.names, definition.suppressor_name)
@@ -118,12 +163,12 @@ def _composite(document: Mapping[str, object], longest: int) -> Iterator[Line]:
         if child is not None and child not in turns:
             raise AlarmError(f'children without "{child}"; expected its states, or an empty list')
     # Each line tells the state of each child.
-    start, times = times_of(document, _STEP_S, longest // max(len(definition.rule.names), 1))
+    start, times = _times(document, _STEP_S, longest // max(len(definition.rule.names), 1))
     state = None
     if "initial_state" in document:
-        state = state_of("initial_state", document["initial_state"])
-    one = CompositeReplay(definition, turns, start, state, reason_of(document))
-    return one.evaluate(times, with_cause=flag_of(document, "explain"))
+        state = _state("initial_state", document["initial_state"])
+    one = CompositeReplay(definition, turns, start, state, _reason(document))
+    return one.evaluate(times, with_cause=_flag(document, "explain"))
 
 
 def _turns(found: object) -> dict[str, list[Turn]]:
@@ -140,8 +185,89 @@ def _turns(found: object) -> dict[str, list[Turn]]:
             if set(fields) != {"time", "state"}:
                 raise AlarmError(f'child "{name}": {entry!r:.80}; expected time and state')
             time = moment(f'child "{name}": time', fields["time"])
-            state = state_of(f'child "{name}": state', fields["state"])
+            state = _state(f'child "{name}": state', fields["state"])
             if states.setdefault(time, state) != state:
                 raise AlarmError(f'child "{name}": two states at {fields["time"]}; expected one')
         turns[name] = sorted(states.items())
     return turns
+
+
+def _require_unicode(document: Mapping[object, object]) -> None:
+    """Refuse what JSON can say and no answer can: half of a surrogate pair. It is AlarmError."""
+    texts = {str(key): one for key, one in document.items() if key not in _NUMBERS}
+    try:
+        json.dumps(texts, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise AlarmError(
+            "a text that is no Unicode (half of a surrogate pair); expected Unicode"
+        ) from None
+    except RecursionError:
+        raise AlarmError("a document that is nested too deep; expected an alarm in it") from None
+
+
+def _definition(document: Mapping[str, object]) -> AlarmDefinition:
+    """Read the alarm; without a metric its datapoints are the metric. An error is AlarmError."""
+    found = document["alarm"]
+    if not isinstance(found, Mapping):
+        raise AlarmError(f"alarm {found!r:.80}; expected PutMetricAlarm's fields")
+    fields: dict[str, object] = {}
+    if not {"AlarmName", "alarm_name"} & set(found):
+        fields["alarm_name"] = _NAME
+    if not {"MetricName", "metric_name", "Metrics", "metrics"} & set(found):
+        given = dict(_DEFAULTS)
+        named = {"Namespace": "namespace", "Period": "period"}
+        for key in found:
+            given.pop(named.get(str(key), str(key)), None)
+        fields |= given
+    fields |= found
+    if document.get("evaluation_range") is not None:
+        fields["evaluation_range"] = document["evaluation_range"]
+    return AlarmDefinition.from_aws(fields)
+
+
+def _times(
+    document: Mapping[str, object], step_s: float, most: int
+) -> tuple[datetime, Iterator[datetime]]:
+    """Return the start, and the times of evaluations: start + step, … up to the end."""
+    for key in ("start", "end"):
+        if key not in document:
+            raise AlarmError(f'a replay without "{key}"; expected a time')
+    start, end = moment("start", document["start"]), moment("end", document["end"])
+    if start >= end:
+        raise AlarmError(f"start {document['start']}, end {document['end']}; expected start < end")
+    given = document.get("step_s")
+    if given is not None:
+        if not isinstance(given, int | float) or not _SHORTEST_STEP_S <= given <= _LONGEST_STEP_S:
+            raise AlarmError(f"step_s {given!r:.80}; expected a number of seconds above 0")
+        step_s = given
+    step = timedelta(seconds=step_s)
+    count = (end - start) // step
+    if count > most:
+        raise AlarmError(
+            f"{count} evaluations from start to end; expected {most} or fewer: a later start, or a "
+            "longer step_s"
+        )
+    return start, (start + step * number for number in range(1, count + 1))
+
+
+def _state(name: str, found: object) -> State:
+    """Read a state; an error is AlarmError."""
+    if found not in get_args(State):
+        raise AlarmError(f"{name} {found!r:.80}; expected OK, ALARM or INSUFFICIENT_DATA")
+    return found  # type: ignore[return-value] # it is one of them
+
+
+def _reason(document: Mapping[str, object]) -> str:
+    """Read the reason of the state at the start; an error is AlarmError."""
+    found = document.get("initial_reason", INITIAL)
+    if not isinstance(found, str):
+        raise AlarmError(f"initial_reason {found!r:.80}; expected a text")
+    return found
+
+
+def _flag(document: Mapping[str, object], name: str) -> bool:
+    """Read a switch, false when it is not there; an error is AlarmError."""
+    found = document.get(name, False)
+    if not isinstance(found, bool):
+        raise AlarmError(f"{name} {found!r:.80}; expected true or false")
+    return found

@@ -11,9 +11,9 @@ from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.reason import INITIAL
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, Step, step
-from driftline.alerts.evaluation.replay_line import Line
+from driftline.alerts.documents import iso
+from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.evaluation.wording import judged, transitioned
-from driftline.alerts.times import iso
 
 # A child's state from a time on.
 Turn = tuple[datetime, State]
@@ -21,31 +21,19 @@ Turn = tuple[datetime, State]
 
 @dataclass(slots=True)
 class CompositeReplay:
-    """A composite alarm on its way through time; :meth:`evaluate` goes on from where it stands.
+    """A composite alarm on its way through time.
 
     It follows its children's changes when they happen, as live composites do; lines only report.
-
-    Parameters
-    ----------
-    definition
-        The alarm.
-    turns
-        The states of its children and its suppressor, by name, each ascending.
-    start
-        Changes up to it are how things stood, and run no actions.
-    state
-        Where it stands; None takes what the rule says at the start, or INSUFFICIENT_DATA, as of a
-        new alarm, when no child has a state by then.
     """
 
     definition: CompositeDefinition
-    turns: Mapping[str, Sequence[Turn]]
-    start: datetime
+    turns: Mapping[str, Sequence[Turn]]  # Of its children and its suppressor, each ascending.
+    start: datetime  # Changes up to it are how things stood, and run no actions.
+    # None: what the rule says at the start, or INSUFFICIENT_DATA if no child has a state by then.
     state: State | None = None
     reason: str = INITIAL
     held: Held = NOTHING_HELD
     _states: dict[str, State] = field(default_factory=dict)
-    _until: datetime | None = None
 
     def __post_init__(self) -> None:
         for name, turns in self.turns.items():
@@ -74,13 +62,12 @@ class CompositeReplay:
                 ran += self._follow(at, together)
             ran += self._follow(time, {})
             actions = tuple(name for state in ran for name in self._actions(state))
-            self._until = time
-            line = Line(time, self.state, previous, self.reason, self._told(), actions)
-            yield line.because(self._cause()) if with_cause else line
+            cause = self._cause() if with_cause else {}
+            yield Line(time, self.state, previous, self.reason, self._shown(), actions, cause)
 
     def _coming(self, name: str) -> Iterator[tuple[datetime, str, State]]:
         for time, state in self.turns[name]:
-            if time > (self._until or self.start):
+            if time > self.start:
                 yield time, name, state
 
     def _follow(self, at: datetime, changes: Mapping[str, State]) -> list[State]:
@@ -118,7 +105,7 @@ class CompositeReplay:
     def _actions(self, state: State) -> tuple[str, ...]:
         return self.definition.actions(state) if self.definition.actions_enabled else ()
 
-    def _told(self) -> tuple[dict[str, object], ...]:
+    def _shown(self) -> tuple[dict[str, object], ...]:
         return tuple(
             {"name": name, "state": self._states.get(name, "INSUFFICIENT_DATA")}
             for name in self.definition.rule.names

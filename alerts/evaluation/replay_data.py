@@ -30,17 +30,10 @@ _Row = tuple[datetime, float, float, float, float, tuple[tuple[float, float], ..
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The datapoints of one metric, oldest first; equal ones in any order come to the same.
+    """The datapoints of one metric, oldest first; equal ones in any order come to the same."""
 
-    Parameters
-    ----------
-    times
-        When each is, ascending.
-    rows
-        What each says: time, count, sum, minimum, maximum, and its values where they are known.
-    """
-
-    times: tuple[datetime, ...]
+    times: tuple[datetime, ...]  # Ascending.
+    # Time, count, sum, minimum, maximum, and the values where they are known.
     rows: tuple[_Row, ...]
 
     @classmethod

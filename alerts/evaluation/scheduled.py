@@ -26,7 +26,7 @@ from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import (
     CADENCES_S,
     EVALUATION_ERROR,
-    FOLLOWS,
+    ON_ARRIVAL,
     PARTS,
     newest_tick,
     silence_counts_from,
@@ -62,31 +62,15 @@ class _Case:
     untrained: str | None = None  # The reason, where it waits for a band.
 
 
-class Clocked:
-    """Judges the alarms that live by the clock.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    dashboard_url
-        What links in messages begin with.
-    settle_s
-        How long after a tick it is judged, so that what is flushed at the end of a minute is there.
-    bands
-        Gives the bands of detectors.
-    failed
-        Told of each alarm that could not be judged or stored.
-    lease_clock
-        Returns the time that leases run by.
-    """
+class Scheduled:
+    """Judges the alarms that live by the clock."""
 
     def __init__(
         self,
         engine: Engine,
         *,
         dashboard_url: str,
-        settle_s: float,
+        settle_s: float,  # After a tick, so that what is flushed at the end of a minute is there.
         failed: Failed,
         lease_clock: Callable[[], datetime],
         bands: BandsOf | None = None,
@@ -140,7 +124,7 @@ class Clocked:
         """Judge alarms that were stored since the last look, and note their cadence."""
         table = tables.alarms.c
         with self._reading() as connection:
-            is_changed = and_(table.cadence_s > FOLLOWS, table.seen_revision == LOOK_AGAIN)
+            is_changed = and_(table.cadence_s > ON_ARRIVAL, table.seen_revision == LOOK_AGAIN)
             query = _rows().where(or_(table.cadence_s.is_(None), is_changed))
             rows = connection.execute(query).all()
             if not rows:
@@ -150,7 +134,7 @@ class Clocked:
             ticks = [
                 (case, newest_tick(now, case.entry.cadence_s, self._settle_s))
                 for case in cases
-                if case.entry.cadence_s != FOLLOWS
+                if case.entry.cadence_s != ON_ARRIVAL
             ]
             self._judge(connection, ticks, now, resumed_at=None)
         return self._store(cases, now, is_new=True)
@@ -224,7 +208,7 @@ class Clocked:
             values: dict[str, object] = {}
             if is_new:
                 values["cadence_s"] = case.entry.cadence_s
-                if case.entry.cadence_s != FOLLOWS:
+                if case.entry.cadence_s != ON_ARRIVAL:
                     values["seen_revision"] = 0
             if case.changes:
                 values["evaluated_until"] = case.changes[-1].period_end
@@ -310,7 +294,7 @@ def _evaluate(
 
 
 def _evaluation_state(case: _Case) -> Mapping[str, object]:
-    """Say what has to change in CloudWatch's EvaluationState, if anything has."""
+    """Return what has to change in CloudWatch's EvaluationState, if anything has."""
     wanted = EVALUATION_ERROR if case.problem is not None else None
     if case.row.evaluation_state == wanted:
         return {}

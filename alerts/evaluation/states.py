@@ -16,10 +16,10 @@ from driftline.alerts.alarms.composite_records import (
     CompositeRecord,
     change_of,
     get_any,
-    standings,
+    states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.limits import check_tags
+from driftline.alerts.alarms.parts import check_tags
 from driftline.alerts.alarms.records import (
     LOOK_AGAIN,
     AlarmRecord,
@@ -130,15 +130,7 @@ def _set_metric(
 ) -> list[StateChange]:
     """Set a metric alarm's state, queue its messages, and go on above it."""
     wording.add_state_update(connection, change, record)
-    values = {
-        "state": change.new,
-        "state_reason": change.reason,
-        "state_reason_data": change.reason_data or None,
-        "state_changed_at": change.time,
-        "state_updated_at": change.time,
-        "state_seq": change.seq,
-    }
-    _write(connection, record, values)
+    _write(connection, record, wording.state_columns(change))
     notify(
         connection,
         change,
@@ -155,7 +147,7 @@ def _set_composite(
     """Set a composite's state, its actions held by its suppressor as ever, and go on above it."""
     work = CompositePass(connection, change.time, dashboard_url)
     suppressor = record.definition.suppressor_name
-    work.act(record, change, standings(connection, [] if suppressor is None else [suppressor]))
+    work.act(record, change, states_since(connection, [] if suppressor is None else [suppressor]))
     return [change, *work.judge((), [change])]
 
 

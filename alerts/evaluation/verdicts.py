@@ -20,7 +20,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.evaluation import composites
-from driftline.alerts.evaluation.wording import kept_note
+from driftline.alerts.evaluation.wording import Before, state_columns, state_update
 from driftline.alerts.notify.pipeline import NotificationBatch, notify
 
 log = logging.getLogger(__name__)
@@ -51,24 +51,12 @@ class Standpoint:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an evaluation says of one alarm.
-
-    Parameters
-    ----------
-    before
-        Where it stood.
-    definition
-        What it is.
-    changes
-        Its changes of state, oldest first; may be empty.
-    values
-        What else is to be set in its row.
-    """
+    """What an evaluation says of one alarm."""
 
     before: Standpoint
     definition: AlarmDefinition
-    changes: tuple[StateChange, ...] = ()
-    values: Mapping[str, object] = field(default_factory=dict)
+    changes: tuple[StateChange, ...] = ()  # Oldest first.
+    values: Mapping[str, object] = field(default_factory=dict)  # What else is to be set in its row.
 
     @property
     def is_news(self) -> bool:
@@ -195,15 +183,7 @@ def _set(connection: Connection, verdicts: Sequence[Verdict]) -> None:
     for one in verdicts:
         values = dict(one.values)
         if one.changes:
-            last = one.changes[-1]
-            values |= {
-                "state": last.new,
-                "state_reason": last.reason,
-                "state_reason_data": last.reason_data,
-                "state_changed_at": last.time,
-                "state_updated_at": last.time,
-                "state_seq": last.seq,
-            }
+            values |= state_columns(one.changes[-1])
         # The names of parameters must not be those of columns.
         row = {f"new_{name}": value for name, value in values.items()}
         groups.setdefault(tuple(sorted(values)), []).append(row | {"alarm": one.before.id})
@@ -218,31 +198,10 @@ def _add_history(
     found = []
     for one in verdicts:
         row = rows[one.before.id]
-        before = _state(row.state, row.state_reason, row.state_reason_data)
+        before = Before(row.state, row.state_reason, row.state_reason_data)
         for change in one.changes:
-            after = _state(change.new, change.reason, change.reason_data)
-            data = {
-                "version": "1.0",
-                "oldState": before,
-                "newState": after,
-                "periodEnd": change.period_end.isoformat(),
-                "seq": change.seq,
-                **kept_note(change.note),
-            }
-            found.append(
-                {
-                    "alarm_id": change.alarm_id,
-                    "alarm_name": change.alarm_name,
-                    "time": change.time,
-                    "type": "StateUpdate",
-                    "summary": f"Alarm updated from {change.old} to {change.new}",
-                    "data": data,
-                }
-            )
-            before = after
+            item = state_update(change, before)
+            found.append({"alarm_id": change.alarm_id, **item.columns})
+            before = Before(change.new, change.reason, change.reason_data)
     if found:
         connection.execute(insert(tables.history), found)
-
-
-def _state(value: str, reason: str, data: str | None) -> dict[str, object]:
-    return {"stateValue": value, "stateReason": reason, "stateReasonData": data}

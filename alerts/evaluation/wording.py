@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import State, StateChange
-from driftline.alerts.alarms.composite_records import Standing
+from driftline.alerts.alarms.composite_records import AnyRecord, StateSince
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.alarms.records import HistoryItem, add_history
-from driftline.alerts.notify.arn import alarm_arn
-from driftline.alerts.notify.event import plain_cause
+from driftline.alerts.notify.event import alarm_arn, plain_cause
 
 # CloudWatch's limit of StateReasonData; the newest children stay.
 _REASON_DATA_MAX = 4000
@@ -27,31 +26,20 @@ _MONTHS: Final = (
 )
 
 
-class _Before(Protocol):
-    """How an alarm stood before a change."""
-
-    @property
-    def state(self) -> State: ...
-    @property
-    def state_reason(self) -> str: ...
-    @property
-    def state_reason_data(self) -> str | None: ...
-
-
 def transitioned(child: str, state: State, time: datetime) -> str:
-    """Say which child made a composite change, as recorded from the service."""
+    """Return which child made a composite change, as recorded from the service."""
     utc = time.astimezone(UTC)
     day = f"{_DAYS[utc.weekday()]} {utc.day:02d} {_MONTHS[utc.month - 1]}, {utc.year}"
     return f"{alarm_arn(child)} transitioned to {state} at {day} {utc:%H:%M:%S} UTC"
 
 
 def judged(name: str, state: State, *, is_new: bool) -> str:
-    """Say what a composite's own rule came to when it was created or changed."""
+    """Return what a composite's own rule came to when it was created or changed."""
     verb = "was created and its" if is_new else "was updated and its new"
     return f"{alarm_arn(name)} {verb} alarm rule evaluates to {state}"
 
 
-def triggering(children: Mapping[str, Standing]) -> str:
+def triggering(children: Mapping[str, StateSince]) -> str:
     """Return the JSON text that names the children of a composite's change, at most 4000 long."""
     found = [
         {"arn": alarm_arn(name), "state": {"value": one.state, "timestamp": aws_time(one.since)}}
@@ -64,22 +52,47 @@ def triggering(children: Mapping[str, Standing]) -> str:
         found = found[1:]
 
 
-def add_state_update(connection: Connection, change: StateChange, before: _Before) -> None:
-    """Write a change of state to the history, in the caller's transaction."""
+class Before(NamedTuple):
+    """How an alarm stood before a change."""
+
+    state: State
+    reason: str
+    reason_data: str | None
+
+
+def state_update(change: StateChange, before: Before) -> HistoryItem:
+    """Return the line of history of a change of state."""
     data = {
         "version": "1.0",
-        "oldState": _side(before.state, before.state_reason, before.state_reason_data),
+        "oldState": _side(*before),
         "newState": _side(change.new, change.reason, change.reason_data),
         "periodEnd": change.period_end.isoformat(),
         "seq": change.seq,
-        **kept_note(change.note),
+        **_kept_note(change.note),
     }
     summary = f"Alarm updated from {change.old} to {change.new}"
-    item = HistoryItem(change.alarm_name, change.time, "StateUpdate", summary, data)
-    add_history(connection, alarm_id=change.alarm_id, item=item)
+    return HistoryItem(change.alarm_name, change.time, "StateUpdate", summary, data)
 
 
-def kept_note(note: Mapping[str, object] | None) -> dict[str, object]:
+def add_state_update(connection: Connection, change: StateChange, before: AnyRecord) -> None:
+    """Write a change of state to the history, in the caller's transaction."""
+    stood = Before(before.state, before.state_reason, before.state_reason_data)
+    add_history(connection, alarm_id=change.alarm_id, item=state_update(change, stood))
+
+
+def state_columns(change: StateChange) -> dict[str, object]:
+    """Return what the row of an alarm says after a change of state."""
+    return {
+        "state": change.new,
+        "state_reason": change.reason,
+        "state_reason_data": change.reason_data or None,
+        "state_changed_at": change.time,
+        "state_updated_at": change.time,
+        "state_seq": change.seq,
+    }
+
+
+def _kept_note(note: Mapping[str, object] | None) -> dict[str, object]:
     """Return what the history keeps of a note, for composites above: no values of rows."""
     cause, link = plain_cause(note or {}), (note or {}).get("link")
     kept = {"cause": cause[:_CAUSE_MAX], "link": link} if cause and link else {}

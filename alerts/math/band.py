@@ -9,12 +9,13 @@ docs/why/bands.md says how well it does, and what was tried beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.alerts.documents import Output
 from driftline.alerts.math.seasons import (
     DAY_S,
     GAUSS,
@@ -39,72 +40,37 @@ _NORMAL = {0.95: 1.6449, 0.99: 2.3263}  # Quantiles of the normal distribution.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """How a model is to learn.
+    """How a model is to learn."""
 
-    Parameters
-    ----------
-    excluded
-        Ranges (start, end) in seconds since 1970 that say nothing of what is usual; half-open.
-    zone
-        Time zone of hours and of free days, such as ``Europe/Berlin`` or ``+01:00``.
-    half_life_d
-        After so many days a level weighs half as much.
-    tail
-        0.95 or 0.99: the share of points per side from which the length of tails is learnt; what
-        is beyond counts as outliers. None: tails are taken to be the normal distribution's.
-    low, high
-        Limits that values cannot pass; None: 0 below if no value was ever below, nothing above.
-    """
-
+    # Ranges [start, end), seconds since 1970, that are not usual.
     excluded: Sequence[tuple[int, int]] = ()
-    zone: str = "UTC"
-    half_life_d: float = 3.0
+    zone: str = "UTC"  # Of hours and free days.
+    half_life_d: float = 3.0  # After so many days a level weighs half as much.
+    # 0.95 or 0.99: share per side that tells the tails; None: they are the normal distribution's.
     tail: float | None = 0.95
+    # Limits of values; None: 0 below if none was ever below, nothing above.
     low: float | None = None
     high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BandModel:
-    """What was learnt; plain JSON values inside.
-
-    Parameters
-    ----------
-    period_s
-        Length of the periods that it was learnt from, in seconds.
-    zone
-        Time zone of its hours.
-    level
-        Of the last days; slots are relative to it.
-    centres, spreads
-        For each hour of a working day, then of a free day: the usual distance from the level, and
-        the standard deviation around it; None where there never was a point. One entry each: the
-        history is too short for seasons.
-    below, above
-        How much longer tails are than the normal distribution's.
-    low, high
-        Limits of the band; None is open.
-    points, start, end
-        What it was learnt from: points, and their first and last time in seconds since 1970.
-    """
+class BandModel(Output):
+    """What was learnt; plain JSON values inside."""
 
     period_s: int
-    zone: str
-    level: float
+    zone: str  # Of its hours.
+    level: float  # Of the last days; slots are relative to it.
+    # Usual distance from the level for each hour of a working day, then of a free day; None where
+    # there never was a point. One entry, as of spreads: the history is too short for seasons.
     centres: tuple[float | None, ...]
-    spreads: tuple[float | None, ...]
-    below: float
+    spreads: tuple[float | None, ...]  # Standard deviations around the centres.
+    below: float  # How much longer tails are than the normal distribution's.
     above: float
-    low: float | None
+    low: float | None  # Limits of the band; None is open.
     high: float | None
     points: int
-    start: int
+    start: int  # Of the first and the last point, in seconds since 1970.
     end: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the model as plain JSON values."""
-        found = asdict(self)
-        return found | {"centres": list(self.centres), "spreads": list(self.spreads)}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> BandModel:
@@ -116,22 +82,7 @@ class BandModel:
 def fit(
     times: Times, values: Values, period_s: int, learning: Learning | None = None
 ) -> BandModel | None:
-    """Learn what is usual.
-
-    Parameters
-    ----------
-    times, values
-        Starts of periods in seconds since 1970, ascending, and their values; shape (n,).
-    period_s
-        Length of a period in seconds.
-    learning
-        How; None: as :class:`Learning` does by default.
-
-    Returns
-    -------
-    BandModel or None
-        None when fewer than 30 points are left.
-    """
+    """Learn what is usual from values at starts of periods; None from fewer than 30 points."""
     how = learning or Learning()
     kept = np.isfinite(values)
     for start, end in how.excluded:
@@ -148,14 +99,14 @@ def fit(
         seasons = np.zeros(1)
     flat = values - seasons[slots]
     if len(seasons) > 1:
-        errors, told, level = _errors(flat, days, how.half_life_d)
+        errors, counted, level = _errors(flat, days, how.half_life_d)
     else:
-        errors, told = flat - level, np.ones(len(flat), dtype=np.bool_)
-    drift = float(np.median(errors[told]))
+        errors, counted = flat - level, np.ones(len(flat), dtype=np.bool_)
+    drift = float(np.median(errors[counted]))
     # Each hour's usual value was chosen to fit these very points: few points fit too well.
     counts = np.bincount(slots, minlength=len(seasons)).astype(np.float64)
     errors = (errors - drift) * (1 + 0.8 / np.maximum(counts - 0.8, 0.8))[slots]
-    spreads = _spreads(errors[told], slots[told], len(seasons), values)
+    spreads = _spreads(errors[counted], slots[counted], len(seasons), values)
     low = how.low
     if low is None and values.min() >= 0:
         low = 0.0
@@ -164,7 +115,7 @@ def fit(
         usual = seasons + level + drift
         chance = np.sqrt(np.maximum(usual, 0.25))
         spreads = np.where(usual < 1, np.maximum(spreads, chance), spreads)
-    below, above = _tails((errors / spreads[slots])[told], how.tail)
+    below, above = _tails((errors / spreads[slots])[counted], how.tail)
     seen = np.isin(np.arange(len(seasons)), slots)
     if len(seasons) > 1:
         source = nearest_seen(seen, period_s)
@@ -186,20 +137,7 @@ def fit(
 
 
 def band(model: BandModel, times: Times, deviations: float) -> tuple[Values, Values]:
-    """Return the band at these times.
-
-    Parameters
-    ----------
-    times
-        Starts of periods, seconds since 1970; shape (n,).
-    deviations
-        How many standard deviations wide to each side.
-
-    Returns
-    -------
-    tuple
-        Lower and upper limit, shape (n,); NaN at hours that no point was ever seen in.
-    """
+    """Return lower and upper limit at these starts of periods; NaN at hours without history."""
     centres = np.array([np.nan if one is None else one for one in model.centres])
     spreads = np.array([np.nan if one is None else one for one in model.spreads])
     if len(centres) == 1:
@@ -215,14 +153,7 @@ def band(model: BandModel, times: Times, deviations: float) -> tuple[Values, Val
 def _errors(
     flat: Values, days: NDArray[np.int64], half_life_d: float
 ) -> tuple[Values, NDArray[np.bool_], float]:
-    """Predict each day's level from the days before.
-
-    Returns
-    -------
-    tuple
-        The errors; which of them tell how good predictions are (the first days have too little
-        before them); and the level from now on.
-    """
+    """Return errors of days predicted from those before, which of them count, and the level now."""
     numbers, which = np.unique(days, return_inverse=True)
     medians = medians_of(flat, which, len(numbers))
     counts = np.bincount(which).astype(np.float64)
@@ -263,7 +194,7 @@ def _spreads(errors: Values, slots: NDArray[np.int64], size: int, values: Values
 
 
 def _tails(scaled: Values, tail: float | None) -> tuple[float, float]:
-    """Say how much longer than the normal distribution's the tails are, below and above."""
+    """Return how much longer than the normal distribution's the tails are, below and above."""
     if tail is None:
         return 1.0, 1.0
     low, high = np.quantile(scaled, [1 - tail, tail])

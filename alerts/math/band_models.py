@@ -17,11 +17,11 @@ from driftline.alerts.math.elementwise import finite
 from driftline.alerts.math.evaluate import BandOf, Untrained
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.series import Series, Times
+from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.tables import models
 
 # Models change once a day; so long a change may go unseen, but in the process that trained it.
 _LOOK_AGAIN_S = 5.0
-_KEYS_PER_QUERY = 500
 # Where nobody trains, nobody takes the notes either; and a transaction that makes them is short.
 _MISSING_MAX = 20_000
 _TAKEN_AT_ONCE = 500
@@ -32,7 +32,7 @@ _Key = tuple[str, int]
 def limits_of(
     model: BandModel | None, times: Times, period_s: int, deviations: float
 ) -> tuple[Series, Series]:
-    """Give (upper, lower) at times; both empty without a model, or for a width of 0 or less."""
+    """Return (upper, lower) at times; both empty without a model, or for a width of 0 or less."""
     if model is None or not deviations > 0:
         return Series.empty(period_s, "upper"), Series.empty(period_s, "lower")
     lower, upper = band(model, times, deviations)
@@ -42,14 +42,9 @@ def limits_of(
 class BandModels:
     """Finds the bands that expressions ask for.
 
-    Called as ``shelf(connection, plan, starts)`` it gives what :meth:`Plan.values` wants for an
-    alarm whose periods start then. What is asked for and not there is noted; the trainer of this
+    Called as ``band_models(connection, plan, starts)`` it gives what :meth:`Plan.values` wants for
+    an alarm whose periods start then. What is asked for and not there is noted; the trainer of this
     process takes the notes and has it made.
-
-    Parameters
-    ----------
-    ticks
-        Seconds that only grow, to know when to look for changes.
     """
 
     def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -117,11 +112,10 @@ class BandModels:
                 versions[key] = row.version
                 if self._versions.get(key) != row.version:
                     changed.append(row.id)
-            for first in range(0, len(changed), _KEYS_PER_QUERY):
-                wanted = table.id.in_(changed[first : first + _KEYS_PER_QUERY])
-                names = ("detector_id", "period_s", "state", "points", "model")
-                query = select(*(table[name] for name in names)).where(wanted)
-                for found in connection.execute(query):
+            names = ("detector_id", "period_s", "state", "points", "model")
+            query = select(*(table[name] for name in names))
+            for some in chunks(changed):
+                for found in connection.execute(query.where(table.id.in_(some))):
                     key = found.detector_id, found.period_s
                     self._models[key] = (
                         None if found.model is None else BandModel.from_dict(found.model)

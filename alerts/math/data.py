@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from driftline.alerts.documents import iso
 from driftline.alerts.errors import ExpressionError
 from driftline.alerts.math.evaluate import BandOf
 from driftline.alerts.math.plan import Fetch, Plan, QueryResult
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series
 from driftline.alerts.metrics.questions import aligned_start
-from driftline.alerts.times import iso
 
 # CloudWatch API, GetMetricData: points a page; more than this are not even computed.
 MOST_POINTS = 100_800
@@ -24,33 +24,14 @@ _MOST_COMPUTED = 5_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRequest:
-    """What is asked.
+    """What is asked."""
 
-    Parameters
-    ----------
-    queries
-        1 to 500 of them.
-    start, end
-        Half-open range, aware.
-    is_newest_first
-        ``ScanBy=TimestampDescending``, as by default.
-    max_datapoints
-        Points on one page, 1 to 100,800.
-    next_token
-        From the page before.
-
-    Raises
-    ------
-    ExpressionError
-        When the range is empty or too much is asked at once.
-    """
-
-    queries: tuple[MetricQuery, ...]
-    start: datetime
+    queries: tuple[MetricQuery, ...]  # 1 to 500 of them.
+    start: datetime  # Half-open, aware.
     end: datetime
     is_newest_first: bool = True
-    max_datapoints: int = MOST_POINTS
-    next_token: str | None = None
+    max_datapoints: int = MOST_POINTS  # On one page.
+    next_token: str | None = None  # From the page before.
 
     def __post_init__(self) -> None:
         if self.start >= self.end:
@@ -69,7 +50,7 @@ class DataRequest:
 
     @property
     def digest(self) -> str:
-        """Tells requests apart that tokens must not be carried between."""
+        """Distinguishes requests that tokens must not be carried between."""
         text = json.dumps(
             [
                 [query.as_dict() for query in self.queries],
@@ -83,23 +64,13 @@ class DataRequest:
 
 @dataclass(frozen=True, slots=True)
 class DataPart:
-    """Points of one result on one page.
-
-    Parameters
-    ----------
-    id, label
-        The query's, and what the series is called.
-    times, values
-        As asked for, newest or oldest first; seconds since 1970.
-    is_complete
-        Whether the result has no more points on further pages.
-    """
+    """Points of one result on one page."""
 
     id: str
     label: str
-    times: tuple[int, ...]
+    times: tuple[int, ...]  # Seconds since 1970.
     values: tuple[float, ...]
-    is_complete: bool
+    is_complete: bool  # No more points on further pages.
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as GetMetricData does, in snake case."""
@@ -131,20 +102,7 @@ class DataPage:
 
 
 def get_metric_data(request: DataRequest, fetch: Fetch, band: BandOf | None = None) -> DataPage:
-    """Answer one page; the same request always gives the same pages while the data stay.
-
-    Parameters
-    ----------
-    request
-        Aligned.
-    fetch, band
-        See :meth:`Plan.run`.
-
-    Raises
-    ------
-    ExpressionError
-        When a query is wrong, the token is none of this request, or too much is asked.
-    """
+    """Answer one page; the same request always gives the same pages while the data stay."""
     plan = Plan.of(request.queries)
     start, end = int(request.start.timestamp()), int(request.end.timestamp())
     # Series that expressions make are as fine as the finest metric at most.

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from driftline.alerts.documents import iso
 from driftline.alerts.errors import UnknownDetector
 from driftline.alerts.math.band import BandModel
 from driftline.alerts.math.detector import Configuration, Detector, Subject
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.tables import detectors, models
-from driftline.alerts.times import iso
 from driftline.database.locks import advisory_lock
 
 # CloudWatch API, AnomalyDetectorStateValue.
@@ -26,31 +26,15 @@ TRAINED = "TRAINED"
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """What was learnt for one length of period.
-
-    Parameters
-    ----------
-    period_s
-        Length of the periods in seconds.
-    state
-        ``PENDING_TRAINING``, ``TRAINED_INSUFFICIENT_DATA`` or ``TRAINED``.
-    model
-        The band's; None when there is none.
-    points
-        How many it was learnt from, or that there were.
-    problem
-        Why the last training failed; None when it did not.
-    trained_at, due_at
-        When it was trained, and when it will be next.
-    """
+    """What was learnt for one length of period."""
 
     period_s: int
     state: str
-    model: BandModel | None
-    points: int
-    problem: str | None
+    model: BandModel | None  # None when there is none.
+    points: int  # How many it was learnt from, or that there were.
+    problem: str | None  # Why the last training failed; None when it did not.
     trained_at: datetime | None
-    due_at: datetime
+    due_at: datetime  # When it will be trained next.
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, without the model itself."""
@@ -67,24 +51,12 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class DetectorRecord:
-    """A stored detector.
+    """A stored detector."""
 
-    Parameters
-    ----------
-    id
-        Digest of what it watches.
-    subject, configuration
-        What is watched, and how it learns.
-    models
-        One for each length of period, the shortest first.
-    created_at, updated_at
-        When it was put first, and last.
-    """
-
-    id: str
+    id: str  # Digest of what it watches.
     subject: Subject
     configuration: Configuration
-    models: tuple[ModelRecord, ...]
+    models: tuple[ModelRecord, ...]  # One for each length of period, the shortest first.
     created_at: datetime
     updated_at: datetime
 
@@ -125,13 +97,7 @@ def put_detector(connection: Connection, detector: Detector, now: datetime) -> D
 
 
 def want(connection: Connection, wanted: Iterable[tuple[Subject, int]], now: datetime) -> int:
-    """Have detectors learn for these lengths of period; those that are not there are made.
-
-    Returns
-    -------
-    int
-        How many models were not there.
-    """
+    """Have detectors learn for these lengths of period; missing ones are made and counted."""
     found = {(subject.key, period_s): subject for subject, period_s in wanted}
     ordered = sorted(found)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -152,13 +118,7 @@ def want(connection: Connection, wanted: Iterable[tuple[Subject, int]], now: dat
 
 
 def get_detector(connection: Connection, key: str) -> DetectorRecord:
-    """Return one detector.
-
-    Raises
-    ------
-    UnknownDetector
-        When there is none under this id.
-    """
+    """Return one detector."""
     found = _records(connection, key)
     if not found:
         raise UnknownDetector(f'no detector has the id "{key[:80]}"; expected one that is listed')
@@ -172,13 +132,7 @@ def list_detectors(
     metric_name: str | None = None,
     dimensions: Mapping[str, str] | None = None,
 ) -> list[DetectorRecord]:
-    """Return the detectors that look at such a metric, by what they watch.
-
-    Parameters
-    ----------
-    dimensions
-        Exactly these; None: any.
-    """
+    """Return the detectors that look at such a metric, by what they watch."""
 
     def suits(record: DetectorRecord) -> bool:
         return any(
@@ -194,13 +148,7 @@ def list_detectors(
 
 
 def delete_detector(connection: Connection, key: str) -> None:
-    """Delete a detector and what it learnt; an alarm that needs one has it made again.
-
-    Raises
-    ------
-    UnknownDetector
-        When there is none under this id.
-    """
+    """Delete a detector and what it learnt; an alarm that needs one has it made again."""
     get_detector(connection, key)
     connection.execute(delete(models).where(models.c.detector_id == key))
     connection.execute(delete(detectors).where(detectors.c.id == key))

@@ -15,19 +15,11 @@ from driftline.alerts.math.series import Series, Span
 
 @dataclass(frozen=True, slots=True)
 class Untrained:
-    """Why an id has no band: too few datapoints were there to learn from.
+    """Why an id has no band: too few datapoints were there to learn from."""
 
-    Parameters
-    ----------
-    id
-        The query's that the band is of.
-    needed, points
-        How many datapoints it takes, and how many there were; None before the first training.
-    """
-
-    id: str
-    needed: int
-    points: int | None = None
+    id: str  # The query's that the band is of.
+    needed: int  # Datapoints.
+    points: int | None = None  # How many there were; None before the first training.
 
     def __str__(self) -> str:
         """Return the sentence, without its full stop."""
@@ -48,34 +40,16 @@ _DEVIATIONS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What an expression may refer to.
-
-    Parameters
-    ----------
-    span
-        The times that the question is about.
-    values
-        What each id stands for: metrics, and expressions that are done.
-    metrics
-        The metrics among them, in the order of the request, for METRICS().
-    band
-        Gives (upper, lower) of an id; called for ANOMALY_DETECTION_BAND only.
-    """
+    """What an expression may refer to."""
 
     span: Span
-    values: Mapping[str, Value]
-    metrics: Mapping[str, Series]
-    band: BandOf
+    values: Mapping[str, Value]  # What each id stands for: metrics, and expressions that are done.
+    metrics: Mapping[str, Series]  # In the order of the request, for METRICS().
+    band: BandOf  # Gives (upper, lower) of an id, for ANOMALY_DETECTION_BAND only.
 
 
 def evaluate(expression: Expression, known: Known) -> Value:
-    """Do an expression whose kinds were checked by :meth:`Expression.kind`.
-
-    Returns
-    -------
-    Value
-        A number (NaN: nothing is known), a series, or an array of series.
-    """
+    """Do an expression whose kinds were checked by :meth:`Expression.kind`."""
     stack: list[object] = []
     # What overflows or is divided by 0 has no finite result, and is dropped where it arises.
     with np.errstate(all="ignore"):

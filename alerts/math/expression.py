@@ -47,38 +47,17 @@ _BY_ID = ("PERIOD", "ANOMALY_DETECTION_BAND")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the stack machine.
-
-    Parameters
-    ----------
-    deed
-        What to do: put a number, a text, a word or the value of an id on the stack, or take
-        ``count`` values off it and put back what becomes of them.
-    value
-        The number, text, id, operator or name of the function.
-    at
-        Where it stands in the text, from 1.
-    count
-        How many values it takes off the stack.
-    """
+    """One step of the stack machine."""
 
     deed: Deed
-    value: str | float
-    at: int
-    count: int = 0
+    value: str | float  # The number, text, id, operator or name of the function.
+    at: int  # Where it stands in the text, from 1.
+    count: int = 0  # How many values it takes off the stack.
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """An expression that was read: correct in form, its ids not yet known.
-
-    Parameters
-    ----------
-    text
-        As it was written.
-    steps
-        What to do, in order.
-    """
+    """An expression that was read: correct in form, its ids not yet known."""
 
     text: str
     steps: tuple[Step, ...]
@@ -95,26 +74,13 @@ class Expression:
         return frozenset(str(step.value) for step in self.steps if step.deed == "call")
 
     def bands(self) -> Iterator[str]:
-        """Name the ids for which it wants a band."""
+        """Return the ids for which it wants a band."""
         for step, following in zip(self.steps, self.steps[1:], strict=False):
             if step.deed == "reference" and not _is_period(following):
                 yield str(step.value)
 
     def kind(self, kinds: Mapping[str, Kind], metrics: Collection[str]) -> Kind:
-        """Say what the expression gives, without evaluating it.
-
-        Parameters
-        ----------
-        kinds
-            What each id gives.
-        metrics
-            Ids that are metrics and not expressions.
-
-        Raises
-        ------
-        ExpressionError
-            Naming the place: an id that is not there, or operands that do not go together.
-        """
+        """Return what the expression gives, without evaluating it."""
         stack: list[Kind] = []
         for step in self.steps:
             if step.deed in ("id", "reference"):
@@ -132,15 +98,7 @@ class Expression:
         return stack[0]
 
     def widths(self, of_ids: Mapping[str, int], metrics: int) -> tuple[int, int]:
-        """Say how many series it gives at most, and how many are at hand at once on the way.
-
-        Parameters
-        ----------
-        of_ids
-            How many series each id stands for, at most.
-        metrics
-            How many METRICS() stands for.
-        """
+        """Return how many series it gives at most, and how many are at hand at once on the way."""
         stack: list[int] = []
         most = 0
         for step in self.steps:
@@ -168,19 +126,7 @@ class Expression:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Expression:
-    """Read an expression.
-
-    Parameters
-    ----------
-    text
-        Up to 2048 characters in CloudWatch's metric math; functions in upper case, ids start with
-        a lower-case letter.
-
-    Raises
-    ------
-    ExpressionError
-        One sentence with the place, what stands there and what was expected.
-    """
+    """Read an expression."""
     if not text.strip():
         raise ExpressionError('the expression is empty; expected one such as "m1 / m2 * 100"')
     if len(text) > LONGEST:
@@ -357,7 +303,7 @@ def _mend_by_id(name: str) -> str:
 
 
 def _width(step: Step, taken: Sequence[int], of_ids: Mapping[str, int], metrics: int) -> int:
-    """Say how many series a step gives at most."""
+    """Return how many series a step gives at most."""
     if step.deed == "id":
         return of_ids[str(step.value)]
     if step.deed == "array":

@@ -83,13 +83,7 @@ _READ = {name: [_read(form) for form in forms] for name, forms in FORMS.items()}
 
 
 def result_kind(deed: str, value: str, taken: Sequence[Kind]) -> Kind:
-    """Say what a step gives for what it takes.
-
-    Raises
-    ------
-    ExpressionError
-        When it does not take that; without the place, which the caller knows.
-    """
+    """Return what a step gives for what it takes."""
     if deed == "number":
         return "scalar"
     if deed == "text":

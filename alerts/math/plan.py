@@ -27,55 +27,25 @@ Fetch = Callable[[Sequence[MetricQuery]], Sequence[Series]]
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What became of one query.
-
-    Parameters
-    ----------
-    id
-        The query's.
-    label
-        What it is called; of an array each member has a label of its own as well.
-    series
-        One series; of an expression that gives an array all of its members.
-    is_array
-        Whether the query gives an array.
-    """
+    """What became of one query."""
 
     id: str
-    label: str
-    series: tuple[Series, ...]
+    label: str  # Of an array each member has a label of its own as well.
+    series: tuple[Series, ...]  # One; of an expression that gives an array all of its members.
     is_array: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """Queries that were checked together.
-
-    Parameters
-    ----------
-    queries
-        As given, in that order.
-    expressions
-        The parsed ones by id, each behind those that it needs.
-    kinds
-        What each id gives: "series", "array" or "scalar".
-    """
+    """Queries that were checked together."""
 
     queries: tuple[MetricQuery, ...]
-    expressions: Mapping[str, Expression]
-    kinds: Mapping[str, Kind]
+    expressions: Mapping[str, Expression]  # By id, each behind those that it needs.
+    kinds: Mapping[str, Kind]  # What each id gives.
 
     @classmethod
     def of(cls, queries: Sequence[MetricQuery]) -> Plan:
-        """Check queries together.
-
-        Raises
-        ------
-        ExpressionError
-            When an id is there twice or not at all, expressions need each other in a circle,
-            operands do not go together, a result that is wanted is a mere number, a band is wanted
-            of what can have none, or an expression has more than 1000 series at hand at once.
-        """
+        """Check queries together."""
         if not 1 <= len(queries) <= _QUERIES_MAX:
             raise ExpressionError(f"{len(queries)} queries; expected 1 to {_QUERIES_MAX}")
         by_id: dict[str, MetricQuery] = {}
@@ -117,13 +87,7 @@ class Plan:
         return min((query.period for query in self.queries if query.period), default=60)
 
     def series_counts(self) -> tuple[int, int]:
-        """Say how many series all results have together, and an expression at hand, at most.
-
-        Raises
-        ------
-        ExpressionError
-            When an expression has more than 1000 at hand at once.
-        """
+        """Return how many series all results have together, and an expression at hand, at most."""
         widths = {query.id: 1 for query in self.metrics}
         metrics, most = len(widths), 0
         for id_, expression in self.expressions.items():
@@ -160,7 +124,7 @@ class Plan:
         )
 
     def bands(self) -> Iterator[str]:
-        """Name the ids for which expressions want a band, each once."""
+        """Return the ids for which expressions want a band, each once."""
         yield from dict.fromkeys(
             id_ for expression in self.expressions.values() for id_ in expression.bands()
         )
@@ -168,20 +132,7 @@ class Plan:
     def run(
         self, fetch: Fetch, start: int, end: int, band: BandOf | None = None
     ) -> list[QueryResult]:
-        """Do all queries on [start, end), seconds since 1970.
-
-        Parameters
-        ----------
-        fetch
-            Gives the series of metrics.
-        band
-            Gives the band of an id; None: there is none for any.
-
-        Returns
-        -------
-        list
-            One result for each query whose data is to be returned, in the queries' order.
-        """
+        """Do all queries on [start, end), seconds since 1970."""
         wanted = [query.id for query in self.queries if query.return_data]
         values = self.needed(wanted).values(fetch, start, end, band)
         labels = _labels(self.queries)
@@ -208,22 +159,8 @@ class Plan:
         return known
 
 
-def run(
-    queries: Sequence[MetricQuery], fetch: Fetch, start: int, end: int, band: BandOf | None = None
-) -> list[QueryResult]:
-    """Check queries and do them: see :meth:`Plan.of` and :meth:`Plan.run`."""
-    return Plan.of(queries).run(fetch, start, end, band)
-
-
 def check_watched(plan: Plan, id_: str) -> None:
-    """Hold what is to have a band to CloudWatch's rules for detectors.
-
-    Raises
-    ------
-    ExpressionError
-        When its periods are short or differ, it gives several series, it is made of too many
-        queries, or uses METRICS or a band itself.
-    """
+    """Hold what is to have a band to CloudWatch's rules for detectors."""
     needed = plan.needed([id_])
     calls = {name for one in needed.expressions.values() for name in one.calls}
     periods = sorted({query.period for query in needed.metrics if query.period is not None})
@@ -268,7 +205,7 @@ def _in_order(parsed: Mapping[str, Expression]) -> Iterator[str]:
 
 
 def _circle(waiting: Mapping[str, frozenset[str]]) -> list[str]:
-    """Name the members of one circle."""
+    """Return the members of one circle."""
     id_, path = next(iter(waiting)), list[str]()
     while id_ not in path:
         path.append(id_)
@@ -277,7 +214,7 @@ def _circle(waiting: Mapping[str, frozenset[str]]) -> list[str]:
 
 
 def _labels(queries: Sequence[MetricQuery]) -> dict[str, str]:
-    """Name each query: by its label, or its metric and what tells it from the others."""
+    """Return each query's label: its own, or its metric and what tells it from the others."""
     metrics = [query for query in queries if query.is_metric]
     telling = [
         name for name in ("stat", "period") if len({getattr(query, name) for query in metrics}) > 1

@@ -20,7 +20,7 @@ _SPREAD_WEIGHS = 10
 
 
 def request_of(query: MetricQuery, start: int, end: int) -> SeriesRequest:
-    """Say what has to be read for a metric on [start, end), seconds since 1970."""
+    """Return what has to be read for a metric on [start, end), seconds since 1970."""
     assert query.period is not None and query.stat is not None
     return SeriesRequest(
         query.metric_key,
@@ -32,14 +32,14 @@ def request_of(query: MetricQuery, start: int, end: int) -> SeriesRequest:
     )
 
 
-def series_of(query: MetricQuery, found: Mapping[int, Summary], start: int) -> Series:
-    """Make the series of what was read: the statistic of each period that has one."""
+def series_of(query: MetricQuery, found: Mapping[int, Summary], starts: Sequence[int]) -> Series:
+    """Return the statistic of each period that has one, at the starts of the periods by place."""
     assert query.period is not None and query.stat is not None
     times, values = [], []
     for index in sorted(found):
         value = found[index].get(query.stat)
         if value is not None and np.isfinite(value):
-            times.append(start + index * query.period)
+            times.append(starts[index])
             values.append(value)
     return Series(np.array(times, dtype=np.int64), np.array(values, dtype=np.float64), query.period)
 
@@ -64,7 +64,10 @@ def fetch_from(connection: Connection, start: int, end: int) -> Fetch:
         series: list[Series] = []
         for some in _parts(queries, end - start):
             found = read_many(connection, [request_of(query, start, end) for query in some])
-            series += [series_of(query, one, start) for query, one in zip(some, found, strict=True)]
+            series += [
+                series_of(query, one, range(start, end, query.period or 1))
+                for query, one in zip(some, found, strict=True)
+            ]
         return series
 
     return fetch

@@ -93,7 +93,7 @@ def _offset_s(time: int, zone: tzinfo) -> int:
 
 
 def _of_free_days(levels: Values, numbers: Times, is_free: NDArray[np.bool_]) -> float:
-    """Say how far free days lie from the working days next to them, as far as that is no chance."""
+    """Return how far free days lie from the working days beside them, where that is no chance."""
     working, at = levels[~is_free], numbers[~is_free]
     contrasts = []
     for level, number in zip(levels[is_free], numbers[is_free], strict=True):
@@ -109,7 +109,7 @@ def _of_free_days(levels: Values, numbers: Times, is_free: NDArray[np.bool_]) ->
 def _reality(
     flat: Values, seasons: Values, groups: NDArray[np.int64], days: NDArray[np.int64]
 ) -> float:
-    """Say what share of the seasons is more than chance (as James and Stein would shrink it)."""
+    """Return what share of the seasons is more than chance (as James and Stein would shrink it)."""
     seen = np.unique(groups)
     if len(seen) < 2:
         return 1.0

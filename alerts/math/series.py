@@ -14,24 +14,12 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """Values at times; where there is no value, there is no time.
+    """Values at times; where there is no value, there is no time."""
 
-    Parameters
-    ----------
-    times
-        Starts of periods, seconds since 1970 in UTC, ascending, each once; shape (n,).
-    values
-        One finite number for each time; shape (n,).
-    period_s
-        Length of each period in seconds.
-    label
-        What members of an array are called after.
-    """
-
-    times: Times
-    values: Values
+    times: Times  # Starts of periods, seconds since 1970, ascending, each once; shape (n,).
+    values: Values  # Finite; shape (n,).
     period_s: int
-    label: str = ""
+    label: str = ""  # What members of an array are called after.
 
     def __len__(self) -> int:
         """Count the points."""
@@ -64,19 +52,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a question is about: [start, end) in steps.
+    """What a question is about: [start, end) in steps."""
 
-    Parameters
-    ----------
-    start, end
-        Seconds since 1970 in UTC; the end is not in it.
-    period_s
-        Steps of series that are made of a number alone, in seconds.
-    """
-
-    start: int
+    start: int  # Seconds since 1970, half-open.
     end: int
-    period_s: int
+    period_s: int  # Steps of series that are made of a number alone.
 
     def times(self, period_s: int) -> Times:
         """Return the starts of all periods of that length, counted from the start."""

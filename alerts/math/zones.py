@@ -14,13 +14,7 @@ _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
 @lru_cache(maxsize=256)
 def zone_of(name: str) -> tzinfo:
-    """Return the zone of a name.
-
-    Raises
-    ------
-    AlarmError
-        When there is no such zone, or the offset is no multiple of five minutes below 24 hours.
-    """
+    """Return the zone of a name."""
     if name == "UTC":
         return UTC
     if (offset := _OFFSET.fullmatch(name)) is not None:

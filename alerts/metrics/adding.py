@@ -17,14 +17,14 @@ import numpy as np
 from sqlalchemy import ARRAY, Connection, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from driftline.alerts.documents import iso
 from driftline.alerts.errors import DatapointError, RequestChanged
-from driftline.alerts.metrics.datapoint import UNIT_CODES, Datapoint, is_followed, metric_key
+from driftline.alerts.metrics.datapoint import UNIT_CODES, Datapoint, is_on_arrival, metric_key
+from driftline.alerts.metrics.distribution import merged_bytes
 from driftline.alerts.metrics.identity import chunks, ids_of
 from driftline.alerts.metrics.putting import append
-from driftline.alerts.metrics.spread import merged_bytes
 from driftline.alerts.tables import SLOT_S, requests, samples
 from driftline.alerts.tables import metrics as metric_table
-from driftline.alerts.times import iso
 
 # How long the id of a request is known; it is forgotten at the next upkeep after that.
 REQUEST_KEPT: Final = timedelta(hours=1)
@@ -54,13 +54,13 @@ def add(
         return 0
     keys = [metric_key(point.namespace, point.name, point.dimensions) for point in points]
     ids = ids_of(connection, dict(zip(keys, points, strict=True)))
-    followed = [one for one in zip(keys, points, strict=True) if is_followed(one[1].namespace)]
+    followed = [one for one in zip(keys, points, strict=True) if is_on_arrival(one[1].namespace)]
     if followed:
         append(connection, [(ids[key], point) for key, point in followed], source=_SOURCE)
     plain: dict[_Place, list[Datapoint]] = defaultdict(list)
     newest: dict[int, int] = {}
     for key, point in zip(keys, points, strict=True):
-        if is_followed(point.namespace):
+        if is_on_arrival(point.namespace):
             continue
         resolution_s = 1 if point.period_s < 60 else 60
         seconds = int(point.time.timestamp() // resolution_s) * resolution_s

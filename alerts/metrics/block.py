@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics.spread import merged_bytes
+from driftline.alerts.metrics.distribution import merged_bytes
 
 # Length of the periods that are kept, finest first, and how long a block of each is.
 LEVELS: Final = (1, 60, 300, 3600)
@@ -34,21 +34,11 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Points on a grid, each at most once.
+    """Points on a grid, each at most once."""
 
-    Parameters
-    ----------
-    offsets
-        int64, shape (n,), ascending, distinct: periods since the block's start.
-    numbers
-        float64, shape (n, 4): count, sum, minimum, maximum.
-    spreads
-        n distributions as bytes; None where the numbers tell it, or nobody knows.
-    """
-
-    offsets: NDArray[np.int64]
-    numbers: Numbers
-    spreads: Sequence[bytes | None]
+    offsets: NDArray[np.int64]  # Shape (n,), ascending, distinct: periods since the block's start.
+    numbers: Numbers  # Shape (n, 4): count, sum, minimum, maximum.
+    spreads: Sequence[bytes | None]  # None where the numbers tell it, or nobody knows.
 
     @classmethod
     def of(

@@ -39,49 +39,23 @@ UNIT_CODES: Final = {name: code for code, name in enumerate(UNIT_NAMES)}
 
 @dataclass(frozen=True, slots=True)
 class Datapoint:
-    """One value, several values, or one statistic set, of a metric.
-
-    Parameters
-    ----------
-    namespace, name, dimensions
-        Which metric; the *exact* set of dimensions counts, their order does not.
-    time
-        Start of what is described, aware.
-    value
-        The value; or else several values, or all four of the statistic set.
-    sample_count, sum, minimum, maximum
-        Summary of several values.
-    values, counts
-        At most 150 distinct values and how often each came, 0 or more, fractions allowed; without
-        counts each came once.
-    unit
-        One of CloudWatch's 27 units; None is "None".
-    period_s
-        Length of what is described, in seconds: a monitor's window, 60 for plain metrics, 1 for
-        those of high resolution.
-    note
-        What an alarm's message will quote, as JSON values: ``cause`` (a sentence), ``link``
-        (relative URL), ``monitor``, ``execution``, ``window``, ``violations``.
-
-    Raises
-    ------
-    DatapointError
-        Naming the metric, the value and what was expected.
-    """
+    """One value, several values, or one statistic set, of a metric."""
 
     namespace: str
     name: str
-    dimensions: Mapping[str, str]
-    time: datetime
+    dimensions: Mapping[str, str]  # The exact set counts, not their order.
+    time: datetime  # Start of what is described, aware.
     value: float | None = None
     sample_count: float | None = None
     sum: float | None = None
     minimum: float | None = None
     maximum: float | None = None
-    unit: str | None = None
-    period_s: int = 60
+    unit: str | None = None  # One of CloudWatch's 27; None is "None".
+    period_s: int = 60  # A monitor's window; 60 for plain metrics, 1 for those of high resolution.
+    # What messages quote: cause, link (relative), monitor, execution, window, violations.
     note: Mapping[str, object] | None = None
-    values: Sequence[float] | None = None
+    values: Sequence[float] | None = None  # At most 150 distinct ones.
+    # How often each came; fractions allowed. Without counts once.
     counts: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
@@ -185,7 +159,7 @@ def _check_summary(where: str, summary: Sequence[float | None]) -> tuple[float, 
     return numbers
 
 
-def is_followed(namespace: str) -> bool:
+def is_on_arrival(namespace: str) -> bool:
     """Whether alarms follow this namespace's datapoints as they arrive, not the clock.
 
     These are the metrics of monitors and of driftline itself: few, with long periods and notes.

@@ -48,21 +48,11 @@ _T = TypeVar("_T", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Distribution:
-    """Distinct values, ascending, and how often each came; made by :meth:`of` and :meth:`merge`.
+    """Distinct values, ascending, and how often each came; made by :meth:`of` and :meth:`merge`."""
 
-    Parameters
-    ----------
-    values
-        float64, shape (n,), finite, ascending, distinct.
-    counts
-        float64, shape (n,), each above 0; fractions are allowed.
-    on_grid
-        Whether the values stand for cells of the grid.
-    """
-
-    values: Floats
-    counts: Floats
-    on_grid: bool = False
+    values: Floats  # Shape (n,), finite, ascending, distinct.
+    counts: Floats  # Shape (n,), each above 0; fractions are allowed.
+    on_grid: bool = False  # Whether the values stand for cells of the grid.
 
     @classmethod
     def of(cls, values: Sequence[float], counts: Sequence[float] | None = None) -> Distribution:
@@ -174,3 +164,53 @@ def _middles(cells: NDArray[np.int64]) -> Floats:
     """Return the value of each cell: off by at most the relative error at both ends."""
     sizes = np.exp((np.abs(cells) + _FIRST_CELL) * _LOG_GROWTH) * _MIDDLE
     return np.where(cells == 0, 0.0, np.sign(cells) * sizes)
+
+
+def merged_spread(
+    numbers: NDArray[np.float64], spreads: Sequence[bytes | None]
+) -> Distribution | None:
+    """Put the distributions of points together.
+
+    Parameters
+    ----------
+    numbers
+        float64, shape (n, 4): count, sum, minimum, maximum; n at least 1.
+    spreads
+        n distributions as bytes. Where there is none, the numbers tell it if all values are equal
+        (CloudWatch's rule: minimum = maximum and sum = minimum * count).
+
+    Returns
+    -------
+    Distribution or None
+        None when one of the points does not tell its own.
+    """
+    if len(numbers) == 1 and spreads[0] is None:
+        return _alone(*numbers[0].tolist())
+    equal = numbers[:, 2] == numbers[:, 3]
+    if not any(one is not None for one in spreads):
+        products = numbers[:, 2] * numbers[:, 0]
+        if not bool(equal.all()) or not np.allclose(products, numbers[:, 1], rtol=1e-9, atol=0):
+            return None
+        return Distribution.of(numbers[:, 2].tolist(), numbers[:, 0].tolist())
+    parts = []
+    for row, data in zip(numbers.tolist(), spreads, strict=True):
+        part = _alone(*row) if data is None else Distribution.from_bytes(data)
+        if part is None:
+            return None
+        parts.append(part)
+    return Distribution.merge(parts)
+
+
+def _alone(count: float, total: float, low: float, high: float) -> Distribution | None:
+    """Return how the values of one point are spread, from its numbers; None when they hide it."""
+    if low != high or not math.isclose(low * count, total, rel_tol=1e-9):
+        return None
+    return Distribution(np.array([low]), np.array([count]))
+
+
+def merged_bytes(numbers: NDArray[np.float64], spreads: Sequence[bytes | None]) -> bytes | None:
+    """Return what is to be kept of points that become one; None where the four numbers tell it."""
+    if len(spreads) == 1:
+        return spreads[0]
+    found = merged_spread(numbers, spreads)
+    return None if found is None or len(found.values) == 1 else found.to_bytes()

@@ -50,25 +50,14 @@ Note = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Points of several metrics, by metric and time.
+    """Points of several metrics, by metric and time."""
 
-    Parameters
-    ----------
-    metric, time, kept_s, unit
-        Shape (n,): id; start in seconds since 1970; length of the period that the point sums up
-        (0: as it was put); code of the unit.
-    numbers
-        float64, shape (n, 4): count, sum, minimum, maximum.
-    spreads, notes
-        Of each point: its distribution as bytes, its note; None where there is none.
-    """
-
-    metric: NDArray[np.int64]
-    time: NDArray[np.float64]
-    kept_s: NDArray[np.int64]
-    unit: NDArray[np.int64]
-    numbers: NDArray[np.float64]
-    spreads: Sequence[bytes | None]
+    metric: NDArray[np.int64]  # Ids; as all columns of shape (n,).
+    time: NDArray[np.float64]  # Start in seconds since 1970.
+    kept_s: NDArray[np.int64]  # Length of the period that the point sums up; 0: as it was put.
+    unit: NDArray[np.int64]  # Code of the unit.
+    numbers: NDArray[np.float64]  # Shape (n, 4): count, sum, minimum, maximum.
+    spreads: Sequence[bytes | None]  # Distributions as bytes; None where there is none.
     notes: Sequence[Note | None]
 
 

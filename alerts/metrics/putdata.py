@@ -51,7 +51,7 @@ def read_put(body: object, now: datetime) -> list[Datapoint]:
 
 
 def digest_of(body: object) -> str:
-    """Give 32 hexadecimal digits that tell bodies apart, however their JSON was written."""
+    """Return 32 hexadecimal digits that tell bodies apart, however their JSON was written."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -34,30 +34,16 @@ _ROWS_PER_LOOK = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticsRequest:
-    """What GetMetricStatistics asks.
-
-    Parameters
-    ----------
-    namespace, name, dimensions
-        Which metric, exactly.
-    start, end
-        Half-open range, aware; periods are counted from the start, rounded down.
-    period_s
-        1, 5, 10, 20, 30 or a multiple of 60.
-    statistics
-        Plain ones and extended ones, such as ``Average`` and ``p99``; one at least.
-    unit
-        Only this one; None: each unit apart.
-    """
+    """What GetMetricStatistics asks."""
 
     namespace: str
     name: str
     dimensions: Mapping[str, str]
-    start: datetime
+    start: datetime  # Half-open, aware; periods are counted from the start, rounded down.
     end: datetime
     period_s: int
-    statistics: Sequence[str]
-    unit: str | None = None
+    statistics: Sequence[str]  # Plain and extended ones, such as ``p99``; one at least.
+    unit: str | None = None  # None: each unit apart.
 
     def __post_init__(self) -> None:
         check_metric(self.namespace, self.name, self.dimensions)

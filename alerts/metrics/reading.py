@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from driftline.alerts.metrics.datapoint import UNIT_CODES
+from driftline.alerts.metrics.distribution import merged_spread
 from driftline.alerts.metrics.identity import KEYS_PER_QUERY, chunks, known_ids
 from driftline.alerts.metrics.points import Points, points_of, slots_of
-from driftline.alerts.metrics.spread import merged_spread
 from driftline.alerts.metrics.summary import Summary
 
 # What is kept for longer is kept in longer periods; who asks for shorter ones gets nothing there.
@@ -32,28 +32,14 @@ _SPREAD_WEIGHS = 10
 
 @dataclass(frozen=True, slots=True)
 class SeriesRequest:
-    """What is asked of one metric.
-
-    Parameters
-    ----------
-    metric_key
-        What :func:`driftline.alerts.metrics.datapoint.metric_key` gives.
-    start, end
-        Half-open range, aware; periods are counted from ``start``.
-    period_s
-        Length of a period in seconds, 1 or more.
-    unit
-        Only datapoints of this unit; None takes all units together.
-    needs_distribution
-        Whether percentiles and trimmed statistics will be asked of the summaries.
-    """
+    """What is asked of one metric."""
 
     metric_key: str
-    start: datetime
+    start: datetime  # Half-open, aware; periods are counted from ``start``.
     end: datetime
     period_s: int
-    unit: str | None = None
-    needs_distribution: bool = False
+    unit: str | None = None  # None takes all units together.
+    needs_distribution: bool = False  # For percentiles and trimmed statistics.
 
 
 class _Batch(NamedTuple):
@@ -222,7 +208,7 @@ def _add_up(
 
 
 def _is_asked(points: Points, batch: _Batch, members: Sequence[_Wanted]) -> NDArray[np.bool_]:
-    """Say which points lie in the range, are of the unit, and are kept finely enough."""
+    """Return which points lie in the range, are of the unit, and are kept finely enough."""
     inside = (points.time >= batch.start_s) & (points.time < batch.end_s)
     inside &= points.kept_s <= max(batch.period_s, _FINEST_S)
     if batch.unit is not None:

@@ -36,22 +36,12 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """A statistic of a distribution's shape.
+    """A statistic of a distribution's shape."""
 
-    Parameters
-    ----------
-    kind
-        ``p``, ``TM``, ``WM``, ``TC``, ``TS`` or ``PR``.
-    low, high
-        Bounds; None is open. Of ``p`` only ``high``.
-    by_share
-        Whether the bounds are shares, 0 to 1, in place of values.
-    """
-
-    kind: str
-    low: float | None
+    kind: str  # ``p``, ``TM``, ``WM``, ``TC``, ``TS`` or ``PR``.
+    low: float | None  # Bounds; None is open. Of ``p`` only ``high``.
     high: float | None
-    by_share: bool
+    by_share: bool  # Whether the bounds are shares, 0 to 1, in place of values.
 
 
 def is_plain(statistic: str) -> bool:

@@ -24,24 +24,14 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a period's datapoints add up to, and the note of the newest that has one.
-
-    Parameters
-    ----------
-    sample_count, sum, minimum, maximum
-        Over all datapoints of the period.
-    note
-        Of the newest datapoint that has one.
-    distribution
-        The values; None when it was not asked for, or when one of the datapoints is a statistic
-        set of different values, of which nobody knows how they are spread.
-    """
+    """What a period's datapoints add up to, and the note of the newest that has one."""
 
     sample_count: float
     sum: float
     minimum: float
     maximum: float
     note: Mapping[str, object] | None = None
+    # None when not asked for, or hidden by a statistic set.
     distribution: Distribution | None = None
 
     @overload

@@ -52,15 +52,6 @@ class Upkeep:
     """Looks after the metric store; one call of :meth:`step` does all there is to do.
 
     Several may run on one PostgreSQL: they take turns.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    now
-        Gives the time, aware.
-    poll_s
-        Time between two steps of :meth:`run`.
     """
 
     def __init__(

@@ -87,21 +87,7 @@ class Target:
 
 
 class AddressGuard:
-    """Decides whether a URL may be sent to, anew at each call.
-
-    Parameters
-    ----------
-    allow_networks
-        Networks (CIDR) that may be reached although they are not public, on any port and over
-        plain http. Loopback, too, only when listed.
-    resolver
-        Gives the addresses of a host; the system's by default.
-
-    Raises
-    ------
-    AddressError
-        When a network cannot be read.
-    """
+    """Decides whether a URL may be sent to, anew at each call."""
 
     def __init__(
         self, allow_networks: Iterable[str] = (), *, resolver: Resolver | None = None

@@ -1,8 +1,8 @@
-"""Tells channels that want it what was changed of alarms: created, updated, deleted.
+"""Change events: what was changed of alarms, for the channels that want it.
 
 Everything that changes an alarm leaves a line in its history, in the same transaction; this reads
-on from the line that each channel was told last. So no way of changing an alarm can be forgotten,
-and what changes alarms need not know who is told.
+on from the last line that each channel got. So no way of changing an alarm can be forgotten, and
+what changes alarms need not know who is notified.
 
 PostgreSQL numbers lines before their transactions end, so a line may appear behind later ones.
 History is read only as far as it went when nobody was writing: who writes shares a lock meanwhile,
@@ -31,7 +31,7 @@ from driftline.database.locks import advisory_lock, try_advisory_lock
 from driftline.errors import InputError
 
 # Rows of the outbox are of an alarm; these are of what was changed of any, in the order of history.
-ANNOUNCEMENTS_ALARM = -1
+CHANGE_EVENTS_ALARM_ID = -1
 _AT_ONCE = 100
 _KEYS = {"Create": "createdAlarm", "Update": "updatedAlarm", "Delete": "deletedAlarm"}
 _DONE = {"Create": "created", "Update": "updated", "Delete": "deleted"}
@@ -44,13 +44,13 @@ def last_settled(connection: Connection) -> int | None:
     return connection.scalar(select(func.max(tables.history.c.id))) or 0
 
 
-def announce(connection: Connection, now: datetime, *, until: int) -> int:
-    """Queue what each channel that wants it was not told yet; return how many messages.
+def queue_change_events(connection: Connection, now: datetime, *, until: int) -> int:
+    """Queue what each channel that wants it has not got yet; return how many messages.
 
     A channel begins with what happens after it was declared, and has `_AT_ONCE` at a time.
     """
     advisory_lock(connection, "announcing")
-    return sum(_tell(connection, channel, now, until) for channel in wanting(connection))
+    return sum(_queue_for(connection, channel, now, until) for channel in wanting(connection))
 
 
 def wanting(connection: Connection) -> list[Row[Any]]:
@@ -62,14 +62,14 @@ def wanting(connection: Connection) -> list[Row[Any]]:
     return [row for row in found if row.options.get("configuration_changes") is True]
 
 
-def _tell(connection: Connection, channel: Row[Any], now: datetime, until: int) -> int:
+def _queue_for(connection: Connection, channel: Row[Any], now: datetime, until: int) -> int:
     history, own = tables.history.c, tables.channels
-    told = channel.announced_id
+    last_id = channel.announced_id
     query = (
         select(tables.history)
         .where(
             history.type == "ConfigurationUpdate",
-            history.id > told if told is not None else history.time > channel.updated_at,
+            history.id > last_id if last_id is not None else history.time > channel.updated_at,
             history.id <= until,
         )
         .order_by(history.id)
@@ -89,7 +89,7 @@ def _tell(connection: Connection, channel: Row[Any], now: datetime, until: int) 
         connection.execute(
             insert(tables.outbox).values(
                 id=message_id,
-                alarm_id=ANNOUNCEMENTS_ALARM,
+                alarm_id=CHANGE_EVENTS_ALARM_ID,
                 alarm_name=line.alarm_name,
                 state_seq=line.id,
                 channel=channel.name,

@@ -31,44 +31,18 @@ KEY_FIELDS = {name: one.key for name, one in RECEIVERS.items() if one.key is not
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A target of messages.
+    """A target of notifications; errors name it and what was expected, never the secret."""
 
-    Parameters
-    ----------
-    name
-        As alarms name it in their actions.
-    url
-        Of a webhook or an Alertmanager: an ``http(s)`` address; whether it may be reached is
-        decided anew at each sending. Of PagerDuty and Opsgenie: of another region, the usual one
-        by default. Of apprise: its URL, which is a secret. ``env:NAME`` and ``file:PATH`` say
-        where the URL is kept.
-    secret
-        Signs each message of a webhook (Standard Webhooks), or says by reference where that is
-        kept; None keeps the one there is, or makes one. Several, with blanks between them, all
-        sign. Of PagerDuty the routing key, of Opsgenie the API key.
-    format
-        Of a webhook's body. ``driftline``: our own, with the cause; ``sns``, ``eventbridge``: what
-        receivers of CloudWatch's alarms expect; ``cloudevents``; ``slack``: a text that Slack,
-        Mattermost and Rocket.Chat show; ``template``: one's own.
-    type
-        ``webhook``, ``alertmanager``, ``pagerduty``, ``opsgenie``, ``apprise``, ``command`` or
-        ``plugin``.
-    options
-        All else: ``template``, ``content_type``, ``authorization``, ``labels``, ``command``,
-        ``plugin``, ``include_values``, ``rotation_h``, and whatever says how messages are
-        held back and grouped, which is not looked at here.
-
-    Raises
-    ------
-    ChannelError
-        Naming the channel and what was expected; never the secret.
-    """
-
-    name: str
+    name: str  # As alarms name it in their actions.
+    # Of HTTP receivers an address, of apprise one of its URLs, which is a secret; env:NAME and
+    # file:PATH say where it is kept. Whether it may be reached is decided at each sending.
     url: str = ""
+    # What signs a webhook's messages, several with blanks between them, or a service's key; None
+    # keeps the one there is, or makes one.
     secret: Secret | str | None = None
-    format: str = "driftline"
+    format: str = "driftline"  # Of a webhook's body.
     type: str = "webhook"
+    # Of the receiver, and the policy.
     options: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -175,7 +175,7 @@ def _hidden(channel: Channel) -> dict[str, str]:
 
 
 def _overlap(channel: Channel) -> timedelta:
-    """Say for how long a secret signs after another took its place."""
+    """Return for how long a secret signs after another took its place."""
     hours = channel.options.get("rotation_h")
     return timedelta(hours=hours if isinstance(hours, int | float) else _OVERLAP_H)
 

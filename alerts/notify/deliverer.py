@@ -7,7 +7,8 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -20,10 +21,9 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import outbox, resending
 from driftline.alerts.notify.addresses import AddressGuard, Resolver
-from driftline.alerts.notify.attempts import Attempt, add_attempt
-from driftline.alerts.notify.change_events import announce, last_settled, wanting
+from driftline.alerts.notify.change_events import last_settled, queue_change_events, wanting
 from driftline.alerts.notify.channels import open_channels
-from driftline.alerts.notify.in_flight_limit import AT_ONCE, CHANNEL_AT_ONCE, InFlight
+from driftline.alerts.notify.deliveries import Attempt, add_attempt
 from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
@@ -38,57 +38,37 @@ log = logging.getLogger(__name__)
 ATTEMPT_DELAYS_S = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200, 86_400)
 _JITTER = (0.8, 1.2)
 _STORED_TEXT_MAX = 1000
+# Programs take turns of eight: so many come to their end within a lease, three rounds of 15 s.
+AT_ONCE = 20
+CHANNEL_AT_ONCE = 8
+# Receivers that are quick answer together; so their next messages are claimed together.
+_TOGETHER_S = 0.02
 
 
 class Deliverer:
-    """Sends messages; one call of :meth:`step` is one pass over those that are due.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    now
-        Gives the time, aware.
-    allow_networks
-        Networks (CIDR) that may be reached although they are not public.
-    rng
-        For the jitter of retries.
-    resolver
-        Gives the addresses of a host; the system's by default.
-    tls
-        Certificates to trust; the usual ones by default.
-    poll_s
-        Time between two passes of :meth:`run` when nothing is due.
-    vault
-        Opens what is secret of channels.
-    commands
-        What channels of type ``command`` may have run, by name.
-    delays_s
-        Waits before each attempt; after the last one a message is given up.
-    lease_s
-        How long a message is this process's to send; longer than any attempt takes.
-    """
+    """Sends messages; one call of :meth:`step` is one pass over those that are due."""
 
     def __init__(
         self,
         engine: Engine,
         *,
         now: Callable[[], datetime],
-        allow_networks: Iterable[str] = (),
+        allow_networks: Iterable[str] = (),  # CIDR; reachable although not public.
         rng: np.random.Generator | None = None,
         resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
         poll_s: float = 1.0,
         vault: Vault | None = None,
         commands: Mapping[str, str] | None = None,
+        # Before each attempt; after the last one a message is given up.
         delays_s: Sequence[float] = ATTEMPT_DELAYS_S,
-        lease_s: float = outbox.LEASE_S,
+        lease_s: float = outbox.LEASE_S,  # Longer than any attempt takes.
     ) -> None:
         self._engine = engine
         self._now = now
         networks = tuple(allow_networks)
         guard = AddressGuard(networks, resolver=resolver)
-        self._ways = Transports(guard, networks, dict(commands or {}), tls)
+        self._transports = Transports(guard, networks, dict(commands or {}), tls)
         self._vault = vault or Vault()
         self._rng = rng if rng is not None else np.random.default_rng()
         self._poll_s = poll_s
@@ -100,7 +80,7 @@ class Deliverer:
         self.failure_count = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until told to stop; a failed pass is counted, logged and tried again."""
+        """Deliver until stopped; a failed pass is counted, logged and tried again."""
         asyncio.run(self._deliver(stop))
 
     async def _deliver(self, stop: threading.Event) -> None:
@@ -109,7 +89,7 @@ class Deliverer:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
         in_flight = InFlight(self._log_failure)
         resent: asyncio.Task[int] | None = None
-        async with open_sender(self._ways) as sender:
+        async with open_sender(self._transports) as sender:
             while not stop.is_set():
                 claims: Sequence[Claim] = ()
                 try:
@@ -137,7 +117,7 @@ class Deliverer:
                 take_over(connection, self._vault)
             self._is_taken_over = True
         try:
-            self.announce()
+            self.queue_change_events()
         except Exception as error:  # noqa: BLE001 - what was changed of alarms can wait, pages not
             self._log_failure(error)
         return self._claim(free, busy, CHANNEL_AT_ONCE) if free else ()
@@ -171,7 +151,7 @@ class Deliverer:
             asyncio.run(self._send_all(claims))
         return len(claims)
 
-    def announce(self) -> int:
+    def queue_change_events(self) -> int:
         """Queue what was changed of alarms for channels that want it; return how many messages."""
         with read_connection(self._engine) as connection:
             if not wanting(connection):
@@ -182,10 +162,10 @@ class Deliverer:
         if until is None:
             return 0
         with self._engine.begin() as connection:
-            return announce(connection, self._now(), until=until)
+            return queue_change_events(connection, self._now(), until=until)
 
     def resend(self) -> int:
-        """Tell Alertmanagers what still fires, once a minute; return how many alerts were told."""
+        """Send Alertmanagers again what still fires, once a minute; return how many alerts."""
         now = self._now()
         if not resending.is_due(self._resent_at, now):
             return 0
@@ -194,14 +174,14 @@ class Deliverer:
             firing = resending.firing(connection)
             channels = open_channels(connection, (one.channel for one in firing), self._vault, now)
         if firing:
-            return asyncio.run(resending.tell(self._ways, firing, channels, now))
+            return asyncio.run(resending.resend(self._transports, firing, channels, now))
         return 0
 
     async def _send_all(self, claims: Sequence[Claim]) -> None:
         """Send together, so that a slow receiver holds up nobody else's message."""
         names = [claim.channel for claim in claims]
         channels = await asyncio.to_thread(self._open, names)
-        async with open_sender(self._ways) as sender:
+        async with open_sender(self._transports) as sender:
             sends = (self._send(sender, claim, channels.get(claim.channel)) for claim in claims)
             ends = await asyncio.gather(*sends, return_exceptions=True)
         # All have come to their end before the first trouble is reported.
@@ -297,6 +277,50 @@ class Deliverer:
         return max(delay, asked or 0.0)
 
 
+class InFlight:
+    """What is being sent, within one event loop; `failed` gets what else ends a send."""
+
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        self._failed = failed
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._pause: asyncio.Task[bool] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more may begin."""
+        return AT_ONCE - len(self._tasks)
+
+    @property
+    def by_channel(self) -> Counter[str]:
+        """How many of each channel are under way."""
+        return Counter(self._tasks.values())
+
+    def begin(self, channel: str, send: Coroutine[object, object, None]) -> None:
+        """Send while others go on."""
+        self._tasks[asyncio.create_task(send)] = channel
+
+    async def wait(self, stop: threading.Event, timeout_s: float) -> None:
+        """Wait until a send has ended, the time is up, or the loop is to stop."""
+        if self._pause is None or self._pause.done():
+            self._pause = asyncio.create_task(asyncio.to_thread(stop.wait, timeout_s))
+        await asyncio.wait({*self._tasks, self._pause}, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.done() for task in self._tasks):
+            await asyncio.wait(self._tasks, timeout=_TOGETHER_S)
+        self._land()
+
+    async def end(self) -> None:
+        """Wait until all have come to their end."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._land()
+
+    def _land(self) -> None:
+        for task in [task for task in self._tasks if task.done()]:
+            del self._tasks[task]
+            if (error := task.exception()) is not None:
+                self._failed(error)
+
+
 def _values(status: str, answer: Answer | None, error: str | None) -> dict[str, object]:
     return {
         "status": status,
@@ -369,17 +393,17 @@ def _add_action(connection: Connection, claim: Claim, now: datetime, *, error: s
     A message that carries others is the end of each of theirs.
     """
     done = "Successfully executed" if error is None else "Failed to execute"
-    for told in outbox.notified_changes(connection, claim):
-        is_own = told.message_id == claim.id
+    for notified in outbox.notified_changes(connection, claim):
+        is_own = notified.message_id == claim.id
         data = {
             "version": "1.0",
             "actionState": "Succeeded" if error is None else "Failed",
-            "stateUpdateTimestamp": int(told.changed_at.timestamp() * 1000),
+            "stateUpdateTimestamp": int(notified.changed_at.timestamp() * 1000),
             "notificationResource": claim.channel,
             "publishedMessage": claim.body.decode() if is_own else None,
             "error": error,
             "messageId": claim.id,
         }
         summary = f"{done} action {claim.channel}"
-        item = HistoryItem(told.alarm_name, now, "Action", summary, data)
-        add_history(connection, alarm_id=told.alarm_id, item=item)
+        item = HistoryItem(notified.alarm_name, now, "Action", summary, data)
+        add_history(connection, alarm_id=notified.alarm_id, item=item)

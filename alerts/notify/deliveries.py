@@ -1,77 +1,46 @@
-"""How messages fare, for people: list them, look at one, send one again."""
+"""How notifications fare, for people: list them, send one again; and the log of attempts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, exists, select, update
+from sqlalchemy import Connection, RowMapping, exists, func, insert, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import require_past
+from driftline.alerts.documents import Output, Time
 from driftline.alerts.errors import ChannelDisabled, DeliveryNotOwed, UnknownDelivery
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.notify.rows import BY_HAND
+from driftline.alerts.tables import attempts
 
 # What can be sent again: all that was not sent and is not about to be.
 _AGAIN = ("dead", "superseded", "muted", "grouped")
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """How a message fares, and why.
-
-    Parameters
-    ----------
-    status
-        ``pending`` or ``delivering``; ``waiting`` for others of its group or for the digest;
-        ``delivered``; ``dead``; held back as ``muted``; ``grouped``, which is told
-        by the message ``carrier_id``; or ``superseded`` by a newer one.
-    reason
-        Why it is in this status, where that is not plain.
-    """
+class Delivery(Output):
+    """How a message fares, and why."""
 
     id: str
     alarm_name: str
     state_seq: int
     state: str
     channel: str
-    status: str
+    status: str  # One of rows.STATUSES.
     attempts: int
-    created_at: datetime
-    next_attempt_at: datetime
-    finished_at: datetime | None
+    created_at: Time
+    next_attempt_at: Time
+    finished_at: Time | None
     last_status: int | None
     last_error: str | None
     kind: str = "change"
-    reason: str | None = None
+    reason: str | None = None  # Why it is in this status, where that is not plain.
     silence: str | None = None
     incident_id: str | None = None
-    carrier_id: str | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        finished = self.finished_at
-        return {
-            "id": self.id,
-            "alarm_name": self.alarm_name,
-            "state_seq": self.state_seq,
-            "state": self.state,
-            "channel": self.channel,
-            "status": self.status,
-            "attempts": self.attempts,
-            "created_at": self.created_at.isoformat(),
-            "next_attempt_at": self.next_attempt_at.isoformat(),
-            "finished_at": finished.isoformat() if finished is not None else None,
-            "last_status": self.last_status,
-            "last_error": self.last_error,
-            "kind": self.kind,
-            "reason": self.reason,
-            "silence": self.silence,
-            "incident_id": self.incident_id,
-            "carrier_id": self.carrier_id,
-        }
+    carrier_id: str | None = None  # The grouped message that tells it.
 
 
 def list_deliveries(
@@ -101,6 +70,22 @@ def list_deliveries(
         if value is not None:
             query = query.where(column == value)
     return [_delivery(row) for row in connection.execute(query).mappings()]
+
+
+def newest_deliveries(connection: Connection) -> dict[int, list[Delivery]]:
+    """Return the messages of the newest change of each alarm that was to be sent, by its id."""
+    table = tables.outbox.c
+    newest = (
+        select(table.alarm_id, func.max(table.state_seq).label("seq"))
+        .group_by(table.alarm_id)
+        .subquery()
+    )
+    is_newest = (newest.c.alarm_id == table.alarm_id) & (newest.c.seq == table.state_seq)
+    query = select(tables.outbox).join(newest, is_newest).order_by(table.channel)
+    by_alarm: dict[int, list[Delivery]] = {}
+    for row in connection.execute(query).mappings():
+        by_alarm.setdefault(row["alarm_id"], []).append(_delivery(row))
+    return by_alarm
 
 
 def get_delivery(connection: Connection, message_id: str) -> Delivery:
@@ -184,3 +169,44 @@ def _check_enabled(connection: Connection, message_id: str) -> None:
 
 def _delivery(row: RowMapping) -> Delivery:
     return Delivery(**{name: row[name] for name in Delivery.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt(Output):
+    """How one attempt went."""
+
+    message_id: str
+    channel: str
+    number: int  # From 1.
+    time: Time
+    duration_ms: int
+    outcome: str  # delivered, pending (to be tried again), dead, or lease_lost to another process.
+    status: int | None  # HTTP status or exit code.
+    error: str | None
+    answer: str | None  # The first 1,000 characters.
+
+
+def add_attempt(connection: Connection, attempt: Attempt) -> None:
+    """Write one line in the caller's transaction."""
+    connection.execute(
+        insert(attempts).values(**{name: getattr(attempt, name) for name in Attempt.__slots__})
+    )
+
+
+def list_attempts(
+    connection: Connection,
+    *,
+    channel: str | None = None,
+    message_id: str | None = None,
+    limit: int = 100,
+) -> list[Attempt]:
+    """Return attempts, newest first: of one channel, of one message, or all."""
+    query = select(attempts).order_by(attempts.c.id.desc()).limit(limit)
+    if channel is not None:
+        query = query.where(attempts.c.channel == channel)
+    if message_id is not None:
+        query = query.where(attempts.c.message_id == message_id)
+    return [
+        Attempt(**{name: row[name] for name in Attempt.__slots__})
+        for row in connection.execute(query).mappings()
+    ]

@@ -33,7 +33,7 @@ _VALUES = "feature_data_"
 
 
 @dataclass(frozen=True, slots=True)
-class ToldWindow:
+class QuotedWindow:
     """A judged window that messages may quote: its monitor, its start, and the cause it gave."""
 
     monitor: str
@@ -43,7 +43,7 @@ class ToldWindow:
 
 
 def clear_messages(
-    connection: Connection, endpoint: str, windows: Sequence[ToldWindow], *, dry_run: bool = False
+    connection: Connection, endpoint: str, windows: Sequence[QuotedWindow], *, dry_run: bool = False
 ) -> int:
     """Take what messages, histories and incidents quote of windows out of them.
 
@@ -88,12 +88,12 @@ def _above(connection: Connection, quoting: set[int], keys: set[_Key], since: da
     query = select(table.alarm_name, table.data).where(
         table.time >= since, table.type == "StateUpdate"
     )
-    told = {
+    named = {
         row.alarm_name for row in connection.execute(query) if _key(row.data.get("note")) in keys
     }
     ids = {row.name: row.id for row in connection.execute(select(tables.alarms))}
-    told |= {name for name, one in ids.items() if one in quoting}
-    return {ids[name] for name in above(connection, told)}
+    named |= {name for name, one in ids.items() if one in quoting}
+    return {ids[name] for name in above(connection, named)}
 
 
 def _messages(
@@ -193,7 +193,7 @@ def _clear_states(connection: Connection, quoting: set[int], since: datetime) ->
 def _clear_incidents(
     connection: Connection,
     endpoint: str,
-    windows: Sequence[ToldWindow],
+    windows: Sequence[QuotedWindow],
     named: set[str | None],
     quoting: set[int],
 ) -> None:

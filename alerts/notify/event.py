@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,12 @@ from urllib.parse import quote
 from driftline.alerts.alarms.alarm import Point, StateChange
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.notify.arn import alarm_arn
 
 BODY_MAX_BYTES = 20_000
+# Receivers of CloudWatch messages parse these; a self-hosted installation has neither.
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+REGION_NAME = "US East (N. Virginia)"
 _VIOLATIONS_MAX = 10
 _DATAPOINTS_MAX = 50
 _CAUSE_MAX = 1000
@@ -22,31 +26,15 @@ _TEXT_MAX = 300  # Of other events, whose data is made to fit without it.
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that people are told.
+    """Something that people are told."""
 
-    Parameters
-    ----------
-    type
-        Such as ``alarm.state_changed`` or ``webhook.test``.
-    time
-        When it happened.
-    title, text
-        In a few words, and in a sentence or some lines.
-    link
-        Where there is more to see; "" for nowhere.
-    mood
-        ``failure``, ``warning``, ``success`` or ``info``: the colour of it.
-    data
-        All of it, as plain JSON values, under 20 kB.
-    """
-
-    type: str
+    type: str  # Such as ``alarm.state_changed`` or ``webhook.test``.
     time: datetime
-    title: str
-    text: str
-    link: str = ""
-    mood: str = "info"
-    data: Mapping[str, object] = field(default_factory=dict)
+    title: str  # In a few words.
+    text: str  # A sentence or some lines.
+    link: str = ""  # Where there is more to see.
+    mood: str = "info"  # failure, warning, success or info: the colour of it.
+    data: Mapping[str, object] = field(default_factory=dict)  # Plain JSON values, under 20 kB.
 
     @property
     def document(self) -> dict[str, object]:
@@ -69,7 +57,7 @@ def event_of(
     has_values: bool = False,
     more: Mapping[str, object] | None = None,
 ) -> Event:
-    """Say what a change of state is about."""
+    """Return what a change of state is about."""
     note = change.note or {}
     # What a program put without a note has no other cause than the numbers themselves.
     cause = _cause(note, has_values=has_values) or change.reason
@@ -104,6 +92,16 @@ def plain_cause(note: Mapping[str, object]) -> str:
 def alarm_path(name: str) -> str:
     """Return the address of an alarm's page below the dashboard's; names are free text."""
     return f"/alarms/{quote(name, safe='')}"
+
+
+def alarm_arn(name: str) -> str:
+    """Return the alarm's name in the form that AWS's tools expect."""
+    return f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{name}"
+
+
+def dedup_key(name: str) -> str:
+    """Return the key by which an incident service knows an alarm again; names are free text."""
+    return f"driftline-{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
 
 
 def as_json(found: object) -> bytes:

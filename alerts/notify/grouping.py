@@ -1,31 +1,42 @@
 """Groups: changes that agree in labels become one message, as in Prometheus Alertmanager.
 
-A new group waits for more of its kind; then it is told at most once in an interval, and again as a
-reminder while it fires. What has come and gone between two messages is not told.
+A new group waits for more of its kind; then it is sent at most once in an interval, and again as a
+reminder while it fires. What has come and gone between two messages is not sent. The weekly digest
+is the group of what is worth knowing, and not worth a message of its own.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from driftline.alerts import tables as common
-from driftline.alerts.notify.grouped_messages import GroupedMessage, queue_grouped
+from driftline.alerts.errors import SilenceError
+from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
+from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.pipeline import DIGEST
 from driftline.alerts.notify.policy import ChannelPolicy
-from driftline.alerts.notify.rows import OutboxRow, note_rows
+from driftline.alerts.notify.receivers.receiver import Style
+from driftline.alerts.notify.rows import GROUPED_ALARM_ID, OutboxRow, new_message_id, note_rows
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import groups
 from driftline.database.locks import advisory_lock
 
 _ROWS_MAX = 2_000
+_NAME_MAX = 255
+_LINES_MAX = 20
+_SPARE_BYTES = 1_500
+_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_WHEN = re.compile(rf"({'|'.join(_DAYS)}) ([0-2]?\d):([0-5]\d)")
 
 
 def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
-    """Name the groups that have something to tell now: channel and key."""
+    """Return the groups with something to send now: channel and key."""
     table = common.outbox.c
     policies = {
         row.name: ChannelPolicy.of(row.options)
@@ -49,13 +60,10 @@ def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def tell_group(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
+def queue_group(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
     """Queue the message of a group, if there is anything to tell; return its id."""
     advisory_lock(connection, f"group:{channel}:{key}")
-    target = connection.execute(
-        select(common.channels).where(common.channels.c.name == channel)
-    ).one_or_none()
-    rows = _rows(connection, channel, key)
+    rows, target = _rows(connection, channel, key), _channel(connection, channel)
     if target is None or not target.enabled:
         _end(connection, rows, "dead", "the channel is disabled or gone", now)
         _forget(connection, channel, key)
@@ -65,15 +73,17 @@ def tell_group(connection: Connection, channel: str, key: str, now: datetime) ->
         select(groups).where(groups.c.channel == channel, groups.c.key == key)
     ).one_or_none()
     rows = _not_muted(connection, rows, now)
-    told: dict[str, str] = dict(group.told) if group is not None else {}
-    told, news, settled = _news(connection, told, rows)
+    notified: dict[str, str] = dict(group.told) if group is not None else {}
+    notified, news, settled = _news(connection, notified, rows)
     _end(connection, settled, "superseded", "back where it was before it was told", now)
-    is_repeated = group is not None and _is_repeat_due(policy, group.sent_at, now) and bool(told)
+    is_repeated = (
+        group is not None and _is_repeat_due(policy, group.sent_at, now) and bool(notified)
+    )
     if not news and not is_repeated:
-        _keep(connection, policy, channel, key, told, group, now)
+        _keep(connection, policy, channel, key, notified, group, now)
         return None
-    firing = _names(connection, told)
-    shown = news or _firing(connection, channel, told)
+    firing = _names(connection, notified)
+    shown = news or _firing(connection, channel, notified)
     grouped = GroupedMessage(
         "group" if news else "reminder",
         _title(news, firing, key),
@@ -83,9 +93,65 @@ def tell_group(connection: Connection, channel: str, key: str, now: datetime) ->
         key=key,
     )
     members = [row for row in rows if row not in settled]
-    message_id = queue_grouped(connection, target, grouped, members, now, told=shown)
-    _store(connection, policy, channel, key, told, now)
+    message_id = queue_grouped(connection, target, grouped, members, now, shown_rows=shown)
+    _store(connection, policy, channel, key, notified, now)
     return message_id
+
+
+def last_digest(now: datetime, when: str = "MON 08:00") -> datetime:
+    """Return when digests were due last."""
+    found = _WHEN.fullmatch(when.strip().upper())
+    if found is None or int(found[2]) > 23:
+        raise SilenceError(f'[notify] digest = "{when[:40]}"; expected such as "MON 08:00"')
+    utc = now.astimezone(UTC)
+    due = utc.replace(hour=int(found[2]), minute=int(found[3]), second=0, microsecond=0)
+    due -= timedelta(days=(due.weekday() - _DAYS.index(found[1])) % 7)
+    return due if due <= utc else due - timedelta(days=7)
+
+
+def due_digests(connection: Connection, now: datetime, tick: datetime) -> list[tuple[str, str]]:
+    """Return the digests with something from before they were due: channel and key."""
+    table = common.outbox.c
+    query = (
+        select(table.channel, table.group_key)
+        .where(
+            table.status == "waiting",
+            table.group_key.like(f"{DIGEST}%"),
+            (table.created_at < tick) | (table.created_at > now + timedelta(days=8)),
+        )
+        .distinct()
+    )
+    return sorted((row.channel, row.group_key) for row in connection.execute(query))
+
+
+def queue_digest(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
+    """Queue the digest of an owner for a channel; return its id."""
+    advisory_lock(connection, f"group:{channel}:{key}")
+    rows, target = _rows(connection, channel, key), _channel(connection, channel)
+    if not rows:
+        return None
+    if target is None or not target.enabled:
+        table = common.outbox
+        connection.execute(
+            update(table)
+            .where(table.c.id.in_([row.id for row in rows]))
+            .values(status="dead", last_error="channel disabled or gone", finished_at=now)
+        )
+        return None
+    owner = key.removeprefix(DIGEST)
+    newest = {row.alarm_id: row for row in rows}
+    firing = sorted(row.alarm_name for row in newest.values() if row.state == "ALARM")
+    title = f"Digest{f' for {owner}' if owner else ''}: {changes_of(len(rows), len(newest))}"
+    link = next((str(row.facts.get("link") or "") for row in rows), "")
+    labels = {"owner": owner} if owner else {}
+    grouped = GroupedMessage("digest", title, labels=labels, firing=firing, link=link, key=key)
+    # Of each alarm the newest change, which says how it ended; the others are counted.
+    return queue_grouped(connection, target, grouped, rows, now, shown_rows=list(newest.values()))
+
+
+def _channel(connection: Connection, name: str) -> OutboxRow | None:
+    table = common.channels
+    return connection.execute(select(table).where(table.c.name == name)).one_or_none()
 
 
 def _rows(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
@@ -99,10 +165,10 @@ def _rows(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
     return list(connection.execute(query).all())
 
 
-def _firing(connection: Connection, channel: str, told: Mapping[str, str]) -> list[OutboxRow]:
-    """Return what was last told of each alarm that still fires, for a reminder."""
+def _firing(connection: Connection, channel: str, notified: Mapping[str, str]) -> list[OutboxRow]:
+    """Return what was last notified of each alarm that still fires, for a reminder."""
     table = common.outbox
-    ids = [int(alarm_id) for alarm_id, state in told.items() if state == "ALARM"]
+    ids = [int(alarm_id) for alarm_id, state in notified.items() if state == "ALARM"]
     query = (
         select(table)
         .where(table.c.channel == channel, table.c.alarm_id.in_(ids), table.c.state == "ALARM")
@@ -130,26 +196,26 @@ def _not_muted(connection: Connection, rows: Sequence[OutboxRow], now: datetime)
 
 
 def _news(
-    connection: Connection, told: Mapping[str, str], rows: Sequence[OutboxRow]
+    connection: Connection, notified: Mapping[str, str], rows: Sequence[OutboxRow]
 ) -> tuple[dict[str, str], list[OutboxRow], list[OutboxRow]]:
-    """Compare what happened with what was told."""
+    """Compare what happened with what was notified."""
     by_alarm: dict[int, list[OutboxRow]] = {}
     for row in rows:
         by_alarm.setdefault(row.alarm_id, []).append(row)
-    states = _states(connection, {*by_alarm, *map(int, told)})
+    states = _states(connection, {*by_alarm, *map(int, notified)})
     news: list[OutboxRow] = []
     settled: list[OutboxRow] = []
-    after = {alarm: state for alarm, state in told.items() if states.get(int(alarm)) == "ALARM"}
+    after = {alarm: state for alarm, state in notified.items() if states.get(int(alarm)) == "ALARM"}
     for alarm_id, own in by_alarm.items():
         newest = own[-1]
-        before = told.get(str(alarm_id)) or str(own[0].facts.get("old"))
-        # Changes that nobody asked to be told of have no rows: the alarm itself knows better.
+        before = notified.get(str(alarm_id)) or str(own[0].facts.get("old"))
+        # Changes that nobody asked to be notified of have no rows: the alarm itself knows better.
         state = states.get(alarm_id) or newest.state
-        is_over = state != "ALARM" and str(alarm_id) not in told
+        is_over = state != "ALARM" and str(alarm_id) not in notified
         if (
             state == before
             or (newest.state == "ALARM" and state != "ALARM")
-            # Nobody was told that it began, so nobody is told that it is over.
+            # Nobody was notified that it began, so nobody is notified that it is over.
             or (is_over and any(row.state == "ALARM" for row in own))
         ):
             settled += own
@@ -166,9 +232,9 @@ def _states(connection: Connection, alarm_ids: set[int]) -> dict[int, str]:
     return {row.id: row.state for row in connection.execute(query)}
 
 
-def _names(connection: Connection, told: Mapping[str, str]) -> list[str]:
+def _names(connection: Connection, notified: Mapping[str, str]) -> list[str]:
     alarms = common.alarms.c
-    query = select(alarms.name).where(alarms.id.in_([int(one) for one in told]))
+    query = select(alarms.name).where(alarms.id.in_([int(one) for one in notified]))
     return list(connection.scalars(query.order_by(alarms.name)))
 
 
@@ -181,8 +247,8 @@ def _end(
         .where(table.c.id.in_([row.id for row in rows]))
         .values(status=status, reason=why, finished_at=now)
     )
-    told = f"not sent: {why}"
-    note_rows(connection, rows, time=now, state=status.capitalize(), told=told)
+    outcome = f"not sent: {why}"
+    note_rows(connection, rows, time=now, state=status.capitalize(), outcome=outcome)
 
 
 def _is_repeat_due(policy: ChannelPolicy, sent_at: datetime, now: datetime) -> bool:
@@ -195,15 +261,15 @@ def _keep(
     policy: ChannelPolicy,
     channel: str,
     key: str,
-    told: Mapping[str, str],
+    notified: Mapping[str, str],
     group: OutboxRow | None,
     now: datetime,
 ) -> None:
     """Remember a group that has nothing to tell; one that tells of nothing is forgotten."""
     if group is None:
         return
-    if told:
-        _store(connection, policy, channel, key, told, group.sent_at, looked_at=now)
+    if notified:
+        _store(connection, policy, channel, key, notified, group.sent_at, looked_at=now)
     else:
         _forget(connection, channel, key)
 
@@ -213,20 +279,20 @@ def _store(
     policy: ChannelPolicy,
     channel: str,
     key: str,
-    told: Mapping[str, str],
+    notified: Mapping[str, str],
     sent_at: datetime,
     *,
     looked_at: datetime | None = None,
 ) -> None:
-    # A group that is over is kept for one more interval: what comes then is told after it.
-    wait_s = policy.repeat_interval_s if told and policy.repeat_interval_s else None
+    # A group that is over is kept for one more interval: what comes then is notified after it.
+    wait_s = policy.repeat_interval_s if notified and policy.repeat_interval_s else None
     due_at = sent_at + timedelta(seconds=wait_s if wait_s is not None else policy.group_interval_s)
     if looked_at is not None and due_at <= looked_at:
         due_at = looked_at + timedelta(seconds=max(policy.group_interval_s, 60.0))
     _forget(connection, channel, key)
     connection.execute(
         insert(groups).values(
-            channel=channel, key=key, told=dict(told), sent_at=sent_at, due_at=due_at
+            channel=channel, key=key, told=dict(notified), sent_at=sent_at, due_at=due_at
         )
     )
 
@@ -253,3 +319,157 @@ def _link(rows: Sequence[OutboxRow]) -> str:
     """Lead to the rows of the worst: the first that is in ALARM."""
     ordered = sorted(rows, key=lambda row: row.state != "ALARM")
     return str(ordered[0].facts.get("link") or "") if ordered else ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedMessage:
+    """What a grouped message is about."""
+
+    kind: str  # ``group``, ``reminder`` or ``digest``.
+    title: str
+    labels: Mapping[str, str] = field(default_factory=dict)  # What its changes have in common.
+    firing: Sequence[str] = ()  # Names of alarms in ALARM now, also of those notified before.
+    link: str = ""
+    key: str = ""  # Messages of one key go out in their order.
+
+
+def queue_grouped(
+    connection: Connection,
+    channel: OutboxRow,
+    grouped: GroupedMessage,
+    members: Sequence[OutboxRow],
+    now: datetime,
+    *,
+    shown_rows: Sequence[OutboxRow] | None = None,
+) -> str:
+    """Queue a message that carries others, and close those; return its id."""
+    advisory_lock(connection, f"carrier:{channel.name}")
+    table = common.outbox
+    message_id = new_message_id(now)
+    shown = sorted(
+        members if shown_rows is None else shown_rows,
+        key=lambda row: (row.state != "ALARM", row.alarm_name, row.state_seq),
+    )
+    event = _event(grouped, shown, now)
+    message = render_event(event, message_id=message_id, style=Style.of(channel))
+    own = (table.c.alarm_id == GROUPED_ALARM_ID, table.c.channel == channel.name)
+    newest = connection.scalar(select(func.max(table.c.state_seq)).where(*own)) or 0
+    connection.execute(
+        insert(table).values(
+            id=message_id,
+            alarm_id=GROUPED_ALARM_ID,
+            alarm_name=grouped.title[:_NAME_MAX],
+            state_seq=newest + 1,
+            channel=channel.name,
+            state="ALARM" if grouped.firing else "OK",
+            body=message.body,
+            content_type=message.content_type,
+            created_at=now,
+            next_attempt_at=now,
+            attempts=0,
+            status="pending",
+            kind=grouped.kind,
+            group_key=grouped.key,
+            reason=f"carries {len(members)} messages",
+            facts={"labels": dict(grouped.labels), "link": grouped.link},
+        )
+    )
+    if members:
+        _close(connection, grouped, members, message_id, now)
+    return message_id
+
+
+def _close(
+    connection: Connection,
+    grouped: GroupedMessage,
+    members: Sequence[OutboxRow],
+    message_id: str,
+    now: datetime,
+) -> None:
+    table = common.outbox
+    connection.execute(
+        update(table)
+        .where(table.c.id.in_([row.id for row in members]))
+        .values(
+            status="grouped",
+            carrier_id=message_id,
+            finished_at=now,
+            reason=f"told by {grouped.kind} message {message_id}",
+        )
+    )
+    outcome = f"grouped into message {message_id}"
+    note_rows(connection, members, time=now, state="Grouped", outcome=outcome)
+
+
+def changes_of(changes: int, alarms: int) -> str:
+    """Return how many changes of how many alarms a message carries."""
+    return (
+        f"{changes} change{'' if changes == 1 else 's'} of "
+        f"{alarms} alarm{'' if alarms == 1 else 's'}"
+    )
+
+
+def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) -> Event:
+    entries = [_entry(row) for row in rows]
+    counts = {
+        state: sum(1 for one in entries if one["state"] == state)
+        for state in ("ALARM", "OK", "INSUFFICIENT_DATA")
+    }
+    data: dict[str, object] = {
+        "group": {"kind": grouped.kind, "labels": dict(grouped.labels)},
+        "counts": counts,
+        "firing": list(grouped.firing)[:_LINES_MAX],
+        "firing_count": len(grouped.firing),
+        "incidents": sorted({str(one["incident"]) for one in entries if one["incident"]})[:50],
+        "links": {"dashboard": grouped.link},
+    }
+    shown = _fitting(data, entries)
+    data |= {"alarms": shown, "not_shown": len(entries) - len(shown)}
+    lines = [f"{one['state']}: {one['name']}: {one['cause']}" for one in shown[:_LINES_MAX]]
+    if len(entries) > len(lines):
+        lines.append(f"and {len(entries) - len(lines)} more")
+    if not entries:
+        lines = [f"still in ALARM: {', '.join(grouped.firing[:_LINES_MAX])}"]
+    return Event(
+        type="alarm.digest" if grouped.kind == "digest" else "alarm.group",
+        time=now,
+        title=grouped.title,
+        text="\n".join(lines),
+        link=grouped.link,
+        mood="failure" if counts["ALARM"] or grouped.firing else "success",
+        data=data,
+    )
+
+
+def _entry(row: OutboxRow) -> dict[str, object]:
+    facts: Mapping[str, object] = row.facts or {}
+    labels = facts.get("labels")
+    severity = labels.get("severity") if isinstance(labels, Mapping) else None
+    return {
+        "name": row.alarm_name,
+        "state": row.state,
+        "old": facts.get("old"),
+        "severity": severity,
+        "cause": facts.get("cause"),
+        "link": facts.get("link"),
+        "since": facts.get("since"),
+        "flapping": False,  # Read by receivers of earlier versions; nothing is damped any more.
+        "time": row.created_at.isoformat(),
+        "incident": row.incident_id,
+        "message_id": row.id,
+        "seq": row.state_seq,
+    }
+
+
+def _fitting(
+    data: Mapping[str, object], entries: Sequence[Mapping[str, object]]
+) -> list[Mapping[str, object]]:
+    """Return as many entries as fit into a message."""
+    left = BODY_MAX_BYTES - _SPARE_BYTES - len(as_json(data))
+    shown: list[Mapping[str, object]] = []
+    for one in entries:
+        left -= len(as_json(one)) + 1
+        if left < 0:
+            break
+        shown.append(one)
+    return shown

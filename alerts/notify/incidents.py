@@ -19,8 +19,10 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, insert,
 
 from driftline.alerts import tables as common
 from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
+from driftline.alerts.documents import Output, Time
 from driftline.alerts.errors import UnknownIncident
-from driftline.alerts.notify.labels import Notifiable, features_of, labels_of
+from driftline.alerts.notify.labels import features_of, labels_of
 from driftline.alerts.tables import incident_alarms, incidents
 from driftline.database.locks import advisory_lock, try_advisory_lock
 
@@ -45,13 +47,13 @@ class IncidentAlarm:
     """One alarm of an incident: since when, until when (None: still), how many times."""
 
     name: str
-    joined_at: datetime
-    left_at: datetime | None
+    joined_at: Time
+    left_at: Time | None
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(Output):
     """Alarms that went off together, and what they have in common."""
 
     id: str
@@ -59,36 +61,18 @@ class Incident:
     cause: str
     features: Sequence[str]
     severity: str
-    onset_at: datetime
-    opened_at: datetime
-    closed_at: datetime | None
+    onset_at: Time
+    opened_at: Time
+    closed_at: Time | None
     alarms: Sequence[IncidentAlarm] = ()
 
     def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {
-            "id": self.id,
-            "status": "open" if self.closed_at is None else "closed",
-            "endpoint": self.endpoint,
-            "cause": self.cause,
-            "features": list(self.features),
-            "severity": self.severity,
-            "onset_at": self.onset_at.isoformat(),
-            "opened_at": self.opened_at.isoformat(),
-            "closed_at": self.closed_at.isoformat() if self.closed_at is not None else None,
-            "alarms": [
-                {
-                    "name": one.name,
-                    "joined_at": one.joined_at.isoformat(),
-                    "left_at": one.left_at.isoformat() if one.left_at is not None else None,
-                    "count": one.count,
-                }
-                for one in self.alarms
-            ],
-        }
+        """Return it as plain JSON values, and whether it is over."""
+        status = "open" if self.closed_at is None else "closed"
+        return {"id": self.id, "status": status} | Output.as_dict(self)
 
 
-def follow(connection: Connection, change: StateChange, alarm: Notifiable) -> str | None:
+def follow(connection: Connection, change: StateChange, alarm: AnyDefinition) -> str | None:
     """Take a change of state into the incidents; return the id of the one it belongs to."""
     if change.new != "ALARM" and change.old != "ALARM":
         return None
@@ -154,7 +138,7 @@ def list_incidents(
 
 
 def _join(
-    connection: Connection, change: StateChange, alarm: Notifiable, *, was_member: bool
+    connection: Connection, change: StateChange, alarm: AnyDefinition, *, was_member: bool
 ) -> str:
     """Find the incident that a change to ALARM belongs to, or open one."""
     note = change.note or {}
@@ -162,9 +146,10 @@ def _join(
     cause = str(note.get("cause") or "")[:CAUSE_MAX]
     endpoint = labels_of(alarm, note).get("endpoint", "")
     onset = change.first_breach or change.time
-    severity = str(getattr(alarm, "severity", "") or "page")
+    severity = alarm.severity
+    period_s = 0 if isinstance(alarm, CompositeDefinition) else alarm.period
     # Windows of a day say on which day it began, and no more.
-    apart = max(ONSET_APART_MAX, timedelta(seconds=getattr(alarm, "period", 0) or 0))
+    apart = max(ONSET_APART_MAX, timedelta(seconds=period_s))
     found = _of_children(connection, alarm)
     # Nothing to compare: thousands of plain alarms may go off at once.
     if found is None and (was_member or features or cause):
@@ -243,17 +228,15 @@ def _alike(
     return own
 
 
-def _of_children(connection: Connection, alarm: Notifiable) -> _Row | None:
+def _of_children(connection: Connection, alarm: AnyDefinition) -> _Row | None:
     """Find the incident of an alarm that a composite looks at; the newest one."""
-    rule = getattr(alarm, "rule", None)
-    names = sorted(getattr(rule, "names", None) or ())
-    if not names:
+    if not isinstance(alarm, CompositeDefinition) or not alarm.rule.names:
         return None
     members = incident_alarms.c
     query = (
         select(incidents)
         .join(incident_alarms, members.incident_id == incidents.c.id)
-        .where(members.alarm_name.in_(names), members.left_at.is_(None))
+        .where(members.alarm_name.in_(sorted(alarm.rule.names)), members.left_at.is_(None))
         .order_by(members.joined_at.desc(), incidents.c.id.desc())
         .limit(1)
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.notify.event import alarm_path, plain_cause
 
 _LABEL_MAX = 255
@@ -16,48 +16,30 @@ _VARIANT = ("VariantName", "Variant")
 _MONITOR = ("MonitoringSchedule",)
 
 
-class Notifiable(Protocol):
-    """What policy needs to know of an alarm, metric or composite."""
-
-    @property
-    def alarm_name(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def actions_enabled(self) -> bool:
-        """Whether anybody is told at all."""
-        ...
-
-    def actions(self, state: str) -> tuple[str, ...]:
-        """Name the channels to tell when the state becomes this one."""
-        ...
-
-
-def labels_of(alarm: Notifiable, note: Mapping[str, object] | None = None) -> dict[str, str]:
+def labels_of(alarm: AnyDefinition, note: Mapping[str, object] | None = None) -> dict[str, str]:
     """Return the labels of an alarm."""
-    dimensions = dict(getattr(alarm, "dimensions", None) or {})
+    metric = None if isinstance(alarm, CompositeDefinition) else alarm
+    dimensions = {} if metric is None else metric.dimensions
     note = note or {}
     monitor = str(note.get("monitor") or "")
     found = {
         "alarm": alarm.alarm_name,
-        "severity": str(getattr(alarm, "severity", "") or ""),
-        "owner": str(getattr(alarm, "owner", "") or ""),
-        "namespace": str(getattr(alarm, "namespace", "") or ""),
-        "metric": str(getattr(alarm, "metric_name", "") or ""),
+        "severity": alarm.severity,
+        "owner": alarm.owner,
+        "namespace": "" if metric is None else metric.namespace,
+        "metric": "" if metric is None else metric.metric_name,
         "endpoint": _first(dimensions, _ENDPOINT),
         "variant": _first(dimensions, _VARIANT),
         "monitor": monitor or _first(dimensions, _MONITOR),
         "feature": next(iter(features_of(alarm, note)), ""),
     }
-    tags = dict(getattr(alarm, "tags", None) or {})
-    for name, value in (*tags.items(), *dimensions.items()):
-        found.setdefault(str(name), str(value))
+    for name, value in (*alarm.tags.items(), *dimensions.items()):
+        found.setdefault(name, value)
     return {name: value[:_LABEL_MAX] for name, value in found.items() if value}
 
 
-def features_of(alarm: Notifiable, note: Mapping[str, object] | None) -> list[str]:
-    """Name the features that a change is about, the worst first; none where nothing says so."""
+def features_of(alarm: AnyDefinition, note: Mapping[str, object] | None) -> list[str]:
+    """Return the features that a change is about, the worst first; none where nothing says so."""
     note = note or {}
     found: list[str] = []
     if isinstance(note.get("feature"), str):
@@ -68,9 +50,8 @@ def features_of(alarm: Notifiable, note: Mapping[str, object] | None) -> list[st
         for one in (violations if isinstance(violations, list | tuple) else ())
         if isinstance(one, Mapping) and "feature_name" in one
     ]
-    dimensions = getattr(alarm, "dimensions", None) or {}
-    if "Feature" in dimensions:
-        found.append(str(dimensions["Feature"]))
+    if not isinstance(alarm, CompositeDefinition) and "Feature" in alarm.dimensions:
+        found.append(alarm.dimensions["Feature"])
     return list(dict.fromkeys(one for one in found if one))
 
 

@@ -67,11 +67,6 @@ class Budget:
     """The tokens of all channels at one moment; one is taken for each message that is sent.
 
     A bucket holds a minute's messages and fills evenly. Used by one transaction at a time.
-
-    Parameters
-    ----------
-    policies
-        By channel.
     """
 
     def __init__(
@@ -235,8 +230,8 @@ def _is_held_back(
         .where(tables.outbox.c.id == row.id)
         .values(**muted.columns, status="muted", **_LEASE.released())
     )
-    told = f'muted by silence "{muted.silence}"'
-    note_rows(connection, [row], time=now, state="Muted", told=told)
+    outcome = f'muted by silence "{muted.silence}"'
+    note_rows(connection, [row], time=now, state="Muted", outcome=outcome)
     return True
 
 

@@ -119,7 +119,9 @@ def supersede_overtaken(connection: Connection, message_id: str, now: datetime) 
                 reason=f"overtaken by the newer ALARM {message_id}",
             )
         )
-        note_rows(connection, rows, time=now, state="Superseded", told="superseded by a newer one")
+        note_rows(
+            connection, rows, time=now, state="Superseded", outcome="superseded by a newer one"
+        )
     return len(rows)
 
 

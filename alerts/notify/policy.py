@@ -19,25 +19,10 @@ _Seconds = Annotated[
 class ChannelPolicy(Options):
     """What happens to notifications of a channel between a change of state and the sending.
 
-    Parameters
-    ----------
-    group_by
-        Labels; changes that agree in them become one notification. Empty: one notification a
-        change, as CloudWatch does.
-    group_wait_s
-        Seconds that a new group waits for more of its kind; what is over by then is not sent.
-    group_interval_s
-        Seconds between two notifications of a group with news.
-    repeat_interval_s
-        Seconds after which a group that still fires is sent again; 0: never.
-    rate_limit_per_minute
-        Notifications a minute, the others wait; 0: no limit.
-
-    References
-    ----------
-    Prometheus Alertmanager, configuration ``route`` (same words, same defaults).
+    Words and defaults are those of ``route`` in Prometheus Alertmanager.
     """
 
+    # Changes that agree in these labels become one notification; without any, one a change.
     group_by: Annotated[
         tuple[Annotated[str, StringConstraints(min_length=1)], ...],
         Field(
@@ -45,9 +30,10 @@ class ChannelPolicy(Options):
             description=f'at most {_LABELS_MAX} names of labels, such as "endpoint"',
         ),
     ] = ()
+    # A new group waits so long for more of its kind; what is over by then is not sent.
     group_wait_s: _Seconds = 30.0
-    group_interval_s: _Seconds = 300.0
-    repeat_interval_s: _Seconds = 4 * 3600.0
+    group_interval_s: _Seconds = 300.0  # Between two notifications of a group with news.
+    repeat_interval_s: _Seconds = 4 * 3600.0  # While a group still fires; 0: never.
     rate_limit_per_minute: Annotated[
         int, Field(strict=True, ge=0, le=100_000, description="0 (no limit) to 100000")
     ] = 60

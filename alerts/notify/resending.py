@@ -1,8 +1,8 @@
-"""Tells Alertmanagers again and again what fires, as they ask of their clients.
+"""Sends Alertmanagers again and again what fires, as they ask of their clients.
 
-Only what was told once is told again: the message of an alarm's present state that was delivered.
-So what is muted, grouped or on its way is not brought in by the back door. An alarm that has left
-ALARM, or is gone, is no more told of, and ends in Alertmanager a few minutes later in any case.
+Only what was delivered once is sent again: the message of an alarm's present state. So what is
+muted, grouped or on its way is not brought in by the back door. An alarm that has left ALARM, or is
+gone, is not sent any more, and ends in Alertmanager a few minutes later in any case.
 """
 
 from __future__ import annotations
@@ -63,25 +63,27 @@ def firing(connection: Connection) -> list[Firing]:
     return [Firing(*row) for row in connection.execute(query)]
 
 
-async def tell(
-    ways: Transports, found: Sequence[Firing], channels: Mapping[str, OpenChannel | Exception],
+async def resend(
+    transports: Transports,
+    found: Sequence[Firing],
+    channels: Mapping[str, OpenChannel | Exception],
     now: datetime,
-) -> int:  # fmt: skip
+) -> int:
     """Send all of them once; return how many were taken. What was not is told the next time."""
     lists: dict[str, list[Firing]] = {}
     for alert in found:
         lists.setdefault(alert.channel, []).append(alert)
-    async with open_sender(ways) as sender:
+    async with open_sender(transports) as sender:
         taken = await asyncio.gather(
-            *(_tell_one(sender, channels.get(name), lists[name], now) for name in lists)
+            *(_resend_to(sender, channels.get(name), lists[name], now) for name in lists)
         )
     return sum(taken)
 
 
-async def _tell_one(
+async def _resend_to(
     sender: Sender, channel: OpenChannel | Exception | None, alerts: Sequence[Firing], now: datetime
 ) -> int:
-    """Tell one Alertmanager, many alerts a request, until it gives no answer."""
+    """Send to one Alertmanager, many alerts a request, until it gives no answer."""
     if not isinstance(channel, OpenChannel):
         log.warning("resend_failed channel=%s error=%s", alerts[0].channel, channel)
         return 0

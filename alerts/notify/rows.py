@@ -16,7 +16,7 @@ OutboxRow = Row[tuple[object, ...]]
 # Being sent, now or when its time has come.
 OPEN = ("pending", "delivering")
 # waiting: collected for a group or a digest; muted: held back, perhaps for good; grouped:
-# told by the message that carries it.
+# part of the message that carries it.
 STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "grouped", "superseded")
 # Why a message goes out although a silence fits it.
 BY_HAND = "sent again by hand"
@@ -53,12 +53,12 @@ def note_change(
 
 
 def note_rows(
-    connection: Connection, rows: Iterable[OutboxRow], *, time: datetime, state: str, told: str
+    connection: Connection, rows: Iterable[OutboxRow], *, time: datetime, state: str, outcome: str
 ) -> None:
     """Write into alarms' histories what became of messages that are not sent themselves."""
     for row in rows:
         data = _data(state, row.created_at, row.channel, row.id)
-        item = HistoryItem(row.alarm_name, time, "Action", f"Action {row.channel} {told}", data)
+        item = HistoryItem(row.alarm_name, time, "Action", f"Action {row.channel} {outcome}", data)
         add_history(connection, alarm_id=row.alarm_id, item=item)
 
 

@@ -2,7 +2,7 @@
 
 A stored secret is one of three texts: ``sealed:`` and what Fernet made of it, ``env:NAME`` or
 ``file:PATH`` where it is kept elsewhere, or, from before there was a key, the plain secret; plain
-ones are sealed by whoever opens the house next (`take_over`).
+ones are sealed at the next start (`take_over`).
 """
 
 from __future__ import annotations
@@ -63,19 +63,7 @@ class Secret:
 class Vault:
     """Seals secrets before they are stored and opens them before they are used.
 
-    Parameters
-    ----------
-    keys
-        Fernet keys (32 bytes in URL-safe base64). The first one seals, all of them open, so that a
-        new key is put in front and the old one taken away when nothing is sealed with it any more.
-        Without any, nothing is sealed: for tests, and for databases that live in memory.
-    environment
-        Where ``env:NAME`` is looked up; this process's own by default.
-
-    Raises
-    ------
-    ChannelError
-        When a key is none; the message does not quote it.
+    The first Fernet key seals, all of them open; without any, nothing is sealed (tests).
     """
 
     def __init__(self, *keys: str, environment: Mapping[str, str] | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
@@ -67,7 +67,7 @@ def put_silence(connection: Connection, silence: Silence, now: datetime) -> Sile
         )
     if silence.schedule is None and silence.starts_at is None:
         begun = old.starts_at if old is not None and old.expired_at is None else now
-        silence = replace(silence, starts_at=min(begun or now, now))
+        silence = silence.changed(starts_at=min(begun or now, now))
     values = {
         "definition": silence.as_dict(),
         "starts_at": silence.starts_at,
@@ -120,13 +120,7 @@ def list_silences(
 
 
 class Silences:
-    """The silences that count in one transaction, read when they are first asked for.
-
-    Parameters
-    ----------
-    connection
-        Of the transaction.
-    """
+    """The silences that count in one transaction, read when they are first asked for."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -134,7 +128,7 @@ class Silences:
         self._found: list[Silence] = []
 
     def muting(self, labels: Mapping[str, str], time: datetime) -> Muting | None:
-        """Say which silence holds back messages of an alarm: the one that does so longest."""
+        """Return which silence holds back messages of an alarm: the one that does so longest."""
         if self._since is None or time < self._since:
             self._since, self._found = time, self._read(time)
         found = [
@@ -181,4 +175,4 @@ def _silence(row: Row[tuple[object, ...]]) -> Silence:
 @lru_cache(maxsize=1024)
 def _parsed(name: str, definition: str) -> Silence:
     # Every change of state asks every silence: in a storm thousands a second.
-    return Silence.from_dict(name, json.loads(definition))
+    return Silence.read(name, json.loads(definition))

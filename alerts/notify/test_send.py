@@ -10,8 +10,9 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from driftline.alerts.notify.attempts import Attempt, add_attempt
+from driftline.alerts.documents import Output
 from driftline.alerts.notify.channels import get_channel, open_channels
+from driftline.alerts.notify.deliveries import Attempt, add_attempt
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing
@@ -26,16 +27,8 @@ _STORED_TEXT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class SendResult:
-    """What came of a test.
-
-    Parameters
-    ----------
-    body
-        What was sent.
-    status, answer, error
-        As in the delivery log.
-    """
+class SendResult(Output):
+    """What came of a test."""
 
     message_id: str
     is_taken: bool
@@ -44,10 +37,6 @@ class SendResult:
     answer: str | None
     error: str | None
     body: str
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def event_of_test(channel: str, now: datetime, *, dashboard_url: str = "") -> Event:
@@ -61,7 +50,7 @@ async def try_channel(
     engine: Engine,
     name: str,
     *,
-    ways: Transports,
+    transports: Transports,
     vault: Vault,
     now: Callable[[], datetime],
     dashboard_url: str = "",
@@ -76,7 +65,7 @@ async def try_channel(
         event, message_id=message_id, style=found.style, dashboard_url=dashboard_url
     )
     start = time.perf_counter()
-    async with open_sender(ways) as sender:
+    async with open_sender(transports) as sender:
         outgoing = Outgoing(message_id, message.body, message.content_type)
         answer, error = await sender.send(found, outgoing, now())
         if RECEIVERS[found.style.type].key and answer is not None and answer.is_success:

@@ -1,7 +1,7 @@
-"""The loop of policy: groups and digests are told, silences end, old rows go.
+"""The loop of policy: groups and digests are sent, silences end, old rows go.
 
 Every step is bounded and may be done by two processes at once: rows that another holds are passed
-over, and groups are told by one at a time.
+over, and groups are sent by one at a time.
 """
 
 from __future__ import annotations
@@ -27,8 +27,13 @@ from sqlalchemy import (
 
 from driftline.alerts import tables
 from driftline.alerts.notify import incidents
-from driftline.alerts.notify.digest import due_digests, last_digest, tell_digest
-from driftline.alerts.notify.grouping import due_groups, tell_group
+from driftline.alerts.notify.grouping import (
+    due_digests,
+    due_groups,
+    last_digest,
+    queue_digest,
+    queue_group,
+)
 from driftline.alerts.notify.rows import OutboxRow
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import attempts, groups, incident_alarms
@@ -45,29 +50,15 @@ _OVER = ("delivered", "dead", "superseded", "grouped", "muted")
 
 
 class Upkeep:
-    """Does what has to happen without a change of state; one call of :meth:`step` is one pass.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    now
-        Gives the time, aware.
-    retention_days
-        How long history and finished messages are kept.
-    digest
-        When digests are told: day of the week and time, UTC.
-    poll_s
-        Time between two passes of :meth:`run`.
-    """
+    """Does what has to happen without a change of state; one call of :meth:`step` is one pass."""
 
     def __init__(
         self,
         engine: Engine,
         *,
         now: Callable[[], datetime],
-        retention_days: float = RETENTION_DAYS,
-        digest: str = "MON 08:00",
+        retention_days: float = RETENTION_DAYS,  # Of history and finished messages.
+        digest: str = "MON 08:00",  # Day of the week and time, UTC.
         poll_s: float = 1.0,
     ) -> None:
         self._engine = engine
@@ -81,7 +72,7 @@ class Upkeep:
         self.failure_count = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Keep up until told to stop; a failed pass is counted, logged and tried again."""
+        """Keep up until stopped; a failed pass is counted, logged and tried again."""
         while not stop.is_set():
             try:
                 self.step()
@@ -97,7 +88,7 @@ class Upkeep:
         if self._has_held(now):
             with self._engine.begin() as connection:
                 done += release_muted(connection, now)
-            done += self._tell(now)
+            done += self._queue_due(now)
         if _is_past(self._settled_at, _SETTLE_EVERY, now):
             with self._engine.begin() as connection:
                 incidents.settle(connection, now)
@@ -111,7 +102,7 @@ class Upkeep:
         return done
 
     def _has_held(self, now: datetime) -> bool:
-        """Say cheaply whether anything is held back, or any group is to be looked at."""
+        """Whether anything is held back, or any group is to be looked at."""
         table = tables.outbox.c
         held = or_(
             table.status == "waiting",
@@ -123,17 +114,17 @@ class Upkeep:
             query = select(groups.c.channel).where(groups.c.due_at <= now).limit(1)
             return connection.execute(query).first() is not None
 
-    def _tell(self, now: datetime) -> int:
+    def _queue_due(self, now: datetime) -> int:
         tick = last_digest(now, self._digest)
         with read_connection(self._engine) as connection:
-            told = [(*one, tell_group) for one in due_groups(connection, now)]
-            told += [(*one, tell_digest) for one in due_digests(connection, now, tick)]
-        for channel, key, tell in told:
+            due = [(*one, queue_group) for one in due_groups(connection, now)]
+            due += [(*one, queue_digest) for one in due_digests(connection, now, tick)]
+        for channel, key, queue in due:
             with self._engine.begin() as connection:
-                message_id = tell(connection, channel, key, now)
+                message_id = queue(connection, channel, key, now)
             if message_id is not None:
                 log.info("group_told channel=%s key=%r id=%s", channel, key, message_id)
-        return len(told)
+        return len(due)
 
 
 def release_muted(connection: Connection, now: datetime, *, limit: int = 200) -> int:

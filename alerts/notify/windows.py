@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
+from pydantic import ValidationError, model_validator
 
+from driftline.alerts.documents import Document
 from driftline.alerts.errors import SilenceError
 
 _EXPRESSION_MAX = 256
@@ -26,30 +28,17 @@ _DURATION = re.compile(r"P(?:(\d{1,3})D)?(?:T(?=\d)(?:(\d{1,4})H)?(?:(\d{1,5})M)
 _ZONE = re.compile(r"[A-Za-z0-9_+\-/]{1,50}")
 
 
-@dataclass(frozen=True, slots=True)
-class MuteSchedule:
-    """When a mute rule mutes.
+class MuteSchedule(Document):
+    """When a mute rule mutes."""
 
-    Parameters
-    ----------
-    expression
-        ``cron(0 2 * * SUN)``, or ``at(2026-12-23T00:00)`` for one window.
-    duration
-        ISO 8601, ``PT1M`` to ``P15D``.
-    timezone
-        An IANA name.
+    error = SilenceError
 
-    Raises
-    ------
-    SilenceError
-        Naming the field, the value and what was expected.
-    """
+    expression: str  # ``cron(0 2 * * SUN)``, or ``at(2026-12-23T00:00)`` for one window.
+    duration: str  # ISO 8601, ``PT1M`` to ``P15D``.
+    timezone: str = "UTC"  # An IANA name.
 
-    expression: str
-    duration: str
-    timezone: str = "UTC"
-
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _check(self) -> MuteSchedule:
         if _ZONE.fullmatch(self.timezone) is None or _zone(self.timezone) is None:
             raise SilenceError(
                 f'timezone "{self.timezone[:60]}"; expected a name such as "Europe/Berlin"'
@@ -57,6 +46,16 @@ class MuteSchedule:
         if not _SHORTEST <= self.length <= _LONGEST:
             raise SilenceError(f'duration "{self.duration}"; expected PT1M to P15D')
         self._check_expression()
+        return self
+
+    @classmethod
+    def sentence(cls, error: ValidationError, given: Mapping[str, Any]) -> str:
+        """Return what is wrong with the fields, of which all are texts."""
+        wrong = [str(one["loc"][0]) for one in error.errors() if one["type"] != "missing"]
+        if not wrong:
+            return "schedule: expression or duration is missing; expected both"
+        known = ", ".join(cls.model_fields)
+        return f"schedule {wrong[0]} {given.get(wrong[0])!r}; expected texts for {known}"[:200]
 
     @property
     def length(self) -> timedelta:
@@ -85,27 +84,6 @@ class MuteSchedule:
         """Return when the only window ends; None for one that comes again."""
         found = _AT.fullmatch(self.expression)
         return None if found is None else self._local(found[1]) + self.length
-
-    def as_dict(self) -> dict[str, str]:
-        """Return it as plain JSON values."""
-        return {
-            "expression": self.expression,
-            "duration": self.duration,
-            "timezone": self.timezone,
-        }
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, object]) -> MuteSchedule:
-        """Read it from plain JSON values."""
-        known = ("expression", "duration", "timezone")
-        for key, value in found.items():
-            if key not in known or not isinstance(value, str):
-                raise SilenceError(
-                    f"schedule {key} {value!r}; expected texts for {', '.join(known)}"[:200]
-                )
-        if not {"expression", "duration"} <= set(found):
-            raise SilenceError("schedule: expression or duration is missing; expected both")
-        return cls(**{key: str(value) for key, value in found.items()})
 
     def _fired_by(self, time: datetime) -> datetime | None:
         """Return when the expression fired last, at this time at the latest."""

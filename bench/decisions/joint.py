@@ -27,7 +27,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext, EarlierRows, PastWindows
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kind import kind_named
-from driftline.monitors.kinds.multivariate.spans import SPANS
+from driftline.monitors.kinds.multivariate.kind import SPANS
 from driftline.monitors.rows import Rows as WindowRows
 from driftline.monitors.rows import WindowFacts
 from driftline.roles import Roles

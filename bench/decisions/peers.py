@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from bench.decisions.history import ColumnHistory
 from bench.decisions.monitors import Monitor
+from driftline.monitors.backtest.fine_bins import FineBins
 from driftline.monitors.backtest.history import History
-from driftline.monitors.backtest.others import OTHERS, Reference
-from driftline.monitors.backtest.yardstick import Yardstick
+from driftline.monitors.backtest.other_tools import OTHERS, Reference
 
 __all__ = ["PEERS", "WHOLE_DATA", "peer_flags"]
 
@@ -35,7 +35,7 @@ def peer_flags(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> dict
     sums = {name: _sums(histories[name], counts) for name, counts in marks.items()}
     history = History(at, at + 1, rows, windows, marks, sums)
     reference = Reference(
-        {name: _yardstick(one) for name, one in histories.items()},
+        {name: _fine_bins(one) for name, one in histories.items()},
         {name: one.reference.counts for name, one in histories.items()},
         {name: one.blocks(monitor.length_h) for name, one in histories.items()},
     )
@@ -59,10 +59,10 @@ def _sums(column: ColumnHistory, marks: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _yardstick(column: ColumnHistory) -> Yardstick:
+def _fine_bins(column: ColumnHistory) -> FineBins:
     counts = _marked(column.reference.counts[None, :])
     cells = column.cells
-    return Yardstick(
+    return FineBins(
         column=cells.column,
         type=cells.type,
         is_number=cells.is_number,

@@ -18,7 +18,7 @@ from bench.decisions.rows import START
 from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.drift_test import significance
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test import SCALES, Decider
+from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
 __all__ = ["Verdicts", "incidents", "judge"]
@@ -61,7 +61,7 @@ def judge(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> Verdicts:
     """Judge all windows in order, as a monitor does: its budget, all scales, the past it needs."""
     decider = _decider(monitor, histories)
     names = tuple(histories)
-    past: deque[WindowCounts] = deque(maxlen=max(decider.memory, 1))
+    past: deque[WindowCounts] = deque(maxlen=max(decider.earlier_windows, 1))
     violated, undecided = [], []
     for window in _windows(monitor, histories):
         with _rough_bounds():
@@ -87,11 +87,11 @@ def _rough_bounds() -> Iterator[None]:
         significance.BISECTIONS = usual
 
 
-def _decider(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> Decider:
+def _decider(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> DriftTest:
     first = next(iter(histories.values()))
     rows = first.hours[: monitor.reference_hours].sum(axis=1)
     at = np.flatnonzero(rows)
-    return Decider(
+    return DriftTest(
         {name: one.reference for name, one in histories.items()},
         BlockCounts(
             (at + START_H).astype(np.int64),
@@ -119,7 +119,7 @@ def first_alarm(monitor: Monitor, histories: Mapping[str, ColumnHistory], onset:
     Only an alarm that begins after the change counts: the window before it is judged, too.
     """
     decider = _decider(monitor, histories)
-    past: deque[WindowCounts] = deque(maxlen=max(decider.memory, 1))
+    past: deque[WindowCounts] = deque(maxlen=max(decider.earlier_windows, 1))
     before = False
     for index, window in enumerate(_windows(monitor, histories)):
         if index >= onset - 1:

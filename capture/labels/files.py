@@ -1,238 +1,112 @@
-"""Ground truth out of files and bodies: JSON Lines, JSON, CSV and Parquet, chunk by chunk."""
+"""Ground truth out of files and bodies, by the readers of all data, chunk by chunk."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.capture.labels.records import MAX_ROW_INDEX, LabelNames, label_table
 from driftline.errors import InputError
+from driftline.formats.csv.files import CsvFile, stream_csv_file
+from driftline.formats.data_files import form_of
+from driftline.formats.dialect import Dialect
+from driftline.formats.formats import FORMATS
+from driftline.formats.json.documents import documents
+from driftline.formats.location import Body, Location, locate
+from driftline.formats.media_types import TextFormat
+from driftline.formats.opening import NotUtf8Error, find_encoding, read_head
+from driftline.formats.parquet.files import DatasetRows, open_parquet
 
-Form = Literal["jsonlines", "json", "csv", "parquet"]
-# Opens a file at its beginning, as often as it is called.
-_Opened = Callable[[], pa.NativeFile]
-
-_BLOCK_BYTES = 8 << 20
-_BOM = b"\xef\xbb\xbf"
-_JSON_ERRORS = (ValueError, RecursionError)
+_RECORDS_AT_ONCE = 1 << 15
 
 
 def read_label_file(
-    file: str | os.PathLike[str],
+    file: str | os.PathLike[str] | Location,
     names: LabelNames = LabelNames(),  # noqa: B008 - frozen
-    *,
-    filesystem: pafs.FileSystem | None = None,
-    shown: str = "",
 ) -> Iterator[pa.Table]:
     """Read a file of labels; its content tells the format. Compressed text is unpacked."""
-    path, system = os.fspath(file), filesystem or pafs.LocalFileSystem()
-    named = shown or path
-    try:
-        with system.open_input_file(path) as raw:
-            if raw.read(4) == b"PAR1":
-                yield from _from_parquet(pq.ParquetFile(raw), named, names)
-                return
-        is_json = Path(path).suffix.lower() == ".json"
-        yield from _from_text(
-            partial(system.open_input_stream, path, compression="detect"),
-            named,
-            names,
-            whole=is_json,
-        )
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{named}: cannot be read ({error})") from error
+    place = file if isinstance(file, Location) else locate(file)
+    form = form_of(read_head(place), place.shown)
+    if form == "parquet":
+        yield from _from_parquet(place, names)
+    elif form == "json" or form == "csv":
+        yield from _from_text(place, form, names)
+    else:
+        title = FORMATS[form].title
+        raise InputError(f"{place.shown}: {title}; expected labels as CSV, JSON Lines or Parquet")
 
 
 def read_label_body(
     body: bytes,
-    form: Form,
+    form: TextFormat,
     names: LabelNames = LabelNames(),  # noqa: B008 - frozen
-    *,
-    shown: str = "body",
 ) -> Iterator[pa.Table]:
     """Read labels that came as bytes of a declared form; like ``read_label_file``."""
-    if form == "parquet":
-        try:
-            yield from _from_parquet(pq.ParquetFile(pa.BufferReader(body)), shown, names)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise InputError(f"{shown}: not readable as Parquet ({error})") from error
-    elif form == "csv":
-        yield from _from_csv(partial(pa.BufferReader, body), shown, names)
-    else:
-        opened = partial(pa.BufferReader, body)
-        yield from _from_text(opened, shown, names, whole=form == "json", is_json=True)
+    place = Body(body, "body")
+    if not body.strip(b"\xef\xbb\xbf \t\r\n"):
+        raise InputError("body: nothing in it; expected labels")
+    return _from_text(place, form, names)
 
 
-def _from_text(
-    opened: _Opened, shown: str, names: LabelNames, *, whole: bool, is_json: bool = False
-) -> Iterator[pa.Table]:
-    """Read JSON or CSV; ``whole``: JSON that may stretch over several lines."""
-    with opened() as stream:
-        head = stream.read(_BLOCK_BYTES).removeprefix(_BOM)
-        start = head.lstrip()[:1]
-        if not start:
-            raise InputError(f"{shown}: nothing in it; expected labels")
-        joined = _Joined(head, stream)
-        if start == b"[" or (whole and start == b"{"):
-            yield from _from_json(joined.read(), shown, names)
-            return
-        if start == b"{" or is_json:
-            yield from _from_lines(joined, shown, names)
-            return
-    yield from _from_csv(opened, shown, names)
-
-
-class _Joined:
-    """A stream whose beginning was already read."""
-
-    def __init__(self, head: bytes, rest: pa.NativeFile) -> None:
-        self._head = head
-        self._rest = rest
-
-    def read(self, size: int = -1) -> bytes:
-        """Return some bytes, or all that are left."""
-        data: bytes
-        if size < 0:
-            data, self._head = self._head + self._rest.read(), b""
-        elif self._head:
-            data, self._head = self._head[:size], self._head[size:]
-        else:
-            data = self._rest.read(size)
-        return data
-
-
-def _from_json(text: bytes, shown: str, names: LabelNames) -> Iterator[pa.Table]:
+def _from_text(place: Location, form: str, names: LabelNames) -> Iterator[pa.Table]:
+    """Read CSV or JSON; labels have no option that names another encoding."""
     try:
-        value = json.loads(text)
-    except _JSON_ERRORS as error:
-        if text.lstrip()[:1] != b"{":
-            raise InputError(f"{shown}: not JSON ({error}); expected a list of objects") from None
-        yield from _from_lines(io.BytesIO(text), shown, names)
-        return
-    records = value if isinstance(value, list) else [value]
-    yield label_table(records, names, lambda number: f"{shown}, record {number + 1}")
-
-
-def _from_lines(stream: Any, shown: str, names: LabelNames) -> Iterator[pa.Table]:  # noqa: ANN401 - any stream
-    """Read an object a line, a block of lines at a time."""
-    rest, first = b"", 1
-    while block := stream.read(_BLOCK_BYTES):
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
-        if lines:
-            yield _from_block(lines, first, shown, names)
-        first += len(lines)
-    if rest.strip():
-        yield _from_block([rest], first, shown, names)
-
-
-def _from_block(lines: Sequence[bytes], first: int, shown: str, names: LabelNames) -> pa.Table:
-    filled = [(number, line) for number, line in enumerate(lines, first) if line.strip()]
-
-    def place(number: int) -> str:
-        return f"{shown}, line {filled[number][0]}"
-
-    try:
-        records = json.loads(b"[" + b",".join(line for _, line in filled) + b"]")
-    except _JSON_ERRORS:
-        records = []
-    if len(records) != len(filled):
-        # A line is broken, or holds several values: find it.
-        records = []
-        for number, (_, line) in enumerate(filled):
-            try:
-                records.append(json.loads(line))
-            except _JSON_ERRORS as error:
-                raise InputError(
-                    f"{place(number)}: not JSON ({error}); expected an object a line"
-                ) from None
-    return label_table(records, names, place)
-
-
-def _from_csv(opened: _Opened, shown: str, names: LabelNames) -> Iterator[pa.Table]:
-    """Read CSV with a header, as text; the rows before a broken one are not given.
-
-    pyarrow reads ahead in a thread of its own: of a file of its own, and closed before an error
-    goes on. A stream in Python would be asked while the interpreter ends, which aborts it.
-    """
-    broken: list[pacsv.InvalidRow] = []
-
-    def refuse(row: pacsv.InvalidRow) -> str:
-        broken.append(row)
-        return "error"
-
-    with opened() as stream:
-        head = stream.read(1 << 16).removeprefix(_BOM)
-    header, _, rest = head.partition(b"\n")
-    try:
-        fields = next(csv.reader([header.decode("utf-8", "replace").strip("\r")]), [])
-    except csv.Error as error:
+        yield from (_from_csv if form == "csv" else _from_json)(place, names)
+    except NotUtf8Error as error:
         raise InputError(
-            f"{shown}: not readable as CSV with a header, in UTF-8 ({error})"
+            f"{place.shown}: line {error.line} is not UTF-8; save it as UTF-8"
         ) from error
-    ids, wanted = _columns([field.strip() for field in fields], shown, names)
-    done = 0
-    if not rest.strip():
-        return
-    try:
-        with (
-            opened() as stream,
-            pacsv.open_csv(
-                stream,
-                # One thread, so that the number of a broken row is known.
-                read_options=pacsv.ReadOptions(
-                    use_threads=False, block_size=_BLOCK_BYTES, column_names=fields, skip_rows=1
-                ),
-                parse_options=pacsv.ParseOptions(
-                    newlines_in_values=True, invalid_row_handler=refuse
-                ),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict.fromkeys(fields, pa.string()), strings_can_be_null=False
-                ),
-            ) as reader,
-        ):
-            for batch in reader:
-                table = pa.Table.from_batches([batch])
-                table = table.rename_columns([name.strip() for name in fields])
-                yield _from_columns(table.select(wanted), ids, shown, names, done)
-                done += batch.num_rows
-    except pa.ArrowInvalid as error:
-        if broken:
-            row = broken[0]
-            raise InputError(
-                f"{shown}, line {row.number}: {row.actual_columns} fields; expected "
-                f"{row.expected_columns} as in the first line"
-            ) from None
-        raise InputError(f"{shown}: not readable as CSV with a header, in UTF-8") from error
 
 
-def _from_parquet(file: pq.ParquetFile, shown: str, names: LabelNames) -> Iterator[pa.Table]:
-    ids, wanted = _columns(file.schema_arrow.names, shown, names)
+def _from_json(place: Location, names: LabelNames) -> Iterator[pa.Table]:
+    records = _records(place)
+    while chunk := list(islice(records, _RECORDS_AT_ONCE)):
+        places, values = zip(*chunk, strict=True)
+        yield label_table(values, names, [f"{place.shown}, {one}" for one in places])
+
+
+def _records(place: Location) -> Iterator[tuple[str, object]]:
+    """Read one record after the other, each with the place where it stands."""
+    for line, value in documents(place, find_encoding(read_head(place))):
+        if isinstance(value, list):  # All of them on one line.
+            yield from ((f"record {number}", one) for number, one in enumerate(value, 1))
+        else:
+            yield f"line {line}", value
+
+
+def _from_csv(place: Location, names: LabelNames) -> Iterator[pa.Table]:
+    """Read CSV with a header, as text; the rows before a broken one are not given."""
+    file = CsvFile.look(place, read_head(place), None, Dialect(header=True))
+    fields = [name.strip() for name in file.names]
+    ids, wanted = _columns(fields, place.shown, names)
     done = 0
-    for batch in file.iter_batches(columns=wanted, batch_size=1 << 17):
+    for batch in stream_csv_file(file, dict.fromkeys(file.names, pa.string())):
+        table = pa.Table.from_batches([batch]).rename_columns(fields)
+        yield _from_columns(table.select(wanted), ids, place.shown, names, done)
+        done += batch.num_rows
+
+
+def _from_parquet(place: Location, names: LabelNames) -> Iterator[pa.Table]:
+    dataset = open_parquet([place])
+    ids, wanted = _columns(dataset.schema.names, place.shown, names)
+    schema = pa.schema([dataset.schema.field(name) for name in wanted])
+    done = 0
+    for batch in DatasetRows(dataset.replace_schema(schema), place.shown)():
         columns = [
-            _as_texts(_as_ids(column, name, shown) if name in ids else column, name, shown)
+            _as_texts(_as_ids(column, name, place.shown) if name in ids else column, name, place)
             for name, column in zip(wanted, batch.columns, strict=True)
         ]
-        yield _from_columns(pa.table(columns, names=wanted), ids, shown, names, done)
+        yield _from_columns(pa.table(columns, names=wanted), ids, place.shown, names, done)
         done += batch.num_rows
 
 
 def _as_ids(column: pa.Array, name: str, shown: str) -> pa.Array:
-    """Give ids that pandas has made floats as the whole numbers that they were."""
+    """Return ids that pandas has made floats as the whole numbers that they were."""
     if not pa.types.is_floating(column.type):
         return column
     ids = pc.if_else(pc.is_nan(column), None, column.cast(pa.float64()))
@@ -244,17 +118,17 @@ def _as_ids(column: pa.Array, name: str, shown: str) -> pa.Array:
     return ids.cast(pa.int64())
 
 
-def _as_texts(column: pa.Array, name: str, shown: str) -> pa.Array:
-    """Write the values of a column as texts; NaN, which is how pandas writes it, is no value."""
+def _as_texts(column: pa.Array, name: str, place: Location) -> pa.Array:
+    """Return the values of a column as texts; NaN, which is how pandas writes it, is no value."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), None, column)
-    try:
+    try:  # By Arrow's cast, not as data is read: an id is joined by its exact text.
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f'{shown}: column "{name}" of type {column.type}; expected one value a row'
+            f'{place.shown}: column "{name}" of type {column.type}; expected one value a row'
         ) from error
 
 

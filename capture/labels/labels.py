@@ -172,7 +172,7 @@ def _checked(labels: pa.Table) -> tuple[pa.Table, int, int]:
 
 
 def _slots(labels: pa.Table) -> np.ndarray:
-    """Give each label the number of the row that it is for, shape (labels,)."""
+    """Return each label the number of the row that it is for, shape (labels,)."""
     codes = labels["key"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     slots: np.ndarray = (codes << 32) | labels["row_index"].to_numpy()
     return slots

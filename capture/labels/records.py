@@ -23,9 +23,9 @@ import pyarrow as pa
 
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.errors import InputError
-from driftline.formats.coercion import as_text
+from driftline.formats.cells import as_text
 
-# Of SageMaker's two ids the caller's own comes first, as in its join (model-monitor.md 2.2).
+# Of SageMaker's two ids the caller's own comes first, as in its join (docs/labels.md).
 ID_NAMES = ("id", "inference_id", "event_id")
 MAX_ROW_INDEX = 999_999_999
 
@@ -61,17 +61,17 @@ class _RecordError(Exception):
     """What is wrong with one record, without its place."""
 
 
-def label_table(records: Sequence[Any], names: LabelNames, place: Callable[[int], str]) -> pa.Table:
+def label_table(records: Sequence[Any], names: LabelNames, places: Sequence[str]) -> pa.Table:
     """Return the labels of JSON records, one row a label, in the schema of labels."""
     parsed: dict[tuple[str, str], list[Text]] = {}
     keys: list[str] = []
     groups: list[list[Text]] = []
     firsts: list[int] = []
-    for number, record in enumerate(records):
+    for place, record in zip(places, records, strict=True):
         try:
             key, group, first = _read(record, names, parsed)
         except _RecordError as error:
-            raise InputError(f"{place(number)}: {error}") from None
+            raise InputError(f"{place}: {error}") from None
         keys.append(key)
         groups.append(group)
         firsts.append(first)

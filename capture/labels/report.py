@@ -41,7 +41,8 @@ class DayCoverage:
     """Label coverage of a day of event time (UTC).
 
     ``labelled_requests``: requests each row of which has a label; ``partly_labelled_requests``:
-    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not.
+    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not; a
+    label that says "no value" is none.
     """
 
     day: date
@@ -113,7 +114,7 @@ def _compared(
 ) -> LabelReport:
     truth = _stored(root, endpoint)
     same = _meaning(truth, kind)
-    matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same)
+    matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same, kind)
     days: list[DayCoverage] = []
     for block in _blocks(root, endpoint):
         labelled = matching.match(pa.concat_tables([rows for _, rows in block]))
@@ -122,14 +123,22 @@ def _compared(
             if _inside(day, first, last):
                 days.append(_coverage(day, rows, labelled[start : start + rows.num_rows]))
             start += rows.num_rows
-    return matching.report(tuple(days), kind)
+    return matching.report(tuple(days))
 
 
 class _Matching:
     """Matches labels with captured rows, day by day."""
 
-    def __init__(self, last: LastLabels | None, truth: pa.Table, meaning: np.ndarray) -> None:
+    def __init__(
+        self,
+        last: LastLabels | None,
+        truth: pa.Table,
+        meaning: np.ndarray,
+        kind: ColumnType | None,
+    ) -> None:
         self._last = last
+        self._has_value = np.empty(0, bool)
+        self._unfit = None if kind is None else 0
         self._labels = truth.num_rows
         self._conflicting = np.empty(0, bool)
         self._repeated = 0
@@ -137,6 +146,11 @@ class _Matching:
         self._meaning = np.empty(0, np.int64)
         if last is not None:
             self._weigh(last, truth, meaning)
+            values, unfit, _ = from_array(last.labels, kind or "string")
+            # As for windows: a label that says "no value", such as "NA" for a number, is none yet.
+            self._has_value = values.is_valid().to_numpy(zero_copy_only=False)
+            self._has_value[unfit] = True
+            self._unfit = None if kind is None else len(unfit)
         count = 0 if last is None else len(last.slots)
         self._is_used = np.zeros(count, bool)
         self._is_here = np.zeros(0 if last is None else len(last.keys), bool)
@@ -175,17 +189,16 @@ class _Matching:
         both = (by_event >= 0) & (by_inference >= 0)
         differ = both & (self._meaning[by_event] != self._meaning[by_inference])
         self._conflicting[by_event[differ]] = True
-        labelled = latest >= 0
+        labelled: np.ndarray = (latest >= 0) & self._has_value[latest]
         self._labelled_rows += int(labelled.sum())
         times = rows["event_time"].cast(pa.int64()).to_numpy()
         self._delays.append((self._received[latest] - times)[labelled])
         return labelled
 
-    def report(self, days: tuple[DayCoverage, ...], kind: ColumnType | None) -> LabelReport:
+    def report(self, days: tuple[DayCoverage, ...]) -> LabelReport:
         """Return the report over all days."""
         if self._last is None:
-            unfit = None if kind is None else 0
-            return LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), unfit, None, days)
+            return LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), self._unfit, None, days)
         last = self._last
         of_key = last.slots >> 32
         unsampled = self._left_out()[of_key]
@@ -203,7 +216,7 @@ class _Matching:
             unmatched_since=None if since is None else datetime.fromtimestamp(since / 1e6, UTC),
             stray=int(stray.sum()),
             stray_ids=self._examples(stray),
-            unfit=None if kind is None else len(from_array(last.labels, kind).unfit),
+            unfit=self._unfit,
             delay_s=_delays(np.concatenate([np.empty(0, np.int64), *self._delays])),
             days=days,
             labelled_rows=self._labelled_rows,
@@ -248,7 +261,7 @@ def _stored(root: str, endpoint: str) -> pa.Table:
 
 
 def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
-    """Give labels numbers, equal ones to those of equal meaning, shape (labels,).
+    """Return labels numbers, equal ones to those of equal meaning, shape (labels,).
 
     As their type, where it is known: 1 and 1.0 are then the same. Else, or where one does not fit,
     as text.
@@ -262,7 +275,7 @@ def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
 
 
 def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
-    """Give days with their answered rows, put together to some 500,000 rows.
+    """Return days with their answered rows, put together to some 500,000 rows.
 
     Each search for ids first makes an index of all labels, which costs more than the search.
     """

@@ -142,7 +142,7 @@ def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> 
 
 
 def light(frame: Frame) -> Frame:
-    """Give a record without its bodies: what was asked and when stays, and how long both were."""
+    """Return a record without its bodies: what was asked and when stays, and how long both were."""
     shed = Flag.BODY_SHED
     shed |= Flag.REQUEST_TRUNCATED if frame.request else 0
     shed |= Flag.RESPONSE_TRUNCATED if frame.response else 0

@@ -3,8 +3,8 @@
 kafka-python refuses a record whose header has a name that is not UTF-8, which no broker looks at,
 and a batch whose checksum is wrong, which a disk may do; and with it, for ever, all that lie behind
 it in the partition: it gives no place to go on from, and who seeks past the record gets the same
-batch again. Here such records arrive like others, as far as they can be read, and are set aside by
-who knows what a letter is: what is in it has checksums of its own.
+batch again. Here such records arrive like others, as far as they can be read; the caller, which
+checks each envelope's own checksums, sends them to the dead letters.
 """
 
 from __future__ import annotations

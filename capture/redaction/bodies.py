@@ -22,9 +22,8 @@ from driftline.capture.redaction.json_shapes import (
 from driftline.capture.redaction.values import DROPPED, Change
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
-from driftline.formats.formats import begins_as_json, format_of, media_type
+from driftline.formats.media_types import TextFormat, begins_as_json, media_type, text_format
 
-Form = str
 # Names under which clients send whatever they send, curl's default among them.
 _FORM = "application/x-www-form-urlencoded"
 _VAGUE = ("", "text/plain", _FORM)
@@ -66,15 +65,9 @@ class Edited(NamedTuple):
     is_packed: bool = False
 
 
-def form_of(content_type: str, content: bytes) -> Form:
-    """Say how to read a body: "json", "jsonlines" or "csv".
-
-    Raises
-    ------
-    RewriteError
-        For any other kind, and for text that is not what it is called.
-    """
-    name, known = media_type(content_type), format_of(content_type)
+def form_of(content_type: str, content: bytes) -> TextFormat:
+    """Return how to read a body: as JSON, JSON Lines or CSV."""
+    name, known = media_type(content_type), text_format(content_type)
     if known in ("json", "jsonlines"):
         return known
     is_bracketed = begins_as_json(content)
@@ -89,13 +82,7 @@ def form_of(content_type: str, content: bytes) -> Form:
 
 
 def inflated(content: bytes, encoding: str) -> bytes:
-    """Unpack a body within a bound.
-
-    Raises
-    ------
-    RewriteError
-        For an unknown encoding, and for what is damaged, cut off or too large.
-    """
+    """Unpack a body within a bound."""
     try:
         return unpack(content, encoding)
     except BodyError:  # Without its message: it may quote the encoding that was sent.
@@ -112,25 +99,13 @@ def packed(edited: Edited) -> Edited:
 
 
 def require_bound(content: bytes) -> None:
-    """Refuse a body of too many values, which would take gigabytes when it is taken apart.
-
-    Raises
-    ------
-    RewriteError
-        When there are more than a million.
-    """
+    """Refuse a body of too many values, which would take gigabytes when it is taken apart."""
     if len(content) > _MAX_VALUES and sum(map(content.count, _BEFORE_VALUES)) > _MAX_VALUES:
         raise RewriteError("it has more than a million values")
 
 
 def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
-    """Change the addressed values of a document; written anew also when there were none.
-
-    Raises
-    ------
-    RewriteError
-        When it is not JSON.
-    """
+    """Change the addressed values of a document; written anew also when there were none."""
     hits: set[int] = set()
     misfits: set[int] = set()
     try:
@@ -150,13 +125,7 @@ def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
 
 
 def rewrite_json_lines(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
-    """Change the addressed values of each line's document.
-
-    Raises
-    ------
-    RewriteError
-        When a line is not JSON.
-    """
+    """Change the addressed values of each line's document."""
     found = [rewrite_json(line, edits) for line in content.splitlines() if line.strip()]
     hits = set(chain.from_iterable(edited.hits for edited in found))
     misfits = set(chain.from_iterable(edited.misfits for edited in found))
@@ -183,7 +152,7 @@ def _edit(node: Any, steps: tuple[str, ...], change: Change) -> set[str]:  # noq
 
 
 def _keys(node: Any, step: str) -> Sequence[Any] | None:  # noqa: ANN401 - JSON
-    """Give where a step leads; nowhere when that is missing, None when this is no place for it."""
+    """Return where a step leads: nowhere where it is missing, None where it makes no sense."""
     if isinstance(node, dict):
         if step == "*":
             return list(node)

@@ -38,23 +38,7 @@ class CsvEdit(NamedTuple):
 
 
 def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) -> Edited:
-    """Change the addressed cells; all other bytes stay as they are.
-
-    Parameters
-    ----------
-    content
-        The body.
-    edits
-        What to do.
-    is_strict
-        Whether each row must have the addressed columns.
-
-    Raises
-    ------
-    RewriteError
-        When it is not UTF-8, its quotes can be read in two ways, it has other columns, or it cannot
-        be told which.
-    """
+    """Change the addressed cells; all other bytes stay as they are."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -97,13 +81,7 @@ def _up_to_row(lines: Iterator[_Row]) -> list[_Row]:
 def _by_header(
     edits: Sequence[CsvEdit], first: Sequence[str], second: Sequence[str]
 ) -> tuple[Sequence[CsvEdit], bool]:
-    """Say whether the first row is a header, and give edits of the columns as it has them.
-
-    Raises
-    ------
-    RewriteError
-        When that cannot be settled, or rules do not agree on it.
-    """
+    """Return edits of the columns as the first row has them, and whether it is a header."""
     kinds = {_is_header(edit.place, first, second) for edit in edits}
     if len(kinds) > 1:
         raise RewriteError("its first line is a header by one rule and a row by another")
@@ -120,7 +98,7 @@ def _by_header(
 
 
 def _is_header(place: CsvPlace, first: Sequence[str], second: Sequence[str]) -> bool:
-    """Say whether a row is the header of a rule's columns; refuse what may be one of others."""
+    """Whether a row is the header of a rule's columns; refuse what may be one of others."""
     columns = place.columns
     if columns and sorted(first) == sorted(columns):
         if not any(map(_may_name, columns)):
@@ -156,7 +134,7 @@ def _plain(name: str) -> str:
 
 
 def _may_name(text: str) -> bool:
-    """Say whether a cell may name a column; that of an index is empty."""
+    """Whether a cell may name a column; that of an index is empty."""
     return not _is_float(text) and text.strip().casefold() not in _NO_NAMES
 
 
@@ -174,12 +152,12 @@ def _values(cells: Sequence[str]) -> list[str]:
 
 
 def _value(cell: str) -> str:
-    """Give what a cell as it is written holds."""
+    """Return what a cell as it is written holds."""
     return cell[1:-1].replace('""', '"') if cell.startswith('"') else cell
 
 
 def _plain_rows(text: str) -> Iterator[_Row]:
-    """Give the cells of each line and what ends it."""
+    """Return the cells of each line and what ends it."""
     lines = text.split("\n")
     for line in lines[:-1]:
         yield line.split(","), "\n"
@@ -188,7 +166,7 @@ def _plain_rows(text: str) -> Iterator[_Row]:
 
 
 def _quoted_rows(text: str) -> Iterator[_Row]:
-    """Give the cells of each row, as they are written, and what ends it (RFC 4180)."""
+    """Return the cells of each row, as they are written, and what ends it (RFC 4180)."""
     cells: list[str] = []
     at = 0
     while at < len(text):

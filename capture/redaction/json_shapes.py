@@ -10,14 +10,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from driftline.formats.shapes.requests import ENVELOPES
+
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 _TENSOR = frozenset({"name", "shape"})
 _FRAME = frozenset({"columns", "data"})
 # Rows may stand in these beside other names; anywhere else they do so alone.
-_AROUND_ROWS = (
-    "instances", "inputs", "features", "dataframe_records", "dataframe_split", "examples", "data",
-    "values",
-)  # fmt: skip
+_AROUND_ROWS = (*ENVELOPES, "values")
 
 
 class UncertainError(Exception):
@@ -25,24 +24,18 @@ class UncertainError(Exception):
 
 
 def is_index(step: str) -> bool:
-    """Say whether a step of a pointer counts elements of a list."""
+    """Whether a step of a pointer counts elements of a list."""
     return _INDEX.fullmatch(step) is not None
 
 
 def holds_rows(node: Mapping[str, object]) -> bool:
-    """Say whether an object may be no row but stand around some."""
+    """Whether an object may be no row but stand around some."""
     names = node if len(node) == 1 else [name for name in _AROUND_ROWS if name in node]
     return any(_is_deep(node[name]) for name in names)
 
 
 def require_certain(document: object, steps: Sequence[str]) -> None:
-    """Refuse a pointer by position where names or shapes tell otherwise.
-
-    Raises
-    ------
-    UncertainError
-        When the place may be that of another field.
-    """
+    """Refuse a pointer by position where names or shapes tell otherwise."""
     _walk(document, steps, 0, 0)
 
 
@@ -89,7 +82,7 @@ def _is_named_frame(node: Mapping[str, object]) -> bool:
 
 
 def _is_deep(value: object) -> bool:
-    """Say whether this is an object, or a list of objects or lists."""
+    """Whether this is an object, or a list of objects or lists."""
     if isinstance(value, list):
         return any(isinstance(one, dict | list) for one in value)
     return isinstance(value, dict)

@@ -31,7 +31,7 @@ class Key:
     secret: bytes = field(repr=False)
 
     def hash(self, text: str) -> str:
-        """Give ``ID:`` and the HMAC-SHA256 (RFC 2104) of a text as 64 hexadecimal digits."""
+        """Return ``ID:`` and the HMAC-SHA256 (RFC 2104) of a text as 64 hexadecimal digits."""
         digest = hmac.digest(self.secret, text.encode("utf-8", "surrogatepass"), "sha256")
         return f"{self.id}:{digest.hex()}"
 
@@ -43,13 +43,7 @@ class Keys:
     keys: Sequence[Key] = ()
 
     def choose(self, key_id: str = "") -> Key:
-        """Give the key of an id, or the newest.
-
-        Raises
-        ------
-        InputError
-            When there is no such key.
-        """
+        """Return the key of an id, or the newest."""
         if not self.keys:
             raise InputError(
                 "no key to hash with; set [capture] redact_key_file to a file with lines ID:KEY, "
@@ -65,19 +59,9 @@ class Keys:
 
 
 def read_keys(text: str = "", file: Path | None = None) -> Keys:
-    """Read keys as ``ID:KEY``, parted by commas or white space, the newest last.
+    """Read keys as ``ID:KEY``: of a file, a line each; then of a text, parted by commas or blanks.
 
-    Parameters
-    ----------
-    text
-        Of the setting or the environment; they come after those of the file.
-    file
-        One key a line; empty lines and lines that begin with # are passed over.
-
-    Raises
-    ------
-    InputError
-        For a file that cannot be read, and for what is no key; never with the key in it.
+    The last is the newest.
     """
     found: list[Key] = []
     if file is not None:

@@ -67,24 +67,7 @@ class _Plan:
 class Redactor:
     """Applies rules to records.
 
-    Parameters
-    ----------
-    rules
-        In the order in which they are applied.
-    keys
-        What "hash" takes.
-
-    Attributes
-    ----------
-    endpoints
-        Names in lower case that have rules; "*" among them: all have.
-    counters
-        ``redacted`` records, and those of which ``redaction_failed``.
-
-    Raises
-    ------
-    InputError
-        When a rule hashes and its key is not there.
+    ``endpoints``: those that have rules, in lower case; "*" among them: all have.
     """
 
     def __init__(self, rules: Iterable[Rule], keys: Keys | None = None) -> None:
@@ -95,11 +78,11 @@ class Redactor:
         self._told: set[tuple[str, str]] = set()
 
     def covers(self, endpoint: str) -> bool:
-        """Say whether an endpoint has rules; its records may not pass by otherwise."""
+        """Whether an endpoint has rules; its records may not pass by otherwise."""
         return EVERY in self.endpoints or endpoint.lower() in self.endpoints
 
     def unguarded(self) -> list[tuple[str, str]]:
-        """Give endpoints and sides whose bodies pass as they are where they have another shape.
+        """Return endpoints and sides whose bodies pass as they are where they have another shape.
 
         So it is where all rules that point into their JSON are optional.
         """
@@ -119,7 +102,7 @@ class Redactor:
         return found
 
     def frames(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Give frames as they may leave the host, in the same order; gaps as they are."""
+        """Return frames as they may leave the host, in the same order; gaps as they are."""
         return [self._frame(frame) for frame in frames]
 
     def _frame(self, frame: Frame) -> Frame:
@@ -187,13 +170,7 @@ def _add(plan: _Plan, number: int, rule: Rule, change: Change) -> None:
 
 
 def _redacted(frame: Frame, plan: _Plan) -> Frame:
-    """Apply a plan.
-
-    Raises
-    ------
-    RewriteError
-        When a body cannot be rewritten, or no rule finds its place in it.
-    """
+    """Apply a plan."""
     meta = _headers(frame.meta, plan.headers)
     request, response = frame.request, frame.response
     if plan.has_bodies:

@@ -76,44 +76,20 @@ Place = JsonPlace | CsvPlace | HeaderPlace | WholeBody
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule of redaction.
-
-    Parameters
-    ----------
-    endpoint
-        Whose records; "*" for all.
-    field
-        Where: "/instances/*/3", "column:3", "column:age" with ``columns``, "header:NAME", or "" for
-        the whole body.
-    action
-        "drop", "null", "hash", "mask" or "bucket".
-    side
-        "request", "response" or "both".
-    keep
-        Last characters that "mask" keeps, or first ones that "bucket" does.
-    edges, width
-        Of "bucket" for numbers: lower edges of the buckets, ascending, or how wide each is.
-    columns
-        Names of the columns of a CSV body.
-    key
-        Id of the key that "hash" takes; empty: the newest.
-    optional
-        Whether the field may be missing.
-
-    Raises
-    ------
-    InputError
-        When it makes no sense, with the mend.
-    """
+    """One rule of redaction."""
 
     endpoint: str
     field: str
     action: str
     side: str = "both"
+    # Last characters that "mask" keeps, or first ones that "bucket" does.
     keep: int = 0
+    # Lower edges of buckets, ascending, or how wide each is.
     edges: tuple[float, ...] = ()
     width: float = 0.0
+    # Of a CSV body.
     columns: tuple[str, ...] = ()
+    # Id of the key that "hash" takes; empty: the newest.
     key: str = ""
     optional: bool = False
     place: Place = dataclass_field(init=False, repr=False, compare=False)
@@ -132,13 +108,7 @@ class Rule:
         self._check_bucket()
 
     def change(self, keys: Keys) -> values.Change:
-        """Give what the rule does to a value.
-
-        Raises
-        ------
-        InputError
-            When it hashes and the key is not there.
-        """
+        """Return what the rule does to a value."""
         if self.action == "drop":
             return values.drop
         if self.action == "null":

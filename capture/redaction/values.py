@@ -38,7 +38,7 @@ def null(_value: object) -> object:
 
 
 def hashed(key: Key) -> Change:
-    """Give the keyed hash of a value: equal values stay equal, and nobody can try them out."""
+    """Return the keyed hash of a value: equal values stay equal, and nobody can try them out."""
 
     def change(value: object) -> object:
         return None if _is_missing(value) else key.hash(_text(value))
@@ -69,7 +69,7 @@ def prefix(keep: int) -> Change:
 
 
 def by_edges(edges: Sequence[float]) -> Change:
-    """Give the largest edge that is not above a number; below the first and for no number, null."""
+    """Return the largest edge not above a number; below the first and for no number, null."""
 
     def lower(number: Decimal) -> int | float | None:
         return next((edge for edge in reversed(edges) if number >= Decimal(str(edge))), None)
@@ -78,7 +78,7 @@ def by_edges(edges: Sequence[float]) -> Change:
 
 
 def by_width(width: float) -> Change:
-    """Give the largest multiple of the width that is not above a number; for no number, null."""
+    """Return the largest multiple of the width that is not above a number; for no number, null."""
     step = Decimal(str(width))
 
     def lower(number: Decimal) -> int | float:
@@ -111,5 +111,5 @@ def _is_missing(value: object) -> bool:
 
 
 def _text(value: object) -> str:
-    """Give a value as it stands in a CSV cell."""
+    """Return a value as it stands in a CSV cell."""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

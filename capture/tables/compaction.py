@@ -28,7 +28,7 @@ TARGET_BYTES = 128 << 20
 # A part that still grows is left alone until so many files wait: at a commit each ten seconds some
 # ten minutes. Readers take about a millisecond for each (bench/upkeep.md).
 _OPEN_FILES = 64
-# How much larger than all smaller files together one may be and still be written anew with them.
+# A file is merged only if it is at most this many times as large as all smaller files together.
 _OUTWEIGH_OPEN, _OUTWEIGH_CLOSED = 1, 8
 # Most that one run takes on.
 _RUN_BYTES = 8 * TARGET_BYTES

@@ -2,7 +2,7 @@
 
 ``<root>/capture/<endpoint>/`` is partitioned by ``event_date``. A commit adds files and, for each
 spool, an application transaction ``s/<spool id>`` with the last sequence number, so rows and
-watermarks are in the table together or not at all (reference/capture.md, section 5.1). delta-rs
+watermarks are in the table together or not at all (docs/why/capture-table.md). delta-rs
 refuses a commit on a stale snapshot that carries a watermark which moved meanwhile: that is the
 fence against a second sink; the check against one's own repetition is ``watermark``.
 """

@@ -101,7 +101,7 @@ def _undecoded(answered: np.ndarray) -> Decoded:
 
 
 def _alone(ids: dict[int, str], counts: np.ndarray) -> pa.Array:
-    """Give the ids as a column, those of requests with several rows left out.
+    """Return the ids as a column, those of requests with several rows left out.
 
     An id names a request; rows of one are told apart by their index, also by who sends the truth.
     """
@@ -136,7 +136,7 @@ def spread(values: pa.Array, rows: np.ndarray, row_count: int) -> pa.Array:
 
 
 def _sent(records: Records, side: Literal["request", "response"], answered: np.ndarray) -> Sent:
-    """Give one side's bodies, with the reason where one cannot be whole."""
+    """Return one side's bodies, with the reason where one cannot be whole."""
     contents = records.request if side == "request" else records.response
     flags = records.flags
     told: list[str | None] = [None] * len(records)
@@ -205,7 +205,7 @@ class _Unfit:
             self._texts += texts
 
     def array(self, row_count: int) -> pa.MapArray:
-        """Give the map column; names of a row stand in the order in which they were added."""
+        """Return the map column; names of a row stand in the order in which they were added."""
         rows = np.concatenate(self._rows) if self._rows else np.empty(0, np.int64)
         order = np.argsort(rows, kind="stable")
         ends = np.cumsum(np.bincount(rows, minlength=row_count))

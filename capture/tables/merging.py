@@ -72,7 +72,7 @@ def _read(folder: DeltaFolder, path: str, group: int, schema: pa.Schema) -> pa.T
 
 
 def fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give rows the columns of a schema, null where they are of an older one."""
+    """Return rows with the columns of a schema, null where they are of an older one."""
     arrays = [
         rows[field.name].cast(field.type)
         if field.name in rows.schema.names

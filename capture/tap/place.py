@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 from driftline.capture.spool.writer import Durability, OnFull
-from driftline.capture.tap.recorder import DEFAULT_HEADERS
+from driftline.capture.tap.target import DEFAULT_HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +120,11 @@ def _path(folder: Path, text: str) -> Path:
 
 
 def _count(values: Mapping[str, str], name: str, default: int) -> int:
-    """Parse a number of bytes; the default when it is not one."""
+    """Parse a whole number of bytes; the default when it is not one."""
     text = values.get(f"capture.{name}")
     try:
-        count = default if text is None else int(float(text) if "." in text else text)
-    except (ValueError, OverflowError):
+        count = default if text is None else int(text)
+    except ValueError:
         return default
     return count if count > 0 else default
 

@@ -14,21 +14,15 @@ from dataclasses import dataclass
 
 from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tap.target import HASH_SPAN, CaptureTarget, parse_event_time
+from driftline.capture.tap.target import (
+    DEFAULT_HEADERS,
+    HASH_SPAN,
+    CaptureTarget,
+    parse_event_time,
+)
 from driftline.errors import InputError
 
 log = logging.getLogger(__name__)
-
-# Of requests; beside what has a column of its own.
-DEFAULT_HEADERS = (
-    "accept",
-    "traceparent",
-    "x-amzn-sagemaker-session-id",
-    "x-amzn-sagemaker-target-container-hostname",
-    "x-amzn-sagemaker-target-model",
-    "x-amzn-sagemaker-target-variant",
-    "x-request-id",
-)
 # Credentials: not recorded whoever asks for it.
 DENIED_HEADERS = frozenset(
     (

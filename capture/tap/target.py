@@ -17,6 +17,16 @@ _RFC3339 = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 HASH_SPAN = 1 << 32
+# Of requests; beside what has a column of its own.
+DEFAULT_HEADERS = (
+    "accept",
+    "traceparent",
+    "x-amzn-sagemaker-session-id",
+    "x-amzn-sagemaker-target-container-hostname",
+    "x-amzn-sagemaker-target-model",
+    "x-amzn-sagemaker-target-variant",
+    "x-request-id",
+)
 
 
 @dataclass(frozen=True, slots=True)

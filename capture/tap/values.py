@@ -54,7 +54,7 @@ def _records(frame: Any) -> list[Any]:  # noqa: ANN401 - known by what it can do
 
 
 def _rows_in(values: Sequence[object]) -> tuple[Rows, bool]:
-    """Tell a list of rows from one row of values; an empty one holds no rows."""
+    """Distinguish a list of rows from one row of values; an empty one holds no rows."""
     if all(isinstance(value, Mapping | list | tuple) for value in values):
         return list(values), False
     if any(isinstance(value, Mapping) for value in values):

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.formats.coercion import as_text, from_array
+from driftline.formats.cells import as_text
+from driftline.formats.coercion import from_array
 
 _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 

@@ -18,7 +18,7 @@ from driftline.dashboard.charts.canvas import (
     safe,
     short,
 )
-from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView, StateSpan
+from driftline.dashboard.queries.views import AlarmPoint, AlarmView, StateSpan
 from driftline.dashboard.words import STATES, moment, number
 
 GROUNDS = {
@@ -67,7 +67,7 @@ def alarm_figure(view: AlarmView) -> Figure:
             )
         ),
     ]
-    limits = [] if view.rule.threshold is None else [view.rule.threshold]
+    limits = [] if view.threshold is None else [view.threshold]
     values = [edge for one in points for edge in (one.value, one.lower, one.upper)] + limits
     known = [value for value in values if value is not None]
     low, high = min(known), max(known)
@@ -145,7 +145,7 @@ def _marks(
     return markers(
         *_line(points), symbol, colour, size, name=name,
         customdata=[point.link or "" for point in points],
-        hovertext=[_story(point, view.rule.metric) for point in points], hoverinfo="text",
+        hovertext=[_story(point, view.rule.judged_name) for point in points], hoverinfo="text",
     )  # fmt: skip
 
 

@@ -31,8 +31,7 @@ from driftline.dashboard.charts.canvas import (
     time_axis,
     widths,
 )
-from driftline.dashboard.queries.metric_views import ColumnHistory, ColumnView, ReferenceSummary
-from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.queries.views import ColumnHistory, ColumnView, ReferenceSummary, WindowRun
 from driftline.dashboard.words import number, percent, span
 
 PANEL_PX = 130
@@ -49,12 +48,12 @@ def column_figure(view: ColumnView) -> Figure:
     greatest value, over the band from the 5th to the 95th percentile of the reference. An unseen
     column over each window carries its address, for the click.
     """
-    history, runs = _history(view), view.monitor.runs
+    history, runs = _history(view), view.shown.monitor.runs
     times = [middle(run) for run in runs]
     panels = _panels(view)
     drawn = layout(58, 12, 8, 38)
     data: list[Figure] = []
-    shapes = selection(runs, view.detail.run.stamp if view.detail else None)
+    shapes = selection(runs, view.shown.detail.run.stamp if view.shown.detail else None)
     for place, name in enumerate(panels):
         key = _key(place)
         traces, behind, scale = _PANELS[name](view, times, key)
@@ -65,7 +64,7 @@ def column_figure(view: ColumnView) -> Figure:
     drawn[f"yaxis{top[1:]}"] = click_axis()
     drawn["xaxis"] = time_axis(runs, _key(len(panels) - 1))
     drawn["shapes"] = shapes
-    links = [column_link(view.monitor.name, view.column, window=run.stamp) for run in runs]
+    links = [column_link(view.shown.monitor.name, view.column, window=run.stamp) for run in runs]
     stories = [_story(run, history, index) for index, run in enumerate(runs)]
     return {"data": [*data, columns(runs, links, stories, top)], "layout": drawn}
 
@@ -139,7 +138,7 @@ def _missing(view: ColumnView, times: Sequence[str], key: str) -> Panel:
         "type": "bar",
         "x": list(times),
         "y": values,
-        "width": widths(view.monitor.runs, 0.75),
+        "width": widths(view.shown.monitor.runs, 0.75),
         "yaxis": key,
         "marker": {"color": [HARD if broken else GREY for broken in history.broken]},
         "hoverinfo": "skip",
@@ -205,7 +204,7 @@ def _points(
 
 
 def _story(run: WindowRun, history: ColumnHistory, index: int) -> list[str]:
-    """Say in a hover how the column stood in a window."""
+    """Return the hover text of a column in a window."""
     story = [f"<b>{span(run)}</b>"]
     distance, bound, missing, mean, low, high = (
         float(values[index])

@@ -84,17 +84,7 @@ def ranking_figure(rows: Sequence[MetricResult], names: Sequence[str]) -> Figure
 
 
 def forest_figure(rows: Sequence[MetricResult], labels: Sequence[str], neutral: float) -> Figure:
-    """Draw one row for each metric: value with interval, the reference's, and what is allowed.
-
-    Parameters
-    ----------
-    rows
-        First on top; with finite values.
-    labels
-        Their names, as text.
-    neutral
-        The value at which groups are treated alike: 0 for differences, 1 for ratios.
-    """
+    """Draw one row for each metric: value with interval, the reference's, and what is allowed."""
     ends = _forest_ends(rows, neutral)
     line = {"color": GREY, "width": 1}
     middle: Figure = {"type": "line", "x0": neutral, "x1": neutral, "layer": "below", "line": line}

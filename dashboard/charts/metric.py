@@ -33,8 +33,7 @@ from driftline.dashboard.charts.canvas import (
     time_axis,
     widths,
 )
-from driftline.dashboard.queries.metric_views import KindView, MetricHistory
-from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.queries.views import KindView, MetricHistory, WindowRun
 from driftline.dashboard.words import number, percent, plural, span
 from driftline.monitors.results.metric import MetricResult
 
@@ -61,7 +60,7 @@ def metric_figure(view: KindView) -> Figure:
         ),
         yaxis3=click_axis(),
         shapes=[
-            *_reference(history.line), *selection(runs, view.run.stamp if view.run else None)
+            *_reference(history.metric), *selection(runs, view.run.stamp if view.run else None)
         ],
     )  # fmt: skip
     if labels is not None:
@@ -80,7 +79,7 @@ def metric_height(view: KindView) -> int:
 
 def _range(history: MetricHistory) -> list[float]:
     """Choose the range: all values, reference and bounds; intervals as far as they are not wild."""
-    line = history.line
+    line = history.metric
     ends = (line.reference, line.reference_low, line.reference_high)
     firm = [*history.value, *history.bound, *(end for end in ends if end is not None)]
     known = np.array([value for value in firm if np.isfinite(value)])
@@ -158,12 +157,12 @@ def _labels(times: Sequence[str], view: KindView) -> Figure:
 
 
 def _story(view: KindView, history: MetricHistory, run: WindowRun, index: int) -> list[str]:
-    """Say in a hover what a window measured."""
+    """Return the hover text of a measured window."""
     story = [f"<b>{span(run)}</b>"]
     value, low, high = (float(ends[index]) for ends in (history.value, history.low, history.high))
     if math.isfinite(value):
         ends = f" ({number(low)} to {number(high)})" if math.isfinite(low) else ""
-        story.append(f"{safe(history.line.key)} {number(value)}{ends}")
+        story.append(f"{safe(history.metric.key)} {number(value)}{ends}")
     else:
         story.append(short(run.failure, 80) if run.failure else "no value")
     if view.labels is not None and math.isfinite(view.labels.share[index]):

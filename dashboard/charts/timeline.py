@@ -100,7 +100,7 @@ def _bars(runs: Sequence[WindowRun], counts: Sequence[int], colour: str) -> Figu
 
 
 def _story(run: WindowRun) -> list[str]:
-    """Say in a hover what a window found."""
+    """Return the hover text of a window."""
     story = [f"<b>{span(run)}</b>"]
     if run.failure:
         story.append(short(run.failure, 80))

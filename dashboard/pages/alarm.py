@@ -1,182 +1,253 @@
-"""The page of one alarm: its metric, why it is in its state, how it changed, who was told."""
+"""The page of one alarm: its metric, why it is in its state, how it changed, who was notified."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from dash import html
 
 from driftline.dashboard.address import alarm_link, monitor_link
 from driftline.dashboard.charts.alarm import alarm_figure
-from driftline.dashboard.metric_words import limit_words
-from driftline.dashboard.pages.alarm_quiet import quiet_panel
-from driftline.dashboard.pages.alarm_story import (
+from driftline.dashboard.pages.alarm_panels import (
+    alarm_links,
     channels,
     history,
     messages,
+    quiet_panel,
+    similar_metrics,
     verdict_panel,
+    why_panel,
 )
-from driftline.dashboard.pages.alarm_trial import trial_panel
-from driftline.dashboard.pages.alarm_why import why_panel
+from driftline.dashboard.pages.forms import ask_form, choice, field
 from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
-    fact,
+    facts,
+    faint,
+    glyph,
     graph,
-    keyed,
+    heading,
+    layout,
+    legend,
     marked,
+    pair,
     panel,
+    stack,
     state_chip,
+    swatch,
     table,
-    way_words,
+    tag,
+    way,
 )
-from driftline.dashboard.queries.alarm_views import AlarmPoint, AlarmView
+from driftline.dashboard.queries.views import AlarmPoint, AlarmView, Preview, PreviewRun
 from driftline.dashboard.words import (
     STATES,
     age,
     duration,
+    limit_words,
     moment,
     number,
     plural,
+    sentence,
 )
 
-OTHERS_SHOWN = 20
-"""Of alarms on the same metric."""
-
 TREATMENTS = {
-    "missing": "a period without data says nothing",
-    "ignore": "a period without data keeps the state",
-    "breaching": "a period without data counts as breaching",
-    "notBreaching": "a period without data counts as good",
+    "missing": "counts as missing",
+    "ignore": "keeps the state",
+    "breaching": "counts as breaching",
+    "notBreaching": "counts as not breaching",
 }
+"""What a period without data means."""
 
 
 def page(view: AlarmView) -> html.Div:
     """Lay out one alarm: the verdict, the metric over time, why, history, messages."""
     alarm = view.alarm
-    head = html.Div(
-        [
-            html.H1(alarm.name, tabIndex=-1),
-            html.P(view.rule.description or alarm.condition, className="under"),
-        ],
-        className="title-text",
+    return layout(
+        alarm.name,
+        crumbs(("Alarms", "/alarms"), alarm.name),
+        heading(alarm.name, view.description or alarm.condition, tag(alarm.severity)),
+        verdict_panel(view),
+        _signal(view),
+        pair(why_panel(view), quiet_panel(view), wide_left=True),
+        pair(_decided(view), channels(view), wide_left=True),
+        pair(history(view), messages(view)),
+        _preview(view),
+        _definition(view),
     )
-    return marked(
-        html.Div(
-            [
-                crumbs(("Alarms", "/alarms"), alarm.name),
-                html.Div([head, html.Span(alarm.severity, className=f"tag {alarm.severity}")],
-                         className="title"),
-                verdict_panel(view),
-                _signal(view),
-                html.Div([why_panel(view), quiet_panel(view)], className="pair wide-left"),
-                html.Div([_decided(view), channels(view)], className="pair wide-left"),
-                html.Div([history(view), messages(view)], className="pair"),
-                trial_panel(view),
-                _definition(view),
-            ],
-            className="page",
-        ),
-        data_title=alarm.name,
-    )  # fmt: skip
 
 
 def _signal(view: AlarmView) -> html.Section:
     """Draw the metric with its threshold and the states behind it."""
     title, rule = view.alarm.condition, view.rule
     if not view.points:
-        where = ", ".join(f"{key}={value}" for key, value in rule.dimensions)
-        exact = f"{rule.namespace} {rule.metric} {where}".strip()
-        parts: list[Cell] = [empty("No datapoint has come in for exactly this metric:", exact)]
-        if view.similar:
-            names = [html.Li(html.Code(name)) for name in view.similar]
-            parts += [html.P("Metrics like it that have data:"), html.Ul(names)]
-        return panel(title, parts)
+        where = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
+        exact = f"{rule.namespace} {rule.judged_name} {where}".strip()
+        why = empty("No datapoint has arrived for exactly this metric:", exact)
+        return panel(title, [why, *(similar_metrics(view.similar) if view.similar else [])])
     breaches = sum(point.breaching for point in view.points)
     fired = sum(span.state == "ALARM" for span in view.spans)
     summary = (
         f"{plural(len(view.points), 'period')} from {moment(view.points[0].start)}, "
         f"{breaches} breaching; in alarm {plural(fired, 'time')}"
     )
-    drawn = graph("timeline", alarm_figure(view), 270)
-    legend = html.Span(
-        [
-            keyed(html.Span("▲", className="alarm-text"), "breaching"),
-            keyed(html.Span("●", className="faint"), "within"),
-            keyed(html.Span("◯", className="faint"), "decided the state"),
-            keyed(html.Span("╌", className="alarm-text"), f"threshold {number(rule.threshold)}")
-            if rule.threshold is not None
-            else keyed(html.Span(className="key pale"), "band"),
-            *(keyed(html.Span(STATES[state][0], className=f"key ground {STATES[state][2]}"),
-                    f"in {STATES[state][1].lower()}") for state in ("ALARM", "OK")),
-        ],
-        className="legend",
-    )  # fmt: skip
-    figure = html.Figure(
-        [
-            marked(html.Div(drawn, role="img"), aria_label=f"{title}: {summary}"),
-            html.Figcaption(summary, className="note"),
-        ]
+    signs = legend(
+        glyph("▲", "alarm-text", "breaching"),
+        glyph("●", "faint", "within"),
+        glyph("◯", "faint", "decided the state"),
+        swatch("pale", "band")
+        if view.threshold is None
+        else glyph("╌", "alarm-text", f"threshold {number(view.threshold)}"),
+        *(
+            glyph(sign, f"key ground {tone}", f"in {word.lower()}")
+            for sign, word, tone in (STATES["ALARM"], STATES["OK"])
+        ),
     )
-    return panel(title, [figure], note=legend)
+    drawn = graph("timeline", alarm_figure(view), 270, f"{title}: {summary}")
+    figure = html.Figure([drawn, html.Figcaption(summary, className="note")])
+    return panel(title, [figure], note=signs)
 
 
 def _decided(view: AlarmView) -> html.Section:
     """List the datapoints that the state rests on."""
-    title, rule = "What decided its last change", view.rule
+    title, rule = "Datapoints of the last change", view.rule
     if not view.decided:
-        return panel(title, [empty("No period has been judged yet.")])
-    limit = limit_words(rule.operator, rule.threshold)
-    rows = [_point(point, limit) for point in view.decided]
-    note = f"{rule.required} of {rule.evaluation_periods} must breach"
-    heads = ["Period", "Value", "Breaches", "What was found"]
-    body = table(heads, rows, label="Datapoints that decided", kind="cards tall", numeric=(1,))
+        return panel(title, [empty("No period has been evaluated yet.")])
+    limit = limit_words(rule.comparison_operator, rule.threshold)
+    body = table(
+        view.decided,
+        {
+            "Period": _period,
+            "Value": lambda point: number(point.value),
+            "Breaches": lambda point: _breach(point, limit),
+            "Finding": _found,
+        },
+        label="Datapoints of the last change",
+        kind="cards tall",
+        numeric=("Value",),
+    )
+    note = f"{rule.required_breaches} of {rule.evaluation_periods} must breach"
     return panel(title, [body], note=note)
 
 
-def _point(point: AlarmPoint, rule: str) -> list[Cell]:
-    breach: Cell = html.Span("no", className="faint")
+def _period(point: AlarmPoint) -> Cell:
+    length = faint(f"{duration(point.end - point.start)} long", line=True)
+    return html.Div([html.Span(moment(point.start), className="line"), length], className="period")
+
+
+def _breach(point: AlarmPoint, limit: str) -> Cell:
     if point.value is None:
-        breach = html.Span("no data", className="faint")
-    elif point.breaching:
-        breach = html.Span(f"▲ yes, {rule}", className="alarm-text")
-    words: Cell = html.Span(point.words or "–", className="clip", title=point.words or "")
-    if point.link:
-        words = html.Div([words, html.A(way_words(point.link), href=point.link, className="line")])
-    length = duration(point.end - point.start)
-    period = html.Div(
-        [
-            html.Span(moment(point.start), className="line"),
-            html.Span(f"{length} long", className="faint line"),
-        ],
-        className="period",
-    )
-    return [period, number(point.value), breach, words]
+        return faint("no data")
+    if not point.breaching:
+        return faint("no")
+    return html.Span(f"▲ yes, {limit}", className="alarm-text")
+
+
+def _found(point: AlarmPoint) -> Cell:
+    words = html.Span(point.words or "–", className="clip", title=point.words or "")
+    return html.Div([words, *way(point.link)]) if point.link else words
 
 
 def _definition(view: AlarmView) -> html.Section:
-    """Say what the alarm asks, field by field, and who else watches the same metric."""
+    """Show what the alarm asks, field by field, and which others watch the same metric."""
     rule = view.rule
-    facts: list[tuple[str, Cell]] = [
-        ("Metric", html.Code(f"{rule.namespace} {rule.metric}")),
-        ("Dimensions", html.Code(", ".join(f"{key}={value}" for key, value in rule.dimensions))),
-        ("Statistic", f"{rule.statistic} of {duration(timedelta(seconds=rule.period_s))}"),
-        ("Fires when", f"{rule.required} of {rule.evaluation_periods} periods are "
-                       f"{limit_words(rule.operator, rule.threshold)}"),
-        ("Missing data", TREATMENTS.get(rule.treatment, rule.treatment)),
-        ("Declared", f"{moment(rule.changed_at)}, {age(rule.changed_at, view.now)}"),
+    dimensions = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
+    limit = limit_words(rule.comparison_operator, rule.threshold)
+    times = f"{rule.required_breaches} of {rule.evaluation_periods}"
+    entries: list[tuple[str, Cell]] = [
+        ("Metric", html.Code(f"{rule.namespace} {rule.judged_name}")),
+        ("Dimensions", html.Code(dimensions)),
+        ("Statistic", f"{rule.statistic_name or 'Value'} of "
+                      f"{duration(timedelta(seconds=rule.period))}"),
+        ("Fires when", f"{times} periods are {limit}"),
+        ("Missing data", f"a period without data {TREATMENTS.get(rule.treatment, rule.treatment)}"),
+        ("Declared", f"{moment(view.changed_at)}, {age(view.changed_at, view.now)}"),
     ]  # fmt: skip
     if view.alarm.monitor:
         link = html.A(view.alarm.monitor, href=monitor_link(view.alarm.monitor))
-        facts.insert(0, ("Monitor", link))
+        entries.insert(0, ("Monitor", link))
     if view.others:
-        links = [
-            html.Span([html.A(one.name, href=alarm_link(one.name)), " ",
-                       state_chip(one.state, small=True)], className="line")
-            for one in view.others[:OTHERS_SHOWN]
-        ]  # fmt: skip
-        if more := len(view.others) - len(links):
-            links.append(html.Span(f"and {more:,} more", className="faint line"))
-        facts.append(("Same metric", html.Div(links)))
-    return panel("Definition", [html.Dl([fact(*entry) for entry in facts], className="facts wide")])
+        entries.append(("Same metric", alarm_links(view.others)))
+    return panel("Definition", [facts(entries, "facts wide")])
+
+
+def _preview(view: AlarmView) -> html.Section:
+    """Offer other values, and show what the alarm would have done with them."""
+    preview = view.preview
+    if preview is None:
+        return panel("Preview", [], name="preview")
+    parts: list[Cell] = [_form(view, preview)]
+    if preview.problem:
+        text = sentence(preview.problem)
+        parts.append(html.P(f"✕ {text}", className="alarm-text sentence", role="alert"))
+    if preview.declared is not None and preview.changed is not None:
+        parts += _outcome(view, preview, preview.declared, preview.changed)
+    if preview.text and not preview.problem:
+        parts.append(_resource(preview))
+    note = "evaluated on stored data, once per period; changes nothing"
+    return panel("Preview with other values", parts, note=note, name="preview")
+
+
+def _form(view: AlarmView, preview: Preview) -> html.Div:
+    values = preview.values
+    labels = {
+        "threshold": "Threshold",
+        "needed": "Breaching periods",
+        "periods": "of the newest",
+        "period": "Period in seconds",
+    }
+    fields: list[Cell] = [
+        field(name, label, values[name], is_number=True)
+        for name, label in labels.items()
+        if name in values
+    ]
+    fields.append(choice("missing", "A period without data", TREATMENTS, values["missing"]))
+    parts: list[Cell] = [ask_form(fields, "Preview", anchor="preview")]
+    if preview.is_asked:
+        link = alarm_link(view.alarm.name, anchor="preview")
+        parts.append(html.P(html.A("Back to the declared values", href=link)))
+    return html.Div(parts, className="trial-form")
+
+
+def _outcome(
+    view: AlarmView, preview: Preview, declared: PreviewRun, changed: PreviewRun
+) -> list[Cell]:
+    assert preview.definition is not None
+    assert preview.start is not None
+    assert preview.end is not None
+    span = f"{moment(preview.start)} to {moment(preview.end)}"
+    body = table(
+        [("As declared", declared), ("With these values", changed)],
+        {
+            "Alarm": lambda row: html.B(row[0]),
+            "Fires": lambda row: plural(row[1].fired, "time"),
+            "In alarm for": lambda row: duration(row[1].in_alarm) if row[1].in_alarm else "–",
+            "Now": lambda row: state_chip(row[1].state, small=True),
+        },
+        label=f"What it would have done from {span}",
+        kind="cards",
+    )
+    parts: list[Cell] = [html.P(f"From {span}:", className="faint"), body]
+    if changed.points:
+        threshold = preview.definition.threshold
+        shown = replace(view, threshold=threshold, points=changed.points, spans=changed.spans)
+        label = f"with these values it fires {plural(changed.fired, 'time')}"
+        parts.append(graph("trial", alarm_figure(shown), 230, label))
+    return parts
+
+
+def _resource(preview: Preview) -> html.Details:
+    """Show the changed alarm as a resource file, to copy."""
+    button = html.Button("Copy as YAML", type="button", className="button small")
+    how = html.P(["To apply it, save it as a file and run ", html.Code("driftline apply -f FILE")])
+    return html.Details(
+        [
+            html.Summary("As a resource file"),
+            stack(marked(button, data_copy="trial-yaml"), how),
+            html.Pre(html.Code(preview.text), id="trial-yaml", className="yaml"),
+        ],
+        className="as-table",
+        open=True,
+    )

@@ -1,4 +1,4 @@
-"""The page of all alarms: how each stands, since when, what it watches, and who was told."""
+"""The page of all alarms: how each stands, since when, what it watches, and who was notified."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from driftline.alerts.notify.incidents import Incident
 from driftline.dashboard.address import alarm_link, alarms_link, incident_link, monitor_link
 from driftline.dashboard.pages.parts import (
     Cell,
+    choices,
+    clipped,
     crumbs,
-    delivery_text,
     empty,
-    marked,
+    faint,
+    heading,
+    incident_tag,
+    layout,
     panel,
+    stack,
     state_chip,
     table,
+    tag,
     when,
 )
-from driftline.dashboard.queries.alarm_views import AlarmsView
-from driftline.dashboard.queries.views import AlarmLine
-from driftline.dashboard.words import STATES, moment, plural
+from driftline.dashboard.queries.views import AlarmLine, AlarmsView
+from driftline.dashboard.words import STATES, delivery_words, moment, plural
 
 SHOWN = 200
 """Rows on a page; more would take seconds to draw."""
 
-SEVERITIES = ("page", "ticket", "digest")
+SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
 INCIDENTS_SHOWN = 10
 MEMBERS_SHOWN = 12
-
-STATES_SHOWN = ("ALARM", "INSUFFICIENT_DATA", "OK")
 
 
 def page(view: AlarmsView) -> html.Div:
@@ -37,30 +40,21 @@ def page(view: AlarmsView) -> html.Div:
     under = " · ".join(
         [plural(len(view.alarms), "alarm"), f"{firing} firing" if firing else "none is firing"]
     )
-    head = html.Div(
-        [html.H1("Alarms", tabIndex=-1), html.P(under, className="under")], className="title-text"
-    )
-    return marked(
-        html.Div(
-            [
-                crumbs("Alarms"),
-                html.Div([head, _filters(view)], className="title"),
-                *_incidents(view),
-                _list(view),
-            ],
-            className="page",
-        ),
-        data_title="Alarms",
+    return layout(
+        "Alarms",
+        crumbs("Alarms"),
+        heading("Alarms", under, _filters(view)),
+        *_incidents(view),
+        _list(view),
     )
 
 
 def _filters(view: AlarmsView) -> html.Div:
     """Offer the states with their counts, and a text to look for."""
-    links = [_state(view, None, f"all {len(view.alarms)}")]
-    links += [
-        _state(view, state, f"{STATES[state][0]} {STATES[state][1].lower()} {view.counts[state]}")
-        for state in STATES_SHOWN
-    ]
+    states: dict[str | None, str] = {None: f"all {len(view.alarms)}"}
+    for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
+        sign, word, _ = STATES[state]
+        states[state] = f"{sign} {word.lower()} {view.counts[state]}"
     box = dcc.Input(
         id="filter",
         type="search",
@@ -70,20 +64,23 @@ def _filters(view: AlarmsView) -> html.Div:
         debounce=False,
         autoComplete="off",
     )
-    label = html.Label([html.Span("Filter", className="hidden"), box], htmlFor="filter")
-    states = marked(html.Nav(links, className="choices"), aria_label="State of the alarms")
-    kinds = marked(
-        html.Nav([_severity(view, one) for one in (None, *SEVERITIES)], className="severities"),
-        aria_label="Severity of the alarms",
+    by_state = (
+        (words, alarms_link(state=state, text=view.text, severity=view.severity),
+         state == view.state)
+        for state, words in states.items()
+    )  # fmt: skip
+    by_severity = (
+        (words, alarms_link(state=view.state, text=view.text, severity=one), one == view.severity)
+        for one, words in SEVERITIES.items()
     )
-    return html.Div([states, kinds, label], className="filters")
-
-
-def _severity(view: AlarmsView, severity: str | None) -> html.A:
-    href = alarms_link(state=view.state, text=view.text, severity=severity)
-    words = {None: "any severity", "digest": "digest"}.get(severity, f"{severity}s")
-    link = html.A(words, href=href)
-    return marked(link, aria_current="page") if view.severity == severity else link
+    return html.Div(
+        [
+            choices("State of the alarms", by_state),
+            choices("Severity of the alarms", by_severity, "severities"),
+            html.Label([html.Span("Filter", className="hidden"), box], htmlFor="filter"),
+        ],
+        className="filters",
+    )
 
 
 def _incidents(view: AlarmsView) -> list[html.Section]:
@@ -91,102 +88,86 @@ def _incidents(view: AlarmsView) -> list[html.Section]:
     shared = [one for one in view.incidents if len(one.alarms) > 1]
     if not shared:
         return []
-    items = [
-        html.Li(
-            [
-                html.Span(one.severity, className=f"tag {one.severity}"),
-                html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip"),
-                html.Span(_extent(one), className="faint"),
-                html.Span(_members(one), className="clip"),
-            ]
-        )
-        for one in shared[:INCIDENTS_SHOWN]
-    ]
+    items = [html.Li(_incident(one)) for one in shared[:INCIDENTS_SHOWN]]
     note = html.A("all incidents", href="/incidents")
     return [panel("Open incidents", [html.Ul(items, className="incident-list")], note=note)]
 
 
-def _members(one: Incident) -> str:
+def _incident(one: Incident) -> list[Cell]:
     names = [member.name for member in one.alarms if member.left_at is None]
     more = len(names) - MEMBERS_SHOWN
-    return ", ".join(names[:MEMBERS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _extent(one: Incident) -> str:
-    count = plural(sum(member.left_at is None for member in one.alarms), "alarm")
     where = f" of {one.endpoint}" if one.endpoint else ""
-    return f"{count}{where}, since {moment(one.onset_at)}"
-
-
-def _state(view: AlarmsView, state: str | None, words: str) -> html.A:
-    link = html.A(words, href=alarms_link(state=state, text=view.text, severity=view.severity))
-    return marked(link, aria_current="page") if view.state == state else link
-
-
-def _list(view: AlarmsView) -> html.Section:
-    found = view.shown
-    if not view.alarms:
-        why = "No alarm is declared yet. Deploying a model with a reference declares the usual ones"
-        return panel("All alarms", [empty(f"{why}.", "driftline apply -f alarms.yaml")])
-    if not found:
-        clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
-        return panel("All alarms", [empty("No alarm matches this filter."), clear])
-    heads = ["State", "Alarm", "Since", "Watches", "Monitor", "Last message"]
-    rows = [_row(view, alarm) for alarm in found[:SHOWN]]
-    note = f"the first {SHOWN} of {len(found)}; narrow them by the filter" * (len(found) > SHOWN)
-    return panel(
-        "All alarms" if len(found) == len(view.alarms) else f"{len(found)} of them",
-        [table(heads, rows, label="Alarms, worst first", kind="cards alarm-list")],
-        note=note,
-    )
-
-
-def _row(view: AlarmsView, alarm: AlarmLine) -> list[Cell]:
-    """Show one alarm as the cells of a row."""
-    name = html.Div(
-        [
-            html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
-            html.Span(alarm.severity, className=f"tag {alarm.severity}"),
-            *([html.Span("composite", className="tag kind")] * (alarm.kind == "composite")),
-            *(
-                [html.A("incident", href=incident_link(alarm.incident), className="tag kind")]
-                if alarm.incident
-                else []
-            ),
-        ],
-        className="stack",
-    )
-    quiet = [html.Span(f"◌ {words}", className="held line") for words in alarm.quiet]
-    why = [html.Span(alarm.cause, className="clip faint", title=alarm.cause)] if alarm.cause else []
-    monitor: Cell = "–"
-    if alarm.monitor:
-        monitor = html.A(alarm.monitor, href=monitor_link(alarm.monitor))
+    members = ", ".join(names[:MEMBERS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
     return [
-        state_chip(alarm.state),
-        html.Div([name, *why, *quiet]),
-        when(alarm.since, view.now),
-        _condition(alarm),
-        monitor,
-        _told(alarm),
+        tag(one.severity),
+        html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip"),
+        faint(f"{plural(len(names), 'alarm')}{where}, since {moment(one.onset_at)}"),
+        html.Span(members, className="clip"),
     ]
 
 
-def _condition(alarm: AlarmLine) -> Cell:
-    if alarm.kind == "metric":
-        return alarm.condition
-    return html.Code(alarm.condition, className="clip", title=alarm.condition)
+def _list(view: AlarmsView) -> html.Section:
+    shown = view.shown
+    if not view.alarms:
+        why = "No alarm is declared yet. Deploying a model with a reference declares the usual ones"
+        return panel("All alarms", [empty(f"{why}.", "driftline apply -f alarms.yaml")])
+    if not shown:
+        clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
+        return panel("All alarms", [empty("No alarm matches this filter."), clear])
+    body = table(
+        shown[:SHOWN],
+        {
+            "State": lambda alarm: state_chip(alarm.state),
+            "Alarm": _name,
+            "Since": lambda alarm: when(alarm.since, view.now),
+            "Watches": lambda alarm: (
+                alarm.condition
+                if alarm.kind == "metric"
+                else html.Code(alarm.condition, className="clip", title=alarm.condition)
+            ),
+            "Monitor": lambda alarm: (
+                html.A(alarm.monitor, href=monitor_link(alarm.monitor)) if alarm.monitor else "–"
+            ),
+            "Last notification": _last_message,
+        },
+        label="Alarms, worst first",
+        kind="cards alarm-list",
+    )
+    note = f"the first {SHOWN} of {len(shown)}; narrow them by the filter" * (len(shown) > SHOWN)
+    title = "All alarms" if len(shown) == len(view.alarms) else f"{len(shown)} of them"
+    return panel(title, [body], note=note)
 
 
-def _told(alarm: AlarmLine) -> Cell:
-    """Say what was last told, to whom, and whether it arrived."""
-    if not alarm.told:
-        return html.Span("nothing told yet", className="faint")
+def _name(alarm: AlarmLine) -> Cell:
+    """Name an alarm, with its cause and what keeps it quiet."""
+    name = stack(
+        html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
+        tag(alarm.severity),
+        *([tag("composite", "kind")] * (alarm.kind == "composite")),
+        *incident_tag(alarm.incident),
+    )
+    cause = [clipped(alarm.cause, "clip faint")] if alarm.cause else []
+    quiet = [html.Span(f"◌ {words}", className="held line") for words in alarm.quiet]
+    return html.Div([name, *cause, *quiet])
+
+
+def _last_message(alarm: AlarmLine) -> Cell:
+    """Show what was last sent, to whom, and whether it arrived."""
+    if not alarm.deliveries:
+        return faint("none yet")
     return html.Div(
         [
-            html.Div(
-                [state_chip(line.state, small=True), html.Span(line.channel), delivery_text(line)],
-                className="stack",
+            stack(
+                state_chip(one.state, small=True),
+                html.Span(one.channel),
+                html.Span(
+                    delivery_words(one.status),
+                    className="alarm-text" if one.status == "dead" else "",
+                    title=one.last_error
+                    or (f"HTTP {one.last_status}" * bool(one.last_status))
+                    or None,
+                ),
             )
-            for line in alarm.told
+            for one in alarm.deliveries
         ]
     )

@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from dash import html
 
 from driftline.dashboard.charts.intervals import ranking_figure
-from driftline.dashboard.pages.parts import Cell, empty, graph, keyed, marked, panel, table
-from driftline.dashboard.queries.metric_views import KindView
-from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.pages.parts import (
+    Cell,
+    empty,
+    glyph,
+    graph,
+    legend,
+    pair,
+    panel,
+    swatch,
+    table,
+)
+from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import number, plural
 from driftline.monitors.results.metric import MetricResult
 
@@ -17,17 +26,17 @@ SHOWN = 20
 FAR = 3
 """Ranks by which a feature must move to be called out."""
 
+Move = tuple[MetricResult, int, int]
+"""A feature's attribution, with its rank in the reference and in the window."""
+
 
 def attribution_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
     """Show the features by rank, reference beside window, and which of them moved."""
-    lines = [line for line in view.metrics if feature_of(line) is not None]
-    known = [line for line in lines if line.value is not None]
+    known = [one for one in view.metrics if feature_of(one) is not None and one.value is not None]
     if not known:
         return ()
-    known.sort(key=lambda line: -(line.value or 0.0))
-    return (
-        html.Div([_bars(known[:SHOWN], len(known)), _moved(known)], className="pair wide-left"),
-    )  # fmt: skip
+    known.sort(key=lambda one: -(one.value or 0.0))
+    return (pair(_bars(known[:SHOWN], len(known)), _moved(known), wide_left=True),)
 
 
 def feature_of(line: MetricResult) -> str | None:
@@ -37,67 +46,70 @@ def feature_of(line: MetricResult) -> str | None:
 
 
 def moves(lines: Sequence[MetricResult]) -> list[tuple[str, int | None, int]]:
-    """Give each feature with its rank in the reference (None: unknown) and in the window, from 1.
+    """Return each feature with its rank in the reference (None: unknown) and window, from 1.
 
     In the order of the window's ranks.
     """
-    names = [feature_of(line) or line.key for line in lines]
-    with_reference = [
-        (line.reference, name)
-        for line, name in zip(lines, names, strict=True)
-        if line.reference is not None
-    ]
-    with_reference.sort(key=lambda entry: -entry[0])
-    before = {name: rank for rank, (_, name) in enumerate(with_reference, 1)}
-    ranked = sorted(zip(lines, names, strict=True), key=lambda entry: -(entry[0].value or 0.0))
-    return [(name, before.get(name), rank) for rank, (_, name) in enumerate(ranked, 1)]
+    named = [(line, feature_of(line) or line.key) for line in lines]
+    known = [(line.reference, name) for line, name in named if line.reference is not None]
+    known.sort(key=lambda entry: -entry[0])
+    before = {name: rank for rank, (_, name) in enumerate(known, 1)}
+    named.sort(key=lambda entry: -(entry[0].value or 0.0))
+    return [(name, before.get(name), rank) for rank, (_, name) in enumerate(named, 1)]
 
 
 def _bars(lines: Sequence[MetricResult], total: int) -> html.Section:
     names = [feature_of(line) or line.key for line in lines]
     top = ", ".join(names[:3])
     summary = f"{plural(total, 'feature')}; most of the window's predictions rest on {top}"
-    drawn = graph("ranking", ranking_figure(lines, names), 50 + 27 * len(lines))
-    legend = html.Span(
-        [
-            keyed(html.Span(className="key reference"), "reference"),
-            keyed(html.Span("◆", className="window-text"), "window"),
-            html.Span("lines are 95 % intervals"),
-        ],
-        className="legend",
-    )
-    figure = html.Figure(
-        [html.Figcaption(summary), marked(html.Div(drawn, role="img"), aria_label=summary)]
+    drawn = graph("ranking", ranking_figure(lines, names), 50 + 27 * len(lines), summary)
+    signs = legend(
+        swatch("reference", "reference"),
+        glyph("◆", "window-text", "window"),
+        html.Span("lines are 95 % intervals"),
     )
     title = "Attribution by feature" + (f", the first {len(lines)}" * (len(lines) < total))
-    return panel(title, [figure], note=legend)
+    return panel(title, [html.Figure([html.Figcaption(summary), drawn])], note=signs)
 
 
 def _moved(lines: Sequence[MetricResult]) -> html.Section:
     """List the features by how far they moved in rank."""
-    title = "Which features moved"
+    title = "Change in rank"
     by_name = {feature_of(line): line for line in lines}
-    found = [(name, before, now) for name, before, now in moves(lines) if before is not None]
-    if not found:
+    moved: list[Move] = [
+        (by_name[name], before, now) for name, before, now in moves(lines) if before is not None
+    ]
+    if not moved:
         return panel(title, [empty("The reference holds no attributions to compare with.")])
-    found.sort(key=lambda entry: (-abs(entry[2] - entry[1]), entry[2]))
-    far = sum(abs(now - before) >= FAR for _, before, now in found)
-    rows: list[list[Cell]] = []
-    for name, before, now in found[:SHOWN]:
-        line = by_name[name]
-        step = before - now
-        sign = f"↑ {step}" if step > 0 else f"↓ {-step}" if step < 0 else "="
-        tone = "alarm-text" if abs(step) >= FAR or line.violated else "faint"
-        rows.append(
-            [
-                html.B(name) if abs(step) >= FAR or line.violated else name,
-                f"{before} → {now}",
-                html.Span(sign, className=tone),
-                number(line.reference),
-                number(line.value),
-            ]
-        )
-    heads = ["Feature", "Rank", "Moved", "Reference", "Window"]
-    body = table(heads, rows, label=title, kind="cards tall", numeric=(1, 2, 3, 4))
-    note = f"{far} moved by {FAR} ranks or more" if far else f"none moved by {FAR} ranks or more"
-    return panel(title, [body], note=note)
+    moved.sort(key=lambda move: (-abs(move[2] - move[1]), move[2]))
+    body = table(
+        moved[:SHOWN],
+        {
+            "Feature": lambda move: (
+                html.B(feature_of(move[0])) if _stands_out(move) else feature_of(move[0]) or ""
+            ),
+            "Rank": lambda move: f"{move[1]} → {move[2]}",
+            "Moved": _step,
+            "Reference": lambda move: number(move[0].reference),
+            "Window": lambda move: number(move[0].value),
+        },
+        label=title,
+        kind="cards tall",
+        numeric=("Rank", "Moved", "Reference", "Window"),
+    )
+    far = sum(_is_far(move) for move in moved)
+    return panel(title, [body], note=f"{far or 'none'} moved by {FAR} ranks or more")
+
+
+def _is_far(move: Move) -> bool:
+    return abs(move[2] - move[1]) >= FAR
+
+
+def _stands_out(move: Move) -> bool:
+    return _is_far(move) or move[0].violated
+
+
+def _step(move: Move) -> Cell:
+    step = move[1] - move[2]
+    sign = f"↑ {step}" if step > 0 else f"↓ {-step}" if step < 0 else "="
+    return html.Span(sign, className="alarm-text" if _stands_out(move) else "faint")

@@ -8,11 +8,21 @@ from collections.abc import Sequence
 from dash import html
 
 from driftline.dashboard.charts.intervals import forest_figure, forest_height
-from driftline.dashboard.metric_words import title_of
-from driftline.dashboard.pages.parts import Cell, empty, graph, keyed, marked, panel, table
-from driftline.dashboard.queries.metric_views import KindView
-from driftline.dashboard.queries.views import WindowRun
-from driftline.dashboard.words import count, number, percent, plural, reason
+from driftline.dashboard.pages.parts import (
+    Cell,
+    empty,
+    faint,
+    glyph,
+    graph,
+    legend,
+    pair,
+    panel,
+    swatch,
+    table,
+)
+from driftline.dashboard.queries.documents import Group
+from driftline.dashboard.queries.views import KindView, WindowRun
+from driftline.dashboard.words import count, number, percent, plural, reason, title_of
 from driftline.monitors.results.metric import MetricResult
 
 RATIOS = ("DI",)
@@ -26,45 +36,32 @@ ROWS_SHOWN = 24
 
 def bias_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
     """Show who is worse off in words, the forest plot, and how large the groups are."""
-    if not view.metrics:
-        return ()
-    return (
-        html.Div([_forest(view), _groups(view)], className="pair wide-left"),
-    )  # fmt: skip
+    return (pair(_forest(view), _groups(view), wide_left=True),) if view.metrics else ()
 
 
 def sentence(line: MetricResult) -> str:
-    """Say in words what a difference in positive predictions, or their ratio, means for a group.
+    """Return in words what a difference in positive predictions, or their ratio, means for a group.
 
     DPPL is the others' share less the group's: above 0 the group gets fewer.
     """
     group = f"rows with {line.facet} = {line.facet_value}" if line.facet_value else line.facet
     if line.value is None or not math.isfinite(line.value):
         why = f": {reason(line.note)}" if line.note else ""
-        return f"{group}: cannot be told{why}"
-    neutral = 1.0 if line.name in RATIOS else 0.0
+        return f"{group}: unknown{why}"
+    is_ratio = line.name in RATIOS
+    neutral = 1.0 if is_ratio else 0.0
     low, high = line.low, line.high
     if low is not None and high is not None and low <= neutral <= high:
-        return f"{group}: no difference in positive predictions can be told"
-    if line.name in RATIOS:
-        word = "fewer" if line.value < 1 else "more"
+        return f"{group}: no significant difference in positive predictions"
+    word = "fewer" if (line.value < 1 if is_ratio else line.value > 0) else "more"
+    if is_ratio:
         return f"{group} get {word} positive predictions: {number(line.value)} times the others'"
-    word = "fewer" if line.value > 0 else "more"
-    size = f"{number(100 * abs(line.value), 2)} points"
     ends = ""
     if low is not None and high is not None:
         a, b = sorted((abs(low), abs(high)))
         ends = f" ({number(100 * a, 2)} to {number(100 * b, 2)})"
+    size = f"{number(100 * abs(line.value), 2)} points"
     return f"{group} get {word} positive predictions than the others, by {size}{ends}"
-
-
-def _told(view: KindView) -> list[MetricResult]:
-    """Pick the metric that the sentences are about: DPPL for each group, else DI."""
-    for name in ("DPPL", "DI"):
-        found = [line for line in view.metrics if line.name == name]
-        if found:
-            return sorted(found, key=_harm, reverse=True)
-    return []
 
 
 def _harm(line: MetricResult) -> float:
@@ -75,11 +72,13 @@ def _harm(line: MetricResult) -> float:
 
 def _forest(view: KindView) -> html.Section:
     """Draw a row for each group and metric; ratios have an axis of their own."""
-    title = "Groups against the others"
-    told = [html.Li(sentence(line)) for line in _told(view)]
+    by_name = ([one for one in view.metrics if one.name == name] for name in ("DPPL", "DI"))
+    worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
     drawn = [line for line in view.metrics if _is_drawn(line)]
     drawn.sort(key=lambda line: (not line.violated, not line.judged))
-    parts: list[Cell] = [html.Ul(told, className="told")] if told else []
+    parts: list[Cell] = []
+    if worded:
+        parts.append(html.Ul([html.Li(sentence(line)) for line in worded], className="worded"))
     for name, lines in (
         ("differences", [line for line in drawn if line.name not in RATIOS]),
         ("ratios", [line for line in drawn if line.name in RATIOS]),
@@ -88,17 +87,14 @@ def _forest(view: KindView) -> html.Section:
             parts.append(_figure(name, lines[:ROWS_SHOWN]))
     if not drawn:
         parts.append(empty("No metric of a group has a value in this window."))
-    legend = html.Span(
-        [
-            keyed(html.Span("◆", className="window-text"), "window"),
-            keyed(html.Span("▲", className="alarm-text"), "violation"),
-            keyed(html.Span("□", className="reference-text"), "reference"),
-            keyed(html.Span(className="key ground ok"), "allowed"),
-            html.Span("lines are 95 % intervals"),
-        ],
-        className="legend",
+    signs = legend(
+        glyph("◆", "window-text", "window"),
+        glyph("▲", "alarm-text", "violation"),
+        glyph("□", "reference-text", "reference"),
+        swatch("ground ok", "allowed"),
+        html.Span("lines are 95 % intervals"),
     )
-    return panel(title, parts, note=legend)
+    return panel("Groups against the others", parts, note=signs)
 
 
 def _is_drawn(line: MetricResult) -> bool:
@@ -116,37 +112,46 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
     broken = sum(line.violated for line in lines)
     words = "1 is parity" if name == "ratios" else "0 is parity, above 0 the group is worse off"
     summary = f"{plural(len(lines), name.removesuffix('s'))}, {broken} in violation; {words}"
-    drawn = graph(f"forest-{name}", forest_figure(lines, labels, neutral), forest_height(lines))
-    return html.Figure(
-        [
-            html.Figcaption(summary, className="note"),
-            marked(html.Div(drawn, role="img"), aria_label=summary),
-        ]
-    )
+    figure = forest_figure(lines, labels, neutral)
+    drawn = graph(f"forest-{name}", figure, forest_height(lines), summary)
+    return html.Figure([html.Figcaption(summary, className="note"), drawn])
 
 
 def _groups(view: KindView) -> html.Section:
-    """Say how large the groups are, and what they get: small ones cannot be judged."""
-    title = "Groups"
+    """Show how large the groups are, and what they get: small ones cannot be judged."""
     if not view.groups:
-        return panel(title, [empty("The document holds no counts of groups.")])
-    whole = view.run.row_count if view.run else None
-    rows: list[list[Cell]] = []
-    for line in view.groups:
-        own = [one for one in view.metrics if one.group == line.name]
-        small = sum(one.note == "insufficient_data" for one in own)
-        broken = [title_of(one.name) for one in own if one.violated]
-        words: Cell = "within its bounds"
-        if broken:
-            words = html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
-        elif small == len(own):
-            words = html.Span("too few rows to judge", className="faint")
-        share = percent(line.rows / whole) if whole else "–"
-        size = html.Div([count(line.rows), html.Span(share, className="faint line")])
-        against = html.Span(f"others {percent(line.others)}", className="faint line")
-        get = html.Div([percent(line.positive), against])
-        rows.append([html.B(line.name), size, get, words])
-    heads = ["Group", "Rows", "Predicted positive", "Found"]
-    body = table(heads, rows, label=title, kind="cards", numeric=(1, 2))
+        return panel("Groups", [empty("The document holds no counts of groups.")])
+    body = table(
+        view.groups,
+        {
+            "Group": lambda one: html.B(one.name),
+            "Rows": lambda one: _size(view, one),
+            "Predicted positive": lambda one: html.Div(
+                [
+                    percent(one.group.positive),
+                    faint(f"others {percent(one.others.positive)}", line=True),
+                ]
+            ),
+            "Found": lambda one: _found(view, one),
+        },
+        label="Groups",
+        kind="cards",
+        numeric=("Rows", "Predicted positive"),
+    )
     warnings = [html.P(words, className="finding") for words in view.warnings]
-    return panel(title, [body, *warnings])
+    return panel("Groups", [body, *warnings])
+
+
+def _size(view: KindView, one: Group) -> Cell:
+    whole = view.run.row_count if view.run else None
+    share = percent(one.group.rows / whole) if whole else "–"
+    return html.Div([count(one.group.rows), faint(share, line=True)])
+
+
+def _found(view: KindView, one: Group) -> Cell:
+    metrics = [metric for metric in view.metrics if metric.group == one.name]
+    if broken := [title_of(metric.name) for metric in metrics if metric.violated]:
+        return html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
+    if all(metric.note == "insufficient_data" for metric in metrics):
+        return faint("too few rows to judge")
+    return "within its bounds"

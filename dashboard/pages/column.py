@@ -7,109 +7,89 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, column_link, monitor_link
 from driftline.dashboard.charts.column import column_figure, column_height
-from driftline.dashboard.pages.annotations import mark_panel
-from driftline.dashboard.pages.columns import comparison_panel, row_panel
+from driftline.dashboard.pages.monitor import comparison_panel, row_panel
 from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
     empty,
-    fact,
+    facts,
+    faint,
+    glyph,
     graph,
-    keyed,
-    marked,
+    heading,
+    layout,
+    legend,
+    pair,
     panel,
     state_chip,
+    swatch,
     table,
+    verdict_box,
 )
-from driftline.dashboard.pages.windows import Link, picker
-from driftline.dashboard.queries.metric_views import ColumnView
-from driftline.dashboard.queries.views import AlarmLine, MonitorView, WindowRun
+from driftline.dashboard.pages.windows import annotation_panel, picker, waiting
+from driftline.dashboard.queries.views import ColumnHistory, ColumnView, WindowRun
 from driftline.dashboard.words import CHECKS, NOTES, number, percent, plural, span
+
+WINDOWS_LISTED = 60
+NEWEST_LISTED = 10
 
 
 def page(view: ColumnView) -> html.Div:
     """Lay out one column: over time, in the chosen window, the rows, who watches it."""
-    monitor, run = view.monitor, view.detail.run if view.detail else None
+    shown, history = view.shown, view.history
+    monitor, detail = shown.monitor, shown.detail
+    run = detail.run if detail else None
     title = f"{view.column}, {span(run)}" if run else view.column
-    way = crumbs((monitor.name, monitor_link(monitor.name)), view.column)
-    words = f"column of {monitor.name}, baseline {monitor.baseline}"
-    if view.feature and view.feature.type:
-        words = f"{view.feature.type} {words}"
-    name = html.Div([html.H1(view.column, tabIndex=-1), html.P(words, className="under")])
-    if run is None or view.detail is None or view.history is None:
-        waiting = empty(
-            "No window has been judged yet: the first one is judged when it is over.",
-            f"driftline monitor run {monitor.name}",
-        )
-        head = html.Div([name], className="title")
-        return marked(html.Div([way, head, waiting], className="page"), data_title=title)
-    head = html.Div([name, picker(monitor, run, _linked(view))], className="title")
-    inner = _inner(view)
-    beside = [comparison_panel(inner, way=False), _standing(view, run)]
-    return marked(
-        html.Div(
-            [
-                way,
-                head,
-                _verdict(view, run),
-                _time(view, run),
-                html.Div(beside, className="pair wide-left"),
-                row_panel(inner, view.detail),
-                *mark_panel(view.marks),
-                _watched(view),
-            ],
-            className="page",
-        ),
-        data_title=title,
-    )  # fmt: skip
-
-
-def _linked(view: ColumnView) -> Link:
-    return lambda run: column_link(view.monitor.name, view.column, window=run.stamp)
-
-
-def _inner(view: ColumnView) -> MonitorView:
-    """Give what the panels of the monitor's page need; they say the same of one window."""
-    return MonitorView(
-        now=view.now,
-        monitor=view.monitor,
-        detail=view.detail,
-        feature=view.feature,
-        comparison=view.comparison,
-        rows=view.rows,
-        changes=(),
-        notes=view.notes,
+    words = f"column of {monitor.name}, baseline {monitor.definition.baseline}"
+    if shown.feature and shown.feature.type:
+        words = f"{shown.feature.type} {words}"
+    choice = picker(monitor, run, lambda one: _link(view, one))
+    top = [
+        crumbs((monitor.name, monitor_link(monitor.name)), view.column),
+        heading(view.column, words, *choice),
+    ]
+    if run is None or detail is None or history is None:
+        return layout(title, *top, waiting(monitor))
+    return layout(
+        title,
+        *top,
+        _verdict(view, run),
+        _time(view, history),
+        pair(comparison_panel(shown, way=False), _numbers_of(view, history, run), wide_left=True),
+        row_panel(shown, detail),
+        *annotation_panel(shown.annotations),
+        _watched(view),
     )
 
 
+def _link(view: ColumnView, run: WindowRun) -> str:
+    return column_link(view.shown.monitor.name, view.column, window=run.stamp)
+
+
 def _verdict(view: ColumnView, run: WindowRun) -> html.Div:
-    """Say how the column stands in the chosen window."""
-    feature = view.feature
+    """Show how the column stands in the chosen window."""
+    feature = view.shown.feature
     if feature is None:
-        words = "Not judged: this window's documents are gone, or never had this column"
-        return html.Div([html.H2(f"{words} ({span(run)})")], className="verdict small none")
-    if not feature.findings:
-        why = NOTES.get(feature.note, feature.note)
-        words = f"Not judged: {why}" if why and not feature.judged else "Every constraint is kept"
-        if feature.is_expected:
-            words = "In violation, as somebody expected"
-        tone = "none" if why and not feature.judged else "ok"
-        lines: list[Cell] = [html.H2(f"{words} ({span(run)})")]
-    else:
+        words = "Not judged: this window's documents have been deleted, or never had this column"
+        return verdict_box("none", html.H2(f"{words} ({span(run)})"))
+    why = NOTES.get(feature.note, feature.note)
+    tone, words = "ok", "No violations"
+    if feature.violations:
         names = ", ".join(CHECKS.get(check, check) for check in feature.checks)
-        tone = "alarm" if feature.hard else "soft"
-        lines = [html.H2(f"In violation: {names} ({span(run)})")]
-        # Two checks may find the same, such as missing values and the drift that they are.
-        causes = dict.fromkeys(words for _, words in feature.findings)
-        lines += [html.P(words, className="cause") for words in causes]
-    lines += [html.P(sentence, className="faint") for sentence in view.notes]
-    return html.Div(lines, className=f"verdict small {tone}")
+        tone, words = "alarm" if feature.hard else "soft", f"In violation: {names}"
+    elif why and not feature.judged:
+        tone, words = "none", f"Not judged: {why}"
+    if feature.is_expected and not feature.violations:
+        words = "In violation, as expected"
+    # Two checks may find the same, such as missing values and the drift that they are.
+    causes = dict.fromkeys(one.words for one in feature.violations)
+    lines = [html.P(words, className="cause") for words in causes]
+    notes = [html.P(note, className="faint") for note in view.shown.notes]
+    return verdict_box(tone, html.H2(f"{words} ({span(run)})"), *lines, *notes)
 
 
-def _time(view: ColumnView, run: WindowRun) -> html.Section:
+def _time(view: ColumnView, history: ColumnHistory) -> html.Section:
     """Draw the column over all windows; a click opens one."""
-    history = view.history
-    assert history is not None
     title = "Over all windows"
     broken = int(history.broken.sum())
     known = int((~np.isnan(history.missing)).sum())
@@ -118,116 +98,100 @@ def _time(view: ColumnView, run: WindowRun) -> html.Section:
     summary = f"{view.column}: {plural(known, 'window')} measured, {broken} in violation"
     if np.nanmax(history.missing, initial=0.0) == 0:
         summary += "; no value was missing in any of them"
-    drawn = graph("timeline", column_figure(view), column_height(view))
-    figure = html.Figure(
-        [
-            marked(html.Div(drawn, role="img"), aria_label=summary),
-            html.Figcaption(summary, className="note"),
-        ]
-    )
-    return panel(title, [figure, *_reading(view), _numbers(view)], note=_legend(view))
-
-
-def _legend(view: ColumnView) -> html.Span:
-    reference = view.reference
-    signs = [
-        keyed(html.Span("▲", className="alarm-text"), "violation"),
-        keyed(html.Span("╌", className="faint"), "bound"),
-    ]
-    if reference is not None and reference.p05 is not None:
+    drawn = graph("timeline", column_figure(view), column_height(view), summary)
+    parts: list[Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]
+    if view.unread:
+        left = plural(view.unread, "window")
+        parts.append(html.P(f"The bounds of {left} are still being read.", className="note"))
+    signs = [glyph("▲", "alarm-text", "violation"), glyph("╌", "faint", "bound")]
+    if view.reference is not None and view.reference.p05 is not None:
         signs += [
-            keyed(html.Span(className="key pale"), "reference, 5 % to 95 %"),
-            keyed(html.Span("—", className="reference-text"), "its median"),
-            keyed(html.Span(className="key span"), "least to greatest of a window"),
+            swatch("pale", "reference, 5 % to 95 %"),
+            glyph("—", "reference-text", "its median"),
+            swatch("span", "minimum to maximum of a window"),
         ]
-    return html.Span([*signs, html.Span("click a window to open it")], className="legend")
+    note = legend(*signs, html.Span("click a window to open it"))
+    return panel(title, [*parts, _listed(view, history)], note=note)
 
 
-def _reading(view: ColumnView) -> list[Cell]:
-    if not view.unread:
-        return []
-    left = plural(view.unread, "window")
-    return [html.P(f"The bounds of {left} are still being read.", className="note")]
-
-
-def _numbers(view: ColumnView) -> html.Details:
-    """Give the figure's numbers as a table: the windows in violation, and the newest others."""
-    history, runs = view.history, view.monitor.runs
-    assert history is not None
-    order = [index for index in range(len(runs)) if history.causes[index]]
-    order += list(range(max(0, len(runs) - 10), len(runs)))
-    rows: list[list[Cell]] = []
-    for index in sorted(set(order), reverse=True)[:60]:
-        link = column_link(view.monitor.name, view.column, window=runs[index].stamp)
-        rows.append(
-            [
-                html.A(span(runs[index]), href=link),
-                number(float(history.distance[index])),
-                number(float(history.bound[index])),
-                percent(float(history.missing[index])),
-                number(float(history.mean[index])),
-                history.causes[index] or html.Span("–", className="faint"),
-            ]
-        )
-    heads = ["Window", "Distance", "Bound", "Missing", "Mean", "Found"]
+def _listed(view: ColumnView, history: ColumnHistory) -> html.Details:
+    """Show the figure's numbers as a table: the windows in violation, and the newest others."""
+    runs = view.shown.monitor.runs
+    order = {index for index in range(len(runs)) if history.causes[index]}
+    order |= set(range(max(0, len(runs) - NEWEST_LISTED), len(runs)))
     body = table(
-        heads, rows, label=f"{view.column} over time", kind="cards tall", numeric=(1, 2, 3, 4)
+        sorted(order, reverse=True)[:WINDOWS_LISTED],
+        {
+            "Window": lambda at: html.A(span(runs[at]), href=_link(view, runs[at])),
+            "Distance": lambda at: number(float(history.distance[at])),
+            "Bound": lambda at: number(float(history.bound[at])),
+            "Missing": lambda at: percent(float(history.missing[at])),
+            "Mean": lambda at: number(float(history.mean[at])),
+            "Found": lambda at: history.causes[at] or faint("–"),
+        },
+        label=f"{view.column} over time",
+        kind="cards tall",
+        numeric=("Distance", "Bound", "Missing", "Mean"),
     )
     words = "Show as a table: windows in violation, and the newest"
     return html.Details([html.Summary(words), body], className="as-table")
 
 
-def _standing(view: ColumnView, run: WindowRun) -> html.Section:
+def _numbers_of(view: ColumnView, history: ColumnHistory, run: WindowRun) -> html.Section:
     """Set the numbers of the reference beside those of the chosen window."""
-    reference, history = view.reference, view.history
-    place = next((i for i, one in enumerate(view.monitor.runs) if one.stamp == run.stamp), None)
-    if reference is None or history is None or place is None:
+    reference, monitor, feature = view.reference, view.shown.monitor, view.shown.feature
+    at = next((i for i, one in enumerate(monitor.runs) if one.stamp == run.stamp), None)
+    if reference is None or at is None:
         return panel("In numbers", [empty("The baseline holds no summary of this column.")])
-
-    def of(values: np.ndarray) -> float:
-        return float(values[place])
-
-    rows: list[list[Cell]] = [
-        ["missing", percent(reference.missing), percent(of(history.missing))],
-    ]
+    rows = [("missing", percent(reference.missing), percent(float(history.missing[at])))]
     if reference.mean is not None:
-        rows.append(["mean", number(reference.mean), number(of(history.mean))])
-        rows.append(["least", "–", number(of(history.low))])
-        names = ("5 %", "median", "95 %")
-        before = (reference.p05, reference.median, reference.p95)
-        now = view.quantiles or (None, None, None)
+        low, middle, high = view.quantiles or (None, None, None)
         rows += [
-            [name, number(old), number(new)]
-            for name, old, new in zip(names, before, now, strict=True)
+            (name, before if isinstance(before, str) else number(before), number(now))
+            for name, before, now in (
+                ("mean", reference.mean, float(history.mean[at])),
+                ("minimum", "–", float(history.low[at])),
+                ("5 %", reference.p05, low),
+                ("median", reference.median, middle),
+                ("95 %", reference.p95, high),
+                ("maximum", "–", float(history.high[at])),
+            )
         ]
-        rows.append(["greatest", "–", number(of(history.high))])
-    body = table(["", "Reference", "Window"], rows, label="Summary", numeric=(1, 2))
-    facts: list[tuple[str, Cell]] = []
-    feature = view.feature
+    body = table(
+        rows,
+        {"": lambda row: row[0], "Reference": lambda row: row[1], "Window": lambda row: row[2]},
+        label="Summary",
+        numeric=("Reference", "Window"),
+    )
+    entries: list[tuple[str, Cell]] = []
     if feature is not None and feature.distance is not None:
-        facts.append(("Distance", f"{number(feature.distance)}, bound {number(feature.bound)}"))
+        words = f"{number(feature.distance)}, bound {number(feature.bound)}"
+        entries.append((feature.method or "Distance", words))
     if feature is not None and feature.what:
-        moved = f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
-        facts.append(("What moved", f"{feature.what}: {moved}"))
+        shares = f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
+        entries.append(("Change", f"{feature.what}: {shares}"))
     if feature is not None and feature.change:
-        facts.append(("How far", feature.change))
-    link = monitor_link(view.monitor.name, window=run.stamp, feature=view.column)
-    facts.append(("All columns", html.A("of this window", href=link)))
-    return panel("In numbers", [body, html.Dl([fact(*one) for one in facts], className="facts")])
+        entries.append(("Size of change", feature.change))
+    href = monitor_link(monitor.name, window=run.stamp, feature=view.column)
+    entries.append(("All columns", html.A("of this window", href=href)))
+    return panel("In numbers", [body, facts(entries)])
 
 
 def _watched(view: ColumnView) -> html.Section:
     """List the alarms that watch this column, or the whole monitor."""
-    title = "Alarms that watch it"
+    title = "Alarms on this column"
     if not view.alarms:
-        return panel(title, [empty("No alarm watches this column or its monitor.")])
-    rows = [_alarm(alarm) for alarm in view.alarms]
-    return panel(title, [table(["State", "Alarm", "Watches"], rows, label=title, kind="cards")])
-
-
-def _alarm(alarm: AlarmLine) -> list[Cell]:
-    return [
-        state_chip(alarm.state),
-        html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
-        alarm.condition,
-    ]
+        return panel(title, [empty("No alarm is on this column or its monitor.")])
+    body = table(
+        view.alarms,
+        {
+            "State": lambda alarm: state_chip(alarm.state),
+            "Alarm": lambda alarm: html.A(
+                alarm.name, href=alarm_link(alarm.name), className="strong"
+            ),
+            "Watches": lambda alarm: alarm.condition,
+        },
+        label=title,
+        kind="cards",
+    )
+    return panel(title, [body])

@@ -1,124 +1,117 @@
-"""The page of all messages: how each fares and why; those given up can be sent again."""
+"""The page of all messages: how each fares and why; those that failed can be sent again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from dash import html
 
+from driftline.alerts.notify.deliveries import Delivery
 from driftline.dashboard.address import alarm_link, messages_link
 from driftline.dashboard.pages.forms import act_button
 from driftline.dashboard.pages.parts import (
     Cell,
+    choices,
     crumbs,
     empty,
-    marked,
+    faint,
+    heading,
+    layout,
     panel,
     state_chip,
     table,
     when,
 )
-from driftline.dashboard.queries.alarm_views import MessageLine
-from driftline.dashboard.queries.notification_views import MessagesView
-from driftline.dashboard.words import DELIVERIES, plural
+from driftline.dashboard.queries.notifications import MessagesView
+from driftline.dashboard.words import delivery_words, plural
 
 AGAIN = ("dead", "superseded", "muted", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
 
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
-HEADS = ["When", "Alarm", "Told", "To", "Result", "Again"]
 
 
 def page(view: MessagesView) -> html.Div:
     """Lay out the list, newest first, with the ways to narrow it."""
     dead = view.counts.get("dead", 0)
     total = sum(view.counts.values())
-    under = f"{plural(total, 'message')} kept"
-    under += f" · {dead:,} given up" if dead else " · none given up"
+    under = plural(total, "notification")
+    under += f" · {dead:,} failed" if dead else " · none failed"
     if view.channel:
         under += f" · to {view.channel}"
-    head = html.Div(
-        [html.H1("Messages", tabIndex=-1), html.P(under, className="under")],
-        className="title-text",
-    )
-    return marked(
-        html.Div(
-            [
-                crumbs("Messages"),
-                html.Div([head, _filters(view)], className="title"),
-                _list(view),
-            ],
-            className="page",
-        ),
-        data_title="Messages",
+    return layout(
+        "Notifications",
+        crumbs("Notifications"),
+        heading("Notifications", under, _filters(view)),
+        _list(view),
     )
 
 
-def message_rows(
-    messages: tuple[MessageLine, ...], now: datetime
-) -> tuple[list[list[Cell]], list[str]]:
-    """Give the rows of a table of messages under :data:`HEADS`, and their tones."""
-    rows = [_row(one, now) for one in messages]
-    return rows, ["dead" if one.status == "dead" else "" for one in messages]
+def message_table(messages: Sequence[Delivery], now: datetime, label: str) -> html.Div:
+    """List messages: what each said, to whom, how it fares, and a way to send it again."""
+    return table(
+        messages,
+        {
+            "When": lambda one: when(one.created_at, now),
+            "Alarm": lambda one: html.A(one.alarm_name, href=alarm_link(one.alarm_name)),
+            "State": lambda one: state_chip(one.state, small=True),
+            "To": lambda one: html.A(one.channel, href=messages_link(channel=one.channel)),
+            "Result": _result,
+            "Again": _again,
+        },
+        label=label,
+        kind="cards messages",
+        tone=lambda one: "dead" if one.status == "dead" else "",
+    )
 
 
 def _filters(view: MessagesView) -> html.Div:
-    known = [*ORDER, *sorted(set(view.counts) - set(ORDER))]
-    links = [_status(view, None, f"all {sum(view.counts.values()):,}")]
-    links += [
-        _status(view, one, f"{DELIVERIES.get(one, one)} {view.counts.get(one, 0):,}")
-        for one in known
-        if view.counts.get(one) or one == view.status == "dead"
-    ]
-    nav = marked(html.Nav(links, className="choices"), aria_label="Status of the messages")
+    statuses: dict[str | None, str] = {None: f"all {sum(view.counts.values()):,}"}
+    for status in (*ORDER, *sorted(set(view.counts) - set(ORDER))):
+        if view.counts.get(status) or status == view.status == "dead":
+            words = delivery_words(status)
+            statuses[status] = f"{words} {view.counts.get(status, 0):,}"
+    options = (
+        (words, messages_link(status=status, channel=view.channel), status == view.status)
+        for status, words in statuses.items()
+    )
     clear: list[Cell] = []
     if view.channel:
         href = messages_link(status=view.status)
         clear = [html.A(f"✕ channel {view.channel}", href=href, className="button small")]
-    return html.Div([nav, *clear], className="filters")
-
-
-def _status(view: MessagesView, status: str | None, words: str) -> html.A:
-    link = html.A(words, href=messages_link(status=status, channel=view.channel))
-    return marked(link, aria_current="page") if view.status == status else link
+    return html.Div([choices("Status of the notifications", options), *clear], className="filters")
 
 
 def _list(view: MessagesView) -> html.Section:
-    title = "Messages"
+    title = "Notifications"
     if not view.messages:
         if not view.counts:
-            return panel(title, [empty("No message has been due yet.")])
-        clear = html.P(html.A("Show all messages", href="/messages", className="button"))
-        return panel(title, [empty("No message matches this filter."), clear])
-    rows, tones = message_rows(view.messages, view.now)
+            return panel(title, [empty("No notification yet.")])
+        clear = html.P(html.A("Show all notifications", href="/messages", className="button"))
+        return panel(title, [empty("No notification matches this filter."), clear])
     asked = view.counts.get(view.status, 0) if view.status else sum(view.counts.values())
     shown = len(view.messages)
     note = f"the newest {shown} of {asked:,}" if asked > shown else ""
-    body = table(HEADS, rows, label="Messages, newest first", kind="cards messages", tones=tones)
-    return panel(title, [body], note=note)
-
-
-def _row(one: MessageLine, now: datetime) -> list[Cell]:
-    words = "✓ delivered" if one.status == "delivered" else DELIVERIES.get(one.status, one.status)
-    facts = [plural(one.attempts, "attempt")] if one.attempts else []
-    if one.code:
-        facts.append(f"HTTP {one.code}")
-    facts += [text for text in (one.reason, one.error) if text and text != f"answered {one.code}"]
-    result = html.Div(
-        [
-            html.Span(words, className="alarm-text" if one.status == "dead" else ""),
-            html.Span(", ".join(facts), className="faint line"),
-        ]
+    return panel(
+        title, [message_table(view.messages, view.now, "Notifications, newest first")], note=note
     )
-    again: Cell = html.Span("–", className="faint")
-    if one.status in AGAIN:
-        about = f"{one.alarm} to {one.channel}"
-        again = act_button("redeliver", "Send again", {"id": one.id}, about=about)
-    return [
-        when(one.time, now),
-        html.A(one.alarm, href=alarm_link(one.alarm)),
-        state_chip(one.state, small=True),
-        html.A(one.channel, href=messages_link(channel=one.channel)),
-        result,
-        again,
-    ]
+
+
+def _result(one: Delivery) -> Cell:
+    facts = [plural(one.attempts, "attempt")] if one.attempts else []
+    if one.last_status:
+        facts.append(f"HTTP {one.last_status}")
+    reasons = (one.reason, one.last_error)
+    facts += [text for text in reasons if text and text != f"answered {one.last_status}"]
+    words = html.Span(
+        delivery_words(one.status), className="alarm-text" if one.status == "dead" else ""
+    )
+    return html.Div([words, faint(", ".join(facts), line=True)])
+
+
+def _again(one: Delivery) -> Cell:
+    if one.status not in AGAIN:
+        return faint("–")
+    about = f"{one.alarm_name} to {one.channel}"
+    return act_button("redeliver", "Send again", {"id": one.id}, about=about)

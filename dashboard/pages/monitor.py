@@ -1,122 +1,167 @@
-"""The page of one monitor: its windows over time, and in one window what moved and which rows."""
+"""The page of a monitor of data quality: its windows, and in one what changed and which rows."""
 
 from __future__ import annotations
 
 from dash import html
 
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import column_link, monitor_link
+from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.charts.timeline import timeline_figure
-from driftline.dashboard.pages.annotations import expected_words, mark_panel
-from driftline.dashboard.pages.columns import (
-    comparison_panel,
-    feature_panel,
-    row_panel,
-    violations_text,
-)
-from driftline.dashboard.pages.held import HELD, held_panel
+from driftline.dashboard.pages.forms import act_form, field
 from driftline.dashboard.pages.parts import (
     Cell,
-    crumbs,
+    bullet,
     empty,
+    faint,
+    glyph,
     graph,
     keyed,
-    marked,
+    legend,
+    pair,
     panel,
+    share_bar,
+    stack,
+    table,
+    tag,
+    verdict_box,
 )
-from driftline.dashboard.pages.windows import Link, changes_panel, head, record_panel
+from driftline.dashboard.pages.windows import (
+    ROWS,
+    annotation_panel,
+    closing,
+    expected_words,
+    monitor_page,
+    row_list,
+)
+from driftline.dashboard.queries.documents import Feature, Violation
 from driftline.dashboard.queries.views import (
+    ContributingRows,
     MonitorLine,
     MonitorView,
+    WarmUpView,
     WindowDetail,
     WindowRun,
 )
-from driftline.dashboard.queries.warm_up import held_words
 from driftline.dashboard.words import (
+    CHECKS,
+    NOTES,
     RATIO,
     count,
+    moment,
+    number,
+    percent,
     plural,
+    probability,
     span,
+    suppressed_words,
 )
+from driftline.monitors.report.comparison import Comparison
+
+SUPPRESSED = "commissioning"
+"""The note of a feature whose drift is suppressed, since the baseline does not fit."""
+
+BASELINE_FIT = "commissioning_check"
+
+MEANINGS = {
+    "Contribution": "this feature's share of all evidence against the window",
+    "Distance / bound": (
+        "the distance, 0 to 1, is how far the share of rows in the set of values that changed most "
+        "lies from its share in the reference; above the bound it is a violation. The bound "
+        "follows how much the column varies between windows by itself. A bound of 1 cannot be "
+        "exceeded: the column, like weather, varies that much anyway. Other checks still apply"
+    ),
+    "p": "the chance of a distance like this, in any set of the column, without drift",
+}
+"""The columns of the table of features, in a sentence each."""
 
 
 def page(view: MonitorView) -> html.Div:
     """Lay out one monitor: the verdict, time, features beside the chosen one, rows, alarms."""
     monitor, detail = view.monitor, view.detail
-    title = monitor.name if detail is None else f"{monitor.name}, {span(detail.run)}"
-    top = [crumbs(monitor.name), head(monitor, detail.run if detail else None, _link(view))]
+
+    def link(run: WindowRun) -> str:
+        """Lead to another window; a chosen feature stays."""
+        return monitor_link(monitor.name, window=run.stamp, keep=view.kept)
+
     if detail is None:
-        waiting = empty(
-            "No window has been judged yet: the first one is judged when it is over.",
-            f"driftline monitor run {monitor.name}",
-        )
-        return marked(html.Div([*top, waiting], className="page"), data_title=title)
-    return marked(
-        html.Div(
-            [
-                *top,
-                _verdict(view, detail),
-                *held_panel(view.held),
-                _timeline(monitor, detail.run, view.kept),
-                html.Div(
-                    [feature_panel(view, detail), comparison_panel(view)],
-                    className="pair wide-left",
-                ),
-                row_panel(view, detail),
-                *mark_panel(view.marks),
-                html.Div(
-                    [
-                        changes_panel(view.changes, view.now),
-                        record_panel(monitor, detail.run, _facts(detail), detail.documents),
-                    ],
-                    className="pair",
-                ),
-            ],
-            className="page",
-        ),
-        data_title=title,
+        return monitor_page(monitor, None, link)
+    counts: list[tuple[str, Cell]] = [
+        ("Arrived late", count(detail.late)),
+        ("Not readable", count(detail.unparsed)),
+    ]
+    return monitor_page(
+        monitor,
+        detail.run,
+        link,
+        _verdict(view, detail),
+        *_warm_up(view.warm_up),
+        _timeline(monitor, detail.run, view.kept),
+        pair(_features(view, detail), comparison_panel(view), wide_left=True),
+        row_panel(view, detail),
+        *annotation_panel(view.annotations),
+        closing(view, detail.run, detail.documents, counts),
     )
 
 
 def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
-    """Say in one sentence how the window stands."""
+    """Return the state of the window in one sentence."""
     run = detail.run
     where = f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.state == "insufficient":
-        return f"Too few rows to judge any feature, so this is no pass ({where})"
-    if run.violation_count == 0:
-        if not detail.features:
-            return f"No violation, but this window's documents are gone ({where})"
-        judged = sum(feature.judged for feature in detail.features)
-        if held := held_words(_held(detail)):
-            return f"{held[0].upper()}{held[1:]}; no violation besides ({where})"
-        return f"Every constraint is kept: {plural(judged, 'feature')} judged ({where})"
-    return f"{violations_text(detail)} ({where})"
+        return f"Too few rows to judge any feature, so the window has not passed ({where})"
+    if run.violation_count:
+        return f"{violations_text(detail)} ({where})"
+    if not detail.features:
+        return f"No violation, but this window's documents have been deleted ({where})"
+    if suppressed := suppressed_words(_suppressed(detail)):
+        return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
+    judged = sum(feature.judged for feature in detail.features)
+    return f"No violations: {plural(judged, 'feature')} judged ({where})"
 
 
 def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
-    """Say how the window stands, its top cause and where the guilty rows sit."""
+    """Show how the window stands, its top cause and where the contributing rows sit."""
     run = detail.run
-    tones = {"ok": "ok", "failed": "failed", "insufficient": "none"}
-    held = held_words(_held(detail))
-    if held:
-        tones.pop("ok")
-    tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
+    suppressed = suppressed_words(_suppressed(detail))
+    tones = {"failed": "failed", "insufficient": "none"} | ({} if suppressed else {"ok": "ok"})
     words = verdict(view.monitor, detail)
-    if run.state == "ok" and (expected := expected_words(view.marks)):
-        words = f"{expected}, and {held or 'no other'} ({span(run)})"
+    if run.state == "ok" and (expected := expected_words(view.annotations)):
+        words = f"{expected}, {suppressed or 'no others'} ({span(run)})"
     lines: list[Cell] = [html.H2(words)]
     if detail.cause:
         lines.append(html.P(detail.cause, className="cause"))
     if detail.segment and detail.segment not in (detail.cause or ""):
         lines.append(html.P(["Where: ", html.B(detail.segment)], className="cause"))
-    lines += [html.P(sentence, className="faint") for sentence in view.notes]
-    return html.Div(lines, className=f"verdict small {tone}")
+    lines += [html.P(note, className="faint") for note in view.notes]
+    return verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
 
 
-def _held(detail: WindowDetail) -> tuple[str, ...]:
-    return tuple(feature.name for feature in detail.features if feature.note == HELD)
+def _suppressed(detail: WindowDetail) -> tuple[str, ...]:
+    return tuple(feature.name for feature in detail.features if feature.note == SUPPRESSED)
+
+
+def _warm_up(view: WarmUpView | None) -> list[Cell]:
+    """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
+    if view is None:
+        return []
+    parts: list[Cell] = [html.P(view.words, className="sentence")]
+    if view.stable is not None:
+        start, end = view.stable.start, view.stable.end
+        given = {"monitor": view.monitor, "from": start.isoformat(), "to": end.isoformat()}
+        rows = plural(view.stable.row_count, "row")
+        words = f"A baseline of {rows}, {moment(start)} to {moment(end)}:"
+        parts += [
+            html.P(words, className="note"),
+            act_form("rebase", [], "Make this baseline", given),
+        ]
+    fields: list[Cell] = [
+        field("reason", "Reason", hint="the new airport stays"),
+        field("author", "By", hint="your name"),
+    ]
+    accept = act_form("accept", fields, "Keep the current baseline", {"monitor": view.monitor})
+    return [panel("The baseline does not fit", [*parts, accept], name="held")]
 
 
 def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Section:
@@ -126,30 +171,205 @@ def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Se
         f"{plural(len(monitor.runs), 'window')}, {broken} with violations; "
         f"shown: {span(run)}, {plural(run.violation_count, 'violation')}"
     )
-    legend = html.Span(
-        [
-            keyed(html.Span("▲", className="alarm-text"), "violation, not the season"),
-            keyed(html.Span("◆", className="soft-text"), "violation season could explain"),
-            keyed(html.Span("○", className="faint"), "none"),
-            html.Span("click a window to open it"),
-        ],
-        className="legend",
+    signs = legend(
+        glyph("▲", "alarm-text", "violation"),
+        glyph("◆", "soft-text", "violation within the seasonal range"),
+        glyph("○", "faint", "none"),
+        html.Span("click a window to open it"),
     )
-    drawn = graph("timeline", timeline_figure(monitor.name, monitor.runs, run.stamp, keep), 250)
-    figure = html.Figure(
-        [
-            marked(html.Div(drawn, role="img"), aria_label=f"Drift over time: {summary}"),
-            html.Figcaption(summary, className="hidden"),
-        ]
-    )
+    figure = timeline_figure(monitor.name, monitor.runs, run.stamp, keep)
+    drawn = graph("timeline", figure, 250, f"Drift over time: {summary}")
     meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
-    return panel("Windows", [figure, meaning], note=legend)
+    body = html.Figure([drawn, html.Figcaption(summary, className="hidden")])
+    return panel("Windows", [body, meaning], note=signs)
 
 
-def _link(view: MonitorView) -> Link:
-    """Give the way to another window; a chosen feature stays."""
-    return lambda run: monitor_link(view.monitor.name, window=run.stamp, keep=view.kept)
+def _features(view: MonitorView, detail: WindowDetail) -> html.Section:
+    """List the features, those that contribute most first."""
+    if not detail.features:
+        return panel("Features", [empty("No feature was measured in this window.")])
+    chosen = view.feature.name if view.feature else None
+
+    def tone(feature: Feature) -> str:
+        return " ".join(["chosen"] * (feature.name == chosen) + ["kept"] * (not feature.checks))
+
+    body = table(
+        detail.features,
+        {
+            "Feature": lambda one: _feature_name(view.monitor, detail.run, one),
+            "Contribution": lambda one: (
+                share_bar(one.contribution) if one.contribution > 0 else faint("–")
+            ),
+            "Distance / bound": _distance,
+            "Change": _change,
+            "p": lambda one: (
+                probability(one.p_value) if one.drifted or not one.checks else faint("–")
+            ),
+        },
+        label="Features by contribution",
+        kind="cards features",
+        tone=tone,
+        numeric=("p",),
+        hints=MEANINGS,
+    )
+    meanings = [html.P([html.B(name), f": {text}."]) for name, text in MEANINGS.items()]
+    more = html.Details([html.Summary("What the columns mean"), *meanings], className="as-table")
+    note = violations_text(detail) or f"{plural(len(detail.features), 'feature')}, no violation"
+    return panel("Features", [body, more], note=note)
 
 
-def _facts(detail: WindowDetail) -> list[tuple[str, Cell]]:
-    return [("Arrived late", count(detail.late)), ("Not readable", count(detail.unparsed))]
+def violations_text(detail: WindowDetail) -> str:
+    """Count violations and the features they are in, in one breath; empty without violations."""
+    broken, violations = len(detail.violating), detail.run.violation_count
+    if not violations:
+        return ""
+    where = f" in {broken} of {plural(len(detail.features), 'feature')}" if broken else ""
+    return f"{plural(violations, 'violation')}{where}"
+
+
+def _feature_name(monitor: MonitorLine, run: WindowRun, feature: Feature) -> Cell:
+    href = monitor_link(monitor.name, window=run.stamp, feature=feature.name)
+    checks = [tag(CHECKS.get(check, check), "") for check in feature.checks]
+    return stack(
+        html.A(feature.name, href=href, className="strong", title=feature.name),
+        faint(feature.type),
+        *checks,
+        *([tag("expected", "")] * feature.is_expected),
+    )
+
+
+def _shares(feature: Feature) -> str:
+    return f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
+
+
+def _change(feature: Feature) -> Cell:
+    """Show what changed: the set that drifted, or what the gravest violation is about."""
+    if feature.what and feature.tells_drift:
+        shares = html.Span(_shares(feature), className="number line")
+        return html.Div([html.Span(feature.what, className="set"), shares])
+    if BASELINE_FIT in feature.checks:  # Too long a text for a column of a table.
+        return faint("see above")
+    if feature.violations:
+        gravest = feature.violations[0]
+        return html.Span(gravest.brief, className="set", title=gravest.words)
+    return faint(NOTES.get(feature.note, feature.note))
+
+
+def _distance(feature: Feature) -> Cell:
+    """Draw a distance; say so where another check decided: a healthy bar would contradict it."""
+    if feature.drifted or not feature.checks:
+        return bullet(feature.distance, feature.bound, feature.method)
+    check = CHECKS.get(feature.checks[0], feature.checks[0])
+    title = "This check needs no distance."
+    if feature.distance is not None and feature.bound:
+        title += (
+            f" Its drift alone, {number(feature.distance)} of {number(feature.bound)}, would be "
+            f"none: {feature.what or 'all values'} {_shares(feature)}, "
+            f"p {probability(feature.p_value)}."
+        )
+    return html.Span(f"by check: {check}", className="alarm-text number", title=title)
+
+
+def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
+    """Draw the chosen feature: reference beside window; ``way`` offers its page over time."""
+    feature, comparison = view.feature, view.comparison
+    if feature is None:
+        return panel("Reference beside window", [empty("Choose a feature to compare.")])
+    title = f"{feature.name}: reference beside window"
+    listed = view.rows if view.rows and view.rows.phrase != feature.what else None
+    others = [
+        one
+        for one in feature.violations
+        if comparison is None
+        or listed is None
+        or (one.check, one.words) != (listed.violation.check, listed.violation.words)
+    ]
+    sentences = [_violation(one) for one in others]
+    further = []
+    if way:
+        window = view.detail.run.stamp if view.detail else None
+        href = column_link(view.monitor.name, feature.name, window=window)
+        link = html.A("This column over all windows", href=href)
+        further = [html.P(link, className="finding")]
+    if comparison is None:
+        why = empty("There are no shares to compare for this feature.")
+        return panel(title, [why, *sentences, *further])
+    summary = _summary(feature, listed)
+    height = comparison_height(comparison)
+    drawn = graph("comparison", comparison_figure(comparison), height, summary)
+    signs = legend(
+        keyed(
+            html.Span(className="key reference"),
+            f"reference, {plural(comparison.reference_rows, 'row')}",
+        ),
+        glyph(
+            "◆", "window-text",
+            f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}",
+        ),
+        html.Span("lines are 95 % intervals"),
+    )  # fmt: skip
+    parts = [
+        html.Figure([html.Figcaption(summary), drawn]),
+        *sentences,
+        html.Details([html.Summary("Show as a table"), _numbers(comparison)], className="as-table"),
+        *further,
+    ]
+    return panel(title, parts, note=signs)
+
+
+def _violation(one: Violation) -> html.P:
+    return html.P([tag(CHECKS.get(one.check, one.check), ""), f" {one.words}"], className="finding")
+
+
+def _now(view: MonitorView, comparison: Comparison) -> str:
+    judged = view.detail.run.row_count if view.detail else None
+    if not view.notes or judged is None or judged == comparison.window_rows:
+        return ""
+    return f" now ({count(judged)} judged)"
+
+
+def _summary(feature: Feature, listed: ContributingRows | None) -> str:
+    """Return in one sentence what the figure shows: the violation whose rows are listed, if any."""
+    if listed is not None:
+        check = listed.violation.check
+        return f"Marked: {listed.phrase}, {CHECKS.get(check, check)}. {listed.violation.words}."
+    if feature.what is None or not feature.tells_drift:
+        return f"Shares of {feature.name}."
+    text = (
+        f"Changed most: {feature.what}, {percent(feature.share_window)} of the window, "
+        f"{percent(feature.share_reference)} of the reference"
+    )
+    if feature.share_low is not None and feature.share_high is not None:
+        ends = f"{percent(feature.share_low)} to {percent(feature.share_high)}"
+        text += f" (95 % interval of the window {ends})"
+    return f"{text}."
+
+
+def _numbers(comparison: Comparison) -> html.Div:
+    """Show a figure's numbers as a table."""
+    return table(
+        range(len(comparison.labels)),
+        {
+            "Values": lambda row: comparison.labels[row],
+            "Reference": lambda row: percent(comparison.reference[row]),
+            "Window": lambda row: percent(comparison.window[row]),
+            "95 % interval": lambda row: (
+                f"{percent(comparison.window_low[row])} – {percent(comparison.window_high[row])}"
+            ),
+        },
+        label=f"Shares of {comparison.feature}",
+        numeric=("Reference", "Window", "95 % interval"),
+    )
+
+
+def row_panel(view: MonitorView, detail: WindowDetail) -> html.Section:
+    """List the rows behind the chosen feature's violation, the offending value first."""
+    if view.rows is not None:
+        return row_list(view.monitor.name, detail.run, view.rows)
+    if view.feature is not None and view.feature.checks:
+        why = f"{view.feature.name}: its violation has no row references."
+    elif detail.run.violation_count:
+        why = "The chosen feature has no violation. Choose one that has to see its rows."
+    else:
+        why = "This window has no violations."
+    return panel(ROWS, [empty(why)], name="rows")

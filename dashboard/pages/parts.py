@@ -1,32 +1,29 @@
-"""The small pieces that pages are made of: states, bars, tables, panels."""
+"""The small pieces that pages are made of: frame, panels, tables, states, bars."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from driftline.dashboard.address import monitor_link
+from driftline.dashboard.address import incident_link, monitor_link
 from driftline.dashboard.charts.canvas import Figure
-from driftline.dashboard.queries.views import DeliveryLine, MonitorLine, WindowRun
-from driftline.dashboard.words import (
-    DELIVERIES,
-    STATES,
-    age,
-    moment,
-    number,
-    percent,
-    plural,
-    span,
-)
+from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.words import STATES, age, moment, number, percent, plural, span
 
 Cell = Component | str
 """One cell of a table; text is always text, never markup."""
 
 Part = TypeVar("Part", bound=Component)
+Item = TypeVar("Item")
+
+Columns = Mapping[str, Callable[[Item], Cell]] | Sequence[tuple[str, Callable[[Item], Cell]]]
+"""The columns of a table: what a cell of an item shows, by its heading."""
+
+STRIP_WINDOWS = 30
 
 CONFIG: dcc.Graph.Config = {
     "displayModeBar": False,
@@ -38,45 +35,21 @@ CONFIG: dcc.Graph.Config = {
 }
 """No mode bar: its buttons would sit inside an image; no zoom: a page scrolls over its charts."""
 
-STRIP_WINDOWS = 30
+ELSEWHERE = {"alarm": ("All alarms", "/alarms"), "incident": ("All incidents", "/incidents")}
+"""Where to look further for what was not found, by the page that was asked for."""
 
 
-def panel(
-    title: str, children: Sequence[Cell], *, note: Cell = "", name: str = "", tone: str = ""
-) -> html.Section:
-    """Frame a part of a page with its heading; ``name`` makes it a target of links."""
-    heading = html.Div([html.H2(title), html.Div(note, className="note")], className="panel-head")
-    tones = f"panel {tone}".strip()
-    if name:
-        return html.Section([heading, *children], className=tones, id=name)
-    return html.Section([heading, *children], className=tones)
+def layout(title: str, *parts: Cell) -> html.Div:
+    """Lay out a page under the title that the browser shows."""
+    return marked(html.Div(list(parts), className="page"), data_title=title)
 
 
-def graph(name: str, figure: Figure, height_px: int) -> dcc.Graph:
-    """Show a figure."""
-    return dcc.Graph(id=name, figure=figure, config=CONFIG, style={"height": f"{height_px}px"})
-
-
-def problem(title: str, reason: str) -> html.Div:
-    """Say on a whole page what went wrong, in words."""
-    return marked(
-        html.Div(
-            [
-                html.H1(title, tabIndex=-1),
-                html.P(reason),
-                html.P(html.A("Back to the overview", href="/")),
-            ],
-            className="lonely",
-            role="alert",
-        ),
-        data_title=title,
+def heading(name: str, under: str, *beside: Cell) -> html.Div:
+    """Name a page, with a line under the name and what stands beside it."""
+    text = html.Div(
+        [html.H1(name, tabIndex=-1), html.P(under, className="under")], className="title-text"
     )
-
-
-def empty(why: str, command: str = "") -> html.Div:
-    """Say why there is nothing to see, and the command that changes that."""
-    hint = [html.Code(command)] if command else []
-    return html.Div([html.P(why), *hint], className="empty")
+    return html.Div([text, *beside], className="title")
 
 
 def crumbs(*steps: str | tuple[str, str]) -> html.Nav:
@@ -88,14 +61,67 @@ def crumbs(*steps: str | tuple[str, str]) -> html.Nav:
     return marked(html.Nav(parts, className="crumbs"), aria_label="Breadcrumb")
 
 
-def delivery_text(line: DeliveryLine) -> html.Span:
-    """Say how a message fares; one that nobody will get stands out."""
-    words = "✓ delivered" if line.status == "delivered" else DELIVERIES.get(line.status, "")
-    return html.Span(
-        words or line.status,
-        className="alarm-text" if line.status == "dead" else "",
-        title=line.detail or None,
-    )
+def pair(*panels: Cell, wide_left: bool = False) -> html.Div:
+    """Set panels side by side where there is room."""
+    return html.Div(list(panels), className="pair wide-left" if wide_left else "pair")
+
+
+def panel(
+    title: str, children: Sequence[Cell], *, note: Cell = "", name: str = "", tone: str = ""
+) -> html.Section:
+    """Frame a part of a page with its heading; ``name`` makes it a target of links."""
+    head = html.Div([html.H2(title), html.Div(note, className="note")], className="panel-head")
+    look = f"panel {tone}".strip()
+    if name:
+        return html.Section([head, *children], className=look, id=name)
+    return html.Section([head, *children], className=look)
+
+
+def verdict_box(tone: str, *lines: Cell) -> html.Div:
+    """Show first how things stand, in the colour of a tone."""
+    return html.Div(list(lines), className=f"verdict small {tone}")
+
+
+def problem(title: str, reason: str) -> html.Div:
+    """Show on a whole page what went wrong, in words."""
+    back = html.P(html.A("Back to the overview", href="/"))
+    parts = [html.H1(title, tabIndex=-1), html.P(reason), back]
+    return marked(html.Div(parts, className="lonely", role="alert"), data_title=title)
+
+
+def missing(reason: str | None, asked: str = "") -> html.Div:
+    """Show on a whole page what was not found, and lead on: to those of its kind, and back."""
+    links = [*([ELSEWHERE[asked]] if asked in ELSEWHERE else []), ("Go to the overview", "/")]
+    parts = [
+        html.P("404", className="eyebrow"),
+        html.H1("Not found", tabIndex=-1),
+        html.P(reason or "No page has this address."),
+        *(html.P(html.A(words, href=href, className="button")) for words, href in links),
+    ]
+    return marked(html.Div(parts, className="lonely"), data_title="Not found")
+
+
+def empty(why: str, command: str = "") -> html.Div:
+    """Show why there is nothing to see, and the command that changes that."""
+    hint = [html.Code(command)] if command else []
+    return html.Div([html.P(why), *hint], className="empty")
+
+
+def graph(name: str, figure: Figure, height_px: int, label: str) -> html.Div:
+    """Show a figure, with the words that stand for it."""
+    drawn = dcc.Graph(id=name, figure=figure, config=CONFIG, style={"height": f"{height_px}px"})
+    return marked(html.Div(drawn, role="img"), aria_label=label)
+
+
+def choices(
+    label: str, options: Iterable[tuple[str, str, bool]], kind: str = "choices"
+) -> html.Nav:
+    """Offer links of which one is chosen: words, address, whether it is this one."""
+    links = []
+    for words, href, is_chosen in options:
+        link = html.A(words, href=href)
+        links.append(marked(link, aria_current="page") if is_chosen else link)
+    return marked(html.Nav(links, className=kind), aria_label=label)
 
 
 def state_chip(state: str, *, small: bool = False) -> html.Span:
@@ -107,9 +133,45 @@ def state_chip(state: str, *, small: bool = False) -> html.Span:
     )
 
 
+def tag(words: str, kind: str | None = None, href: str = "") -> html.Span | html.A:
+    """Show a word as a tag, of the kind that the word names unless told; as a link if it leads."""
+    look = f"tag {words if kind is None else kind}".strip()
+    return html.A(words, href=href, className=look) if href else html.Span(words, className=look)
+
+
+def stack(*parts: Cell) -> html.Div:
+    """Set small parts beside each other."""
+    return html.Div(list(parts), className="stack")
+
+
+def faint(words: Cell, *, line: bool = False) -> html.Span:
+    """Show what matters less, on a line of its own if asked for."""
+    return html.Span(words, className="faint line" if line else "faint")
+
+
+def clipped(words: str, look: str = "clip") -> html.Span:
+    """Show as much of a text as there is room for; all of it to whoever points at it."""
+    return html.Span(words, className=look, title=words)
+
+
+def more_of(count: int) -> list[Cell]:
+    """Show how many more there are than are shown; nothing where all are."""
+    return [faint(f"and {count:,} more", line=True)] if count > 0 else []
+
+
 def way_words(link: str) -> str:
     """Name the link that leads from an alarm to what it is about."""
     return "See the rows" if link.endswith("#rows") else "Open the window"
+
+
+def way(link: str | None, look: str = "line") -> list[Cell]:
+    """Lead from an alarm to what it is about, if that is known."""
+    return [html.A(way_words(link), href=link, className=look)] if link else []
+
+
+def incident_tag(incident: str | None) -> list[Cell]:
+    """Lead to the open incident that an alarm is in."""
+    return [tag("incident", "kind", incident_link(incident))] if incident else []
 
 
 def when(time: datetime, now: datetime) -> html.Time:
@@ -122,9 +184,17 @@ def when(time: datetime, now: datetime) -> html.Time:
     )
 
 
-def fact(name: str, value: Cell) -> html.Div:
-    """Show one named value."""
-    return html.Div([html.Dt(name), html.Dd(value)], className="fact")
+def facts(entries: Iterable[tuple[str, Cell]], look: str = "facts") -> html.Dl:
+    """Show named values."""
+    return html.Dl(
+        [html.Div([html.Dt(name), html.Dd(value)], className="fact") for name, value in entries],
+        className=look,
+    )
+
+
+def legend(*parts: Cell) -> html.Span:
+    """Explain the signs of a figure or a table."""
+    return html.Span(list(parts), className="legend")
 
 
 def keyed(sign: html.Span, words: str) -> html.Span:
@@ -132,43 +202,38 @@ def keyed(sign: html.Span, words: str) -> html.Span:
     return html.Span([sign, words], className="keyed")
 
 
+def glyph(sign: str, look: str, words: str) -> html.Span:
+    """Explain a glyph of a legend."""
+    return keyed(html.Span(sign, className=look), words)
+
+
+def swatch(look: str, words: str) -> html.Span:
+    """Explain a colour of a legend."""
+    return keyed(html.Span(className=f"key {look}"), words)
+
+
 def share_bar(share: float, *, tone: str = "alarm") -> html.Div:
     """Draw a share (0–1) as a small bar with its percentage."""
     width = f"{100 * min(1.0, max(0.0, share)):.1f}%"
-    return html.Div(
-        [
-            html.Div(html.Div(style={"width": width}, className=tone), className="track"),
-            html.Span(percent(share), className="number"),
-        ],
-        className="share",
-    )
+    bar = html.Div(html.Div(style={"width": width}, className=tone), className="track")
+    return html.Div([bar, html.Span(percent(share), className="number")], className="share")
 
 
-def bullet(distance: float | None, bound: float | None) -> html.Div:
-    """Draw a distance against its bound: the bound is the tick in the middle of the track.
-
-    A bound of 1 or more is said to be out of reach, since no distance is greater than 1.
-    """
+def bullet(distance: float | None, bound: float | None, method: str = "") -> html.Div:
+    """Draw a distance against its bound, the tick in the middle; ``method`` if one is named."""
     if distance is None or not bound:
         return html.Div("not measured", className="faint")
     ratio = distance / bound
     width = f"{50 * min(2.0, ratio):.1f}%"
-    tone = "alarm" if ratio > 1 else "calm"
-    more = " more" if ratio > 2 else ""
-    title = f"distance {number(distance)} is {number(ratio)} times the bound {number(bound)}"
-    if bound >= 1:
+    tone = ("alarm" if ratio > 1 else "calm") + (" more" if ratio > 2 else "")
+    sides = f"{number(distance)} is {number(ratio)} times the bound {number(bound)}"
+    title = f"{method or 'distance'} {sides}"
+    if bound >= 1 and not method:  # Of the drift test no distance is greater than 1.
         title += ": this column varies so much between windows by itself that no shift alone counts"
+    bar = [html.Div(style={"width": width}, className=tone), html.I()]
+    words = [html.B(number(distance)), faint(f" / {number(bound)} {method}".rstrip())]
     return html.Div(
-        [
-            html.Div(
-                [html.Div(style={"width": width}, className=tone + more), html.I()],
-                className="track bullet",
-            ),
-            html.Span(
-                [html.B(number(distance)), html.Span(f" / {number(bound)}", className="faint")],
-                className="number",
-            ),
-        ],
+        [html.Div(bar, className="track bullet"), html.Span(words, className="number")],
         className="share",
         title=title,
     )
@@ -185,47 +250,38 @@ def strip(monitor: MonitorLine) -> html.Ul:
 
 
 def table(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
+    items: Iterable[Item],
+    columns: Columns[Item],
     *,
     label: str,
     kind: str = "",
-    tones: Sequence[str] = (),
-    numeric: Sequence[int] = (),
+    tone: Callable[[Item], str] | None = None,
+    numeric: Collection[str] = (),
     hints: Mapping[str, str] | None = None,
 ) -> html.Div:
-    """Lay out a table; on a narrow screen each row becomes a card that repeats the headings.
+    """Lay out items as rows; on a narrow screen each becomes a card that repeats the headings."""
+    pairs = list(columns.items()) if isinstance(columns, Mapping) else columns
 
-    ``hints`` explain headings to whoever points at them.
-    """
-    right = frozenset(numeric)
+    def side(head: str) -> str:
+        return "right" if head in numeric else ""
+
     body = [
         html.Tr(
             [
-                marked(
-                    html.Td(html.Div(cell), className="right" if column in right else ""),
-                    data_head=heads[column],
-                )
-                for column, cell in enumerate(row)
+                marked(html.Td(html.Div(cell(item)), className=side(head)), data_head=head)
+                for head, cell in pairs
             ],
-            className=tones[index] if tones else "",
+            className="" if tone is None else tone(item),
         )
-        for index, row in enumerate(rows)
+        for item in items
     ]
-    head = html.Tr(
-        [
-            html.Th(
-                text,
-                scope="col",
-                className="right" if column in right else "",
-                title=(hints or {}).get(text),
-            )
-            for column, text in enumerate(heads)
-        ]
-    )
+    heads = [
+        html.Th(head, scope="col", className=side(head), title=(hints or {}).get(head))
+        for head, _ in pairs
+    ]
     return marked(
         html.Div(
-            html.Table([html.Caption(label), html.Thead(head), html.Tbody(body)]),
+            html.Table([html.Caption(label), html.Thead(html.Tr(heads)), html.Tbody(body)]),
             className=f"scroll {kind}".strip(),
             tabIndex=0,
             role="region",
@@ -238,9 +294,7 @@ def _mark(monitor: str, run: WindowRun) -> html.A:
     """Draw one window of a strip; its height tells a hard violation from a soft one."""
     _, word, tone = STATES[run.state]
     soft = run.state == "violations" and run.hard_count == 0
-    text = f"{span(run)}: {word}"
-    if run.violation_count:
-        text += f" ({run.violation_count})"
+    text = f"{span(run)}: {word}" + (f" ({run.violation_count})" if run.violation_count else "")
     # The monitor's page offers the same windows by keyboard; thirty stops a row would bury it.
     return html.A(
         html.Span(text, className="hidden"),
@@ -252,7 +306,7 @@ def _mark(monitor: str, run: WindowRun) -> html.A:
 
 
 def marked(part: Part, **attributes: str) -> Part:
-    """Give a part ``aria-…`` and ``data-…`` attributes, written with underscores."""
+    """Set ``aria-…`` and ``data-…`` attributes of a part, written with underscores."""
     for name, value in attributes.items():
         setattr(part, name.replace("_", "-"), value)
     return part

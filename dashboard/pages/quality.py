@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from dash import html
 
-from driftline.dashboard.pages.parts import fact, marked, panel
-from driftline.dashboard.queries.metric_views import Confusion, KindView
-from driftline.dashboard.queries.views import WindowRun
+from driftline.dashboard.pages.parts import facts, faint, marked, panel
+from driftline.dashboard.queries.documents import Confusion
+from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import count, percent, plural
 
 CLASSES_SHOWN = 12
@@ -19,60 +19,56 @@ CONFUSIONS_SHOWN = 8
 
 def quality_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
     """Show the confusion matrix where there are classes."""
-    found = view.confusion
-    if found is None or not found.counts.sum():
+    matrix = view.confusion
+    if matrix is None or not matrix.counts.sum():
         return ()
-    total = int(found.counts.sum())
-    right = int(found.counts.trace())
-    note = f"{plural(total, 'labelled row')}, {percent(right / total)} right"
-    small = len(found.classes) <= CLASSES_SHOWN
-    body = html.Div(
-        [_matrix(found) if small else html.P("Too many classes for a matrix."), _worst(found)],
-        className="confusion",
-    )
-    return (panel("What was predicted, and what was true", [body], note=note),)
+    total = int(matrix.counts.sum())
+    right = int(matrix.counts.trace())
+    note = f"{plural(total, 'labelled row')}, {percent(right / total)} correct"
+    small = len(matrix.classes) <= CLASSES_SHOWN
+    drawn = _matrix(matrix) if small else html.P("Too many classes for a matrix.")
+    body = html.Div([drawn, _worst(matrix)], className="confusion")
+    return (panel("Confusion matrix", [body], note=note),)
 
 
-def _matrix(found: Confusion) -> html.Table:
+def _matrix(matrix: Confusion) -> html.Table:
     """Draw the matrix: a row for each true class, darker for more of the row."""
     heads = [html.Th("true ↓ predicted →", scope="col")]
-    heads += [html.Th(name, scope="col", className="right") for name in found.classes]
-    rows = []
-    for truth, name in enumerate(found.classes):
-        whole = int(found.counts[truth].sum())
-        cells = [_cell(found, truth, guess, whole) for guess in range(len(found.classes))]
-        rows.append(html.Tr([html.Th(name, scope="row"), *cells]))
+    heads += [html.Th(name, scope="col", className="right") for name in matrix.classes]
+    size = range(len(matrix.classes))
+    rows = [
+        html.Tr([html.Th(name, scope="row"), *(_cell(matrix, truth, guess) for guess in size)])
+        for truth, name in enumerate(matrix.classes)
+    ]
     caption = html.Caption("Confusion matrix: rows are the truth, columns the prediction")
     return html.Table([caption, html.Thead(html.Tr(heads)), html.Tbody(rows)], className="matrix")
 
 
-def _cell(found: Confusion, truth: int, guess: int, whole: int) -> html.Td:
+def _cell(matrix: Confusion, truth: int, guess: int) -> html.Td:
     """Show one count with its share of the row; right answers are blue, wrong ones vermilion."""
-    number = int(found.counts[truth, guess])
+    number, whole = int(matrix.counts[truth, guess]), int(matrix.counts[truth].sum())
     share = number / whole if whole else 0.0
-    strength = f"{12 + 58 * share:.0f}%"
-    inner = [html.B(count(number)), html.Span(percent(share) if whole else "–", className="faint")]
     cell = html.Td(
-        inner,
+        [html.B(count(number)), faint(percent(share) if whole else "–")],
         className="hit" if truth == guess else "miss",
-        style={"--strength": strength if number else "0%"},
+        style={"--strength": f"{12 + 58 * share:.0f}%" if number else "0%"},
     )
-    words = f"true {found.classes[truth]}, predicted {found.classes[guess]}: {number}"
+    words = f"true {matrix.classes[truth]}, predicted {matrix.classes[guess]}: {number}"
     return marked(cell, aria_label=words)
 
 
-def _worst(found: Confusion) -> html.Dl:
+def _worst(matrix: Confusion) -> html.Dl:
     """Name the most frequent confusions in words."""
-    size = len(found.classes)
+    size = range(len(matrix.classes))
     wrong = [
-        (int(found.counts[truth, guess]), found.classes[truth], found.classes[guess])
-        for truth in range(size)
-        for guess in range(size)
-        if truth != guess and found.counts[truth, guess]
+        (int(matrix.counts[truth, guess]), matrix.classes[truth], matrix.classes[guess])
+        for truth in size
+        for guess in size
+        if truth != guess and matrix.counts[truth, guess]
     ]
     wrong.sort(key=lambda entry: -entry[0])
-    lines = [
-        fact(plural(number, "row"), f"true {truth}, predicted {guess}")
+    entries = [
+        (plural(number, "row"), f"true {truth}, predicted {guess}")
         for number, truth, guess in wrong[:CONFUSIONS_SHOWN]
     ]
-    return html.Dl(lines or [fact("none", "no row was predicted wrong")], className="facts")
+    return facts(entries or [("none", "every prediction is correct")])

@@ -1,130 +1,262 @@
-"""What pages of a monitor share: the choice of its windows, its alarms' history, the execution."""
+"""What pages of a monitor share: its windows, rows, annotations, its alarms' history."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link
+from driftline.dashboard.address import alarm_link, rows_link
+from driftline.dashboard.pages.alarm_panels import change_table
+from driftline.dashboard.pages.forms import act_form, choice, field
 from driftline.dashboard.pages.parts import (
     Cell,
+    crumbs,
     empty,
-    fact,
+    facts,
+    faint,
+    heading,
+    layout,
     marked,
+    pair,
     panel,
+    stack,
     state_chip,
     table,
-    way_words,
-    when,
 )
-from driftline.dashboard.queries.views import AlarmChange, MonitorLine, WindowRun
-from driftline.dashboard.words import count, number, schedule_text, span
+from driftline.dashboard.queries.views import (
+    AnnotationsView,
+    ContributingRows,
+    KindView,
+    MonitorLine,
+    MonitorView,
+    WindowRun,
+)
+from driftline.dashboard.words import (
+    CHECKS,
+    count,
+    moment,
+    number,
+    percent,
+    plural,
+    schedule_text,
+    span,
+)
+from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 
 Link = Callable[[WindowRun], str]
 """Gives the address of the same page in another window."""
 
+ROWS = "Contributing rows"
+EVENT_CHARACTERS = 13
 
-def head(monitor: MonitorLine, run: WindowRun | None, link: Link) -> html.Div:
-    """Name the monitor and offer its windows."""
+VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
+MEANING = (
+    "An expected violation stays listed but no longer alarms. A harmful one is labelled for "
+    "backtests, which must find it. The new normal creates a baseline version in which this one "
+    "feature is as captured from this window on."
+)
+ALL = "the whole window"
+
+
+def monitor_page(monitor: MonitorLine, run: WindowRun | None, link: Link, *parts: Cell) -> html.Div:
+    """Lay out the page of a monitor; before its first window it says what will come."""
     words = " · ".join(
         [
             f"{monitor.kind} of {monitor.endpoint}",
-            f"baseline {monitor.baseline}",
-            schedule_text(monitor.schedule),
-            f"false alarms allowed: {number(monitor.false_alarms_per_year)} a year",
+            f"baseline {monitor.definition.baseline}",
+            schedule_text(monitor.definition.schedule),
+            f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
         ]
     )
-    title = html.Div([html.H1(monitor.name, tabIndex=-1), html.P(words, className="under")])
+    top = [crumbs(monitor.name), heading(monitor.name, words, *picker(monitor, run, link))]
     if run is None:
-        return html.Div([title], className="title")
-    return html.Div([title, picker(monitor, run, link)], className="title")
+        return layout(monitor.name, *top, waiting(monitor))
+    return layout(f"{monitor.name}, {span(run)}", *top, *parts)
 
 
-def picker(monitor: MonitorLine, run: WindowRun, link: Link) -> html.Nav:
+def waiting(monitor: MonitorLine) -> html.Div:
+    """Show that no window has been judged, and how to judge one."""
+    why = "No window has been judged yet. The first one is judged when it ends."
+    return empty(why, f"driftline monitor run {monitor.name}")
+
+
+def picker(monitor: MonitorLine, run: WindowRun | None, link: Link) -> list[Cell]:
     """Offer the windows: one back, one forward, or any from a list."""
+    if run is None:
+        return []
     stamps = [entry.stamp for entry in monitor.runs]
     place = stamps.index(run.stamp) if run.stamp in stamps else len(stamps) - 1
     before = monitor.runs[place - 1] if place > 0 else None
     after = monitor.runs[place + 1] if place + 1 < len(stamps) else None
-    choices = [html.Li(_choice(entry, run, link)) for entry in reversed(monitor.runs)]
-    return marked(
-        html.Nav(
-            [
-                _step(before, "‹", "Earlier window", link),
-                html.Details(
-                    [
-                        html.Summary([html.Span(span(run)), html.Span("▾", className="faint")]),
-                        html.Ul(choices),
-                    ],
-                    className="windows",
-                ),
-                _step(after, "›", "Later window", link),
-            ],
-            className="picker",
-        ),
-        aria_label="Window",
+    summary = html.Summary([html.Span(span(run)), faint("▾")])
+    listed = [html.Li(_choice(entry, run, link)) for entry in reversed(monitor.runs)]
+    nav = html.Nav(
+        [
+            _step(before, "‹", "Earlier window", link),
+            html.Details([summary, html.Ul(listed)], className="windows"),
+            _step(after, "›", "Later window", link),
+        ],
+        className="picker",
     )
-
-
-def changes_panel(changes: Sequence[AlarmChange], now: datetime) -> html.Section:
-    """List how the monitor's alarms changed their states."""
-    if not changes:
-        return panel("Alarm history", [empty("No alarm of this monitor has changed its state.")])
-    rows: list[list[Cell]] = []
-    for change in changes:
-        name = html.A(change.alarm, href=alarm_link(change.alarm))
-        why: list[Cell] = [
-            html.Span(change.cause or change.reason, className="clip", title=change.reason)
-        ]
-        if change.link:
-            why.append(html.A(way_words(change.link), href=change.link, className="line"))
-        rows.append(
-            [
-                when(change.time, now),
-                html.Div([name, state_chip(change.new, small=True)], className="stack"),
-                html.Div(why),
-            ]
-        )
-    heads = ["When", "Alarm", "Why"]
-    return panel("Alarm history", [table(heads, rows, label="Changes of state", kind="cards tall")])
-
-
-def record_panel(
-    monitor: MonitorLine, run: WindowRun, facts: Sequence[tuple[str, Cell]], documents: str | None
-) -> html.Section:
-    """Say where the verdict comes from, for whoever wants to follow it."""
-    entries: Sequence[tuple[str, Cell]] = [
-        ("Execution", html.Code(run.execution)),
-        ("Rows judged", count(run.row_count)),
-        *facts,
-        ("Baseline", f"{monitor.baseline} {monitor.baseline_version}".strip()),
-        ("Documents", html.Code(documents) if documents else "none were written"),
-    ]
-    return panel(
-        "This execution", [html.Dl([fact(*entry) for entry in entries], className="facts")]
-    )
+    return [marked(nav, aria_label="Window")]
 
 
 def _choice(entry: WindowRun, shown: WindowRun, link: Link) -> html.A:
     """Offer one window in the list."""
-    note = f"{entry.violation_count}" if entry.violation_count else ""
-    found = html.A(
-        [
-            html.Span(span(entry)),
-            html.Span(note, className="number"),
-            state_chip(entry.state, small=True),
-        ],
-        href=link(entry),
-    )
-    return marked(found, aria_current="page") if entry.stamp == shown.stamp else found
+    violations = f"{entry.violation_count}" if entry.violation_count else ""
+    parts = [
+        html.Span(span(entry)),
+        html.Span(violations, className="number"),
+        state_chip(entry.state, small=True),
+    ]
+    way = html.A(parts, href=link(entry))
+    return marked(way, aria_current="page") if entry.stamp == shown.stamp else way
 
 
 def _step(run: WindowRun | None, glyph: str, label: str, link: Link) -> html.A | html.Span:
     if run is None:
         return marked(html.Span(glyph, className="step off"), aria_hidden="true")
-    return marked(
-        html.A(glyph, href=link(run), className="step", title=f"{label}: {span(run)}"),
-        aria_label=f"{label}: {span(run)}",
-    )
+    label = f"{label}: {span(run)}"
+    return marked(html.A(glyph, href=link(run), className="step", title=label), aria_label=label)
+
+
+def closing(
+    view: MonitorView | KindView,
+    run: WindowRun,
+    documents: str | None,
+    counts: Sequence[tuple[str, Cell]],
+) -> html.Div:
+    """Close a page: how the monitor's alarms changed, and where the verdict comes from."""
+    history: Cell = empty("No alarm of this monitor has changed state.")
+    if view.changes:
+        history = change_table(
+            view.changes,
+            view.now,
+            {
+                "Alarm": lambda one: stack(
+                    html.A(one.alarm, href=alarm_link(one.alarm)), state_chip(one.new, small=True)
+                )
+            },
+        )
+    monitor = view.monitor
+    entries: list[tuple[str, Cell]] = [
+        ("Execution", html.Code(run.execution)),
+        ("Rows judged", count(run.row_count)),
+        *counts,
+        ("Baseline", f"{monitor.definition.baseline} {monitor.baseline_version}".strip()),
+        ("Documents", html.Code(documents) if documents else "none were written"),
+    ]
+    return pair(panel("Alarm history", [history]), panel("This execution", [facts(entries)]))
+
+
+def row_list(monitor: str, run: WindowRun, rows: ContributingRows) -> html.Section:
+    """List the rows of a monitor's window, the offending value first."""
+    note = f"{rows.feature}, {span(run)}"
+    if not rows.events:
+        why = f"{plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
+        return panel(ROWS, [empty(why)], name="rows", note=note)
+
+    def other(place: int) -> Callable[[int], Cell]:
+        return lambda row: rows.records[row][place]
+
+    columns: list[tuple[str, Callable[[int], Cell]]] = [
+        (rows.feature, lambda row: html.B(rows.offending[row] or "empty", className="offending")),
+        ("Event id", lambda row: _event(rows.events[row])),
+        ("Event time", lambda row: rows.times[row]),
+        *((name, other(place)) for place, name in enumerate(rows.columns)),
+    ]
+    body = table(range(len(rows.events)), columns, label=f"Rows with {rows.predicate}", kind="rows")
+    parts = [
+        html.P(_which(rows), className="sentence"),
+        html.P(_files(monitor, run, rows), className="note"),
+        body,
+    ]
+    return panel(ROWS, parts, name="rows", note=note)
+
+
+def _which(rows: ContributingRows) -> list[Cell]:
+    """Show which rows are meant, how many there are and where they sit."""
+    shown = len(rows.events)
+    words: list[Cell] = [
+        html.B(plural(rows.total, "row")),
+        " with ",
+        html.Code(rows.predicate),
+        f"; the first {shown} are shown." if shown < rows.total else ".",
+    ]
+    if rows.violation.segment:
+        words += [" ", html.B(rows.violation.segment)]
+    if rows.violation.onset:
+        words += [" It lasted ", html.B(rows.violation.onset), "."]
+    return words
+
+
+def _files(monitor: str, run: WindowRun, rows: ContributingRows) -> list[Cell]:
+    """Link all of the rows as files, and say what they bear."""
+    feature = rows.violation.feature or rows.feature
+    links = [
+        # No page of the dashboard: the browser itself is to fetch it.
+        html.A(
+            form,
+            href=rows_link(monitor, window=run.stamp, feature=feature, form=ending),
+            download="",
+        )
+        for form, ending in (("CSV", "csv"), ("Parquet", "parquet"))
+    ]
+    share = rows.violation.share_of_blame
+    words = f"Contribution: {percent(share)}. " * bool(share)
+    return [f"{words}All rows, each with its contribution: ", links[0], ", ", links[1]]
+
+
+def _event(event: str) -> html.Code:
+    short = event if len(event) <= EVENT_CHARACTERS else f"{event[:EVENT_CHARACTERS]}…"
+    return html.Code(short, title=event)
+
+
+def annotation_panel(view: AnnotationsView | None) -> list[Cell]:
+    """List what was said of a window and what that expects, and offer to say more.
+
+    Nothing of a window that was not judged.
+    """
+    if view is None or not view.is_judged:
+        return []
+    parts: list[Cell] = [_annotation(one, view) for one in view.annotations]
+    if not parts:
+        parts.append(html.P("This window has no annotations yet.", className="sentence"))
+    names = {name: name for name in view.features} | {"": ALL}
+    fields: list[Cell] = [
+        choice("feature", "Feature", names, view.chosen or ""),
+        choice("verdict", "Is", VERDICTS, EXPECTED),
+        field("reason", "Reason", hint="Black Friday"),
+        field("until", "Expected until", hint="this window only"),
+        field("author", "By", hint="your name"),
+    ]
+    form = act_form("mark", fields, "Annotate", {"monitor": view.monitor, "window": view.stamp})
+    return [panel("Annotations", [*parts, form, html.P(MEANING, className="note")], name="marks")]
+
+
+def expected_words(view: AnnotationsView | None) -> str:
+    """Count what was expected in a sentence's part; empty when nothing was."""
+    if view is None or not view.expected:
+        return ""
+    return plural(len(view.expected), "expected violation")
+
+
+def _annotation(one: Annotation, view: AnnotationsView) -> html.Div:
+    """Show one annotation, what it expects here, and the button that takes it back."""
+    about = one.feature or ALL
+    if one.check:
+        about += f" ({CHECKS.get(one.check, one.check)})"
+    lasting = f", until {moment(one.until)}" if one.until else ""
+    said = f" by {one.author} on {moment(one.made_at)}: {one.reason}"
+    lines: list[Cell] = [
+        html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
+    ]
+    lines += [
+        html.P(f"{violation.feature}: {violation.words}", className="faint")
+        for violation in view.expected
+        if violation.mark.id == one.id
+    ]
+    given = {"monitor": view.monitor, "id": str(one.id)}
+    button = act_form("unmark", [field("author", "By", hint="your name")], "Withdraw", given)
+    return html.Div([*lines, button], className="finding-box")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,15 +12,15 @@ from itertools import pairwise
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import Point, is_breaching
-from driftline.alerts.alarms.records import AlarmRecord, history
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
 from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
-from driftline.alerts.evaluation.due import CADENCES_S, FOLLOWS, newest_tick
+from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.reading import summaries
-from driftline.dashboard.queries.alarm_notes import note_link, note_text, period_end, side_of
-from driftline.dashboard.queries.alarm_views import AlarmPoint, StateSpan
+from driftline.dashboard.address import monitor_link
+from driftline.dashboard.queries.views import AlarmPoint, StateSpan
 from driftline.errors import InputError
 
 POINTS_SHOWN = 500
@@ -53,23 +53,26 @@ def points_of(
     anchor = record.evaluated_until or last
     end = anchor + (math.floor((last - anchor) / period) + 1) * period
     start = end - min(POINTS_SHOWN, math.ceil((end - first) / period)) * period
-    found = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
+    by_period = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
     points = []
-    for index, summary in sorted(found.items()):
-        value, begin = summary.get(rule.statistic_name), start + index * period
+    for index, summary in sorted(by_period.items()):
+        point = Point(start + index * period, summary.get(rule.statistic_name))
+        shown = _point(record, point, point.start + period, decided)
         note = summary.note or {}
-        points.append(
-            AlarmPoint(
-                start=begin,
-                end=begin + period,
-                value=value,
-                breaching=bool(is_breaching(rule, Point(begin, value))),
-                decided=begin in decided,
-                link=note_link(note),
-                words=note_text(note, "cause"),
-            )
-        )
+        points.append(replace(shown, link=note_link(note), words=text_of(note, "cause")))
     return tuple(points)
+
+
+def _point(record: AlarmRecord, point: Point, end: datetime, decided: set[datetime]) -> AlarmPoint:
+    return AlarmPoint(
+        start=point.start,
+        end=end,
+        value=point.value,
+        breaching=bool(is_breaching(record.definition, point)),
+        decided=point.start in decided,
+        lower=point.lower,
+        upper=point.upper,
+    )
 
 
 def decided_of(record: AlarmRecord) -> tuple[AlarmPoint, ...]:
@@ -82,13 +85,12 @@ def decided_of(record: AlarmRecord) -> tuple[AlarmPoint, ...]:
     except (ValueError, TypeError, KeyError, AttributeError):
         return ()
     period = timedelta(seconds=rule.period)
-    found = []
+    points = []
     for time, entry in zip(times, entries, strict=True):
         value = entry.get("value")
-        known = float(value) if isinstance(value, int | float) else None
-        is_over = bool(is_breaching(rule, Point(time, known)))
-        found.append(AlarmPoint(time, time + period, known, is_over, decided=True))
-    return tuple(found)
+        point = Point(time, float(value) if isinstance(value, int | float) else None)
+        points.append(_point(record, point, time + period, {time}))
+    return tuple(points)
 
 
 def joined(point: AlarmPoint, stored: AlarmPoint | None) -> AlarmPoint:
@@ -110,7 +112,7 @@ def _computed(
     rule = record.definition
     entry = Entry.of(record.updated_at, rule)
     tick = newest_tick(now, entry.cadence_s or CADENCES_S[1])
-    until = record.evaluated_until if entry.cadence_s == FOLLOWS else None
+    until = record.evaluated_until if entry.cadence_s == ON_ARRIVAL else None
     last = until or tick
     if rule.evaluation_window is not None:
         edges = clock_edges(rule.evaluation_window.zone, rule.period, EDGES_SHOWN, last)
@@ -122,24 +124,13 @@ def _computed(
             return ()  # The explanation says what is wrong with the metric math.
         if isinstance(points, Exception):
             raise points
+        ends = [end for _, end in pairwise(edges)]
         return tuple(
-            AlarmPoint(
-                start=point.start,
-                end=end,
-                value=point.value,
-                breaching=bool(is_breaching(rule, point)),
-                decided=point.start in decided,
-                lower=point.lower,
-                upper=point.upper,
-            )
-            for point, (_, end) in zip(points, pairwise(edges), strict=True)
+            _point(record, point, end, decided)
+            for point, end in zip(points, ends, strict=True)
             if point.value is not None
         )
     return ()
-
-
-def _aws_time(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
 def spans_of(
@@ -166,3 +157,36 @@ def spans_of(
     if end > at:
         spans.append(StateSpan(at, end, state))
     return tuple(spans)
+
+
+def text_of(note: Mapping[str, object], key: str) -> str | None:
+    """Return a text of a datapoint's note; None when there is none, or something else."""
+    value = note.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def note_link(note: Mapping[str, object]) -> str | None:
+    """Take a note's link if it leads to a page of ours; notes are written by others, too."""
+    link = (text_of(note, "link") or "").lstrip("/")
+    if link.startswith("monitors/"):
+        return f"/{link}"
+    monitor = text_of(note, "monitor")
+    return monitor_link(monitor, anchor="rows") if monitor else None
+
+
+def period_end(item: HistoryItem) -> datetime | None:
+    """Return the end of the period that decided a change; None where none did."""
+    end = item.data.get("periodEnd")
+    return datetime.fromisoformat(end) if isinstance(end, str) else None
+
+
+def side_of(data: Mapping[str, object], key: str) -> tuple[str, str]:
+    """Read one side of CloudWatch's history data: the state's value and reason."""
+    side = data.get(key)
+    if not isinstance(side, Mapping):
+        return "", ""
+    return str(side.get("stateValue", "")), str(side.get("stateReason", ""))
+
+
+def _aws_time(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")

@@ -1,13 +1,18 @@
-"""Questions to the database about alarms: how they stand, what decided, who was told."""
+"""Alarms, read from the database: how they stand, what decided, what keeps them quiet."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, select
 
+from driftline.alerts.alarms.alarm import Point, is_breaching
+from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
     AnyRecord,
     CompositeRecord,
@@ -15,88 +20,155 @@ from driftline.alerts.alarms.composite_records import (
     list_any,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import AlarmRecord, history, record_of
-from driftline.alerts.alarms.unreadable import UnreadableAlarm
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history, record_of
+from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.explain import Explanation, explain
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.metrics import store as metrics
+from driftline.alerts.metrics.reading import summaries
+from driftline.alerts.notify.channels import list_channels
+from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
+from driftline.alerts.notify.incidents import Incident, list_incidents
+from driftline.alerts.notify.labels import labels_of
+from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
-from driftline.dashboard.metric_words import limit_words, metric_words
-from driftline.dashboard.queries.alarm_causes import newest_words, words_at
-from driftline.dashboard.queries.alarm_notes import note_link, note_text, side_of
-from driftline.dashboard.queries.alarm_points import decided_of, joined, points_of, spans_of
-from driftline.dashboard.queries.alarm_views import AlarmRule, AlarmView
-from driftline.dashboard.queries.messages import channels_of, messages_of, newest_messages
-from driftline.dashboard.queries.suppression import Surroundings
-from driftline.dashboard.queries.views import AlarmChange, AlarmLine, DeliveryLine, MonitorLine
-from driftline.dashboard.words import duration
+from driftline.dashboard.queries.alarm_points import (
+    decided_of,
+    joined,
+    note_link,
+    period_end,
+    points_of,
+    side_of,
+    spans_of,
+    text_of,
+)
+from driftline.dashboard.queries.views import (
+    AlarmChange,
+    AlarmLine,
+    AlarmView,
+    ChannelLine,
+    MonitorLine,
+)
+from driftline.dashboard.words import duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
+MESSAGES_SHOWN = 60
 SIMILAR_SHOWN = 5
 ALARMS_READ = 100_000
+INCIDENTS_READ = 200
+STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
 
 
-def alarm_lines(connection: Connection, around: Surroundings) -> tuple[AlarmLine, ...]:
-    """Tell how every alarm stands, of whatever kind, with its newest messages."""
-    told = newest_messages(connection)
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """The silences in force at a time and the incidents that are open, read once for a page."""
+
+    now: datetime
+    silences: tuple[SilenceRecord, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    _by_alarm: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, connection: Connection, now: datetime) -> Suppression:
+        """Read them."""
+        incidents = tuple(list_incidents(connection, is_open=True, limit=INCIDENTS_READ))
+        by_alarm = {
+            member.name: incident.id
+            for incident in reversed(incidents)
+            for member in incident.alarms
+            if member.left_at is None
+        }
+        return cls(now, tuple(list_silences(connection, now, status="ACTIVE")), incidents, by_alarm)
+
+    def silences_of(self, record: AnyRecord) -> tuple[SilenceRecord, ...]:
+        """Return the silences that suppress the notifications of an alarm now."""
+        if not self.silences:
+            return ()
+        labels = labels_of(record.definition)
+        return tuple(one for one in self.silences if one.silence.fits(labels))
+
+    def quiet(self, record: AnyRecord) -> tuple[str, ...]:
+        """Return what keeps an alarm from notifying anybody, a few words each."""
+        words = []
+        for one in self.silences_of(record):
+            until = one.silence.mutes_until(self.now)
+            end = f" until {moment(until)}" if until is not None else ""
+            words.append(f"silenced by {one.silence.name}{end}")
+        if isinstance(record, CompositeRecord) and record.held.by is not None:
+            words.append(held_words(record))
+        if not record.definition.actions_enabled:
+            words.append("actions switched off")
+        return tuple(words)
+
+    def incident_of(self, record: AnyRecord) -> str | None:
+        """Return the id of the open incident that an alarm is in."""
+        return self._by_alarm.get(record.name)
+
+
+def held_words(record: CompositeRecord) -> str:
+    """Return what suppresses a composite's actions; empty while nothing does."""
+    held, name = record.held, record.definition.suppressor_name
+    if held.by is None:
+        return ""
+    if held.by == "Alarm":
+        return f"suppressed by {name}"
+    until = "" if held.until is None else f" until {moment(held.until)}"
+    return f"waits for {name}{until}" if held.by == "WaitPeriod" else f"held after {name}{until}"
+
+
+def alarm_lines(connection: Connection, suppression: Suppression) -> tuple[AlarmLine, ...]:
+    """Return how every alarm stands, of whatever kind, with its newest deliveries."""
+    newest = newest_deliveries(connection)
     return tuple(
-        alarm_line(connection, record, told.get(record.id, ()), around)
+        alarm_line(connection, record, newest.get(record.id, ()), suppression)
         for record in list_any(connection, limit=ALARMS_READ)
-    )
-
-
-def _unreadable_line(record: UnreadableAlarm, told: Sequence[DeliveryLine]) -> AlarmLine:
-    """Tell of an alarm whose definition cannot be read: where it stands, and why."""
-    return AlarmLine(
-        name=record.name,
-        state=record.state,
-        since=record.state_changed_at,
-        severity="page",  # Nobody knows; it must not be overlooked.
-        condition="not readable",
-        reason=record.state_reason,
-        cause=record.problem,
-        link=None,
-        monitor=None,
-        told=tuple(told),
-        kind=record.kind,
     )
 
 
 def alarm_line(
     connection: Connection,
     record: ListedAlarm,
-    told: Sequence[DeliveryLine] = (),
-    around: Surroundings | None = None,
+    deliveries: Sequence[Delivery] = (),
+    suppression: Suppression | None = None,
 ) -> AlarmLine:
-    """Tell how an alarm stands, with the words of its metric's newest datapoint."""
+    """Return how an alarm stands, with the words of its metric's newest datapoint."""
     if isinstance(record, UnreadableAlarm):
-        return _unreadable_line(record, told)
-    rule, note, metric = record.definition, {}, ""
+        return AlarmLine(
+            name=record.name,
+            state=record.state,
+            since=record.state_changed_at,
+            severity="page",  # Nobody knows; it must not be overlooked.
+            condition="not readable",
+            reason=record.state_reason,
+            cause=record.problem,
+            deliveries=tuple(deliveries),
+            kind=record.kind,
+        )
+    note: Mapping[str, object] = {}
     if isinstance(record, CompositeRecord):
         condition = record.definition.alarm_rule
     else:
-        metric, condition = record.definition.judged_name, _condition(record.definition)
-        note = dict(newest_words(connection, record)) if record.state == "ALARM" else {}
+        condition = _condition(record.definition)
+        note = newest_note(connection, record) if record.state == "ALARM" else {}
     return AlarmLine(
         name=record.name,
         state=record.state,
         since=record.state_changed_at,
-        severity=rule.severity,
+        severity=record.definition.severity,
         condition=condition,
         reason=record.state_reason,
-        cause=note_text(note, "cause"),
+        cause=text_of(note, "cause"),
         link=note_link(note),
         monitor=monitor_of(record),
-        metric=metric,
-        told=tuple(told),
+        deliveries=tuple(deliveries),
         kind="composite" if isinstance(record, CompositeRecord) else "metric",
-        quiet=() if around is None else around.quiet(record),
-        incident=None if around is None else around.incident_of(record),
-        actions_enabled=rule.actions_enabled,
+        quiet=() if suppression is None else suppression.quiet(record),
+        incident=None if suppression is None else suppression.incident_of(record),
+        actions_enabled=record.definition.actions_enabled,
     )
 
 
@@ -107,88 +179,168 @@ def monitor_of(record: AnyRecord) -> str | None:
     return record.definition.dimensions.get("MonitoringSchedule")
 
 
+def story(
+    connection: Connection, record: AnyRecord, now: datetime, bands: BandsOf | None = None
+) -> dict[str, Any]:
+    """Read what the pages of alarms of all kinds show: the fields of `StoryView`."""
+    suppression = Suppression.read(connection, now)
+    deliveries = newest_deliveries(connection).get(record.id, ())
+    why: Explanation | None = None
+    why_not = ""
+    try:
+        why = explain(connection, record.name, now, bands=bands)
+    except DriftlineError as error:  # It must not hide the rest of a page.
+        why_not = str(error)
+    return {
+        "now": now,
+        "alarm": alarm_line(connection, record, deliveries, suppression),
+        "description": record.definition.alarm_description,
+        "changed_at": record.updated_at,
+        "changes": changes_of(connection, record),
+        "messages": tuple(
+            list_deliveries(connection, alarm_name=record.name, limit=MESSAGES_SHOWN)
+        ),
+        "channels": _channels(connection, record.definition),
+        "why": why,
+        "why_not": why_not,
+        "silences": suppression.silences_of(record),
+    }
+
+
 def alarm_view(
     connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf | None = None
 ) -> AlarmView:
     """Read everything about one alarm on a metric.
 
-    Parameters
-    ----------
-    bands
-        Gives the bands of detectors; None: alarms beside a band are drawn without one.
+    ``bands`` gives the bands of detectors; without it alarms beside a band are drawn without one.
     """
     rule = record.definition
-    around = Surroundings.read(connection, now)
-    told = newest_messages(connection)
-    same = _on_same_metric(connection, record)
     decided = decided_of(record)
     points = points_of(connection, record, {point.start for point in decided}, now, bands)
     by_start = {point.start: point for point in points}
-    why, why_not = explained(connection, record.name, now, bands)
+    suppression = Suppression.read(connection, now)
     return AlarmView(
-        now=now,
-        alarm=alarm_line(connection, record, told.get(record.id, ()), around),
-        rule=_rule(record),
+        **story(connection, record, now, bands),
+        rule=rule,
+        threshold=rule.threshold,
         points=points,
         decided=tuple(joined(point, by_start.get(point.start)) for point in decided),
         spans=spans_of(connection, record, points, now),
-        changes=changes_of(connection, record),
-        messages=messages_of(connection, alarm=record.name),
-        channels=channels_of(connection, rule),
-        others=tuple(alarm_line(connection, one, told.get(one.id, ()), around) for one in same),
+        others=tuple(
+            alarm_line(connection, other, suppression=suppression)
+            for other in _on_same_metric(connection, record)
+        ),
         similar=() if points or rule.metrics else _similar(connection, rule),
-        why=why,
-        why_not=why_not,
-        silences=around.silences_of(record),
     )
-
-
-def explained(
-    connection: Connection, name: str, now: datetime, bands: BandsOf | None
-) -> tuple[Explanation | None, str]:
-    """Explain an alarm; or say why that cannot be done, which must not hide the rest of a page."""
-    try:
-        return explain(connection, name, now, bands=bands), ""
-    except DriftlineError as error:
-        return None, str(error)
 
 
 def changes(
     connection: Connection, alarms: Iterable[AlarmRecord], line: MonitorLine
 ) -> tuple[AlarmChange, ...]:
     """Read how a monitor's alarms changed their states, newest first."""
-    found = [
+    newest = [
         change
         for record in alarms
         if record.name in line.alarms
         for change in changes_of(connection, record, CHANGES_SHOWN)
     ]
-    found.sort(key=lambda change: change.time, reverse=True)
-    return tuple(found[:CHANGES_SHOWN])
+    newest.sort(key=lambda change: change.time, reverse=True)
+    return tuple(newest[:CHANGES_SHOWN])
 
 
 def changes_of(
     connection: Connection, record: AnyRecord, limit: int = HISTORY_SHOWN
 ) -> tuple[AlarmChange, ...]:
     """Read how one alarm changed its states, newest first."""
-    found: list[AlarmChange] = []
+    changed: list[AlarmChange] = []
     for item in history(connection, record.name, type="StateUpdate", limit=limit):
-        new = side_of(item.data, "newState")
-        words: Mapping[str, object] = {}
-        if new[0] == "ALARM" and isinstance(record, AlarmRecord):
-            words = words_at(connection, record, item)
-        found.append(
+        new, reason = side_of(item.data, "newState")
+        note: Mapping[str, object] = {}
+        if new == "ALARM" and isinstance(record, AlarmRecord):
+            note = note_at(connection, record, item)
+        changed.append(
             AlarmChange(
                 time=item.time,
                 alarm=record.name,
                 old=side_of(item.data, "oldState")[0],
-                new=new[0],
-                reason=new[1] or item.summary,
-                cause=note_text(words, "cause"),
-                link=note_link(words),
+                new=new,
+                reason=reason or item.summary,
+                cause=text_of(note, "cause"),
+                link=note_link(note),
             )
         )
-    return tuple(found)
+    return tuple(changed)
+
+
+def newest_note(connection: Connection, record: AlarmRecord) -> Mapping[str, object]:
+    """Return the note of the newest datapoint beyond the bound, of those that are judged now.
+
+    Where none is left, as after a window was judged again, the note of the change to this state.
+    """
+    rule = record.definition
+    metric_id = _metric(connection, rule)
+    ends = None if metric_id is None else metrics.span(connection, metric_id)
+    if ends is not None:
+        period, last = timedelta(seconds=rule.period), ends[1]
+        anchor = record.evaluated_until or last
+        end = anchor + (math.floor((last - anchor) / period) + 1) * period
+        earliest = min((point.start for point in decided_of(record)), default=end)
+        if note := _breaching_note(connection, rule, end, earliest):
+            return note
+    newest = history(connection, record.name, type="StateUpdate", limit=1)
+    return note_at(connection, record, newest[0]) if newest else {}
+
+
+def note_at(connection: Connection, record: AlarmRecord, item: HistoryItem) -> Mapping[str, object]:
+    """Return the note of the datapoint that decided a change to ALARM; metric math has none."""
+    end, rule = period_end(item), record.definition
+    if end is None or rule.metrics:
+        return {}
+    if note := _breaching_note(connection, rule, end, end):
+        return note
+    metric = (rule.namespace, rule.metric_name, rule.dimensions)
+    return metrics.latest_note(connection, *metric, before=end) or {}
+
+
+def _breaching_note(
+    connection: Connection, rule: AlarmDefinition, end: datetime, earliest: datetime
+) -> Mapping[str, object]:
+    """Return the note of the newest period beyond the bound that ends by then; {} without one.
+
+    As many periods are looked at as the alarm judges, and from ``earliest`` on.
+    """
+    metric_id = _metric(connection, rule)
+    if metric_id is None:
+        return {}
+    period = timedelta(seconds=rule.period)
+    count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
+    start = end - count * period
+    by_period = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
+    for index, summary in sorted(by_period.items(), reverse=True):
+        point = Point(start + index * period, summary.get(rule.statistic_name))
+        if summary.note and is_breaching(rule, point):
+            return summary.note
+    return {}
+
+
+def _metric(connection: Connection, rule: AlarmDefinition) -> int | None:
+    """Find the metric whose periods can be read as they are stored."""
+    if rule.metrics or rule.extended_statistic or rule.evaluation_window is not None:
+        return None
+    return metrics.find(connection, rule.namespace, rule.metric_name, rule.dimensions)
+
+
+def _channels(connection: Connection, rule: AnyDefinition) -> tuple[ChannelLine, ...]:
+    """Return how the channels of an alarm fare."""
+    statuses = {one.channel.name: one for one in list_channels(connection)}
+    return tuple(
+        ChannelLine(
+            name,
+            tuple(state for state in STATES if name in rule.actions(state)),
+            statuses.get(name),
+        )
+        for name in sorted(rule.channel_names)
+    )
 
 
 def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRecord]:
@@ -198,41 +350,22 @@ def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRe
         return []
     table = alarms_table
     query = select(table).where(table.c.metric_key == key, table.c.id != record.id)
-    found = []
+    others = []
     for row in connection.execute(query.order_by(table.c.name)):
         with suppress(AlarmError):  # The list of all tells of it.
-            found.append(record_of(row))
-    return found
-
-
-def _rule(record: AlarmRecord) -> AlarmRule:
-    rule = record.definition
-    return AlarmRule(
-        namespace=rule.namespace,
-        metric=rule.judged_name,
-        dimensions=tuple(sorted(rule.dimensions.items())),
-        statistic=rule.statistic_name or "Value",
-        period_s=rule.period,
-        evaluation_periods=rule.evaluation_periods,
-        required=rule.required_breaches,
-        threshold=rule.threshold,
-        operator=rule.comparison_operator,
-        treatment=rule.treatment,
-        description=rule.alarm_description,
-        actions_enabled=rule.actions_enabled,
-        changed_at=record.updated_at,
-    )
+            others.append(record_of(row))
+    return others
 
 
 def _similar(connection: Connection, rule: AlarmDefinition) -> tuple[str, ...]:
     """Name metrics with data that the alarm may have meant: by name, else what we count."""
-    found = metrics.list_metrics(connection, name=rule.metric_name)
-    found = found or metrics.list_metrics(connection, namespace=rule.namespace)
-    found = found or metrics.list_metrics(connection, namespace=OWN_METRICS)
+    similar = metrics.list_metrics(connection, name=rule.metric_name)
+    similar = similar or metrics.list_metrics(connection, namespace=rule.namespace)
+    similar = similar or metrics.list_metrics(connection, namespace=OWN_METRICS)
     return tuple(
         f"{one.namespace} {one.name} "
         + ", ".join(f"{key}={value}" for key, value in sorted(one.dimensions.items()))
-        for one in found[:SIMILAR_SHOWN]
+        for one in similar[:SIMILAR_SHOWN]
     )
 
 

@@ -1,4 +1,4 @@
-"""From an execution's report.json to what a page shows; pure, and forgiving to fields it misses.
+"""An execution's report.json as the pages read it; pure, and forgiving to fields it misses.
 
 The document is written by monitors/report/report.py: ``features`` is a list of measured features,
 ``metrics`` one of measured numbers, ``violations`` one of broken constraints.
@@ -7,331 +7,364 @@ The document is written by monitors/report/report.py: ``features`` is a list of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import cast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Self, TypeVar
 
 import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from driftline.baseline.condition import Condition
-from driftline.dashboard.queries.metric_views import Confusion, GroupLine
-from driftline.dashboard.queries.views import FeatureLine, WindowDetail, WindowRun
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
-from driftline.monitors.results.violation import Severity
 
 Document = Mapping[str, object]
 """A JSON object."""
 
+T = TypeVar("T")
+
+DRIFT = "baseline_drift_check"
 UNJUDGED = frozenset({"label", "id", "timestamp", "excluded"})
 """Roles of columns that are described, but neither demanded nor judged."""
 
 
-def detail_of(run: WindowRun, report: Document | None) -> WindowDetail:
-    """Read one execution's document into a detail, features by blame, then by ratio."""
-    if report is None:
-        return WindowDetail(run, (), run.cause, None, 0, 0, None)
-    violations = _objects(report, "violations")
-    measured = {_text(entry, "feature"): entry for entry in _objects(report, "features")}
-    by_name: dict[str, list[Document]] = {name: [] for name in measured}
-    for violation in violations:
-        by_name.setdefault(_text(violation, "feature_name"), []).append(violation)
-    expected = {feature for feature, *_ in expected_of(report)}
-    features = [
-        replace(_feature(name, measured.get(name, {}), broken), is_expected=name in expected)
-        for name, broken in by_name.items()
-        if broken or _text(measured[name], "role") not in UNJUDGED
-    ]
-    features.sort(
-        key=lambda line: (
-            not line.checks,
-            not line.is_expected,
-            -line.blame,
-            -(line.ratio or 0.0),
-            line.name,
-        )
-    )
-    segments = [_segment(violation) for violation in violations]
-    return WindowDetail(
-        run=run,
-        features=tuple(features),
-        cause=_optional(report, "cause") or run.cause,
-        segment=next((segment for segment in segments if segment), None),
-        late=_count(report, "late_count", "late"),
-        unparsed=_count(report, "unparsed_count", "unparsed"),
-        documents=None,
-    )
+def _objects(value: object) -> object:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
-def script_of(report: Document | None) -> str | None:
-    """Name the record script that made the judged rows, which then are not the captured ones."""
-    details = (report or {}).get("details")
-    found = details.get("preprocess") if isinstance(details, Mapping) else None
-    return found if isinstance(found, str) else None
+Objects = Annotated[list[T], BeforeValidator(_objects)]
 
 
-def culprit(report: Document | None, feature: str) -> tuple[Document, Condition] | None:
-    """Give a feature's gravest violation that points at rows, with the rows' condition.
+class _Lenient(BaseModel):
+    """A part of a document; a field of a wrong type is as if it were not there."""
 
-    One that somebody expected comes after those that alarm.
+    model_config = ConfigDict(strict=True, frozen=True, populate_by_name=True)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_default(
+        cls, value: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:  # noqa: ANN401 - any field's
+        try:
+            return read(value)
+        except ValidationError:
+            return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+
+
+class _Text(_Lenient):
+    text: str | None = None
+
+
+class _Annotation(_Lenient):
+    id: int | None = None
+
+
+class Violation(_Lenient):
+    """A broken constraint; ``share_of_blame`` is its feature's contribution, 0–1."""
+
+    feature: str = Field(default="", alias="feature_name")
+    check: str = Field(default="", alias="constraint_check_type")
+    description: str = ""
+    cause: str = ""
+    severity: str = ""
+    predicate: dict[str, Any] | None = None
+    row_count: int | None = None
+    share_of_blame: float = 0.0
+    segment_: _Text = Field(default=_Text(), alias="segment")
+    onset_: _Text = Field(default=_Text(), alias="onset")
+    mark: _Annotation = _Annotation()
+
+    @property
+    def words(self) -> str:
+        """What was found: the cause, or the document's own text."""
+        return self.cause or self.description
+
+    @property
+    def segment(self) -> str | None:
+        """Which segment holds its rows."""
+        return self.segment_.text or None
+
+    @property
+    def onset(self) -> str | None:
+        """From when to when it lasted, in words; None when that is not known."""
+        return self.onset_.text or None
+
+    @property
+    def is_ticket(self) -> bool:
+        """Whether it is less grave than a page; as a pager's sentence sorts, so does the page."""
+        return self.severity != "page"
+
+    @property
+    def brief(self) -> str:
+        """What was found, without where its rows lie."""
+        return self.words.removesuffix(f", {self.segment or ''}")
+
+    @property
+    def phrase(self) -> str | None:
+        """The values that it is about, if it is about any that can be read."""
+        try:
+            return None if self.predicate is None else read_condition(self.predicate).phrase
+        except (DriftlineError, KeyError, TypeError, ValueError):
+            return None
+
+
+class Feature(_Lenient):
+    """How one feature stands in one window.
+
+    ``contribution`` is its share in the window's excess evidence (the violating features sum to 1).
+    ``method`` is the distance that decided, if one is named. ``what`` is the set of values that
+    changed most; ``share_*`` are its shares. ``note`` says why nothing was measured, ``change`` in
+    words how far a column that drifted lies from its reference. ``violations`` are the constraints
+    that it breaks, the gravest first; ``is_expected``: one of them is annotated as expected.
     """
-    return next(_culprits(report, feature), None)
+
+    name: str = Field(default="", alias="feature")
+    type: str = ""
+    role: str = ""
+    distance: float | None = None
+    bound: float | None = None
+    p_value: float | None = None
+    contribution: float = Field(default=0.0, alias="share_of_blame")
+    method: str = ""
+    what: str | None = Field(default=None, alias="set")
+    share_reference: float | None = None
+    share_window: float | None = None
+    share_low: float | None = None
+    share_high: float | None = None
+    note: str = ""
+    change: str = ""
+    violations: tuple[Violation, ...] = ()
+    is_expected: bool = False
+
+    def breaking(self, violations: list[Violation], *, is_expected: bool) -> Self:
+        """Return it with the constraints that it breaks."""
+        ranked = sorted(violations, key=lambda one: one.is_ticket)
+        shares = [self.contribution, *(one.share_of_blame for one in ranked)]
+        update = {
+            "violations": tuple(ranked),
+            "contribution": max(shares),
+            "is_expected": is_expected,
+            "what": self.what or None,
+        }
+        return self.model_copy(update=update)
+
+    @property
+    def hard(self) -> bool:
+        """Whether one of its violations is for the pager."""
+        return any(not one.is_ticket for one in self.violations)
+
+    @property
+    def judged(self) -> bool:
+        """Whether its distribution was compared."""
+        return self.distance is not None
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The names of the constraints that it breaks, each once."""
+        return tuple(dict.fromkeys(one.check for one in self.violations))
+
+    @property
+    def drifted(self) -> bool:
+        """Whether its drift is a violation."""
+        return DRIFT in self.checks
+
+    @property
+    def tells_drift(self) -> bool:
+        """Whether the set that changed most is what to say: no graver violation names another."""
+        if not self.violations or self.violations[0].check == DRIFT:
+            return True
+        return self.what is not None and self.violations[0].phrase == self.what
+
+    @property
+    def ratio(self) -> float | None:
+        """Distance over bound; above 1 the drift is a violation."""
+        if self.distance is None or not self.bound:
+            return None
+        return self.distance / self.bound
 
 
-def gravest_culprit(report: Document | None) -> tuple[Document, Condition] | None:
-    """Give the gravest violation of all that points at rows, with the rows' condition."""
-    return next(_culprits(report, None), None)
+class _Side(_Lenient):
+    rows: int = 0
+    predicted: int = 0
+    predicted_positive: int = 0
+
+    @property
+    def positive(self) -> float | None:
+        """The share of positive predictions; None where nothing was predicted."""
+        return self.predicted_positive / self.predicted if self.predicted else None
 
 
-def _culprits(report: Document | None, feature: str | None) -> Iterator[tuple[Document, Condition]]:
-    loud, expected = (
-        sorted(_objects(report or {}, key), key=_gravity)
-        for key in ("violations", "expected_violations")
-    )
-    for violation in (*loud, *expected):
-        found = violation.get("predicate")
-        is_asked = feature is None or _text(violation, "feature_name") == feature
-        if is_asked and isinstance(found, Mapping):
-            yield violation, read_condition(found)
+class Group(_Lenient):
+    """A group in one window, and all others; the largest groups come first."""
+
+    facet: str = ""
+    value: str = Field(default="", alias="facet_value")
+    group: _Side = _Side()
+    others: _Side = _Side()
+
+    @property
+    def name(self) -> str:
+        """The facet, with its value if it has one."""
+        return f"{self.facet}={self.value}" if self.value else self.facet
 
 
-def finding_of(violation: Document) -> tuple[str, str]:
-    """Name a broken constraint, and say what was found: the cause, or the document's own text."""
-    words = _text(violation, "cause") or _text(violation, "description")
-    return _text(violation, "constraint_check_type"), words
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of a confusion matrix, shape (classes, classes): rows are the truth."""
+
+    classes: tuple[str, ...]
+    counts: np.ndarray
 
 
-def expected_of(report: Document | None) -> list[tuple[str, str, str, int | None]]:
-    """Give what was expected: feature, check, in words, and the id of the mark that says so."""
-    found = []
-    for entry in _objects(report or {}, "expected_violations"):
-        mark = entry.get("mark")
-        identity = mark.get("id") if isinstance(mark, Mapping) else None
-        check, words = finding_of(entry)
-        known = identity if isinstance(identity, int) else None
-        found.append((_text(entry, "feature_name"), check, words, known))
-    return found
+class _Details(_Lenient):
+    preprocess: str | None = None
+    confusion_matrix: dict[str, Any] = {}
+    groups: Objects[Group] = []
+    warnings: list[Any] = []
 
 
-def features_of(report: Document | None) -> list[str]:
-    """Name what is violated, the gravest first, each once."""
-    violations = sorted(_objects(report or {}, "violations"), key=_gravity)
-    return list(dict.fromkeys(_text(one, "feature_name") for one in violations))
+class Report(_Lenient):
+    """What a page needs of a report.json."""
+
+    cause: str = ""
+    late_count: int | None = None
+    late: int = 0
+    unparsed_count: int | None = None
+    unparsed: int = 0
+    labelled_count: int = 0
+    unfit_label_count: int = 0
+    stray_label_count: int = 0
+    violations: Objects[Violation] = []
+    expected_violations: Objects[Violation] = []
+    features: Objects[Feature] = []
+    metrics_: Objects[dict[str, Any]] = Field(default=[], alias="metrics")
+    details: _Details = _Details()
+
+    @property
+    def metrics(self) -> tuple[MetricResult, ...]:
+        """The measured metrics, in the document's order."""
+        return tuple(map(_metric, self.metrics_))
+
+    @property
+    def gravest_first(self) -> list[Violation]:
+        """The violations, pages before tickets."""
+        return sorted(self.violations, key=lambda one: one.is_ticket)
+
+    @property
+    def judged_features(self) -> tuple[Feature, ...]:
+        """What was judged or is violated: violations first, by contribution, then by ratio."""
+        measured = {one.name: one for one in self.features}
+        by_name: dict[str, list[Violation]] = {name: [] for name in measured}
+        for violation in self.violations:
+            by_name.setdefault(violation.feature, []).append(violation)
+        expected = {one.feature for one in self.expected_violations}
+        features = [
+            measured.get(name, Feature(feature=name)).breaking(found, is_expected=name in expected)
+            for name, found in by_name.items()
+            if found or measured[name].role not in UNJUDGED
+        ]
+        features.sort(
+            key=lambda one: (
+                not one.checks, not one.is_expected, -one.contribution, -(one.ratio or 0.0),
+                one.name,
+            )
+        )  # fmt: skip
+        return tuple(features)
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bound of each measured feature."""
+        return {one.name: one.bound for one in self.features if one.bound is not None}
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """How large the groups of a bias monitor are, and what they get; largest first."""
+        return tuple(sorted(self.details.groups, key=lambda one: -one.group.rows))
+
+    @property
+    def confusion(self) -> Confusion | None:
+        """The confusion matrix, which is ``{truth: {prediction: count}}``; None without one."""
+        found = self.details.confusion_matrix
+        if not found:
+            return None
+        rows = {truth: row for truth, row in found.items() if isinstance(row, Mapping)}
+        classes = tuple(dict.fromkeys([*rows, *(name for row in rows.values() for name in row)]))
+        place = {name: index for index, name in enumerate(classes)}
+        counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+        for truth, row in rows.items():
+            for predicted, count in row.items():
+                number = count if isinstance(count, int | float) else 0
+                counts[place[truth], place[predicted]] = round(number)
+        return Confusion(classes, counts)
+
+    def pointing(self, feature: str | None = None) -> tuple[Violation, Condition] | None:
+        """Return the gravest violation, of a feature or of all, that points at rows; with which.
+
+        One that somebody expected comes after those that alarm.
+        """
+        return next(self._pointing(feature), None)
+
+    def _pointing(self, feature: str | None) -> Iterator[tuple[Violation, Condition]]:
+        expected = sorted(self.expected_violations, key=lambda one: one.is_ticket)
+        for one in (*self.gravest_first, *expected):
+            if one.predicate is not None and feature in (None, one.feature):
+                yield one, read_condition(one.predicate)
 
 
-def segment_of(violation: Document) -> str | None:
-    """Say which segment holds the rows of a violation."""
-    return _segment(violation)
-
-
-def onset_of(violation: Document) -> str | None:
-    """Say from when to when a violation lasted, in words; None when that is not known."""
-    onset = violation.get("onset")
-    return _optional(cast("Document", onset), "text") if isinstance(onset, Mapping) else None
-
-
-def blame_of(violation: Document) -> float:
-    """Give the share of the blame that a violation's feature bears, 0-1."""
-    return _number(violation, "share_of_blame") or 0.0
-
-
-def bounds_of(report: Document | None) -> dict[str, float]:
-    """Give the bound of each measured feature."""
-    found = {
-        _text(entry, "feature"): _number(entry, "bound")
-        for entry in _objects(report or {}, "features")
-    }
-    return {name: bound for name, bound in found.items() if bound is not None}
+def read_report(document: Document) -> Report:
+    """Read a report.json, as far as it can be read."""
+    return Report.model_validate(document)
 
 
 def numbers_of(statistics: Document | None) -> dict[str, list[list[float]]]:
     """Read the stored values of each numeric column's sketch, by level, from statistics.json."""
-    found: dict[str, list[list[float]]] = {}
-    for entry in _objects(statistics or {}, "features"):
+    numbers: dict[str, list[list[float]]] = {}
+    features = (statistics or {}).get("features")
+    for entry in features if isinstance(features, list) else []:
         place: object = entry
         for key in ("numerical_statistics", "distribution", "kll", "sketch", "data"):
             place = place.get(key) if isinstance(place, Mapping) else None
-        if isinstance(place, list):
-            found[_text(entry, "name")] = [
+        if isinstance(place, list) and isinstance(entry.get("name"), str):
+            numbers[entry["name"]] = [
                 [float(one) for one in level if isinstance(one, int | float)]
                 for level in place
                 if isinstance(level, list)
             ]
-    return found
-
-
-def metrics_of(report: Document | None) -> tuple[MetricResult, ...]:
-    """Read the measured metrics, in the document's order."""
-    return tuple(_metric(entry) for entry in _objects(report or {}, "metrics"))
-
-
-def findings_of(report: Document | None) -> tuple[tuple[str, str], ...]:
-    """Give all broken constraints by check and in words, the gravest first."""
-    violations = sorted(_objects(report or {}, "violations"), key=_gravity)
-    return tuple(map(finding_of, violations))
-
-
-def count_of(report: Document | None, key: str) -> int:
-    """Read a count; 0 where the document has none."""
-    return _count(report or {}, key)
-
-
-def confusion_of(report: Document | None) -> Confusion | None:
-    """Read the confusion matrix: truth, then prediction, then how many; None without one.
-
-    SageMaker's form is ``{truth: {prediction: count}}``.
-    """
-    found = _details(report).get("confusion_matrix")
-    if not isinstance(found, Mapping) or not found:
-        return None
-    rows = {str(truth): row for truth, row in found.items() if isinstance(row, Mapping)}
-    classes = tuple(dict.fromkeys([*rows, *(str(one) for row in rows.values() for one in row)]))
-    place = {name: index for index, name in enumerate(classes)}
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    for truth, row in rows.items():
-        for predicted in row:
-            counts[place[truth], place[str(predicted)]] = round(_number(row, predicted) or 0)
-    return Confusion(classes, counts)
-
-
-def groups_of(report: Document | None) -> tuple[GroupLine, ...]:
-    """Read how large the groups of a bias monitor are, and what they get; largest first."""
-    lines = [_group(entry) for entry in _objects(_details(report), "groups")]
-    return tuple(sorted(lines, key=lambda line: -line.rows))
-
-
-def warnings_of(report: Document | None) -> tuple[str, ...]:
-    """Read what a kind warns of: what its numbers cannot be trusted in."""
-    found = _details(report).get("warnings")
-    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
-
-
-def _details(report: Document | None) -> Document:
-    found = (report or {}).get("details")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _group(entry: Document) -> GroupLine:
-    own, others = entry.get("group"), entry.get("others")
-    own = own if isinstance(own, Mapping) else {}
-    facet, value = _text(entry, "facet"), _text(entry, "facet_value")
-    return GroupLine(
-        name=f"{facet}={value}" if value else facet,
-        rows=_count(own, "rows"),
-        positive=_positive(own),
-        others=_positive(others) if isinstance(others, Mapping) else None,
-        labelled=_number(own, "labelled_share"),
-    )
-
-
-def _positive(side: Document) -> float | None:
-    predicted = _count(side, "predicted")
-    return _count(side, "predicted_positive") / predicted if predicted else None
-
-
-SEVERITIES: Mapping[str, Severity] = {"page": "page", "ticket": "ticket"}
+    return numbers
 
 
 def _metric(entry: Document) -> MetricResult:
-    return MetricResult(
-        name=_text(entry, "name"),
-        value=_extended(entry, "value"),
-        low=_extended(entry, "low"),
-        high=_extended(entry, "high"),
-        reference=_extended(entry, "reference"),
-        reference_low=_extended(entry, "reference_low"),
-        reference_high=_extended(entry, "reference_high"),
-        bound=_extended(entry, "bound"),
-        operator=_text(entry, "operator"),
-        p_value=_number(entry, "p_value"),
-        count=_count(entry, "count"),
-        facet=_text(entry, "facet"),
-        facet_value=_text(entry, "facet_value"),
-        label=_text(entry, "label"),
-        severity=SEVERITIES.get(_text(entry, "severity")),
-        note=_text(entry, "note"),
-    )
+    readers = {"str": _text, "int": _count, "float | None": _number, "Severity | None": _severity}
+    values: dict[str, Any] = {
+        one.name: readers[str(one.type)](entry.get(one.name)) for one in fields(MetricResult)
+    }
+    return MetricResult(**values)
 
 
-def _extended(document: Document, key: str) -> float | None:
-    """Read a number that may be infinite, which JSON holds as text."""
-    infinite = {"Infinity": math.inf, "-Infinity": -math.inf}.get(_text(document, key))
-    return infinite if infinite is not None else _number(document, key)
-
-
-def _feature(name: str, measured: Document, broken: Sequence[Document]) -> FeatureLine:
-    """Join what was measured of a feature with the constraints that it breaks."""
-    low, high = _number(measured, "share_low"), _number(measured, "share_high")
-    ranked = sorted(broken, key=_gravity)
-    return FeatureLine(
-        name=name,
-        type=_text(measured, "type"),
-        distance=_number(measured, "distance"),
-        bound=_number(measured, "bound"),
-        p_value=_number(measured, "p_value"),
-        blame=max([_number(measured, "share_of_blame") or 0.0, *map(blame_of, broken)]),
-        hard=any(_text(entry, "severity") == "page" for entry in broken),
-        what=_optional(measured, "set"),
-        share_reference=_number(measured, "share_reference"),
-        share_window=_number(measured, "share_window"),
-        share_interval=None if low is None or high is None else (low, high),
-        findings=tuple(map(finding_of, ranked)),
-        note=_text(measured, "note"),
-        accused=_accused(ranked[0]) if ranked else None,
-        brief=_brief(ranked[0]) if ranked else "",
-        change=_text(measured, "change"),
-    )
-
-
-def _gravity(violation: Document) -> bool:
-    """Sort pages before tickets; as a pager's sentence does, which the page must not contradict."""
-    return _text(violation, "severity") != "page"
-
-
-def _brief(violation: Document) -> str:
-    """Tell a violation without where its rows lie."""
-    words = finding_of(violation)[1]
-    return words.removesuffix(f", {_segment(violation) or ''}")
-
-
-def _accused(violation: Document) -> str | None:
-    """Name the values that a violation is about, if it is about any that can be read."""
-    found = violation.get("predicate")
-    if not isinstance(found, Mapping):
-        return None
-    try:
-        return read_condition(found).phrase
-    except (DriftlineError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _segment(violation: Document) -> str | None:
-    segment = violation.get("segment")
-    return _optional(cast("Document", segment), "text") if isinstance(segment, Mapping) else None
-
-
-def _objects(document: Document, key: str) -> list[Document]:
-    entries = document.get(key)
-    if not isinstance(entries, list):
-        return []
-    return [entry for entry in entries if isinstance(entry, Mapping)]
-
-
-def _text(document: Document, key: str) -> str:
-    value = document.get(key)
+def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _optional(document: Document, key: str) -> str | None:
-    return _text(document, key) or None
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
-def _number(document: Document, key: str) -> float | None:
-    value = document.get(key)
+def _severity(value: object) -> str | None:
+    return str(value) if value in ("page", "ticket") else None
+
+
+def _number(value: object) -> float | None:
+    """Read a number that may be infinite, which JSON holds as text."""
+    if isinstance(value, str):
+        return {"Infinity": math.inf, "-Infinity": -math.inf}.get(value)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _count(document: Document, *keys: str) -> int:
-    found = (document.get(key) for key in keys)
-    return next((value for value in found if isinstance(value, int)), 0)

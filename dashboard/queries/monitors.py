@@ -1,27 +1,43 @@
-"""Questions to the database, each one function with a small answer; nothing here writes.
-
-Monitors and their windows, notifications. Alarms are read by alarm_queries.py, measured series by
-series_queries.py; what lies in the storage root by stores.py.
-"""
+"""Monitors, read from the database: their windows, what was said of one, what it measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from driftline.alerts.alarms.records import AlarmRecord
+from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.tables import outbox
 from driftline.capture.windows.window import Window
 from driftline.dashboard.queries.alarms import monitor_of
-from driftline.dashboard.queries.messages import delivery_line
-from driftline.dashboard.queries.views import DeliveryLine, MonitorLine, WindowRun, WindowState
+from driftline.dashboard.queries.documents import Report
+from driftline.dashboard.queries.series import Digest, label_history, metric_history
+from driftline.dashboard.queries.storage import UNREADABLE, Storage
+from driftline.dashboard.queries.views import (
+    AlarmChange,
+    AnnotationsView,
+    KindView,
+    MonitorLine,
+    WarmUpView,
+    WindowDetail,
+    WindowRun,
+    WindowState,
+)
+from driftline.database.engine import read_connection
+from driftline.errors import NotFoundError
+from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import INSUFFICIENT
+from driftline.monitors.kind import kind_named
+from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.status import held_now
+from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
+
+log = logging.getLogger(__name__)
 
 WINDOWS_SHOWN = 400
 DELIVERIES_SHOWN = 12
@@ -33,16 +49,11 @@ def monitor_line(
     """Join a definition with its windows and the alarms on its metrics."""
     runs, version = _runs(connection, definition)
     return MonitorLine(
-        name=definition.name,
-        kind=definition.kind.replace("-", " "),
-        endpoint=definition.endpoint,
-        baseline=definition.baseline,
+        definition=definition,
         baseline_version=version or definition.baseline_version or "",
-        schedule=definition.schedule,
-        false_alarms_per_year=definition.false_alarms_per_year,
         runs=runs,
         alarms=tuple(record.name for record in alarms if monitor_of(record) == definition.name),
-        held=held_now(connection, definition),
+        suppressed=suppressed_columns(connection, definition),
     )
 
 
@@ -64,7 +75,7 @@ def _runs(
     for row in rows:
         failed = row.status == "Failed"
         state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
-        if failed and (row.failure_reason or "").startswith(NO_LABELS):
+        if failed and row.failure_reason == NO_LABELS:
             state = "unlabelled"
         elif row.status == INSUFFICIENT:
             state = "insufficient"
@@ -88,18 +99,127 @@ def _runs(
     return tuple(reversed(runs.values())), rows[0].baseline_version if rows else ""
 
 
-def deliveries(connection: Connection) -> tuple[DeliveryLine, ...]:
-    """Read the newest notifications; never their bodies or addresses."""
-    table = outbox.c
-    columns = (
-        table.created_at, table.alarm_name, table.state, table.channel,
-        table.status, table.attempts, table.last_status, table.last_error,
-    )  # fmt: skip
-    query = select(*columns).order_by(table.created_at.desc(), table.id.desc())
-    return tuple(delivery_line(row) for row in connection.execute(query.limit(DELIVERIES_SHOWN)))
+def newest_sent(connection: Connection) -> tuple[Delivery, ...]:
+    """Read the newest notifications."""
+    return tuple(list_deliveries(connection, limit=DELIVERIES_SHOWN))
 
 
 def dead_count(connection: Connection) -> int:
-    """Count the messages that were given up."""
+    """Count the messages that failed for good."""
     query = select(func.count()).select_from(outbox).where(outbox.c.status == "dead")
     return connection.scalar(query) or 0
+
+
+def detail_of(run: WindowRun, report: Report | None) -> WindowDetail:
+    """Join an execution with what its document says."""
+    if report is None:
+        return WindowDetail(run, cause=run.cause)
+    late = report.late if report.late_count is None else report.late_count
+    return WindowDetail(
+        run=run,
+        features=report.judged_features,
+        cause=report.cause or run.cause,
+        segment=next((one.segment for one in report.violations if one.segment), None),
+        late=late,
+        unparsed=report.unparsed if report.unparsed_count is None else report.unparsed_count,
+        documents=run.folder,
+    )
+
+
+def annotations_view(
+    engine: Engine, line: MonitorLine, run: WindowRun, report: Report | None, chosen: str | None
+) -> AnnotationsView:
+    """Read the annotations that reach a window, and what may be said of it."""
+    with read_connection(engine) as connection:
+        annotations = annotations_between(connection, line.name, run.start, run.end)
+    report = report or Report()
+    expected = tuple(report.expected_violations)
+    names = dict.fromkeys(
+        [
+            *((chosen,) if chosen else ()),
+            *(one.feature for one in (*report.gravest_first, *expected)),
+        ]
+    )
+    is_judged = run.state not in ("failed", "unlabelled")
+    return AnnotationsView(
+        line.name, run.stamp, is_judged, tuple(names), chosen, tuple(annotations), expected
+    )
+
+
+def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> WarmUpView | None:
+    """Return what is suppressed now; None when nothing is, or the baseline cannot be read."""
+    definition = line.definition
+    if not line.suppressed:
+        return None
+    try:
+        baseline = storage.baseline(definition.baseline, definition.baseline_version or "")
+    except UNREADABLE:
+        # The overview and the window's verdict still say what is suppressed.
+        log.exception("baseline_unreadable monitor=%s", definition.name)
+        return None
+    with read_connection(engine) as connection:
+        words, stable = suppressed_now(connection, definition, baseline)
+    return WarmUpView(definition.name, words, stable) if words else None
+
+
+def kind_view(
+    connection: Connection,
+    line: MonitorLine,
+    run: WindowRun,
+    report: Report | None,
+    *,
+    asked: str | None,
+    keep: str | None,
+    digests: Mapping[str, Digest],
+    changes: tuple[AlarmChange, ...],
+    now: datetime,
+) -> KindView:
+    """Join one window's document with what the database and other documents say over time."""
+    kind, document = line.definition.kind, report or Report()
+    metrics = document.metrics
+    chosen = choose_metric(metrics, kind, asked, keep)
+    if chosen is None and asked is not None and metrics:
+        raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
+    if chosen is None:
+        # The document is gone, or this window could not be judged: draw what others say.
+        others = [one for digest in digests.values() for one in digest.metrics.values()]
+        chosen = choose_metric(others, kind, asked or keep, None)
+    return KindView(
+        now=now,
+        monitor=line,
+        run=run,
+        metrics=metrics,
+        chosen=chosen,
+        history=metric_history(connection, line, chosen, digests) if chosen else None,
+        labels=label_history(connection, line, line.runs),
+        labelled=document.labelled_count,
+        unfit=document.unfit_label_count,
+        stray=document.stray_label_count,
+        confusion=document.confusion,
+        groups=document.groups,
+        warnings=tuple(one for one in document.details.warnings if isinstance(one, str)),
+        violations=tuple(document.gravest_first),
+        documents=run.folder if report else None,
+        changes=changes,
+        kept=asked or keep,
+        unread=sum(one.execution not in digests for one in line.runs),
+    )
+
+
+def choose_metric(
+    metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
+) -> MetricResult | None:
+    """Pick the metric to draw: the one asked for, the gravest violation, else the kind's first."""
+    by_key = {one.key: one for one in metrics}
+    if asked is not None:
+        return by_key.get(asked)
+    if keep is not None and keep in by_key:
+        return by_key[keep]
+    names = kind_named(kind).headline_metrics
+
+    def rank(one: MetricResult) -> tuple[int, int]:
+        if one.violated:
+            return (0, int(one.severity != "page"))
+        return (1, names.index(one.name) if one.name in names else len(names))
+
+    return min((one for one in metrics if one.value is not None), key=rank, default=None)

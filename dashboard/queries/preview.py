@@ -1,7 +1,6 @@
 """What an alarm would have done with other values, over what is stored; changes nothing.
 
-The evaluations are done by the preview of the room of alarms, which judges as live alarms are
-judged, so what is shown here is what ``driftline alarm preview`` would print.
+Evaluated as live alarms are, so what is shown is what ``driftline alarm preview`` would print.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.evaluation.catalog import Entry
-from driftline.alerts.evaluation.due import CADENCES_S, FOLLOWS, newest_tick
-from driftline.alerts.evaluation.preview import preview
+from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
-from driftline.alerts.evaluation.replay_line import Line
-from driftline.dashboard.queries.alarm_views import AlarmPoint, StateSpan, Trial, TrialRun
+from driftline.alerts.evaluation.replay import preview
+from driftline.alerts.evaluation.replay_metric import Line
+from driftline.dashboard.queries.views import AlarmPoint, Preview, PreviewRun, StateSpan
 from driftline.errors import InputError
 
 EVALUATIONS_MAX = 1_000
@@ -31,50 +30,35 @@ _DEFAULTS: Mapping[str, object] = {"actions_enabled": True, "severity": "page"}
 _OUTSIDE = ("alarm_name", "owner", "tags")
 
 
-def try_out(
+def preview_alarm(
     connection: Connection,
     record: AlarmRecord,
     asked: Mapping[str, str],
     start: datetime | None,
     now: datetime,
     bands: BandsOf | None = None,
-) -> Trial:
-    """Run an alarm with the values asked for, and as declared, over what is stored.
-
-    Parameters
-    ----------
-    asked
-        Texts by the names of the address; empty: only the form is filled.
-    start
-        Where the stored data begin, as far as they are shown; None when there are none.
-    """
-    given = _values(record.definition) | dict(asked)
-    trial = Trial(given, bool(asked))
+) -> Preview:
+    """Run an alarm with the values asked for, and as declared, over what is stored."""
+    shown = Preview(_values(record.definition) | dict(asked), bool(asked))
     if not asked:
-        return trial
+        return shown
     try:
         definition = changed_definition(record.definition, asked)
+        shown = replace(shown, definition=definition, text=resource_text(definition))
+        if start is None:
+            problem = "nothing is stored for this metric, so nothing can be tried"
+            return replace(shown, problem=problem)
+        end = _end(record, now)
+        declared, changed = (
+            _run(connection, rule, start, end, bands) for rule in (record.definition, definition)
+        )
     except InputError as error:
-        return replace(trial, problem=str(error))
-    trial = replace(trial, definition=definition, text=resource_text(definition))
-    if start is None:
-        return replace(trial, problem="nothing is stored for this metric, so nothing can be tried")
-    end = _end(record, now)
-    try:
-        runs = [_run(connection, one, start, end, bands) for one in (record.definition, definition)]
-    except InputError as error:
-        return replace(trial, problem=str(error))
-    return replace(trial, start=start, end=end, declared=runs[0], changed=runs[1])
+        return replace(shown, problem=str(error))
+    return replace(shown, start=start, end=end, declared=declared, changed=changed)
 
 
 def changed_definition(rule: AlarmDefinition, asked: Mapping[str, str]) -> AlarmDefinition:
-    """Give a definition with other values.
-
-    Raises
-    ------
-    InputError
-        When a value is no number, or the definition would be refused.
-    """
+    """Return a definition with other values; InputError for what is no number, or not allowed."""
     values = rule.as_dict()
     if "threshold" in asked:
         values["threshold"] = _number("threshold", asked["threshold"])
@@ -106,28 +90,25 @@ def resource_text(rule: AlarmDefinition) -> str:
     }
     if rule.metrics:
         spec.pop("period", None)
-    found: dict[str, object] = {"kind": "Alarm", "name": rule.alarm_name}
-    if rule.owner:
-        found["owner"] = rule.owner
-    if rule.tags:
-        found["tags"] = dict(rule.tags)
-    return yaml.safe_dump(found | {"spec": spec}, sort_keys=False, allow_unicode=True)
+    head = {"kind": "Alarm", "name": rule.alarm_name, "owner": rule.owner, "tags": dict(rule.tags)}
+    document = {key: value for key, value in head.items() if value} | {"spec": spec}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _values(rule: AlarmDefinition) -> dict[str, str]:
-    found = {
+    threshold = {} if rule.threshold is None else {"threshold": f"{rule.threshold:g}"}
+    return threshold | {
         "periods": str(rule.evaluation_periods),
         "needed": str(rule.required_breaches),
         "missing": rule.treatment,
         "period": str(rule.period),
     }
-    return found if rule.threshold is None else {"threshold": f"{rule.threshold:g}", **found}
 
 
 def _end(record: AlarmRecord, now: datetime) -> datetime:
-    """Give where the newest judged period ends, on the alarm's own grid."""
+    """Return where the newest judged period ends, on the alarm's own grid."""
     entry = Entry.of(record.updated_at, record.definition)
-    if entry.cadence_s == FOLLOWS and record.evaluated_until is not None:
+    if entry.cadence_s == ON_ARRIVAL and record.evaluated_until is not None:
         return record.evaluated_until
     return newest_tick(now, entry.cadence_s or CADENCES_S[1])
 
@@ -138,7 +119,7 @@ def _run(
     start: datetime,
     end: datetime,
     bands: BandsOf | None,
-) -> TrialRun:
+) -> PreviewRun:
     """Judge once for each period, so that the last evaluation is at the end."""
     period = timedelta(seconds=rule.period)
     count = max(1, min(EVALUATIONS_MAX, (end - start) // period))
@@ -153,7 +134,7 @@ def _run(
     lines = list(preview(connection, document, longest=LOOKED_AT_MAX, bands=bands))
     spans = _spans(lines, period)
     in_alarm = sum((one.end - one.start for one in spans if one.state == "ALARM"), timedelta())
-    return TrialRun(
+    return PreviewRun(
         fired=sum(one.state == "ALARM" != one.previous for one in lines),
         in_alarm=in_alarm,
         state=lines[-1].state,
@@ -175,24 +156,23 @@ def _spans(lines: Sequence[Line], period: timedelta) -> tuple[StateSpan, ...]:
 
 def _points(lines: Sequence[Line], period: timedelta) -> tuple[AlarmPoint, ...]:
     """Gather the periods that the evaluations looked at, each once, oldest first."""
-    found: dict[str, Mapping[str, object]] = {}
-    for line in lines:
-        for one in line.datapoints:
-            if one["value"] is not None:
-                found[str(one["timestamp"])] = one
-    points = []
-    for text, one in found.items():
-        start = datetime.fromisoformat(text)
-        points.append(
-            AlarmPoint(
-                start=start,
-                end=start + period,
-                value=_float(one["value"]),
-                breaching=bool(one["breaching"]),
-                lower=_float(one.get("lower")),
-                upper=_float(one.get("upper")),
-            )
+    by_time = {
+        str(one["timestamp"]): one
+        for line in lines
+        for one in line.datapoints
+        if one["value"] is not None
+    }
+    points = [
+        AlarmPoint(
+            start=datetime.fromisoformat(text),
+            end=datetime.fromisoformat(text) + period,
+            value=_float(one["value"]),
+            breaching=bool(one["breaching"]),
+            lower=_float(one.get("lower")),
+            upper=_float(one.get("upper")),
         )
+        for text, one in by_time.items()
+    ]
     return tuple(sorted(points, key=lambda point: point.start))
 
 

@@ -1,13 +1,19 @@
-"""Questions to the database about numbers over time: columns, measured metrics, labels.
+"""Numbers over time: columns, measured metrics and labels from the database, bounds from documents.
 
-Every series is aligned with a monitor's windows: NaN where a window gave no datapoint.
+Every series is aligned with a monitor's windows: NaN where a window gave no datapoint. Bounds and
+intervals stand only in the documents, which never change: each is read once by a process, and a
+page waits for them no longer than a moment. What is not known by then follows with the page's next
+refresh, newest first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from urllib.parse import quote
 
 import numpy as np
@@ -17,14 +23,70 @@ from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
 from driftline.alerts.tables import metrics as metric_table
-from driftline.dashboard.queries.metric_views import ColumnHistory, LabelHistory
-from driftline.dashboard.queries.views import MonitorLine, WindowRun
+from driftline.dashboard.queries.documents import Report
+from driftline.dashboard.queries.views import (
+    ColumnHistory,
+    LabelHistory,
+    MetricHistory,
+    MonitorLine,
+    WindowRun,
+)
 from driftline.monitors.kind import OWN_METRICS, kind_named
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
 
 LARGEST = 1e100
 """SageMaker writes an infinite value as 2.348543e108; no measured one comes near."""
+
+PATIENCE_S = 0.25
+"""So long a page waits for documents that were not read before."""
+
+KEPT = 4_000
+"""Executions remembered; one takes some kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What one execution's document says: bounds by feature, metrics by key."""
+
+    bounds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    metrics: Mapping[str, MetricResult] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class ReportCache:
+    """Remembers what executions found; safe to use from several threads."""
+
+    def __init__(
+        self, read: Callable[[str], Report | None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._digests: OrderedDict[str, Digest] = OrderedDict()
+
+    def digests(
+        self, runs: Sequence[WindowRun], patience_s: float = PATIENCE_S
+    ) -> Mapping[str, Digest]:
+        """Return what is known of some executions, by their ids; absent is not read yet."""
+        end = self._clock() + patience_s
+        known: dict[str, Digest] = {}
+        for run in reversed(runs):
+            with self._lock:
+                digest = self._digests.get(run.execution)
+            if digest is None and run.folder and self._clock() < end:
+                digest = self._learn(run)
+            if digest is not None or not run.folder:
+                known[run.execution] = digest or Digest()
+        return known
+
+    def _learn(self, run: WindowRun) -> Digest:
+        report = self._read(run.folder) or Report()
+        digest = Digest(report.bounds, {metric.key: metric for metric in report.metrics})
+        with self._lock:
+            self._digests[run.execution] = digest
+            while len(self._digests) > KEPT:
+                self._digests.popitem(last=False)
+        return digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +100,18 @@ class _Series:
 
 
 def column_history(
-    connection: Connection, line: MonitorLine, column: str, runs: Sequence[WindowRun]
+    connection: Connection, line: MonitorLine, column: str, digests: Mapping[str, Digest]
 ) -> ColumnHistory:
-    """Read one column over the given windows; bounds are not in the database, and stay NaN."""
-    text = quote(column, safe=UNQUOTED)
-    found = {
-        prefix: _read(connection, DATA_METRICS, prefix + text, _dimensions(line), runs)
+    """Read one column over all windows; its bounds are those of the documents that were read."""
+    name = quote(column, safe=UNQUOTED)
+    drift, present, data = (
+        _read(connection, line, DATA_METRICS, prefix + name, line.runs)
         for prefix in ("feature_baseline_drift_", "feature_non_null_", "feature_data_")
-    }
-    drift, present, data = found.values()
+    )
+    bounds = [digests.get(run.execution, Digest()).bounds.get(column, np.nan) for run in line.runs]
     return ColumnHistory(
         distance=drift.mean,
-        bound=np.full(len(runs), np.nan),
+        bound=np.array(bounds, dtype=np.float64),
         missing=1.0 - present.mean,
         mean=data.mean,
         low=data.low,
@@ -62,60 +124,67 @@ def label_history(
     connection: Connection, line: MonitorLine, runs: Sequence[WindowRun]
 ) -> LabelHistory | None:
     """Read how many rows of each window had a label; None for a kind that needs none."""
-    labelled = _read(connection, OWN_METRICS, "labelled_rows", _dimensions(line), runs)
-    if np.isnan(labelled.mean).all():
+    labelled = _read(connection, line, OWN_METRICS, "labelled_rows", runs).mean
+    if not kind_named(line.definition.kind).uses_labels or np.isnan(labelled).all():
         return None
     rows = np.array([np.nan if run.row_count is None else run.row_count for run in runs])
-    return LabelHistory(rows=rows, labelled=labelled.mean)
+    return LabelHistory(rows=rows, labelled=labelled)
 
 
 def newest_labels(connection: Connection, line: MonitorLine) -> tuple[int, int] | None:
-    """Give rows with a label, and all rows, of a monitor's newest judged window."""
-    if not kind_named(line.kind.replace(" ", "-")).uses_labels:
-        return None
-    judged = [run for run in line.runs if run.row_count]
-    found = label_history(connection, line, judged[-1:]) if judged else None
-    if found is None:
-        return None
-    return int(found.labelled[0]), int(found.rows[0])
+    """Return rows with a label, and all rows, of a monitor's newest judged window."""
+    judged = [run for run in line.runs if run.row_count][-1:]
+    newest = label_history(connection, line, judged) if judged else None
+    return None if newest is None else (int(newest.labelled[0]), int(newest.rows[0]))
 
 
 def newest_expected(connection: Connection, line: MonitorLine) -> int:
-    """Count the violations of a monitor's newest judged window that somebody marked as expected."""
+    """Count the violations of a monitor's newest judged window that are annotated as expected."""
     if line.last is None:
         return 0
-    counts = _read(
-        connection, OWN_METRICS, "expected_violations", _dimensions(line), (line.last,)
-    ).high
-    return 0 if np.isnan(counts[0]) else int(counts[0])
+    (count,) = _read(connection, line, OWN_METRICS, "expected_violations", [line.last]).high
+    return 0 if np.isnan(count) else int(count)
 
 
-def metric_values(
-    connection: Connection, line: MonitorLine, kind: str, metric: MetricResult,
-    runs: Sequence[WindowRun],
-) -> np.ndarray:  # fmt: skip
-    """Read one measured metric over the given windows, NaN where it has no finite value.
+def metric_history(
+    connection: Connection, line: MonitorLine, metric: MetricResult, digests: Mapping[str, Digest]
+) -> MetricHistory:
+    """Take values from the database, and from documents what only they hold."""
+    values = _metric_values(connection, line, metric)
+    ends = np.full((3, len(line.runs)), np.nan)
+    violated = np.zeros(len(line.runs), dtype=bool)
+    for index, run in enumerate(line.runs):
+        measured = digests.get(run.execution, Digest()).metrics.get(metric.key)
+        if measured is None:
+            continue
+        ends[:, index] = [_finite(end) for end in (measured.low, measured.high, measured.bound)]
+        violated[index] = measured.violated
+        if np.isnan(values[index]):
+            values[index] = _finite(measured.value)
+    return MetricHistory(metric, values, ends[0], ends[1], ends[2], violated)
+
+
+def _metric_values(connection: Connection, line: MonitorLine, metric: MetricResult) -> np.ndarray:
+    """Read one measured metric over all windows, NaN where it has no finite value.
 
     Which dimensions a kind adds is its own matter: those of the metric must be among them.
     """
-    series_of = kind_named(kind).series
-    namespace, name = series_of.namespace, series_of.prefix + quote(metric.name, safe=UNQUOTED)
+    series = kind_named(line.definition.kind).series
+    name = series.prefix + quote(metric.name, safe=UNQUOTED)
     table = metric_table.c
-    query = select(metric_table).where(table.namespace == namespace, table.name == name)
+    query = select(metric_table).where(table.namespace == series.namespace, table.name == name)
     wanted = _dimensions(line)
-    if metric.facet:
-        wanted |= {"Facet": quote(metric.facet, safe=UNQUOTED)}
-    if metric.facet_value:
-        wanted |= {"FacetValue": quote(metric.facet_value, safe=UNQUOTED)}
+    for key, value in (("Facet", metric.facet), ("FacetValue", metric.facet_value)):
+        if value:
+            wanted[key] = quote(value, safe=UNQUOTED)
     for row in connection.execute(query):
         dimensions = dict(row.dimensions)
-        # Of bias, the dimension names the column; of the others, the metric's own class.
-        label = dimensions.get("Label", metric.label) if series_of.has_label else metric.label
+        label = dimensions.get("Label", metric.label) if series.has_label else metric.label
         if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):
-            series = _aligned(connection, row.id, runs)
-            if not np.isnan(series.mean).all():
-                return series.mean
-    return np.full(len(runs), np.nan)
+            values = _aligned(connection, row.id, line.runs).mean
+            if not np.isnan(values).all():
+                return values
+    return np.full(len(line.runs), np.nan)
 
 
 def _dimensions(line: MonitorLine) -> dict[str, str]:
@@ -123,14 +192,10 @@ def _dimensions(line: MonitorLine) -> dict[str, str]:
 
 
 def _read(
-    connection: Connection,
-    namespace: str,
-    name: str,
-    dimensions: Mapping[str, str],
-    runs: Sequence[WindowRun],
+    connection: Connection, line: MonitorLine, namespace: str, name: str, runs: Sequence[WindowRun]
 ) -> _Series:
     try:
-        metric_id = metrics.find(connection, namespace, name, dimensions)
+        metric_id = metrics.find(connection, namespace, name, _dimensions(line))
     except DatapointError:
         metric_id = None  # No metric can have such a name, as one that is too long.
     return _aligned(connection, metric_id, runs)
@@ -141,17 +206,14 @@ def _aligned(connection: Connection, metric_id: int | None, runs: Sequence[Windo
     numbers = np.full((3, len(runs)), np.nan)
     notes: list[Mapping[str, object]] = [{}] * len(runs)
     if metric_id is not None and runs:
-        place: dict[datetime, int] = {run.start: index for index, run in enumerate(runs)}
+        place = {run.start: index for index, run in enumerate(runs)}
         table = datapoints.c
+        columns = (
+            table.time, table.sample_count, table.sum, table.minimum, table.maximum, table.note
+        )  # fmt: skip
         query = (
-            select(
-                table.time, table.sample_count, table.sum, table.minimum, table.maximum, table.note
-            )
-            .where(
-                table.metric_id == metric_id,
-                table.time >= min(place),
-                table.time <= max(place),
-            )
+            select(*columns)
+            .where(table.metric_id == metric_id, table.time.between(min(place), max(place)))
             .order_by(table.time, table.id)
         )
         for row in connection.execute(query):
@@ -164,6 +226,10 @@ def _aligned(connection: Connection, metric_id: int | None, runs: Sequence[Windo
 
 
 def _cause(note: Mapping[str, object], column: str) -> str:
-    """Say what the column broke in a window; the note's sentence begins with its name."""
+    """Return what the column broke in a window; the note's sentence begins with its name."""
     cause = note.get("cause")
     return cause.removeprefix(f"{column}: ") if isinstance(cause, str) else ""
+
+
+def _finite(value: float | None) -> float:
+    return value if value is not None and np.isfinite(value) else np.nan

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -24,21 +25,26 @@ from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries.documents import (
     Document,
-    blame_of,
-    finding_of,
+    Feature,
+    Report,
+    Violation,
     numbers_of,
-    onset_of,
-    segment_of,
+    read_report,
 )
-from driftline.dashboard.queries.views import FeatureLine, GuiltyRows, MonitorLine, WindowRun
-from driftline.dashboard.words import moment
+from driftline.dashboard.queries.views import (
+    ContributingRows,
+    MonitorLine,
+    ReferenceSummary,
+    WindowRun,
+)
+from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.kinds.conditions import with_baseline
 from driftline.monitors.report.comparison import Comparison, compare
-from driftline.monitors.root_cause.export import blamed_batches
+from driftline.monitors.root_cause.contributions import Contribution
+from driftline.monitors.root_cause.export import contributing_batches
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.root_cause.shares import Blamed
 from driftline.monitors.run.captured_window import read_whole
 from driftline.signature import Signature
 
@@ -50,18 +56,26 @@ CAPTURE_FRESH_S = 10.0
 
 BASELINES_KEPT = 8
 IDS = ("event_id", "event_time", "inference_id", "row_index")
+QUANTILES = np.array([0.05, 0.5, 0.95])
+
+UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
+"""What reading a damaged or absent store raises."""
+
+Pointed = tuple[Violation, Condition]
+"""A violation and the condition that its rows meet."""
 
 
-class Holdings:
-    """Reads below one storage root; safe to use from several threads.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the rows show, None where there is nothing; ``notes`` say what cannot be shown."""
 
-    Parameters
-    ----------
-    root
-        Storage root, a path or URI.
-    signature_of
-        Gives an endpoint's signature by its name; None where it has none.
-    """
+    comparison: Comparison | None = None
+    rows: ContributingRows | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Storage:
+    """Reads below one storage root; safe to use from several threads."""
 
     def __init__(
         self, root: str, signature_of: Callable[[str], Signature | None] = lambda _: None
@@ -71,49 +85,104 @@ class Holdings:
         self._baselines: dict[tuple[str, str], Baseline] = {}
         self._stats: dict[str, tuple[float, CaptureStats]] = {}
 
-    def document(self, folder: str, name: str = "report.json") -> Document | None:
-        """Read one of an execution's documents; none when it wrote none or retention took it."""
+    def report(self, folder: str) -> Report | None:
+        """Read an execution's report; None when it wrote none or retention took it."""
+        document = self._document(folder, "report.json")
+        return None if document is None else read_report(document)
+
+    def quantiles(self, folder: str, column: str) -> tuple[float, ...] | None:
+        """Return a column's 5th, 50th and 95th percentile in the window of an execution.
+
+        None when the window has no numbers of it, or no document any more.
+        """
+        levels = numbers_of(self._document(folder, "statistics.json")).get(column, [])
+        if not any(levels):
+            return None
+        return tuple(QuantileSketch.from_levels(levels).quantiles(QUANTILES).tolist())
+
+    def _document(self, folder: str, name: str) -> Document | None:
         if not folder:
             return None
         filesystem, path = open_storage(self.root)
         try:
             with filesystem.open_input_stream(f"{path}/{folder}/{name}") as stream:
-                found = json.loads(stream.read())
+                document = json.loads(stream.read())
         except (FileNotFoundError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
-
-    def quantiles(self, folder: str, column: str, shares: np.ndarray) -> list[float] | None:
-        """Give a column's quantiles in the window of an execution, from its statistics.json.
-
-        ``shares`` lie in 0–1; None when the window has no numbers of it, or no document any more.
-        """
-        blocks = numbers_of(self.document(folder, "statistics.json"))
-        levels = blocks.get(column, [])
-        if not any(levels):
-            return None
-        return [float(one) for one in QuantileSketch.from_levels(levels).quantiles(shares)]
+        return document if isinstance(document, dict) else None
 
     def baseline(self, name: str, version: str) -> Baseline:
         """Load a version of a baseline once; versions never change."""
         key = (name, version)
         with self._lock:
-            known = self._baselines.get(key)
-        if known is None:
-            known = store.get(self.root, name, version)
+            baseline = self._baselines.get(key)
+        if baseline is None:
+            baseline = store.get(self.root, name, version)
             with self._lock:
                 if len(self._baselines) >= BASELINES_KEPT:
                     self._baselines.pop(next(iter(self._baselines)))
-                self._baselines[key] = known
-        return known
+                self._baselines[key] = baseline
+        return baseline
 
-    def comparison(
+    def baseline_of(self, line: MonitorLine) -> Baseline:
+        """Load the baseline that a monitor compares with."""
+        return self.baseline(line.definition.baseline, line.baseline_version)
+
+    def summary(self, line: MonitorLine, column: str) -> ReferenceSummary | None:
+        """Sum up one column of the baseline; None when it cannot be read or never had it."""
+        try:
+            baseline = self.baseline_of(line)
+        except UNREADABLE:
+            log.exception("baseline_unreadable monitor=%s", line.name)
+            return None
+        profile = baseline.profile.columns.get(column) if baseline.profile else None
+        if profile is None:
+            return None
+        missing = 1.0 - profile.completeness
+        if not profile.is_number or not profile.sketch.count:
+            return ReferenceSummary(missing)
+        low, middle, high = profile.sketch.quantiles(QUANTILES).tolist()
+        return ReferenceSummary(missing, profile.moments.mean, low, middle, high)
+
+    def evidence(
+        self,
+        line: MonitorLine,
+        run: WindowRun,
+        report: Report | None,
+        feature: Feature | None = None,
+    ) -> Evidence:
+        """Read what the rows show of a feature, or, without one, of the gravest violation.
+
+        What cannot be read is said on the page and hides no more.
+        """
+        comparison = rows = None
+        try:
+            pointed = report.pointing(feature.name if feature else None) if report else None
+            if pointed is None and feature is None:
+                return Evidence()
+            if report and (script := report.details.preprocess):
+                made = f"The rows were made by {script} and are not kept"
+                return Evidence(notes=(f"{made}: there is no picture of them.",))
+            baseline = self.baseline_of(line)
+            if feature is not None:
+                comparison = self._comparison(baseline, line, run, feature, pointed)
+            if pointed is not None:
+                rows = self._rows(baseline, line, run, pointed)
+        except (DriftlineError, OSError, pa.ArrowException) as error:
+            log.exception("rows_unreadable monitor=%s window=%s", line.name, run.stamp)
+            # Only the first line: what libraries add below it is for the log.
+            texts = str(error).splitlines() if isinstance(error, DriftlineError) else []
+            reason = texts[0] if texts else type(error).__name__
+            return Evidence(notes=(f"The captured rows cannot be read: {reason}",))
+        return Evidence(comparison, rows, _since_judged(line, run, comparison))
+
+    def _comparison(
         self,
         baseline: Baseline,
         line: MonitorLine,
         run: WindowRun,
-        feature: FeatureLine,
-        found: tuple[Document, Condition] | None,
+        feature: Feature,
+        pointed: Pointed | None,
     ) -> Comparison | None:
         """Count one feature's rows of a window on the baseline's own cells."""
         name = feature.name
@@ -127,20 +196,16 @@ class Holdings:
         if counts.sum() == 0:
             return None
         by_drift = feature.what if feature.tells_drift else None
-        moved = found[1] if found else by_drift
+        moved = pointed[1] if pointed else by_drift
         # A rule says nothing of cells.
         moved = moved if isinstance(moved, Predicate) else by_drift
         return compare(cells, profile.cell_counts, counts, moved=moved)
 
-    def rows(
-        self,
-        baseline: Baseline,
-        line: MonitorLine,
-        run: WindowRun,
-        found: tuple[Document, Condition],
-    ) -> GuiltyRows:
+    def _rows(
+        self, baseline: Baseline, line: MonitorLine, run: WindowRun, pointed: Pointed
+    ) -> ContributingRows:
         """Read the first rows that meet a violation's condition."""
-        violation, predicate = found[0], with_baseline(found[1], baseline)
+        violation, predicate = pointed[0], with_baseline(pointed[1], baseline)
         names = [*IDS, *(column.name for column in baseline.signature.inputs)]
         names += [name for name in predicate.columns if name not in names]
         batches = self._read(baseline, line, run, names).batches()
@@ -148,55 +213,50 @@ class Holdings:
         texts = {name: _texts(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
         others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
-        total = violation.get("row_count")
-        check, words = finding_of(violation)
-        return GuiltyRows(
+        return ContributingRows(
+            violation=violation,
             feature=predicate.column,
-            blamed=str(violation.get("feature_name", predicate.column)),
-            total=total if isinstance(total, int) else table.num_rows,
             predicate=str(predicate),
-            segment=segment_of(violation),
+            phrase=predicate.phrase,
+            total=table.num_rows if violation.row_count is None else violation.row_count,
             events=texts.get("event_id", blank),
             times=texts.get("event_time", blank),
             offending=texts.get(predicate.column, blank),
             columns=tuple(others),
             records=tuple(zip(*(texts[name] for name in others), strict=True)),
-            check=check,
-            words=words,
-            phrase=predicate.phrase,
-            onset=onset_of(violation),
-            share_of_blame=blame_of(violation),
         )
 
-    def guilty(
-        self,
-        baseline: Baseline,
-        line: MonitorLine,
-        run: WindowRun,
-        found: tuple[Document, Condition],
+    def all_rows(
+        self, baseline: Baseline, line: MonitorLine, run: WindowRun, pointed: Pointed
     ) -> Iterator[pa.RecordBatch]:
-        """Read all rows that meet a violation's condition, each with its share of the blame."""
-        blamed = [Blamed(found[1].column, with_baseline(found[1], baseline), blame_of(found[0]))]
+        """Read all rows that meet a violation's condition, each with its contribution."""
+        violation, condition = pointed
+        predicate = with_baseline(condition, baseline)
+        blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         # Of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
-        window = Window(run.start, run.end)
-        looked_at = blamed[0].predicate.columns
+        window, looked_at = Window(run.start, run.end), predicate.columns
         read = read_whole(
             self.root, line.endpoint, window, signature, baseline, looked_at=looked_at
         )
-        return blamed_batches(read.batches, blamed, reference_columns(baseline))
+        return contributing_batches(read.batches, blamed, reference_columns(baseline))
 
     def captured(self) -> list[str]:
         """List the endpoints that have a folder of captured rows."""
         return list_folders(self.root, "capture")
 
-    def capture_stats(self, endpoint: str) -> CaptureStats:
-        """Count what was captured of an endpoint; a count serves for some seconds."""
+    def capture_stats(self, endpoint: str) -> CaptureStats | None:
+        """Count what was captured of an endpoint, for some seconds; None when it cannot be read."""
         with self._lock:
-            known = self._stats.get(endpoint)
-        if known is not None and time.monotonic() - known[0] < CAPTURE_FRESH_S:
-            return known[1]
-        stats = Dataset(self.root, endpoint).stats()
+            at, stats = self._stats.get(endpoint, (0.0, None))
+        if stats is not None and time.monotonic() - at < CAPTURE_FRESH_S:
+            return stats
+        try:
+            stats = Dataset(self.root, endpoint).stats()
+        except UNREADABLE:
+            # A broken table must not hide the alarms, nor the other endpoints.
+            log.exception("capture_unreadable endpoint=%s", endpoint)
+            return None
         with self._lock:
             self._stats[endpoint] = (time.monotonic(), stats)
         return stats
@@ -208,15 +268,39 @@ class Holdings:
         except DriftlineError:
             log.exception("audit_unreadable")
             return {}
-        found: Counter[str] = Counter(audited.get("missing_by_endpoint", {}))
-        found.update(audited.get("doubled_by_endpoint", {}))
-        return dict(found)
+        counts: Counter[str] = Counter(audited.get("missing_by_endpoint", {}))
+        counts.update(audited.get("doubled_by_endpoint", {}))
+        return dict(counts)
 
     def _read(
         self, baseline: Baseline, line: MonitorLine, run: WindowRun, columns: list[str]
     ) -> WindowRead:
         window = Window(run.start, run.end)
         return read_window(self.root, line.endpoint, window, baseline.signature, columns=columns)
+
+
+def _since_judged(
+    line: MonitorLine, run: WindowRun, comparison: Comparison | None
+) -> tuple[str, ...]:
+    """Return a note when more or fewer rows lie in the window now than were judged."""
+    # Only this kind judges every captured row.
+    if comparison is None or run.row_count is None or line.definition.kind != "data-quality":
+        return ()
+    left = comparison.window_rows
+    if left == run.row_count:
+        return ()
+    if left < run.row_count:
+        return (
+            f"{count(run.row_count - left)} of {plural(run.row_count, 'row')} of this window have "
+            "been deleted (erased, or past retention); its result is kept, and the chart counts "
+            "those that are left.",
+        )
+    times = f"--from {run.start:%Y-%m-%dT%H:%M:%SZ} --to {run.end:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"Judged were {plural(run.row_count, 'row')}; the window holds {plural(left, 'row')} now, "
+        "which is what the chart counts. To judge those: "
+        f"driftline monitor run {line.name} {times}",
+    )
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[str, ...]:

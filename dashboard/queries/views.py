@@ -1,23 +1,38 @@
-"""What the pages show, as small frozen values: the types between queries, charts, parts and pages.
+"""What the pages show, as small frozen values: the types between queries, charts and pages.
 
-Queries fill them from the stores, everything after only reads them. Times are aware UTC, windows
-half-open [start, end), shares lie in 0–1, and a missing number is None, never 0.
+Where a store has a value of its own, such as a definition, a delivery or an incident, it stands
+here as it is. Times are aware UTC, windows half-open [start, end), shares lie in 0–1, arrays have
+shape (windows,) with NaN where nothing was measured, and a missing number is None, never 0.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from driftline.dashboard.queries.annotation_views import MarksView
-from driftline.dashboard.queries.warm_up import HeldView
+import numpy as np
+
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.evaluation.explain import Explanation
+from driftline.alerts.notify.channels import ChannelStatus
+from driftline.alerts.notify.deliveries import Delivery
+from driftline.alerts.notify.incidents import Incident
+from driftline.alerts.notify.silences import SilenceRecord
+from driftline.capture.tables.dataset import CaptureStats
+from driftline.dashboard.queries.documents import Confusion, Feature, Group, Violation
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.warm_up.warm_up import StableSpan
 
 WindowState = Literal["ok", "violations", "failed", "unlabelled", "insufficient", "waiting"]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
-DRIFT = "baseline_drift_check"
+ORDER = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +65,33 @@ class MonitorLine:
 
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
-    not. ``held`` names the columns whose drift is held back now, since the baseline does not fit.
-    ``expected`` counts the newest judged window's violations that somebody marked as expected.
+    not. ``suppressed`` names the columns whose drift is suppressed now, since the baseline does not
+    fit. ``expected`` counts the newest judged window's violations that are marked as expected.
     """
 
-    name: str
-    kind: str
-    endpoint: str
-    baseline: str
+    definition: MonitorDefinition
     baseline_version: str
-    schedule: str
-    false_alarms_per_year: float
     runs: tuple[WindowRun, ...]
     alarms: tuple[str, ...] = ()
     labelled: tuple[int, int] | None = None
     overdue_since: datetime | None = None
-    held: tuple[str, ...] = ()
+    suppressed: tuple[str, ...] = ()
     expected: int = 0
+
+    @property
+    def name(self) -> str:
+        """The monitor's name."""
+        return self.definition.name
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint whose rows it judges."""
+        return self.definition.endpoint
+
+    @property
+    def kind(self) -> str:
+        """The kind, in words."""
+        return self.definition.kind.replace("-", " ")
 
     @property
     def last(self) -> WindowRun | None:
@@ -84,8 +109,8 @@ class MonitorLine:
 class AlarmLine:
     """An alarm as it stands: since when, and what the newest breaching datapoint said.
 
-    ``told`` holds the messages of the newest change that was to be told, by channel. ``quiet`` says
-    what keeps the alarm from telling anybody now, ``incident`` is the id of the open one it is in.
+    ``deliveries`` are those of the newest change that was to be sent, by channel. ``quiet`` says
+    what keeps the alarm from notifying anybody now, ``incident`` is the id of its open incident.
     """
 
     name: str
@@ -94,15 +119,19 @@ class AlarmLine:
     severity: str
     condition: str
     reason: str
-    cause: str | None
-    link: str | None
-    monitor: str | None
-    metric: str = ""
-    told: tuple[DeliveryLine, ...] = ()
+    cause: str | None = None
+    link: str | None = None
+    monitor: str | None = None
+    deliveries: tuple[Delivery, ...] = ()
     kind: Literal["metric", "composite"] = "metric"
     quiet: tuple[str, ...] = ()
     incident: str | None = None
     actions_enabled: bool = True
+
+    def says(self, text: str) -> bool:
+        """Whether one of its texts holds this one, whatever the case."""
+        texts = (self.name, self.condition, self.monitor, self.cause, self.severity)
+        return any(text.casefold() in one.casefold() for one in texts if one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,174 +148,122 @@ class AlarmChange:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryLine:
-    """One notification on its way to a channel, or arrived; ``time`` is the change it tells of."""
-
-    time: datetime
-    alarm: str
-    state: str
-    channel: str
-    status: str
-    attempts: int
-    detail: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class EndpointLine:
-    """What was captured of one endpoint; ``lost`` counts records that are known to be missing.
+    """What was captured of one endpoint; ``stats`` is None when the table cannot be read.
 
-    ``reasons`` says why, ``unaccounted`` how many the last audit found missing or doubled without a
-    reason, ``faults`` how many requests a fault of the decoder kept from becoming rows, ``cut`` how
-    many the tap cut. All counts are None when the table cannot be read.
+    ``unaccounted`` is how many records the last audit found missing or doubled without a reason.
     """
 
     name: str
-    requests: int | None
-    rows: int | None
-    lost: int | None
-    size_bytes: int | None
-    newest: datetime | None
+    stats: CaptureStats | None
     monitors: tuple[str, ...]
-    reasons: tuple[tuple[str, int], ...] = ()
     unaccounted: int = 0
-    faults: int = 0
-    cut: int = 0
+
+    @property
+    def lost(self) -> int:
+        """How many records are known to be missing."""
+        return self.stats.dropped if self.stats else 0
 
     @property
     def coverage(self) -> float | None:
         """Share that is stored and can be decoded; None when there was nothing."""
-        total = (self.requests or 0) + (self.lost or 0)
-        return ((self.requests or 0) - self.faults - self.cut) / total if total else None
+        if self.stats is None or not (total := self.stats.requests + self.lost):
+            return None
+        return (self.stats.requests - self.stats.faults - self.stats.cut) / total
 
 
 @dataclass(frozen=True, slots=True)
 class OverviewView:
-    """Everything that the first page shows; ``dead_count`` counts messages that were given up."""
+    """Everything that the first page shows; ``dead_count`` counts the deliveries that failed."""
 
     now: datetime
     monitors: tuple[MonitorLine, ...]
     endpoints: tuple[EndpointLine, ...]
     alarms: tuple[AlarmLine, ...]
-    deliveries: tuple[DeliveryLine, ...]
+    deliveries: tuple[Delivery, ...]
     dead_count: int = 0
 
     @property
     def firing(self) -> tuple[AlarmLine, ...]:
         """The alarms in ALARM, pages before tickets, newest first."""
-        found = [alarm for alarm in self.alarms if alarm.state == "ALARM"]
-        found.sort(key=lambda alarm: (alarm.severity != "page", -alarm.since.timestamp()))
-        return tuple(found)
+        firing = [alarm for alarm in self.alarms if alarm.state == "ALARM"]
+        firing.sort(key=lambda alarm: (alarm.severity != "page", -alarm.since.timestamp()))
+        return tuple(firing)
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureLine:
-    """How one feature stands in one window.
-
-    ``blame`` is its share in the window's excess evidence (the violating features sum to 1).
-    ``what`` names the set of values that moved most; ``share_*`` are that set's shares.
-    ``note`` says why nothing was measured.
-    ``change`` says in words how far a column that drifted lies from its reference. ``findings`` are
-    the constraints that it breaks, by check and in words, the gravest first; empty
-    when it keeps all. ``accused`` names the values that the gravest is about, ``brief`` tells it
-    without where its rows lie. ``is_expected``: somebody has marked a violation of it as expected.
-    """
-
-    name: str
-    type: str
-    distance: float | None
-    bound: float | None
-    p_value: float | None
-    blame: float
-    hard: bool
-    what: str | None
-    share_reference: float | None
-    share_window: float | None
-    share_interval: tuple[float, float] | None
-    findings: tuple[tuple[str, str], ...]
-    note: str = ""
-    accused: str | None = None
-    brief: str = ""
-    change: str = ""
-    is_expected: bool = False
-
-    @property
-    def judged(self) -> bool:
-        """Whether its distribution was compared."""
-        return self.distance is not None
-
-    @property
-    def checks(self) -> tuple[str, ...]:
-        """The names of the constraints that it breaks, each once."""
-        return tuple(dict.fromkeys(check for check, _ in self.findings))
-
-    @property
-    def drifted(self) -> bool:
-        """Whether its drift is a violation."""
-        return DRIFT in self.checks
-
-    @property
-    def tells_drift(self) -> bool:
-        """Whether the set that moved most is what to tell: no graver violation names another."""
-        if not self.findings or self.findings[0][0] == DRIFT:
-            return True
-        return self.accused is not None and self.accused == self.what
-
-    @property
-    def ratio(self) -> float | None:
-        """Distance over bound; above 1 the drift is a violation."""
-        if self.distance is None or not self.bound:
-            return None
-        return self.distance / self.bound
-
-
-@dataclass(frozen=True, slots=True)
-class GuiltyRows:
+class ContributingRows:
     """The first rows behind a violation, as text, the offending column apart from the others.
 
-    ``blamed`` is what the violation is of, ``feature`` the column that its condition looks at.
-    ``check`` and ``words`` are the violation's, ``phrase`` its condition without the column's name,
-    ``onset`` from when to when it lasted, ``share_of_blame`` its feature's, 0-1.
+    ``feature`` is the column that the violation's condition looks at, ``predicate`` the condition,
+    ``phrase`` the same without the column's name.
     """
 
+    violation: Violation
     feature: str
-    blamed: str
-    total: int
     predicate: str
-    segment: str | None
+    phrase: str
+    total: int
     events: tuple[str, ...]
     times: tuple[str, ...]
     offending: tuple[str, ...]
     columns: tuple[str, ...]
     records: tuple[tuple[str, ...], ...]
-    check: str = ""
-    words: str = ""
-    phrase: str = ""
-    onset: str | None = None
-    share_of_blame: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class WindowDetail:
-    """One execution of a monitor, with its features sorted by blame, then by ratio."""
+    """One execution of a monitor, with its features sorted by contribution, then by ratio."""
 
     run: WindowRun
-    features: tuple[FeatureLine, ...]
-    cause: str | None
-    segment: str | None
-    late: int
-    unparsed: int
-    documents: str | None
+    features: tuple[Feature, ...] = ()
+    cause: str | None = None
+    segment: str | None = None
+    late: int = 0
+    unparsed: int = 0
+    documents: str | None = None
 
     @property
-    def violating(self) -> tuple[FeatureLine, ...]:
+    def violating(self) -> tuple[Feature, ...]:
         """The features that break a constraint."""
         return tuple(feature for feature in self.features if feature.checks)
 
-    def feature(self, name: str | None) -> FeatureLine | None:
-        """Find a feature by name; without a name, the one with the most blame."""
+    def feature(self, name: str | None) -> Feature | None:
+        """Find a feature by name; without a name, the one that contributes most."""
         if name is None:
             return self.features[0] if self.features else None
         return next((feature for feature in self.features if feature.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationsView:
+    """What was said of one window of a monitor.
+
+    ``stamp`` names the window; ``features`` are those that can be annotated, ``chosen`` the one
+    that the page shows. ``annotations`` stand, the newest first; ``expected`` are the violations
+    that one of them expects.
+    """
+
+    monitor: str
+    stamp: str
+    is_judged: bool
+    features: tuple[str, ...]
+    chosen: str | None
+    annotations: tuple[Annotation, ...]
+    expected: tuple[Violation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUpView:
+    """What drift is suppressed now, since the baseline does not fit.
+
+    ``words`` say what, why and by which commands it ends; ``stable`` is the time that a baseline
+    could be made of, if there is one.
+    """
+
+    monitor: str
+    words: str
+    stable: StableSpan | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,12 +276,307 @@ class MonitorView:
 
     now: datetime
     monitor: MonitorLine
-    detail: WindowDetail | None
-    feature: FeatureLine | None
-    comparison: Comparison | None
-    rows: GuiltyRows | None
-    changes: tuple[AlarmChange, ...]
+    detail: WindowDetail | None = None
+    feature: Feature | None = None
+    comparison: Comparison | None = None
+    rows: ContributingRows | None = None
+    changes: tuple[AlarmChange, ...] = ()
     notes: tuple[str, ...] = ()
     kept: str | None = None
-    marks: MarksView | None = None
-    held: HeldView | None = None
+    annotations: AnnotationsView | None = None
+    warm_up: WarmUpView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnHistory:
+    """One column over all windows of a monitor.
+
+    ``distance`` is the distance from the reference (0–1), ``bound`` the window's own bound where
+    its document was read, ``missing`` the share of rows without a value; ``mean``, ``low`` and
+    ``high`` are of the numbers. ``causes`` says for each window what the column broke, "" for
+    nothing.
+    """
+
+    distance: np.ndarray
+    bound: np.ndarray
+    missing: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    causes: tuple[str, ...]
+
+    @property
+    def broken(self) -> np.ndarray:
+        """Windows in which the column broke a constraint, as booleans."""
+        return np.array([bool(cause) for cause in self.causes], dtype=bool)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceSummary:
+    """One column of the reference: share missing, and of numbers mean and quantiles."""
+
+    missing: float
+    mean: float | None = None
+    p05: float | None = None
+    median: float | None = None
+    p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnView:
+    """Everything that the page of one column shows; ``shown`` is its monitor in one window.
+
+    ``unread`` counts the windows whose bound is not known yet: documents are read a few at a time.
+    ``quantiles`` are the chosen window's 5th, 50th and 95th percentile.
+    """
+
+    shown: MonitorView
+    column: str
+    alarms: tuple[AlarmLine, ...]
+    history: ColumnHistory | None = None
+    reference: ReferenceSummary | None = None
+    unread: int = 0
+    quantiles: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricHistory:
+    """One metric over all windows; intervals and bounds where the documents were read."""
+
+    metric: MetricResult
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    bound: np.ndarray
+    violated: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class LabelHistory:
+    """Rows judged and rows with a label, over all windows."""
+
+    rows: np.ndarray
+    labelled: np.ndarray
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of a window's rows that have a label, NaN without rows."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.rows > 0, self.labelled / self.rows, np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class KindView:
+    """Everything that the page of a monitor of model quality, bias or attribution shows.
+
+    ``chosen`` is the metric drawn over time. ``labelled`` counts the shown window's rows with a
+    label, ``unfit`` those whose label does not fit its type, ``stray`` the labels that name a row
+    which their request does not have.
+    """
+
+    now: datetime
+    monitor: MonitorLine
+    run: WindowRun | None = None
+    metrics: tuple[MetricResult, ...] = ()
+    chosen: MetricResult | None = None
+    history: MetricHistory | None = None
+    labels: LabelHistory | None = None
+    labelled: int = 0
+    unfit: int = 0
+    stray: int = 0
+    confusion: Confusion | None = None
+    groups: tuple[Group, ...] = ()
+    warnings: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    documents: str | None = None
+    changes: tuple[AlarmChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    kept: str | None = None
+    unread: int = 0
+    annotations: AnnotationsView | None = None
+    rows: ContributingRows | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmsView:
+    """All alarms, and which of them are asked for."""
+
+    now: datetime
+    alarms: tuple[AlarmLine, ...]
+    state: str | None = None
+    text: str | None = None
+    severity: str | None = None
+    incidents: tuple[Incident, ...] = ()
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many alarms are in each state, whatever is asked for."""
+        return Counter(alarm.state for alarm in self.alarms)
+
+    @property
+    def shown(self) -> tuple[AlarmLine, ...]:
+        """The alarms asked for: firing ones first, pages before tickets, then the newest change."""
+        shown = [
+            alarm
+            for alarm in self.alarms
+            if (self.state is None or alarm.state == self.state)
+            and (self.severity is None or alarm.severity == self.severity)
+            and (not self.text or alarm.says(self.text))
+        ]
+        shown.sort(
+            key=lambda alarm: (
+                ORDER.get(alarm.state, 1), alarm.severity != "page", -alarm.since.timestamp(),
+                alarm.name.casefold(),
+            )
+        )  # fmt: skip
+        return tuple(shown)
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmPoint:
+    """One period of an alarm's metric; ``decided`` marks those that its state rests on.
+
+    ``value`` is None for a period without data that was judged all the same; ``lower`` and
+    ``upper`` are the band, where there is one.
+    """
+
+    start: datetime
+    end: datetime
+    value: float | None
+    breaching: bool
+    decided: bool = False
+    link: str | None = None
+    words: str | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpan:
+    """A stretch of periods after which the alarm was in one state."""
+
+    start: datetime
+    end: datetime
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLine:
+    """A channel that an alarm notifies, of which states; ``status`` is None when it was deleted."""
+
+    name: str
+    states: tuple[str, ...]
+    status: ChannelStatus | None
+
+    @property
+    def health(self) -> str | None:
+        """What is wrong with it; None for one that works."""
+        if self.status is None:
+            return "does not exist any more"
+        if not self.status.enabled:
+            return self.status.disabled_reason or "switched off"
+        count = self.status.failure_count
+        return f"failed {count} times in a row" if count else None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRun:
+    """What an alarm did in a preview: how often it went off, how long, and where it ended."""
+
+    fired: int
+    in_alarm: timedelta
+    state: str
+    spans: tuple[StateSpan, ...]
+    points: tuple[AlarmPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An alarm with other values beside itself as declared, over the same stretch of time.
+
+    ``problem`` says what is wrong with the values; there are no runs then. ``values`` stand in the
+    form.
+    """
+
+    values: Mapping[str, str]
+    is_asked: bool
+    start: datetime | None = None
+    end: datetime | None = None
+    declared: PreviewRun | None = None
+    changed: PreviewRun | None = None
+    definition: AlarmDefinition | None = None
+    problem: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryView:
+    """What the pages of alarms of all kinds show.
+
+    ``why`` says how it is judged now; None when that cannot be told, ``why_not`` then says so.
+    """
+
+    now: datetime
+    alarm: AlarmLine
+    description: str
+    changed_at: datetime
+    changes: tuple[AlarmChange, ...]
+    messages: tuple[Delivery, ...]
+    channels: tuple[ChannelLine, ...]
+    why: Explanation | None
+    why_not: str
+    silences: tuple[SilenceRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmView(StoryView):
+    """Everything that the page of an alarm on a metric shows.
+
+    ``similar`` names metrics that have data, when the alarm's own has none.
+    """
+
+    rule: AlarmDefinition
+    threshold: float | None
+    points: tuple[AlarmPoint, ...]
+    decided: tuple[AlarmPoint, ...]
+    spans: tuple[StateSpan, ...]
+    others: tuple[AlarmLine, ...]
+    similar: tuple[str, ...] = ()
+    preview: Preview | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One line of a composite's rule drawn as a tree: AND, OR, NOT, or a condition.
+
+    ``depth`` is 0 for the whole rule; ``alarms`` holds (name, state, since) of a condition's
+    alarms, since is None for one that does not exist.
+    """
+
+    depth: int
+    text: str
+    holds: bool
+    alarms: tuple[tuple[str, str, datetime | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressorLine:
+    """The alarm that suppresses a composite's actions, and what it does now.
+
+    ``state`` is None when there is no such alarm; ``held`` is empty while nothing is suppressed.
+    """
+
+    name: str
+    state: str | None
+    wait_s: float
+    extension_s: float
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeView(StoryView):
+    """Everything that the page of a composite alarm shows."""
+
+    lines: tuple[RuleLine, ...]
+    suppressor: SuppressorLine | None
+    parents: tuple[AlarmLine, ...]

@@ -21,13 +21,7 @@ _SETTLE_S = 3.0
 
 
 def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loop]:
-    """Build the loops of the role ``alarms``, by name.
-
-    Parameters
-    ----------
-    now
-        The clock that monitors and alarms live by.
-    """
+    """Build the loops of the role ``alarms``, by name."""
     # Imported here: a process loads only what it runs.
     from driftline.alerts.evaluation.evaluator import Evaluator
     from driftline.alerts.math.band_models import BandModels
@@ -38,17 +32,17 @@ def alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loo
     from driftline.alerts.notify.secrets import Vault
     from driftline.alerts.notify.upkeep import Upkeep
 
-    shelf = BandModels()
+    band_models = BandModels()
     evaluator = Evaluator(
         engine,
         now=now,
         dashboard_url=settings.dashboard_url,
         poll_s=settings.alarms.poll_s,
         settle_s=_SETTLE_S,
-        bands=shelf,
+        bands=band_models,
         lease_clock=lambda: datetime.now(UTC),
     )
-    trainer = Trainer(engine, now=now, shelf=shelf)
+    trainer = Trainer(engine, now=now, band_models=band_models)
     # Messages go out by the wall clock, whatever clock the monitors live by.
     deliverer = Deliverer(
         engine,

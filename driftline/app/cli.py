@@ -18,7 +18,7 @@ import typer
 
 from driftline import __version__
 from driftline.app.commands.group import QuietGroup
-from driftline.app.commands.terminal import harmless
+from driftline.app.commands.output import harmless
 from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
 from driftline.errors import DriftlineError
 
@@ -45,7 +45,7 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "monitor": "resources backtest commissioning marks rows",
-    "alarm": "alarm",
+    "alarm": "alarm alarm_replay",
     "channel": "channel",
     "silence": "silence",
     "delivery": "delivery",
@@ -54,11 +54,11 @@ COMMANDS = {
     "truth": "truth",
     "detector": "detector",
     "metric": "metric",
-    "doctor": "health",
-    "settings": "running",
-    "migrate": "running",
-    "plugins": "plugins",
-    "version": "running",
+    "doctor": "installation",
+    "settings": "installation",
+    "migrate": "installation",
+    "plugins": "installation",
+    "version": "installation",
 }
 EXIT_CODES = (
     "Exit codes: 0 all right; 1 it found something (violations; for doctor, a defect); 2 wrong use "

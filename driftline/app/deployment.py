@@ -12,7 +12,7 @@ from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
-from driftline.serving.resources.deploy import deploy_resources
+from driftline.serving.provisioning.deploy import deploy_resources
 from driftline.storage import is_remote
 
 

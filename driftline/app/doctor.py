@@ -54,34 +54,16 @@ ANSWER_WITHIN_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one examination found.
-
-    Parameters
-    ----------
-    what
-        What was looked at.
-    verdict
-        "ok", "warning" (works, and will trouble somebody) or "defect".
-    found
-        What is so, in one sentence.
-    mend
-        What to do; empty when all is well.
-    """
+    """What one examination found."""
 
     what: str
     verdict: Verdict
     found: str
-    mend: str = ""
+    mend: str = ""  # Empty when all is well.
 
 
 def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """Examine the machine, the stores and the processes, one finding after the other.
-
-    Parameters
-    ----------
-    now
-        The clock of scheduler and alarms.
-    """
+    """Examine the machine, the stores and the processes, one finding after the other."""
     yield from _machine(settings)
     use_options(settings.storage.options)
     store = examine_store(settings.root)
@@ -138,7 +120,7 @@ def examine_store(root: str) -> Finding:
 
 
 def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
-    """Say how much waits there, and since when; ``storing``: the roles that empty it."""
+    """Return how much waits there, and since when; ``storing``: the roles that empty it."""
     if not folder.exists():
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
     found = measure(folder)
@@ -244,7 +226,7 @@ def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
 
 
 def _messages(engine: Engine) -> Iterator[Finding]:
-    """Say how messages fared lately: what was given up long ago is no news."""
+    """Return how messages fared lately: what was given up long ago is no news."""
     since = datetime.now(UTC) - RECENT
     with engine.connect() as connection:
         by_status = {
@@ -279,7 +261,7 @@ def _messages(engine: Engine) -> Iterator[Finding]:
 
 
 def _unread(what: str, kept: str, mend: str, error: Exception, store: Finding) -> Finding:
-    """Say that something stored cannot be read: seldom its own fault, so nobody is to remove it."""
+    """Report that something stored cannot be read: seldom its own fault, so keep it."""
     if store.verdict == "defect":
         return Finding(
             what, "defect", f"{kept} cannot be read, nor the store used", "see the store"
@@ -290,7 +272,7 @@ def _unread(what: str, kept: str, mend: str, error: Exception, store: Finding) -
 
 
 def _losses(root: str, store: Finding) -> Iterator[Finding]:
-    """Say what was lost lately, by reason."""
+    """Return what was lost lately, by reason."""
     since = datetime.now(UTC) - RECENT
     try:
         gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
@@ -326,7 +308,7 @@ def _by_reason(gaps: Iterable[Gap], since: datetime) -> dict[str, int]:
 
 
 def _audit(root: str, store: Finding) -> Finding:
-    """Say what the last audit has found."""
+    """Return what the last audit has found."""
     try:
         found = read_note(root)
     except DriftlineError as error:
@@ -387,6 +369,6 @@ def _span(length: timedelta) -> str:
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:
-    """Give the worst verdict of all."""
+    """Return the worst verdict of all."""
     order: tuple[Verdict, ...] = ("ok", "warning", "defect")
     return max((one.verdict for one in findings), key=order.index, default="ok")

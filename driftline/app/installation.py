@@ -32,7 +32,7 @@ def served_by(client: Client) -> tuple[str | None, str]:
 
 
 def another_installation(settings: Settings) -> str:
-    """Say which other installation answers at the address of the settings; "" if it is the own."""
+    """Return which other installation answers at the settings' address; "" if none does."""
     with Client(settings.server_url) as client:
         return _another(client, settings)
 
@@ -42,13 +42,6 @@ def require_same(client: Client, settings: Settings) -> None:
 
     Without a settings file and without a database nothing is installed here, and any server will
     do.
-
-    Raises
-    ------
-    UnavailableError
-        When no server answers, or the database of the settings cannot be read.
-    WrongServerError
-        When the ids differ, or the installation of the settings file was never started.
     """
     if other := _another(client, settings):
         raise WrongServerError(
@@ -58,15 +51,7 @@ def require_same(client: Client, settings: Settings) -> None:
 
 
 def installation_id(settings: Settings) -> str | None:
-    """Return the id of the installation whose database the settings name; None before its start.
-
-    Raises
-    ------
-    DatabaseUrlError
-        As `open_database`.
-    UnavailableError
-        When the database cannot be read.
-    """
+    """Return the id of the installation whose database the settings name; None before its start."""
     with suppress(ArgumentError):  # What is wrong with the URL is said when it is opened.
         url = make_url(settings.database_url)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():

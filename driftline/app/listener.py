@@ -19,22 +19,7 @@ GRACE_S = 5
 
 
 def listen(section: str, host: str, port: int, *, mend: str = "") -> socket.socket:
-    """Take the port before anything else is built, so that a taken one is one clear sentence.
-
-    Parameters
-    ----------
-    section
-        Of the settings, for the sentence.
-    host, port
-        What to listen on.
-    mend
-        What to do when it is taken; else: set the section's port.
-
-    Raises
-    ------
-    UnavailableError
-        When it is taken, or no address of this machine.
-    """
+    """Take the port before anything else is built, so that a taken one is one clear sentence."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, or asyncio leaves Nagle's delay on: 40 ms for an answer in two parts.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -52,13 +37,7 @@ def listen(section: str, host: str, port: int, *, mend: str = "") -> socket.sock
 
 
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer with an ASGI application until a signal comes.
-
-    Raises
-    ------
-    UnavailableError
-        When the application did not start.
-    """
+    """Answer with an ASGI application until a signal comes."""
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:

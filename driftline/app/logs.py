@@ -26,11 +26,6 @@ class JsonLines(logging.Formatter):
 
     Beside time, level, logger and message it has a field for each ``name=value`` of the message's
     template, numbers as numbers: what a log store can filter by without parsing text.
-
-    Parameters
-    ----------
-    process
-        Of the installation's, named in every line; none when empty.
     """
 
     def __init__(self, process: str = "") -> None:
@@ -53,7 +48,7 @@ class JsonLines(logging.Formatter):
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
-    """Give the named values of a message."""
+    """Return the named values of a message."""
     if not isinstance(record.args, tuple) or not isinstance(record.msg, str):
         return
     values = iter(record.args)
@@ -67,20 +62,7 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
 
 
 def configure_logging(form: str = "text", *, process: str = "") -> None:
-    """Log one line per event to standard error; libraries only from warnings up.
-
-    Parameters
-    ----------
-    form
-        "text" or "json".
-    process
-        What each JSON line names as its process; in text the supervisor puts it in front.
-
-    Raises
-    ------
-    InputError
-        When the form is neither "text" nor "json".
-    """
+    """Log one line per event to standard error; libraries only from warnings up."""
     if form not in FORMATS:
         raise InputError(f'[log] format = "{form}"; expected "text" or "json"')
     handler = logging.StreamHandler(sys.stderr)

@@ -39,22 +39,7 @@ def exposed(
     host: str,
     port: int,
 ) -> Iterator[None]:
-    """Answer scrapes as long as the context lasts.
-
-    Parameters
-    ----------
-    registry
-        What is shown.
-    name
-        Of the process, for the log.
-    host, port
-        Where to listen; 0 as port: nowhere.
-
-    Raises
-    ------
-    InputError
-        When the host is one that others could reach while auth is off.
-    """
+    """Answer scrapes as long as the context lasts."""
     require_loopback("metrics", host)
     if not port:
         yield
@@ -89,7 +74,7 @@ def exposed(
 
 def _app(registry: CollectorRegistry) -> Callable[[Message, Receive, Send], Awaitable[None]]:
     async def answer(scope: Message, _receive: Receive, send: Send) -> None:
-        """Give the metrics, or say that the process lives."""
+        """Return the metrics, or say that the process lives."""
         if scope["type"] != "http":
             return
         status, kind, body = 200, b"application/json", b'{"status": "ok"}'

@@ -49,15 +49,7 @@ Counters = Mapping[str, int]
 
 
 class Observation:
-    """The metrics of one process, to be shown while it runs.
-
-    Parameters
-    ----------
-    settings
-        Where to listen; the spool folder.
-    name
-        The process: "sidecar", "sink" or "background".
-    """
+    """The metrics of one process, to be shown while it runs."""
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings, self._name = settings, name
@@ -112,6 +104,6 @@ class Observation:
 
 
 def _counters_of(found: object) -> Counters:
-    """Give what something counts of itself, if it does."""
+    """Return what something counts of itself, if it does."""
     counters: Counters = getattr(found, "counters", {})
     return counters

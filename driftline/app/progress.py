@@ -19,13 +19,7 @@ Advance = Callable[[int, int | None], None]
 def progress(
     title: str, *, unit: str = "rows", console: Console | None = None
 ) -> Iterator[Advance]:
-    """Show how far some work has come, on standard error.
-
-    Yields
-    ------
-    Callable[[int, int | None], None]
-        To be called with what is done and the total, in `unit`; the total may be unknown.
-    """
+    """Show how far some work has come, on standard error."""
     # Imported here, as the bar below: slow to import, and of no use before work begins.
     from rich.console import Console
 

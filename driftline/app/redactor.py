@@ -15,14 +15,9 @@ log = logging.getLogger(__name__)
 
 
 def redactor(settings: Settings) -> Redactor | None:
-    """Give what applies the rules of ``[[capture.redact]]``; None when there are none.
+    """Return what applies the rules of ``[[capture.redact]]``; None when there are none.
 
     What they leave open is told in the log.
-
-    Raises
-    ------
-    SettingsError
-        When keys cannot be read, or a rule names one that is not there.
     """
     capture = settings.capture
     if not capture.redact:

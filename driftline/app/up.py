@@ -76,14 +76,7 @@ class Supervisor:
             self._spawn(child)
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
-        """Wait until every process has said that it is ready.
-
-        Raises
-        ------
-        DriftlineError
-            When one ended first, or the deadline passed; the message names it. This process ends
-            with the same exit code.
-        """
+        """Wait until every process has said that it is ready."""
         until = time.monotonic() + deadline_s
         for child in self._children:
             while not child.is_ready:
@@ -100,7 +93,7 @@ class Supervisor:
                 raise error_of(code, f"{child.name}: ended with code {code}{self._where(child)}")
 
     def pids(self) -> dict[str, int]:
-        """Give the processes that live, by their names."""
+        """Return the processes that live, by their names."""
         return {
             child.name: child.process.pid
             for child in self._children
@@ -221,22 +214,7 @@ def start(
     log_folder: Path | None = None,
     transport: str = "local",
 ) -> Supervisor:
-    """Start the processes of an installation, each with the same settings file.
-
-    Parameters
-    ----------
-    only
-        Roles to run here; all when empty.
-    log_folder
-        Where each process's log goes, one file each; to standard error when not given.
-    transport
-        [capture] transport: with "local" there is the role capture, with "kafka" sidecar and sink.
-
-    Raises
-    ------
-    InputError
-        For a role that does not exist.
-    """
+    """Start the processes of an installation, each with the same settings file."""
     roles = ROLES[transport]
     for name in only:
         if name not in roles:

@@ -30,8 +30,36 @@ EXACT_WHOLE = 1 << 53
 MICROSECONDS = {"s": 10**6, "ms": 10**3, "date32[day]": 86_400 * 10**6, "date64[ms]": 10**3}
 
 
+_IsSuch = Callable[[pa.DataType], bool]
+
+
+def _any_of(*tests: _IsSuch) -> _IsSuch:
+    return lambda found: any(test(found) for test in tests)
+
+
+def _is_extension(found: pa.DataType) -> bool:
+    return isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType)
+
+
+# The values lie inside another type.
+_is_wrapped = _any_of(pa.types.is_dictionary, pa.types.is_run_end_encoded, _is_extension)
+_is_time = _any_of(pa.types.is_date, pa.types.is_timestamp)
+_is_decimal_number = _any_of(pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
+_is_list = _any_of(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+_is_binary = _any_of(
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+)
+# Of these Arrow has no sound cast to text.
+_is_written_out = _any_of(
+    pa.types.is_nested, pa.types.is_interval, lambda found: isinstance(found, pa.UuidType)
+)
+
+
 def plain_type(found: pa.DataType) -> pa.DataType:
-    """Give the one of seven Arrow types that values of this type are carried in.
+    """Return the one of seven Arrow types that values of this type are carried in.
 
     Whole numbers become int64, other numbers float64 (durations in seconds), dates and times UTC
     in microseconds, lists of numbers lists of int64 or float64; dictionaries take the type of their
@@ -45,7 +73,7 @@ def plain_type(found: pa.DataType) -> pa.DataType:
         return ARROW_TYPES["int64"]
     if _is_decimal_number(found):
         return ARROW_TYPES["double"]
-    if pa.types.is_timestamp(found) or pa.types.is_date(found):
+    if _is_time(found):
         return ARROW_TYPES["timestamp"]
     if _is_vector(found):
         return pa.list_(plain_type(found.value_type))
@@ -72,16 +100,6 @@ def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.cast(wanted, safe=False)
 
 
-def _is_wrapped(found: pa.DataType) -> bool:
-    """Say whether the values lie inside another type."""
-    tests = (pa.types.is_dictionary, pa.types.is_run_end_encoded, _is_extension)
-    return any(test(found) for test in tests)
-
-
-def _is_extension(found: pa.DataType) -> bool:
-    return isinstance(found, pa.BaseExtensionType) and not isinstance(found, pa.UuidType)
-
-
 def _unwrapped(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(array.type):
         values = plain_array(array.dictionary)
@@ -89,10 +107,6 @@ def _unwrapped(array: pa.Array) -> pa.Array:
     if pa.types.is_run_end_encoded(array.type):
         return plain_array(pc.run_end_decode(array))
     return plain_array(array.storage)
-
-
-def _is_time(found: pa.DataType) -> bool:
-    return bool(pa.types.is_date(found) or pa.types.is_timestamp(found))
 
 
 def _times(array: pa.Array) -> pa.Array:
@@ -124,13 +138,8 @@ def _signed(array: pa.Array) -> pa.Array:
     return pc.if_else(fits, array, pa.scalar(None, pa.uint64())).cast(pa.int64())
 
 
-def _is_decimal_number(found: pa.DataType) -> bool:
-    tests = (pa.types.is_floating, pa.types.is_decimal, pa.types.is_duration)
-    return any(test(found) for test in tests)
-
-
 def _decimals(array: pa.Array) -> pa.Array:
-    """Give the nearest float64 of each decimal.
+    """Return the nearest float64 of each decimal.
 
     Arrow's own cast is off in the last digit: 1.2 with 18 places becomes 1.2000000000000002. The
     quotient of a whole number and a power of ten that float64 holds exactly is the nearest; others
@@ -149,10 +158,9 @@ def _decimals(array: pa.Array) -> pa.Array:
 
 
 def _is_vector(found: pa.DataType) -> bool:
-    """Say whether these are lists of numbers."""
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    """Whether these are lists of numbers."""
     numbers = (ARROW_TYPES["int64"], ARROW_TYPES["double"])
-    return any(test(found) for test in tests) and plain_type(found.value_type) in numbers
+    return _is_list(found) and plain_type(found.value_type) in numbers
 
 
 def _vectors(array: pa.Array) -> pa.Array:
@@ -169,16 +177,6 @@ def _vectors(array: pa.Array) -> pa.Array:
         plain_type(array.type),
         mask=array.is_null(),
     )
-
-
-def _is_binary(found: pa.DataType) -> bool:
-    tests = (
-        pa.types.is_binary,
-        pa.types.is_large_binary,
-        pa.types.is_fixed_size_binary,
-        pa.types.is_binary_view,
-    )
-    return any(test(found) for test in tests)
 
 
 def _bytes_as_text(array: pa.Array) -> pa.Array:
@@ -199,12 +197,6 @@ def _byte_text(value: bytes | None) -> str | None:
         return f"0x{value.hex()}"
 
 
-def _is_written_out(found: pa.DataType) -> bool:
-    """Say whether Arrow has no sound cast of these to text."""
-    tests = (pa.types.is_nested, pa.types.is_interval)
-    return isinstance(found, pa.UuidType) or any(test(found) for test in tests)
-
-
 def _as_text(array: pa.Array) -> pa.Array:
     """Write nested values as JSON; rare, hence value by value."""
     if "[ns" in str(array.type):
@@ -220,7 +212,7 @@ def _as_text(array: pa.Array) -> pa.Array:
 
 
 # The first that fits carries the array over; what fits none of them, Arrow casts soundly.
-_CARRIES: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]], ...] = (
+_CARRIES: tuple[tuple[_IsSuch, Callable[[pa.Array], pa.Array]], ...] = (
     (_is_wrapped, _unwrapped),
     (_is_time, _times),
     (pa.types.is_duration, _seconds),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -14,17 +14,10 @@ import pyarrow.compute as pc
 from driftline.formats.body_columns import Bodies, Reading, Wanted
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
-from driftline.formats.csv.bodies import read_csv
-from driftline.formats.formats import FormatName, format_of, media_type, sniff
-from driftline.formats.json.bodies import (
-    read_json,
-    read_json_lines,
-    read_tensor_bodies,
-)
-from driftline.formats.json.requests import RequestRows
-from driftline.formats.json.responses import AnswerRows
-from driftline.formats.npy import read_npy
-from driftline.formats.parquet.bodies import read_parquet
+from driftline.formats.formats import FORMATS, FormatName, ReadMany, format_of, sniff
+from driftline.formats.media_types import media_type
+from driftline.formats.shapes.requests import RequestRows
+from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Signature
 
 # What the type of a body says: a format, nothing that is known, or that it has no rows.
@@ -51,6 +44,11 @@ class Sent(NamedTuple):
     header_lengths: pa.StringArray
     is_wanted: np.ndarray
     errors: list[str | None]
+
+
+_READERS: dict[Kind, ReadMany] = {
+    name: row.read_many for name, row in FORMATS.items() if row.read_many is not None
+}
 
 
 class _Group(NamedTuple):
@@ -88,13 +86,9 @@ def _read(
     sent: Sent, reading: Reading, finder: RequestRows | AnswerRows, id_name: str | None = None
 ) -> None:
     """Read each body by its kind."""
-    wanted = Wanted(reading, finder, id_name)
+    wanted = Wanted(reading, finder, id_name, sent.header_lengths)
     for kind, indices, contents in _groups(sent):
-        if kind == "tensors":
-            lengths = sent.header_lengths.take(pa.array(indices)).to_pylist()
-            read_tensor_bodies(wanted, indices, contents, lengths)
-        else:
-            READERS[kind](wanted, indices, contents)
+        _READERS[kind](wanted, indices, contents)
 
 
 def _groups(sent: Sent) -> Iterator[_Group]:
@@ -154,8 +148,8 @@ def _known(groups: list[_Group]) -> Iterator[_Group]:
             continue
         bodies = list(zip(group.indices.tolist(), group.contents.to_pylist(), strict=True))
         looks = (sniff(content[:_LOOKED_BYTES]) for _, content in bodies)
-        kinds = [look if look in READERS else "csv" for look in looks]
-        for kind in READERS:
+        kinds = [look if look in _READERS else "csv" for look in looks]
+        for kind in _READERS:
             if some := [body for body, one in zip(bodies, kinds, strict=True) if one == kind]:
                 yield _group(kind, some)
 
@@ -168,7 +162,7 @@ def _is_packed(encodings: pa.StringArray) -> np.ndarray:
 
 
 def _kinds(sent: Sent) -> np.ndarray:
-    """Say of each body which kind it is, by its type; an array of texts, shape (bodies,)."""
+    """Return the kind of each body, by its type; an array of texts, shape (bodies,)."""
     coded = sent.content_types.dictionary_encode()
     named = [_kind_of(name) for name in coded.dictionary.to_pylist()]
     codes = pc.fill_null(coded.indices, len(named)).to_numpy(zero_copy_only=False)
@@ -184,13 +178,3 @@ def _kind_of(content_type: str) -> Kind:
     if _ROWLESS.fullmatch(name) and not name.endswith("+json"):
         return "none"
     return format_of(name) or "unknown"
-
-
-# Those whose type is not known are tried in this order, by their first bytes.
-READERS: dict[Kind, Callable[[Wanted, np.ndarray, pa.BinaryArray], None]] = {
-    "csv": read_csv,
-    "json": read_json,
-    "jsonlines": read_json_lines,
-    "npy": read_npy,
-    "parquet": read_parquet,
-}

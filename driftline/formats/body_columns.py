@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import Coerced
-from driftline.formats.json.requests import Extra, RequestRows
-from driftline.formats.json.responses import AnswerRows
-from driftline.signature import Column
+from driftline.formats.shapes.requests import Extra, RequestRows, Row
+from driftline.formats.shapes.responses import AnswerRows
+from driftline.signature import Column, ColumnType
+
+# Values as Python objects take up to thirty times their text; so many wait to become columns.
+_VALUES_AT_ONCE = 1 << 16
 
 
 class Bodies(NamedTuple):
@@ -45,15 +48,7 @@ class Bodies(NamedTuple):
 
 
 class Reading:
-    """Gathers pieces of columns in the order in which bodies are read.
-
-    Parameters
-    ----------
-    columns
-        The fields that a row has, in order.
-    errors
-        One for each body, None where nothing is known against it; more are written into it.
-    """
+    """Gathers pieces of columns in the order in which bodies are read."""
 
     def __init__(self, columns: Sequence[Column], errors: list[str | None]) -> None:
         self.columns = columns
@@ -93,11 +88,48 @@ class Reading:
             pieces.append(column)
 
     def result(self) -> Bodies:
-        """Give all that was read."""
+        """Return all that was read."""
         joined = [
             _join(pieces, column) for pieces, column in zip(self._pieces, self.columns, strict=True)
         ]
         return Bodies(self._starts, self._counts, joined, self._extras, self.errors)
+
+
+class RowGatherer:
+    """Gathers rows of bodies until they are worth turning into columns."""
+
+    def __init__(
+        self, reading: Reading, to_column: Callable[[Sequence[Any], ColumnType], Coerced]
+    ) -> None:
+        self._reading = reading
+        self._to_column = to_column
+        self._rows: list[Row] = []
+        self._indices: list[int] = []
+        self._counts: list[int] = []
+        self._extras: list[Extra] = []
+        self._limit = max(_VALUES_AT_ONCE // max(len(reading.columns), 1), 1)
+
+    def add(self, index: int, rows: Sequence[Row], extras: Sequence[Extra] = ()) -> None:
+        """Take the rows of one body."""
+        if extras:
+            start = len(self._rows)
+            self._extras += [(start + row, name, text) for row, name, text in extras]
+        self._indices.append(index)
+        self._counts.append(len(rows))
+        self._rows += rows
+        if len(self._rows) >= self._limit:
+            self.flush()
+
+    def flush(self) -> None:
+        """Turn all rows so far into columns."""
+        if self._indices:
+            values = zip(*self._rows, strict=True)
+            columns = [
+                self._to_column(each, column.type)
+                for each, column in zip(values, self._reading.columns, strict=True)
+            ]
+            self._reading.add(self._indices, self._counts, columns, self._extras)
+        self._rows, self._indices, self._counts, self._extras = [], [], [], []
 
 
 def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:
@@ -117,12 +149,14 @@ def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:
 class Wanted(NamedTuple):
     """What is read out of bodies: where rows go, how they are found, which field is an id.
 
-    ``id_name``: the caller's own id, in forms that name their columns.
+    ``id_name``: the caller's own id, in formats that name their columns; ``header_lengths``: of
+    each body, how many of its bytes are JSON, where binary tensors follow.
     """
 
     reading: Reading
     finder: RequestRows | AnswerRows
     id_name: str | None = None
+    header_lengths: pa.StringArray | None = None
 
     @property
     def answers(self) -> AnswerRows | None:

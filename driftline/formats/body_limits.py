@@ -12,9 +12,9 @@ class BodyError(ValueError):
     """A body cannot be read; the message is what the table keeps of it, never what it holds."""
 
 
-def require_rows(count: int) -> None:
+def require_rows(count: int, most: int = MAX_ROWS) -> None:
     """Refuse a body of no rows, or of so many that the table would drown in them."""
     if count < 1:
         raise BodyError("no rows")
-    if count > MAX_ROWS:
-        raise BodyError(f"{count} rows; expected at most {MAX_ROWS} in a request")
+    if count > most:
+        raise BodyError(f"{count} rows; expected at most {most} in a request")

@@ -25,19 +25,7 @@ _piped: dict[tuple[int, int], SpoolFile] = {}
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """Rows that were read from something that can be read once.
-
-    Parameters
-    ----------
-    schema
-        Of the rows, as they came.
-    held
-        The rows, when they are few.
-    file
-        The Arrow file with the rows, when they are many; gone when the last user is.
-    row_count
-        How many rows.
-    """
+    """Rows that were read from something that can be read once."""
 
     schema: pa.Schema
     held: tuple[pa.RecordBatch, ...]
@@ -71,13 +59,6 @@ def spooled_bytes(pipe: Path) -> Path:
     """Copy what comes by a pipe of this process into a file that stays as long as the process.
 
     Asked again for the same pipe, it gives the same file.
-
-    Raises
-    ------
-    InputError
-        When the pipe cannot be read.
-    UnavailableError
-        When the disk for temporary files has no room.
     """
     try:
         with pipe.open("rb") as source:
@@ -101,13 +82,7 @@ def _copied(source: BinaryIO) -> SpoolFile:
 
 
 def spooled(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Spool:
-    """Read all of it now, keeping little in memory.
-
-    Raises
-    ------
-    UnavailableError
-        When the disk for temporary files has no room.
-    """
+    """Read all of it now, keeping little in memory."""
     held: list[pa.RecordBatch] = []
     size = rows = 0
     source = iter(batches)

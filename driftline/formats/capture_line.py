@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from driftline.errors import InputError
-from driftline.formats.formats import BY_MEDIA_TYPE, media_type
+from driftline.formats.media_types import TEXT_FORMATS, media_type
 
 Encoding = Literal["CSV", "JSON", "BASE64"]
 
@@ -47,40 +47,25 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class CaptureLine:
-    """One captured request.
-
-    Parameters
-    ----------
-    event_id
-        SageMaker's id of the request.
-    time
-        When it was answered, aware UTC; lines have whole seconds. None: the line does not say.
-    request, response
-        The two sides; None where the line has none of it.
-    inference_id
-        The caller's own id.
-    custom_attributes
-        Values of the caller's X-Amzn-SageMaker-Custom-Attributes.
-    order
-        Order of the line's keys.
-    is_ascii
-        Whether letters beyond ASCII are written as escapes.
-    """
+    """One captured request."""
 
     event_id: str
+    # When it was answered, aware UTC, in whole seconds; None: the line does not say.
     time: datetime | None
     request: Side | None
     response: Side | None
     inference_id: str | None = None
     custom_attributes: tuple[str, ...] = ()
+    # Of the line's keys.
     order: tuple[str, ...] = _ORDER
+    # Whether letters beyond ASCII are written as escapes.
     is_ascii: bool = False
 
 
 def encoding_of(content_type: str | None, content: bytes) -> Encoding:
     """Choose how a line has a body, by its media type; what is no UTF-8 can only be BASE64."""
     # SageMaker's SDK lists text/csv and application/json; the others are what its users add.
-    name = BY_MEDIA_TYPE.get(media_type(content_type or ""))
+    name = TEXT_FORMATS.get(media_type(content_type or ""))
     found = _ENCODINGS.get(name, "BASE64")
     try:
         content.decode("utf-8")
@@ -90,13 +75,7 @@ def encoding_of(content_type: str | None, content: bytes) -> Encoding:
 
 
 def read_line(text: str | bytes) -> CaptureLine:
-    """Read one line.
-
-    Raises
-    ------
-    LineError
-        When it is no JSON, or no record of data capture: what was found and what was expected.
-    """
+    """Read one line."""
     try:
         record = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -109,19 +88,7 @@ def read_line(text: str | bytes) -> CaptureLine:
 def read_record(record: object, *, is_ascii: bool = False, needs_time: bool = True) -> CaptureLine:
     """Read a parsed line; keys of any order, also a record that ground truth was merged into.
 
-    Parameters
-    ----------
-    record
-        The parsed JSON.
-    is_ascii
-        Whether the line held none but ASCII letters, so that all others were escapes.
-    needs_time
-        Whether a time that is none is an error; else it is left out.
-
-    Raises
-    ------
-    LineError
-        When it is no record of data capture.
+    Without ``needs_time`` the time is left out, whatever it is.
     """
     if not isinstance(record, Mapping) or not isinstance(record.get("captureData"), Mapping):
         raise LineError(
@@ -183,7 +150,7 @@ def write_line(line: CaptureLine) -> str:
 
 
 def _is_plain(line: CaptureLine) -> bool:
-    """Say whether no escape is needed to write a line in ASCII."""
+    """Whether no escape is needed to write a line in ASCII."""
     sides = (side for side in (line.request, line.response) if side and side.encoding != "BASE64")
     texts = (line.event_id, line.inference_id or "", *line.custom_attributes)
     return all(side.content.isascii() for side in sides) and all(map(str.isascii, texts))

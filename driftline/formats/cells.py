@@ -1,6 +1,7 @@
 """What a cell means: no value, a value of its column's type, or a misfit. Standard library only.
 
-The one definition for every format and every door. `coercion` reads whole columns by the same
+The one definition for every format and every reader: baseline, check, capture, redaction, labels,
+server. `coercion` reads whole columns by the same
 table and the same patterns; docs/inputs.md says it to users.
 """
 
@@ -53,10 +54,7 @@ class MisfitError(ValueError):
 def read_cell(value: object, kind: ColumnType) -> Cell:
     """Return a cell, as text or as JSON gave it, as its column's type; None when it is missing.
 
-    Raises
-    ------
-    MisfitError
-        When it is something else.
+    What is neither is a `MisfitError`.
     """
     if value is None or value != value:  # NaN, the only value that is not itself.
         return None
@@ -68,6 +66,12 @@ def read_cell(value: object, kind: ColumnType) -> Cell:
         text = value.strip()
         return None if text in NO_VALUES else _of_text(text, kind)
     return _of_number(value, kind)
+
+
+def as_text(value: object) -> str:
+    """Return a JSON value as the text that is kept of it; text itself stays bare."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_number(text: str) -> bool:

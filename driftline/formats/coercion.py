@@ -5,7 +5,6 @@ What does not fit is null, and is counted or kept as text by whoever asks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from driftline.formats.cells import (
     WHOLE_ENDING,
     ZONE,
     MisfitError,
+    as_text,
     read_cell,
 )
 from driftline.formats.hashing import vector_texts
@@ -110,12 +110,6 @@ def from_values(values: Sequence[object], kind: ColumnType) -> Coerced:
         except _NOT_OF_ONE_TYPE:
             pass
     return _one_by_one(values, kind)
-
-
-def as_text(value: object) -> str:
-    """Return a JSON value as the text that is kept of it; text itself stays bare."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def text_array(values: Iterable[str | None]) -> pa.Array:

@@ -20,14 +20,7 @@ _MAX_TOLD = 40
 
 
 def unpack(content: bytes, encoding: str) -> bytes:
-    """Undo a Content-Encoding: gzip, deflate, zstd or br; identity and none give the bytes.
-
-    Raises
-    ------
-    BodyError
-        For another encoding, for what is damaged or cut, and for what unpacks to more than 16 MiB
-        or (beyond 1 MiB) to more than a hundred times its size.
-    """
+    """Undo a Content-Encoding: gzip, deflate, zstd or br; identity and none give the bytes."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         return content

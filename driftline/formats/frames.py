@@ -30,19 +30,13 @@ IN_MEMORY = (("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordB
 
 
 def is_pandas(data: object) -> TypeGuard[pd.DataFrame]:
-    """Tell a frame of pandas; who has one has imported pandas, which is slow for who has none."""
+    """Whether data is a frame of pandas, which is not imported for that."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(data, pandas.DataFrame)
 
 
 def from_series(data: object) -> object:
-    """Give a named column of pandas or polars as a frame; anything else as it is.
-
-    Raises
-    ------
-    InputError
-        When it has no name: it may be a row as well.
-    """
+    """Return a named column of pandas or polars as a frame; anything else as it is."""
     if not any(_is_a(data, library, "Series") for library in ("pandas", "polars")):
         return data
     name = getattr(data, "name", None)
@@ -63,13 +57,7 @@ def _is_a(data: object, library: str, name: str) -> bool:
 
 
 def as_table(data: object) -> pa.Table | None:
-    """Give data that lies in memory as a table; None for what is no such.
-
-    Raises
-    ------
-    InputError
-        When it has no named columns.
-    """
+    """Return data that lies in memory as a table; None for what is no such."""
     if isinstance(data, pa.Table):
         return data
     if _is_a(data, "polars", "DataFrame"):
@@ -84,14 +72,9 @@ def as_table(data: object) -> pa.Table | None:
 
 
 def as_stream(data: object) -> pa.RecordBatchReader | None:
-    """Give data that may come only once, batch by batch; None for what is no such.
+    """Return data that may come only once, batch by batch; None for what is no such.
 
     A lazy frame of polars is computed piece by piece; a relation of DuckDB, too.
-
-    Raises
-    ------
-    InputError
-        When it has no named columns.
     """
     if isinstance(data, pa.RecordBatchReader):
         return data
@@ -133,19 +116,10 @@ def _no_table(data: object, error: Exception) -> InputError:
 
 @dataclass(frozen=True)
 class PandasRows:
-    """A pandas frame, taken over piece by piece; mixed objects become text, as in a file.
-
-    Parameters
-    ----------
-    frame
-        The frame.
-    whole
-        By position: the columns that can be told only by a look at all values, taken over.
-    schema
-        Columns of plain types.
-    """
+    """A pandas frame, taken over piece by piece; mixed objects become text, as in a file."""
 
     frame: pd.DataFrame
+    # By position: columns that only a look at all values can tell.
     whole: Mapping[int, pa.Array]
     schema: pa.Schema
 
@@ -181,13 +155,7 @@ class PandasRows:
 
 
 def _refuse_odd(name: object, series: pd.Series) -> None:
-    """Refuse objects that are no values, and times of which only some have a zone.
-
-    Raises
-    ------
-    InputError
-        Naming the column.
-    """
+    """Refuse objects that are no values, and times of which only some have a zone."""
     import pandas as pd
 
     if pd.api.types.infer_dtype(series, skipna=True) in PLAIN_OBJECTS:

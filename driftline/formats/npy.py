@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from driftline.formats.body_columns import Reading, Wanted
 from driftline.formats.body_limits import BodyError, require_rows
-from driftline.formats.coercion import Coerced, as_text, from_array
-from driftline.formats.json.responses import AnswerRows
+from driftline.formats.cells import as_text
+from driftline.formats.coercion import Coerced, from_array
+from driftline.formats.shapes.responses import AnswerRows
 
 _LENGTH_ENDS = {1: 10, 2: 12, 3: 12}
 _MAX_HEADER_BYTES = 10_000
@@ -80,7 +81,7 @@ def read_npy(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
 def _whole(
     reading: Reading, layout: _Layout, bodies: Sequence[tuple[int, bytes]]
 ) -> list[tuple[int, bytes]]:
-    """Give the bodies that have as many bytes as their header says."""
+    """Return the bodies that have as many bytes as their header says."""
     for index, data in bodies:
         if len(data) != layout.size_bytes:
             told = f"{len(data)} bytes of values; its header says {layout.size_bytes}"
@@ -148,7 +149,7 @@ def _by_name(
 
 
 def _header_end(content: bytes) -> int:
-    """Say where the values begin, if a header of a known version does; else 0."""
+    """Return where the values begin, if a header of a known version does; else 0."""
     if not content.startswith(_MAGIC) or len(content) < 12:
         return 0
     end = _LENGTH_ENDS.get(content[6], 0)
@@ -205,7 +206,7 @@ def _dtype(told: object) -> np.dtype:
 
 
 def _arrow(values: np.ndarray) -> pa.Array:
-    """Give a column to Arrow; bytes are texts, and what is not UTF-8 stays as it can be shown."""
+    """Return a column to Arrow; bytes are texts, and what is not UTF-8 stays as it can be shown."""
     kind = values.dtype.kind
     if kind == "b":
         # Bytes other than 0 and 1 are no booleans to numpy.
@@ -226,7 +227,7 @@ def _arrow(values: np.ndarray) -> pa.Array:
 
 
 def _times(values: np.ndarray) -> pa.Array:
-    """Give times as microseconds; those that microseconds cannot count are missing to numpy."""
+    """Return times as microseconds; those that microseconds cannot count are missing to numpy."""
     if np.datetime_data(values.dtype)[0] == "generic":
         raise BodyError("its npy times have no unit")
     try:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.formats.formats import sniff
 from driftline.formats.location import Location
 from driftline.storage import is_remote, storage_error
 
 HEAD_BYTES = 1 << 20
+IN_MEMORY_BYTES = 1 << 26
 # By first bytes, since names lie; Arrow unpacks these.
 _PACKED = {
     b"\x1f\x8b": "gzip",
@@ -22,18 +21,6 @@ _PACKED = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\x04\x22\x4d\x18": "lz4",
 }
-_ARCHIVES = {
-    b"PK\x03\x04": "a ZIP archive",
-    b"7z\xbc\xaf": "a 7-Zip archive",
-    b"\xfd7zXZ": "packed by xz",
-    b"Rar!": "a RAR archive",
-}
-# The first file in a ZIP archive that is a workbook of Excel's or LibreOffice's, and its place.
-_WORKBOOK = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"mimetype")
-_FIRST_NAME = 30
-_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
-# What a server sends in place of a file that it has not, or wants a password for.
-_PAGE = re.compile(r"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 # Text of a table is some ten times as large as its packed form.
 _PACKING = 10
 _MARKS = (
@@ -45,22 +32,28 @@ _MARKS = (
 )
 
 
+class NotUtf8Error(InputError):
+    """A line of a text is not in UTF-8, which it was read as."""
+
+    def __init__(self, shown: str, line: int) -> None:
+        super().__init__(shown, line)  # From these another process makes it again.
+        self.shown, self.line = shown, line
+
+    def __str__(self) -> str:
+        return (
+            f"{self.shown}: line {self.line} is not UTF-8; name the encoding that the text has, "
+            "such as --encoding latin-1"
+        )
+
+
 @contextmanager
 def open_bytes(file: Location) -> Iterator[pa.NativeFile]:
-    """Open a file for one reading; packed ones are unpacked.
-
-    Raises
-    ------
-    InputError
-        When it cannot be read or unpacked, also later while it is read.
-    UnavailableError
-        When the storage does not answer.
-    """
+    """Open a file for one reading; packed ones are unpacked."""
     try:
-        with file.system.open_input_stream(file.path, compression=None) as probe:
+        with file.open() as probe:
             head = probe.read(6)
         packing = next((name for mark, name in _PACKED.items() if head.startswith(mark)), None)
-        with file.system.open_input_stream(file.path, compression=packing) as stream:
+        with file.open(packing) as stream:
             yield stream
     except OSError as error:
         if is_remote(file.shown):
@@ -74,27 +67,25 @@ def read_head(file: Location, size: int = HEAD_BYTES) -> bytes:
         return bytes(stream.read(size))
 
 
-def text_size(file: Location) -> int:
+def are_small(files: Sequence[Location]) -> bool:
+    """Whether text files are kept in memory as Arrow; bigger ones are read again each time."""
+    return sum(map(_text_size, files)) <= IN_MEMORY_BYTES
+
+
+def _text_size(file: Location) -> int:
     """Estimate how many bytes a file has once unpacked; those of one that is not are exact."""
     info = file.system.get_file_info([file.path])[0]
-    with file.system.open_input_stream(file.path, compression=None) as probe:
+    with file.open() as probe:
         head = probe.read(6)
     return int(info.size or 0) * (_PACKING if head.startswith(tuple(_PACKED)) else 1)
 
 
 def find_encoding(head: bytes, given: str | None = None) -> str:
-    """Tell how text is written, by its first bytes.
+    """Return how text is written, by its first bytes.
 
     Found are UTF-8, and UTF-16 and UTF-32 by their mark or by every other byte being zero. Text in
     none of them is refused rather than guessed at: Latin-1, Windows and DOS code pages read the
     same bytes as different letters, and none of them ever fails.
-
-    Parameters
-    ----------
-    head
-        The first bytes.
-    given
-        What the user says; a mark at the beginning knows better.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -113,14 +104,7 @@ def find_encoding(head: bytes, given: str | None = None) -> str:
 
 @contextmanager
 def open_text(file: Location, encoding: str) -> Iterator[pa.NativeFile]:
-    """Open a text file for one reading as UTF-8; errors as of `open_bytes`.
-
-    Raises
-    ------
-    InputError
-        When the text is not of this encoding. Of one that is said to be UTF-8 whoever reads it
-        finds out.
-    """
+    """Open a text file for one reading as UTF-8; errors as of `open_bytes`."""
     with open_bytes(file) as stream:
         if encoding == "utf-8":
             yield stream
@@ -131,34 +115,3 @@ def open_text(file: Location, encoding: str) -> Iterator[pa.NativeFile]:
         except UnicodeError as error:
             told = error.reason if isinstance(error, UnicodeDecodeError) else error
             raise InputError(f"{file.shown}: the text is not {encoding} ({told})") from error
-
-
-def form_of(head: bytes, shown: str, encoding: str | None = None) -> str:
-    """Tell a file's form by its first bytes: Parquet, Arrow, JSON or CSV; names lie.
-
-    Raises
-    ------
-    InputError
-        When it is none of them.
-    """
-    form = sniff(head)
-    if form in ("parquet", "arrow"):
-        return form.capitalize()
-    is_zip = head.startswith(b"PK\x03\x04")
-    if head.startswith(_OLD_EXCEL) or (is_zip and head[_FIRST_NAME:].startswith(_WORKBOOK)):
-        raise InputError(f"{shown}: a workbook such as Excel's; save its sheet as CSV")
-    for mark, name in _ARCHIVES.items():
-        if head.startswith(mark):
-            raise InputError(f"{shown}: {name}; expected data, unpack it first")
-    found = find_encoding(head, encoding)
-    text = head.decode(found, "replace").lstrip("\ufeff \t\r\n")
-    if not text:
-        raise InputError(f"{shown}: the file is empty; expected rows")
-    if "\x00" in text or head.startswith((b"FEA1", b"\x89")):
-        raise InputError(f"{shown}: binary content; expected CSV, JSON Lines, Parquet or Arrow")
-    if _PAGE.match(text):
-        raise InputError(
-            f"{shown}: a page of HTML, perhaps a server's error or its login; expected CSV, JSON "
-            "Lines, Parquet or Arrow"
-        )
-    return "JSON" if text[0] in "{[" else "CSV"

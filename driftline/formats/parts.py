@@ -45,7 +45,7 @@ class Part(Protocol):
         """Read the rows; of the columns those named that there are, or all."""
 
     def portable(self) -> Part:
-        """Give the same part in a form that another process can read: it can be pickled."""
+        """Return the same part in a form that another process can read: it can be pickled."""
 
 
 def normalised(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -64,24 +64,12 @@ def normalised(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class FragmentPart:
-    """Row groups of Parquet files; whoever reads it opens the files itself.
-
-    Parameters
-    ----------
-    fragments
-        Files, or some row groups of them.
-    schema
-        Of the data set: columns that a file lacks are null in it.
-    plain
-        The same in plain types.
-    shown
-        How the user named the data.
-    row_count
-        Rows in these row groups.
-    """
+    """Row groups of Parquet files; whoever reads it opens the files itself."""
 
     fragments: tuple[ds.Fragment, ...]
+    # Of the data set: columns that a file lacks are null in it.
     schema: pa.Schema
+    # The same in plain types.
     plain: pa.Schema
     shown: str
     row_count: int
@@ -100,12 +88,12 @@ class FragmentPart:
                 raise broken(self.shown, error) from error
 
     def portable(self) -> FragmentPart:
-        """Give itself: fragments are pickled as paths and numbers of row groups."""
+        """Return itself: fragments are pickled as paths and numbers of row groups."""
         return self
 
 
 def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> list[str]:
-    """Name the wanted columns that there are; one at least, or the rows would be lost, too."""
+    """Return the wanted columns that there are; one at least, or the rows would be lost, too."""
     if columns is None:
         return list(schema.names)
     wanted = set(columns)
@@ -148,7 +136,7 @@ class _Feed:
         self.given = 0
 
     def more(self) -> bool:
-        """Say whether there is another row."""
+        """Whether there is another row."""
         while self._rest is None or not self._rest.num_rows:
             self._rest = next(self._batches, None)
             if self._rest is None:
@@ -161,7 +149,7 @@ class _Feed:
         return 0 if self._rest is None else self._rest.num_columns
 
     def take(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """Give the next so many rows, fewer at the end."""
+        """Return the next so many rows, fewer at the end."""
         while rows and self.more():
             assert self._rest is not None  # `more` has just said so.
             given, self._rest = self._rest.slice(0, rows), self._rest.slice(rows)
@@ -212,12 +200,12 @@ class IpcPart:
             yield batch.select(_chosen(batch.schema, columns))
 
     def portable(self) -> IpcPart:
-        """Give itself."""
+        """Return itself."""
         return self
 
 
 def _aligned(stream: pa.Buffer) -> pa.Buffer:
-    """Give the same bytes where numbers may begin; a network puts them anywhere.
+    """Return the same bytes where numbers may begin; a network puts them anywhere.
 
     NumPy adds numbers that do not in another order, and the last digit of a sum is another.
     """
@@ -240,7 +228,7 @@ def stream_parts(batches: Iterable[pa.RecordBatch]) -> Iterator[StreamPart]:
 
 
 def _rows_of_width(columns: int) -> int:
-    """Say after how many rows of so many columns to cut: a part may have to be carried."""
+    """Return after how many rows of so many columns to cut: a part may have to be carried."""
     rows = PART_CELLS // max(columns, 1)
     return min(PART_ROWS, max(FEWEST_ROWS, 1 << rows.bit_length() - 1))
 

@@ -15,14 +15,12 @@ import pyarrow.dataset as ds
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.buffered import spooled
-from driftline.formats.csv.dialect import AS_FOUND, Dialect
-from driftline.formats.csv.files import CsvFile
-from driftline.formats.csv.rows import CsvRows, read_csv_files, same_columns
+from driftline.formats.data_files import data_files, form_of
+from driftline.formats.dialect import AS_FOUND, Dialect
+from driftline.formats.formats import FORMATS
 from driftline.formats.frames import PandasRows, as_stream, as_table, from_series, is_pandas
-from driftline.formats.json.files import JsonFile, JsonRows
-from driftline.formats.location import Location, data_files
-from driftline.formats.opening import find_encoding, form_of, read_head, text_size
-from driftline.formats.parquet.files import ArrowFiles, DatasetRows, delta_dataset, parquet_dataset
+from driftline.formats.opening import read_head
+from driftline.formats.parquet.files import DatasetRows, delta_dataset
 from driftline.formats.parts import (
     Part,
     PartMaker,
@@ -35,8 +33,6 @@ from driftline.signature import Signature
 if TYPE_CHECKING:
     import pandas as pd
 
-# Text files up to this size are kept in memory as Arrow; bigger ones are read again each time.
-IN_MEMORY_BYTES = 1 << 26
 FORM_BYTES = 1 << 12
 # What pandas calls an index without a name where it writes one: the row numbers of a sample.
 # A frame's own index is no column, and so this is none.
@@ -50,7 +46,7 @@ class Source:
     Parameters
     ----------
     schema
-        Columns, in the data's order, of plain types (see `coercion.plain_type`).
+        Columns, in the data's order, of plain types (see `arrow_types.plain_type`).
     reader
         Opens the data from its start.
     textual
@@ -83,7 +79,7 @@ class Source:
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
 
     def buffered(self) -> Source:
-        """Give a source that can be read again: what comes only once is kept, on disk if large."""
+        """Return a source that can be read again; what comes once is kept, on disk if large."""
         if self.repeatable:
             return self
         spool = spooled(self.batches(), self.schema)
@@ -201,7 +197,7 @@ def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
 
 
 def _is_parquet(dataset: ds.Dataset) -> bool:
-    """Say whether each fragment is a file that knows its row groups."""
+    """Whether each fragment is a file that knows its row groups."""
     return isinstance(dataset, ds.FileSystemDataset) and isinstance(
         dataset.format, ds.ParquetFileFormat
     )
@@ -218,37 +214,20 @@ def _open_files(
     if len(paths) == 1 and (delta := delta_dataset(paths[0])) is not None:
         return _from_dataset(delta, os.fspath(paths[0]))
     files = [file for path in paths for file in data_files(path)]
-    forms = {form_of(read_head(file, FORM_BYTES), file.shown, dialect.encoding) for file in files}
-    if len(forms) > 1:
+    names = {form_of(read_head(file, FORM_BYTES), file.shown, dialect.encoding) for file in files}
+    if len(names) > 1:
+        titles = [FORMATS[name].title for name in names]
         raise InputError(
-            f"{os.fspath(paths[0])}: files of several forms ({', '.join(sorted(forms))}); "
+            f"{os.fspath(paths[0])}: files of several forms ({', '.join(sorted(titles))}); "
             "name the files of one form"
         )
-    form = forms.pop()
-    if form == "Parquet":
-        return _from_dataset(parquet_dataset(files), os.fspath(paths[0]))
-    if form == "Arrow":
-        rows = ArrowFiles.open(files)
-        return Source(_plain(rows.schema), rows)
-    if form == "JSON":
-        return _from_json(files, signature, dialect)
-    return _from_csv([CsvFile.look(file, read_head(file), signature, dialect) for file in files])
-
-
-def _from_csv(files: Sequence[CsvFile]) -> Source:
-    same_columns(files)
-    if sum(text_size(file.place) for file in files) <= IN_MEMORY_BYTES:
-        return _from_table(read_csv_files(files), textual=True)
-    rows = CsvRows.open(files)
-    schema = pa.schema([(name, rows.types[name]) for name in files[0].names])
-    return Source(_plain(schema), rows, textual=True)
-
-
-def _from_json(files: Sequence[Location], signature: Signature | None, dialect: Dialect) -> Source:
-    found = [
-        JsonFile(one, find_encoding(read_head(one, FORM_BYTES), dialect.encoding)) for one in files
-    ]
-    rows = JsonRows.open(found, signature)
-    if sum(text_size(file) for file in files) <= IN_MEMORY_BYTES:
-        return _from_table(pa.Table.from_batches(rows(), rows.schema))
-    return Source(_plain(rows.schema), rows, row_count=rows.row_count)
+    (name,) = names
+    form = FORMATS[name]
+    assert form.open_files is not None, "what is seen in a file is a format of files"
+    data = form.open_files(files, signature, dialect)
+    textual = not form.has_typed_values
+    if isinstance(data, ds.Dataset):
+        return _from_dataset(data, os.fspath(paths[0]))
+    if isinstance(data, pa.Table):
+        return _from_table(data, textual=textual)
+    return Source(_plain(data.schema), data, textual, data.row_count)

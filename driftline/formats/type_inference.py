@@ -38,7 +38,7 @@ def narrow(batches: Iterable[pa.RecordBatch], decimal: str = ".") -> dict[str, p
 def still_fitting(
     texts: pa.Array, tried: tuple[pa.DataType, ...] | None, decimal: str = "."
 ) -> tuple[pa.DataType, ...] | None:
-    """Give those types, of the ones that fitted texts before, that fit these, too.
+    """Return those types, of the ones that fitted texts before, that fit these, too.
 
     None says that there has been no value so far, to which every type would do.
     """
@@ -65,7 +65,7 @@ def _casts(texts: pa.Array, wanted: pa.DataType, decimal: str) -> bool:
 
 
 def one_type(types: Iterable[pa.DataType]) -> pa.DataType:
-    """Give the type that values of all these go into: the same, numbers as double, or else text."""
+    """Return the type that all these values go into: theirs, double for numbers, else text."""
     found = set(types)
     if len(found) == 1:
         return found.pop()

@@ -1,14 +1,14 @@
-"""A mark: what somebody said of a monitor's finding, or of a window in which it found nothing."""
+"""What somebody said of a monitor's violation, or of a window in which it found nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.results.violation import JsonValue
+from driftline.monitors.results.violation import JsonValue, Violation
 
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new-normal"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
@@ -16,56 +16,24 @@ TEXT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One mark; none is ever changed but to say that it was withdrawn.
-
-    Parameters
-    ----------
-    monitor
-        Whose finding it is.
-    window
-        The window that was looked at.
-    verdict
-        "expected": it is listed, and does not alarm. "harmful": it is a fault that had to be found.
-        "new-normal": from now on it is what the baseline holds.
-    reason, author
-        Why, and who says so.
-    made_at
-        When it was said.
-    feature, check
-        Of which violations; None: of all.
-    until
-        Windows that start before it are meant, too, of "expected"; None: the window alone.
-    version_before, version_after
-        Of "new-normal": the baseline's version that was replaced, and the one in its place.
-    rows
-        Of "new-normal": the captured time that it was made of.
-    withdrawn_at, withdrawn_by
-        When and by whom it was taken back; it is history then.
-    id
-        Counts up; None before it is stored.
-
-    Raises
-    ------
-    InputError
-        When a verdict is none, the reason is missing or too long, or a time does not fit.
-    """
+class Annotation:
+    """One annotation; withdrawing it is its only change."""
 
     monitor: str
-    window: Window
+    window: Window  # The window that was looked at.
     verdict: str
     reason: str
     author: str
     made_at: datetime
-    feature: str | None = None
-    check: str | None = None
-    until: datetime | None = None
-    version_before: str | None = None
+    feature: str | None = None  # None: any.
+    check: str | None = None  # None: any.
+    until: datetime | None = None  # Of "expected": windows that start before it, too.
+    version_before: str | None = None  # Of "new-normal": the version that was replaced.
     version_after: str | None = None
-    rows: Window | None = None
+    rows: Window | None = None  # Of "new-normal": the captured time that it was made of.
     withdrawn_at: datetime | None = None
     withdrawn_by: str | None = None
-    id: int | None = None
+    id: int | None = None  # Counts up; None before it is stored.
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -91,7 +59,7 @@ class Mark:
 
     @property
     def span(self) -> Window:
-        """The time in which windows start that it is about."""
+        """The time in which the windows start that it is about."""
         end = self.window.end if self.until is None else max(self.until, self.window.end)
         return Window(self.window.start, end)
 
@@ -100,51 +68,68 @@ class Mark:
         """Whether what it covers does not alarm."""
         return self.verdict != HARMFUL
 
-    def reaches(self, window: Window) -> bool:
+    def includes(self, window: Window) -> bool:
         """Whether a window is among those that it is about."""
         return self.span.start <= window.start < self.span.end
 
     def covers(self, feature: str, check: str, window: Window) -> bool:
         """Whether a violation is among those that it is about."""
         is_named = self.feature in (None, feature) and self.check in (None, check)
-        return is_named and self.reaches(window)
+        return is_named and self.includes(window)
 
-    def withdrawn(self, by: str, at: datetime) -> Mark:
-        """Give it as taken back."""
+    def withdrawn(self, by: str, at: datetime) -> Annotation:
+        """Return the annotation as withdrawn."""
         return replace(self, withdrawn_by=by, withdrawn_at=at)
 
-    def to_dict(self) -> dict[str, JsonValue]:
-        """Give plain JSON values in a fixed order."""
+    def to_row(self) -> dict[str, JsonValue | datetime]:
+        """Return the fields as they are stored and sent, in a fixed order."""
         return {
             "id": self.id,
             "monitor": self.monitor,
             "feature": self.feature,
             "check": self.check,
-            "window_start": self.window.start.isoformat(),
-            "window_end": self.window.end.isoformat(),
-            "until": _text(self.until),
+            "window_start": self.window.start,
+            "window_end": self.window.end,
+            "until": self.until,
             "verdict": self.verdict,
             "author": self.author,
             "reason": self.reason,
-            "made_at": self.made_at.isoformat(),
+            "made_at": self.made_at,
             "baseline_version_before": self.version_before,
             "baseline_version_after": self.version_after,
-            "rows_from": None if self.rows is None else self.rows.start.isoformat(),
-            "rows_to": None if self.rows is None else self.rows.end.isoformat(),
-            "withdrawn_at": _text(self.withdrawn_at),
+            "rows_from": None if self.rows is None else self.rows.start,
+            "rows_to": None if self.rows is None else self.rows.end,
+            "withdrawn_at": self.withdrawn_at,
             "withdrawn_by": self.withdrawn_by,
         }
 
-
-def standing_mark(
-    marks: Sequence[Mark] | Iterable[Mark], feature: str, check: str, window: Window
-) -> Mark | None:
-    """Return the mark that counts for a violation: the newest that covers it and stands."""
-    found = [
-        one for one in marks if one.withdrawn_at is None and one.covers(feature, check, window)
-    ]
-    return max(found, key=lambda one: one.id or 0, default=None)
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return plain JSON values in a fixed order."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in self.to_row().items()
+        }
 
 
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+@dataclass(frozen=True, slots=True)
+class ExpectedViolation:
+    """A violation with the annotation that expects it."""
+
+    violation: Violation
+    annotation: Annotation
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return the violation as plain JSON values, with the annotation beside it."""
+        return {**self.violation.to_dict(), "mark": self.annotation.to_dict()}
+
+
+def annotation_of(
+    annotations: Iterable[Annotation], feature: str, check: str, window: Window
+) -> Annotation | None:
+    """Return the annotation that counts for a violation: the newest of those that cover it."""
+    covering = (
+        annotation
+        for annotation in annotations
+        if annotation.withdrawn_at is None and annotation.covers(feature, check, window)
+    )
+    return max(covering, key=lambda annotation: annotation.id or 0, default=None)

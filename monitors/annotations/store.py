@@ -1,8 +1,7 @@
-"""Marks in the database: put, listed, withdrawn; those that reach windows. SQL."""
+"""Annotations in the database: stored, listed, withdrawn. SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,36 +9,25 @@ from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, NotFoundError
-from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.tables import definitions, marks
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.tables import annotations_table, definitions
 
 
-def put_mark(connection: Connection, mark: Mark) -> Mark:
-    """Store a mark, half done; give it with its id. Older ones stay as history."""
-    values: Mapping[str, object] = {
-        "monitor": mark.monitor,
-        "feature": mark.feature,
-        "check_type": mark.check,
-        "window_start": mark.window.start,
-        "window_end": mark.window.end,
-        "until": mark.until,
-        "verdict": mark.verdict,
-        "author": mark.author,
-        "reason": mark.reason,
-        "made_at": mark.made_at,
-        "baseline_version_before": mark.version_before,
-        "baseline_version_after": mark.version_after,
-        "rows_from": None if mark.rows is None else mark.rows.start,
-        "rows_to": None if mark.rows is None else mark.rows.end,
-    }
-    identity = connection.execute(insert(marks).values(values).returning(marks.c.id)).scalar_one()
-    return get_mark(connection, mark.monitor, identity)
+def put_annotation(connection: Connection, annotation: Annotation) -> Annotation:
+    """Store an annotation, unsettled, and return it with its id; older ones stay as history."""
+    values = annotation.to_row()
+    values["check_type"] = values.pop("check")
+    del values["id"]
+    identity = connection.execute(
+        insert(annotations_table).values(values).returning(annotations_table.c.id)
+    ).scalar_one()
+    return get_annotation(connection, annotation.monitor, identity)
 
 
-def get_mark(connection: Connection, monitor: str, identity: int) -> Mark:
-    """Give one mark of a monitor; NotFoundError when it has none of that id."""
-    chosen = marks.c.monitor == monitor, marks.c.id == identity
-    row = connection.execute(select(marks).where(*chosen)).first()
+def get_annotation(connection: Connection, monitor: str, identity: int) -> Annotation:
+    """Return one annotation of a monitor; NotFoundError when it has none of that id."""
+    chosen = annotations_table.c.monitor == monitor, annotations_table.c.id == identity
+    row = connection.execute(select(annotations_table).where(*chosen)).first()
     if row is None:
         raise NotFoundError(
             f'monitor "{monitor}" has no mark {identity}; `driftline monitor marks {monitor}` '
@@ -48,69 +36,76 @@ def get_mark(connection: Connection, monitor: str, identity: int) -> Mark:
     return _read(row)
 
 
-def list_marks(connection: Connection, monitor: str, *, limit: int | None = None) -> list[Mark]:
-    """Give the marks of a monitor, withdrawn ones too, the newest first."""
-    chosen = select(marks).where(marks.c.monitor == monitor)
-    query = chosen.order_by(marks.c.id.desc()).limit(limit)
+def list_annotations(
+    connection: Connection, monitor: str, *, limit: int | None = None
+) -> list[Annotation]:
+    """Return the annotations of a monitor, withdrawn ones too, the newest first."""
+    chosen = select(annotations_table).where(annotations_table.c.monitor == monitor)
+    query = chosen.order_by(annotations_table.c.id.desc()).limit(limit)
     return [_read(row) for row in connection.execute(query)]
 
 
-def marks_between(
+def annotations_between(
     connection: Connection, monitor: str, start: datetime, end: datetime
-) -> list[Mark]:
-    """Give the marks that stand and reach windows which start in [start, end), newest first."""
-    last = func.coalesce(marks.c.until, marks.c.window_end)
+) -> list[Annotation]:
+    """Return those not withdrawn of windows which start in [start, end), newest first."""
+    last = func.coalesce(annotations_table.c.until, annotations_table.c.window_end)
     query = (
-        select(marks)
+        select(annotations_table)
         .where(
-            marks.c.monitor == monitor,
-            marks.c.withdrawn_at.is_(None),
-            marks.c.window_start < end,
-            or_(last > start, marks.c.window_end > start),
+            annotations_table.c.monitor == monitor,
+            annotations_table.c.withdrawn_at.is_(None),
+            annotations_table.c.window_start < end,
+            or_(last > start, annotations_table.c.window_end > start),
         )
-        .order_by(marks.c.id.desc())
+        .order_by(annotations_table.c.id.desc())
     )
     return [_read(row) for row in connection.execute(query)]
 
 
-def withdraw_mark(connection: Connection, mark: Mark, *, by: str, now: datetime) -> Mark:
-    """Take a mark back, half done again; it stays as history."""
+def withdraw_annotation(
+    connection: Connection, annotation: Annotation, *, by: str, now: datetime
+) -> Annotation:
+    """Withdraw an annotation, which is unsettled again; it stays as history."""
     changed = connection.execute(
-        update(marks)
-        .where(marks.c.id == mark.id, marks.c.withdrawn_at.is_(None))
+        update(annotations_table)
+        .where(annotations_table.c.id == annotation.id, annotations_table.c.withdrawn_at.is_(None))
         .values(withdrawn_at=now, withdrawn_by=by, is_half_done=True)
     )
     if changed.rowcount == 0:
-        raise ConflictError(f"mark {mark.id} was withdrawn before; expected one that stands")
-    return mark.withdrawn(by, now)
+        raise ConflictError(f"mark {annotation.id} was withdrawn before; expected one that stands")
+    return annotation.withdrawn(by, now)
 
 
-def settle_mark(connection: Connection, mark: Mark) -> None:
-    """Note that the windows which a mark is about were judged again since it was put or withdrawn.
+def settle_annotation(connection: Connection, annotation: Annotation) -> None:
+    """Record that the windows of an annotation were run again since it was stored or withdrawn.
 
-    One that was withdrawn meanwhile stays half done.
+    One that was withdrawn meanwhile stays unsettled.
     """
     connection.execute(
-        update(marks)
-        .where(marks.c.id == mark.id, marks.c.withdrawn_at.is_not_distinct_from(mark.withdrawn_at))
+        update(annotations_table)
+        .where(
+            annotations_table.c.id == annotation.id,
+            annotations_table.c.withdrawn_at.is_not_distinct_from(annotation.withdrawn_at),
+        )
         .values(is_half_done=False)
     )
 
 
-def half_done_marks(connection: Connection) -> list[Mark]:
-    """Give the marks of monitors that there are whose windows are still to be judged again."""
+def unsettled_annotations(connection: Connection) -> list[Annotation]:
+    """Return the annotations of existing monitors whose windows are still to be run again."""
     query = (
-        select(marks)
-        .join(definitions, definitions.c.name == marks.c.monitor)
-        .where(marks.c.is_half_done)
-        .order_by(marks.c.id)
+        select(annotations_table)
+        .join(definitions, definitions.c.name == annotations_table.c.monitor)
+        .where(annotations_table.c.is_half_done)
+        .order_by(annotations_table.c.id)
     )
     return [_read(row) for row in connection.execute(query)]
 
 
-def _read(row: Row[tuple[Any, ...]]) -> Mark:
+def _read(row: Row[tuple[Any, ...]]) -> Annotation:
     rows = None if row.rows_from is None else Window(row.rows_from, row.rows_to)
-    return Mark(
+    return Annotation(
         row.monitor,
         Window(row.window_start, row.window_end),
         row.verdict,

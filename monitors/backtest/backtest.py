@@ -21,20 +21,20 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.parts import stream_parts
 from driftline.formats.source import Source, open_source
+from driftline.monitors.backtest.fine_bins import fine_bins_of
 from driftline.monitors.backtest.history import History, HistoryCounter
-from driftline.monitors.backtest.marks import score
+from driftline.monitors.backtest.labelled_events import score
 from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.others import Reference, other_rules
+from driftline.monitors.backtest.other_tools import Reference, other_rules
 from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import Verdict, replay
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
-from driftline.monitors.backtest.yardstick import yardsticks_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test import SCALES, Decider
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
 from driftline.monitors.kinds.data_quality.judgement import (
     UNJUDGED,
     is_text_by_decree,
@@ -48,7 +48,7 @@ from driftline.signature import Column, Signature
 EVENT_TIME = "event_time"
 Progress = Callable[[int, int | None], None]
 OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
-OWN_SOURCE = "docs/why/drift-decision.md"
+OWN_SOURCE = "docs/why/drift-test.md"
 
 
 def backtest(
@@ -79,7 +79,7 @@ def backtest(
     false_alarms_per_year
         How many violations a year are accepted on data that do not change.
     options
-        Span, other rules to lay beside, tolerance, marks.
+        Span, other rules to compare with, tolerance, marks.
     **roles
         ``label=``, ``prediction=``, ``id=``, ``exclude=`` and so on, as for `Baseline.fit`;
         for a baseline that is made here.
@@ -198,19 +198,15 @@ def backtest_captured(
     return _judged(definition.name, baseline, cut, own, options, history)
 
 
-def _loaded(folder: str | PathLike[str]) -> Baseline:
-    return Baseline.load(fspath(folder))
-
-
 def _counter(
     baseline: Baseline, spans: Spans, options: BacktestOptions, time: str, unfit: str | None = None
 ) -> partial[HistoryCounter]:
-    """Give the function that begins counting; marks for other rules where they are asked for."""
-    yardsticks = {}
+    """Return the function that begins counting, with fine bins where other rules need them."""
+    fine_bins = {}
     if options.against and baseline.profile is not None:
-        yardsticks = yardsticks_of(baseline.profile, baseline.cells)
+        fine_bins = fine_bins_of(baseline.profile, baseline.cells)
     return partial(
-        HistoryCounter, baseline.cells, spans, time, options.between_us, yardsticks, unfit
+        HistoryCounter, baseline.cells, spans, time, options.between_us, fine_bins, unfit
     )
 
 
@@ -226,28 +222,28 @@ def _judged(
     if not len(history.starts):
         undated = f" ({history.undated_count:,} rows have no time)" if history.undated_count else ""
         raise InputError(f"no window has rows in the span that is asked for{undated}")
-    decider = decider_of(
+    drift_test = drift_test_of(
         baseline,
         history.cells,
         length=spans.usual_length,
         budget=budget,
         tolerance=options.tolerance,
     )
-    if not decider.references:
+    if not drift_test.references:
         raise InputError(
             "none of the data's columns is judged by the baseline; expected one at least"
         )
-    verdicts = tuple(replay(decider, history.windows()))
+    verdicts = tuple(replay(drift_test, history.windows()))
     blocks = baseline.blocks
     return Backtest(
         monitor=monitor,
         baseline_version=baseline.version,
-        window=spans.told,
+        window=spans.label,
         false_alarms_per_year=budget.false_alarms_per_year,
-        columns=tuple(decider.references),
+        columns=tuple(drift_test.references),
         verdicts=verdicts,
-        rules=(_own(verdicts, spans), *_others(decider, options, history, spans, baseline)),
-        resampled=resampled_alarms(decider, blocks, seed=options.seed)
+        rules=(_own(verdicts, spans), *_others(drift_test, options, history, spans, baseline)),
+        resampled=resampled_alarms(drift_test, blocks, seed=options.seed)
         if options.estimate
         else None,
         marks=score(verdicts, options.marks),
@@ -257,25 +253,29 @@ def _judged(
 
 
 def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
-    alarms = tuple(tuple(drift.column for drift in one.alarms) for one in verdicts)
+    alarms = tuple(tuple(drift.column for drift in verdict.alarms) for verdict in verdicts)
     # Of windows that could not be judged none is known to be quiet.
-    is_judged = any(one.strength is not None for one in verdicts)
+    is_judged = any(verdict.strength is not None for verdict in verdicts)
     rate = _rate(alarms, spans) if is_judged else None
     return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, rate)
 
 
 def _others(
-    decider: Decider, options: BacktestOptions, history: History, spans: Spans, baseline: Baseline
+    drift_test: DriftTest,
+    options: BacktestOptions,
+    history: History,
+    spans: Spans,
+    baseline: Baseline,
 ) -> Iterator[RuleOutcome]:
     """Ask the other rules about the same windows and columns."""
     rules = other_rules(options.against)
     if not rules or baseline.profile is None:
         return
-    names = decider.references
+    names = drift_test.references
     reference = Reference(
-        yardsticks_of(baseline.profile, names),
+        fine_bins_of(baseline.profile, names),
         {name: one.counts for name, one in names.items()},
-        _chunks(baseline, decider.length),
+        _chunks(baseline, drift_test.length),
     )
     for rule in rules:
         flags = rule.judge(history, reference)
@@ -300,7 +300,7 @@ def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate:
 
 
 def _before(source: Source, column: str, until: datetime) -> Source:
-    """Give the rows before a moment; those without a time are none of them."""
+    """Return the rows before a moment; those without a time are none of them."""
     if until.tzinfo is None:
         raise InputError(f"reference_until {until} has no time zone; expected one such as UTC")
 
@@ -316,14 +316,14 @@ def _before(source: Source, column: str, until: datetime) -> Source:
     return Source(source.schema, rows, source.textual)
 
 
-def decider_of(
+def drift_test_of(
     baseline: Baseline,
     present: Iterable[str],
     *,
     length: timedelta,
     budget: Budget,
     tolerance: float | None = None,
-) -> Decider:
+) -> DriftTest:
     """Make the rule.
 
     Parameters
@@ -349,7 +349,7 @@ def decider_of(
         one.name: tolerance_of(baseline.constraints, one) if tolerance is None else tolerance
         for one in judged
     }
-    return Decider(
+    return DriftTest(
         {one.name: known[one.name] for one in judged},
         baseline.blocks,
         length,
@@ -360,7 +360,7 @@ def decider_of(
 
 
 def _is_judged(baseline: Baseline, column: Column) -> bool:
-    """Say whether a monitor compares the column's distribution."""
+    """Return whether a monitor compares the column's distribution."""
     if column.role in UNJUDGED or is_text_by_decree(baseline.constraints, column):
         return False
     return baseline.constraints.config(column.name).perform_comparison

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,45 +13,36 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 from driftline.formats.coercion import coerce, unfit_mask
+from driftline.monitors.backtest.fine_bins import FineBins
 from driftline.monitors.backtest.spans import Spans, time_of
-from driftline.monitors.backtest.yardstick import Yardstick
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
 Counts = NDArray[np.int64]
-N = TypeVar("N", np.int64, np.float64)
 # Adding up only now and then keeps the copying small.
 FOLD_AT = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What windows hold; shapes: W windows that have rows, C cells of a column.
+    """What windows hold; shapes: W windows that have rows, C cells of a column."""
 
-    Parameters
-    ----------
-    starts, ends
-        int64, shape (W,), ascending: microseconds since 1970-01-01T00:00Z.
-    rows
-        int64, shape (W,).
-    cells
-        By column that came: int64, shape (W, C), in the order of `Cells.count`.
-    marks, sums
-        By column of the yardsticks: rows, and the sum of numbers, between the marks of each
-        window; shape (W, marks).
-    undated_count
-        Rows without a time: they are in no window.
-    """
-
-    starts: Counts
+    starts: Counts  # Shape (W,), ascending, in microseconds since 1970.
     ends: Counts
     rows: Counts
-    cells: Mapping[str, Counts]
-    marks: Mapping[str, Counts] = field(default_factory=dict)
-    sums: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-    undated_count: int = 0
+    cells: Mapping[str, Counts]  # By column, shape (W, C), as `Cells.count` orders them.
+    # By column that has fine bins: rows by bin, shape (W, bins).
+    bin_counts: Mapping[str, Counts] = field(default_factory=dict)
+    # The bin_sums of their numbers, of the same shape.
+    bin_sums: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    undated_count: int = 0  # Rows without a time: they are in no window.
+
+    @property
+    def tables(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
+        """What is counted by window and column."""
+        return self.cells, self.bin_counts, self.bin_sums
 
     def windows(self) -> Iterator[WindowCounts]:
-        """Give the windows in order of time."""
+        """Return the windows in order of time."""
         for at in range(len(self.starts)):
             yield WindowCounts(
                 time_of(self.starts[at]),
@@ -63,30 +54,15 @@ class History:
 
 @dataclass(slots=True)
 class HistoryCounter:
-    """Collects `History` while rows are read, in any order; grows by `update`, adds up by `merge`.
-
-    Parameters
-    ----------
-    cells
-        By column: what is counted on; columns that do not come are left out.
-    spans
-        How time is cut.
-    time_column
-        The column with each row's time.
-    between_us
-        Only windows that start at or after the first and end at or before the second are kept.
-    yardsticks
-        By column: finer marks, for other rules.
-    unfit_column
-        Column that maps names to values that did not fit their type, as captured rows have one.
-    """
+    """Collects `History` while rows are read, in any order."""
 
     cells: Mapping[str, Cells]
     spans: Spans
     time_column: str
+    # Windows that start before the first or end after the second are left out.
     between_us: tuple[int | None, int | None] = (None, None)
-    yardsticks: Mapping[str, Yardstick] = field(default_factory=dict)
-    unfit_column: str | None = None
+    fine_bins: Mapping[str, FineBins] = field(default_factory=dict)
+    unfit_column: str | None = None  # The map of captured rows' values that did not fit.
     _parts: list[History] = field(default_factory=list)
     _undated: int = 0
 
@@ -116,20 +92,20 @@ class HistoryCounter:
             self._parts = [_added(self._parts)]
 
     def merge(self, other: HistoryCounter) -> HistoryCounter:
-        """Give the counter of the rows of both; neither input changes."""
+        """Return the counter of the rows of both; neither input changes."""
         return HistoryCounter(
             self.cells,
             self.spans,
             self.time_column,
             self.between_us,
-            self.yardsticks,
+            self.fine_bins,
             self.unfit_column,
             [*self._parts, *other._parts],
             self._undated + other._undated,
         )
 
     def result(self) -> History:
-        """Give the windows of all rows added."""
+        """Return the windows of all rows added."""
         nothing = np.empty(0, np.int64)
         found = _added(self._parts) if self._parts else History(nothing, nothing, nothing, {})
         return replace(found, undated_count=self._undated)
@@ -140,8 +116,8 @@ class HistoryCounter:
     ) -> History:  # fmt: skip
         present = set(batch.schema.names)
         cells: dict[str, Counts] = {}
-        marks: dict[str, Counts] = {}
-        sums: dict[str, NDArray[np.float64]] = {}
+        bin_counts: dict[str, Counts] = {}
+        bin_sums: dict[str, NDArray[np.float64]] = {}
         for name, cell in self.cells.items():
             if name not in present:
                 continue
@@ -149,17 +125,17 @@ class HistoryCounter:
             codes = cell.assign(array)
             codes[self._unfit(batch, name, cell)] = cell.size - 1
             cells[name] = _tabulate(index, codes[kept], len(starts), cell.size)
-            if (own := self.yardsticks.get(name)) is not None:
+            if (own := self.fine_bins.get(name)) is not None:
                 places, values = own.place(array)
-                marks[name] = _tabulate(index, places[kept], len(starts), own.size)
+                bin_counts[name] = _tabulate(index, places[kept], len(starts), own.size)
                 flat = np.bincount(
                     index * own.size + places[kept],
                     weights=values[kept],
                     minlength=len(starts) * own.size,
                 )
-                sums[name] = flat.reshape(len(starts), own.size).astype(np.float64)
+                bin_sums[name] = flat.reshape(len(starts), own.size).astype(np.float64)
         rows = np.bincount(index, minlength=len(starts)).astype(np.int64)
-        return History(starts, ends, rows, cells, marks, sums)
+        return History(starts, ends, rows, cells, bin_counts, bin_sums)
 
     def _unfit(self, batch: pa.RecordBatch, name: str, cell: Cells) -> NDArray[np.bool_]:
         """Mark the rows whose value does not fit its type, here or when it was captured."""
@@ -182,14 +158,10 @@ def _tabulate(index: Counts, codes: Counts, windows: int, size: int) -> Counts:
 def _chosen(part: History, keep: NDArray[np.bool_]) -> History:
     if keep.all():
         return part
-    return History(
-        part.starts[keep],
-        part.ends[keep],
-        part.rows[keep],
-        {name: counts[keep] for name, counts in part.cells.items()},
-        {name: counts[keep] for name, counts in part.marks.items()},
-        {name: sums[keep] for name, sums in part.sums.items()},
+    cells, bin_counts, bin_sums = (
+        {name: table[keep] for name, table in own.items()} for own in part.tables
     )
+    return History(part.starts[keep], part.ends[keep], part.rows[keep], cells, bin_counts, bin_sums)
 
 
 def _added(parts: list[History]) -> History:
@@ -200,22 +172,14 @@ def _added(parts: list[History]) -> History:
     ends = np.concatenate([part.ends for part in parts])[first]
     at = np.split(inverse, np.cumsum([len(part.starts) for part in parts])[:-1])
     rows = np.zeros(len(starts), np.int64)
-    cells: dict[str, Counts] = {}
-    marks: dict[str, Counts] = {}
-    sums: dict[str, NDArray[np.float64]] = {}
+    cells: dict[str, NDArray[Any]] = {}
+    bin_counts: dict[str, NDArray[Any]] = {}
+    bin_sums: dict[str, NDArray[Any]] = {}
     for part, place in zip(parts, at, strict=True):
         rows[place] += part.rows
-        _add(cells, part.cells, place, len(starts))
-        _add(marks, part.marks, place, len(starts))
-        _add(sums, part.sums, place, len(starts))
-    return History(starts, ends, rows, cells, marks, sums)
-
-
-def _add(
-    total: dict[str, NDArray[N]], own: Mapping[str, NDArray[N]], at: Counts, size: int
-) -> None:
-    """Add each column's table to the rows of the total that it is of."""
-    for name, found in own.items():
-        if name not in total:
-            total[name] = np.zeros((size, found.shape[1]), found.dtype)
-        total[name][at] += found
+        for total, tables in zip((cells, bin_counts, bin_sums), part.tables, strict=True):
+            for name, table in tables.items():
+                if name not in total:
+                    total[name] = np.zeros((len(starts), table.shape[1]), table.dtype)
+                total[name][place] += table
+    return History(starts, ends, rows, cells, bin_counts, bin_sums)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from driftline.errors import InputError
-from driftline.monitors.backtest.marks import Mark
-from driftline.monitors.backtest.others import other_rules
+from driftline.monitors.backtest.labelled_events import LabelledEvent
+from driftline.monitors.backtest.other_tools import other_rules
 from driftline.monitors.backtest.spans import moment_us
 
 Progress = Callable[[int, int | None], None]
@@ -42,7 +42,7 @@ class BacktestOptions:
     end: datetime | None = None
     against: Sequence[str] = ()
     tolerance: float | None = None
-    marks: Sequence[Mark] = field(default_factory=tuple)
+    marks: Sequence[LabelledEvent] = field(default_factory=tuple)
     estimate: bool = True
     seed: int = 0
     progress: Progress | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from driftline.monitors.backtest.marks import MarkScore
+from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, Verdict
 from driftline.monitors.drift_test.drift import ColumnDrift
@@ -42,19 +42,19 @@ class RuleOutcome:
     @property
     def episode_count(self) -> int:
         """How often alarming windows begin, one after the other counted once."""
-        loud = [bool(one) for one in self.alarms]
+        loud = [bool(alarm) for alarm in self.alarms]
         return sum(now and not before for before, now in zip([False, *loud], loud, strict=False))
 
     @property
     def columns(self) -> dict[str, int]:
         """The columns that alarm, with the number of windows in which they do, most first."""
-        counted = Counter(name for one in self.alarms for name in one)
+        counted = Counter(name for alarm in self.alarms for name in alarm)
         return dict(counted.most_common())
 
     @property
     def first(self) -> int | None:
         """Index of the first window with an alarm."""
-        return next((at for at, one in enumerate(self.alarms) if one), None)
+        return next((at for at, alarm in enumerate(self.alarms) if alarm), None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Backtest:
     verdicts: tuple[Verdict, ...]
     rules: tuple[RuleOutcome, ...]
     resampled: Rate | None
-    marks: MarkScore | None = None
+    marks: EventScore | None = None
     undated_count: int = 0
     reference_dated: bool = True
 
@@ -107,15 +107,15 @@ class Backtest:
     @property
     def alarms(self) -> tuple[Verdict, ...]:
         """The windows that would have alarmed."""
-        return tuple(one for one in self.verdicts if one.state == ALARM)
+        return tuple(verdict for verdict in self.verdicts if verdict.state == ALARM)
 
     @property
     def insufficient_count(self) -> int:
         """Windows with too few rows to be judged."""
-        return sum(one.state == INSUFFICIENT for one in self.verdicts)
+        return sum(verdict.state == INSUFFICIENT for verdict in self.verdicts)
 
     def as_dict(self) -> dict[str, object]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {
             "monitor": self.monitor,
             "baseline_version": self.baseline_version,
@@ -126,8 +126,8 @@ class Backtest:
             "insufficient_count": self.insufficient_count,
             "undated_count": self.undated_count,
             "reference_dated": self.reference_dated,
-            "windows": [_window(one) for one in self.verdicts],
-            "rules": [_rule(one) for one in self.rules],
+            "windows": [_window(verdict) for verdict in self.verdicts],
+            "rules": [_rule(rule) for rule in self.rules],
             "resampled": None if self.resampled is None else self.resampled.as_dict(),
             "marks": None if self.marks is None else asdict(self.marks),
         }
@@ -138,7 +138,7 @@ class Backtest:
 
 
 def cause_of(drift: ColumnDrift) -> str:
-    """Say in words what has drifted, as the monitor's violations do."""
+    """Describe what has drifted, as the monitor's violations do."""
     return f"{drift.column}: {drift_words(drift)}"
 
 
@@ -151,19 +151,19 @@ def _window(verdict: Verdict) -> Mapping[str, object]:
         "strength": verdict.strength,
         "alarms": [
             {
-                "column": one.column,
-                "cause": cause_of(one),
-                "distance": one.distance,
-                "bound": one.bound,
-                "p_value": one.p_value,
-                "share_reference": one.share_reference,
-                "share_window": one.share_window,
-                "share_low": one.share_interval[0],
-                "share_high": one.share_interval[1],
-                "window_count": one.window_count,
-                "since": _text(one.since),
+                "column": alarm.column,
+                "cause": cause_of(alarm),
+                "distance": alarm.distance,
+                "bound": alarm.bound,
+                "p_value": alarm.p_value,
+                "share_reference": alarm.share_reference,
+                "share_window": alarm.share_window,
+                "share_low": alarm.share_interval[0],
+                "share_high": alarm.share_interval[1],
+                "window_count": alarm.window_count,
+                "since": _text(alarm.since),
             }
-            for one in verdict.alarms
+            for alarm in verdict.alarms
         ],
     }
 
@@ -176,7 +176,7 @@ def _rule(rule: RuleOutcome) -> Mapping[str, object]:
         "rate": None if rule.rate is None else rule.rate.as_dict(),
         "episode_count": rule.episode_count,
         "columns": rule.columns,
-        "alarms": [list(one) for one in rule.alarms],
+        "alarms": [list(alarm) for alarm in rule.alarms],
     }
 
 

@@ -20,9 +20,9 @@ def backtest_page(found: Mapping[str, Any]) -> str:
     """Draw what `Backtest.as_dict` gives as a whole document; every text of the data is escaped."""
     windows = found["windows"]
     span = f"{_day(windows[0]['start'])} to {_day(windows[-1]['end'])}"
-    loud = [one for one in windows if one["alarms"]]
+    loud = [window for window in windows if window["alarms"]]
     title = f"{plural(len(loud), 'alarming window')} of {len(windows):,}"
-    is_judged = any(one["strength"] is not None for one in windows)
+    is_judged = any(window["strength"] is not None for window in windows)
     if not is_judged:
         title = f"No window could be judged: {plural(len(windows), 'window')} with too few rows"
     facts = [
@@ -33,7 +33,7 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("accepted false alarms a year", f"{found['false_alarms_per_year']:g}"),
         ("on the reference's own days", _resampled(found["resampled"])),
         ("rows without a time", f"{found['undated_count']:,}" if found["undated_count"] else ""),
-        ("marks", "" if found["marks"] is None else mark_words(found["marks"])),
+        ("marks", "" if found["marks"] is None else describe_events(found["marks"])),
         ("baseline", found["baseline_version"]),
         ("note", "" if found["reference_dated"] else UNDATED_REFERENCE),
     ]
@@ -59,15 +59,15 @@ def backtest_page(found: Mapping[str, Any]) -> str:
 
 
 def _resampled(rate: Mapping[str, Any] | None) -> str:
-    """Tell how calm the rule is where nothing changes; empty when that was not tried."""
+    """Describe how calm the rule is where nothing changes; empty when that was not tried."""
     if rate is None:
         return ""
     span = f"{rounded(rate['per_year_low'], 2)} to {rounded(rate['per_year_high'], 2)} a year"
     return f"{plural(rate['count'], 'alarm')} in {rounded(rate['years'], 2)} years ({span})"
 
 
-def mark_words(marks: Mapping[str, int]) -> str:
-    """Tell how the rule did on what people marked."""
+def describe_events(marks: Mapping[str, int]) -> str:
+    """Describe how the rule did on what people marked."""
     needless, expected, other = (
         marks["needless_count"],
         marks["expected_count"],
@@ -100,7 +100,7 @@ def _rules(found: Mapping[str, Any]) -> str:
 
 
 def _counts(rule: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Give windows, episodes and windows a year with their interval."""
+    """Return windows, episodes and windows a year with their interval."""
     rate = rule["rate"]
     if rate is None:
         return "none judged", "", ""

@@ -11,18 +11,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Events counted over some time.
-
-    Parameters
-    ----------
-    count
-        How many there were.
-    years
-        Over how long, above 0.
-    """
+    """Events counted over some time."""
 
     count: int
-    years: float
+    years: float  # Above 0.
 
     @property
     def per_year(self) -> float:
@@ -31,7 +23,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Give the exact 95 % interval of events a year, as for events that come independently.
+        """Return the exact 95 % interval of events a year, as for events that come independently.
 
         References
         ----------
@@ -43,7 +35,7 @@ class Rate:
         return low / self.years, high / self.years
 
     def as_dict(self) -> dict[str, object]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         low, high = self.interval
         return {
             "count": self.count,

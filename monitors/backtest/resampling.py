@@ -18,73 +18,49 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, replay
 from driftline.monitors.backtest.spans import YEAR
-from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.drift_test import DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Drawn windows: more than two years of days, a month of hours.
 WINDOWS = 750
-# The fewest stretches of the reference that are worth drawing from.
-LEAST_STRETCHES = 5
-# A first or last stretch with fewer rows than this share of the usual is a ragged end.
+# The fewest chunks of the reference that are worth drawing from.
+LEAST_CHUNKS = 5
+# A first or last chunk with fewer rows than this share of the usual is a ragged end.
 PARTIAL_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Some windows of the reference that stay together: a day, or one window that is longer.
-
-    Parameters
-    ----------
-    weekday
-        Of its start, 0-6.
-    windows
-        In order; start and end as in the reference.
-    """
+class _Chunk:
+    """Some windows of the reference that stay together: a day, or one window that is longer."""
 
     weekday: int
     windows: tuple[WindowCounts, ...]
 
 
 def resampled_alarms(
-    decider: Decider, blocks: BlockCounts | None, *, windows: int = WINDOWS, seed: int = 0
+    drift_test: DriftTest, blocks: BlockCounts | None, *, windows: int = WINDOWS, seed: int = 0
 ) -> Rate | None:
-    """Count the windows that alarm where nothing has changed.
-
-    Parameters
-    ----------
-    decider
-        The rule; its windows are whole hours long.
-    blocks
-        The reference by the hour.
-    windows
-        How many are drawn.
-    seed
-        Of the draw.
-
-    Returns
-    -------
-    Rate or None
-        None when the reference has no times, is too short, or cannot be cut into such windows.
-        Columns that were made anew of fewer than five days are left out.
-    """
-    length = decider.length
+    """Count the windows that alarm where nothing has changed."""
+    length = drift_test.length
     parts = _drawn(blocks, length, windows, np.random.default_rng(seed))
     if not parts or length is None:
         return None
-    verdicts = list(replay(decider, _joined(parts)))
-    return Rate(sum(one.state == ALARM for one in verdicts), len(verdicts) * (length / YEAR))
+    verdicts = list(replay(drift_test, _joined(parts)))
+    return Rate(
+        sum(verdict.state == ALARM for verdict in verdicts), len(verdicts) * (length / YEAR)
+    )
 
 
 def _cuts(length: timedelta) -> bool:
-    """Say whether such windows are hours, and fill whole days or are filled by them."""
+    """Return whether such windows are hours, and fill whole days or are filled by them."""
     return length % HOUR == timedelta(0) and (
         DAY % length == timedelta(0) or length % DAY == timedelta(0)
     )
 
 
-def _stretches(blocks: BlockCounts, length: timedelta) -> list[_Stretch]:
+def _chunks_of(blocks: BlockCounts, length: timedelta) -> list[_Chunk]:
     """Cut the reference into days, or windows that are longer, and leave ragged ones out."""
     step, width = length // HOUR, max(length, DAY) // HOUR
     places, first = np.unique(blocks.hours // step, return_index=True)
@@ -110,7 +86,7 @@ def _stretches(blocks: BlockCounts, length: timedelta) -> list[_Stretch]:
         key for key in (min(found), max(found)) if total[key] < least or held[key] * 24 < width
     }
     return [
-        _Stretch((EPOCH + key * max(length, DAY)).weekday(), tuple(own))
+        _Chunk((EPOCH + key * max(length, DAY)).weekday(), tuple(own))
         for key, own in sorted(found.items())
         if key not in ragged
     ]
@@ -129,8 +105,8 @@ def _drawn(
     """
     if blocks is None or length is None or not _cuts(length):
         return []
-    every = [_stretches(part, length) for part in (blocks, *blocks.apart)]
-    parts = [one for one in every if len(one) >= LEAST_STRETCHES]
+    every = [_chunks_of(part, length) for part in (blocks, *blocks.apart)]
+    parts = [one for one in every if len(one) >= LEAST_CHUNKS]
     if not parts:
         return []
     width = max(length, DAY)
@@ -146,13 +122,13 @@ def _drawn(
 
 
 def _laid(
-    stretches: list[_Stretch], width: timedelta, begin: datetime, generator: np.random.Generator
+    chunks: list[_Chunk], width: timedelta, begin: datetime, generator: np.random.Generator
 ) -> Iterator[WindowCounts]:
-    """Lay drawn stretches one after the other without end, weekday by weekday."""
+    """Lay drawn chunks one after the other without end, weekday by weekday."""
     moment = begin
     while True:
-        same = [one for one in stretches if one.weekday == moment.weekday()]
-        pool = same or stretches
+        same = [chunk for chunk in chunks if chunk.weekday == moment.weekday()]
+        pool = same or chunks
         chosen = pool[int(generator.integers(len(pool)))]
         shift = moment - (EPOCH + (_start_of(chosen.windows[0]) - EPOCH) // width * width)
         for window in chosen.windows:
@@ -162,7 +138,7 @@ def _laid(
 
 
 def _joined(parts: Sequence[Sequence[WindowCounts]]) -> list[WindowCounts]:
-    """Give the first part's windows the columns of the others; no rows where those have none."""
+    """Add the columns of the others to the first part's windows; no rows where those have none."""
     if not parts:
         return []
     nothing = {
@@ -183,7 +159,7 @@ def _start_of(window: WindowCounts) -> datetime:
     return window.start
 
 
-def _end_of(stretch: _Stretch) -> datetime:
-    end = stretch.windows[-1].end
+def _end_of(chunk: _Chunk) -> datetime:
+    end = chunk.windows[-1].end
     assert end is not None
     return end

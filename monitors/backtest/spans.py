@@ -26,22 +26,9 @@ Times = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The windows that time is cut into.
+    """The windows that time is cut into."""
 
-    Parameters
-    ----------
-    length
-        Of equal windows, which start at multiples of it since 1970-01-01T00:00Z, so that days are
-        UTC days; None for those of the timetable.
-    schedule
-        The timetable, a recurring one; None for equal windows.
-
-    Raises
-    ------
-    InputError
-        When the timetable cuts nothing.
-    """
-
+    # Windows start at multiples of it since 1970, UTC; None: as the schedule says.
     length: timedelta | None = None
     schedule: Schedule | None = None
 
@@ -66,8 +53,8 @@ class Spans:
         return self.length or YEAR / self.windows_per_year
 
     @property
-    def told(self) -> str:
-        """Say it in words: ``1d``, or the timetable."""
+    def label(self) -> str:
+        """Describe the spans: ``1d``, or the timetable."""
         if self.schedule is not None:
             return self.schedule.expression
         assert self.length is not None
@@ -77,19 +64,7 @@ class Spans:
         return f"{self.length // timedelta(minutes=1)}m"
 
     def cut(self, times_us: Times) -> tuple[Times, Times, Times]:
-        """Say in which windows times lie.
-
-        Parameters
-        ----------
-        times_us
-            Shape (rows,): microseconds since 1970-01-01T00:00Z.
-
-        Returns
-        -------
-        tuple of arrays
-            Starts and ends of the windows that hold any, ascending, shape (windows,); and for each
-            time the index of its window, shape (rows,).
-        """
+        """Return in which windows times lie."""
         if self.length is not None:
             step = self.length // timedelta(microseconds=1)
             found, index = np.unique(times_us // step, return_inverse=True)
@@ -102,7 +77,7 @@ class Spans:
         return edges[found], edges[found + 1], index.astype(np.int64)
 
     def _edges(self, first_us: int, last_us: int) -> Times:
-        """Give the timetable's firings from before the first time to after the last."""
+        """Return the timetable's firings from before the first time to after the last."""
         assert self.schedule is not None
         first = time_of(first_us)
         begin = self.schedule.fired_before(first) or first - BEFORE_FIRST_FIRING
@@ -141,12 +116,12 @@ def window_length(text: str) -> timedelta:
 
 
 def moment_us(moment: datetime) -> int:
-    """Give microseconds since 1970-01-01T00:00Z."""
+    """Return microseconds since 1970-01-01T00:00Z."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def time_of(moment: int) -> datetime:
-    """Give the aware time of microseconds since 1970-01-01T00:00Z."""
+    """Return the aware time of microseconds since 1970-01-01T00:00Z."""
     try:
         return EPOCH + timedelta(microseconds=int(moment))
     except OverflowError:

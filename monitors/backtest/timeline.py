@@ -13,7 +13,7 @@ SIGNS, PLAIN_SIGNS = ("·", "▪", "█", "?"), (".", "+", "#", "?")
 
 
 def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
-    """Say for each rule of what `Backtest.as_dict` gives, the monitor's own first, where it alarms.
+    """Return where each rule of `Backtest.as_dict` alarms, the monitor's own rule first.
 
     The rules of others judge every window, however small.
     """
@@ -25,16 +25,10 @@ def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
 
 
 def loudness(flags: Sequence[Flag], places: int) -> list[float | None]:
-    """Share the windows out among places, in order.
-
-    Returns
-    -------
-    list of float or None
-        Of each place the share of its judged windows that alarms, 0-1; None without any.
-    """
+    """Share the windows out among places, in order."""
     found: list[float | None] = []
     for low, high in pairwise(_cuts(len(flags), places)):
-        judged = [one for one in flags[low:high] if one is not None]
+        judged = [flag for flag in flags[low:high] if flag is not None]
         found.append(sum(judged) / len(judged) if judged else None)
     return found
 
@@ -49,7 +43,7 @@ def strip(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
 
 
 def legend(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
-    """Say what the signs of `strip` mean: those that can be in such a line."""
+    """Return what the signs of `strip` mean: those that can be in such a line."""
     quiet, some, every, unjudged = PLAIN_SIGNS if plain else SIGNS
     sizes = sorted({high - low for low, high in pairwise(_cuts(len(flags), places))})
     is_folded = sizes[-1:] > [1]
@@ -63,6 +57,6 @@ def legend(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
 
 
 def _cuts(count: int, places: int) -> list[int]:
-    """Give where each place begins, and where the last one ends."""
+    """Return where each place begins, and where the last one ends."""
     width = min(places, count)
     return [count * at // width for at in range(width + 1)] if width else []

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from driftline.errors import InputError
 
-# A change of a hundredth at the median is none worth an alarm (drift-methods.md section 0.3).
+# A change of a hundredth at the median is none worth an alarm (docs/reference/statistics.md,
+# "Tolerance").
 TOLERANCE = 0.01
 
 
@@ -34,6 +35,11 @@ class Budget:
     false_alarms_per_year: float = 1.0
     windows_per_year: float = 365.0
     tolerance: float = TOLERANCE
+
+    @property
+    def per_window(self) -> float:
+        """False alarms accepted in one window."""
+        return self.false_alarms_per_year / self.windows_per_year
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.layout import Layout
 from driftline.monitors.drift_test.scan import SpanScan
-from driftline.monitors.drift_test.significance import MIN_ROWS, clustered_evidence
+from driftline.monitors.drift_test.significance import MIN_ROWS, clustered_likelihood_ratio
 
 UNDECIDABLE = "undecidable"
 
@@ -25,10 +25,10 @@ def undecidable(
 ) -> list[str]:
     """Name the columns whose values could not be a violation in any of these spans.
 
-    Such is a column whose set that is nearest to half of the reference's values, as those below the
-    median, would be none if all values of the span lay in it, or none did. What is far out may
-    be found all the same, so columns that have drifted are not among them; nor are those of which
-    too few values were to be expected, whose gaps are what is judged.
+    A column is undecidable if even 0 % or 100 % of the span's values in its most balanced set (such
+    as those below the median) would be no violation. Extreme values may be found all the same, so
+    columns that have drifted are not among them; nor are columns of which too few values were to be
+    expected: their gaps are judged.
 
     Parameters
     ----------
@@ -48,21 +48,21 @@ def undecidable(
 
 
 def _reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
-    """Say of each column whether its most even set can be a violation, shape (W,)."""
+    """Return whether each column's most even set can be a violation, shape (W,)."""
     evenness = np.where(layout.absent, -1.0, -np.abs(scan.known - 0.5))
     middle = layout.strongest(evenness, np.zeros(evenness.size, dtype=np.bool_))
     few = scan.rows * scan.known_part[middle] < MIN_ROWS
     most = [
-        clustered_evidence(
+        clustered_likelihood_ratio(
             scan.known[middle],
             scan.known_rows[middle],
             np.full(middle.size, share),
             scan.set_rows[middle],
-            tolerance=scan.free[middle],
+            tolerance=scan.tolerance[middle],
             effect=scan.effect[middle],
             cluster_effect=scan.cluster_effect[middle],
             shift_effect=scan.shift_effect[middle],
         )
         for share in (0.0, 1.0)
     ]
-    return np.asarray(few | (np.maximum(*most) > scan.needed))
+    return np.asarray(few | (np.maximum(*most) > scan.critical_value))

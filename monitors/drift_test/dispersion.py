@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.monitors.drift_test.layout import Layout
+from driftline.monitors.drift_test.layout import Layout, divide
 from driftline.monitors.drift_test.reference_blocks import ReferenceBlocks
 from driftline.monitors.drift_test.season import GRIDS, Grid, possible_grids
-from driftline.monitors.drift_test.significance import Numbers
-from driftline.monitors.drift_test.surprise import Surprise, measure_surprise
+from driftline.monitors.drift_test.significance import Numbers, likelihood_ratio
+from driftline.stats.blocks import MINIMUM_BLOCKS, upper_factor
 
 # Below so many blocks the design effect of longer blocks is extrapolated from shorter ones, and
-# below the second number it is not believed to be under 2 (drift-methods.md section 6.3).
+# below the second number it is not believed to be under 2 (docs/reference/statistics.md,
+# "Design effect").
 BLOCKS_TRUSTED = 40
 BLOCKS_WANTED = 14
 # How much of the usual variation a set is taken to have at least: with less, slow processes that
@@ -37,7 +38,7 @@ CLUSTER_ROWS = 100.0
 # as weather says how values hang together, not how many rows lose theirs at once, or get a new one:
 # a column that comes empty must be found.
 BORROWED_EFFECT = 30.0
-# A finer grid must make the reference's blocks less surprising by so much, and by more than chance
+# A finer grid must make the reference's blocks less different by so much, and by more than chance
 # moves the mean of so many blocks.
 GRID_GAIN = 0.1
 GRID_GAIN_BY_CHANCE = 2.0
@@ -46,38 +47,18 @@ BLOCKS_TO_CHOOSE_BY = 400
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What the reference's blocks of one length tell.
+    """What the reference's blocks of one length tell."""
 
-    Parameters
-    ----------
-    learnt
-        Design effects >= 1 of a window with as many rows as a block, shape (S,).
-    believed
-        The same, or 2 where too few blocks speak for less.
-    usual
-        The median of each column's inner sets in ``believed``, shape (W,); the largest of all sets
-        where there are none.
-    lends
-        Whether a column has inner sets, shape (W,).
-    together
-        ``usual`` of short spans, shape (W,): of what rows do together, without what they do over
-        longer times, which says nothing of how many come at once.
-    borrowed
-        How little the rows of a set tell by themselves, 0-1, shape (S,).
-    allowance
-        By how much few blocks raise the factors above what they show.
-    block_rows
-        Rows of the mean block; 0 without blocks.
-    """
-
-    learnt: Numbers
-    believed: Numbers
+    learnt: Numbers  # Design effects >= 1 of a window with as many rows as a block, shape (S,).
+    believed: Numbers  # The same, or 2 where too few blocks speak for less.
+    # The median of each column's central sets in `believed`, shape (W,); without any, the largest.
     usual: Numbers
-    lends: NDArray[np.bool_]
+    lends: NDArray[np.bool_]  # Whether a column has central sets, shape (W,).
+    # `usual` of short spans, shape (W,): what rows do together over short times only.
     together: Numbers
-    borrowed: Numbers
-    allowance: float
-    block_rows: float
+    borrowed: Numbers  # How little the rows of a set tell by themselves, 0-1, shape (S,).
+    allowance: float  # The factor by which few blocks raise the effects above what they show.
+    block_rows: float  # Rows of the mean block; 0 without blocks.
 
     def _grown(self, factors: Numbers, growth: float) -> Numbers:
         """Let grow with the rows what the blocks show, without the allowance for their number."""
@@ -85,7 +66,7 @@ class Effect:
         return np.asarray(factors + (growth - 1.0) * shown)
 
     def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers, Numbers]:
-        """Give the factors for a window of so many rows, and those that tell the clusters' size.
+        """Return the factors for a window of so many rows, and those that tell the clusters' size.
 
         What a block's rows share does not average out within it: more rows than a block has add
         to the effect in proportion. What moves whole blocks moves their tails, too, even if the
@@ -98,13 +79,13 @@ class Effect:
         Returns
         -------
         tuple of numpy.ndarray
-            ``effect``, ``cluster_effect`` and ``shift_effect`` of ``clustered_evidence``, shape
-            (S,).
+            ``effect``, ``cluster_effect`` and ``shift_effect`` of
+            ``clustered_likelihood_ratio``, shape (S,).
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
         usual, own = self._grown(self.usual, growth), self._grown(self.believed, growth)
         lent = layout.spread(usual - 1.0)
-        lent = np.where(layout.novel, np.minimum(lent, BORROWED_EFFECT), lent)
+        lent = np.where(layout.valueless, np.minimum(lent, BORROWED_EFFECT), lent)
         found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
         floor = float(np.median(usual[self.lends])) if self.lends.any() else 1.0
         never = layout.never_absent
@@ -117,11 +98,11 @@ class Effect:
 
 
 def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Give the median of each column's inner sets, and which columns have any, shape (W,)."""
-    inner = layout.inner
-    many = np.bincount(layout.column_of_set[inner], minlength=len(layout))
+    """Return the median of each column's central sets, and which columns have any, shape (W,)."""
+    central = layout.central
+    many = np.bincount(layout.column_of_set[central], minlength=len(layout))
     ranked = np.lexsort((factors, layout.column_of_set))
-    ranked = ranked[inner[ranked]]
+    ranked = ranked[central[ranked]]
     starts = np.cumsum(many) - many
     usual = layout.largest(factors)  # A column of tails only varies as the most variable of them.
     some = many > 0
@@ -130,31 +111,14 @@ def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]
     return usual, some
 
 
-def _allowance(blocks: int) -> float:
-    """Give how far above the mean of so many blocks the truth may lie."""
-    return 1.0 + 2.0 * math.sqrt(2.0 / max(blocks, 3))
-
-
 @dataclass(frozen=True)
 class Dispersion:
-    """The design effects of all columns, each learnt when it is first asked for.
-
-    Parameters
-    ----------
-    layout
-        The judged columns.
-    reference
-        The reference by the hour; columns that it lacks count as rows that are independent.
-    unit_h
-        The windows' length in whole hours, at least 1.
-    seasonal
-        Whether windows are compared with like hours; if not, with the whole reference.
-    """
+    """The design effects of all columns, each learnt when it is first asked for."""
 
     layout: Layout
-    reference: BlockCounts
-    unit_h: int
-    seasonal: bool
+    reference: BlockCounts  # Columns that it lacks count as independent rows.
+    unit_h: int  # The windows' length in whole hours, at least 1.
+    seasonal: bool  # Whether windows are compared with like hours, or with the whole reference.
     _effects: dict[int, Effect] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -179,14 +143,14 @@ class Dispersion:
             return tuple(found)
         best: Numbers | None = None
         for grid in grids:
-            surprise = self._surprise(grid, self._known, self.unit_h, at_most=BLOCKS_TO_CHOOSE_BY)
+            ratios = self._block_ratios(grid, self._known, self.unit_h, at_most=BLOCKS_TO_CHOOSE_BY)
             # One set of many may have a season, such as gaps at night: it speaks for itself.
-            sums = np.add.reduceat(surprise.mean, self.layout.set_starts[:-1])
-            now = np.stack([sums, self.layout.largest(surprise.mean)])
+            sums = np.add.reduceat(ratios.mean, self.layout.set_starts[:-1])
+            now = np.stack([sums, self.layout.largest(ratios.mean)])
             if best is None:
                 best = now
                 continue
-            chance = GRID_GAIN_BY_CHANCE / math.sqrt(max(surprise.block_count, 1))
+            chance = GRID_GAIN_BY_CHANCE / math.sqrt(max(ratios.block_count, 1))
             pays = (now < (1.0 - max(GRID_GAIN, chance)) * best).any(axis=0)
             best = np.where(pays, now, best)
             for index in np.flatnonzero(pays):
@@ -194,7 +158,7 @@ class Dispersion:
         return tuple(found)
 
     def at(self, length_h: int) -> Effect:
-        """Give the design effects of spans of a length."""
+        """Return the design effects of spans of a length."""
         if length_h not in self._effects:
             self._effects[length_h] = self._learn(length_h)
         return self._effects[length_h]
@@ -203,10 +167,10 @@ class Dispersion:
         own, block_count = np.ones(self.layout.set_starts[-1]), 0
         for grid in dict.fromkeys(self.grids[index] for index in self._known):
             columns = [index for index in self._known if self.grids[index] == grid]
-            surprise = self._surprise(grid, columns, length_h)
+            ratios = self._block_ratios(grid, columns, length_h)
             at = self.layout.places(columns)
-            own[at] = np.maximum(own[at], self._calibrated(surprise)[at])
-            block_count = surprise.block_count
+            own[at] = np.maximum(own[at], self._calibrated(ratios)[at])
+            block_count = ratios.block_count
         if not self._known:
             usual, lends = _usual(self.layout, own)
             return Effect(own, own, usual, lends, usual, np.ones(own.size), 1.0, 0.0)
@@ -230,45 +194,99 @@ class Dispersion:
             lends=lends,
             together=usual if length_h <= short_h else self.at(short_h).usual,
             borrowed=borrowed,
-            allowance=_allowance(block_count),
+            allowance=upper_factor(max(block_count, MINIMUM_BLOCKS)),
             block_rows=self._block_rows(length_h),
         )
 
     @property
     def _short_h(self) -> int:
-        """Give the shortest length whose blocks hold enough rows to show clusters, in hours."""
+        """Return the shortest length whose blocks hold enough rows to show clusters, in hours."""
         rows = self.hour_rows.sum() / (self.reference.hours[-1] - self.reference.hours[0] + 1)
         return int(2 ** math.ceil(math.log2(max(CLUSTER_ROWS / float(rows), 1.0))))
 
-    def _surprise(
+    def _block_ratios(
         self, grid: Grid, columns: Sequence[int], length_h: int, *, at_most: int | None = None
-    ) -> Surprise:
+    ) -> BlockRatios:
         cut = ReferenceBlocks.of(
             self.reference.hours, self.hour_rows, grid, length_h=length_h, unit_h=self.unit_h
         )
         if at_most is not None:
             cut = cut.sample(at_most)
-        return measure_surprise(self.layout, columns, self.reference, cut)
+        return measure_ratios(self.layout, columns, self.reference, cut)
 
-    def _calibrated(self, surprise: Surprise) -> Numbers:
-        """Give the factors at which the blocks would surprise as independent rows do.
+    def _calibrated(self, ratios: BlockRatios) -> Numbers:
+        """Return the factors at which the blocks would differ as independent rows do.
 
         References
         ----------
-        drift-methods.md section 6.3: the mean of 2 G, bounded above, is 1 for independent rows;
-        the reference's most surprising block must not look surprising, which calibrates the tail.
+        docs/reference/statistics.md, "Design effect".
         """
-        blocks = surprise.block_count
-        if blocks < 3:
-            return np.ones(surprise.mean.size)
-        mean = 2.0 * surprise.mean * _allowance(blocks)
-        tail = surprise.largest / math.log(4.0 * blocks)
+        blocks = ratios.block_count
+        if blocks < MINIMUM_BLOCKS:
+            return np.ones(ratios.mean.size)
+        mean = 2.0 * ratios.mean * upper_factor(blocks)
+        tail = ratios.largest / math.log(4.0 * blocks)
         found: Numbers = np.maximum(np.maximum(mean, tail), 1.0)
         return found
 
     def _block_rows(self, length_h: int) -> float:
-        """Give the rows of the mean block, also of one that is longer than the reference."""
+        """Return the rows of the mean block, also of one that is longer than the reference."""
         hours = self.reference.hours
         _, first = np.unique(hours // length_h, return_index=True)
         rate = self.hour_rows.sum() / (hours[-1] - hours[0] + 1)
         return max(float(np.add.reduceat(self.hour_rows, first).mean()), float(rate) * length_h)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRatios:
+    """The log-likelihood ratios of the reference's blocks, by set."""
+
+    mean: Numbers  # Over the blocks, shape (S,); 0 for columns not asked for.
+    largest: Numbers
+    block_count: int  # With fewer than 3 nothing is known.
+
+
+def measure_ratios(
+    layout: Layout,
+    columns: Sequence[int],
+    reference: BlockCounts,
+    cut: ReferenceBlocks,
+) -> BlockRatios:
+    """Weigh each block against the rest of the reference, with no tolerance.
+
+    With the tolerance, columns whose rows come in clusters would look calmer than they are
+    (docs/reference/statistics.md, "Design effect").
+
+    Parameters
+    ----------
+    layout, columns
+        All columns, and the places of those to measure.
+    reference
+        The reference by the hour; holds these columns.
+    cut
+        Its blocks, of one length, and which hours are alike.
+    """
+    mean, largest = np.zeros(layout.set_starts[-1]), np.zeros(layout.set_starts[-1])
+    block_count = int(cut.keep.sum())
+    if block_count < MINIMUM_BLOCKS:
+        return BlockRatios(mean, largest, block_count)
+    rows, expected_rows = cut.rows[cut.keep][:, None], cut.expected_rows[cut.keep][:, None]
+    for part in layout.parts(columns, reference.hours.size):
+        own = layout.select(part)
+        counts = np.concatenate([reference.counts[name] for name in own.names], axis=1)
+        held, expected = cut.shares(counts)
+        held, expected = own.sets(held), own.sets(expected)
+        known_part = own.bases(expected, np.ones_like(rows))
+        known = divide(expected, known_part, 0.0)
+        of = own.bases(held, rows)
+        share = divide(held, of, known)
+        found = likelihood_ratio(
+            known,
+            np.maximum(expected_rows * known_part, 1.0),
+            share,
+            np.maximum(of, 1.0),
+            tolerance=0.0,
+        )
+        at = layout.places(part)
+        mean[at], largest[at] = found.mean(axis=0), found.max(axis=0)
+    return BlockRatios(mean, largest, block_count)

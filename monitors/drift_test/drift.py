@@ -1,36 +1,31 @@
-"""What a decision knows and says of one column: the reference's side, and the verdict."""
+"""One column's counts in the reference, and the result of its drift test."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+
 from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.distances.divergences import (
+from driftline.baseline.store import Baseline
+from driftline.monitors.drift_test.significance import Numbers
+from driftline.stats.distances.distance import Distance
+from driftline.stats.distances.divergences import (
     jensen_shannon_distance,
     population_stability,
 )
-from driftline.monitors.drift_test.significance import Numbers
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceColumn:
-    """What the baseline knows of one column.
-
-    Parameters
-    ----------
-    cells
-        How its rows are counted.
-    counts
-        The reference's rows per cell, shape (cells,).
-    once_count
-        Values that occur once in the reference, by which unseen ones are expected (Good-Turing);
-        0 for numbers.
-    """
+    """What the baseline knows of one column."""
 
     cells: Cells
-    counts: Numbers
+    counts: Numbers  # Rows by cell, shape (cells,).
+    # Values that occur once, by which unseen ones are expected (Good-Turing); 0 for numbers.
     once_count: int = 0
 
     @property
@@ -41,61 +36,36 @@ class ReferenceColumn:
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """The verdict on one column of one window.
-
-    Parameters
-    ----------
-    column
-        The user's name.
-    distance, bound, p_value, evidence
-        Of the strongest set; a violation iff ``distance > bound``.
-    cell_index, cell
-        The strongest set and its words.
-    predicate
-        The condition that the rows behind it meet: the set itself, or what gained the rows that
-        it lost.
-    share_reference, share_window, share_interval
-        Shares of the rows that meet the predicate, 0-1, and the window's 95 % interval. The
-        reference's are those at the same time of the week, where the column has a season.
-    needed
-        The evidence at which a violation begins.
-    design_effect
-        How many times more the set varies than independent rows would.
-    unseen_evidence, null_evidence
-        Evidence of more unseen values, of more gaps.
-    window_count, since
-        Windows in the strongest span that ends with the judged one, and when the first of them
-        began; None when that is not known.
-    alpha
-        The p-value below which the column is a violation in a span of that length.
-    reference_counts, window_counts
-        Rows per cell, shape (cells,), of what was compared.
-    """
+    """The verdict on one column of one window."""
 
     column: str
     distance: float
     bound: float
     p_value: float
-    evidence: float
+    likelihood_ratio: float  # Of the strongest set, in nats.
     cell_index: int
     cell: str
+    # The condition that the rows behind it meet: the set, or what gained the rows that it lost.
     predicate: Predicate
+    # Of the rows that meet the predicate, 0-1, at the same time of the week.
     share_reference: float
     share_window: float
-    share_interval: tuple[float, float]
-    needed: float
-    design_effect: float
-    unseen_evidence: float
-    null_evidence: float
-    window_count: int
-    since: datetime | None
-    alpha: float
-    reference_counts: Numbers = field(repr=False, compare=False)
+    share_interval: tuple[float, float]  # 95 %.
+    critical_value: float  # Of the ratio, where a violation begins.
+    design_effect: float  # How many times more the set varies than independent rows.
+    unseen_likelihood_ratio: float
+    null_likelihood_ratio: float
+    window_count: int  # Windows in the strongest span.
+    since: datetime | None  # Start of that span; None: not known.
+    alpha: float  # The p-value below which the column is a violation in such a span.
+    reference_counts: Numbers = field(repr=False, compare=False)  # Rows by cell, shape (cells,).
     window_counts: Numbers = field(repr=False, compare=False)
+    # Of the column whose constraints name a distance: it decided in place of the test.
+    measured: Distance | None = None
 
     @property
     def drifted(self) -> bool:
-        """Whether the distance exceeds its bound."""
+        """Whether the distance exceeds its bound, as `verdicts.py` or a user's limit decides."""
         return self.distance > self.bound
 
     @property
@@ -107,3 +77,23 @@ class ColumnDrift:
     def jensen_shannon(self) -> float:
         """Jensen-Shannon distance over all cells, corrected for sample size; for show."""
         return jensen_shannon_distance(self.reference_counts, self.window_counts, corrected=True)
+
+
+def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:
+    """Give, by column, the cells and what the reference holds in them."""
+    found = {}
+    for name, cells in baseline.cells.items():
+        column = baseline.profile.columns.get(name) if baseline.profile else None
+        if column is None or column.cell_counts is None:
+            continue
+        found[name] = ReferenceColumn(
+            cells, column.cell_counts.astype(np.float64), _seen_once(column)
+        )
+    return found
+
+
+def _seen_once(column: ColumnProfile) -> int:
+    """Count the texts that occur once: so many new ones are to be expected."""
+    if column.is_number or not column.levels.is_exact:
+        return 0
+    return int(np.sum(column.levels.counts == 1))

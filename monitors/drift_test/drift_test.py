@@ -19,14 +19,13 @@ from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import UNDECIDABLE, undecidable
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.drift_test.expiry import without_what_is_over
-from driftline.monitors.drift_test.mixture import Mixture
-from driftline.monitors.drift_test.reference_model import Knowledge
+from driftline.monitors.drift_test.reference_model import PartedReferenceModel, ReferenceModel
 from driftline.monitors.drift_test.scan import Merged, SpanScan, merge_spans, scan_span
-from driftline.monitors.drift_test.significance import Numbers, alpha_per_column
+from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.spans import Span, part_before, spans_ending_with
-from driftline.monitors.drift_test.verdicts import strongest_verdicts
+from driftline.monitors.drift_test.verdicts import strongest_verdicts, without_expired
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.stats.multiple_testing import alpha_per_test
 
 INSUFFICIENT = "insufficient_data"
 # Windows that are judged together: the longer, the smaller the change that is found.
@@ -34,59 +33,31 @@ SCALES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """The verdicts on one window.
+class DriftTestResult:
+    """The verdicts on one window."""
 
-    Parameters
-    ----------
-    drifts
-        By column: of the spans that end with this window the verdict of the shortest that is a
-        violation, else of that with the most evidence over what it needs.
-    notes
-        By column: why there is no verdict, such as ``INSUFFICIENT``, or what it is worth:
-        ``UNDECIDABLE`` where no window of so many rows could be a violation.
-    alpha
-        The p-value below which one column of a single window is a violation.
-    """
-
+    # The shortest span that is a violation, else that with the largest ratio.
     drifts: Mapping[str, ColumnDrift]
-    notes: Mapping[str, str]
-    alpha: float
+    notes: Mapping[str, str]  # Why there is no verdict, or what it is worth: `UNDECIDABLE`.
+    alpha: float  # The p-value below which one column of a single window is a violation.
 
     @property
     def drifted(self) -> tuple[str, ...]:
         """The columns that have drifted."""
-        return tuple(name for name, one in self.drifts.items() if one.drifted)
+        return tuple(name for name, drift in self.drifts.items() if drift.drifted)
 
 
 @dataclass(frozen=True)
-class Decider:
-    """The rule of one monitor, with what it knows of the reference.
-
-    Parameters
-    ----------
-    references
-        The judged columns.
-    blocks
-        The reference by the hour; None when it has no times: then nothing is known of its season
-        and of how its rows hang together.
-    length
-        The windows' length; None for rows of no known span.
-    budget
-        Accepted false alarms, shared among columns, windows and scales.
-    tolerances
-        By column, the budget's where missing: a share p may move by
-        ``2 tolerance sqrt(p (1 - p))``.
-    scales
-        Ascending numbers of windows, from 1, each a multiple of the one before; (1,) for a check
-        that has no past.
-    """
+class DriftTest:
+    """The rule of one monitor, with what it knows of the reference."""
 
     references: Mapping[str, ReferenceColumn]
-    blocks: BlockCounts | None = None
-    length: timedelta | None = None
+    blocks: BlockCounts | None = None  # The reference by the hour; None: it has no times.
+    length: timedelta | None = None  # Of a window; None: rows of no known span.
     budget: Budget = field(default_factory=Budget)
+    # By column, the budget's where missing: p may move by 2 tolerance sqrt(p (1 - p)).
     tolerances: Mapping[str, float] = field(default_factory=dict)
+    # Ascending numbers of windows, from 1, each a multiple of the one before.
     scales: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
@@ -99,16 +70,16 @@ class Decider:
             )
 
     @property
-    def memory(self) -> int:
+    def earlier_windows(self) -> int:
         """How many windows before the judged one are needed."""
         return self.scales[-1] - 1
 
     @cached_property
-    def knowledge(self) -> Knowledge | Mixture:
+    def reference_model(self) -> ReferenceModel | PartedReferenceModel:
         """What is learnt of the reference, once; the most costly part is learnt at first use."""
         if self.blocks is not None and self.blocks.apart:
-            return Mixture.of(self.references, self.blocks, self.length)
-        return Knowledge.of(self.references, self.blocks, self.length)
+            return PartedReferenceModel.of(self.references, self.blocks, self.length)
+        return ReferenceModel.of(self.references, self.blocks, self.length)
 
     @cached_property
     def _tolerances(self) -> Numbers:
@@ -116,8 +87,8 @@ class Decider:
         return np.array([self.tolerances.get(name, usual) for name in self.references])
 
     def alpha(self, scale: int = 1) -> float:
-        """Give the p-value below which one column is a violation in a span of so many windows."""
-        return alpha_per_column(
+        """Return the p-value below which one column is a violation in a span of so many windows."""
+        return alpha_per_test(
             self.budget.false_alarms_per_year,
             self.budget.windows_per_year,
             len(self.references),
@@ -125,7 +96,7 @@ class Decider:
             scale_count=len(self.scales),
         )
 
-    def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> Decision:
+    def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DriftTestResult:
         """Judge one window, and the longer spans that end with it.
 
         Parameters
@@ -133,15 +104,15 @@ class Decider:
         window
             Counted on the references' cells.
         past
-            The windows before it, at least the last ``memory`` of them where there are so many,
-            in order of time; some may be missing.
+            The windows before it, at least the last ``earlier_windows`` of them, in order of time;
+            some may be missing.
 
         Raises
         ------
         InputError
             When a column was counted on other cells than the reference's.
         """
-        layout = self.knowledge.layout
+        layout = self.reference_model.layout
         spans = spans_ending_with(window, past, self.scales, self.length)
         merged = merge_spans(layout, spans)
         scans = [self._scan(span, counts) for span, counts in zip(spans, merged, strict=True)]
@@ -150,19 +121,19 @@ class Decider:
             span = part_before(spans[place], spans[place - 1])
             return self._scan(span, *merge_spans(layout, [span])) if span.windows else None
 
-        drifts = strongest_verdicts(layout, without_what_is_over(layout, scans, older))
+        drifts = strongest_verdicts(layout, without_expired(layout, scans, older))
         notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
         # What a single window cannot show longer spans may: the longest has the last word.
         if spans and spans[-1].scale == self.scales[-1]:
             notes |= dict.fromkeys(undecidable(layout, scans, drifts), UNDECIDABLE)
-        return Decision(drifts, notes, self.alpha())
+        return DriftTestResult(drifts, notes, self.alpha())
 
     def _scan(self, span: Span, merged: Merged) -> SpanScan:
         return scan_span(
-            self.knowledge.layout,
+            self.reference_model.layout,
             span,
             merged,
-            self.knowledge.expect(span),
+            self.reference_model.expect(span),
             tolerance=self._tolerances,
             alpha=self.alpha(span.scale),
         )

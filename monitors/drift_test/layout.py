@@ -24,40 +24,24 @@ AnyT = TypeVar("AnyT", bound=np.generic)
 # Shares are differences of running sums: below this they are the rounding of a zero.
 ROUNDING = 1e-11
 # Sets of at least this share, and at most its complement, say how a column usually varies.
-INNER_SHARE = 0.05
+CENTRAL_SHARE = 0.05
 # Numbers in the greatest table that is made at once while the reference is learnt.
 CHUNK = 500_000
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnSets:
-    """One column and which of its cells make up each scanned set.
-
-    Parameters
-    ----------
-    name, reference
-        The column.
-    low, high
-        Each set is the cells ``low <= cell < high``, shape (sets,).
-    unseen, rest
-        The set of values never seen and that of other known values; -1 where there is none.
-    null
-        The set of empty ones.
-    absent
-        Whether a set is that of the empty or of the unfit, shape (sets,).
-    cut
-        Whether a set is all numbers on one side of a cut, shape (sets,).
-    """
+    """One column and which of its cells make up each scanned set."""
 
     name: str
     reference: ReferenceColumn
-    low: Indices
+    low: Indices  # Each set is the cells low <= cell < high, shape (sets,).
     high: Indices
-    unseen: int
-    rest: int
+    unseen: int  # The set of values never seen; -1: none.
+    rest: int  # The set of other known values; -1: none.
     null: int
-    absent: NDArray[np.bool_]
-    cut: NDArray[np.bool_]
+    absent: NDArray[np.bool_]  # Sets of empty or of unfit values, shape (sets,).
+    cut: NDArray[np.bool_]  # Sets of all numbers on one side of a cut, shape (sets,).
 
     @classmethod
     def of(cls, name: str, reference: ReferenceColumn) -> ColumnSets:
@@ -70,7 +54,7 @@ class ColumnSets:
             )
         ranges = [_range(cells, index) for index in range(cells.scan_size)]
         kinds = [cells.set_kind(index) for index in range(cells.scan_size)]
-        rest = [index for index, one in enumerate(cells.predicates) if one.op == "in"]
+        rest = [index for index, predicate in enumerate(cells.predicates) if predicate.op == "in"]
         return cls(
             name=name,
             reference=reference,
@@ -98,10 +82,10 @@ class Layout:
     @classmethod
     def of(cls, references: Mapping[str, ReferenceColumn]) -> Layout:
         """Lay out the columns in the order given."""
-        return cls(tuple(ColumnSets.of(name, one) for name, one in references.items()))
+        return cls(tuple(ColumnSets.of(name, reference) for name, reference in references.items()))
 
     def select(self, order: Sequence[int]) -> Layout:
-        """Give the layout of some of the columns."""
+        """Return the layout of some of the columns."""
         return Layout(tuple(self.columns[index] for index in order))
 
     def __len__(self) -> int:
@@ -111,12 +95,12 @@ class Layout:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The columns' names."""
-        return tuple(one.name for one in self.columns)
+        return tuple(column.name for column in self.columns)
 
     @cached_property
     def sizes(self) -> Indices:
         """Cells of each column, shape (W,)."""
-        return np.array([one.reference.cells.size for one in self.columns], dtype=np.int64)
+        return np.array([column.reference.cells.size for column in self.columns], dtype=np.int64)
 
     @cached_property
     def cell_starts(self) -> Indices:
@@ -126,7 +110,7 @@ class Layout:
     @cached_property
     def set_starts(self) -> Indices:
         """Where each column's sets begin, and the end of the last, shape (W + 1,)."""
-        return np.cumsum([0, *(one.low.size for one in self.columns)])
+        return np.cumsum([0, *(column.low.size for column in self.columns)])
 
     @cached_property
     def set_counts(self) -> Indices:
@@ -152,31 +136,31 @@ class Layout:
     @cached_property
     def _low(self) -> Indices:
         """Place of the running sum before each set, shape (S,)."""
-        return _flat([one.low for one in self.columns]) + self.column_of_set * self._width
+        return _flat([column.low for column in self.columns]) + self.column_of_set * self._width
 
     @cached_property
     def _high(self) -> Indices:
         """Place of the running sum at the end of each set, shape (S,)."""
-        return _flat([one.high for one in self.columns]) + self.column_of_set * self._width
+        return _flat([column.high for column in self.columns]) + self.column_of_set * self._width
 
     @cached_property
     def absent(self) -> NDArray[np.bool_]:
         """Whether each set is that of empty or of unfit values, shape (S,)."""
-        found = [one.absent for one in self.columns]
+        found = [column.absent for column in self.columns]
         return np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
 
     @cached_property
-    def novel(self) -> NDArray[np.bool_]:
+    def valueless(self) -> NDArray[np.bool_]:
         """Whether each set is of no known value: empty, unfit or unseen, shape (S,)."""
         found = self.absent.copy()
-        at = [index for index, one in enumerate(self.columns) if one.unseen >= 0]
+        at = [index for index, column in enumerate(self.columns) if column.unseen >= 0]
         found[[self.set_starts[index] + self.columns[index].unseen for index in at]] = True
         return found
 
     @cached_property
     def reference_cells(self) -> Numbers:
         """Rows of the reference per cell, shape (C,)."""
-        found = [one.reference.counts for one in self.columns]
+        found = [column.reference.counts for column in self.columns]
         return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
 
     @cached_property
@@ -190,11 +174,11 @@ class Layout:
         return self.sets(self.reference_cells)
 
     def places(self, order: Sequence[int]) -> Indices:
-        """Give the places of some columns' sets, one column behind the other."""
+        """Return the places of some columns' sets, one column behind the other."""
         return _flat([np.arange(*self.set_starts[index : index + 2]) for index in order])
 
     def cell_places(self, order: Sequence[int]) -> Indices:
-        """Give the places of some columns' cells, one column behind the other."""
+        """Return the places of some columns' cells, one column behind the other."""
         return _flat([np.arange(*self.cell_starts[index : index + 2]) for index in order])
 
     @cached_property
@@ -203,17 +187,17 @@ class Layout:
         return np.asarray(self.absent & (self.reference_sets == 0))
 
     @cached_property
-    def inner(self) -> NDArray[np.bool_]:
+    def central(self) -> NDArray[np.bool_]:
         """Mark the sets that say how a column usually varies, shape (S,)."""
         share = self.reference_sets / np.maximum(self.spread(self.reference_rows), 1.0)
-        return np.asarray((share >= INNER_SHARE) & (share <= 1.0 - INNER_SHARE))
+        return np.asarray((share >= CENTRAL_SHARE) & (share <= 1.0 - CENTRAL_SHARE))
 
     @cached_property
     def far_cuts(self) -> NDArray[np.bool_]:
-        """Mark the cuts of numbers that are not inner ones, shape (S,)."""
-        found = [one.cut for one in self.columns]
+        """Mark the cuts of numbers that are not central ones, shape (S,)."""
+        found = [column.cut for column in self.columns]
         cut = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
-        return np.asarray(cut & ~self.inner)
+        return np.asarray(cut & ~self.central)
 
     def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
         """Take columns a few at a time, so that a table of so many lines stays small."""
@@ -255,10 +239,10 @@ class Layout:
             parts = [cells.get(name, blank) for name, blank in pairs]
             present = np.array([name in cells for name in self.names])
         if list(map(len, parts)) != self.sizes.tolist():
-            for name, one, blank in zip(self.names, parts, self._blank, strict=True):
-                if len(one) != len(blank):
+            for name, part, blank in zip(self.names, parts, self._blank, strict=True):
+                if len(part) != len(blank):
                     raise InputError(
-                        f'column "{name}": {len(one)} counts for the {len(blank)} cells of the '
+                        f'column "{name}": {len(part)} counts for the {len(blank)} cells of the '
                         "baseline; expected a window that was counted on this baseline's cells"
                     )
         return np.concatenate(parts), present
@@ -293,7 +277,7 @@ class Layout:
         return found
 
     def bases(self, sets: Numbers, whole: Numbers) -> Numbers:
-        """Give what each set is a share of: of empty and unfit ones all, of values the others.
+        """Return what each set is a share of: of empty and unfit ones all, of values the others.
 
         Rows that lose their values say nothing of the values.
 
@@ -311,22 +295,22 @@ class Layout:
         return np.where(self.absent, all_rows, found)
 
     def spread(self, per_column: NDArray[AnyT]) -> NDArray[AnyT]:
-        """Give each set its column's value, shape (S,)."""
+        """Return each set's column value, shape (S,)."""
         found: NDArray[AnyT] = per_column[self.column_of_set]
         return found
 
     def spread_cells(self, per_column: NDArray[np.float64]) -> Numbers:
-        """Give each cell its column's value, shape (C,)."""
+        """Return each cell's column value, shape (C,)."""
         return np.repeat(per_column, self.sizes)
 
     def largest(self, per_set: Numbers) -> Numbers:
-        """Give each column's largest value, shape (..., S) to (..., W)."""
+        """Return each column's largest value, shape (..., S) to (..., W)."""
         if not len(self):
             return np.zeros((*per_set.shape[:-1], 0))
         return np.asarray(np.maximum.reduceat(per_set, self.set_starts[:-1], axis=-1))
 
     def strongest(self, per_set: Numbers, preferred: NDArray[np.bool_]) -> Indices:
-        """Give each column's set with the largest value, shape (W,).
+        """Return each column's set with the largest value, shape (W,).
 
         Of sets that are equal but for rounding a preferred one wins, then the last.
         """
@@ -341,7 +325,7 @@ class Layout:
     def once(self) -> Numbers:
         """Values that occur once in the reference, shape (W,); 0 without a set of unseen ones."""
         return np.array(
-            [one.reference.once_count if one.unseen >= 0 else 0 for one in self.columns],
+            [column.reference.once_count if column.unseen >= 0 else 0 for column in self.columns],
             dtype=np.float64,
         )
 
@@ -369,7 +353,7 @@ class Layout:
 
 
 def divide(part: Numbers, whole: Numbers, otherwise: Numbers | float) -> Numbers:
-    """Give shares, 0-1; where the whole is nothing, what stands for it."""
+    """Return shares, 0-1; where the whole is nothing, what stands for it."""
     found = part / np.where(whole > ROUNDING, whole, 1.0)
     return np.where(whole > ROUNDING, np.minimum(found, 1.0), otherwise)
 

@@ -24,47 +24,23 @@ GOLDEN_SECTION = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBlocks:
-    """Blocks of one length and the places of the rows that each is compared with.
+    """Blocks of one length and the places of the rows that each is compared with."""
 
-    Parameters
-    ----------
-    first
-        First hour of each block of the reference, as an index.
-    chosen
-        Those that are looked at, shape (B,), as an index into ``first``.
-    rows, expected_rows
-        Rows of each block, and those that its expected shares rest on, shape (B,).
-    keep
-        Blocks that are windows and have something to be compared with, shape (B,).
-    order
-        The hours sorted by kind, then by time, shape (H,).
-    kind_ends
-        Ends of each kind in ``order``, shape (G + 1,), from 0.
-    pair_first
-        First pair of each block, shape (B,).
-    pair_kind, pair_out
-        Kind of each pair, shape (P,), and the stretch of ``order`` that is left out, shape (P, 2).
-    pair_bare
-        Pairs that have no rows of their kind left: all others stand for them, shape (P,).
-    pair_block
-        Stretch of hours that is left out for those, shape (P, 2).
-    pair_weight
-        Weight of a reference row in the block's expected shares, shape (P,).
-    """
-
-    first: Indices
-    chosen: Indices
+    first: Indices  # Index of the first hour of each block.
+    chosen: Indices  # Blocks that are looked at, shape (B,), as an index into `first`.
     rows: Numbers
-    expected_rows: Numbers
+    expected_rows: Numbers  # Rows that the expected shares rest on, shape (B,).
+    # Blocks that are windows and have something to be compared with, shape (B,).
     keep: NDArray[np.bool_]
-    order: Indices
-    kind_ends: Indices
-    pair_first: Indices
-    pair_kind: Indices
-    pair_out: Indices
+    order: Indices  # Hours sorted by kind, then by time, shape (H,).
+    kind_ends: Indices  # Ends of each kind in `order`, from 0, shape (G + 1,).
+    pair_first: Indices  # First pair of each block, shape (B,).
+    pair_kind: Indices  # Kind of each pair, shape (P,).
+    pair_out: Indices  # The stretch of `order` that is left out, shape (P, 2).
+    # Pairs without rows of their kind: all others stand for them, shape (P,).
     pair_bare: NDArray[np.bool_]
-    pair_block: Indices
-    pair_weight: Numbers
+    pair_block: Indices  # The hours that are left out for those, shape (P, 2).
+    pair_weight: Numbers  # Weight of a reference row in the block's expected shares, shape (P,).
 
     @classmethod
     def of(
@@ -94,10 +70,10 @@ class ReferenceBlocks:
         low = hours[first] // length_h * length_h - around
         high = low + length_h + 2 * around
         # One ascending key for kind and time, so that one look-up finds a stretch of a kind.
-        reach = int(hours[-1] - hours[0]) + 1
-        place = kind[order] * reach + hours[order] - hours[0]
-        edges = np.clip(np.stack([low, high], axis=1)[pair_block] - hours[0], 0, reach)
-        out = np.searchsorted(place, pair_kind[:, None] * reach + edges)
+        extent_h = int(hours[-1] - hours[0]) + 1
+        place = kind[order] * extent_h + hours[order] - hours[0]
+        edges = np.clip(np.stack([low, high], axis=1)[pair_block] - hours[0], 0, extent_h)
+        out = np.searchsorted(place, pair_kind[:, None] * extent_h + edges)
         running = np.concatenate([[0.0], np.cumsum(hour_rows[order])])
         of_kind = np.diff(running[kind_ends])
         left = of_kind[pair_kind] - (running[out[:, 1]] - running[out[:, 0]])
@@ -108,7 +84,7 @@ class ReferenceBlocks:
         # A window that reaches into two blocks is cut in two.
         unit_h = min(unit_h, length_h)
         window = np.unique(
-            block * (reach + unit_h) + hours // unit_h - hours[0] // unit_h, return_inverse=True
+            block * (extent_h + unit_h) + hours // unit_h - hours[0] // unit_h, return_inverse=True
         )[1]
         weight = _weights(hour_rows, pair, window, left, np.maximum(rows[block], 1.0))
         pair_first = np.searchsorted(pair_block, np.arange(first.size))
@@ -133,7 +109,7 @@ class ReferenceBlocks:
         )
 
     def sample(self, at_most: int) -> ReferenceBlocks:
-        """Give about so many of the blocks, spread evenly over time and hours of the week."""
+        """Return about so many of the blocks, spread evenly over time and hours of the week."""
         # Multiples of the golden section leave no gap and fall in step with nothing.
         even = np.arange(self.first.size) * GOLDEN_SECTION % 1.0
         chosen = even * self.first.size < at_most
@@ -154,7 +130,7 @@ class ReferenceBlocks:
         )
 
     def shares(self, counts: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-        """Give what the blocks that are kept hold and what is expected of them.
+        """Return what the blocks that are kept hold and what is expected of them.
 
         Parameters
         ----------
@@ -189,7 +165,7 @@ def _running(counts: NDArray[np.int64]) -> Numbers:
 def _weights(
     hour_rows: Numbers, pair: Indices, window: Indices, left: Numbers, block_rows: Numbers
 ) -> Numbers:
-    """Say how much each pair counts in its block, shape (P,); sums to 1 in each block.
+    """Return how much each pair counts in its block, shape (P,); sums to 1 in each block.
 
     A window's hours count by the reference's rows at such hours, windows by their own rows: just
     as `SeasonTable.weights` mixes them.

@@ -22,42 +22,22 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is expected of a span; shapes: W columns, C cells and S sets of all of them.
+    """What is expected of a span; shapes: W columns, C cells and S sets of all of them."""
 
-    Parameters
-    ----------
-    cells
-        Share of each cell, shape (C,).
-    rows
-        Reference rows that these rest on, shape (W,).
-    effect, cluster_effect, shift_effect
-        Design effects, shape (S,); see ``clustered_evidence``.
-    """
-
-    cells: Numbers
-    rows: Numbers
-    effect: Numbers
+    cells: Numbers  # Share of each cell, shape (C,).
+    rows: Numbers  # Reference rows behind the shares, shape (W,).
+    effect: Numbers  # Design effects, shape (S,); see `clustered_likelihood_ratio`.
     cluster_effect: Numbers
     shift_effect: Numbers
 
 
 @dataclass(frozen=True)
-class Knowledge:
-    """The reference, laid out for judging.
-
-    Parameters
-    ----------
-    layout
-        The judged columns.
-    blocks
-        The reference by the hour; None when it has no times.
-    length
-        The windows' length; None when it is not known.
-    """
+class ReferenceModel:
+    """The reference, laid out for judging."""
 
     layout: Layout
-    blocks: BlockCounts | None
-    length: timedelta | None
+    blocks: BlockCounts | None  # By the hour; None: the reference has no times.
+    length: timedelta | None  # Of a window; None: not known.
 
     @classmethod
     def of(
@@ -65,7 +45,7 @@ class Knowledge:
         references: Mapping[str, ReferenceColumn],
         blocks: BlockCounts | None,
         length: timedelta | None,
-    ) -> Knowledge:
+    ) -> ReferenceModel:
         """Lay the columns out."""
         return cls(Layout.of(references), blocks, length)
 
@@ -103,7 +83,7 @@ class Knowledge:
         return found
 
     def expect(self, span: Span) -> Expectation:
-        """Say what the reference expects of a span."""
+        """Return what the reference expects of a span."""
         layout = self.layout
         rows = layout.reference_rows.copy()
         cells = layout.reference_cells / layout.spread_cells(np.maximum(rows, 1.0))
@@ -124,7 +104,7 @@ class Knowledge:
         return Expectation(cells, rows, *learnt.for_rows(layout, span.row_count))
 
     def _length_h(self, span: Span) -> int:
-        """Give the length of the reference's blocks that tell how spans like this one vary."""
+        """Return the length of the reference's blocks that tell how spans like this one vary."""
         if self.length is not None:
             return max(1, round(span.width * self.length / HOUR))
         assert self.blocks is not None
@@ -132,14 +112,59 @@ class Knowledge:
         if not hours.size or not known.size or known.max() <= 0:
             return 1
         # Of rows of no known span: the blocks that hold as many rows.
-        reach = int(hours[-1] - hours[0]) + 1
-        return max(1, min(round(span.row_count / float(known.max()) * reach), reach))
+        extent_h = int(hours[-1] - hours[0]) + 1
+        return max(1, min(round(span.row_count / float(known.max()) * extent_h), extent_h))
 
 
 def _times(span: Span) -> list[tuple[datetime, datetime, float]] | None:
     found = []
-    for one in span.windows:
-        if one.start is None or one.end is None:
+    for window in span.windows:
+        if window.start is None or window.end is None:
             return None
-        found.append((one.start, one.end, float(one.row_count)))
+        found.append((window.start, window.end, float(window.row_count)))
     return found
+
+
+@dataclass(frozen=True)
+class PartedReferenceModel:
+    """A reference whose columns were counted over different times.
+
+    What the hours of a column that was made anew show of season and variation is learnt apart.
+    """
+
+    layout: Layout
+    parts: tuple[tuple[ReferenceModel, tuple[int, ...]], ...]
+
+    @classmethod
+    def of(
+        cls,
+        references: Mapping[str, ReferenceColumn],
+        blocks: BlockCounts,
+        length: timedelta | None,
+    ) -> PartedReferenceModel:
+        """Take the columns apart; those that have no hours go with the most."""
+        place = {name: at for at, one in enumerate(blocks.apart, 1) for name in one.counts}
+        found = []
+        for at, part in enumerate((BlockCounts(blocks.hours, blocks.counts), *blocks.apart)):
+            columns = [i for i, name in enumerate(references) if place.get(name, 0) == at]
+            own = {
+                name: reference
+                for name, reference in references.items()
+                if place.get(name, 0) == at
+            }
+            if own:
+                found.append((ReferenceModel.of(own, part, length), tuple(columns)))
+        return cls(Layout.of(references), tuple(found))
+
+    def expect(self, span: Span) -> Expectation:
+        """Return what the reference expects of a span."""
+        layout = self.layout
+        cells, rows = np.zeros(layout.cell_starts[-1]), np.zeros(len(layout))
+        effect, cluster_effect, shift_effect = np.ones((3, layout.set_starts[-1]))
+        for known, columns in self.parts:
+            found, sets = known.expect(span), layout.places(columns)
+            cells[layout.cell_places(columns)] = found.cells
+            rows[list(columns)] = found.rows
+            effect[sets], cluster_effect[sets] = found.effect, found.cluster_effect
+            shift_effect[sets] = found.shift_effect
+        return Expectation(cells, rows, effect, cluster_effect, shift_effect)

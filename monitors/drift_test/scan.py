@@ -17,9 +17,9 @@ from driftline.monitors.drift_test.significance import (
     MIN_ROWS,
     Numbers,
     bounds,
-    clustered_evidence,
-    evidence,
-    needed_evidence,
+    clustered_likelihood_ratio,
+    critical_value,
+    likelihood_ratio,
     unseen_share,
 )
 from driftline.monitors.drift_test.spans import Span
@@ -30,75 +30,49 @@ Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 @dataclass(frozen=True, slots=True)
 class SpanScan:
-    """What the scan of one span found.
-
-    Parameters
-    ----------
-    span, alpha
-        What was judged, and the p-value below which a column is a violation.
-    counts, expected
-        Rows of the span and shares expected per cell, shape (C,).
-    rows, reference_rows
-        Rows of the span, and rows that the expected shares rest on, per column, shape (W,).
-    share, known
-        Shares of the span and of the reference per set, shape (S,): of all rows for empty and
-        unfit ones, of the rows that hold a value for the others.
-    part, known_part
-        What these are shares of, itself as a share of all rows, shape (S,).
-    set_rows, known_rows
-        The same in rows, shape (S,).
-    effect, cluster_effect, shift_effect
-        Design effects, shape (S,).
-    free
-        The tolerance of each set, in share, shape (S,).
-    weighed
-        Evidence of each set, its design effect taken into account, shape (S,).
-    top, needed
-        The strongest evidence of each column, and that at which a violation begins, shape (W,).
-    judged
-        Columns with rows enough on both sides, shape (W,).
-    """
+    """What the scan of one span found."""
 
     span: Span
-    alpha: float
-    counts: NDArray[np.int64]
-    expected: Numbers
-    rows: Numbers
-    reference_rows: Numbers
+    alpha: float  # The p-value below which a column is a violation.
+    counts: NDArray[np.int64]  # Rows of the span by cell, shape (C,).
+    expected: Numbers  # Shares by cell, shape (C,).
+    rows: Numbers  # By column, shape (W,).
+    reference_rows: Numbers  # Rows behind the expected shares, shape (W,).
+    # By set, shape (S,): of all rows for empty and unfit ones, else of rows with a value.
     share: Numbers
-    known: Numbers
-    part: Numbers
+    known: Numbers  # The reference's shares by set, shape (S,).
+    part: Numbers  # What the shares are shares of, as a share of all rows, shape (S,).
     known_part: Numbers
-    set_rows: Numbers
+    set_rows: Numbers  # The same in rows, shape (S,).
     known_rows: Numbers
-    effect: Numbers
+    effect: Numbers  # Design effects, shape (S,).
     cluster_effect: Numbers
     shift_effect: Numbers
-    free: Numbers
-    weighed: Numbers
-    top: Numbers
-    needed: Numbers
-    judged: NDArray[np.bool_]
+    tolerance: Numbers  # The tolerance of each set, in share, shape (S,).
+    ratios: Numbers  # Evidence of each set over its design effect, shape (S,).
+    largest_ratio: Numbers  # Of each column, shape (W,).
+    critical_value: Numbers  # That at which a violation begins, shape (W,).
+    judged: NDArray[np.bool_]  # Columns with enough rows on both sides, shape (W,).
 
     def strongest(self, layout: Layout, columns: NDArray[np.bool_]) -> Indices:
-        """Give the set that speaks for each column, shape (W,); only that of ``columns`` counts.
+        """Return the set that speaks for each column, shape (W,); only that of ``columns`` counts.
 
         Where nothing exceeds the tolerance, it is the one that is strongest without it.
         """
         gained = self.share >= self.known
-        found = layout.strongest(self.weighed, gained)
-        quiet = np.flatnonzero(layout.spread(columns & (self.top <= 0)))
+        found = layout.strongest(self.ratios, gained)
+        quiet = np.flatnonzero(layout.spread(columns & (self.largest_ratio <= 0)))
         if quiet.size:
-            weighed = np.zeros(self.weighed.size)
-            weighed[quiet] = evidence(
+            ratios = np.zeros(self.ratios.size)
+            ratios[quiet] = likelihood_ratio(
                 self.known[quiet],
                 self.known_rows[quiet],
                 self.share[quiet],
                 self.set_rows[quiet],
                 tolerance=0.0,
             )
-            weighed[quiet] /= self.effect[quiet]
-            found = np.where(self.top <= 0, layout.strongest(weighed, gained), found)
+            ratios[quiet] /= self.effect[quiet]
+            found = np.where(self.largest_ratio <= 0, layout.strongest(ratios, gained), found)
         return found
 
     def cases(self, columns: Indices, sets: Indices) -> Cases:
@@ -108,12 +82,12 @@ class SpanScan:
             share=self.share[sets],
             known_rows=self.known_rows[sets],
             set_rows=self.set_rows[sets],
-            free=self.free[sets],
+            tolerance=self.tolerance[sets],
             effect=self.effect[sets],
             cluster_effect=self.cluster_effect[sets],
             shift_effect=self.shift_effect[sets],
-            top=self.top[columns],
-            needed=self.needed[columns],
+            largest_ratio=self.largest_ratio[columns],
+            critical_value=self.critical_value[columns],
         )
 
 
@@ -125,23 +99,23 @@ class Cases:
     share: Numbers
     known_rows: Numbers
     set_rows: Numbers
-    free: Numbers
+    tolerance: Numbers
     effect: Numbers
     cluster_effect: Numbers
     shift_effect: Numbers
-    top: Numbers
-    needed: Numbers
+    largest_ratio: Numbers
+    critical_value: Numbers
 
     @classmethod
     def joined(cls, cases: Sequence[Cases]) -> Cases:
         """Put cases of several spans behind each other."""
-        names = [one.name for one in fields(cls)]
+        names = [field.name for field in fields(cls)]
         return cls(**{name: np.concatenate([getattr(x, name) for x in cases]) for name in names})
 
     def limits(self) -> tuple[Numbers, Numbers]:
-        """Give distances and bounds, shape (K,).
+        """Return distances and bounds, shape (K,).
 
-        ``distance > bound`` iff the evidence exceeds what is needed.
+        ``distance > bound`` iff the ratio exceeds its critical value.
         """
         distance = np.abs(self.share - self.known)
         found = bounds(
@@ -149,15 +123,17 @@ class Cases:
             self.known_rows,
             self.share >= self.known,
             self.set_rows,
-            free=self.free,
+            tolerance=self.tolerance,
             effect=self.effect,
             cluster_effect=self.cluster_effect,
             shift_effect=self.shift_effect,
-            target=self.needed,
+            target=self.critical_value,
         )
         # Rounding of the bisection must not part the two forms of the same decision.
         below, above = np.nextafter(distance, 0.0), np.maximum(found, distance)
-        return distance, np.where(self.top > self.needed, np.minimum(found, below), above)
+        return distance, np.where(
+            self.largest_ratio > self.critical_value, np.minimum(found, below), above
+        )
 
 
 def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
@@ -166,8 +142,8 @@ def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
     Spans that end with the same window begin with the same windows, last first: each is the one
     before it and some more.
     """
-    windows = max((one.windows for one in spans), key=len, default=())
-    ends = {len(one.windows) for one in spans}
+    windows = max((span.windows for span in spans), key=len, default=())
+    ends = {len(span.windows) for span in spans}
     counts = np.zeros(layout.cell_starts[-1], dtype=np.int64)
     present = np.ones(len(layout), dtype=np.bool_)
     by_length: dict[int, Merged] = {}
@@ -177,7 +153,7 @@ def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
         present &= there
         if length in ends:
             by_length[length] = counts.copy(), present.copy()
-    return [by_length[len(one.windows)] for one in spans]
+    return [by_length[len(span.windows)] for span in spans]
 
 
 def scan_span(
@@ -203,7 +179,7 @@ def scan_span(
         Per column, shape (W,): a set of share p may move by ``2 tolerance sqrt(p (1 - p))``,
         which is the tolerance itself at p = 1/2.
     alpha
-        As ``alpha_per_column`` gives it for this span.
+        As ``alpha_per_test`` gives it for this span.
     """
     counts, present = merged
     rows = layout.rows(counts)
@@ -216,7 +192,7 @@ def scan_span(
     share = divide(shares, part, known)
     m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
     free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
-    weighed = _weighed(known, n, share, m, free, expectation)
+    ratios = _ratios(known, n, share, m, free, expectation)
     return SpanScan(
         span=span,
         alpha=alpha,
@@ -233,21 +209,21 @@ def scan_span(
         effect=expectation.effect,
         cluster_effect=expectation.cluster_effect,
         shift_effect=expectation.shift_effect,
-        free=free,
-        weighed=weighed,
-        top=layout.largest(weighed),
-        needed=needed_evidence(alpha, layout.set_counts.astype(np.float64)),
+        tolerance=free,
+        ratios=ratios,
+        largest_ratio=layout.largest(ratios),
+        critical_value=critical_value(alpha, layout.set_counts.astype(np.float64)),
         judged=judged,
     )
 
 
-def _weighed(
+def _ratios(
     known: Numbers, n: Numbers, share: Numbers, m: Numbers, free: Numbers, expectation: Expectation
 ) -> Numbers:
     """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
     found = np.zeros(known.size)
     out = np.flatnonzero(np.abs(share - known) > free)
-    found[out] = clustered_evidence(
+    found[out] = clustered_likelihood_ratio(
         known[out],
         n[out],
         share[out],

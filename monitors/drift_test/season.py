@@ -1,7 +1,7 @@
 """What the reference holds at the same time of the week: hours of the week, of the day, or all.
 
 A window is compared with the hours of the reference that are like its own. How fine these are is
-chosen for each column: a grid only counts if it makes the reference's own blocks less surprising.
+chosen for each column: a grid only counts if it makes the reference's own blocks differ less.
 Hours are whole hours since 1970-01-01T00:00Z; shapes: G grid cells, C cells of all columns.
 """
 
@@ -24,24 +24,15 @@ EPOCH_WEEKDAY = 3
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A way to say which hours are alike.
-
-    Parameters
-    ----------
-    name
-        In words.
-    size
-        Number of kinds of hours.
-    reference_h
-        How long a reference must be to fill it, in hours (drift-methods.md section 7).
-    """
+    """A way to say which hours are alike."""
 
     name: str
-    size: int
+    size: int  # Number of kinds of hours.
+    # How long a reference must be to fill it, in hours (docs/reference/statistics.md).
     reference_h: int
 
     def cells(self, hours: Indices) -> Indices:
-        """Give the kind of each hour, 0 to below ``size``."""
+        """Return the kind of each hour, 0 to below ``size``."""
         of_day = hours % DAY_H
         weekday = (hours // DAY_H + EPOCH_WEEKDAY) % 7
         if self.size == WEEK_H:
@@ -77,14 +68,14 @@ def possible_grids(hours: Indices, unit_h: int) -> tuple[Grid, ...]:
     if unit_h % WEEK_H == 0:
         return GRIDS[:1]
     return tuple(
-        one
-        for one in GRIDS
-        if span >= one.reference_h and not (one.size == DAY_H and unit_h % DAY_H == 0)
+        grid
+        for grid in GRIDS
+        if span >= grid.reference_h and not (grid.size == DAY_H and unit_h % DAY_H == 0)
     )
 
 
 def hours_of(start: datetime, end: datetime) -> tuple[Indices, Numbers]:
-    """Give the hours that a span touches, and how much of each, 0-1."""
+    """Return the hours that a span touches, and how much of each, 0-1."""
     first, last = (start - EPOCH) / timedelta(hours=1), (end - EPOCH) / timedelta(hours=1)
     hours = np.arange(int(np.floor(first)), max(int(np.ceil(last)), int(np.floor(first)) + 1))
     covered = np.minimum(hours + 1, last) - np.maximum(hours, first)
@@ -94,21 +85,11 @@ def hours_of(start: datetime, end: datetime) -> tuple[Indices, Numbers]:
 
 @dataclass(frozen=True)
 class SeasonTable:
-    """The reference's rows by kind of hour, for the columns that share a grid.
-
-    Parameters
-    ----------
-    grid
-        Which hours are alike.
-    counts
-        Rows per kind of hour and cell, shape (G + 1, C); the last line holds all rows.
-    rows
-        Rows per kind of hour, shape (G + 1,).
-    """
+    """The reference's rows by kind of hour, for the columns that share a grid."""
 
     grid: Grid
-    counts: Numbers
-    rows: Numbers
+    counts: Numbers  # Rows by kind of hour and cell, shape (G + 1, C); the last line holds all.
+    rows: Numbers  # Rows by kind of hour, shape (G + 1,).
 
     @classmethod
     def of(
@@ -124,7 +105,7 @@ class SeasonTable:
         return cls(grid, table, rows)
 
     def weights(self, spans: list[tuple[datetime, datetime, float]]) -> Numbers:
-        """Say how much each kind of hour counts for windows, shape (G + 1,); sums to 1.
+        """Return how much each kind of hour counts for windows, shape (G + 1,); sums to 1.
 
         Parameters
         ----------
@@ -146,11 +127,11 @@ class SeasonTable:
         return found / total if total > 0 else found
 
     def matched(self, weights: Numbers) -> tuple[Numbers, float]:
-        """Give the shares that are expected, shape (C,), and the rows that they rest on.
+        """Return the shares that are expected, shape (C,), and the rows that they rest on.
 
         References
         ----------
-        drift-methods.md section 6.2: p = sum w_c p_c, 1/n = sum w_c^2 / n_c.
+        docs/reference/statistics.md, "Season": p = sum w_c p_c, 1/n = sum w_c^2 / n_c.
         """
         used = np.flatnonzero(weights)
         per_row = weights[used] / self.rows[used]

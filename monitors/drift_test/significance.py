@@ -1,4 +1,4 @@
-"""When a difference is too much: the evidence of a share, and a budget of false alarms.
+"""The test of one share against the reference: its likelihood ratio and critical value.
 
 A column is cut into sets of rows (below a quantile, equal to a level, empty, never seen ...) whose
 shares are compared with the reference's. The window's share is first moved towards the reference's
@@ -8,8 +8,7 @@ Pure functions of counts; they take arrays of any shapes that broadcast against 
 
 References
 ----------
-Berk and Jones, Zeitschrift fuer Wahrscheinlichkeitstheorie 47, 1979 (the scan);
-Wilson, JASA 22, 1927 (interval).
+Berk and Jones, Zeitschrift fuer Wahrscheinlichkeitstheorie 47, 1979 (the scan).
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ BISECTIONS = 26
 # From here on exp(x) - 1 is as good as exp(x).
 SURE_TILT = 3.0
 
-# Values that come once foretell unseen ones; upper limit as in drift-methods.md section 4.2.
+# Values that come once foretell unseen ones; upper limit as in
+# docs/reference/statistics.md.
 ONCE_SPREAD = 2.42
 
 TINY = float(np.finfo(np.float64).tiny)
@@ -37,45 +37,12 @@ TINY = float(np.finfo(np.float64).tiny)
 Numbers = NDArray[np.float64]
 
 
-def alpha_per_column(
-    false_alarms_per_year: float,
-    windows_per_year: float,
-    columns: int,
-    *,
-    scale: int = 1,
-    scale_count: int = 1,
-) -> float:
-    """Divide a year's budget of false alarms among the tests of that year.
-
-    Parameters
-    ----------
-    false_alarms_per_year, windows_per_year, columns
-        The budget, and what it is for.
-    scale, scale_count
-        Windows in the judged span, and how many such scales there are: spans of 64 windows end
-        but once in 64 windows, so each of their tests may take 64 times as much.
-
-    Returns
-    -------
-    float
-        The p-value below which one column of one span is a violation: by linearity the expected
-        number a year is then at most the budget, however columns, scales and windows hang
-        together.
-
-    References
-    ----------
-    drift-methods.md section 0.6.
-    """
-    tests = windows_per_year * max(columns, 1) * max(scale_count, 1)
-    return false_alarms_per_year * scale / tests
-
-
-def needed_evidence(alpha: float, set_count: Numbers) -> Numbers:
-    """Give the evidence at which the strongest of some sets has a p-value of alpha, in nats."""
+def critical_value(alpha: float, set_count: Numbers) -> Numbers:
+    """Return the log-likelihood ratio, in nats, at which the strongest set has a p-value alpha."""
     return np.asarray(np.log(2.0 * set_count / alpha))
 
 
-def evidence(
+def likelihood_ratio(
     reference_share: Numbers,
     reference_rows: float | Numbers,
     window_share: Numbers,
@@ -102,7 +69,7 @@ def evidence(
 
     References
     ----------
-    drift-methods.md section 6.2: p' = (pn + 1/2)/(n + 1), a = (mq + np')/(m + n),
+    docs/reference/statistics.md: p' = (pn + 1/2)/(n + 1), a = (mq + np')/(m + n),
     G = m kl(q, a) + n kl(p', a).
     """
     p, n, m = reference_share, reference_rows, window_rows
@@ -116,7 +83,7 @@ def evidence(
     return np.where(np.abs(gap) <= tolerance, 0.0, np.maximum(found, 0.0))
 
 
-def clustered_evidence(
+def clustered_likelihood_ratio(
     reference_share: Numbers,
     reference_rows: float | Numbers,
     window_share: Numbers,
@@ -130,15 +97,15 @@ def clustered_evidence(
     """Weigh differences of rows that hang together.
 
     Near the reference's share, rows that come in clusters tell as much as fewer independent ones:
-    the evidence is divided by the design effect. Far above it that is too much: one large cluster
-    in a set that usually has no rows at all is one surprise, not many. There the evidence is at
+    the ratio is divided by the design effect. Far above it that is too much: one large cluster
+    in a set that usually has no rows at all is one surprise, not many. There the ratio is at
     most that against so many rows in clusters of random size. And what moves the middle of a column
-    moves its far ends by far more: a far cut's evidence is at most that of the shift it would take.
+    moves its far ends by far more: a far cut's ratio is at most that of the shift it would take.
 
     Parameters
     ----------
     reference_share, reference_rows, window_share, window_rows, tolerance
-        As for ``evidence``.
+        As for ``likelihood_ratio``.
     effect, cluster_effect
         Design effects >= 1: the one to divide by, and the one that tells the clusters' size.
     shift_effect
@@ -155,7 +122,7 @@ def clustered_evidence(
     Univariate Discrete Distributions, 2005, section 9.7.
     """
     p, n, m = reference_share, reference_rows, window_rows
-    whole = evidence(p, n, window_share, m, tolerance=tolerance)
+    whole = likelihood_ratio(p, n, window_share, m, tolerance=tolerance)
     smoothed = (p * n + 0.5) / (n + 1.0)
     excess = window_share - p - tolerance
     count, usual = m * np.maximum(p + excess, smoothed), m * smoothed
@@ -217,7 +184,7 @@ def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
 
 
 def _markov(y: Numbers, rest: Numbers, count: Numbers, clusters: Numbers) -> Numbers:
-    """Give log(y^c - 1) - log(exp(K) - 1), with ``rest`` = 1 - q y; 0 where y is 1."""
+    """Return log(y^c - 1) - log(exp(K) - 1), with ``rest`` = 1 - q y; 0 where y is 1."""
     beyond = y > 1.0 + 1e-9
     height = count * np.log(np.maximum(y, 1.0 + 1e-9))
     mass = np.maximum(clusters * (y - 1.0) / rest, TINY)
@@ -227,7 +194,7 @@ def _markov(y: Numbers, rest: Numbers, count: Numbers, clusters: Numbers) -> Num
 
 
 def unseen_share(once: Numbers | float, rows: Numbers | float) -> Numbers:
-    """Give the share of rows with values never seen that is to be expected, at most.
+    """Return the share of rows with values never seen that is to be expected, at most.
 
     Parameters
     ----------
@@ -236,33 +203,19 @@ def unseen_share(once: Numbers | float, rows: Numbers | float) -> Numbers:
 
     References
     ----------
-    Good, Biometrika 40, 1953; the upper limit as in drift-methods.md section 4.2.
+    Good, Biometrika 40, 1953; docs/reference/statistics.md, "Unseen values" (the upper limit).
     """
     return np.asarray((once + ONCE_SPREAD * np.sqrt(once) + 1.0) / np.maximum(rows, 1.0))
 
 
-def wilson_interval(count: float, rows: float) -> tuple[float, float]:
-    """Give the 95 % interval of a share (Wilson), (0, 1) for no rows."""
-    if rows <= 0:
-        return 0.0, 1.0
-    z = float(special.ndtri(0.975))
-    share = count / rows
-    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
-    half /= 1 + z * z / rows
-    # At either end the border is the end itself; rounding would leave 1e-20 of it.
-    low = 0.0 if count <= 0 else max(0.0, centre - half)
-    return low, 1.0 if count >= rows else min(1.0, centre + half)
-
-
 def blame(excess: dict[str, float]) -> dict[str, float]:
-    """Share out the blame by each feature's evidence beyond what a violation needs.
+    """Return contributions by each feature's log-likelihood ratio beyond its critical value.
 
     Parameters
     ----------
     excess
-        Evidence minus the needed evidence, in nats, per violating feature; whatever is below one
-        nat counts as one, so that each violating feature carries some.
+        Log-likelihood ratio minus critical value, in nats, per violating feature; whatever is
+        below one nat counts as one, so that each violating feature carries some.
 
     Returns
     -------
@@ -291,13 +244,13 @@ def bounds(
     above: NDArray[np.bool_],
     m: Numbers | float,
     *,
-    free: Numbers,
+    tolerance: Numbers,
     effect: Numbers,
     cluster_effect: Numbers,
     shift_effect: Numbers,
     target: Numbers,
 ) -> Numbers:
-    """Find per set the distance on the window's side at which the evidence reaches a target.
+    """Find per set the distance on the window's side at which the ratio reaches a target.
 
     Parameters
     ----------
@@ -305,10 +258,10 @@ def bounds(
         Reference share, rows of the reference, rows of the window.
     above
         Whether the window's share lies above the reference's.
-    free
+    tolerance
         The tolerance, in share.
     effect, cluster_effect, shift_effect
-        As for ``clustered_evidence``.
+        As for ``clustered_likelihood_ratio``.
     target
         In nats.
 
@@ -319,12 +272,12 @@ def bounds(
     """
 
     def reached(distance: Numbers) -> NDArray[np.bool_]:
-        found = clustered_evidence(
+        found = clustered_likelihood_ratio(
             p,
             n,
             p + side * distance,
             m,
-            tolerance=free,
+            tolerance=tolerance,
             effect=effect,
             cluster_effect=cluster_effect,
             shift_effect=shift_effect,
@@ -333,7 +286,7 @@ def bounds(
 
     room = np.where(above, 1.0 - p, p)
     side = np.where(above, 1.0, -1.0)
-    low, high = np.minimum(free, room), room.copy()
+    low, high = np.minimum(tolerance, room), room.copy()
     for _ in range(BISECTIONS):
         middle = (low + high) / 2.0
         beyond = reached(middle)

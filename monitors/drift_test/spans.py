@@ -19,26 +19,16 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Windows that are judged together.
+    """Windows that are judged together."""
 
-    Parameters
-    ----------
-    windows
-        Those that are there, the last first.
-    scale
-        As the test of how many windows it counts in the budget.
-    width
-        Windows from its first to its last, missing ones too: a power of two or a scale.
-    """
-
-    windows: tuple[WindowCounts, ...]
-    scale: int
-    width: int
+    windows: tuple[WindowCounts, ...]  # The last first; missing ones left out.
+    scale: int  # As the test of how many windows it counts in the budget.
+    width: int  # Windows from first to last, missing ones too.
 
     @property
     def row_count(self) -> int:
         """Rows of all windows."""
-        return sum(one.row_count for one in self.windows)
+        return sum(window.row_count for window in self.windows)
 
     @property
     def start(self) -> datetime | None:
@@ -47,7 +37,7 @@ class Span:
 
 
 def window_index(start: datetime, length: timedelta) -> int:
-    """Give the place of a window among all since 1970-01-01T00:00Z."""
+    """Return the place of a window among all since 1970-01-01T00:00Z."""
     return (start - EPOCH) // length
 
 
@@ -92,7 +82,7 @@ def spans_ending_with(
 
 
 def part_before(span: Span, shorter: Span) -> Span:
-    """Give what a span holds before the shorter one that ends with the same window.
+    """Return what a span holds before the shorter one that ends with the same window.
 
     It was judged as a span of its own when its last window ended.
     """

@@ -1,32 +1,44 @@
-"""From the scans of all spans to one verdict for each column."""
+"""From the scans of all spans to one verdict for each column.
+
+A span of several windows may still contain a fault that has been fixed, and would alarm again
+after 2, 4, 8 ... windows: `without_expired` drops it. A change that no window has reported yet is
+reported even when it is over.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.drift_test.drift import ColumnDrift
-from driftline.monitors.drift_test.layout import Layout
+from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import Cases, SpanScan
-from driftline.monitors.drift_test.significance import wilson_interval
+from driftline.stats.intervals import wilson
 
 # The other side of a cut, for a set that has lost rows: what gained them is what is to be shown.
 OPPOSITE = {"lt": "ge", "ge": "lt"}
+
+# The last windows must be able to tell the change from none: so many standard errors lie between.
+CLEAR = 3.0
 
 
 def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, ColumnDrift]:
     """Give, by column, the verdict of the shortest span that is a violation.
 
     What the window itself shows is told of it, and not thinned by the days before. Where no span is
-    one, that with the most evidence over what it needs speaks, of equal ones the shortest. Columns
-    that no span has rows enough of are missing.
+    one, that with the largest ratio to its critical value speaks, of equal ones the shortest.
+    Columns that no span has rows enough of are missing.
     """
     if not scans or not len(layout):
         return {}
-    ratios = np.stack([np.where(one.judged, one.top / one.needed, -1.0) for one in scans])
+    ratios = np.stack(
+        [np.where(one.judged, one.largest_ratio / one.critical_value, -1.0) for one in scans]
+    )
     violated = ratios > 1.0
     best = np.where(violated.any(axis=0), violated.argmax(axis=0), ratios.argmax(axis=0))
     judged = ratios.max(axis=0) >= 0.0
@@ -60,24 +72,24 @@ def _verdict(
     local = index - set_range.start
     predicate, known, share = _what_gained(layout, scan, column, local)
     more = scan.share[set_range] > scan.known[set_range]
-    gains = np.where(more, scan.weighed[set_range], 0.0)
-    rows, evidence = float(scan.rows[column]), float(scan.top[column])
+    gains = np.where(more, scan.ratios[set_range], 0.0)
+    rows, ratio = float(scan.rows[column]), float(scan.largest_ratio[column])
     return ColumnDrift(
         column=own.name,
         distance=distance,
         bound=bound,
-        p_value=min(1.0, 2.0 * own.low.size * math.exp(-evidence)),
-        evidence=evidence,
+        p_value=min(1.0, 2.0 * own.low.size * math.exp(-ratio)),
+        likelihood_ratio=ratio,
         cell_index=local,
         cell=cells.predicate(local).phrase,
         predicate=predicate,
         share_reference=known,
         share_window=share,
-        share_interval=wilson_interval(share * rows, rows),
-        needed=float(scan.needed[column]),
+        share_interval=wilson(share * rows, rows),
+        critical_value=float(scan.critical_value[column]),
         design_effect=float(scan.effect[index]),
-        unseen_evidence=float(gains[own.unseen]) if own.unseen >= 0 else 0.0,
-        null_evidence=float(gains[own.null]),
+        unseen_likelihood_ratio=float(gains[own.unseen]) if own.unseen >= 0 else 0.0,
+        null_likelihood_ratio=float(gains[own.null]),
         window_count=len(scan.span.windows),
         since=scan.span.start,
         alpha=scan.alpha,
@@ -89,7 +101,7 @@ def _verdict(
 def _what_gained(
     layout: Layout, scan: SpanScan, column: int, index: int
 ) -> tuple[Predicate, float, float]:
-    """Give the set that gained rows, with its shares in the reference and in the span.
+    """Return the set that gained rows, with its shares in the reference and in the span.
 
     A set that lost rows has no rows to show: the other side of its cut has, or, for a level, the
     set with the strongest gain.
@@ -114,7 +126,7 @@ def _what_gained(
             float((1.0 - known[index]) * known_part[index]),
             float((1.0 - share[index]) * part[index]),
         )
-    gain = np.where(share > known, scan.weighed[places], -1.0)
+    gain = np.where(share > known, scan.ratios[places], -1.0)
     best = int(np.lexsort((share - known, gain))[-1])
     if gain[best] < 0:  # What came instead is no scanned set, as where nothing was ever there.
         best = index
@@ -123,3 +135,71 @@ def _what_gained(
         float(known[best] * known_part[best]),
         float(share[best] * part[best]),
     )
+
+
+def without_expired(
+    layout: Layout, scans: Sequence[SpanScan], older: Callable[[int], SpanScan | None]
+) -> list[SpanScan]:
+    """Remove from each span the ratios of columns whose strongest change is over and was reported.
+
+    The whole column is expired then in the spans that hold it: a slower change of its other values
+    is reported by a later block.
+
+    Parameters
+    ----------
+    scans
+        Of spans that end with the same window, the shortest first.
+    older
+        Scans by itself what a span, by its place from 1, holds beyond the one before it; None
+        where it holds no more windows, since some are missing.
+
+    Returns
+    -------
+    list of SpanScan
+        The same, with ratios of 0 for such columns.
+    """
+    found = list(scans[:1])
+    reported: list[NDArray[np.bool_]] = []
+    expired = np.zeros(len(layout), np.bool_)
+    for place, scan in enumerate(scans[1:], 1):
+        alarming = _alarming(scan)
+        columns = np.flatnonzero(alarming & ~expired)
+        if columns.size:
+            sets = scan.strongest(layout, alarming)[columns]
+            columns = columns[_is_over(scan, scans[:place], columns, sets)]
+        if columns.size:
+            while len(reported) < place:
+                part = older(len(reported) + 1)
+                reported.append(
+                    np.zeros(len(layout), np.bool_) if part is None else _alarming(part)
+                )
+            # A still longer span holds the same fault, too thin for the last windows to deny it.
+            expired[columns[np.any(reported, axis=0)[columns]]] = True
+        found.append(_without(layout, scan, expired) if (alarming & expired).any() else scan)
+    return found
+
+
+def _alarming(scan: SpanScan) -> NDArray[np.bool_]:
+    return scan.judged & (scan.largest_ratio > scan.critical_value)
+
+
+def _is_over(
+    scan: SpanScan, shorter: Sequence[SpanScan], columns: Indices, sets: Indices
+) -> NDArray[np.bool_]:
+    """Return which columns some of the last windows lie clearly nearer to what was expected."""
+    shift = scan.share[sets] - scan.known[sets]
+    wide = np.maximum(
+        scan.known[sets] * (1.0 - scan.known[sets]), scan.share[sets] * (1.0 - scan.share[sets])
+    )
+    over = np.zeros(columns.size, np.bool_)
+    for recent in shorter:
+        error = np.sqrt(wide * recent.effect[sets] / recent.set_rows[sets])
+        left = np.sign(shift) * (recent.share[sets] - recent.known[sets])
+        is_clear = recent.judged[columns] & (np.abs(shift) >= CLEAR * error)
+        over |= is_clear & (left < np.abs(shift) / 2.0)
+    return over
+
+
+def _without(layout: Layout, scan: SpanScan, expired: NDArray[np.bool_]) -> SpanScan:
+    ratios = np.where(layout.spread(expired), 0.0, scan.ratios)
+    return replace(scan, ratios=ratios, largest_ratio=layout.largest(ratios))

@@ -14,22 +14,12 @@ from driftline.baseline.profile import Profile
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """The rows of one window by column and cell; shapes: C cells.
+    """The rows of one window by column and cell; shapes: C cells."""
 
-    Parameters
-    ----------
-    start, end
-        The span of time, aware; None for rows of no known span.
-    row_count
-        Rows of the window.
-    cells
-        By column: int64, shape (C,), in the order of ``Cells.count``; columns that were not
-        counted are missing.
-    """
-
-    start: datetime | None
+    start: datetime | None  # None: rows of no known span.
     end: datetime | None
     row_count: int
+    # By column that was counted, shape (C,), as `Cells.count` orders them.
     cells: Mapping[str, NDArray[np.int64]]
 
     @classmethod
@@ -38,18 +28,19 @@ class WindowCounts:
     ) -> WindowCounts:
         """Take the counts of a profile that was made on the reference's cells."""
         cells = {
-            name: one.cell_counts
-            for name, one in profile.columns.items()
-            if one.cell_counts is not None and name in profile.seen
+            name: column.cell_counts
+            for name, column in profile.columns.items()
+            if column.cell_counts is not None and name in profile.seen
         }
         return cls(start, end, profile.row_count, cells)
 
     @classmethod
     def merged(cls, windows: Sequence[WindowCounts]) -> WindowCounts:
         """Add up windows, in order of time; a column counts where each of them has it."""
-        names = set.intersection(*(set(one.cells) for one in windows))
+        names = set.intersection(*(set(window.cells) for window in windows))
         cells = {
-            name: np.sum([one.cells[name] for one in windows], axis=0) for name in sorted(names)
+            name: np.sum([window.cells[name] for window in windows], axis=0)
+            for name in sorted(names)
         }
-        rows = sum(one.row_count for one in windows)
+        rows = sum(window.row_count for window in windows)
         return cls(windows[0].start, windows[-1].end, rows, cells)

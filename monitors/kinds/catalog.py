@@ -16,7 +16,7 @@ NO_CONSTRAINTS = Constraints.from_json(NONE)
 
 
 def kind_of(baseline: Baseline) -> str:
-    """Say what a baseline is of, when nobody says: data quality, if it can be."""
+    """Return the kind that a baseline is of; data quality, if it can be."""
     if baseline.constraints.features or not baseline.documents:
         return DEFAULT_KIND
     if QUALITY_CONSTRAINTS in baseline.documents:
@@ -26,7 +26,7 @@ def kind_of(baseline: Baseline) -> str:
 
 
 def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
-    """Give the roles that the caller named, over those that the baseline knows.
+    """Return the roles that the caller named, over those that the baseline knows.
 
     A positive class is named as the baseline names it: "1.0" is the class "1", and any of the
     values that the baseline takes as positive means all of them.

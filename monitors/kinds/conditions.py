@@ -60,7 +60,7 @@ def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
 
 
 def with_baseline(condition: Condition, baseline: Baseline) -> Condition:
-    """Give a condition that can mark rows: that of outliers as its baseline has them."""
+    """Return a condition that can mark rows: that of outliers as its baseline has them."""
     if condition.op != OUTLIER:
         return condition
     return OutlierCondition(row_scorer(baseline))

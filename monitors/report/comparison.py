@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.shape import shape_of
+from driftline.stats.intervals import wilson_of_each
 
 BAR_SHARE = 1 / 16
 """A bar of numbers holds at least this share of the reference, if its neighbours allow it."""
@@ -32,7 +33,6 @@ LEVELS = 16
 
 OTHER_SIDE: dict[Operator, Operator] = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
 
-Z = 1.959963984540054
 """The normal quantile of 0.975: intervals hold 95 %."""
 
 Counts = NDArray[np.int64]
@@ -67,17 +67,7 @@ class Comparison:
 def compare(
     cells: Cells, reference: Counts, window: Counts, *, moved: Predicate | str | None = None
 ) -> Comparison:
-    """Lay one column's counts beside each other.
-
-    Parameters
-    ----------
-    cells
-        The baseline's cells of the column.
-    reference, window
-        Rows per cell, shape (cells.size,), as ``Cells.count`` gives them.
-    moved
-        The set that the verdict names, as condition or in words; its bars are marked.
-    """
+    """Compare one column's counts beside each other."""
     inside = _members(cells, _condition(cells, moved) if isinstance(moved, str) else moved)
     groups = (
         _number_groups(cells, reference, window, inside)
@@ -93,7 +83,7 @@ def compare(
         np.array([side[cells_of].sum() for _, cells_of in groups]) for side in (reference, window)
     ]
     totals = [int(side.sum()) for side in (reference, window)]
-    spans = [_intervals(side, total) for side, total in zip(sides, totals, strict=True)]
+    spans = [wilson_of_each(side, total) for side, total in zip(sides, totals, strict=True)]
     return Comparison(
         feature=cells.column,
         labels=tuple(label for label, _ in groups),
@@ -224,13 +214,3 @@ def _level_groups(
 
 def _shares(counts: Counts) -> NDArray[np.float64]:
     return counts / max(1, int(counts.sum()))
-
-
-def _intervals(counts: NDArray[np.int64], total: int) -> NDArray[np.float64]:
-    """Give the 95 % interval of each share, shape (bars, 2), as `wilson_interval` gives one."""
-    if total <= 0:
-        return np.tile([0.0, 1.0], (len(counts), 1))
-    share, square = counts / total, Z * Z / total
-    half = Z * np.sqrt(share * (1 - share) / total + square / (4 * total))
-    found = np.stack([share + square / 2 - half, share + square / 2 + half], axis=1)
-    return np.clip(found / (1 + square), 0.0, 1.0)

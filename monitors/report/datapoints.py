@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.kind import OWN_METRICS, kind_named
-from driftline.monitors.results.violation import hide_values
-
-if TYPE_CHECKING:
-    from driftline.monitors.report.report import Report
-    from driftline.monitors.results.violation import Violation
-    from driftline.monitors.rows import WindowFacts
+from driftline.monitors.report.check_result import CheckResult
+from driftline.monitors.results.violation import Violation, hide_values
+from driftline.monitors.rows import WindowFacts
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 
@@ -51,6 +48,8 @@ OWN_NAMES: frozenset[str] = frozenset(
     }
 )
 
+Note = Mapping[str, object]
+
 # What only a window that was judged has.
 VERDICTS = frozenset(
     {
@@ -71,53 +70,88 @@ UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
 def report_datapoints(
-    report: Report, *, monitor: str, endpoint: str, execution_id: str
+    report: CheckResult, *, monitor: str, endpoint: str, execution_id: str
 ) -> list[Datapoint]:
-    """Give the datapoints of a judged window."""
-    facts = report.facts
-    if facts is None:
+    """Return the datapoints of a judged window."""
+    if report.facts is None:
         raise InputError("datapoints of a report without window; expected one made from a window")
-    series = _Series(facts, monitor, endpoint, execution_id, report)
+    run = _Run(report.facts.window, monitor, endpoint, execution_id)
+    series = _Series(run, report, report.facts)
     return [*series.own(), *series.features(), *series.metrics()]
 
 
 def failed_datapoints(
     window: Window, *, monitor: str, endpoint: str, execution_id: str, reason: str
 ) -> list[Datapoint]:
-    """Give the datapoints of a window that could not be judged: no rows, one failure."""
-    note: dict[str, object] = {
-        **_causes(reason, hide_values(reason)),
-        "monitor": monitor,
-        "execution": execution_id,
-        "window": window.stamp,
-        "link": window_link(monitor, window, None),
-    }
-    return [
-        _point(window, OWN_METRICS, name, value, endpoint, monitor, note)
-        for name, value in (("rows", 0.0), ("failed", 1.0))
-    ]
+    """Return the datapoints of a window that could not be judged: no rows, one failure."""
+    run = _Run(window, monitor, endpoint, execution_id)
+    note = run.note(_causes(reason, hide_values(reason)), None, ())
+    return [run.point(OWN_METRICS, "rows", 0.0, note), run.point(OWN_METRICS, "failed", 1.0, note)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The names and times that the datapoints of one run share."""
+
+    window: Window
+    monitor: str
+    endpoint: str
+    execution_id: str
+
+    def note(
+        self, causes: Mapping[str, str], feature: str | None, violations: Sequence[Violation]
+    ) -> Note:
+        """Return what an alarm's message quotes."""
+        note: dict[str, object] = {
+            **causes,
+            "monitor": self.monitor,
+            "execution": self.execution_id,
+            "window": self.window.stamp,
+            "link": window_link(self.monitor, self.window, feature),
+        }
+        if violations:  # Most notes have none, and are stored by the million.
+            note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
+        return note
+
+    def point(
+        self,
+        namespace: str,
+        name: str,
+        value: float,
+        note: Note,
+        dimensions: Mapping[str, str] | None = None,
+    ) -> Datapoint:
+        """Return one value at the window's start."""
+        own = {"Endpoint": self.endpoint, "MonitoringSchedule": self.monitor}
+        return Datapoint(
+            namespace=namespace,
+            name=name,
+            dimensions={**own, **(dimensions or {})},
+            time=self.window.start,
+            value=value,
+            period_s=round(self.window.length.total_seconds()),
+            note=note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _Series:
-    """The names, times and notes that the datapoints of one run share."""
+    """The datapoints of one judged window."""
 
-    def __init__(
-        self, facts: WindowFacts, monitor: str, endpoint: str, execution_id: str, report: Report
-    ) -> None:
-        self.window, self.monitor, self.endpoint = facts.window, monitor, endpoint
-        self.facts = facts
-        self.execution_id, self.report = execution_id, report
+    run: _Run
+    report: CheckResult
+    facts: WindowFacts
 
     def own(self) -> list[Datapoint]:
-        """Give what driftline counts per monitor."""
+        """Return what driftline counts per monitor."""
         report, facts, kind = self.report, self.facts, kind_named(self.report.kind)
-        counts = Counter(one.constraint_check_type for one in report.violations)
+        counts = Counter(violation.constraint_check_type for violation in report.violations)
         checks = CHECKS if kind.judges_columns else ()
         # A feature that drifts in several segments is one.
         drifted = {
-            one.feature_name
-            for one in report.violations
-            if one.constraint_check_type == "baseline_drift_check"
+            violation.feature_name
+            for violation in report.violations
+            if violation.constraint_check_type == "baseline_drift_check"
         }
         labels = kind.uses_labels
         values: dict[str, float | None] = {
@@ -145,23 +179,21 @@ class _Series:
             # Zero would say that it was judged, and an alarm on it that all is well.
             values = {name: value for name, value in values.items() if name not in VERDICTS}
         causes = _causes(report.cause, report.plain_cause)
-        note = self._note(causes, _worst_feature(report), report.violations)
+        note = self.run.note(causes, _worst_feature(report), report.violations)
         return [
-            _point(self.window, OWN_METRICS, name, value, self.endpoint, self.monitor, note)
+            self.run.point(OWN_METRICS, name, value, note)
             for name, value in values.items()
             if value is not None
         ]
 
-    def features(self) -> list[Datapoint]:
-        """Give SageMaker's metrics per feature."""
+    def features(self) -> Iterator[Datapoint]:
+        """Yield SageMaker's metrics per feature."""
         statistics = self.report.statistics
         if statistics is None:
-            return []
-        found: list[Datapoint] = []
+            return
         violations: dict[str, list[Violation]] = {}
-        for one in self.report.violations:
-            violations.setdefault(one.feature_name, []).append(one)
-        blocks = statistics.features
+        for violation in self.report.violations:
+            violations.setdefault(violation.feature_name, []).append(violation)
         for result in self.report.results:
             name = result.feature
             if name in self.report.unmetered or _is_long(name):
@@ -169,93 +201,57 @@ class _Series:
             if result.note == "not in the data" or not result.row_count:
                 continue
             own = violations.get(name, [])
-            causes = (
-                _causes(*(f"{name}: {one}" for one in (own[0].cause, own[0].plain_cause)))
-                if own
-                else _causes("", "")
-            )
-            note = self._note(causes, name, own)
+            texts = [f"{name}: {one}" for one in (own[0].cause, own[0].plain_cause)] if own else []
+            note = self.run.note(_causes(*(texts or ("", ""))), name, own)
+            metric = quote(name, safe=UNQUOTED)
             present = 1.0 - result.missing_count / result.row_count
-            found.append(self._point("feature_non_null_", name, present, note))
+            yield self.run.point(DATA_METRICS, f"feature_non_null_{metric}", present, note)
             if result.distance is not None:
-                found.append(self._point("feature_baseline_drift_", name, result.distance, note))
-            numbers = blocks.get(name, {}).get("numerical_statistics")
+                drift = f"feature_baseline_drift_{metric}"
+                yield self.run.point(DATA_METRICS, drift, result.distance, note)
+            numbers = statistics.features.get(name, {}).get("numerical_statistics")
             # A sum beyond all numbers stands in the document as text, and is no datapoint.
             if numbers and not isinstance(numbers["sum"], str):
-                found.append(
-                    Datapoint(
-                        namespace=DATA_METRICS,
-                        name=f"feature_data_{quote(name, safe=UNQUOTED)}",
-                        dimensions=_dimensions(self.endpoint, self.monitor),
-                        time=self.window.start,
-                        sample_count=float(numbers["common"]["num_present"]),
-                        sum=float(numbers["sum"]),
-                        minimum=float(numbers["min"]),
-                        maximum=float(numbers["max"]),
-                        period_s=_period(self.window),
-                        note=note,
-                    )
+                total = float(numbers["sum"])
+                yield replace(
+                    self.run.point(DATA_METRICS, f"feature_data_{metric}", total, note),
+                    value=None,
+                    sample_count=float(numbers["common"]["num_present"]),
+                    sum=total,
+                    minimum=float(numbers["min"]),
+                    maximum=float(numbers["max"]),
                 )
-        return found
 
-    def metrics(self) -> list[Datapoint]:
-        """Give SageMaker's metrics of the other kinds; infinite ones as SageMaker writes them."""
-        common = _causes(self.report.cause, self.report.plain_cause)
-        return [
-            Datapoint(
-                namespace=one.namespace,
-                name=one.name,
-                dimensions={**_dimensions(self.endpoint, self.monitor), **one.dimensions},
-                time=self.window.start,
-                value=max(-INFINITE, min(INFINITE, one.value)),
-                period_s=_period(self.window),
-                note=self._note(
-                    _causes(one.cause, hide_values(one.cause)) if one.cause else common,
-                    None,
-                    self.report.violations,
-                ),
-            )
-            for one in self.report.points
-            if not math.isnan(one.value)
-        ]
-
-    def _point(self, prefix: str, name: str, value: float, note: Mapping[str, object]) -> Datapoint:
-        metric = f"{prefix}{quote(name, safe=UNQUOTED)}"
-        return _point(self.window, DATA_METRICS, metric, value, self.endpoint, self.monitor, note)
-
-    def _note(
-        self, causes: Mapping[str, str], feature: str | None, violations: Sequence[Violation]
-    ) -> Mapping[str, object]:
-        note: dict[str, object] = {
-            **causes,
-            "monitor": self.monitor,
-            "execution": self.execution_id,
-            "window": self.window.stamp,
-            "link": window_link(self.monitor, self.window, feature),
-        }
-        if violations:  # Most notes have none, and are stored by the million.
-            note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
-        return note
+    def metrics(self) -> Iterator[Datapoint]:
+        """Yield SageMaker's metrics of the other kinds; infinite ones as SageMaker writes them."""
+        report = self.report
+        common = _causes(report.cause, report.plain_cause)
+        for point in report.points:
+            if not math.isnan(point.value):
+                causes = _causes(point.cause, hide_values(point.cause)) if point.cause else common
+                note = self.run.note(causes, None, report.violations)
+                value = max(-INFINITE, min(INFINITE, point.value))
+                yield self.run.point(point.namespace, point.name, value, note, point.dimensions)
 
 
 def _causes(cause: str, plain: str) -> dict[str, str]:
-    """Give a note's cause, and the one without values of rows where there may be any."""
+    """Return a note's cause, and the one without values of rows where there may be any."""
     return {"cause": cause, "plain_cause": plain} if '"' in cause else {"cause": cause}
 
 
 def _quoted(violation: Violation) -> dict[str, str]:
-    """Give SageMaker's fields, short enough for ten of them to fit into a message."""
+    """Return SageMaker's fields, short enough for ten of them to fit into a message."""
     return {name: value[:QUOTED_WIDTH] for name, value in violation.document.items()}
 
 
 def _ranked(violations: Sequence[Violation]) -> list[Violation]:
     """Put pages in front of tickets, as the cause does."""
-    return sorted(violations, key=lambda one: one.severity != "page")
+    return sorted(violations, key=lambda violation: violation.severity != "page")
 
 
-def _worst_feature(report: Report) -> str | None:
+def _worst_feature(report: CheckResult) -> str | None:
     """Name the feature that the page of this window should open at: a page's before a ticket's."""
-    known = {one.feature for one in report.results}
+    known = {result.feature for result in report.results}
     ranked = _ranked(report.violations)
     return next((one.feature_name for one in ranked if one.feature_name in known), None)
 
@@ -268,31 +264,3 @@ def window_link(monitor: str, window: Window, feature: str | None) -> str:
     """Return the address of a window's page below the dashboard's, at one feature or none."""
     address = f"/monitors/{quote(monitor, safe='')}?window={window.stamp}"
     return address if feature is None else f"{address}&feature={quote(feature, safe='')}#rows"
-
-
-def _period(window: Window) -> int:
-    return round(window.length.total_seconds())
-
-
-def _dimensions(endpoint: str, monitor: str) -> dict[str, str]:
-    return {"Endpoint": endpoint, "MonitoringSchedule": monitor}
-
-
-def _point(
-    window: Window,
-    namespace: str,
-    name: str,
-    value: float,
-    endpoint: str,
-    monitor: str,
-    note: Mapping[str, object],
-) -> Datapoint:
-    return Datapoint(
-        namespace=namespace,
-        name=name,
-        dimensions=_dimensions(endpoint, monitor),
-        time=window.start,
-        value=value,
-        period_s=_period(window),
-        note=note,
-    )

@@ -7,36 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from driftline.baseline.display import html_table, number_words, text_bars
+from driftline.monitors.report.check_result import CheckResult
+from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.page import title_of
-from driftline.monitors.report.ranking import Broken, broken_features, ranked_results
+from driftline.monitors.report.ranking import ViolatedFeature, violated_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
+from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.violation import Severity, percent
-
-if TYPE_CHECKING:
-    from driftline.monitors.report.comparison import Comparison
-    from driftline.monitors.report.report import Report
-    from driftline.monitors.results.metric import MetricResult
 
 BROKEN_MAX = 30
 FIGURES_MAX = 5
 ROWS_MAX = 100
 BARS = 12
-TELLINGS_MAX = 4
+FINDINGS_MAX = 4
 # White text on these is read on a light and on a dark page; bars stand out from both.
 GROUNDS: dict[Severity, str] = {"page": "#b3261e", "ticket": "#8a6100"}
 THEN, NOW, MOVED = "#4a90c2", "#8a929c", "#d9661f"
 
 
-def report_cell(report: Report) -> str:
+def report_cell(report: CheckResult) -> str:
     """Draw a report for a notebook's cell; every text of the data is escaped."""
     about = [report.kind, "" if report.window is None else str(report.window)]
     if report.baseline_version:
         about.append(f"baseline {report.baseline_version}")
     head = f"<p><b>{title_of(report)}</b> {escape(', '.join(one for one in about if one))}</p>"
-    broken = broken_features(report.violations)
+    broken = violated_features(report.violations)
     return "".join(
         (
             "<div>",
@@ -51,23 +48,23 @@ def report_cell(report: Report) -> str:
     )
 
 
-def _violations(report: Report, broken: Sequence[Broken]) -> str:
+def _violations(report: CheckResult, broken: Sequence[ViolatedFeature]) -> str:
     if not broken:
         return ""
     rows = []
-    for one in broken[:BROKEN_MAX]:
+    for feature in broken[:BROKEN_MAX]:
         about = (
-            _tag(one.severity),
-            f"<b>{escape(one.feature)}</b>",
-            *_side_bars(report.comparison(one.feature)),
+            _tag(feature.severity),
+            f"<b>{escape(feature.feature)}</b>",
+            *_side_bars(report.comparison(feature.feature)),
         )
         # A line of the table for each, so that its number stands beside it however it wraps.
-        for number, telling in enumerate(one.tellings[:TELLINGS_MAX]):
-            count = f"{telling.first.row_count:,}" if telling.first.row_count else ""
+        for number, finding in enumerate(feature.findings[:FINDINGS_MAX]):
+            count = f"{finding.first.row_count:,}" if finding.first.row_count else ""
             front = ("",) * len(about) if number else about
-            rows.append((*front, escape(telling.cause), count))
-        if len(one.tellings) > TELLINGS_MAX:
-            told = f"{len(one.tellings) - TELLINGS_MAX} more"
+            rows.append((*front, escape(finding.cause), count))
+        if len(feature.findings) > FINDINGS_MAX:
+            told = f"{len(feature.findings) - FINDINGS_MAX} more"
             rows.append((*("",) * len(about), told, ""))
     left = len(broken) - BROKEN_MAX
     more = f"<p>{left:,} more: report.features, report.to_html(…)</p>" if left > 0 else ""
@@ -89,15 +86,15 @@ def _side_bars(found: Comparison | None) -> tuple[str, str]:
     return then, now
 
 
-def _figures(report: Report, broken: Sequence[Broken]) -> Iterator[str]:
+def _figures(report: CheckResult, broken: Sequence[ViolatedFeature]) -> Iterator[str]:
     """Draw the bars of the first few features, folded up."""
     drawn = 0
-    for one in broken:
-        found = report.comparison(one.feature)
+    for feature in broken:
+        found = report.comparison(feature.feature)
         if found is None or drawn >= FIGURES_MAX:
             continue
         drawn += 1
-        yield f"<details><summary>{escape(one.feature)}: bars</summary>{_bars(found)}</details>"
+        yield f"<details><summary>{escape(feature.feature)}: bars</summary>{_bars(found)}</details>"
 
 
 def _bars(found: Comparison) -> str:
@@ -131,35 +128,36 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
     if not metrics:
         return ""
     rows = []
-    for one in metrics[:ROWS_MAX]:
+    for metric in metrics[:ROWS_MAX]:
         interval = ""
-        if one.low is not None and one.high is not None:
-            interval = f"{number_words(one.low)} to {number_words(one.high)}"
-        mark = "" if one.severity is None else _tag(one.severity)
-        numbers = (_number(one.value), interval, _number(one.reference), _number(one.bound))
-        rows.append((mark, escape(one.shown), *numbers, escape(one.note)))
+        if metric.low is not None and metric.high is not None:
+            interval = f"{number_words(metric.low)} to {number_words(metric.high)}"
+        mark = "" if metric.severity is None else _tag(metric.severity)
+        value, reference, bound = map(_number, (metric.value, metric.reference, metric.bound))
+        cells = (mark, escape(metric.shown), value, interval, reference, bound)
+        rows.append((*cells, escape(metric.note)))
     heads = [("", False), ("metric", False), ("now", True), ("95 % interval", True),
              ("reference", True), ("bound", True), ("note", False)]  # fmt: skip
     return html_table(heads, rows)
 
 
-def _features(report: Report) -> str:
+def _features(report: CheckResult) -> str:
     """List the features, folded up: what is violated stands above."""
-    results = ranked_results(report)
+    results = report.ranked_results
     if not results:
         return ""
     rows = [
         (
-            escape(one.feature),
-            *_side_bars(report.comparison(one.feature)),
-            _number(one.ratio),
-            escape(one.set or ""),
-            "" if one.share_reference is None else percent(one.share_reference),
-            "" if one.share_window is None else percent(one.share_window),
-            f"{one.missing_count:,}" if one.missing_count else "",
-            escape(one.note.replace("_", " ")),
+            escape(result.feature),
+            *_side_bars(report.comparison(result.feature)),
+            _number(result.ratio),
+            escape(result.moved),
+            "" if result.share_reference is None else percent(result.share_reference),
+            "" if result.share_window is None else percent(result.share_window),
+            f"{result.missing_count:,}" if result.missing_count else "",
+            escape(result.note.replace("_", " ")),
         )
-        for one in results[:ROWS_MAX]
+        for result in results[:ROWS_MAX]
     ]
     heads = [("feature", False), ("reference", False), ("now", False), ("x bound", True),
              ("strongest set", False), ("reference", True), ("now", True), ("missing", True),

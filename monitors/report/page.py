@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from driftline.monitors.report.page_features import FeatureList, features_section
+import numpy as np
+
+from driftline.monitors.report.check_result import CheckResult
+from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.pictures import (
     comparison_bars,
     interval_line,
@@ -24,14 +28,10 @@ from driftline.monitors.report.pictures import (
     scale_of,
     shape_line,
 )
-from driftline.monitors.report.ranking import Broken, Telling, broken_features
+from driftline.monitors.report.ranking import Finding, ViolatedFeature, state_of, violated_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
-from driftline.monitors.results.violation import plural
-
-if TYPE_CHECKING:
-    from driftline.monitors.report.comparison import Comparison
-    from driftline.monitors.report.report import Report
-    from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import FeatureResult, JsonValue, percent, plural
 
 # Pictures that are drawn without the script, and features that have a frame of their own; the rest
 # is told in one line each. The page stays one that opens at once.
@@ -39,10 +39,28 @@ FIGURES_MAX = 12
 FRAMES_MAX = 50
 POINTERS_SHOWN = 5
 BLAME_TOLD = 0.005
-TELLINGS_MAX = 6
+FINDINGS_MAX = 6
+# Rows that are there without the script.
+ROWS_MAX = 100
+# Digits of a share for the script: a hundred-thousandth is no bar that could be seen.
+DIGITS = 5
+# Title, class of the cells, and whether the script may sort by it.
+COLUMNS = (
+    ("feature", "", True),
+    ("type", "less", True),
+    ("then and now", "", False),
+    ("x bound", "number", True),
+    ("strongest set", "set", False),
+    ("reference", "number less", True),
+    ("now", "number", True),
+    ("missing", "number less", True),
+    ("unfit", "number less", True),
+    ("note", "less", True),
+)
+STATES = {"violated": "Violated", "kept": "Kept", "unjudged": "Not judged"}
 
 
-def report_page(report: Report) -> str:
+def report_page(report: CheckResult) -> str:
     """Draw a report as a whole document; every text of the data is escaped."""
     style, script, digest = _assets()
     features = FeatureList.of(report)
@@ -74,19 +92,19 @@ def _assets() -> tuple[str, str, str]:
     return style, script, digest
 
 
-def title_of(report: Report) -> str:
-    """Give the verdict in a few words, with the number of rows."""
+def title_of(report: CheckResult) -> str:
+    """Return the verdict in a few words, with the number of rows."""
     verdict = plural(report.violation_count, "violation") if report.violations else "No violations"
     if not report.decided:
         verdict = "Too few rows to judge" if report.insufficient_data else "Could not be judged"
     return f"{verdict} in {plural(report.row_count, 'row')}"
 
 
-def _head(report: Report) -> str:
-    """Say the verdict, and what was judged against what."""
+def _head(report: CheckResult) -> str:
+    """Draw the result, and what was judged against what."""
     mood = "good" if report.passed else "ticket"
     mood = "page" if report.page_count else mood
-    judged = sum(one.ratio is not None for one in report.results)
+    judged = sum(result.ratio is not None for result in report.results)
     tickets = report.violation_count - report.page_count
     facts = [
         ("kind", report.kind),
@@ -110,32 +128,33 @@ def _head(report: Report) -> str:
     )
 
 
-def _violations(report: Report, features: FeatureList) -> str:
-    broken = broken_features(report.violations)
+def _violations(report: CheckResult, features: FeatureList) -> str:
+    broken = violated_features(report.violations)
     if not broken:
         return ""
     frames, drawn = [], 0
-    for one in broken[:FRAMES_MAX]:
-        found = report.comparison(one.feature) if drawn < FIGURES_MAX else None
+    for feature in broken[:FRAMES_MAX]:
+        found = report.comparison(feature.feature) if drawn < FIGURES_MAX else None
         if found is None:
-            frames.append(_frame(one, "", ""))
+            frames.append(_frame(feature, "", ""))
             continue
         drawn += 1
-        picture = _figure(found, features.pictures.get(one.feature))
-        frames.append(_frame(one, shape_line(found.shape, moved=True), picture))
+        picture = _figure(found, features.pictures.get(feature.feature))
+        frames.append(_frame(feature, shape_line(found.shape, moved=True), picture))
     rest = "".join(
-        f'<li><span class="tag {one.severity}">{one.severity}</span> {name_html(one.feature)}: '
-        f"{escape('; '.join(telling.cause for telling in one.tellings))}</li>"
-        for one in broken[FRAMES_MAX:]
+        f'<li><span class="tag {feature.severity}">{feature.severity}</span> '
+        f"{name_html(feature.feature)}: "
+        f"{escape('; '.join(finding.cause for finding in feature.findings))}</li>"
+        for feature in broken[FRAMES_MAX:]
     )
     more = f"<ul>{rest}</ul>" if rest else ""
     return f"<h2>What is violated</h2>{''.join(frames)}{more}"
 
 
-def _frame(one: Broken, shape: str, figure: str) -> str:
-    """Tell of one feature: how loud, what happened, and where the rows are."""
-    tellings = [_telling(telling) for telling in one.tellings]
-    told, left = "".join(tellings[:TELLINGS_MAX]), tellings[TELLINGS_MAX:]
+def _frame(one: ViolatedFeature, shape: str, figure: str) -> str:
+    """Draw one feature: its severity, what happened, and where the rows are."""
+    findings = [_finding(finding) for finding in one.findings]
+    told, left = "".join(findings[:FINDINGS_MAX]), findings[FINDINGS_MAX:]
     if left:  # Such as the same in each of fifty segments.
         told += f"<details><summary>{len(left)} more</summary>{''.join(left)}</details>"
     kind = f"{one.severity}-violation{' drawn' * bool(figure)}"
@@ -145,20 +164,20 @@ def _frame(one: Broken, shape: str, figure: str) -> str:
     )
 
 
-def _telling(telling: Telling) -> str:
-    first = telling.first
-    quiet = [", ".join(telling.checks)]
+def _finding(finding: Finding) -> str:
+    first = finding.first
+    quiet = [", ".join(finding.checks)]
     if first.row_count:
         quiet.append(f"{plural(first.row_count, 'row')} behind it")
     # Of a segment that was judged apart, the cause says so.
-    if first.segment and not first.within and str(first.segment) not in telling.cause:
+    if first.segment and not first.within and str(first.segment) not in finding.cause:
         quiet.append(str(first.segment))
     if first.share_of_blame >= BLAME_TOLD:
         quiet.append(f"{first.share_of_blame:.0%} of the blame")
     if first.first_rows:
         found = ["/".join(str(one) for one in row.values()) for row in first.first_rows]
         quiet.append(f"first rows: {', '.join(found[:POINTERS_SHOWN])}")
-    return f'<p>{escape(telling.cause)}</p><p class="checks">{escape("; ".join(quiet))}</p>'
+    return f'<p>{escape(finding.cause)}</p><p class="checks">{escape("; ".join(quiet))}</p>'
 
 
 def _figure(comparison: Comparison, index: int | None) -> str:
@@ -195,13 +214,13 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
     """Draw every metric as a line: its interval, the reference's band, the bound."""
     if not metrics:
         return ""
-    groups = groupby(metrics, key=lambda one: (one.facet, one.facet_value, one.label))
+    groups = groupby(metrics, key=lambda metric: (metric.facet, metric.facet_value, metric.label))
     tables = []
     for (facet, value, label), found in groups:
         lines = list(found)
         named = " = ".join(part for part in (facet, value) if part) or label
         head = f"<h2>{escape(named) if named else 'Metrics'}</h2>"
-        rows = "".join(_metric(one) for one in lines)
+        rows = "".join(_metric(line) for line in lines)
         tables.append(
             f'{head}<div class="wide"><table class="list"><thead><tr><th>metric</th>'
             '<th class="number">now</th><th class="number">95 % interval</th>'
@@ -229,3 +248,155 @@ def _metric(one: MetricResult) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureList:
+    """Every feature of a report, what matters first."""
+
+    rows: tuple[str, ...]  # One HTML row for each.
+    states: tuple[str, ...]  # See `state_of`.
+    # What the script sorts by: one list for each sortable column, as long as `rows`.
+    keys: tuple[list[JsonValue], ...]
+    pictures: Mapping[str, int]  # By feature: the place of its bars among `drawings`.
+    drawings: tuple[JsonValue, ...]
+
+    @classmethod
+    def of(cls, report: CheckResult) -> FeatureList:
+        """Gather the features of a report."""
+        results = report.ranked_results
+        broken = frozenset(violation.feature_name for violation in report.violations)
+        pictures: dict[str, int] = {}
+        drawings: list[JsonValue] = []
+        rows = []
+        for number, one in enumerate(results):
+            found = report.comparison(one.feature)
+            if found is not None:
+                pictures[one.feature] = len(drawings)
+                drawings.append(_drawing(found))
+            rows.append(_row(one, found, number, is_broken=one.feature in broken))
+        keys = zip(*(_keys(result) for result in results), strict=True)
+        return cls(
+            tuple(rows),
+            tuple(state_of(result, broken) for result in results),
+            tuple(list(column) for column in keys),
+            pictures,
+            tuple(drawings),
+        )
+
+    @property
+    def data(self) -> str:
+        """What the script reads, as JSON that can stand inside HTML."""
+        value = {
+            "rows": self.rows[ROWS_MAX:],
+            "states": self.states,
+            "keys": self.keys,
+            "drawn": self._drawn(),
+            "pictures": self.drawings,
+        }
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.replace("<", "\\u003c")  # No text of the data can end the element.
+
+    def _drawn(self) -> list[int | None]:
+        names = self.keys[0] if self.keys else []
+        return [self.pictures.get(str(name)) for name in names]
+
+
+def features_section(features: FeatureList) -> str:
+    """Draw the table: the rows that are there without the script, and the script's controls."""
+    if not features.rows:
+        return ""
+    heads, sortable = [], 0
+    for title, kind, sorts in COLUMNS:
+        named = f' class="{kind}"' if kind else ""
+        key = f' data-key="{sortable}"' if sorts else ""
+        sortable += sorts
+        heads.append(f"<th{named}{key}>{title}</th>")
+    left = len(features.rows) - ROWS_MAX
+    rest = f"<noscript>{plural(left, 'more feature')} with scripts, or in report.json.</noscript>"
+    return (
+        f"<h2>All features</h2>{_controls(features)}"
+        f'<div class="wide"><table class="list" id="feature-table"><thead><tr>{"".join(heads)}'
+        f"</tr></thead><tbody>{''.join(features.rows[:ROWS_MAX])}</tbody></table></div>"
+        f'<div id="end">{rest if left > 0 else ""}</div>'
+        '<p class="quiet">Violated first, then those nearest to their bound. Small pictures: the '
+        "reference as ground, now as a line, each from its first to its last hundredth.</p>"
+    )
+
+
+def _controls(features: FeatureList) -> str:
+    """Make what the script shows and works with: a search, and one button for each state."""
+    buttons = [("all", "All", len(features.rows))]
+    buttons += [(key, title, features.states.count(key)) for key, title in STATES.items()]
+    shown = "".join(
+        f'<button type="button" data-state="{key}" aria-pressed="{str(key == "all").lower()}">'
+        f"{title} {count:,}</button>"
+        for key, title, count in buttons
+        if count
+    )
+    return (
+        '<div class="controls" id="controls" hidden><input type="search" '
+        f'placeholder="Find a feature" aria-label="Find a feature">{shown}'
+        '<span class="quiet" id="shown" role="status"></span></div>'
+    )
+
+
+def _row(one: FeatureResult, found: Comparison | None, number: int, *, is_broken: bool) -> str:
+    cells = (
+        escape(one.type),
+        "" if found is None else shape_line(found.shape, moved=is_broken),
+        "" if one.ratio is None else f"{one.ratio:.2f}",
+        escape("; ".join(filter(None, (one.moved, one.change)))),
+        "" if one.share_reference is None else percent(one.share_reference),
+        "" if one.share_window is None else percent(one.share_window),
+        _count(one.missing_count, one.row_count),
+        _count(one.unfit_count, one.row_count),
+        escape(one.note.replace("_", " ")),
+    )
+    told = "".join(
+        f'<td class="{kind}">{cell}</td>' if kind else f"<td>{cell}</td>"
+        for (_, kind, _), cell in zip(COLUMNS[1:], cells, strict=True)
+    )
+    state = ' class="broken"' if is_broken else ""
+    return (
+        f'<tr{state} data-row="{number}"><th scope="row">{name_html(one.feature)}</th>{told}</tr>'
+    )
+
+
+def _count(count: int, rows: int) -> str:
+    return percent(count / max(1, rows)) if count else ""
+
+
+def _keys(one: FeatureResult) -> Sequence[JsonValue]:
+    """Return what a row is sorted by, in the order of the sortable columns."""
+    rows = max(1, one.row_count)
+    return (
+        one.feature,
+        one.type,
+        _rounded(one.ratio),
+        _rounded(one.share_reference),
+        _rounded(one.share_window),
+        _rounded(one.missing_count / rows),
+        _rounded(one.unfit_count / rows),
+        one.note,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{DIGITS}g}")
+
+
+def _drawing(found: Comparison) -> JsonValue:
+    """Return one column's bars as plain values; the script finds the intervals itself."""
+    return {
+        "labels": list(found.labels),
+        "then": _shares(found.reference),
+        "now": _shares(found.window),
+        "moved": [int(place) for place in np.flatnonzero(found.moved)],
+        "rows": [found.reference_rows, found.window_rows],
+        "ordered": found.ordered,
+    }
+
+
+def _shares(shares: np.ndarray) -> list[JsonValue]:
+    return [round(float(share), DIGITS) for share in shares]

@@ -85,7 +85,7 @@ def shape_line(shape: np.ndarray, *, moved: bool) -> str:
 
 
 def scale_of(metrics: Sequence[MetricResult]) -> tuple[float, float]:
-    """Give the span of numbers that all finite values, intervals and bounds lie in."""
+    """Return the span of numbers that all finite values, intervals and bounds lie in."""
     found = [
         one
         for metric in metrics

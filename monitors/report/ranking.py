@@ -1,38 +1,35 @@
-"""What a report shows first: by feature, the loud before the quiet, the far before the near."""
+"""What a report shows first: violations by feature, pages before tickets."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING
+from textwrap import shorten
 
-from driftline.monitors.results.violation import FeatureResult, Severity, Violation
+from driftline.monitors.results.violation import (
+    BASELINE_FIT_CHECK,
+    MISSING_COLUMNS,
+    FeatureResult,
+    Severity,
+    Violation,
+)
 
-if TYPE_CHECKING:
-    from driftline.monitors.report.report import Report
-
-# So many times its rows' part of what all rows have is worth no words of its own for a segment.
+# A segment with fewer times its part of the rows than this gets no finding of its own.
 EVEN = 1.25
-# So many features that the same befell are told as one.
-ALIKE_LEAST = 3
+# So many features with the same findings are shown as one.
+SIMILAR_LEAST = 3
+CAUSES_NAMED = 3
+# A pager is no place for the names of five hundred columns; the report has them all.
+CAUSE_WIDTH = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """One thing that happened to a feature, which several checks may have noticed.
-
-    Parameters
-    ----------
-    checks
-        The types of these checks.
-    first
-        The first of their violations: cause, rows, segment are the same for all.
-    """
+class Finding:
+    """One thing that happened to a feature, which several checks may have noticed."""
 
     checks: tuple[str, ...]
-    first: Violation
+    first: Violation  # Cause, rows and segment are the same for all of its violations.
 
     @property
     def cause(self) -> str:
@@ -41,7 +38,7 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class ViolatedFeature:
     """One feature that is violated, with all that happened to it."""
 
     feature: str
@@ -49,100 +46,131 @@ class Broken:
 
     @property
     def severity(self) -> Severity:
-        """The loudest of its violations."""
-        return "page" if any(one.severity == "page" for one in self.violations) else "ticket"
+        """The most severe of its violations."""
+        severities = {violation.severity for violation in self.violations}
+        return "page" if "page" in severities else "ticket"
 
     @property
-    def tellings(self) -> tuple[Telling, ...]:
-        """What happened, the loud first; violations with the same cause are one.
+    def findings(self) -> tuple[Finding, ...]:
+        """What happened, pages first; violations with the same cause are one finding.
 
-        What a segment has no more of than its rows' part is told with all rows.
+        A segment's violation that is only its part of one of all rows is left out.
         """
-        whole = {_matter(one): one for one in self.violations if not one.within}
-        own = [one for one in self.violations if not _is_part(one, whole.get(_matter(one)))]
-        ordered = sorted(own, key=lambda one: (one.severity != "page", one.unit is None))
+        whole = {_subject(one): one for one in self.violations if not one.within}
+        apart = [one for one in self.violations if not _is_part(one, whole.get(_subject(one)))]
         by_cause: dict[tuple[str, int], list[Violation]] = {}
-        for one in ordered:
-            # Of a unit that changed the same is told, and what it looks like besides.
-            unit = "" if one.unit is None else f", looks like {one.unit.name}"
-            cause = (one.cause or one.description).replace(unit, "", 1)
-            by_cause.setdefault((cause, one.row_count), []).append(one)
+        for violation in sorted(apart, key=lambda one: (one.severity != "page", one.unit is None)):
+            # A changed unit has the cause of the drift that it explains, and its name besides.
+            unit = "" if violation.unit is None else f", looks like {violation.unit.name}"
+            cause = (violation.cause or violation.description).replace(unit, "", 1)
+            by_cause.setdefault((cause, violation.row_count), []).append(violation)
         return tuple(
-            Telling(tuple(one.constraint_check_type for one in found), found[0])
-            for found in by_cause.values()
+            Finding(tuple(one.constraint_check_type for one in group), group[0])
+            for group in by_cause.values()
         )
 
 
-def _matter(one: Violation) -> tuple[str, str]:
-    """Give what a violation is about, for all rows as for a segment: its check, its rows' set."""
-    about = {} if one.predicate is None else one.predicate.to_dict()
-    return one.constraint_check_type, str({**about, "within": None})
+def _subject(violation: Violation) -> tuple[str, str]:
+    """Return the check and the set of rows, the same for a segment as for all rows."""
+    rows = {} if violation.predicate is None else violation.predicate.to_dict()
+    return violation.constraint_check_type, str({**rows, "within": None})
 
 
-def _is_part(one: Violation, whole: Violation | None) -> bool:
-    """Say whether a segment's violation is but its part of what so many of all rows are."""
-    if whole is None or not one.within or one.segment is None:
+def _is_part(violation: Violation, whole: Violation | None) -> bool:
+    """Whether a segment's violation is only its part of one of all rows."""
+    if whole is None or not violation.within or violation.segment is None:
         return False
-    if one.severity == "page" != whole.severity:
+    if violation.severity == "page" != whole.severity:
         return False  # It pages, and all rows do not.
-    return one.row_count <= EVEN * whole.row_count * one.segment.share_of_rows
+    return violation.row_count <= EVEN * whole.row_count * violation.segment.share_of_rows
 
 
-def broken_features(violations: Sequence[Violation]) -> tuple[Broken, ...]:
-    """Gather violations by feature: what pages first, then as they are ordered, by blame."""
-    first: dict[str, int] = {}
-    for one in violations:
-        first.setdefault(one.feature_name, len(first))
-    ordered = sorted(violations, key=lambda one: first[one.feature_name])
-    found = [
-        Broken(name, tuple(group))
-        for name, group in groupby(ordered, key=lambda one: one.feature_name)
-    ]
-    return tuple(sorted(found, key=lambda one: one.severity != "page"))
+def violated_features(violations: Sequence[Violation]) -> tuple[ViolatedFeature, ...]:
+    """Group violations by feature: pages first, then in the order of the violations."""
+    groups: dict[str, list[Violation]] = {}
+    for violation in violations:
+        groups.setdefault(violation.feature_name, []).append(violation)
+    features = [ViolatedFeature(name, tuple(group)) for name, group in groups.items()]
+    return tuple(sorted(features, key=lambda feature: feature.severity != "page"))
 
 
-def tellings(violations: Sequence[Violation]) -> list[Telling]:
+def findings(violations: Sequence[Violation]) -> list[Finding]:
     """Return what happened, over all features."""
-    return [one for broken in broken_features(violations) for one in broken.tellings]
+    return [finding for feature in violated_features(violations) for finding in feature.findings]
 
 
-def alike_features(broken: Sequence[Broken]) -> list[list[Broken]]:
-    """Put features together that the same befell in the same rows, as one row of junk does."""
-    befell = [_befell(one) for one in broken]
-    often = Counter(befell)
-    groups: dict[object, list[Broken]] = {}
-    for one, what in zip(broken, befell, strict=True):
-        # What is rowless, such as a number of another kind, is a matter of its own.
-        alike = often[what] >= ALIKE_LEAST and one.tellings[0].first.row_count
-        groups.setdefault(what if alike else one.feature, []).append(one)
+def similar_features(features: Sequence[ViolatedFeature]) -> list[list[ViolatedFeature]]:
+    """Group features with the same findings in the same rows, as one row of junk makes them."""
+    keys = [_without_name(one) for one in features]
+    often = Counter(keys)
+    groups: dict[object, list[ViolatedFeature]] = {}
+    for feature, key in zip(features, keys, strict=True):
+        # A finding without rows, such as a metric's, stands for itself.
+        is_similar = often[key] >= SIMILAR_LEAST and feature.findings[0].first.row_count
+        groups.setdefault(key if is_similar else feature.feature, []).append(feature)
     return list(groups.values())
 
 
-def _befell(one: Broken) -> tuple[object, ...]:
-    """Return all that is told of a feature but its name."""
-    told = [(two.checks, two.cause, two.first.row_count, str(two.first.first_rows))
-            for two in one.tellings]  # fmt: skip
-    return (one.severity, *told)
+def _without_name(feature: ViolatedFeature) -> tuple[object, ...]:
+    """Return all that is shown of a feature but its name."""
+    shown = [(finding.checks, finding.cause, finding.first.row_count, str(finding.first.first_rows))
+             for finding in feature.findings]  # fmt: skip
+    return (feature.severity, *shown)
 
 
 def state_of(result: FeatureResult, broken: frozenset[str]) -> str:
-    """Say in one word how a feature fared: "violated", "kept" or "unjudged"."""
+    """Return a feature's state: "violated", "kept" or "unjudged"."""
     if result.feature in broken:
         return "violated"
     return "unjudged" if result.ratio is None else "kept"
 
 
-def ranked_results(report: Report) -> tuple[FeatureResult, ...]:
-    """Order the features: the violated as their violations are, then those nearest to the bound."""
-    places = {one.feature: place for place, one in enumerate(broken_features(report.violations))}
-    last = len(places)
-    return tuple(
-        sorted(
-            report.results,
-            key=lambda one: (
-                places.get(one.feature, last),
-                one.ratio is None,
-                -(one.ratio or 0.0),
-            ),
-        )
+def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
+    """Return the sentence that a pager prints; "" without violations.
+
+    One clause for each of the three features that are most to blame, pages first, of these missing
+    columns; features that the same befell in the same rows share one. Without values of rows where
+    they are not wanted. A baseline that does not fit yet is told after them, whole: what to do
+    about it is commands.
+    """
+    apart = [
+        f"The baseline does not fit yet: {violation.cause if has_values else violation.plain_cause}"
+        for violation in violations
+        if violation.constraint_check_type == BASELINE_FIT_CHECK
+    ]
+    ranked = sorted(
+        (
+            violation
+            for violation in violations
+            if violation.constraint_check_type != BASELINE_FIT_CHECK
+        ),
+        key=lambda violation: (
+            violation.severity != "page",
+            violation.feature_name != MISSING_COLUMNS,
+            -violation.share_of_blame,
+        ),
     )
+    groups = similar_features(violated_features(ranked))
+    clauses = [_clause(group, has_values=has_values) for group in groups[:CAUSES_NAMED]]
+    if left := sum(map(len, groups[CAUSES_NAMED:])):
+        clauses.append(f"and {left} more")
+    return ". ".join(["; ".join(clauses), *apart] if clauses else apart)
+
+
+def _clause(group: Sequence[ViolatedFeature], *, has_values: bool) -> str:
+    """Describe what happened to a feature, or to several."""
+    names = [one.feature for one in group]
+    first = group[0].violations[0]
+    cause = first.cause if has_values else first.plain_cause
+    if len(names) > 1:
+        dots = ", …" if len(names) > CAUSES_NAMED else ""
+        names = [f"{len(names)} columns ({', '.join(names[:CAUSES_NAMED])}{dots})"]
+    # Shortened last: what is cut can no more be told from what is not.
+    return f"{names[0]}: {_cut(cause)}"
+
+
+def _cut(cause: str) -> str:
+    """Leave out the last parts of a long cause, none of them half."""
+    short = shorten(cause, CAUSE_WIDTH, placeholder=" …")
+    whole = short.removesuffix(" …").rpartition(", ")[0]
+    return f"{whole}, …" if short.endswith(" …") and whole else short

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.results.violation import JsonValue, percent
-
-if TYPE_CHECKING:
-    from driftline.monitors.report.report import Report
 
 # Keys of a rule that are said elsewhere in its line.
 SAID = frozenset({"check", "column", "name", "severity"})
@@ -18,35 +15,24 @@ WORD = 60
 
 @dataclass(frozen=True, slots=True)
 class SideTable:
-    """A titled table of ready words, what is broken first.
-
-    Parameters
-    ----------
-    title
-        What the rows are.
-    heads
-        Title of each column, and whether numbers stand below it.
-    rows
-        One tuple of cells for each row.
-    broken
-        Whether each row is violated.
-    """
+    """A titled table of ready words, what is broken first."""
 
     title: str
-    heads: tuple[tuple[str, bool], ...]
+    heads: tuple[tuple[str, bool], ...]  # Title of each column, and whether numbers stand below it.
     rows: tuple[tuple[str, ...], ...]
     broken: tuple[bool, ...]
 
 
-def side_tables(report: Report) -> tuple[SideTable, ...]:
-    """Give the tables that a report has something to put into."""
+def side_tables(report: CheckResult) -> tuple[SideTable, ...]:
+    """Return the tables that a report has something to put into."""
     return tuple(one for one in (_segments(report), _rules(report)) if one.rows)
 
 
-def _segments(report: Report) -> SideTable:
+def _segments(report: CheckResult) -> SideTable:
     """List the segments: the most violated first, then those nearest to their bound."""
     ordered = sorted(
-        report.segments, key=lambda one: (-one.violation_count, -(one.max_drift_ratio or 0.0))
+        report.segments,
+        key=lambda segment: (-segment.violation_count, -(segment.max_drift_ratio or 0.0)),
     )
     rows = tuple(
         (
@@ -64,7 +50,7 @@ def _segments(report: Report) -> SideTable:
     return SideTable("Segments", heads, rows, tuple(one.violation_count > 0 for one in ordered))
 
 
-def _rules(report: Report) -> SideTable:
+def _rules(report: CheckResult) -> SideTable:
     """List the declared rules, the broken first."""
     ordered = sorted(_declared(report), key=lambda one: one["passed"] is not False)
     rows = tuple(
@@ -82,7 +68,7 @@ def _rules(report: Report) -> SideTable:
     return SideTable("Rules", heads, rows, tuple(one["passed"] is False for one in ordered))
 
 
-def _declared(report: Report) -> Iterator[Mapping[str, JsonValue]]:
+def _declared(report: CheckResult) -> Iterator[Mapping[str, JsonValue]]:
     found = report.details.get("rules")
     for one in found if isinstance(found, list) else ():
         if isinstance(one, dict):
@@ -90,7 +76,7 @@ def _declared(report: Report) -> Iterator[Mapping[str, JsonValue]]:
 
 
 def _rule(one: Mapping[str, JsonValue]) -> str:
-    """Say what a rule asks for: its own name, or its check with what it is given."""
+    """Return a rule's name, or its check with its arguments."""
     rule = one["rule"]
     assert isinstance(rule, dict)
     if rule.get("name"):

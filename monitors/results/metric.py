@@ -14,52 +14,26 @@ UNDEFINED = "undefined: "
 
 @dataclass(frozen=True, slots=True)
 class MetricResult:
-    """What was measured, how surely, and what it is compared with.
-
-    Parameters
-    ----------
-    name
-        As SageMaker's documents name it: "auc", "DPPL", "shap"; our own beside them.
-    value
-        Of the window; None when it is not defined, and `note` says why. May be infinite.
-    low, high
-        Its 95 % interval.
-    reference, reference_low, reference_high
-        The same of the reference, when it is known.
-    bound
-        Where a violation begins at this number of rows; None when the metric is shown, not judged.
-    operator
-        Which side of the bound is a violation: "LessThanThreshold" or "GreaterThanThreshold".
-    p_value
-        The chance of so much without any change, when it was judged.
-    count
-        Rows that it rests on.
-    facet, facet_value
-        The group that is looked at, for bias.
-    label
-        The class, where a metric has one value for each.
-    severity
-        Of the violation; None when there is none.
-    note
-        Why there is no value or no judgement: "insufficient_data", "undefined: …",
-        "incomparable: …"; "" when there is both or when it is only shown.
-    """
+    """What was measured, how surely, and what it is compared with."""
 
     name: str
-    value: float | None
-    low: float | None = None
+    value: float | None  # None when it is not defined, and `note` says why. May be infinite.
+    low: float | None = None  # 95 % interval.
     high: float | None = None
-    reference: float | None = None
+    reference: float | None = None  # None when the reference is not known.
     reference_low: float | None = None
     reference_high: float | None = None
+    # Where a violation begins at this number of rows; None when shown, not judged.
     bound: float | None = None
+    # The side of the bound that is a violation: "LessThanThreshold" or "GreaterThanThreshold".
     operator: str = ""
-    p_value: float | None = None
-    count: int = 0
-    facet: str = ""
+    p_value: float | None = None  # The chance of so much without any change.
+    count: int = 0  # Rows that it rests on.
+    facet: str = ""  # The group, for bias.
     facet_value: str = ""
-    label: str = ""
-    severity: Severity | None = None
+    label: str = ""  # The class, where a metric has one value for each.
+    severity: Severity | None = None  # None when it is not violated.
+    # "insufficient_data", "undefined: …" or "incomparable: …"; "" when judged or only shown.
     note: str = ""
 
     @property
@@ -89,7 +63,7 @@ class MetricResult:
         return self.severity is not None
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Give plain JSON values; infinite ones as text, as SageMaker writes them."""
+        """Return plain JSON values; infinite ones as text, as SageMaker writes them."""
         return {
             "name": self.name,
             "facet": self.facet,
@@ -113,27 +87,18 @@ class MetricResult:
 
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
-    """One number for the metric store, under SageMaker's name.
-
-    Parameters
-    ----------
-    namespace, name, value
-        As CloudWatch has them; infinite values are written as SageMaker does (±2.348543e108).
-    dimensions
-        Beyond Endpoint and MonitoringSchedule.
-    cause
-        What an alarm on it quotes; "" takes the report's.
-    """
+    """One number for the metric store, under SageMaker's name."""
 
     namespace: str
     name: str
-    value: float
+    value: float  # Infinite values are written as SageMaker does (±2.348543e108).
+    # Beyond Endpoint and MonitoringSchedule.
     dimensions: Mapping[str, str] = field(default_factory=dict)
-    cause: str = ""
+    cause: str = ""  # What an alarm on it quotes; "" takes the report's.
 
 
 def finite(value: float | None) -> float | str | None:
-    """Give a number as JSON can hold it: "Infinity" and "-Infinity" as text, NaN as nothing."""
+    """Return a number as JSON can hold it: "Infinity" and "-Infinity" as text, NaN as nothing."""
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):

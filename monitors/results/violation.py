@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from textwrap import shorten
 from typing import Literal
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.distances.units import UnitChange
+from driftline.monitors.drift_test.significance import blame
+from driftline.stats.distances.units import UnitChange
 
 Severity = Literal["page", "ticket"]
 _HIDDEN = '"…"'
@@ -58,7 +59,10 @@ class Segment:
     @property
     def texts(self) -> tuple[str, ...]:
         """The values of rows that the words quote."""
-        return (self.level, *(text for one in self.conditions for text in _texts_of(one)))
+        return (
+            self.level,
+            *(text for condition in self.conditions for text in _texts_of(condition)),
+        )
 
     def __str__(self) -> str:
         rows = f"({percent(self.share_of_rows)} of all rows)"
@@ -67,7 +71,7 @@ class Segment:
         return f"{self.words} holds {percent(self.share_of_culprits)} of them {rows}"
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Give plain JSON values in a fixed order."""
+        """Return plain JSON values in a fixed order."""
         found: dict[str, JsonValue] = {
             "column": self.column,
             "level": self.level,
@@ -77,7 +81,7 @@ class Segment:
         if self.share_of_excess is not None:
             found["share_of_excess"] = self.share_of_excess
         if self.conditions:
-            found["conditions"] = [one.to_dict() for one in self.conditions]
+            found["conditions"] = [condition.to_dict() for condition in self.conditions]
         return {**found, "text": str(self)}
 
 
@@ -112,7 +116,7 @@ class Onset:
         return f"from {first} to {last}"
 
     def to_dict(self) -> dict[str, str | float | None]:
-        """Give plain JSON values in a fixed order; times in ISO 8601."""
+        """Return plain JSON values in a fixed order; times in ISO 8601."""
         return {
             "start": None if self.start is None else self.start.isoformat(),
             "end": None if self.end is None else self.end.isoformat(),
@@ -199,21 +203,12 @@ class Violation:
         return hide_values(self.cause, (*self.values, *own, *_texts_of(self.predicate)))
 
     def __repr__(self) -> str:
-        """Give one line; `to_dict` has everything."""
+        """Return one line; `to_dict` has everything."""
         what = f"{self.feature_name}: {self.constraint_check_type}, {self.severity}: {self.cause}"
         return f"<Violation {shorten(what, REPR_WIDTH, placeholder=' …')}>"
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Give plain JSON values in a fixed order."""
-        unit: JsonValue = None
-        if self.unit is not None:
-            unit = {
-                "name": self.unit.name,
-                "factor": self.unit.factor,
-                "offset": self.unit.offset,
-                "distance_before": self.unit.distance_before,
-                "distance_after": self.unit.distance_after,
-            }
+        """Return plain JSON values in a fixed order."""
         return {
             "feature_name": self.feature_name,
             "constraint_check_type": self.constraint_check_type,
@@ -225,7 +220,7 @@ class Violation:
             "segment": None if self.segment is None else self.segment.to_dict(),
             "onset": None if self.onset is None else {**self.onset.to_dict()},
             "within": self.within,
-            "unit": unit,
+            "unit": None if self.unit is None else asdict(self.unit),
             "values": list(self.values),
             "predicate": None if self.predicate is None else self.predicate.to_dict(),
             "row_count": self.row_count,
@@ -285,7 +280,10 @@ class FeatureResult:
         Rows of the window, those without a value, those whose value does not fit the type.
     distance, bound, p_value
         The strongest set of rows: |share - reference share|, where a violation begins, and the
-        chance of so much in any set without drift; None when drift was not judged.
+        chance of so much in any set without drift; None when drift was not judged. Of a column
+        whose constraints name a distance: that distance, its limit and its p-value.
+    method
+        The distance that decided, such as ``wasserstein``; "" for the drift test.
     set
         That set in words, such as ``below 12.3``.
     share_reference, share_window, share_low, share_high
@@ -314,6 +312,7 @@ class FeatureResult:
     distance: float | None = None
     bound: float | None = None
     p_value: float | None = None
+    method: str = ""
     set: str | None = None
     share_reference: float | None = None
     share_window: float | None = None
@@ -336,11 +335,33 @@ class FeatureResult:
     note: str = ""
 
     @property
+    def moved(self) -> str:
+        """What moved, in words: the distance that decided, where one is named, and the set."""
+        words = [] if self.set is None else [self.set]
+        if self.method and self.distance is not None and self.bound is not None:
+            words.insert(0, distance_words(self.method, self.distance, self.bound))
+        return "; ".join(words)
+
+    @property
     def ratio(self) -> float | None:
         """Distance over bound; above 1 is a violation; None when there is none, or no bound."""
         if self.distance is None or not self.bound:
             return None
         return self.distance / self.bound
+
+
+def share_blame(violations: Iterable[tuple[Violation, float]]) -> tuple[Violation, ...]:
+    """Divide the blame among features by their evidence, and return the most blamed first.
+
+    With each violation comes its evidence beyond what a violation needs, in nats.
+    """
+    pairs = list(violations)
+    excess: dict[str, float] = {}
+    for one, nats in pairs:
+        excess[one.feature_name] = max(excess.get(one.feature_name, 0.0), nats)
+    shares = blame(excess)
+    shared = (replace(one, share_of_blame=shares[one.feature_name]) for one, _ in pairs)
+    return tuple(sorted(shared, key=lambda one: -one.share_of_blame))
 
 
 def hide_values(text: str, known: Iterable[str] = ()) -> str:
@@ -366,6 +387,11 @@ def _texts_of(condition: Condition | None) -> Iterator[str]:
         condition = condition.within
 
 
+def distance_words(method: str, value: float, bound: float) -> str:
+    """Return a distance that decided, with its limit: ``wasserstein 0.62 (limit 0.5)``."""
+    return f"{method} {value:.3g} (limit {bound:.3g})"
+
+
 def percent(share: float) -> str:
     """Write a share for people: ``33.1 %``, ``100 %``, ``0 %``; never rounds a trace to 0."""
     if 0 < share < 0.0005:
@@ -382,3 +408,27 @@ def rounded(value: float, digits: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Write a number with its noun: ``1 row``, ``1,200 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentResult:
+    """One line of the table of segments."""
+
+    name: str  # ``origin = "EWR"``.
+    column: str
+    level: str  # A value, "other" or "empty".
+    row_count: int
+    share_of_rows: float  # 0-1.
+    reference_count: int
+    violation_count: int
+    max_drift_ratio: float | None  # Largest distance over its bound; None when no drift was judged.
+    note: str  # "no_reference" or "insufficient_data"; "" when drift was judged.
+    results: tuple[FeatureResult, ...]
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return plain JSON values in a fixed order."""
+        found: dict[str, JsonValue] = {
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "results"
+        }
+        found["features"] = [{**asdict(result), "ratio": result.ratio} for result in self.results]
+        return found

@@ -1,1 +1,1 @@
-"""From a violation to its segment, its beginning and its rows, each with its share of the blame."""
+"""From a violation to its segment, its onset and its contributing rows."""

@@ -19,31 +19,31 @@ _HEADERS_MAX = 20
 
 
 def is_caller(column: str) -> bool:
-    """Say whether a column tells who sent a row, and not what is in it."""
+    """Return whether a column tells who sent a row, and not what is in it."""
     return column.startswith(HEADER) or column == "custom_attributes"
 
 
 def caller_rows(read: WindowRead) -> CallerRows:
-    """Give a window's rows with the columns that say who sent them, those that are recorded.
+    """Return a window's rows with the columns that say who sent them, those that are recorded.
 
     A column of the endpoint's own of such a name stays what it is.
     """
     taken = set(read.schema.names)
     plain = [name for name in _PLAIN if name not in taken]
     headers = _header_names(read) if _HEADERS not in taken else []
-    told = {name: f"{HEADER}{name}" for name in headers if f"{HEADER}{name}" not in taken}
-    asked = [*plain, *([_HEADERS] if told else [])]
+    header_columns = {name: f"{HEADER}{name}" for name in headers if f"{HEADER}{name}" not in taken}
+    asked = [*plain, *([_HEADERS] if header_columns else [])]
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in read.with_columns(asked).batches():
-            if told:
+            if header_columns:
                 maps = batch.column(_HEADERS)
                 batch = batch.drop_columns([_HEADERS])
-                for name, shown in told.items():
+                for name, shown in header_columns.items():
                     batch = batch.append_column(shown, pc.map_lookup(maps, name, "first"))
             yield batch
 
-    return CallerRows((*plain, *told.values()), batches)
+    return CallerRows((*plain, *header_columns.values()), batches)
 
 
 def _header_names(read: WindowRead) -> list[str]:

@@ -23,8 +23,8 @@ from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError
 from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.root_cause.contributions import Contribution, RowContributions, weigh
 from driftline.monitors.root_cause.rows import with_texts
-from driftline.monitors.root_cause.shares import Blamed, RowShares, weigh
 
 Form = Literal["csv", "parquet"]
 MEDIA_TYPES: dict[Form, str] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
@@ -35,13 +35,7 @@ BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 
 
 def form_of(path: str) -> Form:
-    """Choose the form of a file by its ending.
-
-    Raises
-    ------
-    InputError
-        When it has another ending.
-    """
+    """Choose the form of a file by its ending."""
     ending = path.rpartition(".")[2].lower()
     for form in get_args(Form):
         if ending == form:
@@ -49,31 +43,17 @@ def form_of(path: str) -> Form:
     raise InputError(f"{path}: expected a file that ends in .csv or .parquet")
 
 
-def blamed_batches(
-    batches: BatchMaker, blamed: Sequence[Blamed], references: Mapping[str, ReferenceColumn]
+def contributing_batches(
+    batches: BatchMaker,
+    contributions: Sequence[Contribution],
+    references: Mapping[str, ReferenceColumn],
 ) -> Iterator[pa.RecordBatch]:
-    """Give the rows behind violations with what each bears.
-
-    Parameters
-    ----------
-    batches
-        Gives all rows of the window, anew at each call.
-    blamed
-        The violations, at least one.
-    references
-        By column: the reference's cells and counts.
-
-    Yields
-    ------
-    pa.RecordBatch
-        Ids first (or ``row``), then ``share_of_blame``, the conditions' columns, all others. All of
-        one schema; at least one, which may be empty.
-    """
-    shares = weigh(batches(), blamed, references)
+    """Return the rows behind violations with what each bears."""
+    shares = weigh(batches(), contributions, references)
     schema: pa.Schema | None = None
     first = 0
     for batch in batches():
-        table = _chosen(batch, shares, blamed, first)
+        table = _chosen(batch, shares, contributions, first)
         first += batch.num_rows
         if schema is None:
             schema = table.schema
@@ -89,14 +69,17 @@ def _empty(schema: pa.Schema) -> list[pa.RecordBatch]:
 
 
 def _chosen(
-    batch: pa.RecordBatch, shares: RowShares, blamed: Sequence[Blamed], first: int
+    batch: pa.RecordBatch,
+    shares: RowContributions,
+    contributions: Sequence[Contribution],
+    first: int,
 ) -> pa.Table:
-    """Give the blamed rows of a batch, columns in their order."""
+    """Return the contributing rows of a batch, columns in their order."""
     found, share = shares.of(batch)
     table = pa.Table.from_batches([batch]).filter(pa.array(found))
-    for one in blamed:
-        if one.predicate.op == "unfit":
-            table = with_texts(table, one.predicate, keep=True)
+    for contribution in contributions:
+        if contribution.predicate.op == "unfit":
+            table = with_texts(table, contribution.predicate, keep=True)
     if UNFIT in table.column_names and pa.types.is_map(table.schema.field(UNFIT).type):
         table = table.drop_columns([UNFIT])
     names = table.column_names
@@ -106,28 +89,22 @@ def _chosen(
         ids = [_free(ROW, names)]
         table = table.append_column(ids[0], pa.array(first + np.flatnonzero(found), pa.int64()))
     table = table.append_column(own, pa.array(share[found]))
-    looked = dict.fromkeys(name for one in blamed for name in one.predicate.columns)
+    looked = dict.fromkeys(
+        name for contribution in contributions for name in contribution.predicate.columns
+    )
     front = [*ids, own, *(name for name in looked if name in names and name not in ids)]
     return table.select([*front, *(name for name in names if name not in front)])
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
-    """Give a name that no column of the data has."""
+    """Return a name that no column of the data has."""
     while name in taken:
         name = f"driftline_{name}"
     return name
 
 
 def written(batches: Iterator[pa.RecordBatch], form: Form) -> Iterator[bytes]:
-    """Write batches of one schema as a file, piece by piece.
-
-    Parameters
-    ----------
-    batches
-        At least one.
-    form
-        "csv", lists as JSON; or "parquet", all types as they are.
-    """
+    """Write batches of one schema as a file, piece by piece."""
     piece = _Piece()
     sink = pa.PythonFile(piece, mode="w")
     writer: pq.ParquetWriter | pacsv.CSVWriter | None = None
@@ -161,13 +138,7 @@ def write_rows(batches: Iterator[pa.RecordBatch], form: Form, path: Path) -> int
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Put what is given in the place of a file when all of it has come.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be written.
-    """
+    """Put what is given in the place of a file when all of it has come."""
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with half.open("wb") as file:

@@ -1,4 +1,4 @@
-"""When a fault began: the span of time in which the guilty rows' share is raised.
+"""When a fault began: the span of time in which the matching rows' share is raised.
 
 The span is where the likelihood of two shares, one inside and one outside, beats that of a single
 share by most. Rows that come together tend to share a fault, so that their number overstates the
@@ -33,7 +33,7 @@ _FIRST_MINUTE, _LAST_MINUTE = -62_135_596_800 // 60, 253_402_300_799 // 60
 _WIDTHS = (24 * 60, 60, 15, 5, 1)
 _BLOCKS_MIN = 12
 _BLOCKS_MAX = 400
-# Chance that rows which are guilty evenly over time give a span, over all that are tried.
+# Chance that rows which match evenly over time give a span, over all that are tried.
 _FALSE_ONSET = 1e-3
 # Outside of the span, so much of the excess inside may be left.
 _QUIET = 0.25
@@ -46,26 +46,17 @@ class TimeCounts:
     """Rows by block of time, all and those of each target.
 
     Blocks are as narrow as their number allows, and widen as the time that is seen grows.
-
-    Parameters
-    ----------
-    size
-        Number of targets.
-    minutes
-        Beginnings of the blocks that have rows, in minutes since 1970, in order, shape (m,).
-    counts
-        Rows by block, shape (m, 1 + targets): all, then the guilty of each.
-    seen
-        First and last minute; None without rows.
     """
 
-    size: int
+    size: int  # Number of targets.
+    # Beginnings of the blocks that have rows, since 1970, in order, shape (m,).
     minutes: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    # Rows by block, shape (m, 1 + targets): all, then those that match each.
     counts: Ints | None = None
-    seen: tuple[int, int] | None = None
+    seen: tuple[int, int] | None = None  # First and last minute.
 
-    def update(self, times: pa.Array, guilty: list[Bools | None]) -> None:
-        """Add rows; None: none of them is guilty.
+    def update(self, times: pa.Array, matching: list[Bools | None]) -> None:
+        """Add rows; None: none of them matches.
 
         Rows without a time, or with one outside of the calendar's years 1 to 9999, are left out.
         """
@@ -81,13 +72,13 @@ class TimeCounts:
         distinct, places = np.unique(_blocks_of(minutes, seen), return_inverse=True)
         counts = np.zeros((distinct.size, 1 + self.size), np.int64)
         counts[:, 0] = np.bincount(places, minlength=distinct.size)
-        for index, mask in enumerate(guilty, 1):
+        for index, mask in enumerate(matching, 1):
             if mask is not None:
                 counts[:, index] = np.bincount(places[mask[known]], minlength=distinct.size)
         self._add(distinct, counts, seen)
 
     def merge(self, other: TimeCounts) -> TimeCounts:
-        """Give the counts of both."""
+        """Return the counts of both."""
         merged = TimeCounts(self.size, self.minutes, self.counts, self.seen)
         if other.counts is not None and other.seen is not None:
             merged._add(other.minutes, other.counts, _together(self.seen, other.seen))
@@ -102,7 +93,7 @@ class TimeCounts:
         self.minutes, self.counts, self.seen = distinct, total, seen
 
     def blocks(self, target: int) -> tuple[list[datetime], Ints, Ints]:
-        """Give the beginnings of whole blocks of time, their rows and the target's guilty rows.
+        """Return the beginnings of whole blocks of time, their rows and the target's matching rows.
 
         Blocks are hours, of long spans days, of short ones some minutes; those without rows are
         left out.
@@ -114,12 +105,12 @@ class TimeCounts:
 
 
 def _together(one: tuple[int, int] | None, two: tuple[int, int]) -> tuple[int, int]:
-    """Give first and last minute of both."""
+    """Return first and last minute of both."""
     return two if one is None else (min(one[0], two[0]), max(one[1], two[1]))
 
 
 def _blocks_of(minutes: Ints, seen: tuple[int, int]) -> Ints:
-    """Give the beginning of each minute's block, as wide as what was seen asks for.
+    """Return the beginning of each minute's block, as wide as what was seen asks for.
 
     Wider blocks are made of whole narrower ones, so that it does not matter when they widen.
     """
@@ -135,18 +126,18 @@ def _moment(minute: int) -> datetime:
 
 
 def find_onset(
-    starts: list[datetime], rows: Ints, guilty: Ints, expected: float, *, lasting: bool = False
+    starts: list[datetime], rows: Ints, matching: Ints, expected: float, *, lasting: bool = False
 ) -> Onset | None:
-    """Find the span of blocks in which the share of guilty rows is raised.
+    """Find the span of blocks in which the share of matching rows is raised.
 
     Parameters
     ----------
     starts
         When each of T blocks begins, in order, aware.
-    rows, guilty
-        Rows of each block, at least one, and those that are guilty, shape (T,).
+    rows, matching
+        Rows of each block, at least one, and those that match, shape (T,).
     expected
-        Share that would be guilty without a fault, 0-1.
+        Share that would match without a fault, 0-1.
     lasting
         Ask for a beginning only: the span lasts to the last block.
 
@@ -156,9 +147,9 @@ def find_onset(
         None when the share is raised in all blocks alike, or too little is known to say.
     """
     size = len(starts)
-    if size < 3 or size > _BLOCKS_MAX or not 0 < guilty.sum() < rows.sum():
+    if size < 3 or size > _BLOCKS_MAX or not 0 < matching.sum() < rows.sum():
         return None
-    gains = _gains(rows.astype(np.float64), guilty.astype(np.float64))
+    gains = _gains(rows.astype(np.float64), matching.astype(np.float64))
     if lasting:
         gains[:, :-1] = -np.inf
     if not np.isfinite(gains).any():
@@ -166,16 +157,16 @@ def find_onset(
     first, last = np.unravel_index(int(np.argmax(gains)), gains.shape)
     suffix = int(np.argmax(gains[:, -1]))
     # Scatter is taken of the best explanation: what a span explains is no scatter.
-    scatter = _scatter(rows, guilty, int(first), int(last))
+    scatter = _scatter(rows, matching, int(first), int(last))
     if gains[first, last] - gains[suffix, -1] < scatter * (math.log(size) + _END_GAIN):
         first, last = np.intp(suffix), np.intp(size - 1)
-        scatter = _scatter(rows, guilty, suffix, size - 1)
+        scatter = _scatter(rows, matching, suffix, size - 1)
     if gains[first, last] < scatter * math.log(size * (size + 1) / 2 / _FALSE_ONSET):
         return None
     inside = np.zeros(size, np.bool_)
     inside[first : last + 1] = True
-    share_inside = float(guilty[inside].sum() / rows[inside].sum())
-    share_outside = float(guilty[~inside].sum() / rows[~inside].sum())
+    share_inside = float(matching[inside].sum() / rows[inside].sum())
+    share_outside = float(matching[~inside].sum() / rows[~inside].sum())
     if share_outside - expected > _QUIET * (share_inside - expected):
         return None
     return Onset(
@@ -186,13 +177,13 @@ def find_onset(
     )
 
 
-def _gains(rows: NDArray[np.float64], guilty: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give what each span [first, last] adds to the log-likelihood, shape (T, T), -inf if nothing.
+def _gains(rows: NDArray[np.float64], matching: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the gain in log-likelihood of each span [first, last], shape (T, T); -inf if none.
 
     Only spans whose share is higher than outside count, and not the one of all blocks.
     """
     held = np.concatenate([[0.0], np.cumsum(rows)])
-    bad = np.concatenate([[0.0], np.cumsum(guilty)])
+    bad = np.concatenate([[0.0], np.cumsum(matching)])
     inside = held[None, 1:] - held[:-1, None]
     bad_inside = bad[None, 1:] - bad[:-1, None]
     outside, bad_outside = held[-1] - inside, bad[-1] - bad_inside
@@ -209,7 +200,7 @@ def _gains(rows: NDArray[np.float64], guilty: NDArray[np.float64]) -> NDArray[np
 
 
 def _likelihood(bad: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the log-likelihood of the share that fits best, in nats; 0 where all rows are alike."""
+    """Return the log-likelihood of the best-fitting share, in nats; 0 where all rows are alike."""
     share = bad / rows
     with np.errstate(divide="ignore", invalid="ignore"):
         held = np.where(bad > 0, bad * np.log(share), 0.0)
@@ -217,8 +208,8 @@ def _likelihood(bad: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[
     return np.asarray(held + left)
 
 
-def _scatter(rows: Ints, guilty: Ints, first: int, last: int) -> float:
-    """Say how many times more the blocks' shares scatter about two shares than chance does."""
+def _scatter(rows: Ints, matching: Ints, first: int, last: int) -> float:
+    """Return how many times more the blocks' shares scatter about two shares than chance does."""
     inside = np.zeros(rows.size, np.bool_)
     inside[first : last + 1] = True
     total = 0.0
@@ -226,9 +217,9 @@ def _scatter(rows: Ints, guilty: Ints, first: int, last: int) -> float:
         held = rows[chosen]
         if not held.size:
             continue
-        share = guilty[chosen].sum() / held.sum()
+        share = matching[chosen].sum() / held.sum()
         if 0 < share < 1:
             total += float(
-                np.sum((guilty[chosen] - held * share) ** 2 / (held * share * (1 - share)))
+                np.sum((matching[chosen] - held * share) ** 2 / (held * share * (1 - share)))
             )
     return max(1.0, total / max(rows.size - 2, 1))

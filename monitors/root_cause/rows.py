@@ -19,26 +19,9 @@ Batches = Iterable[pa.RecordBatch]
 def matching_rows(
     batches: Batches, predicate: Condition, *, limit: int, position: str | None = None
 ) -> pa.Table:
-    """Give the first rows that meet a condition, the offending column in front.
+    """Return the first rows that meet a condition, the offending column in front.
 
     Where some are worse than others, these are the worst, and come first.
-
-    Parameters
-    ----------
-    batches
-        Columns by the user's names; a map column ``unfit`` gives back the texts that did not fit.
-    predicate
-        The condition.
-    limit
-        Most rows to give.
-    position
-        Name of a column that is to hold each row's number in the data, from 0; rows with an event
-        id get none.
-
-    Returns
-    -------
-    pa.Table
-        Ids first, then the condition's column, then all others; without the map column.
     """
     if isinstance(predicate, Ranked):
         return predicate.worst(batches, limit=limit, position=position)

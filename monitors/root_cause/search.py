@@ -15,7 +15,12 @@ from driftline.baseline.predicate import Predicate
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import Onset
-from driftline.monitors.root_cause.contributors import CulpritCounter, Culprits, Target, segment_of
+from driftline.monitors.root_cause.contributors import (
+    ContributingRows,
+    ContributorCounter,
+    Target,
+    segment_of,
+)
 from driftline.monitors.root_cause.onset import find_onset
 from driftline.monitors.root_cause.slices import Slice, measured
 from driftline.monitors.rows import Rows
@@ -24,7 +29,7 @@ from driftline.signature import Signature
 _EVENT_TIME = "event_time"
 
 
-def search(rows: Rows, targets: Sequence[Target], signature: Signature) -> list[Culprits]:
+def search(rows: Rows, targets: Sequence[Target], signature: Signature) -> list[ContributingRows]:
     """Find the rows behind each target, in one pass.
 
     Texts, truth values and numbers of the baseline are where they may sit, and, of captured rows,
@@ -32,18 +37,20 @@ def search(rows: Rows, targets: Sequence[Target], signature: Signature) -> list[
     """
     if not targets:
         return []
-    features = [one for one in signature.columns if one.role == "feature"]
-    texts = [one.name for one in features if one.type in ("string", "bool")]
-    numbers = [one.name for one in features if one.type in ("int64", "double")]
+    features = [column for column in signature.columns if column.role == "feature"]
+    texts = [feature.name for feature in features if feature.type in ("string", "bool")]
+    numbers = [feature.name for feature in features if feature.type in ("int64", "double")]
     if rows.callers is not None:
         sent = rows.callers()
         texts += sent.names
         rows = replace(rows, batches=sent.batches, splitter=None)
-    times = (one.name for one in signature.columns if one.role == "timestamp")
+    times = (column.name for column in signature.columns if column.role == "timestamp")
     asked = (targets, texts, numbers, _EVENT_TIME if rows.facts is not None else next(times, None))
-    counter = rows.gather(partial(CulpritCounter.start, *asked), CulpritCounter.columns(*asked))
+    counter = rows.gather(
+        partial(ContributorCounter.start, *asked), ContributorCounter.columns(*asked)
+    )
     found = counter.result()
-    if not counter.scene.is_whole:
+    if not counter.sample.is_whole:
         _count_all(rows, found, counter.row_count)
     return found
 
@@ -54,17 +61,7 @@ def began_before(
     past: Sequence[WindowCounts],
     now: WindowCounts,
 ) -> Onset | None:
-    """Say since which earlier window a fault lasts; None when it began in this one.
-
-    Parameters
-    ----------
-    condition
-        What guilty rows meet: one of the sets that the reference's cells are scanned by.
-    reference
-        The column's cells and counts.
-    past, now
-        Windows in order of time, and the one that is judged.
-    """
+    """Return since which earlier window a fault lasts; None when it began in this one."""
     cells = reference.cells
     windows = [
         one for one in (*past, now) if cells.column in one.cells and one.start is not None
@@ -73,12 +70,12 @@ def began_before(
     if condition not in cells.predicates or len(windows) < 3 or windows[-1] is not now:
         return None
     place = cells.predicates.index(condition)
-    counts = np.stack([one.cells[cells.column] for one in windows])
-    guilty = cells.scan(counts)[:, place]
-    starts = [one.start for one in windows if one.start is not None]
+    counts = np.stack([window.cells[cells.column] for window in windows])
+    matching = cells.scan(counts)[:, place]
+    starts = [window.start for window in windows if window.start is not None]
     expected = float(cells.scan(reference.counts)[place] / reference.counts.sum())
-    rows = np.array([one.row_count for one in windows])
-    found = find_onset(starts, rows, guilty, expected, lasting=True)
+    rows = np.array([window.row_count for window in windows])
+    found = find_onset(starts, rows, matching, expected, lasting=True)
     return None if found is None or found.start == now.start else found
 
 
@@ -88,7 +85,7 @@ class _SliceCounter:
 
     asked: list[tuple[Condition, tuple[Predicate, ...]]]
     rows: list[int]
-    guilty: list[int]
+    matching: list[int]
 
     @classmethod
     def start(cls, asked: list[tuple[Condition, tuple[Predicate, ...]]]) -> _SliceCounter:
@@ -96,35 +93,35 @@ class _SliceCounter:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        for index, (guilty, conditions) in enumerate(self.asked):
+        for index, (matching, conditions) in enumerate(self.asked):
             inside = conditions[0].mask(batch)
-            for one in conditions[1:]:
-                inside = pc.and_(inside, one.mask(batch))
+            for condition in conditions[1:]:
+                inside = pc.and_(inside, condition.mask(batch))
             self.rows[index] += pc.sum(inside).as_py() or 0
-            self.guilty[index] += pc.sum(pc.and_(inside, guilty.mask(batch))).as_py() or 0
+            self.matching[index] += pc.sum(pc.and_(inside, matching.mask(batch))).as_py() or 0
 
     def merge(self, other: _SliceCounter) -> _SliceCounter:
-        """Give the counts of both."""
+        """Return the counts of both."""
         return _SliceCounter(
             self.asked,
-            [one + two for one, two in zip(self.rows, other.rows, strict=True)],
-            [one + two for one, two in zip(self.guilty, other.guilty, strict=True)],
+            [row + two for row, two in zip(self.rows, other.rows, strict=True)],
+            [one + two for one, two in zip(self.matching, other.matching, strict=True)],
         )
 
 
-def _count_all(rows: Rows, found: Sequence[Culprits], row_count: int) -> None:
+def _count_all(rows: Rows, found: Sequence[ContributingRows], row_count: int) -> None:
     """Put the counts of all rows in the place of those of some."""
     sliced = [(one, one.slice) for one in found if one.slice is not None]
     if not sliced:
         return
     asked = [(one.target.predicate, held.conditions) for one, held in sliced]
     names = dict.fromkeys(
-        name for guilty, conditions in asked for one in (guilty, *conditions)
-        for name in one.columns
+        name for matching, conditions in asked for condition in (matching, *conditions)
+        for name in condition.columns
     )  # fmt: skip
     counter = rows.gather(partial(_SliceCounter.start, asked), (*names, "unfit"))
-    for (one, held), size, guilty in zip(sliced, counter.rows, counter.guilty, strict=True):
-        whole = Slice(held.conditions, guilty, size, *measured(
-            guilty, size, one.row_count, row_count, one.target.share_reference
+    for (one, held), size, matching in zip(sliced, counter.rows, counter.matching, strict=True):
+        whole = Slice(held.conditions, matching, size, *measured(
+            matching, size, one.row_count, row_count, one.target.share_reference
         ))  # fmt: skip
         one.slice, one.segment = whole, segment_of(whole)

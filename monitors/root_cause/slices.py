@@ -1,4 +1,4 @@
-"""Where guilty rows sit: the slice of one or two conditions that holds most of their excess.
+"""Where matching rows sit: the slice of one or two conditions that holds most of their excess.
 
 Slices are ranked by the share of the excess that they hold less their share of all rows: weighted
 relative accuracy, the measure of subgroup discovery, up to a factor. So a slice that leaves half of
@@ -50,26 +50,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Rows that meet one or two conditions.
-
-    Parameters
-    ----------
-    conditions
-        What they meet, all of it; on texts first.
-    guilty_count, row_count
-        Guilty rows in it, and all.
-    share_of_guilty, share_of_rows
-        Of the guilty rows and of all rows, 0-1.
-    share_of_excess
-        Of the guilty rows beyond those that are expected, 0-1.
-    """
+    """Rows that meet one or two conditions."""
 
     conditions: tuple[Predicate, ...]
-    guilty_count: int
+    matching_count: int
     row_count: int
-    share_of_guilty: float
+    share_of_matching: float
     share_of_rows: float
-    share_of_excess: float
+    share_of_excess: float  # Of the matching rows beyond those that are expected.
 
     @property
     def gain(self) -> float:
@@ -79,27 +67,16 @@ class Slice:
     @property
     def has_number(self) -> bool:
         """Whether a condition is on a number."""
-        return any(isinstance(one.value, float) for one in self.conditions)
+        return any(isinstance(condition.value, float) for condition in self.conditions)
 
 
 @dataclass(frozen=True)
 class SliceColumn:
-    """One column by whose values rows are cut.
-
-    Parameters
-    ----------
-    name
-        The column.
-    codes
-        Place of each row's value among the levels, shape (n,); the last place is for none.
-    levels
-        The texts, or the lower edges of a number's bins from the second bin on.
-    is_number
-        Whether the levels are such edges.
-    """
+    """One column by whose values rows are cut."""
 
     name: str
-    codes: Ints
+    codes: Ints  # Place of each value among the levels, shape (n,); the last is for none.
+    # Of a number: the lower edges of its bins, from the second on.
     levels: Sequence[str] | Sequence[float]
     is_number: bool
 
@@ -114,7 +91,7 @@ class SliceColumn:
         return len(self.levels) + (2 if self.is_number else 1)
 
     def condition(self, place: int, *, below: bool = False) -> Predicate:
-        """Give the condition of one text, of none, or of one side of a number's edge."""
+        """Return the condition of one text, of none, or of one side of a number's edge."""
         if not self.is_number:
             if place == self.size - 1:
                 return Predicate(self.name, "null")
@@ -129,7 +106,7 @@ class _Condition:
     column: SliceColumn
     place: int
     below: bool
-    guilty: int
+    matching: int
     rows: int
 
     @property
@@ -147,17 +124,7 @@ class _Condition:
 def slice_columns(
     rows: pa.Table, texts: Sequence[str], numbers: Sequence[str] = ()
 ) -> list[SliceColumn]:
-    """Sort the values of each column into places; columns that tell nothing apart are left out.
-
-    Parameters
-    ----------
-    rows
-        Any rows, n of them.
-    texts
-        Columns whose values are levels, at most a thousand of them.
-    numbers
-        Columns that are cut at their own octiles.
-    """
+    """Sort the values of each column into places; columns that tell nothing apart are left out."""
     found = []
     for name in dict.fromkeys((*texts, *numbers)):
         if name not in rows.column_names:
@@ -195,49 +162,37 @@ def _number(name: str, array: pa.Array) -> SliceColumn | None:
 
 
 def best_slice(
-    columns: Sequence[SliceColumn], guilty: Bools, expected: float, *, leave_out: Sequence[str] = ()
+    columns: Sequence[SliceColumn],
+    matching: Bools,
+    expected: float,
+    *,
+    leave_out: Sequence[str] = (),
 ) -> Slice | None:
-    """Find the slice that explains where guilty rows sit.
-
-    Parameters
-    ----------
-    columns
-        Of the same n rows, as `slice_columns` gives them.
-    guilty
-        Which rows are guilty, shape (n,).
-    expected
-        Share of any rows that would be guilty without a fault, 0-1.
-    leave_out
-        Columns that say nothing of where, such as the one that is at fault.
-
-    Returns
-    -------
-    Slice or None
-        One condition, unless two say clearly more; texts, unless a number says clearly more. None
-        when no slice holds half of the excess, at 1.3 times its share of all rows, beyond chance.
-    """
+    """Find the slice that explains where matching rows sit."""
     asked = [one for one in columns if one.name not in leave_out]
-    count, total = guilty.size, int(guilty.sum())
+    count, total = matching.size, int(matching.sum())
     if not asked or total - expected * count <= 0:
         return None
     excess = total - expected * count
     single = [
-        one
+        condition
         for column in asked
-        for one in _conditions(column, np.bincount(column.codes[guilty], minlength=column.size))
-        if one.guilty >= MIN_EXCESS * excess and one.rows < count
+        for condition in _conditions(
+            column, np.bincount(column.codes[matching], minlength=column.size)
+        )
+        if condition.matching >= MIN_EXCESS * excess and condition.rows < count
     ]
-    single.sort(key=lambda one: one.rows / count - one.guilty / total)
+    single.sort(key=lambda one: one.rows / count - one.matching / total)
     single = single[:CONDITIONS_MAX]
     judge = _Judge(count, total, expected, _tried(asked))
-    ones = [judge.slice((one.predicate,), one.guilty, one.rows) for one in single]
-    twos = _pairs(single, guilty, judge) if len(single) > 1 else []
+    ones = [judge.slice((one.predicate,), one.matching, one.rows) for one in single]
+    twos = _pairs(single, matching, judge) if len(single) > 1 else []
     best: Slice | None = None
     for found, more in (
         ([one for one in ones if not one.has_number], 0.0),
-        ([one for one in twos if not one.has_number], PAIR_GAIN),
+        ([two for two in twos if not two.has_number], PAIR_GAIN),
         ([one for one in ones if one.has_number], NUMBER_GAIN),
-        ([one for one in twos if one.has_number], NUMBER_GAIN),
+        ([two for two in twos if two.has_number], NUMBER_GAIN),
     ):
         top = max(
             (one for one in found if judge.stands_out(one)), key=lambda one: one.gain, default=None
@@ -256,9 +211,9 @@ class _Judge:
     expected: float
     tried: int
 
-    def slice(self, conditions: tuple[Predicate, ...], guilty: int, rows: int) -> Slice:
-        shares = measured(guilty, rows, self.total, self.count, self.expected)
-        return Slice(conditions, guilty, rows, *shares)
+    def slice(self, conditions: tuple[Predicate, ...], matching: int, rows: int) -> Slice:
+        shares = measured(matching, rows, self.total, self.count, self.expected)
+        return Slice(conditions, matching, rows, *shares)
 
     def stands_out(self, one: Slice) -> bool:
         """Whether a slice is large enough, holds enough, and cannot be chance."""
@@ -266,33 +221,33 @@ class _Judge:
             return False
         if one.share_of_excess < MIN_EXCESS:
             return False
-        if one.share_of_guilty < MIN_LIFT * one.share_of_rows:
+        if one.share_of_matching < MIN_LIFT * one.share_of_rows:
             return False
-        return self.is_news(one.guilty_count, one.row_count, self.total, self.count)
+        return self.is_news(one.matching_count, one.row_count, self.total, self.count)
 
-    def is_news(self, guilty: int, rows: int, total: int, count: int) -> bool:
-        """Whether so many of the whole's guilty rows in a part of this size cannot be chance."""
+    def is_news(self, matching: int, rows: int, total: int, count: int) -> bool:
+        """Whether so many of the whole's matching rows in a part of this size cannot be chance."""
         # Chernoff's bound on that chance.
-        evidence = total * _divergence(guilty / total, rows / count)
+        evidence = total * _divergence(matching / total, rows / count)
         return evidence >= math.log(self.tried / FALSE_SLICE)
 
 
 def measured(
-    guilty: int, rows: int, total: int, count: int, expected: float
+    matching: int, rows: int, total: int, count: int, expected: float
 ) -> tuple[float, float, float]:
-    """Give a slice's shares of the guilty rows, of all rows and of the excess, each 0-1.
+    """Return a slice's shares of the matching rows, of all rows and of the excess, each 0-1.
 
     Parameters
     ----------
-    guilty, rows
-        Guilty rows in the slice, and all.
+    matching, rows
+        Matching rows in the slice, and all.
     total, count
-        The same of the whole, in which more rows are guilty than expected.
+        The same of the whole, in which more rows are matching than expected.
     expected
-        Share that would be guilty without a fault.
+        Share that would be matching without a fault.
     """
-    excess = (guilty - expected * rows) / (total - expected * count)
-    return guilty / total, rows / count, min(max(excess, 0.0), 1.0)
+    excess = (matching - expected * rows) / (total - expected * count)
+    return matching / total, rows / count, min(max(excess, 0.0), 1.0)
 
 
 def _divergence(found: float, expected: float) -> float:
@@ -304,39 +259,39 @@ def _divergence(found: float, expected: float) -> float:
 
 def _tried(columns: Sequence[SliceColumn]) -> int:
     """Count the slices of one and two conditions that there are."""
-    sizes = [2 * len(one.levels) if one.is_number else one.size for one in columns]
+    sizes = [2 * len(column.levels) if column.is_number else column.size for column in columns]
     whole = sum(sizes)
     return whole + (whole**2 - sum(size**2 for size in sizes)) // 2
 
 
-def _conditions(column: SliceColumn, guilty: Ints) -> Iterator[_Condition]:
-    """Give all conditions on one column, with their counts."""
+def _conditions(column: SliceColumn, matching: Ints) -> Iterator[_Condition]:
+    """Return all conditions on one column, with their counts."""
     counts = column.counts
     if not column.is_number:
-        for place in np.flatnonzero(guilty).tolist():
+        for place in np.flatnonzero(matching).tolist():
             yield _Condition(
-                column, place, below=False, guilty=int(guilty[place]), rows=int(counts[place])
+                column, place, below=False, matching=int(matching[place]), rows=int(counts[place])
             )
         return
-    below, all_below = np.cumsum(guilty[:-1]), np.cumsum(counts[:-1])
+    below, all_below = np.cumsum(matching[:-1]), np.cumsum(counts[:-1])
     for place in range(len(column.levels)):
         held, rows = int(below[place]), int(all_below[place])
-        yield _Condition(column, place, below=True, guilty=held, rows=rows)
+        yield _Condition(column, place, below=True, matching=held, rows=rows)
         yield _Condition(
             column,
             place,
             below=False,
-            guilty=int(below[-1]) - held,
+            matching=int(below[-1]) - held,
             rows=int(all_below[-1]) - rows,
         )
 
 
-def _pairs(single: Sequence[_Condition], guilty: Bools, judge: _Judge) -> list[Slice]:
+def _pairs(single: Sequence[_Condition], matching: Bools, judge: _Judge) -> list[Slice]:
     """Count every two conditions at once."""
-    everyone = np.stack([one.mask(one.column.codes) for one in single]).astype(np.float32)
-    held = everyone[:, guilty]
+    masks = np.stack([one.mask(one.column.codes) for one in single]).astype(np.float32)
+    held = masks[:, matching]
     # Whole numbers below 2**24 are exact in this type.
-    rows, bad = everyone @ everyone.T, held @ held.T
+    rows, bad = masks @ masks.T, held @ held.T
     least = MIN_EXCESS * (judge.total - judge.expected * judge.count)
     found = []
     for first, second in zip(*np.nonzero(np.triu(bad >= max(least, 1), 1)), strict=True):
@@ -344,8 +299,10 @@ def _pairs(single: Sequence[_Condition], guilty: Bools, judge: _Judge) -> list[S
         count, held_count = int(rows[first, second]), int(bad[first, second])
         if count in (one.rows, two.rows):  # One of them says it all.
             continue
-        # Each must say something of the other's guilty rows.
-        if not all(judge.is_news(held_count, count, part.guilty, part.rows) for part in (one, two)):
+        # Each must say something of the other's matching rows.
+        if not all(
+            judge.is_news(held_count, count, part.matching, part.rows) for part in (one, two)
+        ):
             continue
         ordered = sorted((one, two), key=lambda each: (each.column.is_number, each.column.name))
         conditions = tuple(each.predicate for each in ordered)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from importlib.metadata import entry_points
 
 from driftline.errors import InputError
 from driftline.monitors.rules.declaration import Declaration, nearest
-from driftline.monitors.rules.formulas import Custom, Formula
 from driftline.monitors.rules.outcome import Check
 from driftline.monitors.rules.row_checks import (
     Bounds,
+    Custom,
+    Formula,
     Length,
     Pattern,
     Present,
@@ -28,8 +28,7 @@ GROUP = "driftline.checks"
 COMMON = ("check", "name", "severity")
 OF_ROWS = (*COMMON, "mostly", "nulls", "where")
 
-Maker = Callable[[Declaration, datetime], Check]
-RowMaker = Callable[[Declaration], RowCheck]
+Maker = Callable[[Declaration], Check]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +39,18 @@ class Entry:
     make: Maker
 
 
-def make_check(found: Declaration, as_of: datetime) -> Check:
+def make_check(found: Declaration) -> Check:
     """Make the check that a rule declares."""
     entry = CHECKS.get(found.check)
     if entry is not None:
         found.refuse_others(entry.keys)
-        return entry.make(found, as_of)
+        return entry.make(found)
     return _custom(found)
 
 
-def _of_rows(keys: tuple[str, ...], make: RowMaker) -> Entry:
-    """Enter a condition on rows, with the keys that all such have."""
-
-    def made(found: Declaration, as_of: datetime) -> Check:
-        del as_of
-        return _row_rule(found, make(found))
-
-    return Entry((*OF_ROWS, *keys), made)
+def _of_rows(keys: tuple[str, ...], make: Callable[[Declaration], RowCheck]) -> Entry:
+    """Return the entry of a condition on rows, with the keys that all such have."""
+    return Entry((*OF_ROWS, *keys), lambda found: _row_rule(found, make(found)))
 
 
 def _row_rule(found: Declaration, check: RowCheck) -> RowRule:
@@ -71,7 +65,7 @@ def _row_rule(found: Declaration, check: RowCheck) -> RowRule:
 
 def _bounds(found: Declaration) -> Bounds:
     limits = {key: found.limit(key) for key in ("min", "max", "above", "below")}
-    known = [one for one in limits.values() if one is not None]
+    known = [limit for limit in limits.values() if limit is not None]
     if not known:
         raise InputError(f"{found.shown}: no bound; expected min, max, above or below")
     for pair in (("min", "above"), ("max", "below")):
@@ -131,18 +125,17 @@ def _formula(found: Declaration) -> Formula:
     return Formula(expression)
 
 
-def _row_count(found: Declaration, as_of: datetime) -> RowCount:
-    del as_of
+def _row_count(found: Declaration) -> RowCount:
     return RowCount(*_least_and_most(found), found.expression("where"))
 
 
-def _freshness(found: Declaration, as_of: datetime) -> Freshness:
-    moment = found.moment("as_of")
-    return Freshness(found.text("column"), found.span("max_age"), moment or as_of)
+def _freshness(found: Declaration) -> Freshness:
+    as_of = found.moment("as_of") or found.as_of
+    assert as_of is not None, "a check is made for a moment"
+    return Freshness(found.text("column"), found.span("max_age"), as_of)
 
 
-def _unique(found: Declaration, as_of: datetime) -> Unique:
-    del as_of
+def _unique(found: Declaration) -> Unique:
     if ("column" in found.found) == ("columns" in found.found):
         raise InputError(f"{found.shown}: expected column, or columns for a combination")
     key = "column" if "column" in found.found else "columns"
@@ -154,8 +147,7 @@ def _unique(found: Declaration, as_of: datetime) -> Unique:
     )
 
 
-def _duplicate_rows(found: Declaration, as_of: datetime) -> Unique:
-    del as_of
+def _duplicate_rows(found: Declaration) -> Unique:
     return Unique(
         ignore=found.texts("ignore", default=()),
         mostly=found.share("mostly"),
@@ -181,7 +173,7 @@ CHECKS: Mapping[str, Entry] = {
 
 def plugged_in() -> tuple[str, ...]:
     """Name the checks of other packages that are installed, in alphabetical order."""
-    return tuple(sorted({one.name for one in entry_points(group=GROUP)}))
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
 @lru_cache(maxsize=64)

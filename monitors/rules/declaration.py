@@ -25,15 +25,10 @@ SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The keys of one rule; each is asked for by its type, and what is left over is refused.
-
-    Parameters
-    ----------
-    found
-        Plain values by key, as they stand in a file.
-    """
+    """The keys of one rule; each is asked for by its type, and what is left over is refused."""
 
     found: Mapping[str, Any]
+    as_of: datetime | None = None  # When freshness is measured, where no rule says.
 
     @property
     def check(self) -> str:
@@ -53,11 +48,11 @@ class Declaration:
         return InputError(f"{self.shown}: {key} is {found}; expected {expected}")
 
     def get(self, key: str) -> object:
-        """Give a value as it is; None when it is not there."""
+        """Return a value as it is; None when it is not there."""
         return self.found.get(key)
 
     def text(self, key: str, *, default: str | None = None) -> str:
-        """Give a text; it must be there, and not empty, when it has no default.
+        """Return a text; it must be there, and not empty, when it has no default.
 
         A column may have the empty name: pandas and Parquet allow it.
         """
@@ -68,7 +63,7 @@ class Declaration:
         return found
 
     def texts(self, key: str, *, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """Give a list of texts; one text stands for a list of it."""
+        """Return a list of texts; one text stands for a list of it."""
         found = self.found.get(key, default)
         if isinstance(found, str):
             found = (found,)
@@ -81,7 +76,7 @@ class Declaration:
         return tuple(found)
 
     def scalars(self, key: str) -> tuple[str, ...]:
-        """Give allowed values as the texts that they are compared as."""
+        """Return allowed values as the texts that they are compared as."""
         found = self.found.get(key)
         if not isinstance(found, list | tuple) or not found:
             raise self.wrong(key, "a list of values")
@@ -97,21 +92,21 @@ class Declaration:
         raise self.wrong(key, "a list of texts and numbers (null is judged by not_null)")
 
     def truth(self, key: str) -> bool:
-        """Give true or false; false when it is not there."""
+        """Return true or false; false when it is not there."""
         found = self.found.get(key, False)
         if not isinstance(found, bool):
             raise self.wrong(key, "true or false")
         return found
 
     def share(self, key: str, *, default: float = 1.0) -> float:
-        """Give a share from 0 to 1."""
+        """Return a share from 0 to 1."""
         found = self.found.get(key, default)
         if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
             raise self.wrong(key, "a share from 0 to 1, such as 0.99")
         return float(found)
 
     def count(self, key: str) -> int | None:
-        """Give a whole number that is not negative; None when it is not there."""
+        """Return a whole number that is not negative; None when it is not there."""
         found = self.found.get(key)
         if found is None:
             return None
@@ -120,7 +115,7 @@ class Declaration:
         return found
 
     def limit(self, key: str) -> Limit | None:
-        """Give a bound: a number, or a time as ISO 8601 text; None when it is not there."""
+        """Return a bound: a number, or a time as ISO 8601 text; None when it is not there."""
         found = self.found.get(key)
         if found is None:
             return None
@@ -150,7 +145,7 @@ class Declaration:
         )  # fmt: skip
 
     def moment(self, key: str) -> datetime | None:
-        """Give a time with its zone, UTC when it names none; None when it is not there."""
+        """Return a time with its zone, UTC when it names none; None when it is not there."""
         found = self.limit(key)
         if found is None:
             return None
@@ -159,7 +154,7 @@ class Declaration:
         return datetime.fromisoformat(found).replace(tzinfo=UTC)
 
     def span(self, key: str) -> timedelta:
-        """Give a span of time: seconds, or a text such as ``36h`` or ``1d 12h``."""
+        """Return a span of time: seconds, or a text such as ``36h`` or ``1d 12h``."""
         found = self.found.get(key)
         expected = 'a span above 0 such as "36h", "1d 12h" or a number of seconds'
         seconds = 0.0
@@ -176,7 +171,7 @@ class Declaration:
         return timedelta(seconds=seconds)
 
     def expression(self, key: str) -> Expression | None:
-        """Give a condition; None when it is not there."""
+        """Return a condition; None when it is not there."""
         if key not in self.found:
             return None
         try:
@@ -185,14 +180,14 @@ class Declaration:
             raise InputError(f"{self.shown}: {key}: {error}") from error
 
     def severity(self) -> Severity | None:
-        """Give "page" or "ticket"; None leaves it to how much is wrong."""
+        """Return "page" or "ticket"; None leaves it to how much is wrong."""
         found = self.found.get("severity")
         if found not in (None, "page", "ticket"):
             raise self.wrong("severity", '"page" or "ticket"')
         return cast(Severity | None, found)
 
     def nulls_fail(self) -> bool:
-        """Say whether a missing value breaks the rule."""
+        """Return whether a missing value breaks the rule."""
         found = self.found.get("nulls", "pass")
         if found not in ("pass", "fail"):
             raise self.wrong("nulls", '"pass" or "fail"')
@@ -218,6 +213,6 @@ def in_brief(found: object) -> str:
 
 
 def nearest(wrong: object, known: Iterable[str]) -> str:
-    """Give `` (did you mean "…"?)``, or nothing."""
+    """Return `` (did you mean "…"?)``, or nothing."""
     found = difflib.get_close_matches(str(wrong), list(known), n=1)
     return f' (did you mean "{found[0]}"?)' if found else ""

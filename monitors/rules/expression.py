@@ -40,19 +40,7 @@ COMPARISONS: Mapping[type[ast.cmpop], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A condition on one row.
-
-    Parameters
-    ----------
-    text
-        Comparisons of columns and constants, joined by ``and``, ``or``, ``not``; arithmetic; the
-        functions of `functions.FUNCTIONS`; ``x in (…)``, ``x is None``, ``a if c else b``.
-
-    Raises
-    ------
-    InputError
-        When the text is no such expression; it names the part.
-    """
+    """A condition on one row."""
 
     text: str
 
@@ -167,14 +155,14 @@ def _check(tree: ast.expr, text: str) -> None:
 
 
 def _refusal(node: ast.AST) -> str:
-    """Say why a part cannot stand in an expression; empty when it can."""
+    """Return why a part cannot stand in an expression; empty when it can."""
     if isinstance(node, ast.Attribute):
         return f'".{node.attr}" is not supported; expected columns and {", ".join(FUNCTIONS)}'
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else "…"
         if name not in FUNCTIONS:
             return f'no function "{name}"; expected one of {", ".join(FUNCTIONS)}'
-        if node.keywords or any(isinstance(one, ast.Starred) for one in node.args):
+        if node.keywords or any(isinstance(arg, ast.Starred) for arg in node.args):
             return f"{name}(…): expected plain arguments"
         return ""
     if isinstance(node, ast.Constant):
@@ -203,14 +191,14 @@ class _Evaluation:
         self.parsed, self.column = parsed, column
 
     def value(self, node: ast.expr) -> Value:
-        """Give a part's value: a column of values, or one for all rows."""
+        """Return a part's value: a column of values, or one for all rows."""
         if isinstance(node, ast.Constant):
             return operators.constant(node.value)  # type: ignore[arg-type] # Checked above.
         if isinstance(node, ast.Name):
             return self.column(self.parsed.names.get(node.id, node.id))
         if isinstance(node, ast.BoolOp):
             join = pc.and_kleene if isinstance(node.op, ast.And) else pc.or_kleene
-            return operators.joined(join, [self.value(one) for one in node.values])
+            return operators.joined(join, [self.value(value) for value in node.values])
         if isinstance(node, ast.UnaryOp):
             return self._unary(node)
         if isinstance(node, ast.BinOp):
@@ -221,7 +209,7 @@ class _Evaluation:
             chosen = (self.value(one) for one in (node.test, node.body, node.orelse))
             return operators.either(*chosen)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            return FUNCTIONS[node.func.id]([self.value(one) for one in node.args])
+            return FUNCTIONS[node.func.id]([self.value(arg) for arg in node.args])
         raise operators.MismatchError("a list stands only behind in; expected x in (1, 2)")
 
     def _unary(self, node: ast.UnaryOp) -> Value:
@@ -260,5 +248,5 @@ class _Evaluation:
         if not isinstance(right, ast.List | ast.Tuple | ast.Set):
             raise operators.MismatchError("in needs a list, such as x in (1, 2)")
         value = self.value(left)
-        each = [operators.compare("==", value, self.value(one)) for one in right.elts]
+        each = [operators.compare("==", value, self.value(elt)) for elt in right.elts]
         return operators.joined(pc.or_kleene, each) if each else pa.scalar(value=False)

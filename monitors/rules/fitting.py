@@ -19,10 +19,9 @@ from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
 from driftline.monitors.rules.declaration import Declaration
 from driftline.monitors.rules.expression import Expression
-from driftline.monitors.rules.formulas import Formula
 from driftline.monitors.rules.operators import Value
 from driftline.monitors.rules.outcome import Check
-from driftline.monitors.rules.row_checks import Bounds
+from driftline.monitors.rules.row_checks import Bounds, Formula
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
@@ -34,21 +33,7 @@ SAMPLES = {"int64": 1, "double": 1.0, "bool": True, "timestamp": 0}
 
 
 def refuse_unfit(check: Check, shown: str, baseline: Baseline) -> None:
-    """Refuse a rule that could judge no row of this baseline's data.
-
-    Parameters
-    ----------
-    check, shown
-        Of the rule; what it is called in a message.
-    baseline
-        Columns that it does not have are left to who sees the data.
-
-    Raises
-    ------
-    InputError
-        When an expression compares texts with something else, a sign is asked of texts, or
-        freshness has no time to see.
-    """
+    """Refuse a rule that could judge no row of this baseline's data."""
     for expression in _expressions(check):
         _try(expression, baseline)
     wanted = check.check if isinstance(check, RowRule) else check
@@ -66,7 +51,7 @@ def _try(expression: Expression, baseline: Baseline) -> None:
             return
         values[name] = sample
     # Other kinds may come otherwise than the reference had them; the rows will tell.
-    if any(isinstance(one, pa.Scalar) for one in values.values()):
+    if any(isinstance(value, pa.Scalar) for value in values.values()):
         expression.try_on(values)
 
 
@@ -91,7 +76,7 @@ def _expressions(check: Check) -> list[Expression]:
 
 
 def _sample(baseline: Baseline, name: str) -> Value | None:
-    """Give some values of a column; one text alone where none of its texts is a number."""
+    """Return some values of a column; one text alone where none of its texts is a number."""
     column = baseline.signature.get(name)
     if column is None:
         return None
@@ -105,7 +90,7 @@ def _sample(baseline: Baseline, name: str) -> Value | None:
 
 
 def _lacks(baseline: Baseline, name: str, kind: ColumnType, wanted: ColumnType) -> bool:
-    """Say whether a column holds nothing that can be read so."""
+    """Return whether a column holds nothing that can be read so."""
     if kind != "string":
         return kind != wanted
     texts = _texts(baseline, name)
@@ -113,7 +98,7 @@ def _lacks(baseline: Baseline, name: str, kind: ColumnType, wanted: ColumnType) 
 
 
 def _texts(baseline: Baseline, name: str) -> pa.Array:
-    """Give the different texts of the reference, as far as they are known."""
+    """Return the different texts of the reference, as far as they are known."""
     known = None if baseline.profile is None else baseline.profile.columns.get(name)
     return pa.array([], pa.string()) if known is None else known.levels.values
 
@@ -134,29 +119,10 @@ def sign_rules(signature: Signature, constraints: Constraints) -> RuleSet:
     )
 
 
-def surprising(
+def beyond_chance(
     outcome: Outcome, reference: Profile | None, *, alpha: float, effect: float = 1.0
 ) -> Outcome:
-    """Let pass what chance may bring.
-
-    Parameters
-    ----------
-    outcome
-        Of one rule.
-    reference
-        The baseline's profile; None when it has only constraints: then the sign was set by hand.
-    alpha
-        The p-value below which a column is a violation.
-    effect
-        How many rows count as one, since rows of a window resemble each other.
-
-    Returns
-    -------
-    Outcome
-        The same, or one that is not broken. The chance that the k negative values among all n
-        values of the reference and m of the window lie in the window, if none differs from the
-        others, is at most (m / (n + m)) ^ k.
-    """
+    """Let pass what chance may bring; `effect`: how many rows count as one."""
     tally = outcome.tally
     if not outcome.rule.is_observed:
         return outcome
@@ -169,6 +135,8 @@ def surprising(
     if known.moments.minimum < 0:  # The reference does not keep it: it was set by hand.
         return outcome
     count, judged = known.moments.count, tally.judged_count
+    # If no value differs from the others, the chance that all k negative ones lie in the window is
+    # at most (m / (n + m)) ^ k, for n values of the reference and m of the window.
     evidence = tally.broken_count / max(effect, 1.0) * math.log((count + judged) / judged)
     if evidence > -math.log(alpha):
         return outcome

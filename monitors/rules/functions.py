@@ -25,7 +25,7 @@ SECOND_US = 1_000_000
 
 
 def whole_match(pattern: str) -> str:
-    """Give a pattern that holds only where the whole text matches."""
+    """Return a pattern that holds only where the whole text matches."""
     whole = rf"\A(?:{pattern})\z"
     for one in (pattern, whole):
         try:
@@ -40,7 +40,7 @@ def whole_match(pattern: str) -> str:
 
 
 def _takes(count: int, most: int | None = None) -> Callable[[Function], Function]:
-    """Say how many arguments a function takes."""
+    """Return how many arguments a function takes."""
 
     def wrap(function: Function) -> Function:
         def checked(values: Sequence[Value]) -> Value:

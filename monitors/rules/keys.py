@@ -36,25 +36,13 @@ NO_VALUE = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What occurs more than once.
-
-    Parameters
-    ----------
-    row_count
-        Rows with a key.
-    key_count
-        Different keys among them.
-    repeated_rows, repeated_keys
-        Rows whose key another row has, too; and how many keys that are.
-    keys
-        Those keys, ascending; not more than about a million of them, shape (keys,).
-    """
+    """What occurs more than once."""
 
     row_count: int
     key_count: int
-    repeated_rows: int
+    repeated_rows: int  # Rows whose key another row has, too.
     repeated_keys: int
-    keys: np.ndarray
+    keys: np.ndarray  # The repeated keys, ascending, the first million, shape (keys,).
 
 
 class KeyCounts:
@@ -64,7 +52,7 @@ class KeyCounts:
         self.cap = cap
         self.row_count = 0
         self._parts: list[np.ndarray] = []
-        self._held = 0
+        self._pair_count = 0
         self._file: IO[bytes] | None = None
         self._runs: list[np.ndarray] = []  # Where each range of a run begins, in pairs.
 
@@ -81,15 +69,15 @@ class KeyCounts:
 
     def _take(self, pairs: np.ndarray) -> None:
         self._parts.append(pairs)
-        self._held += len(pairs)
-        if self._held > self.cap:
+        self._pair_count += len(pairs)
+        if self._pair_count > self.cap:
             self._compact()
-            if self._held > self.cap // 2:
+            if self._pair_count > self.cap // 2:
                 self._move_out()
 
     def _compact(self) -> np.ndarray:
         joined = _joined(self._parts)
-        self._parts, self._held = [joined], len(joined)
+        self._parts, self._pair_count = [joined], len(joined)
         return joined
 
     def _move_out(self) -> None:
@@ -110,7 +98,7 @@ class KeyCounts:
         edges = np.arange(1, RANGES, dtype=np.uint64) << np.uint64(56)
         cuts = np.searchsorted(pairs["key"], edges)
         self._runs.append(start + np.concatenate([[0], cuts, [len(pairs)]]))
-        self._parts, self._held = [], 0
+        self._parts, self._pair_count = [], 0
 
     def _range(self, index: int) -> list[np.ndarray]:
         """Read one range of the keys out of every run."""

@@ -63,7 +63,7 @@ def converted(value: Value, kind: ColumnType) -> Value:
 
 
 def spread(value: Value, rows: int) -> pa.Array:
-    """Give one value for each row."""
+    """Return one value for each row."""
     if not isinstance(value, pa.Scalar):
         return value
     return pa.nulls(rows, value.type) if not value.is_valid else pa.repeat(value, rows)
@@ -84,7 +84,7 @@ def number(value: Value) -> Value:
 
 
 def text(value: Value) -> Value:
-    """Give a text; all else is written as one."""
+    """Return a text; all else is written as one."""
     return value if kind_of(value) == "text" else converted(value, "string")
 
 
@@ -109,7 +109,7 @@ def _demand(value: Value, wanted: str, kind: ColumnType) -> Value:
 
 def joined(join: Callable[[Value, Value], Value], values: Sequence[Value]) -> Value:
     """Join truth values from left to right."""
-    return reduce(join, [truth(one) for one in values])
+    return reduce(join, [truth(value) for value in values])
 
 
 def either(test: Value, yes: Value, no: Value) -> Value:
@@ -122,7 +122,7 @@ def either(test: Value, yes: Value, no: Value) -> Value:
 
 
 def signed(value: Value, *, negative: bool) -> Value:
-    """Give a number or a span as it is, or its negative."""
+    """Return a number or a span as it is, or its negative."""
     if kind_of(value) == "span of time":
         return pc.multiply(value, -1) if negative else value
     found = number(value)

@@ -11,33 +11,16 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class RuleCondition:
-    """Marks the rows that break a rule; what `Predicate` is to a single column.
-
-    Parameters
-    ----------
-    column
-        The column that is shown in front; "" when there is none.
-    phrase
-        What the rows are, in words, such as ``outside 0 to 120``.
-    breaks
-        Marks the rows of a batch, never null.
-    rule
-        The declaration, as plain JSON values.
-    keys
-        Of rules on repeated values: hashes of the first such values, in hexadecimal.
-    columns
-        The columns that `breaks` looks at.
-    compared
-        Of rules on repeated values: the columns whose values are compared.
-    """
+    """Marks the rows that break a rule; what `Predicate` is to a single column."""
 
     column: str
     phrase: str
+    # Marks rows, never null.
     breaks: Callable[[pa.RecordBatch], pa.BooleanArray] = field(compare=False, repr=False)
     rule: Mapping[str, Any] = field(default_factory=dict)
-    keys: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    compared: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()  # Hashes of repeated values, in hexadecimal.
+    columns: tuple[str, ...] = ()  # The columns that `breaks` reads.
+    compared: tuple[str, ...] = ()  # The columns whose values must not be repeated.
     op: str = "rule"
 
     def __str__(self) -> str:
@@ -52,7 +35,7 @@ class RuleCondition:
         return self.breaks(batch)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values, from which `reading.read_condition` makes the condition again."""
+        """Return plain JSON values, from which `reading.read_condition` makes the condition."""
         found: dict[str, Any] = {"column": self.column, "op": self.op, "rule": dict(self.rule)}
         if self.keys:
             found |= {"keys": list(self.keys), "compared": list(self.compared)}
@@ -61,31 +44,15 @@ class RuleCondition:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What was counted for one rule.
-
-    Parameters
-    ----------
-    judged_count, broken_count
-        Rows (or values) that were judged, and those of them that break the rule.
-    is_broken
-        Whether the rule is broken; a rule on rows is when too large a share breaks it.
-    words
-        What was found, without the column's name, such as ``2 % of values outside 0 to 120``.
-    description
-        The same as a full sentence with the exact counts and what was expected.
-    condition
-        Finds the rows; None when no row is behind it.
-    concerns_rows
-        Whether it is a matter of single rows, whose share tells how grave it is.
-    """
+    """What was counted for one rule."""
 
     judged_count: int
     broken_count: int
     is_broken: bool
-    words: str = ""
-    description: str = ""
-    condition: RuleCondition | None = None
-    concerns_rows: bool = True
+    words: str = ""  # Without the column, such as "2 % of values outside 0 to 120".
+    description: str = ""  # A sentence with exact counts and what was expected.
+    condition: RuleCondition | None = None  # None: no row is behind it.
+    concerns_rows: bool = True  # Whether the share of rows tells how grave it is.
 
 
 class Counter(Protocol):
@@ -98,7 +65,7 @@ class Counter(Protocol):
         """Take over what another part has counted."""
 
     def result(self) -> Tally:
-        """Say what it comes to."""
+        """Return what it comes to."""
 
 
 class Check(Protocol):
@@ -109,4 +76,4 @@ class Check(Protocol):
         """The columns that must be there."""
 
     def start(self) -> Counter:
-        """Give a counter that has counted nothing."""
+        """Return a counter that has counted nothing."""

@@ -34,19 +34,15 @@ def _parsed(data: bytes, shown: str) -> object:
 
     try:
         text = data.decode("utf-8-sig")
-        # JSON is nearly YAML, but not with tabs.
-        return json.loads(text) if text.lstrip()[:1] in ("{", "[") else yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise InputError(f"{shown}: not UTF-8; expected YAML or JSON with rules") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if text.lstrip()[:1] == "[":  # A list in YAML's own short form is no JSON.
-            return _flow(text, shown)
-        raise InputError(f"{shown}: neither YAML nor JSON ({_where(error)})") from error
-
-
-def _flow(text: str, shown: str) -> object:
-    import yaml
-
+    first = text.lstrip()[:1]
+    if first in ("{", "["):  # JSON is nearly YAML, but not with tabs.
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if first == "{":  # A list in YAML's own short form is no JSON.
+                raise InputError(f"{shown}: neither YAML nor JSON ({_where(error)})") from error
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -54,7 +50,7 @@ def _flow(text: str, shown: str) -> object:
 
 
 def _where(error: Exception) -> str:
-    """Say in one line what a parser did not like, and where."""
+    """Return in one line what a parser did not like, and where."""
     return " ".join(str(error).split())[:200]
 
 

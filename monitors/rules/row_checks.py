@@ -1,10 +1,11 @@
-"""Conditions on single rows: bounds, texts, allowed values. Pure.
+"""Conditions on single rows: bounds, texts, allowed values, expressions, functions. Pure.
 
 Each says of every row whether it is all right; null where a missing value leaves that open.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.predicate import number_text
+from driftline.errors import InputError
 from driftline.formats.coercion import coerce
+from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.functions import whole_match
 from driftline.monitors.rules.values import is_captured, numbers_of, present, texts_of, typed
 
@@ -41,9 +44,6 @@ class RowCheck(Protocol):
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """Judge each row; null where it is open."""
 
-    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
-        """Give the numbers of the rows that break it, to name the smallest and the largest."""
-
 
 class _OfColumn:
     """What conditions on one column share."""
@@ -55,11 +55,6 @@ class _OfColumn:
     def columns(self) -> tuple[str, ...]:
         """The column."""
         return (self.column,)
-
-    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
-        """Name no extremes."""
-        del batch, broken
-        return np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +74,12 @@ class Bounds(_OfColumn):
 
     @property
     def wanted(self) -> str:
-        """Say the bounds: ``0 to 120``, ``at least 0``, ``above 0``."""
+        """Describe the bounds: ``0 to 120``, ``at least 0``, ``above 0``."""
         return limits_in_words(self.least, self.most, self.above, self.below)
 
     @property
     def broken(self) -> str:
-        """Say what is out of bounds."""
+        """Return what is out of bounds."""
         low = "" if self.least is None else f"below {_shown(self.least)}"
         low = low or ("" if self.above is None else f"not above {_shown(self.above)}")
         high = "" if self.most is None else f"above {_shown(self.most)}"
@@ -136,7 +131,7 @@ class Bounds(_OfColumn):
         return len(values) - int(np.count_nonzero(np.not_equal(values, values)))
 
     def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
-        """Give the numbers that are out of bounds; times are not named."""
+        """Return the numbers that are out of bounds; times are not named."""
         if self.is_of_times:
             return np.empty(0)
         return numbers_of(self._read(batch)[0].filter(broken))
@@ -177,7 +172,7 @@ class Values(_OfColumn):
 
     @property
     def wanted(self) -> str:
-        """Say which values are allowed."""
+        """Return which values are allowed."""
         shown = ", ".join(f'"{one}"' for one in self.allowed[:NAMED])
         if len(self.allowed) > NAMED or len(shown) > NAMED_WIDTH:
             shown = f"the {len(self.allowed)} listed values"
@@ -185,7 +180,7 @@ class Values(_OfColumn):
 
     @property
     def broken(self) -> str:
-        """Say what is not allowed."""
+        """Return what is not allowed."""
         return self.wanted.replace("none of", "one of") if self.forbidden else f"not {self.wanted}"
 
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -215,13 +210,13 @@ class Pattern(_OfColumn):
 
     @property
     def wanted(self) -> str:
-        """Say what must match."""
+        """Return what must match."""
         verb = ("not " if self.forbidden else "") + ("containing" if self.anywhere else "matching")
         return f'{verb} "{self.pattern}"'
 
     @property
     def broken(self) -> str:
-        """Say what does not match."""
+        """Return what does not match."""
         return self.wanted.removeprefix("not ") if self.forbidden else f"not {self.wanted}"
 
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -243,14 +238,14 @@ class Length(_OfColumn):
 
     @property
     def wanted(self) -> str:
-        """Say how long a text must be."""
+        """Return how long a text must be."""
         if self.least == self.most:
             return f"of {self.least} characters"
         return f"of {limits_in_words(self.least, self.most)} characters"
 
     @property
     def broken(self) -> str:
-        """Say what is too short or too long."""
+        """Return what is too short or too long."""
         return f"not {self.wanted}"
 
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -265,10 +260,87 @@ class Length(_OfColumn):
         return pc.if_else(known, inside, pa.scalar(None, pa.bool_()))
 
 
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An expression that must hold."""
+
+    expression: Expression
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the expression names."""
+        return self.expression.columns
+
+    @property
+    def wanted(self) -> str:
+        """Return the expression."""
+        return f'where "{self.expression.text}" holds'
+
+    @property
+    def broken(self) -> str:
+        """Report that the expression does not hold."""
+        return f'where "{self.expression.text}" does not hold'
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Judge each row."""
+        return self.expression.evaluate(batch)
+
+    def measure(self, batch: pa.RecordBatch, broken: pa.BooleanArray) -> np.ndarray:
+        """Return the values of the only column, if there is only one and it holds numbers."""
+        if len(self.columns) != 1:
+            return np.empty(0)
+        values = present(batch.column(self.columns[0]))
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            return np.empty(0)
+        return numbers_of(values.filter(broken))
+
+
+@dataclass(frozen=True, slots=True)
+class Custom:
+    """A function of somebody else's: rows in, one truth value a row out."""
+
+    name: str
+    # A batch and the options in; true where a row is right, null where that is open.
+    function: Callable[..., object]
+    options: Mapping[str, object]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> str:
+        """Name the check."""
+        return f"that pass {self.name}"
+
+    @property
+    def broken(self) -> str:
+        """Name the check."""
+        return f"that fail {self.name}"
+
+    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Ask the function."""
+        try:
+            found = self.function(batch, **self.options)
+            if isinstance(found, pa.ChunkedArray):
+                found = found.combine_chunks()
+            if not isinstance(found, pa.Array):
+                found = pa.array(found, from_pandas=True)
+            verdict = _truths(found)
+        except Exception as error:  # It is foreign code: whatever it raises is its defect.
+            raise InputError(
+                f'check "{self.name}" failed: {type(error).__name__}: {error}; expected one truth '
+                "value for each row"
+            ) from error
+        if len(verdict) != batch.num_rows:
+            raise InputError(
+                f'check "{self.name}" gave {len(verdict):,} values for {batch.num_rows:,} rows; '
+                "expected one truth value for each row"
+            )
+        return verdict
+
+
 def limits_in_words(
     least: Limit | None, most: Limit | None, above: Limit | None = None, below: Limit | None = None
 ) -> str:
-    """Say bounds in words: ``0 to 120``, ``at least 0``, ``above 0 and at most 1``."""
+    """Describe bounds: ``0 to 120``, ``at least 0``, ``above 0 and at most 1``."""
     if least is not None and most is not None:
         return f"{_shown(least)} to {_shown(most)}"
     named = (("at least", least), ("above", above), ("at most", most), ("below", below))
@@ -277,3 +349,14 @@ def limits_in_words(
 
 def _shown(limit: Limit) -> str:
     return limit if isinstance(limit, str) else number_text(limit)
+
+
+def _truths(found: pa.Array) -> pa.BooleanArray:
+    """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none."""
+    kind = found.type
+    is_whole = pa.types.is_integer(kind)
+    if pa.types.is_floating(kind) or (
+        is_whole and not pc.all(pc.is_in(found, pa.array([0, 1, None], kind))).as_py()
+    ):
+        raise TypeError(f"it gave numbers ({kind})")
+    return found.cast(pa.bool_())

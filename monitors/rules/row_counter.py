@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,33 +14,24 @@ from driftline.baseline.predicate import number_text
 from driftline.monitors.results.violation import percent
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.outcome import RuleCondition, Tally
-from driftline.monitors.rules.row_checks import Bounds, RowCheck
+from driftline.monitors.rules.row_checks import Bounds, Formula, RowCheck
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowRule:
-    """A condition on rows, with how strictly it is meant.
-
-    Parameters
-    ----------
-    check
-        The condition.
-    mostly
-        Smallest share of the judged rows that must meet it, 0-1.
-    nulls_fail
-        Whether a row breaks the rule where a missing value leaves it open; otherwise it is left
-        out.
-    where
-        Only rows for which this holds are judged.
-    declaration
-        The rule as it was declared.
-    """
+    """A condition on rows with how strictly it is meant, and what was counted for it."""
 
     check: RowCheck
-    mostly: float = 1.0
-    nulls_fail: bool = False
-    where: Expression | None = None
-    declaration: Mapping[str, Any] | None = None
+    mostly: float = 1.0  # Smallest share of the judged rows that must meet it, 0-1.
+    nulls_fail: bool = False  # Else rows that a missing value leaves open are left out.
+    where: Expression | None = None  # Only these rows are judged.
+    declaration: Mapping[str, Any] = field(default_factory=dict)
+    judged_count: int = field(default=0, init=False)
+    broken_count: int = field(default=0, init=False)
+    lowest: float = field(default=np.inf, init=False)
+    highest: float = field(default=-np.inf, init=False)
+    # Those of the batches, where a function may look at any.
+    all_columns: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,12 +39,12 @@ class RowRule:
         more = () if self.where is None else self.where.columns
         return tuple(dict.fromkeys((*self.check.columns, *more)))
 
-    def start(self) -> RowCounter:
-        """Give a counter that has counted nothing."""
-        return RowCounter(self)
+    def start(self) -> RowRule:
+        """Return the rule with nothing counted."""
+        return replace(self)
 
     def judge(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """Say of each row whether it keeps the rule; null where it is not judged."""
+        """Return whether each row keeps the rule; null where it is not judged."""
         verdict = self.check.holds(batch)
         if self.nulls_fail:
             verdict = pc.fill_null(verdict, fill_value=False)
@@ -66,51 +56,40 @@ class RowRule:
         """Mark the rows that break the rule; never null."""
         return pc.invert(pc.fill_null(self.judge(batch), fill_value=True))
 
-
-class RowCounter:
-    """Rows judged, rows broken, and the smallest and largest broken value."""
-
-    def __init__(self, rule: RowRule) -> None:
-        self.rule = rule
-        self.judged_count = self.broken_count = 0
-        self.lowest, self.highest = np.inf, -np.inf
-        self.columns = rule.columns
-
     def update(self, batch: pa.RecordBatch) -> None:
         """Count the rows of one batch."""
-        rule = self.rule
-        if isinstance(rule.check, Bounds) and rule.where is None and not rule.nulls_fail:
+        if isinstance(self.check, Bounds) and self.where is None and not self.nulls_fail:
             # Nearly always all is well, and that is seen in a fraction of the time.
-            known = rule.check.held_by_all(batch)
+            known = self.check.held_by_all(batch)
             if known is not None:
                 self.judged_count += known
                 return
-        verdict = rule.judge(batch)
+        verdict = self.judge(batch)
         judged = len(verdict) - verdict.null_count
         good = int(pc.sum(verdict).as_py() or 0)
         self.judged_count += judged
         if good == judged:
             return
         self.broken_count += judged - good
-        # A function of somebody else's may look at any column.
-        self.columns = self.columns or tuple(batch.schema.names)
-        mask = pc.invert(pc.fill_null(verdict, fill_value=True))
-        values = self.rule.check.measure(batch, mask)
-        if len(values):
-            self.lowest = min(self.lowest, float(values.min()))
-            self.highest = max(self.highest, float(values.max()))
+        self.all_columns = self.all_columns or tuple(batch.schema.names)
+        if isinstance(self.check, Bounds | Formula):
+            mask = pc.invert(pc.fill_null(verdict, fill_value=True))
+            values = self.check.measure(batch, mask)
+            if len(values):
+                self.lowest = min(self.lowest, float(values.min()))
+                self.highest = max(self.highest, float(values.max()))
 
-    def merge(self, other: RowCounter) -> None:
-        """Take over what another part has counted."""
+    def merge(self, other: RowRule) -> None:
+        """Add what another part has counted."""
         self.judged_count += other.judged_count
         self.broken_count += other.broken_count
-        self.columns = self.columns or other.columns
+        self.all_columns = self.all_columns or other.all_columns
         self.lowest = min(self.lowest, other.lowest)
         self.highest = max(self.highest, other.highest)
 
     def result(self) -> Tally:
-        """Say what it comes to; nothing judged is nothing broken."""
-        check, mostly = self.rule.check, self.rule.mostly
+        """Return the result; nothing judged is nothing broken."""
+        check, mostly = self.check, self.mostly
         judged, broken = self.judged_count, self.broken_count
         if judged == 0 or (judged - broken) / judged >= mostly:
             return Tally(judged, broken, is_broken=False)
@@ -132,17 +111,12 @@ class RowCounter:
             condition=RuleCondition(
                 column=check.columns[0] if check.columns else "",
                 phrase=check.broken,
-                breaks=partial(_breaks, self.rule),
-                rule=dict(self.rule.declaration or {}),
-                columns=self.columns,
+                breaks=replace(self).breaks,
+                rule=dict(self.declaration),
+                columns=self.columns or self.all_columns,
             ),
         )
 
     def _extremes(self) -> str:
         low, high = number_text(self.lowest), number_text(self.highest)
         return low if low == high else f"{low} to {high}"
-
-
-def _breaks(rule: RowRule, batch: pa.RecordBatch) -> pa.BooleanArray:
-    """Mark broken rows; a plain function, so that conditions travel between processes."""
-    return rule.breaks(batch)

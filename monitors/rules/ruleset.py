@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -14,8 +14,8 @@ import pyarrow as pa
 from driftline.errors import InputError
 from driftline.monitors.results.violation import Draft, Severity
 from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
-from driftline.monitors.rules.formulas import Custom
 from driftline.monitors.rules.outcome import Check, Counter, Tally
+from driftline.monitors.rules.row_checks import Custom
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Unique
 from driftline.monitors.rules.values import absent_columns
@@ -29,21 +29,12 @@ MAX_RULES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule.
-
-    Parameters
-    ----------
-    declaration
-        As it was written, in plain JSON values.
-    function
-        A function in place of a declared check, from Python only.
-    is_observed
-        Whether nobody declared it: the baseline's rows were so.
-    """
+    """One rule."""
 
     declaration: Declaration
+    # In place of a declared check, from Python only.
     function: Callable[..., object] | None = field(default=None, compare=False)
-    is_observed: bool = False
+    is_observed: bool = False  # Not declared: the baseline's rows were so.
 
     @property
     def name(self) -> str:
@@ -57,7 +48,7 @@ class Rule:
             # A heavy import that only a rule needs.
             from driftline.monitors.rules.catalog import make_check
 
-            return make_check(found, as_of)
+            return make_check(replace(found, as_of=as_of))
         return RowRule(Custom(found.check, self.function, {}), declaration=found.found)
 
 
@@ -100,7 +91,7 @@ class RuleSet:
         return cls(tuple(_rule(one, f"{where}[{at}]") for at, one in enumerate(found)))
 
     def plus(self, other: RuleSet) -> RuleSet:
-        """Give both; the same rule stands once, and a later one replaces one of its name."""
+        """Return both; the same rule stands once, and a later one replaces one of its name."""
         kept: dict[str, Rule] = {}
         for rule in (*self.rules, *other.rules):
             plain = json.dumps(rule.declaration.found, sort_keys=True, default=str)
@@ -110,39 +101,27 @@ class RuleSet:
         return RuleSet(tuple(kept.values()))
 
     def to_list(self) -> list[dict[str, Any]]:
-        """Give the declarations as plain JSON values."""
+        """Return the declarations as plain JSON values."""
         return [dict(rule.declaration.found) for rule in self.rules]
 
     def start(self, as_of: datetime | None = None) -> RuleCounters:
-        """Give counters that have counted nothing, to be fed with every batch."""
+        """Return counters that have counted nothing, to be fed with every batch."""
         return self.starter(as_of or datetime.now(UTC))()
 
     def starter(self, as_of: datetime) -> Callable[[], RuleCounters]:
-        """Give the function that makes such counters, for many parts of the data."""
+        """Return the function that makes such counters, for many parts of the data."""
         return partial(RuleCounters, self, tuple(rule.check(as_of) for rule in self.rules))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A rule, and what was counted for it.
-
-    Parameters
-    ----------
-    rule, tally
-        The rule; what its counting came to.
-    feature
-        What a violation is of.
-    absent
-        Columns that the data do not have, so that the rule could not be judged.
-    is_open
-        Whether that is no finding: such columns are never captured.
-    """
+    """A rule, and what was counted for it."""
 
     rule: Rule
     tally: Tally
-    feature: str
-    absent: tuple[str, ...] = ()
-    is_open: bool = False
+    feature: str  # What a violation is of.
+    absent: tuple[str, ...] = ()  # Columns without which it cannot be judged.
+    is_open: bool = False  # Whether that is no violation: such columns are never captured.
 
 
 class RuleCounters:
@@ -174,7 +153,7 @@ class RuleCounters:
         return self
 
     def result(self, known: Iterable[str] = ()) -> tuple[Outcome, ...]:
-        """Say what the counting comes to, in the order of the rules."""
+        """Return what the counting comes to, in the order of the rules."""
         columns = {*self.columns, *known}
         found = []
         for rule, check, counter, absent in zip(
@@ -209,7 +188,9 @@ def _feature(rule: Rule, check: Check) -> str:
 def outcome_drafts(outcomes: Sequence[Outcome]) -> list[Draft]:
     """Word the rules that are broken as drafts of violations, in the order of the rules."""
     return [
-        _draft(one) for one in outcomes if (one.tally.is_broken or one.absent) and not one.is_open
+        _draft(outcome)
+        for outcome in outcomes
+        if (outcome.tally.is_broken or outcome.absent) and not outcome.is_open
     ]
 
 

@@ -26,49 +26,42 @@ EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 KEYS_WRITTEN = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RowCount:
     """A number of rows within bounds, both allowed."""
 
     least: int | None = None
     most: int | None = None
     where: Expression | None = None
+    count: int = field(default=0, init=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Those of the condition, if there is one."""
         return () if self.where is None else self.where.columns
 
-    def start(self) -> RowCountCounter:
-        """Give a counter that has counted nothing."""
-        return RowCountCounter(self)
-
-
-class RowCountCounter:
-    """Counts rows."""
-
-    def __init__(self, check: RowCount) -> None:
-        self.check = check
-        self.count = 0
+    def start(self) -> RowCount:
+        """Return the check with nothing counted."""
+        return replace(self)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Count the rows of one batch."""
-        where = self.check.where
+        where = self.where
         self.count += (
             batch.num_rows if where is None else int(pc.sum(where.evaluate(batch)).as_py() or 0)
         )
 
-    def merge(self, other: RowCountCounter) -> None:
+    def merge(self, other: RowCount) -> None:
         """Take over what another part has counted."""
         self.count += other.count
 
     def result(self) -> Tally:
         """Compare with the bounds."""
-        check, count = self.check, self.count
-        too_few = check.least is not None and count < check.least
-        too_many = check.most is not None and count > check.most
-        limits = f"{check.least:,}" if check.least == check.most else _counts(check)
-        where = "" if check.where is None else f" with {check.where.text}"
+        count = self.count
+        too_few = self.least is not None and count < self.least
+        too_many = self.most is not None and count > self.most
+        limits = f"{self.least:,}" if self.least == self.most else _counts(self)
+        where = "" if self.where is None else f" with {self.where.text}"
         return Tally(
             judged_count=count,
             broken_count=0,
@@ -86,38 +79,32 @@ def _counts(check: RowCount) -> str:
     return f"{word} {limit:,}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Freshness:
     """A newest time that is not older than `max_age` at the moment `as_of`."""
 
     column: str
     max_age: timedelta
     as_of: datetime
+    newest: datetime | None = field(default=None, init=False)
+    known_count: int = field(default=0, init=False)
+    future_count: int = field(default=0, init=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The column."""
         return (self.column,)
 
-    def start(self) -> FreshnessCounter:
-        """Give a counter that has seen nothing."""
-        return FreshnessCounter(self)
-
-
-class FreshnessCounter:
-    """The newest time that has already come."""
-
-    def __init__(self, check: Freshness) -> None:
-        self.check = check
-        self.newest: datetime | None = None
-        self.known_count = self.future_count = 0
+    def start(self) -> Freshness:
+        """Return the check with no time seen."""
+        return replace(self)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Look at one batch."""
-        times = typed(batch, self.check.column, "timestamp")[0].drop_null()
+        times = typed(batch, self.column, "timestamp")[0].drop_null()
         self.known_count += len(times)
         # A time to come would hide that nothing has come for long.
-        last = pa.scalar(self.check.as_of.astimezone(UTC) + LEEWAY, pa.timestamp("us", "UTC"))
+        last = pa.scalar(self.as_of.astimezone(UTC) + LEEWAY, pa.timestamp("us", "UTC"))
         come = times.filter(pc.less_equal(times, last))
         self.future_count += len(times) - len(come)
         if len(come):
@@ -129,7 +116,7 @@ class FreshnessCounter:
     def _see(self, moment: datetime) -> None:
         self.newest = moment if self.newest is None else max(self.newest, moment)
 
-    def merge(self, other: FreshnessCounter) -> None:
+    def merge(self, other: Freshness) -> None:
         """Take over what another part has seen."""
         self.known_count += other.known_count
         self.future_count += other.future_count
@@ -138,10 +125,9 @@ class FreshnessCounter:
 
     def result(self) -> Tally:
         """Compare with the age that is allowed; the moment itself is not told, see docs."""
-        check = self.check
-        wanted = f"a time within {span_in_words(check.max_age)}"
+        wanted = f"a time within {span_in_words(self.max_age)}"
         if self.newest is not None:
-            is_old = check.as_of - self.newest > check.max_age
+            is_old = self.as_of - self.newest > self.max_age
             words = f"newest time is {self.newest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         else:
             is_old = True
@@ -165,33 +151,25 @@ def span_in_words(span: timedelta) -> str:
     return f"{seconds:g} seconds"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Unique:
-    """No two rows alike in some columns, or in all; rows without any of the values are left out.
+    """No two rows alike in some columns, or in all; rows without any of the values are left out."""
 
-    Parameters
-    ----------
-    columns
-        The columns that are compared; empty for all.
-    ignore
-        Columns that are not, when all are.
-    mostly
-        Smallest share of rows, 0-1, that must be unlike all others.
-    """
-
-    columns: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # Empty: all but the ignored.
     ignore: tuple[str, ...] = ()
-    mostly: float = 1.0
+    mostly: float = 1.0  # Smallest share of rows that must be unique, 0-1.
     where: Expression | None = None
     declaration: Mapping[str, Any] = field(default_factory=dict)
+    counts: KeyCounts = field(default_factory=KeyCounts, init=False, compare=False, repr=False)
+    compared: tuple[str, ...] = field(default=(), init=False)
 
-    def start(self) -> UniqueCounter:
-        """Give a counter that has counted nothing."""
-        return UniqueCounter(self)
+    def start(self) -> Unique:
+        """Return the check with nothing counted."""
+        return replace(self)
 
     @property
     def phrase(self) -> str:
-        """Say what a row is that breaks it."""
+        """Return what a row is that breaks it."""
         if not self.columns:
             return "like another row"
         noun = "value" if len(self.columns) == 1 else "combination"
@@ -207,6 +185,52 @@ class Unique:
             meant = pc.fill_null(self.where.evaluate(batch), fill_value=False)
             known = known & meant.to_numpy(zero_copy_only=False)
         return hashes, known
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Count the keys of one batch."""
+        self.compared = self.compared or self.columns or self.all_of(batch)
+        hashes, known = self.keys(batch)
+        self.counts.add(hashes[known])
+
+    def merge(self, other: Unique) -> None:
+        """Take over what another part has counted."""
+        self.counts.merge(other.counts)
+        self.compared = self.compared or other.compared
+
+    def result(self) -> Tally:
+        """Return how many rows are alike."""
+        found = self.counts.repeats()
+        rows, alike = found.row_count, found.repeated_rows
+        if rows == 0 or (rows - alike) / rows >= self.mostly:
+            return Tally(rows, alike, is_broken=False)
+        phrase = self.phrase
+        more = () if self.where is None else self.where.columns
+        noun = "value" if len(self.columns) == 1 else "combination"
+        what = (
+            plural(found.repeated_keys, f"such {noun}")
+            if self.columns
+            else f"{found.repeated_keys:,} different"
+        )
+        accepted = "" if self.mostly == 1 else f"; {percent(1 - self.mostly)} accepted"
+        wanted = "all rows" if self.mostly == 1 else f"at least {percent(self.mostly)}"
+        return Tally(
+            judged_count=rows,
+            broken_count=alike,
+            is_broken=True,
+            words=f"{percent(alike / rows)} of rows {phrase} ({what}){accepted}",
+            description=(
+                f"{alike:,} of {rows:,} rows {phrase}, {what}. Expected: {wanted} unlike any other."
+            ),
+            condition=RuleCondition(
+                column=self.columns[0] if self.columns else "",
+                phrase=phrase,
+                breaks=UniqueCondition(replace(self, columns=self.compared), found.keys),
+                rule=dict(self.declaration),
+                columns=tuple(dict.fromkeys((*self.compared, *more))),
+                compared=self.compared,
+                keys=tuple(f"{int(key):016x}" for key in found.keys[:KEYS_WRITTEN]),
+            ),
+        )
 
     def all_of(self, batch: pa.RecordBatch) -> tuple[str, ...]:
         """Name the columns that are compared, in one order whatever order they came in."""
@@ -242,61 +266,6 @@ class UniqueCondition:
             return pa.array(np.zeros(len(hashes), bool))
         places = np.minimum(np.searchsorted(self.keys, hashes), len(self.keys) - 1)
         return pa.array((self.keys[places] == hashes) & known)
-
-
-class UniqueCounter:
-    """Counts keys."""
-
-    def __init__(self, check: Unique) -> None:
-        self.check = check
-        self.counts = KeyCounts()
-        self.compared = check.columns
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Count the keys of one batch."""
-        self.compared = self.compared or self.check.all_of(batch)
-        hashes, known = self.check.keys(batch)
-        self.counts.add(hashes[known])
-
-    def merge(self, other: UniqueCounter) -> None:
-        """Take over what another part has counted."""
-        self.counts.merge(other.counts)
-        self.compared = self.compared or other.compared
-
-    def result(self) -> Tally:
-        """Say how many rows are alike."""
-        check, found = self.check, self.counts.repeats()
-        rows, alike = found.row_count, found.repeated_rows
-        if rows == 0 or (rows - alike) / rows >= check.mostly:
-            return Tally(rows, alike, is_broken=False)
-        phrase = check.phrase
-        more = () if check.where is None else check.where.columns
-        noun = "value" if len(check.columns) == 1 else "combination"
-        what = (
-            plural(found.repeated_keys, f"such {noun}")
-            if check.columns
-            else f"{found.repeated_keys:,} different"
-        )
-        accepted = "" if check.mostly == 1 else f"; {percent(1 - check.mostly)} accepted"
-        wanted = "all rows" if check.mostly == 1 else f"at least {percent(check.mostly)}"
-        return Tally(
-            judged_count=rows,
-            broken_count=alike,
-            is_broken=True,
-            words=f"{percent(alike / rows)} of rows {phrase} ({what}){accepted}",
-            description=(
-                f"{alike:,} of {rows:,} rows {phrase}, {what}. Expected: {wanted} unlike any other."
-            ),
-            condition=RuleCondition(
-                column=check.columns[0] if check.columns else "",
-                phrase=phrase,
-                breaks=UniqueCondition(replace(check, columns=self.compared), found.keys),
-                rule=dict(check.declaration),
-                columns=tuple(dict.fromkeys((*self.compared, *more))),
-                compared=self.compared,
-                keys=tuple(f"{int(key):016x}" for key in found.keys[:KEYS_WRITTEN]),
-            ),
-        )
 
 
 def unique_condition(check: Unique, keys: tuple[str, ...]) -> UniqueCondition:

@@ -15,7 +15,7 @@ from driftline.signature import ColumnType
 
 
 def is_captured(batch: pa.RecordBatch) -> bool:
-    """Say whether the rows are captured ones: they carry a map of what did not fit its type."""
+    """Return whether the rows are captured ones: they carry a map of what did not fit its type."""
     place = batch.schema.get_field_index(UNFIT)
     return place >= 0 and bool(pa.types.is_map(batch.schema.field(place).type))
 
@@ -34,7 +34,7 @@ def present(array: pa.Array) -> pa.Array:
 
 
 def texts_of(batch: pa.RecordBatch, column: str) -> pa.Array:
-    """Give a column as text, null where there is no value; what did not fit its type included."""
+    """Return a column as text, null where there is no value; what did not fit its type included."""
     text = present(coerce(batch.column(column), "string")[0])
     if not is_captured(batch):
         return text
@@ -43,7 +43,7 @@ def texts_of(batch: pa.RecordBatch, column: str) -> pa.Array:
 
 
 def typed(batch: pa.RecordBatch, column: str, kind: ColumnType) -> tuple[pa.Array, pa.Array]:
-    """Give a column as a type, and mark the values that do not fit it.
+    """Return a column as a type, and mark the values that do not fit it.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def typed(batch: pa.RecordBatch, column: str, kind: ColumnType) -> tuple[pa.Arra
 
 
 def numbers_of(array: pa.Array) -> np.ndarray:
-    """Give the values that are there as numpy numbers; times as microseconds since 1970."""
+    """Return the values that are there as numpy numbers; times as microseconds since 1970."""
     found = array.drop_null()
     if pa.types.is_timestamp(found.type):
         found = found.cast(pa.int64())

@@ -1,76 +1,86 @@
-"""What marks do to the judgement of a window. Pure.
+"""The effect of annotations on the evaluation of a window. Pure.
 
-A violation that a mark expects is listed apart and counts for no alarm. Windows that were expected
-to drift are left out where later windows are judged together with them: else the drift would alarm
+An expected violation is listed apart and counts for no alarm. Windows that were expected to drift
+are left out where later windows are evaluated together with them: else the drift would alarm
 through them after all.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import EXPECTED, Mark, standing_mark
-from driftline.monitors.annotations.expected import ExpectedViolation
+from driftline.monitors.annotations.annotation import (
+    EXPECTED,
+    Annotation,
+    ExpectedViolation,
+    annotation_of,
+)
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.report import Report
 
 DRIFT = "baseline_drift_check"
 
 
-def with_marks(digest: str, marks: Sequence[Mark], window: Window) -> str:
-    """Add the marks that reach a window to the digest of its rows: they are part of the question.
-
-    Without any that expects something it stays as it is.
-    """
-    reaching = [one for one in marks if one.withdrawn_at is None and one.reaches(window)]
-    if not any(one.is_quiet for one in reaching):
+def with_annotations(digest: str, annotations: Sequence[Annotation], window: Window) -> str:
+    """Add the annotations of a window to the digest of its rows, if any of them is quiet."""
+    chosen = _of_window(annotations, window)
+    if not any(annotation.is_quiet for annotation in chosen):
         return digest
-    found = hashlib.blake2b(digest.encode(), digest_size=16)
-    for one in sorted(reaching, key=lambda mark: mark.id or 0):
-        found.update(f"\nmark {one.id}".encode())
-    return found.hexdigest()
+    hasher = hashlib.blake2b(digest.encode(), digest_size=16)
+    for annotation in sorted(chosen, key=lambda annotation: annotation.id or 0):
+        hasher.update(f"\nmark {annotation.id}".encode())
+    return hasher.hexdigest()
 
 
-def apply_marks(report: Report, marks: Sequence[Mark]) -> Report:
-    """Take the violations that somebody expected out of those that alarm."""
+def expect_annotated(report: Report, annotations: Sequence[Annotation]) -> Report:
+    """Move the violations that somebody expected out of those that alarm."""
     window = report.window
-    if window is None or not marks:
+    if window is None or not annotations:
         return report
-    loud, expected = [], list(report.expected)
-    for one in report.violations:
-        mark = standing_mark(marks, one.feature_name, one.constraint_check_type, window)
-        if mark is not None and mark.is_quiet:
-            expected.append(ExpectedViolation(one, mark))
+    violations, expected = [], list(report.expected)
+    for violation in report.violations:
+        annotation = annotation_of(
+            annotations, violation.feature_name, violation.constraint_check_type, window
+        )
+        if annotation is not None and annotation.is_quiet:
+            expected.append(ExpectedViolation(violation, annotation))
         else:
-            loud.append(one)
-    return replace(report, violations=tuple(loud), expected=tuple(expected))
+            violations.append(violation)
+    return replace(report, violations=tuple(violations), expected=tuple(expected))
 
 
 def without_expected(
-    past: Sequence[WindowCounts], marks: Sequence[Mark]
+    past: Sequence[WindowCounts], annotations: Sequence[Annotation]
 ) -> tuple[WindowCounts, ...]:
-    """Leave the rows of columns out in windows in which their drift was expected."""
-    return tuple(_quietened(one, marks) for one in past)
+    """Remove the rows of columns from windows in which their drift was expected."""
+    return tuple(_without_expected(counts, annotations) for counts in past)
 
 
-def _quietened(counts: WindowCounts, marks: Sequence[Mark]) -> WindowCounts:
+def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -> WindowCounts:
     if counts.start is None or counts.end is None:
         return counts
     window = Window(counts.start, counts.end)
-    reaching = [one for one in marks if one.reaches(window)]
-    if not reaching:
+    chosen = _of_window(annotations, window)
+    if not chosen:
         return counts
     cells: dict[str, NDArray[np.int64]] = {}
-    own: Mapping[str, NDArray[np.int64]] = counts.cells
-    for name, found in own.items():
-        mark = standing_mark(reaching, name, DRIFT, window)
-        quiet = mark is not None and mark.verdict == EXPECTED
+    for name, column in counts.cells.items():
+        annotation = annotation_of(chosen, name, DRIFT, window)
+        is_expected = annotation is not None and annotation.verdict == EXPECTED
         # Without rows, not missing: a span that lacks a column in one window does not judge it.
-        cells[name] = np.zeros_like(found) if quiet else found
+        cells[name] = np.zeros_like(column) if is_expected else column
     return replace(counts, cells=cells)
+
+
+def _of_window(annotations: Sequence[Annotation], window: Window) -> list[Annotation]:
+    return [
+        annotation
+        for annotation in annotations
+        if annotation.withdrawn_at is None and annotation.includes(window)
+    ]

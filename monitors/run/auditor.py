@@ -43,21 +43,7 @@ _NOTHING = Coverage(0, 0)
 
 
 class Auditor:
-    """Audits an installation every hour.
-
-    Parameters
-    ----------
-    engine, root
-        Database and storage.
-    now
-        The clock of metrics and alarms.
-    spool_dir
-        The spool folder of this host.
-    is_local
-        Whether the sink empties that folder itself, without a broker.
-    every_s, first_s
-        Seconds between two audits, and before the first one.
-    """
+    """Audits an installation every hour."""
 
     def __init__(
         self,
@@ -124,7 +110,9 @@ class Auditor:
         """Return for each endpoint what was ever stored, dropped, and left undecoded."""
         ledger = read_ledger(self._root)
         spools = {gap.spool_id for gap in gaps if not gap.endpoint}
-        dropped = dropped_by_endpoint(gaps, {one: ledger.carried.get(one, []) for one in spools})
+        dropped = dropped_by_endpoint(
+            gaps, {spool: ledger.carried.get(spool, []) for spool in spools}
+        )
         return {
             name: Coverage(
                 found.requests.get(name, 0), dropped.get(name, 0), found.undecodable.get(name, 0)
@@ -133,7 +121,7 @@ class Auditor:
         }
 
     def _before(self, time: datetime, counts: Counts, gaps: list[Gap]) -> Counts:
-        """Give the counts at the end of the hour before; a second run in an hour starts there, too.
+        """Return the counts at the end of the hour before; a second run starts there too.
 
         Where there are none, drops of the last day count as new, and older ones as known.
         """
@@ -213,7 +201,7 @@ _CAUSES = {
 
 
 def _hour(time: datetime) -> datetime:
-    """Give the start of the last hour that is over."""
+    """Return the start of the last hour that is over."""
     return time.replace(minute=0, second=0, microsecond=0) - _HOUR
 
 
@@ -227,7 +215,9 @@ def _since(before: Coverage, now: Coverage) -> Coverage:
 
 
 def _document(counts: Counts) -> dict[str, list[int]]:
-    return {name: [one.stored, one.dropped, one.undecodable] for name, one in counts.items()}
+    return {
+        name: [count.stored, count.dropped, count.undecodable] for name, count in counts.items()
+    }
 
 
 def _counts_of(document: dict[str, list[int]]) -> Counts:

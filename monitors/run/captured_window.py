@@ -26,7 +26,7 @@ from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.roles import Roles
 from driftline.signature import Signature
 
-# SageMaker's own text (model-monitor.md section 7.3).
+# SageMaker's own text.
 NO_DATA = "Job inputs had no data"
 NO_LABELS = "no ground truth has come for this window yet; it is judged again when it has"
 # It stands in the failure's reason, and is tried again like any failed window.
@@ -99,12 +99,12 @@ def _named_by_rules(
 
 def labels_of(reference: Signature) -> Labels | None:
     """Name the column that ground truth is read as; none when the reference has no true answer."""
-    found = next((one for one in reference.features if one.role == "label"), None)
+    found = next((feature for feature in reference.features if feature.role == "label"), None)
     return None if found is None else Labels(found.name, found.type)
 
 
 def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
-    """Say why a window cannot be judged; empty when it can."""
+    """Return why a window cannot be judged; empty when it can."""
     # A script may make rows of what nobody else can read.
     count = read.request_count - read.failed_count if definition.preprocess else read.row_count
     if count == 0 and read.unparsed_count:

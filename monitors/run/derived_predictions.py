@@ -30,25 +30,13 @@ AGREEING = 0.999
 
 @dataclass(frozen=True, slots=True)
 class PredictionRule:
-    """How a prediction follows from probabilities.
-
-    Parameters
-    ----------
-    name, type
-        The column of the prediction.
-    probability
-        The columns of probabilities: one, of the last class, or one of each class.
-    classes
-        As the prediction names them.
-    threshold
-        Above which one probability is of the last class, strictly.
-    """
+    """How a prediction follows from probabilities."""
 
     name: str
     type: ColumnType
-    probability: tuple[str, ...]
+    probability: tuple[str, ...]  # One column, of the last class; or one of each class.
     classes: tuple[str, ...]
-    threshold: float
+    threshold: float  # One probability above it means the last class.
 
     def fill(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Write the predictions of a batch that holds the columns."""
@@ -88,7 +76,7 @@ def with_predictions(
     roles = None if baseline.outcomes is None else baseline.outcomes.roles
     if roles is None or roles.prediction is None or not roles.probability:
         return read
-    outputs = {one.name: one for one in signature.outputs}
+    outputs = {output.name: output for output in signature.outputs}
     prediction = outputs.get(roles.prediction)
     named = {prediction.name, *roles.probability} if prediction is not None else set()
     chance = outputs.get(roles.probability[-1])

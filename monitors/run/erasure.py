@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, updat
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from driftline.alerts import tables as alert_tables
-from driftline.alerts.notify.erasing import ToldWindow, clear_messages
+from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -56,19 +56,10 @@ def clear_windows(
     is_again: bool = False,
     dry_run: bool = False,
 ) -> ClearedWindows:
-    """Take values of rows out of what was judged and told of the windows that hold them.
+    """Remove values of rows from the results and messages of the windows that hold them.
 
-    Parameters
-    ----------
-    engine, root
-        The installation's database and storage.
-    endpoint, times
-        Whose rows are erased, and their event times in microseconds since 1970.
-    is_again
-        Whether it was done before the rows went: then the database is only written anew when
-        something has come since.
-    dry_run
-        Only count.
+    `is_again`: as it was done before the rows went, the database is written anew only if something
+    has come since. `times`: in microseconds since 1970.
     """
     with read_connection(engine) as connection:
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
@@ -82,16 +73,16 @@ def clear_windows(
     if not runs:
         return ClearedWindows(len(unrecorded))
     changed = unrecorded | {
-        one.id for one in runs if one.folder and clear_folder(root, one.folder, dry_run=dry_run)
+        run.id for run in runs if run.folder and clear_folder(root, run.folder, dry_run=dry_run)
     }
-    changed |= {one.id for one in runs if _has_words(one)}
+    changed |= {run.id for run in runs if _has_words(run)}
     if dry_run:
         with read_connection(engine) as connection:
-            messages = clear_messages(connection, endpoint, _told(runs), dry_run=True)
+            messages = clear_messages(connection, endpoint, _quoted(runs), dry_run=True)
         return ClearedWindows(len(changed), messages)
     with engine.begin() as connection:
         _clear_rows(connection, runs)
-        messages = clear_messages(connection, endpoint, _told(runs))
+        messages = clear_messages(connection, endpoint, _quoted(runs))
     if changed or messages or not is_again:
         _write_anew(engine)
     log.info(
@@ -101,13 +92,7 @@ def clear_windows(
 
 
 def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
-    """Take values of rows out of one execution, whose rows were erased while it judged them.
-
-    Raises
-    ------
-    UnavailableError
-        When storage or database cannot be written now.
-    """
+    """Take values of rows out of one execution, whose rows were erased while it judged them."""
     with read_connection(engine) as connection:
         runs = list(connection.execute(select(executions).where(executions.c.id == identity)))
     for run in runs:
@@ -115,7 +100,7 @@ def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
             clear_folder(root, run.folder)
     with engine.begin() as connection:
         _clear_rows(connection, runs)
-        clear_messages(connection, endpoint, _told(runs))
+        clear_messages(connection, endpoint, _quoted(runs))
     _write_anew(engine)
     log.info("erased from a window judged meanwhile endpoint=%s execution=%s", endpoint, identity)
 
@@ -167,10 +152,10 @@ def _has_words(run: _Run) -> bool:
     )
 
 
-def _told(runs: Sequence[_Run]) -> list[ToldWindow]:
+def _quoted(runs: Sequence[_Run]) -> list[QuotedWindow]:
     return [
-        ToldWindow(one.monitor, _window(one).stamp, one.window_start, one.cause or "")
-        for one in runs
+        QuotedWindow(run.monitor, _window(run).stamp, run.window_start, run.cause or "")
+        for run in runs
     ]
 
 
@@ -186,7 +171,9 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
         connection.execute(
             update(executions)
-            .where(chosen, *(table.failure_reason.not_like(f"{one}%") for one in PLAIN_REASONS))
+            .where(
+                chosen, *(table.failure_reason.not_like(f"{reason}%") for reason in PLAIN_REASONS)
+            )
             .values(failure_reason=ERASED)
         )
     # Sum, smallest and largest value of a column.

@@ -26,10 +26,11 @@ from driftline.capture.windows.window import Window, WindowRead
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError, UnavailableError, UndecidedError
 from driftline.formats.location import locate
-from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.annotations.store import marks_between
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.check_context import EarlierRows, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import (
     COMPLETED,
     FAILED,
@@ -43,7 +44,10 @@ from driftline.monitors.executions import (
 )
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
-from driftline.monitors.run.apply_annotations import apply_marks, with_marks, without_expected
+from driftline.monitors.run.apply_annotations import (
+    expect_annotated,
+    with_annotations,
+)
 from driftline.monitors.run.captured_window import (
     NO_DATA,
     evaluate_captured,
@@ -52,17 +56,15 @@ from driftline.monitors.run.captured_window import (
 )
 from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.past_windows import (
-    MEMORY,
+    EARLIER_WINDOWS,
     RETENTION,
-    Recall,
+    WindowHistory,
     moment_before,
-    recall,
-    remember,
-    stretch_before,
+    read_history,
+    store_history,
 )
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.tables import executions
-from driftline.monitors.window_history.shelf import DeciderShelf
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -75,8 +77,8 @@ SEED_MASK = (1 << 63) - 1
 # Each of them finds newer rows, or an answer that stands.
 MOST_ATTEMPTS = 3
 BaselineReader = Callable[[str, str, str | None], Baseline]
-Remember = Callable[[Connection], None]
-Recorder = Callable[[Execution, list[Datapoint], Remember | None], Execution]
+HistoryWriter = Callable[[Connection], None]
+Recorder = Callable[[Execution, list[Datapoint], HistoryWriter | None], Execution]
 
 
 def execution_id(
@@ -108,40 +110,22 @@ class Job:
     predict: Predictor | None = None
     scripts_dir: str = ""
     retention: timedelta = RETENTION
-    deciders: DeciderShelf | None = None
+    drift_tests: DriftTestCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What is known of a window before it is judged.
-
-    Parameters
-    ----------
-    read
-        Its rows; their digest stands for all that the result depends on.
-    captured
-        The same as they were read.
-    annotations
-        Those that may reach it, or the windows that it is judged together with.
-    identity
-        Of the execution.
-    past
-        What is remembered of the windows before.
-    pooled
-        Rows of the windows before that are judged together with its own; None: there are none.
-    removals
-        How often rows had been removed from the storage before these were read.
-    """
+    """What is known of a window before it is evaluated."""
 
     job: Job
     baseline: Baseline
-    read: WindowRead
-    captured: WindowRead
-    annotations: Sequence[Mark]
-    identity: str
-    past: Recall
-    pooled: WindowRead | None
-    removals: int | None
+    read: WindowRead  # Its digest stands for all that the result depends on.
+    captured: WindowRead  # The same rows with the digest of the rows alone.
+    annotations: Sequence[Annotation]  # Of the window, and of earlier ones that it is tested with.
+    identity: str  # Of the execution.
+    history: WindowHistory
+    pooled: WindowRead | None  # Rows of the windows before, evaluated together.
+    removals: int | None  # How often stored rows had been removed before; None: being removed.
 
 
 Stage = Callable[[RunContext, Report], Report]
@@ -150,9 +134,9 @@ Stage = Callable[[RunContext, Report], Report]
 class NotJudgedError(UndecidedError):
     """The window cannot be judged; alarms see it where it is told."""
 
-    def __init__(self, reason: str, *, is_recorded: bool = True, is_told: bool = True) -> None:
+    def __init__(self, reason: str, *, is_recorded: bool = True, is_published: bool = True) -> None:
         super().__init__(reason)
-        self.is_recorded, self.is_told = is_recorded, is_told
+        self.is_recorded, self.is_published = is_recorded, is_published
 
 
 def run(
@@ -167,12 +151,12 @@ def run(
     predict: Predictor | None = None,
     scripts_dir: str = "",
     retention: timedelta = RETENTION,
-    deciders: DeciderShelf | None = None,
+    drift_tests: DriftTestCache | None = None,
 ) -> Execution:
     """Judge one window and record the result."""
     job = Job(
         engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
-        retention, deciders,
+        retention, drift_tests,
     )  # fmt: skip
     for _ in range(MOST_ATTEMPTS):
         try:
@@ -189,8 +173,8 @@ def _attempt(job: Job) -> Execution:
     started = job.now()
     # Before the rows are read: who records later than another may still have read earlier.
     with read_connection(job.engine) as connection:
-        standing = current(connection, job.definition.name, job.window)
-    keep = partial(record, job.engine, before=standing)
+        current_id = current(connection, job.definition.name, job.window)
+    keep = partial(record, job.engine, before=current_id)
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
     except NotFoundError as error:
@@ -221,21 +205,22 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
     removals = None if is_clearing(job.root) else removal_version(job.root)
     captured = _read(job, baseline, window)
     with read_connection(job.engine) as connection:
-        since = moment_before(window.start, MEMORY * window.length)
-        annotations = marks_between(connection, definition.name, since, window.end)
+        since = moment_before(window.start, EARLIER_WINDOWS * window.length)
+        annotations = annotations_between(connection, definition.name, since, window.end)
         digest = with_scripts(captured.digest, definition, job.scripts_dir)
-        read = replace(captured, digest=with_marks(digest, annotations, window))
+        read = replace(captured, digest=with_annotations(digest, annotations, window))
         identity = execution_id(definition, baseline.version, window, read.digest)
         earlier = find(connection, identity)
         if earlier is not None and earlier.status != FAILED and earlier.is_current:
             return earlier
-        past = recall(connection, definition, baseline, window)
-        before = stretch_before(
-            connection, definition, baseline.version, window, row_count=read.row_count,
-            marks=annotations,
+        history = read_history(
+            connection, definition, baseline, window, row_count=read.row_count,
+            annotations=annotations,
         )  # fmt: skip
-    pooled = None if before is None else _read(job, baseline, before)
-    return RunContext(job, baseline, read, captured, annotations, identity, past, pooled, removals)
+    pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
+    return RunContext(
+        job, baseline, read, captured, annotations, identity, history, pooled, removals
+    )
 
 
 def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
@@ -261,13 +246,13 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
             made_at = definition_made_at(connection, job.definition.name)
         # Silence is no finding in a window that began before anybody watched.
         is_early = made_at is not None and job.window.start < made_at
-        raise NotJudgedError(reason, is_told=not (is_early and reason.startswith(NO_DATA)))
+        raise NotJudgedError(reason, is_published=not (is_early and reason.startswith(NO_DATA)))
     return report
 
 
 def evaluate_kind(context: RunContext, report: Report) -> Report:
-    """Judge the captured rows, or those that the monitor's script makes of them."""
-    job, pooled = context.job, context.pooled
+    """Evaluate the captured rows, or those that the monitor's script makes of them."""
+    job, history, pooled = context.job, context.history, context.pooled
     return evaluate_captured(
         job.definition, context.baseline, context.read,
         predict=job.predict,
@@ -276,17 +261,17 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
             job.root, job.definition, job.window, context.baseline, job.scripts_dir
         ),
         past=PastWindows(
-            without_expected(context.past.past, context.annotations),
+            history.counts,
             None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
-            context.past.commission,
-            job.deciders,
+            history.warm_up,
+            job.drift_tests,
         ),
     )  # fmt: skip
 
 
 def apply_annotations(context: RunContext, report: Report) -> Report:
     """List what somebody has marked as expected apart from what alarms."""
-    return apply_marks(report, context.annotations)
+    return expect_annotated(report, context.annotations)
 
 
 def run_record_scripts(context: RunContext, report: Report) -> Report:
@@ -307,7 +292,7 @@ def _describe(
     job: Job, baseline_version: str, digest: str, outcome: Report | str, *, started: datetime
 ) -> Execution:
     """Describe a run by its report, or as failed by the reason why there is none."""
-    definition, window, finished = job.definition, job.window, job.now()
+    definition, window = job.definition, job.window
     identity = execution_id(definition, baseline_version, window, digest)
     failed = Execution(
         id=identity,
@@ -320,21 +305,11 @@ def _describe(
         window_start=window.start,
         window_end=window.end,
         digest=digest,
-        status=FAILED,
-        failure_reason=outcome if isinstance(outcome, str) else None,
-        is_current=True,
-        row_count=0,
-        request_count=0,
-        violation_count=0,
-        page_count=0,
-        max_drift_ratio=None,
-        cause="",
-        folder="",
         started_at=started,
-        finished_at=finished,
+        finished_at=job.now(),
     )
     if isinstance(outcome, str):
-        return failed
+        return replace(failed, failure_reason=outcome)
     return replace(
         failed,
         status=_status(outcome),
@@ -349,7 +324,7 @@ def _describe(
 
 
 def _status(report: Report) -> str:
-    """Say how a window was judged: what could not be is no pass."""
+    """Return how a window was judged: what could not be is no pass."""
     if report.violations:
         return VIOLATED
     return COMPLETED if report.decided else INSUFFICIENT
@@ -367,8 +342,9 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
     put = partial(
-        remember, known=context.past, window=job.window, report=report, retention=job.retention
-    )
+        store_history, history=context.history, window=job.window, report=report,
+        retention=job.retention,
+    )  # fmt: skip
     return _without_erased(keep(execution, points, put), context)
 
 
@@ -389,8 +365,8 @@ def _has_changed(context: RunContext) -> bool:
     """Whether rows or labels of a window are others than when they were read."""
     sources = (context.captured, context.pooled)
     return any(
-        one and _read(context.job, context.baseline, one.window).digest != one.digest
-        for one in sources
+        source and _read(context.job, context.baseline, source.window).digest != source.digest
+        for source in sources
     )
 
 
@@ -413,7 +389,7 @@ def _fail(
         execution_id=execution.id,
         reason=str(reason),
     )
-    return keep(execution, points if reason.is_told else [], None)
+    return keep(execution, points if reason.is_published else [], None)
 
 
 def removed_since(
@@ -423,7 +399,7 @@ def removed_since(
     window: Window,
     read: WindowRead,
 ) -> str | None:
-    """Say in one sentence that erasure or retention took requests that the standing verdict saw.
+    """Describe in one sentence that erasure or retention took requests that the current result saw.
 
     None: no such verdict stands, it was another question, or all of it is there. A verdict of fewer
     rows would take its place, and an alarm change by it, though nothing has happened.

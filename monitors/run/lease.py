@@ -1,8 +1,9 @@
 """The lease of a monitor: who may run it now, and where it stands while that is so.
 
 Taken by compare-and-set, renewed with each step, given back at the end; whoever dies leaves a lease
-that runs out. Nothing is written about a monitor but by the holder of its lease, except that a
-position moves, by compare-and-set too, while nobody holds it.
+that runs out. Only the holder of the lease moves the monitor's position, except that it moves, by
+compare-and-set too, while nobody holds it. Executions may also come from `monitor run` and from
+annotations; `executions.record` puts those in order.
 """
 
 from __future__ import annotations
@@ -14,21 +15,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.changes import Position
 from driftline.database.leases import Lease
-from driftline.monitors.run.status import Standing, with_state
+from driftline.monitors.run.status import MonitorState, with_state
 from driftline.monitors.tables import leases
 
 _LEASE = Lease(leases.c.owner, leases.c.expires_at, timedelta(minutes=5))
 
 
-def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> Standing | None:
+def take(engine: Engine, state: MonitorState, owner: str, moment: datetime) -> MonitorState | None:
     """Take the monitor's lease until five minutes from a moment."""
-    monitor = standing.definition.name
+    monitor = state.definition.name
     dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     with engine.begin() as connection:
-        if not standing.is_kept:
+        if not state.is_stored:
             connection.execute(
                 dialect.insert(leases)
-                .values(monitor=monitor, done_until=standing.begin)
+                .values(monitor=monitor, done_until=state.begin)
                 .on_conflict_do_nothing(index_elements=["monitor"])
             )
         row = connection.execute(
@@ -37,7 +38,7 @@ def take(engine: Engine, standing: Standing, owner: str, moment: datetime) -> St
             .values(_LEASE.taken(owner, moment))
             .returning(leases)
         ).first()
-    return None if row is None else with_state(standing, row)
+    return None if row is None else with_state(state, row)
 
 
 def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: object) -> bool:
@@ -51,17 +52,17 @@ def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: o
         return done.rowcount == 1
 
 
-def move(engine: Engine, standing: Standing, position: Position) -> bool:
+def move(engine: Engine, state: MonitorState, position: Position) -> bool:
     """Move the position of a monitor that stands as it was read, and that nobody runs."""
-    before = standing.position
+    before = state.position
     assert before is not None
     with engine.begin() as connection:
         done = connection.execute(
             update(leases)
             .where(
-                leases.c.monitor == standing.definition.name,
+                leases.c.monitor == state.definition.name,
                 leases.c.owner.is_(None),
-                leases.c.done_until == standing.begin,
+                leases.c.done_until == state.begin,
                 leases.c.seen_capture == before.capture,
                 leases.c.seen_truth == before.truth,
                 leases.c.touched.is_(None),
@@ -72,7 +73,7 @@ def move(engine: Engine, standing: Standing, position: Position) -> bool:
 
 
 def release(engine: Engine, monitor: str, owner: str) -> None:
-    """Give the lease back, if it is still this owner's."""
+    """Release the lease, if it is still this owner's."""
     with engine.begin() as connection:
         connection.execute(
             update(leases)

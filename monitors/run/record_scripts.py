@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from tempfile import TemporaryDirectory
 
-from driftline.baseline.scripting import preprocessed_records, script_in
+from driftline.baseline.scripting import postprocess, preprocessed_records, script_in
 from driftline.baseline.scripting_process import Record
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.export import lines_between
@@ -22,7 +24,7 @@ from driftline.formats.source import Source
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.captured_window import NO_DATA
-from driftline.monitors.run.postprocessing import postprocess_report
+from driftline.storage import is_remote
 
 # The key of a report's details that names the script which made the rows.
 SCRIPT = "preprocess"
@@ -62,6 +64,23 @@ def conclude(report: Report, definition: MonitorDefinition, folder: str) -> Repo
         script = script_in(folder, definition.postprocess)
         postprocess_report(report, script, quiet=True, discreet=True)
     return report
+
+
+def postprocess_report(
+    report: Report,
+    script: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    quiet: bool = False,
+    discreet: bool = False,
+) -> None:
+    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents."""
+    if folder is not None and not is_remote(os.fspath(folder)):
+        postprocess(script, folder, quiet=quiet, discreet=discreet)
+        return
+    with TemporaryDirectory(prefix="driftline-report-") as place:
+        report.save(place)
+        postprocess(script, place, quiet=quiet, discreet=discreet)
 
 
 def with_scripts(digest: str, definition: MonitorDefinition, folder: str) -> str:

@@ -18,79 +18,81 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.monitors.cron import touched_windows, windows_from
 from driftline.monitors.run import lease
-from driftline.monitors.run.status import Standing
+from driftline.monitors.run.status import MonitorState
 from driftline.monitors.tables import executions
 
 
-def has_changed(engine: Engine, root: str, standing: Standing) -> bool:
-    """Say whether anything came for hours before the next window, without the lease.
+def has_changed(engine: Engine, root: str, state: MonitorState) -> bool:
+    """Return whether anything came for hours before the next window, without the lease.
 
     If nothing did, the monitor's position moves to now: else the next look would read everything
     again that came since the last window was run, and a monitor of weeks a week's files.
     """
-    found = _changes(root, standing)
+    found = _changes(root, state)
     if found.hours:
         return True
-    if found.position != standing.position:
-        lease.move(engine, standing, found.position)
+    if found.position != state.position:
+        lease.move(engine, state, found.position)
     return False
 
 
-def look(engine: Engine, root: str, standing: Standing, owner: str, moment: datetime) -> Standing:
+def look(
+    engine: Engine, root: str, state: MonitorState, owner: str, moment: datetime
+) -> MonitorState:
     """Move the monitor's position to now, and note the windows that were touched since."""
-    assert standing.begin is not None
-    found = _changes(root, standing)
+    assert state.begin is not None
+    found = _changes(root, state)
     touched: list[datetime] = []
     if found.hours:
-        timetable = standing.definition.timetable
-        windows = touched_windows(timetable, found.hours, standing.begin)
-        run = _run_before(engine, standing.definition.name, windows)
+        timetable = state.definition.timetable
+        windows = touched_windows(timetable, found.hours, state.begin)
+        run = _run_before(engine, state.definition.name, windows)
         touched = [window.start for window in windows if window in run]
-    if found.position != standing.position:
+    if found.position != state.position:
         lease.keep(
             engine,
-            standing.definition.name,
+            state.definition.name,
             owner,
             moment,
             seen_capture=found.position.capture,
             seen_truth=found.position.truth,
             touched=noted(touched),
         )
-    return replace(standing, position=found.position, touched=tuple(touched))
+    return replace(state, position=found.position, touched=tuple(touched))
 
 
-def windows_of(standing: Standing) -> list[Window]:
-    """Give the windows that are to be run again; those of an older schedule are left out."""
-    timetable = standing.definition.timetable
-    found = (next(windows_from(timetable, start), None) for start in standing.touched)
+def windows_of(state: MonitorState) -> list[Window]:
+    """Return the windows that are to be run again; those of an older schedule are left out."""
+    timetable = state.definition.timetable
+    found = (next(windows_from(timetable, start), None) for start in state.touched)
     return [
         window
-        for window, start in zip(found, standing.touched, strict=True)
+        for window, start in zip(found, state.touched, strict=True)
         if window is not None and window.start == start
     ]
 
 
 def noted(touched: Iterable[Window | datetime]) -> Sequence[str] | None:
-    """Give windows in the form in which the lease keeps them."""
+    """Return windows in the form in which the lease keeps them."""
     starts = (one.start if isinstance(one, Window) else one for one in touched)
     return [start.isoformat() for start in starts] or None
 
 
-def _changes(root: str, standing: Standing) -> Changes:
-    definition = standing.definition
-    assert standing.begin is not None
+def _changes(root: str, state: MonitorState) -> Changes:
+    definition = state.definition
+    assert state.begin is not None
     return changes(
         root,
         definition.endpoint,
-        standing.position,
-        before=standing.begin,
+        state.position,
+        before=state.begin,
         labels=definition.kind_value.uses_labels,
         after=definition.start,
     )
 
 
 def _run_before(engine: Engine, monitor: str, windows: Sequence[Window]) -> set[Window]:
-    """Give those of some windows that were run."""
+    """Return those of some windows that were run."""
     if not windows:
         return set()
     table = executions.c

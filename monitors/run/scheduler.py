@@ -31,12 +31,12 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import RETENTION
-from driftline.monitors.run.status import Standing, list_standings
-from driftline.monitors.window_history.shelf import DeciderShelf
+from driftline.monitors.run.status import MonitorState, list_states
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -53,43 +53,20 @@ Predictors = Callable[[str], AbstractContextManager[Predictor] | None]
 
 
 class Scheduler:
-    """Runs the monitors of one installation.
-
-    Parameters
-    ----------
-    engine, root
-        Database and storage.
-    signatures
-        Gives an endpoint's signature; None while it has none, and its monitors then wait.
-    now
-        The clock that says which windows are over.
-    watermark
-        Says up to which event time an endpoint's records are stored; windows that end later wait.
-        None from it means that nothing is known, and the clock alone decides.
-    poll_s
-        Seconds between two looks.
-    lease_clock
-        The clock of leases and of `revisit_s`, real time also where `now` is replayed; `now` when
-        missing.
-    revisit_s
-        Windows touched by late records or labels are judged again at most once in so many seconds.
-    predictors
-        Opens an endpoint's model, for monitors of the kind "attribution".
-    scripts_dir
-        Folder of the record scripts that monitors may name; empty: they may name none.
-    retention_days
-        How long captured rows are kept, and so the counts of judged windows.
-    """
+    """Runs the monitors of one installation."""
 
     def __init__(
         self,
         engine: Engine,
         root: str,
+        # None while an endpoint has no signature: its monitors wait.
         signatures: Callable[[str], Signature | None],
         *,
         now: Callable[[], datetime],
+        # Up to which event time records are stored; None: not known, the clock alone decides.
         watermark: Callable[[str], datetime | None] | None = None,
         poll_s: float = 5.0,
+        # Real time for leases and `revisit_s`, also where `now` is replayed.
         lease_clock: Callable[[], datetime] | None = None,
         revisit_s: float = REVISIT_S,
         predictors: Predictors | None = None,
@@ -107,7 +84,7 @@ class Scheduler:
         self.failure_count = 0
         # A baseline takes longer to load than a window to judge; its version names its content.
         self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
-        self.deciders = DeciderShelf()
+        self.drift_tests = DriftTestCache()
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -129,34 +106,34 @@ class Scheduler:
         """Run everything that is due now, in order of windows, and give the executions."""
         stop = stop or threading.Event()
         with read_connection(self.engine) as connection:
-            found = list_standings(connection)
-        known = {standing.definition.name for standing in found}
+            found = list_states(connection)
+        known = {state.definition.name for state in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
-        for standing in found:
-            if not standing.definition.timetable.is_recurring and standing.next_window() is None:
+        for state in found:
+            if not state.definition.timetable.is_recurring and state.next_window() is None:
                 continue
             try:
-                ran.extend(self._run_monitor(standing, stop))
+                ran.extend(self._run_monitor(state, stop))
             except Exception as error:  # One monitor's trouble must not stop the others.
                 if isinstance(error, SQLAlchemyError) and is_disconnect(error):
                     raise
                 self.failure_count += 1
-                name = standing.definition.name
+                name = state.definition.name
                 log.exception("monitor=%s failures=%d", name, self.failure_count)
         return ran
 
-    def _run_monitor(self, standing: Standing, stop: threading.Event) -> Iterator[Execution]:
-        definition = standing.definition
+    def _run_monitor(self, state: MonitorState, stop: threading.Event) -> Iterator[Execution]:
+        definition = state.definition
         moment = self.lease_clock()
-        if standing.begin is None or standing.is_held(self.owner, moment):
+        if state.begin is None or state.is_leased(self.owner, moment):
             return
-        if not self._is_due(standing) and not self._is_touched(standing, moment):
+        if not self._is_due(state) and not self._is_touched(state, moment):
             return
         signature = self.signatures(definition.endpoint)
         if signature is None:
             return
-        taken = lease.take(self.engine, standing, self.owner, moment)
+        taken = lease.take(self.engine, state, self.owner, moment)
         if taken is None:
             return
         try:
@@ -175,7 +152,7 @@ class Scheduler:
                         predict=predict,
                         scripts_dir=self.scripts_dir,
                         retention=self.retention,
-                        deciders=self.deciders,
+                        drift_tests=self.drift_tests,
                     )
 
                 yield from self._take_turn(taken, judge, stop)
@@ -183,56 +160,56 @@ class Scheduler:
             lease.release(self.engine, definition.name, self.owner)
 
     def _take_turn(
-        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+        self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
     ) -> Iterator[Execution]:
         """Run what is due, then what was touched, while the lease is held.
 
         Changes are looked up first: what is stored later belongs to windows not run yet, or is
         found the next time.
         """
-        if standing.once is None:
-            standing = self._look(standing)
-        yield from self._run_due(standing, judge, stop)
-        if standing.touched and self._may_revisit(standing, self.lease_clock()):
-            yield from self._run_touched(standing, judge, stop)
+        if state.once is None:
+            state = self._look(state)
+        yield from self._run_due(state, judge, stop)
+        if state.touched and self._may_revisit(state, self.lease_clock()):
+            yield from self._run_touched(state, judge, stop)
 
-    def _is_due(self, standing: Standing) -> bool:
-        window = standing.next_window()
-        return window is not None and window.end <= self._until(standing.definition)
+    def _is_due(self, state: MonitorState) -> bool:
+        window = state.next_window()
+        return window is not None and window.end <= self._until(state.definition)
 
-    def _is_touched(self, standing: Standing, moment: datetime) -> bool:
-        """Say whether windows that were run are to be run again, without the lease."""
-        if not standing.is_kept or not self._may_revisit(standing, moment):
+    def _is_touched(self, state: MonitorState, moment: datetime) -> bool:
+        """Return whether windows that were run are to be run again, without the lease."""
+        if not state.is_stored or not self._may_revisit(state, moment):
             return False
-        if standing.touched:
+        if state.touched:
             return True
-        name = standing.definition.name
+        name = state.definition.name
         looked_at = self._looked_at.get(name)
         if looked_at is not None and looked_at <= moment < looked_at + self.revisit_after:
             return False
         self._looked_at[name] = moment
-        return standing.position is None or revisit.has_changed(self.engine, self.root, standing)
+        return state.position is None or revisit.has_changed(self.engine, self.root, state)
 
-    def _may_revisit(self, standing: Standing, moment: datetime) -> bool:
-        last = standing.revisited_at
+    def _may_revisit(self, state: MonitorState, moment: datetime) -> bool:
+        last = state.revisited_at
         return last is None or not last <= moment < last + self.revisit_after
 
-    def _look(self, standing: Standing) -> Standing:
+    def _look(self, state: MonitorState) -> MonitorState:
         """Note which windows were touched; not while older ones still wait to be run again."""
-        if standing.touched:
-            return standing
+        if state.touched:
+            return state
         try:
-            return revisit.look(self.engine, self.root, standing, self.owner, self.lease_clock())
+            return revisit.look(self.engine, self.root, state, self.owner, self.lease_clock())
         except (DriftlineError, OSError) as error:
-            self._count(standing.definition, error)
-            return standing
+            self._count(state.definition, error)
+            return state
 
     def _run_due(
-        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+        self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
     ) -> Iterator[Execution]:
         """Run the windows that are over; one that cannot be run stays due, and the rest wait."""
-        definition = standing.definition
-        windows = standing.due_windows(self._until(definition))
+        definition = state.definition
+        windows = state.due_windows(self._until(definition))
         for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
             if stop.is_set():
                 return
@@ -242,11 +219,11 @@ class Scheduler:
             yield execution
 
     def _run_touched(
-        self, standing: Standing, judge: Callable[[Window], Execution], stop: threading.Event
+        self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
     ) -> Iterator[Execution]:
         """Run windows again, and rest when that is done or one cannot be run."""
-        definition = standing.definition
-        windows = revisit.windows_of(standing)
+        definition = state.definition
+        windows = revisit.windows_of(state)
         rest = windows[WINDOWS_PER_TURN:]
         for number, window in enumerate(windows[:WINDOWS_PER_TURN]):
             if stop.is_set():
@@ -265,7 +242,7 @@ class Scheduler:
         self._keep(definition, touched=revisit.noted(rest), revisited_at=self.lease_clock())
 
     def _until(self, definition: MonitorDefinition) -> datetime:
-        """Say up to which moment windows are over, their late records waited for."""
+        """Return the time up to which windows are complete, late records included."""
         # The one window of NOW ends with the newest rows: those may still be in the spool.
         least_s = SPOOL_S if definition.timetable.is_once else 0.0
         until = self.now() - timedelta(seconds=max(definition.delay_s, least_s))

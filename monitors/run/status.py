@@ -23,40 +23,23 @@ OVERDUE_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One monitor, and where it stands.
-
-    Parameters
-    ----------
-    begin
-        Where it goes on: the end of the last window that was run, else where its first one starts;
-        None when the schedule has never fired.
-    is_kept
-        Whether that is stored already.
-    owner, expires_at
-        Who has the lease, and until when; None for nobody.
-    position
-        Up to where changes of captured records and labels were considered; None for never.
-    touched
-        Starts of windows that were run and then touched, to be judged again.
-    revisited_at
-        When windows were judged again the last time, in real time.
-    once
-        The only window, where the schedule has one.
-    """
+class MonitorState:
+    """One monitor, and where it stands."""
 
     definition: MonitorDefinition
+    # End of the last window that was run, else start of the first; None: the schedule never
+    # fired.
     begin: datetime | None
-    is_kept: bool = False
+    is_stored: bool = False  # Whether `begin` is stored.
     owner: str | None = None
     expires_at: datetime | None = None
-    position: Position | None = None
-    touched: Sequence[datetime] = ()
-    revisited_at: datetime | None = None
-    once: Window | None = None
+    position: Position | None = None  # Up to where changes were considered; None: never.
+    touched: Sequence[datetime] = ()  # Starts of windows to run again.
+    revisited_at: datetime | None = None  # In real time.
+    once: Window | None = None  # The only window, where the schedule has one.
 
     def next_window(self) -> Window | None:
-        """Give the window that comes next, over or not; None where none comes any more."""
+        """Return the window that comes next, over or not; None where none comes any more."""
         if self.begin is None:
             return None
         if self.once is not None:
@@ -71,8 +54,8 @@ class Standing:
         window = self.next_window()
         return iter([window] if window is not None and window.end <= until else [])
 
-    def is_held(self, owner: str, moment: datetime) -> bool:
-        """Say whether another than this owner has the lease at a moment."""
+    def is_leased(self, owner: str, moment: datetime) -> bool:
+        """Return whether another than this owner has the lease at a moment."""
         if self.owner in (None, owner) or self.expires_at is None:
             return False
         return self.expires_at > moment
@@ -80,24 +63,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A window that should have been judged by now.
-
-    Parameters
-    ----------
-    window
-        The oldest one of the monitor.
-    due_at
-        When it could have been run first: its end and the monitor's delay.
-    """
+    """A window that should have been judged by now."""
 
     monitor: str
     endpoint: str
     window: Window
-    due_at: datetime
+    due_at: datetime  # The window's end and the monitor's delay.
 
 
-def list_standings(connection: Connection) -> list[Standing]:
-    """Give all monitors by name, and where each stands."""
+def list_states(connection: Connection) -> list[MonitorState]:
+    """Return all monitors by name, and where each stands."""
     states = [column for column in leases.c if column.name != "monitor"]
     query = (
         select(definitions, *states)
@@ -108,10 +83,10 @@ def list_standings(connection: Connection) -> list[Standing]:
 
 
 def overdue(connection: Connection, now: datetime) -> list[Overdue]:
-    """Give the monitors whose next window should have been judged by now, and was not."""
+    """Return the monitors whose next window should have been judged by now, and was not."""
     found = []
-    for standing in list_standings(connection):
-        definition, window = standing.definition, standing.next_window()
+    for state in list_states(connection):
+        definition, window = state.definition, state.next_window()
         if window is None:
             continue
         due_at = window.end + timedelta(seconds=definition.delay_s)
@@ -120,15 +95,15 @@ def overdue(connection: Connection, now: datetime) -> list[Overdue]:
     return found
 
 
-def with_state(standing: Standing, row: Row[tuple[object, ...]]) -> Standing:
-    """Give a monitor with the state of its lease as a row has it."""
+def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorState:
+    """Return a monitor with the state of its lease as a row has it."""
     # By column, not by name: definitions have owners, too.
     of, table = row._mapping, leases.c
     capture, truth = of[table.seen_capture], of[table.seen_truth]
     return replace(
-        standing,
+        state,
         begin=of[table.done_until],
-        is_kept=True,
+        is_stored=True,
         owner=of[table.owner],
         expires_at=of[table.expires_at],
         position=None if capture is None or truth is None else Position(capture, truth),
@@ -137,17 +112,17 @@ def with_state(standing: Standing, row: Row[tuple[object, ...]]) -> Standing:
     )
 
 
-def _read(row: Row[tuple[object, ...]]) -> Standing:
+def _read(row: Row[tuple[object, ...]]) -> MonitorState:
     definition = from_row(row)
     timetable, once = definition.timetable, None
     if timetable.is_once:
         once = timetable.window_once(row.created_at, start=definition.start)
     if row.done_until is not None:
-        return with_state(Standing(definition, None, once=once), row)
+        return with_state(MonitorState(definition, None, once=once), row)
     begin = definition.start if once is None else once.start
     if begin is None and timetable.is_recurring:
         begin = timetable.fired_before(row.created_at)
-    return Standing(definition, begin, once=once)
+    return MonitorState(definition, begin, once=once)
 
 
 @lru_cache(maxsize=4096)

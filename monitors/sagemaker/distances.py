@@ -14,7 +14,7 @@ from scipy import special
 from driftline.baseline.constraints import MonitoringConfig
 from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
-from driftline.monitors.distances.deequ import chi_squared, robust
+from driftline.stats.distances.deequ import chi_squared, robust
 
 Levels = Sequence[Sequence[float]]
 Block = Mapping[str, object]
@@ -22,30 +22,25 @@ Block = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How far a column's distribution lies from the baseline's.
-
-    Parameters
-    ----------
-    value, bound
-        A violation iff ``value > bound``.
-    p_value
-        Of ChiSquared under Robust, which is judged by it; None otherwise.
-    predicate, share_reference, share_window
-        The rows that differ most, and their shares, 0-1.
-    """
+    """How far a column's distribution lies from the baseline's."""
 
     value: float
-    bound: float
-    predicate: Predicate
+    bound: float  # A violation if the value is above it.
+    predicate: Predicate  # The rows that differ most.
     share_reference: float
     share_window: float
-    p_value: float | None = None
+    p_value: float | None = None  # Of ChiSquared under Robust, which is judged by it.
 
 
 def measure(
     name: str, reference: Block, window: Block, config: MonitoringConfig, *, deequ_ties: bool
 ) -> Distance | None:
     """Compare what both documents hold; None where they hold nothing of the same sort."""
+    if config.distance is not None:
+        raise InputError(
+            f'feature "{name}": comparison_method "{config.distance}" is no method of '
+            "SageMaker's; leave out --compat, or use Simple or Robust"
+        )
     try:
         first, second = (_part(one, "numerical", "kll", "sketch", "data")
                          for one in (reference, window))  # fmt: skip
@@ -68,7 +63,7 @@ def _part(block: Block, sort: str, *keys: str) -> list[Any]:
 
 
 def _counts(buckets: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {str(one["value"]): int(one["count"]) for one in buckets}
+    return {str(bucket["value"]): int(bucket["count"]) for bucket in buckets}
 
 
 def sketch_distance(
@@ -81,21 +76,7 @@ def sketch_distance(
 ) -> Distance | None:
     """Measure the largest difference of two sketches' distributions at their stored values.
 
-    Parameters
-    ----------
-    name
-        The column.
-    reference, window
-        Stored values by level, level 0 first; one of level h stands for 2^h values.
-    config
-        Method and threshold.
-    deequ_ties
-        A value that is stored more than once counts as its last weight alone (Deequ's issue 392).
-
-    Returns
-    -------
-    Distance or None
-        None when a side is empty.
+    A value of level h stands for 2^h values.
     """
     first, second = _ranks(reference, deequ_ties), _ranks(window, deequ_ties)
     if not len(first[0]) or not len(second[0]):
@@ -117,7 +98,7 @@ def sketch_distance(
 
 
 def _ranks(levels: Levels, deequ_ties: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Give the distinct stored values, ascending, and how many rows are at or below each."""
+    """Return the distinct stored values, ascending, and how many rows are at or below each."""
     values = np.concatenate([np.asarray(level, dtype=np.float64) for level in levels])
     if np.isnan(values).any():
         raise ValueError("a sketch that holds no numbers")
@@ -145,22 +126,7 @@ def level_distance(
     window: Mapping[str, int],
     config: MonitoringConfig,
 ) -> Distance | None:
-    """Measure how far the shares of two sides' levels lie apart.
-
-    Parameters
-    ----------
-    name
-        The column.
-    reference, window
-        Rows by level.
-    config
-        LInfinity or ChiSquared, Simple or Robust, and the threshold.
-
-    Returns
-    -------
-    Distance or None
-        None when a side is empty, or ChiSquared is left with fewer than two levels.
-    """
+    """Measure how far the shares of two sides' levels lie apart."""
     rows, others = sum(reference.values()), sum(window.values())
     if min(rows, others) <= 0:
         return None

@@ -18,7 +18,7 @@ from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.kinds.data_quality.evaluation import (
     OTHER_COLUMNS,
     lay_beside,
@@ -26,7 +26,11 @@ from driftline.monitors.kinds.data_quality.evaluation import (
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Draft, FeatureResult, Violation
-from driftline.monitors.root_cause.contributors import Culprits, Target, find_culprits
+from driftline.monitors.root_cause.contributors import (
+    ContributingRows,
+    Target,
+    find_contributing_rows,
+)
 from driftline.monitors.rows import BatchMaker
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
 from driftline.signature import Signature
@@ -47,19 +51,23 @@ def evaluate(context: CheckContext) -> Report:
         )
     references = reference_columns(baseline)
     observed, profile = _observe(context)
-    roles = {one.name: one.role for one in baseline.signature.columns if one.role in UNJUDGED}
+    roles = {
+        column.name: column.role for column in baseline.signature.columns if column.role in UNJUDGED
+    }
     ties = context.compat is not None and context.compat.deequ_ties
     verdict = judge(
         baseline.constraints, baseline.statistics, observed, unjudged=roles, deequ_ties=ties
     )
     rows = _marker(context.rows.batches, verdict, baseline)
     violations = _violations(verdict, rows, profile)
-    blamed = {one.feature_name: one.share_of_blame for one in violations}
-    names = dict.fromkeys([*(one.name for one in baseline.constraints.features), *profile.columns])
+    contributions = {violation.feature_name: violation.share_of_blame for violation in violations}
+    names = dict.fromkeys(
+        [*(feature.name for feature in baseline.constraints.features), *profile.columns]
+    )
     return Report(
         kind="data-quality",
         violations=violations,
-        results=tuple(_result(name, baseline, observed, verdict, blamed) for name in names),
+        results=tuple(_result(name, baseline, observed, verdict, contributions) for name in names),
         statistics=observed.statistics,
         # The analyzer suggests constraints of each window, too.
         files={
@@ -67,8 +75,6 @@ def evaluate(context: CheckContext) -> Report:
             CONSTRAINTS: suggest(profile).to_json(),
         },
         row_count=profile.row_count,
-        facts=context.rows.facts,
-        baseline_version=baseline.version,
         unmetered=baseline.constraints.unmetered(names),
         details={"compat": {"deequ_ties": ties}},
         batches=rows,
@@ -78,21 +84,11 @@ def evaluate(context: CheckContext) -> Report:
 
 @dataclass(slots=True)
 class WindowReading:
-    """What is gathered once the types are known.
-
-    Parameters
-    ----------
-    profile
-        The summary of each column.
-    domains
-        Allowed texts by column.
-    inside
-        Rows by column that hold one of them, or nothing.
-    """
+    """What is gathered once the types are known."""
 
     profile: Profile
     domains: Mapping[str, pa.Array]
-    inside: dict[str, int]
+    inside: dict[str, int]  # Rows by column that hold one of its texts, or nothing.
 
     @classmethod
     def start(
@@ -102,14 +98,14 @@ class WindowReading:
         domains: Mapping[str, tuple[str, ...]],
     ) -> WindowReading:
         """Begin without rows."""
-        texts = {name: pa.array(one, pa.string()) for name, one in domains.items()}
+        texts = {name: pa.array(domain, pa.string()) for name, domain in domains.items()}
         return cls(Profile.empty(signature, cells), texts, dict.fromkeys(domains, 0))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         came = {
-            name: values_of(batch, name, one.type)
-            for name, one in self.profile.columns.items()
+            name: values_of(batch, name, column.type)
+            for name, column in self.profile.columns.items()
             if name in batch.schema.names
         }
         self.profile.update(pa.RecordBatch.from_arrays(list(came.values()), names=list(came)))
@@ -122,7 +118,7 @@ class WindowReading:
             self.inside[name] += pc.sum(known).as_py() or 0
 
     def merge(self, other: WindowReading) -> WindowReading:
-        """Give what is known of the rows of both, the other's after these."""
+        """Return what is known of the rows of both, the other's after these."""
         inside = {name: count + other.inside[name] for name, count in self.inside.items()}
         return WindowReading(self.profile.merge(other.profile), self.domains, inside)
 
@@ -132,12 +128,12 @@ def _observe(context: CheckContext) -> tuple[Observed, Profile]:
     baseline = context.baseline
     kinds = context.rows.gather(partial(KindCounter, OTHER_COLUMNS))
     signature = kinds.signature()
-    types = {one.name: one.type for one in signature.columns}
-    cells = {name: one for name, one in baseline.cells.items() if types.get(name) == one.type}
+    types = {column.name: column.type for column in signature.columns}
+    cells = {name: cell for name, cell in baseline.cells.items() if types.get(name) == cell.type}
     domains = {
-        one.name: one.domains
-        for one in baseline.constraints.features
-        if one.domains is not None and one.name in types
+        feature.name: feature.domains
+        for feature in baseline.constraints.features
+        if feature.domains is not None and feature.name in types
     }
     found = context.rows.gather(partial(WindowReading.start, signature, cells, domains))
     statistics = Statistics.from_profile(found.profile)
@@ -145,12 +141,12 @@ def _observe(context: CheckContext) -> tuple[Observed, Profile]:
 
 
 def _marker(batches: BatchMaker, verdict: Verdict, baseline: Baseline) -> BatchMaker:
-    """Give the rows, the values that a type check found wrong marked as unfit."""
+    """Return the rows, the values that a type check found wrong marked as unfit."""
     wrong = {
-        one.feature: feature.inferred_type
-        for one in verdict.drafts
-        if one.check == "data_type_check"
-        and (feature := baseline.constraints.feature(one.feature)) is not None
+        draft.feature: feature.inferred_type
+        for draft in verdict.drafts
+        if draft.check == "data_type_check"
+        and (feature := baseline.constraints.feature(draft.feature)) is not None
     }
 
     def read() -> Iterator[pa.RecordBatch]:
@@ -164,37 +160,43 @@ def _violations(verdict: Verdict, rows: BatchMaker, profile: Profile) -> tuple[V
     """Look up the rows behind each draft, in one pass."""
     drafts = verdict.drafts
     targets = [
-        Target(one.predicate, one.share_reference) for one in drafts if one.predicate is not None
+        Target(draft.predicate, draft.share_reference)
+        for draft in drafts
+        if draft.predicate is not None
     ]
-    texts = [name for name, one in profile.columns.items() if one.type in ("string", "bool")]
-    left = iter(find_culprits(rows(), targets, texts) if targets else ())
-    total = sum(one.share for one in drafts) or 1.0
-    blame: dict[str, float] = {}
+    texts = [name for name, column in profile.columns.items() if column.type in ("string", "bool")]
+    left = iter(find_contributing_rows(rows(), targets, texts) if targets else ())
+    total = sum(draft.share for draft in drafts) or 1.0
+    shares: dict[str, float] = {}
     for one in drafts:
-        blame[one.feature] = blame.get(one.feature, 0.0) + one.share / total
+        shares[one.feature] = shares.get(one.feature, 0.0) + one.share / total
     return tuple(
-        _violation(one, next(left) if one.predicate is not None else None, blame[one.feature])
-        for one in drafts
+        _violation(
+            draft, next(left) if draft.predicate is not None else None, shares[draft.feature]
+        )
+        for draft in drafts
     )
 
 
-def _violation(draft: Draft, culprits: Culprits | None, blame: float) -> Violation:
-    values = culprits.values if culprits is not None else ()
+def _violation(
+    draft: Draft, contributors: ContributingRows | None, contribution: float
+) -> Violation:
+    values = contributors.values if contributors is not None else ()
     mostly = f', mostly "{values[0]}"' if values and draft.check in NAMED else ""
-    segment = culprits.segment if culprits is not None else None
+    segment = contributors.segment if contributors is not None else None
     return Violation(
         feature_name=draft.feature,
         constraint_check_type=draft.check,
         description=draft.description,
         severity="page" if draft.check in PAGES else "ticket",
         ratio=draft.ratio,
-        share_of_blame=blame,
+        share_of_blame=contribution,
         predicate=draft.predicate,
-        row_count=culprits.row_count if culprits is not None else 0,
+        row_count=contributors.row_count if contributors is not None else 0,
         cause=draft.what + mostly + (f", {segment}" if segment is not None else ""),
         segment=segment,
         values=values,
-        first_rows=tuple(culprits.first_rows) if culprits is not None else (),
+        first_rows=tuple(contributors.first_rows) if contributors is not None else (),
     )
 
 
@@ -203,7 +205,7 @@ def _result(
     baseline: Baseline,
     observed: Observed,
     verdict: Verdict,
-    blame: Mapping[str, float],
+    contribution: Mapping[str, float],
 ) -> FeatureResult:
     """Put one line of the table of features together."""
     feature, column = baseline.constraints.feature(name), baseline.signature.get(name)
@@ -226,6 +228,6 @@ def _result(
         set=distance.predicate.phrase if distance else None,
         share_reference=distance.share_reference if distance else None,
         share_window=distance.share_window if distance else None,
-        share_of_blame=blame.get(name, 0.0),
+        share_of_blame=contribution.get(name, 0.0),
         note=verdict.notes.get(name, "" if feature is not None else "not in the constraints"),
     )

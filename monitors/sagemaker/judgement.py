@@ -20,20 +20,11 @@ NOT_COMPARED = "no_distribution"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a window shows to the analyzer.
-
-    Parameters
-    ----------
-    statistics
-        Its document.
-    kinds
-        Values of each type by column.
-    inside
-        Rows by column with a closed domain: those without a value or with one of the domain.
-    """
+    """What a window shows to the analyzer."""
 
     statistics: Statistics
     kinds: KindCounter
+    # Rows by column with a closed domain that hold one of it, or nothing.
     inside: Mapping[str, int]
 
 
@@ -46,7 +37,7 @@ class Verdict:
     notes: dict[str, str] = field(default_factory=dict)
 
     def moved(self, name: str) -> Predicate | None:
-        """Give the rows of a column that its verdict names."""
+        """Return the rows of a column that its verdict names."""
         found = self.distances.get(name)
         return None if found is None else found.predicate
 
@@ -96,7 +87,7 @@ def judge(
                 _drift_draft(name, distance),
                 _domain_draft(feature, config, observed),
             )
-            drafts += [one for one in checks if one is not None]
+            drafts += [check for check in checks if check is not None]
     verdict.drafts = drafts if constraints.monitoring_config.evaluate_constraints else []
     return verdict
 
@@ -191,5 +182,5 @@ def _drift_draft(name: str, distance: Distance | None) -> Draft | None:
 
 
 def _value_text(value: float) -> str:
-    """Give Deequ's text; the blank at the end is its empty hint."""
+    """Return Deequ's text; the blank at the end is its empty hint."""
     return f"Value: {java_double(value)} does not meet the constraint requirement! "

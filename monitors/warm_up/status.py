@@ -1,4 +1,4 @@
-"""What people are told of a monitor's standing with its baseline."""
+"""What people see of a monitor's warm-up."""
 
 from __future__ import annotations
 
@@ -9,99 +9,84 @@ from sqlalchemy import Connection
 from driftline.baseline.store import Baseline
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.results.violation import JsonValue
-from driftline.monitors.warm_up.stable import stable_span
-from driftline.monitors.warm_up.store import Standing, holds_back, standing
-from driftline.monitors.warm_up.warm_up import Finding, StableSpan
-from driftline.monitors.warm_up.wording import finding_text
+from driftline.monitors.warm_up.stable_span import stable_span
+from driftline.monitors.warm_up.store import WarmUpStatus, has_warm_up, read_status
+from driftline.monitors.warm_up.warm_up import StableSpan, SuppressedDrift
 from driftline.monitors.window_history.store import Key, read
 
-# How far back a stretch that agrees with itself is looked for.
+# How far back a span that agrees with itself is looked for.
 LOOK_BACK = timedelta(days=28)
 
 
-def commission_status(
+def describe_warm_up(
     connection: Connection, definition: MonitorDefinition, baseline: Baseline
 ) -> dict[str, JsonValue]:
-    """Say where a monitor stands with a version of its baseline, as plain JSON values.
+    """Return the status of a monitor with a version of its baseline as plain JSON values.
 
     ``state`` is "waiting" before the first window, then "fitting", "fitted", or "accepted", and
-    "exempt" of monitors that hold nothing back; ``held`` and ``finding`` are what is held back now;
+    "exempt" of monitors that suppress nothing; ``held`` and ``finding`` are what is suppressed now;
     ``stable`` is what a baseline could be made of, within the last 28 days.
     """
     key = Key.of(definition, baseline.version)
-    found = standing(connection, key)
-    is_asked = holds_back(definition)
-    stable = _stable(connection, key, baseline) if is_asked else None
-    shown: dict[str, JsonValue] = {
+    status = read_status(connection, key)
+    stable = _stable(connection, key, baseline) if has_warm_up(definition) else None
+    reported_in = None if status is None else status.reported_in
+    is_accepted = status is not None and status.accepted_at is not None
+    return {
         "monitor": definition.name,
         "baseline": definition.baseline,
         "baseline_version": baseline.version,
-        "state": _state(definition, found),
-        "begun_at": None,
-        "fitted_at": None,
-        "held": {},
+        "state": _state(definition, status),
+        "begun_at": None if status is None else status.begun_at.isoformat(),
+        "fitted_at": None if status is None else _text(status.ended_at),
+        "held": {} if status is None or is_accepted else dict(status.misfits),
         "is_shuffled": False,
-        "finding": None,
-        "told_in": None,
-        "accepted_at": None,
-        "accepted_by": None,
-        "accepted_reason": None,
+        "finding": _described(status, stable, definition.name) or None,
+        "told_in": None if reported_in is None else reported_in.stamp,
+        "accepted_at": None if status is None else _text(status.accepted_at),
+        "accepted_by": None if status is None else status.accepted_by,
+        "accepted_reason": None if status is None else status.accepted_reason,
         "stable": None if stable is None else stable.to_dict(),
     }
-    return shown if found is None else shown | _facts(found, stable, definition.name)
 
 
-def _facts(found: Standing, stable: StableSpan | None, monitor: str) -> dict[str, JsonValue]:
-    return {
-        "begun_at": found.begun_at.isoformat(),
-        "fitted_at": _text(found.fitted_at),
-        "held": {} if found.accepted_at else dict(found.held),
-        "is_shuffled": found.is_shuffled,
-        "finding": _worded(found, stable, monitor) or None,
-        "told_in": None if found.told is None else found.told.stamp,
-        "accepted_at": _text(found.accepted_at),
-        "accepted_by": found.accepted_by,
-        "accepted_reason": found.accepted_reason,
-    }
+def suppressed_columns(connection: Connection, definition: MonitorDefinition) -> tuple[str, ...]:
+    """Return the columns whose drift a monitor suppresses now, in order."""
+    status = read_status(connection, Key.of(definition, definition.baseline_version or ""))
+    return () if status is None else tuple(sorted(status.reasons_now))
 
 
-def held_now(connection: Connection, definition: MonitorDefinition) -> tuple[str, ...]:
-    """Name the columns whose drift a monitor holds back now, in order."""
-    found = standing(connection, Key.of(definition, definition.baseline_version or ""))
-    return () if found is None else tuple(sorted(found.grounds_now))
-
-
-def text_now(
+def suppressed_now(
     connection: Connection, definition: MonitorDefinition, baseline: Baseline
 ) -> tuple[str, StableSpan | None]:
-    """Word what is held back now, "" for nothing; and give what a baseline could be made of."""
+    """Describe what is suppressed now, "" for nothing; and what a baseline could be made of."""
     key = Key.of(definition, baseline.version)
-    found, stable = standing(connection, key), _stable(connection, key, baseline)
-    return "" if found is None else _worded(found, stable, definition.name), stable
+    status, stable = read_status(connection, key), _stable(connection, key, baseline)
+    return _described(status, stable, definition.name), stable
 
 
-def _worded(found: Standing, stable: StableSpan | None, monitor: str) -> str:
-    """Word what is held back as it is now; the ticket was worded by its own window."""
-    grounds = found.grounds_now
-    if not grounds:
+def _described(status: WarmUpStatus | None, stable: StableSpan | None, monitor: str) -> str:
+    """Describe what is suppressed as it is now; the ticket has the words of its own window."""
+    reasons = {} if status is None else status.reasons_now
+    if status is None or not reasons:
         return ""
-    return finding_text(Finding(grounds, found.held, found.is_shuffled, stable), monitor)
+    return SuppressedDrift(reasons, status.misfits, stable).describe(monitor)
 
 
 def state_now(connection: Connection, definition: MonitorDefinition) -> str:
-    """Say in a word how a monitor stands with the version of its baseline that it uses."""
+    """Return the state of a monitor with the version of its baseline that it uses, in a word."""
     key = Key.of(definition, definition.baseline_version or "")
-    return _state(definition, standing(connection, key))
+    return _state(definition, read_status(connection, key))
 
 
-def _state(definition: MonitorDefinition, found: Standing | None) -> str:
-    if not holds_back(definition):
+def _state(definition: MonitorDefinition, status: WarmUpStatus | None) -> str:
+    if not has_warm_up(definition):
         return "exempt"
-    return "waiting" if found is None else found.state
+    return "waiting" if status is None else status.state
 
 
 def _stable(connection: Connection, key: Key, baseline: Baseline) -> StableSpan | None:
-    ids = {name: one.id for name, one in baseline.cells.items()}
+    ids = {name: cells.id for name, cells in baseline.cells.items()}
     newest = read(connection, key, datetime.max.replace(tzinfo=UTC), ids, limit=1)
     if not newest or newest[0].end is None:
         return None

@@ -1,11 +1,11 @@
-"""Where a monitor stands with each version of its baseline: fitting, fitted, accepted. SQL."""
+"""The status of a monitor with each version of its baseline: fitting, fitted, accepted. SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -15,89 +15,68 @@ from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Overtaken
-from driftline.monitors.tables import commissions, window_counts
-from driftline.monitors.warm_up.warm_up import Commission, Finding, Ground, is_fitted
+from driftline.monitors.tables import warm_ups, window_counts
+from driftline.monitors.warm_up.warm_up import Reason, SuppressedDrift, WarmUp, is_over
 from driftline.monitors.window_history.store import Key, read
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One line of the table.
+class WarmUpStatus:
+    """One row of the table."""
 
-    Parameters
-    ----------
-    begun_at, fitted_at
-        Start of the first window that was judged, and the end of the last one of the fitting
-        period; None while that lasts.
-    told
-        The window whose report tells the finding.
-    finding
-        What was found last, as `save` writes it.
-    accepted_at, accepted_by, accepted_reason
-        Who said that drift is to be judged against the reference as it is.
-    """
-
-    begun_at: datetime
-    fitted_at: datetime | None = None
-    told: Window | None = None
-    finding: Mapping[str, Any] | None = None
+    begun_at: datetime  # Start of the first window.
+    ended_at: datetime | None = None  # None while the warm-up lasts.
+    reported_in: Window | None = None  # The window whose report has the suppressed drift.
+    suppressed: Mapping[str, Any] | None = None  # As `save` writes it.
     accepted_at: datetime | None = None
     accepted_by: str | None = None
     accepted_reason: str | None = None
 
     @property
     def state(self) -> str:
-        """Where it stands in a word: "fitting", "fitted" or "accepted"."""
+        """The state in a word: "fitting", "fitted" or "accepted"."""
         if self.accepted_at is not None:
             return "accepted"
-        return "fitting" if self.fitted_at is None else "fitted"
+        return "fitting" if self.ended_at is None else "fitted"
 
     @property
-    def fitting(self) -> Window | None:
-        """The fitting period, when it is over."""
-        return None if self.fitted_at is None else Window(self.begun_at, self.fitted_at)
+    def span(self) -> Window | None:
+        """The warm-up, when it is over."""
+        return None if self.ended_at is None else Window(self.begun_at, self.ended_at)
 
     @property
-    def is_shuffled(self) -> bool:
-        """Whether the reference was found to be shuffled."""
-        return bool(self.finding and self.finding["is_shuffled"])
-
-    @property
-    def held(self) -> Mapping[str, str]:
+    def misfits(self) -> Mapping[str, str]:
         """The columns that differ since the first window, and in which words."""
-        return self.finding["held"] if self.finding else {}
+        return self.suppressed["held"] if self.suppressed else {}
 
     @property
-    def grounds_now(self) -> Mapping[str, Ground]:
-        """By column whose drift is held back now: why."""
-        if not self.finding or self.accepted_at is not None:
+    def reasons_now(self) -> Mapping[str, Reason]:
+        """By column whose drift is suppressed now: why."""
+        if not self.suppressed or self.accepted_at is not None:
             return {}
-        misfits: dict[str, Ground] = dict.fromkeys(self.held, "misfit")
-        return misfits or (self.finding["grounds"] if self.fitted_at is None else {})
+        if self.misfits or self.ended_at is not None:
+            return dict.fromkeys(self.misfits, "misfit")
+        # Versions before 0.2 also stored "shuffled".
+        stored = self.suppressed["grounds"].items()
+        return {name: reason for name, reason in stored if reason in get_args(Reason)}
 
 
-def holds_back(definition: MonitorDefinition) -> bool:
-    """Say whether a monitor asks if its baseline fits, and holds drift back where it does not."""
+def has_warm_up(definition: MonitorDefinition) -> bool:
+    """Whether a monitor tests that its baseline fits, and suppresses drift where it does not."""
     return definition.kind_value.judges_columns and not definition.compat
 
 
-def standing(connection: Connection, key: Key, *, hold: bool = False) -> Standing | None:
-    """Give where a monitor stands; None before its first window.
-
-    Parameters
-    ----------
-    hold
-        Whether nobody else may change it before the transaction ends.
-    """
-    query = select(commissions).where(_is(key))
-    row = connection.execute(query.with_for_update() if hold else query).first()
+def read_status(connection: Connection, key: Key, *, lock: bool = False) -> WarmUpStatus | None:
+    """Return the status of a monitor; None before its first window."""
+    query = select(warm_ups).where(_is(key))
+    row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         return None
-    told = None if row.told_start is None else Window(row.told_start, row.told_end)
-    return Standing(
+    reported_in = None if row.told_start is None else Window(row.told_start, row.told_end)
+    return WarmUpStatus(
         row.begun_at,
         row.fitted_at,
-        told,
+        reported_in,
         row.finding,
         row.accepted_at,
         row.accepted_by,
@@ -113,58 +92,43 @@ def load(
     *,
     has_times: bool,
     past: Sequence[WindowCounts] = (),
-) -> Commission:
-    """Give what is known when a window is judged.
-
-    Parameters
-    ----------
-    cell_ids
-        By column: the id of the baseline's cells.
-    has_times
-        Whether the reference is known by the hour; if not, how windows vary is read from the
-        fitting period's.
-    past
-        The windows before that a span may reach back to, in order of time.
-    """
-    found = standing(connection, key)
-    if found is None:
-        return Commission(key.monitor)
-    is_running = found.fitted_at is None or window.start < found.fitted_at
+) -> WarmUp:
+    """Return the warm-up before a window is evaluated."""
+    status = read_status(connection, key)
+    if status is None:
+        return WarmUp(key.monitor, has_times=has_times)
+    is_running = status.ended_at is None or window.start < status.ended_at
     history: tuple[WindowCounts, ...] = ()
     if is_running:
-        history = read(connection, key, window.start, cell_ids, since=found.begun_at)
-    elif found.fitted_at is not None and (found.is_shuffled or not has_times):
-        history = read(connection, key, found.fitted_at, cell_ids, since=found.begun_at)
-    return Commission(
+        history = read(connection, key, window.start, cell_ids, since=status.begun_at)
+    elif status.ended_at is not None and not has_times:
+        history = read(connection, key, status.ended_at, cell_ids, since=status.begun_at)
+    return WarmUp(
         key.monitor,
         is_running=is_running,
+        has_times=has_times,
         history=history,
-        past=() if is_running else _since_first(past, found.begun_at),
-        fitted_at=None if is_running else found.fitted_at,
-        held=found.held,
-        is_shuffled=found.is_shuffled,
-        is_told=found.told not in (None, window),
-        is_accepted=found.accepted_at is not None,
+        past=() if is_running else _since_first(past, status.begun_at),
+        ended_at=None if is_running else status.ended_at,
+        misfits=status.misfits,
+        is_reported=status.reported_in not in (None, window),
+        is_accepted=status.accepted_at is not None,
     )
 
 
 def _since_first(past: Sequence[WindowCounts], begun_at: datetime) -> tuple[WindowCounts, ...]:
-    """Give the windows from the first on; none where that is not among them."""
-    found = tuple(one for one in past if one.start is not None and one.start >= begun_at)
-    return found if found and found[0].start == begun_at else ()
+    """Return the windows from the first on; none where that is not among them."""
+    windows = tuple(one for one in past if one.start is not None and one.start >= begun_at)
+    return windows if windows and windows[0].start == begun_at else ()
 
 
-def save(connection: Connection, key: Key, window: Window, finding: Finding | None) -> Standing:
-    """Keep what the judgement of a window brought; its counts have been put.
-
-    Raises
-    ------
-    Overtaken
-        When it tells the finding, and another window that was judged meanwhile tells it, too.
-    """
+def save(
+    connection: Connection, key: Key, window: Window, suppressed: SuppressedDrift | None
+) -> WarmUpStatus:
+    """Store what a window adds, whose counts have been put."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
-        dialect.insert(commissions)
+        dialect.insert(warm_ups)
         .values(
             monitor=key.monitor,
             source=key.source,
@@ -173,24 +137,24 @@ def save(connection: Connection, key: Key, window: Window, finding: Finding | No
         )
         .on_conflict_do_nothing()
     )
-    found = standing(connection, key, hold=True)
-    assert found is not None
-    if finding is not None and finding.text and found.told not in (None, window):
+    status = read_status(connection, key, lock=True)
+    assert status is not None
+    if suppressed is not None and suppressed.text and status.reported_in not in (None, window):
         raise Overtaken
-    values: dict[str, object] = {"begun_at": min(found.begun_at, window.start)}
-    if finding is not None:
-        before = dict(found.finding or {})
-        text = finding.text or before.get("text", "")
-        values["finding"] = {**finding.to_dict(), "held": dict(finding.words), "text": text}
-        if finding.text:
+    values: dict[str, object] = {"begun_at": min(status.begun_at, window.start)}
+    if suppressed is not None:
+        text = suppressed.text or (status.suppressed or {}).get("text", "")
+        document = {**suppressed.to_dict(), "held": dict(suppressed.differences), "text": text}
+        values["finding"] = document
+        if suppressed.text:
             values |= {"told_start": window.start, "told_end": window.end}
-    elif found.told == window:
-        # It was judged anew and differs no more: another window may have to tell.
+    elif status.reported_in == window:
+        # It was evaluated anew and differs no more: another window may have to report it.
         values |= {"told_start": None, "told_end": None, "finding": None}
-    if found.fitted_at is None and _is_fitted(connection, key, found.begun_at, window):
+    if status.ended_at is None and _is_over(connection, key, status.begun_at, window):
         values["fitted_at"] = window.end
-    connection.execute(update(commissions).where(_is(key)).values(values))
-    changed = standing(connection, key)
+    connection.execute(update(warm_ups).where(_is(key)).values(values))
+    changed = read_status(connection, key)
     assert changed is not None
     return changed
 
@@ -198,15 +162,9 @@ def save(connection: Connection, key: Key, window: Window, finding: Finding | No
 def accept(
     connection: Connection, key: Key, *, now: datetime, author: str | None, reason: str
 ) -> None:
-    """Note that drift is to be judged against the reference as it is, from the next window on.
-
-    Raises
-    ------
-    NotFoundError
-        When no window was judged against this version of the baseline yet.
-    """
+    """Have drift judged against the reference as it is, from the next window on."""
     values = {"accepted_at": now, "accepted_by": author, "accepted_reason": reason}
-    if connection.execute(update(commissions).where(_is(key)).values(values)).rowcount == 0:
+    if connection.execute(update(warm_ups).where(_is(key)).values(values)).rowcount == 0:
         raise NotFoundError(
             f'monitor "{key.monitor}" has judged no window against baseline version '
             f"{key.baseline_version} yet; accept it after the first"
@@ -214,37 +172,30 @@ def accept(
 
 
 def carry_over(connection: Connection, before: Key, after: Key, columns: Collection[str]) -> None:
-    """Let a monitor stand with a version as with the one before it, of which few columns are new.
+    """Copy the status of a baseline version to the next one, of which few columns are new.
 
-    Else it would be new to all of it again, and hold drift back that it has alarmed for.
-
-    Parameters
-    ----------
-    columns
-        Those that are new: nothing of theirs is held back any more.
+    Else the monitor would be new to all of it again, and suppress drift that it has alarmed for.
     """
-    row = connection.execute(select(commissions).where(_is(before))).mappings().first()
-    if row is None or standing(connection, after) is not None:
+    row = connection.execute(select(warm_ups).where(_is(before))).mappings().first()
+    if row is None or read_status(connection, after) is not None:
         return
-    finding = None
-    if row["finding"]:
-        own = dict(row["finding"])
+    finding = dict(row["finding"]) if row["finding"] else None
+    if finding is not None:
         for name in ("held", "grounds"):
-            own[name] = {key: one for key, one in own[name].items() if key not in columns}
-        finding = own
+            finding[name] = {key: it for key, it in finding[name].items() if key not in columns}
     values = {**row, "baseline_version": after.baseline_version, "finding": finding}
-    connection.execute(insert(commissions).values(values))
+    connection.execute(insert(warm_ups).values(values))
 
 
 def _is(key: Key) -> ColumnElement[bool]:
     return and_(
-        commissions.c.monitor == key.monitor,
-        commissions.c.source == key.source,
-        commissions.c.baseline_version == key.baseline_version,
+        warm_ups.c.monitor == key.monitor,
+        warm_ups.c.source == key.source,
+        warm_ups.c.baseline_version == key.baseline_version,
     )
 
 
-def _is_fitted(connection: Connection, key: Key, begun_at: datetime, window: Window) -> bool:
+def _is_over(connection: Connection, key: Key, begun_at: datetime, window: Window) -> bool:
     table = window_counts.c
     count = connection.scalar(
         select(func.count())
@@ -256,4 +207,4 @@ def _is_fitted(connection: Connection, key: Key, begun_at: datetime, window: Win
             table.window_end <= window.end,
         )
     )
-    return is_fitted(begun_at, count or 0, window.end)
+    return is_over(begun_at, count or 0, window.end)

@@ -1,45 +1,46 @@
-"""What is known of a monitor's fitting period when a window is judged, and what is found in it.
+"""The warm-up of a monitor: how well a new version of its baseline fits production.
 
-A reference may never have looked like production: rows without times, rows that somebody shuffled
-or rebalanced, another population. Its drift alarms would not stop. So, while a monitor is new to a
-version of its baseline, such drift is held back, and one finding says why and what to do.
+A reference may never have looked like production: rows without times, or another population. Its
+drift alarms would not stop. So, while a monitor is new to a version of its baseline, such drift is
+suppressed, and one violation says why and what to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+import numpy as np
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import JsonValue
 
-Ground = Literal["no_times", "shuffled", "misfit"]
-# The fitting period lasts until both are reached: a fortnight holds each day of the week twice, and
-# fewer windows do not tell how much windows differ (drift-methods.md sections 6.3 and 7).
-FITTING_SPAN = timedelta(days=14)
-FITTING_WINDOWS = 14
+Reason = Literal["no_times", "misfit"]
+# The warm-up lasts until both are reached: a fortnight holds each day of the week twice, and
+# fewer windows do not tell how much windows differ (docs/reference/statistics.md).
+WARM_UP_SPAN = timedelta(days=14)
+WARM_UP_WINDOWS = 14
+COLUMNS_NAMED = 3
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class StableSpan:
-    """Judged windows one after the other that agree with each other in every column.
-
-    Parameters
-    ----------
-    start, end
-        From the first window's start to the last one's end.
-    row_count
-        Their rows.
-    """
+    """Consecutive windows that agree with each other in every column."""
 
     start: datetime
     end: datetime
     row_count: int
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {
             "from": self.start.isoformat(),
             "to": self.end.isoformat(),
@@ -48,105 +49,150 @@ class StableSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Commission:
-    """What is known before a window is judged.
-
-    Parameters
-    ----------
-    monitor
-        Its name, for the commands that a finding names.
-    is_running
-        Whether the window lies in the fitting period.
-    history
-        Windows of the fitting period before this one, in order of time. After it they are given
-        only where they tell what the reference cannot: how windows vary.
-    past
-        After the fitting period: all windows before this one, in order of time, as long as spans of
-        windows reach back to the first.
-    fitted_at
-        When the fitting period ended; None while it lasts.
-    held
-        Columns that differ from the reference since the first window, and in which words.
-    is_shuffled
-        Whether the reference was found to be shuffled.
-    is_told
-        Whether the report of another window tells the finding: it is told once.
-    is_accepted
-        Whether somebody said that drift is to be judged against the reference as it is.
-    """
+class WarmUp:
+    """The state of a monitor's warm-up before a window is evaluated."""
 
     monitor: str
     is_running: bool = True
+    has_times: bool = True  # Whether the reference is known by the hour.
+    # Of the warm-up, before this window; later only where the reference lacks times.
     history: tuple[WindowCounts, ...] = ()
+    # After the warm-up, while spans reach back to the first window.
     past: tuple[WindowCounts, ...] = ()
-    fitted_at: datetime | None = None
-    held: Mapping[str, str] = field(default_factory=dict)
-    is_shuffled: bool = False
-    is_told: bool = False
+    ended_at: datetime | None = None
+    # By column that differs since the first window: how, in words.
+    misfits: Mapping[str, str] = field(default_factory=dict)
+    is_reported: bool = False  # In the report of another window.
     is_accepted: bool = False
 
-    def holds_all(self, *, has_times: bool) -> bool:
-        """Say whether all drift is held back, since nobody knows how much windows vary.
-
-        Parameters
-        ----------
-        has_times
-            Whether the reference is known by the hour.
-        """
-        return self.is_running and not self.is_accepted and (self.is_shuffled or not has_times)
+    @property
+    def suppresses_all(self) -> bool:
+        """Whether all drift is suppressed, as it is unknown how much windows vary."""
+        return self.is_running and not self.is_accepted and not self.has_times
 
     @property
-    def knows_first(self) -> bool:
+    def has_first_windows(self) -> bool:
         """Whether it is known what columns were like in the first windows."""
         return self.is_running or bool(self.history or self.past)
 
-    def learns_variation(self, *, has_times: bool) -> bool:
-        """Say whether production's own windows tell by now how much windows vary."""
-        return not self.is_running and bool(self.history) and (self.is_shuffled or not has_times)
+    @property
+    def replaces_hours(self) -> bool:
+        """Whether the windows of the warm-up show how much windows vary, as no reference does."""
+        return not self.is_running and bool(self.history) and not self.has_times
+
+    @property
+    def learnt_from(self) -> tuple[Hashable, ...]:
+        """The identity of the windows that replace the reference's hours; empty for none."""
+        if not self.replaces_hours:
+            return ()
+        # These windows may be evaluated anew, and they differ per monitor.
+        return self.monitor, *((window.start, window.row_count) for window in self.history)
+
+    def reference_hours(
+        self, blocks: BlockCounts | None, references: Mapping[str, ReferenceColumn]
+    ) -> BlockCounts | None:
+        """Return the reference by the hour, or the windows that stand for it."""
+        return production_blocks(self.history, references) if self.replaces_hours else blocks
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What the judgement of one window adds.
+class SuppressedDrift:
+    """The drift of one window that is suppressed."""
 
-    Parameters
-    ----------
-    grounds
-        By column whose drift is held back in this window: why.
-    words
-        By column that differs since the first window: how, in words.
-    is_shuffled
-        Whether the reference looks shuffled.
-    stable
-        What a baseline could be taken from; None when there is nothing yet.
-    text
-        The finding in words; empty where it was told before.
-    """
-
-    grounds: Mapping[str, Ground]
-    words: Mapping[str, str] = field(default_factory=dict)
-    is_shuffled: bool = False
-    stable: StableSpan | None = None
-    text: str = ""
+    reasons: Mapping[str, Reason]  # By column.
+    # By column that differs since the first window: how.
+    differences: Mapping[str, str] = field(default_factory=dict)
+    stable: StableSpan | None = None  # What a baseline could be made of.
+    text: str = ""  # Empty where it was reported before.
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Give plain JSON values in a fixed order."""
+        """Return plain JSON values in a fixed order."""
         return {
-            "grounds": dict(sorted(self.grounds.items())),
-            "is_shuffled": self.is_shuffled,
+            "grounds": dict(sorted(self.reasons.items())),
+            "is_shuffled": False,  # No longer tested; readers of older reports ask for it.
             "stable": None if self.stable is None else self.stable.to_dict(),
             "text": self.text,
         }
 
+    def describe(self, monitor: str) -> str:
+        """Return the words of a cause: what is suppressed first, then the fix."""
+        names = sorted(self.reasons)
+        first = next((name for name in names if name in self.differences), names[0])
+        shown = _joined_names([first, *(name for name in names if name != first)])
+        has = "differs" if len(names) == 1 else "differ"
+        causes = {
+            "misfit": f"{shown} {has} from the reference since the first window",
+            "no_times": (
+                f"{shown} {has} from a reference without times, which does not tell how much its "
+                "own windows vary"
+            ),
+        }
+        reason = self.reasons[first]
+        how = f" ({first}: {self.differences[first]})" if first in self.differences else ""
+        until = (
+            ""
+            if reason == "misfit"
+            else f" until {WARM_UP_WINDOWS} windows and {WARM_UP_SPAN.days} days have shown how "
+            "much"
+        )
+        return (
+            f"{causes[reason]}{how}; drift is held back{until}. "
+            f"{_proposal(self.stable, monitor)}; or judge by the reference as it is: "
+            f"driftline monitor commission {monitor} --accept"
+        )
 
-def is_fitted(begun_at: datetime, window_count: int, until: datetime) -> bool:
-    """Say whether the fitting period is over.
 
-    Parameters
-    ----------
-    begun_at
-        Start of the first window.
-    window_count, until
-        Windows that were judged, and the end of the last.
+def is_over(begun_at: datetime, window_count: int, until: datetime) -> bool:
+    """Whether the warm-up is over."""
+    return window_count >= WARM_UP_WINDOWS and until - begun_at >= WARM_UP_SPAN
+
+
+def production_blocks(
+    windows: Sequence[WindowCounts], references: Mapping[str, ReferenceColumn]
+) -> BlockCounts:
+    """Return the windows as blocks of a reference whose shares are the reference's own.
+
+    Differences between windows, season among them, are production's; the mean of all windows is
+    the reference's, so that a difference since the first window is still one.
     """
-    return window_count >= FITTING_WINDOWS and until - begun_at >= FITTING_SPAN
+    first = [(window.start - EPOCH) // HOUR for window in windows if window.start is not None]
+    hours, at = np.unique(np.array(first, dtype=np.int64), return_inverse=True)
+    counts = {}
+    for name, reference in references.items():
+        if not reference.row_count or not all(name in window.cells for window in windows):
+            continue
+        blocks = np.zeros((hours.size, reference.counts.size))
+        np.add.at(blocks, at, np.stack([window.cells[name] for window in windows]).astype(float))
+        counts[name] = _centred(blocks, reference.counts / reference.row_count)
+    return BlockCounts(hours, counts)
+
+
+def _centred(counts: Numbers, shares: Numbers) -> np.ndarray:
+    """Move the shares of blocks, of counts of shape (B, C), so that their mean is (C,) `shares`."""
+    rows = counts.sum(axis=1, keepdims=True)
+    block_shares = counts / np.maximum(rows, 1.0)
+    moved = np.maximum(block_shares - counts.sum(axis=0) / max(rows.sum(), 1.0) + shares, 0.0)
+    moved /= np.maximum(moved.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    centred: np.ndarray = np.rint(moved * rows).astype(np.int32)
+    return centred
+
+
+def _joined_names(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - COLUMNS_NAMED
+    if more > 0:
+        return f"{', '.join(listed[:COLUMNS_NAMED])} and {more} more"
+    return " and ".join([", ".join(listed[:-1]), listed[-1]]) if len(listed) > 1 else listed[0]
+
+
+def _proposal(stable: StableSpan | None, monitor: str) -> str:
+    if stable is None:
+        return (
+            "No three days, or longer windows, agree with each other yet: driftline monitor "
+            f"commission {monitor} names them as soon as they do"
+        )
+    return (
+        f"Its windows agree with each other in {stable.row_count:,} rows, so take a baseline of "
+        f"them: driftline monitor baseline {monitor} --from {stable.start:%Y-%m-%dT%H:%M:%SZ} "
+        f"--to {stable.end:%Y-%m-%dT%H:%M:%SZ}"
+    )

@@ -2,47 +2,49 @@
 
 A window's counts are replaced when it is judged anew. Those of another endpoint, schedule or script
 are not mixed with them; those of an older version of the baseline serve where its cells are the
-same.
+same. Nothing of a row is in them: only how many rows lie in a cell, by its number.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, delete, insert, not_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
+from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.tables import count_layouts, window_counts
-from driftline.monitors.window_history.packing import Layout, pack, unpack
+
+FORMAT = 1
+# Bytes of one count: the fewest that hold the window's greatest.
+WIDTHS = (1, 2, 4, 8)
+HEAD_SIZE = 2
+
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Whose counts they are.
-
-    Parameters
-    ----------
-    monitor
-        Its name.
-    source
-        Digest of what decides which rows a window has, 16 hex digits.
-    baseline_version
-        Against which they were judged.
-    """
+    """Whose counts they are."""
 
     monitor: str
-    source: str
+    source: str  # Digest of what decides which rows a window has.
     baseline_version: str
 
     @classmethod
     def of(cls, definition: MonitorDefinition, baseline_version: str) -> Key:
-        """Give the key of a monitor's windows."""
+        """Return the key of a monitor's windows."""
         parts = (
             definition.kind,
             definition.endpoint.lower(),
@@ -56,22 +58,14 @@ class Key:
 def put(
     connection: Connection, key: Key, counts: WindowCounts, cell_ids: Mapping[str, str]
 ) -> None:
-    """Keep the counts of a window in place of older ones of the same window.
-
-    Parameters
-    ----------
-    counts
-        Of a window with start and end.
-    cell_ids
-        By column: the id of the cells it was counted on.
-    """
+    """Keep the counts of a window in place of older ones of the same window."""
     assert counts.start is not None
     assert counts.end is not None
     layout = Layout.of(counts, cell_ids)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
         dialect.insert(count_layouts)
-        .values(id=layout.id, columns=[list(one) for one in layout.columns])
+        .values(id=layout.id, columns=[list(column) for column in layout.columns])
         .on_conflict_do_nothing(index_elements=["id"])
     )
     table = window_counts.c
@@ -100,18 +94,7 @@ def read(
     limit: int | None = None,
     since: datetime | None = None,
 ) -> tuple[WindowCounts, ...]:
-    """Give the windows that end by a moment, in order of time, none of which overlap.
-
-    Parameters
-    ----------
-    cell_ids
-        By column: the id of the baseline's cells. Counts on other cells are left out; those of a
-        column that it does not name are taken of the same version of the baseline only.
-    limit
-        So many at most, the newest; all without it.
-    since
-        Only windows that start then or later.
-    """
+    """Return the windows that end by a moment, in order of time, none of which overlap."""
     table = window_counts.c
     query = (
         select(window_counts, count_layouts.c.columns)
@@ -155,3 +138,58 @@ def forget(
     if save is not None:
         old.append(not_(and_(table.window_start >= save.start, table.window_end <= save.end)))
     return connection.execute(delete(window_counts).where(*old)).rowcount
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns were counted, in order, and on which cells."""
+
+    columns: tuple[tuple[str, str, int], ...]  # Name, id of the cells, number of cells.
+
+    @classmethod
+    def of(cls, counts: WindowCounts, cell_ids: Mapping[str, str]) -> Layout:
+        """Return how the counts of a window lie, given the ids of the cells by column."""
+        return cls(
+            tuple((name, cell_ids[name], len(counts.cells[name])) for name in sorted(counts.cells))
+        )
+
+    @cached_property
+    def id(self) -> str:
+        """Digest of the columns, 16 hex digits."""
+        text = json.dumps(self.columns, ensure_ascii=False)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @property
+    def cell_count(self) -> int:
+        """Number of cells of all columns."""
+        return sum(size for _, _, size in self.columns)
+
+
+def pack(cells: Mapping[str, Counts], layout: Layout) -> bytes:
+    """Write the counts of a window."""
+    arrays = [cells[name] for name, _, _ in layout.columns]
+    flat = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+    greatest = int(flat.max(initial=0))
+    width = next(one for one in WIDTHS if greatest < 1 << (8 * one))
+    return bytes([FORMAT, width]) + zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
+
+
+def unpack(data: bytes, layout: Layout) -> dict[str, Counts]:
+    """Read what `pack` wrote."""
+    if len(data) < HEAD_SIZE or data[0] != FORMAT or data[1] not in WIDTHS:
+        raise InputError(
+            f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
+            f"format {FORMAT}: a newer driftline wrote them, so upgrade this process, too"
+        )
+    flat = np.frombuffer(zlib.decompress(data[HEAD_SIZE:]), f"<u{data[1]}").astype(np.int64)
+    if flat.size != layout.cell_count:
+        raise InputError(
+            f"counts of a window on {flat.size} cells; expected {layout.cell_count}, as their "
+            "layout says"
+        )
+    return dict(zip((name for name, _, _ in layout.columns), _parts(flat, layout), strict=True))
+
+
+def _parts(flat: Counts, layout: Layout) -> Sequence[Counts]:
+    ends = np.cumsum([size for _, _, size in layout.columns])
+    return np.split(flat, ends[:-1]) if layout.columns else []

@@ -1,12 +1,12 @@
-"""Routes of alarms of all kinds: how they stand and why, their history, what people set."""
+"""Routes of alarms of all kinds: how they stand and why, their history, replay, what people set."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from sqlalchemy import Connection
 from starlette.routing import Match
 
@@ -19,16 +19,20 @@ from driftline.alerts.alarms.composite_records import (
 )
 from driftline.alerts.alarms.known import require_alarm, require_past
 from driftline.alerts.alarms.records import history
-from driftline.alerts.alarms.unreadable import UnreadableAlarm
+from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.evaluation.explain import explain
+from driftline.alerts.evaluation.replay import preview, replay
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.serving.api.metric_data import in_utc
+from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import Scope
+
+# Some seconds of work; `driftline alarm replay` takes longer ones.
+_LONGEST = 1_000_000
 
 
 def _unicode(text: str) -> str:
@@ -43,17 +47,15 @@ def _unicode(text: str) -> str:
 Text = Annotated[str, AfterValidator(_unicode)]
 
 
-class Filter(BaseModel):
+class Filter(Fields):
     """Which alarms are asked for."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["metric", "composite"] | None = None
     state: State | None = None
     prefix: Annotated[str, Field(max_length=255)] = ""
     channel: str | None = None
     # KEY=VALUE; several must all be there.
-    tag: list[str] = []
+    tag: list[str] = Field(default=[])
     parents_of: str | None = None
     children_of: str | None = None
     after: str = ""
@@ -65,10 +67,8 @@ class Filter(BaseModel):
         return dict(pair_of(text) for text in self.tag)
 
 
-class Past(BaseModel):
+class Past(Fields):
     """Which part of an alarm's history is asked for."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None = None
     start: AwareDatetime | None = None
@@ -77,33 +77,27 @@ class Past(BaseModel):
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
-class StateAsked(BaseModel):
+class StateAsked(Fields):
     """SetAlarmState's fields in snake case."""
-
-    model_config = ConfigDict(extra="forbid")
 
     state_value: Text
     state_reason: Text
     state_reason_data: Text | None = None
 
 
-class ActionsAsked(BaseModel):
+class ActionsAsked(Fields):
     """Alarms, and whether their actions are to run."""
-
-    model_config = ConfigDict(extra="forbid")
 
     # CloudWatch's limit of EnableAlarmActions.
     names: Annotated[list[Text], Field(min_length=1, max_length=100)]
     enabled: bool
 
 
-class TagsAsked(BaseModel):
+class TagsAsked(Fields):
     """Tags to add, and keys of tags to remove."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    tags: dict[Text, Text] = {}
-    without: list[Text] = []
+    tags: dict[Text, Text] = Field(default={})
+    without: list[Text] = Field(default=[])
 
 
 class Beneath(APIRoute):
@@ -118,13 +112,40 @@ class Beneath(APIRoute):
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["alarms"], route_class=Beneath)
 
+    _add_replay(routes, context)
     _add_questions(routes, context)
     _add_changes(routes, context)
 
     return routes
+
+
+def _add_replay(routes: APIRouter, context: ServerContext) -> None:
+    """Add what leaves no trace in the server."""
+    bands = BandModels()
+
+    @routes.post("/alarms/replay")
+    def alarm_replay(document: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
+
+        `{"alarm": PutMetricAlarm's fields, "datapoints": [{"Timestamp", "Value"}], "start",
+        "end"}`, or `{"composite": PutCompositeAlarm's fields, "children": {name: [{"time",
+        "state"}]}, "start", "end"}`; one item for each evaluation.
+        """
+        return {"items": [line.as_dict() for line in replay(document, longest=_LONGEST)]}
+
+    @routes.post("/alarms/preview")
+    def alarm_preview(document: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """Evaluate an alarm on what is stored for its metrics; it need not be declared.
+
+        `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
+        evaluation.
+        """
+        with read_connection(context.engine) as connection:
+            found = preview(connection, document, longest=_LONGEST, bands=bands)
+            return {"items": [line.as_dict() for line in found]}
 
 
 def _reading(context: ServerContext) -> Connection:
@@ -160,13 +181,13 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
 
     @routes.get("/alarms/{name:path}/state")
     def alarm_state(name: str) -> dict[str, Any]:
-        """Give one alarm of any kind: its definition and where it stands."""
+        """Return one alarm of any kind: its definition and where it stands."""
         with _reading(context) as connection:
             return shown(get_listed(connection, name))
 
     @routes.get("/alarms/{name:path}/explain")
     def alarm_explain(name: str) -> dict[str, Any]:
-        """Say why an alarm is in its state, what is missing, and who was told."""
+        """Explain why an alarm is in its state, what is missing, and who was notified."""
         with _reading(context) as connection:
             return explain(connection, name, context.now(), bands=bands).as_dict()
 
@@ -232,7 +253,7 @@ def _add_changes(routes: APIRouter, context: ServerContext) -> None:
 
 
 def shown(record: ListedAlarm) -> dict[str, Any]:
-    """Give an alarm as plain JSON values, which kind it is of, and why it cannot be read if so."""
+    """Return an alarm as plain JSON values, its kind, and why it cannot be read if so."""
     if isinstance(record, UnreadableAlarm):
         kind, problem = record.kind, record.problem
     else:

@@ -25,28 +25,30 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, DriftlineError, InputError, NotFoundError
 from driftline.formats.location import locate
-from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Mark
+from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation
 from driftline.monitors.annotations.store import (
-    get_mark,
-    half_done_marks,
-    put_mark,
-    settle_mark,
-    withdraw_mark,
+    get_annotation,
+    put_annotation,
+    settle_annotation,
+    unsettled_annotations,
+    withdraw_annotation,
 )
-from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import FAILED, Execution, get_execution
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.new_normal import new_normal
+from driftline.monitors.warm_up.captured_baseline import new_normal
 from driftline.monitors.warm_up.store import carry_over
 from driftline.monitors.window_history.store import Key
-from driftline.serving.api.monitor_runs import judge_window, known_signature
+from driftline.serving.api.known import declared_monitor
+from driftline.serving.api.monitor_runs import judge_window
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
+from driftline.serving.provisioning.renewal import move_version
 from driftline.serving.resources import store
-from driftline.serving.resources.renewal import move_version
+from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import nearest
 
 log = logging.getLogger(__name__)
@@ -58,34 +60,17 @@ RETRY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What marking did.
+    """What marking did."""
 
-    Parameters
-    ----------
-    mark
-        As it is kept.
-    monitors
-        Those that use another version of the baseline from their next window on.
-    executions
-        The windows that were judged again.
-    """
-
-    mark: Mark
-    monitors: tuple[str, ...]
-    executions: tuple[Execution, ...]
+    mark: Annotation
+    monitors: tuple[str, ...]  # Use another version of the baseline from their next window on.
+    executions: tuple[Execution, ...]  # Of the windows that were judged again.
 
 
 def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     """Find a window that a monitor has judged by its start, as in links or in RFC 3339.
 
     Of several with one start it is the schedule's own, else the one that was judged last.
-
-    Raises
-    ------
-    InputError
-        When that is no time.
-    NotFoundError
-        When the monitor has judged no such window.
     """
     try:
         start = datetime.fromisoformat(window)
@@ -111,25 +96,13 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
         raise NotFoundError(
             f'monitor "{monitor}" has judged no window that starts {start:%FT%TZ}{known}'
         )
-    timetable = _definition(context, monitor).timetable
+    timetable = declared_monitor(context, monitor).timetable
     return next(filter(timetable.has_window, found), found[0])
 
 
-def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked:
-    """Keep a mark on a judged window, do what it says, and judge what it is about again.
-
-    Raises
-    ------
-    NotFoundError
-        When the monitor never found or compared such a feature.
-    InputError
-        When the mark says "new-normal" of what cannot be made anew, or names no check.
-    UndecidedError
-        When too few rows were captured for a new normal.
-    ConflictError
-        When another version of the baseline came into use meanwhile.
-    """
-    definition = _definition(context, mark.monitor)
+def mark_window(context: ServerContext, shelf: ModelShelf, mark: Annotation) -> Marked:
+    """Keep a mark on a judged window, do what it says, and judge what it is about again."""
+    definition = declared_monitor(context, mark.monitor)
     _check_names(context, definition, mark)
     moved: tuple[str, ...] = ()
     if mark.verdict == NEW_NORMAL and not definition.kind_value.judges_columns:
@@ -142,27 +115,19 @@ def mark_window(context: ServerContext, shelf: ModelShelf, mark: Mark) -> Marked
         mark, moved = _renew(context, definition, mark)
     else:
         with context.engine.begin() as connection:
-            mark = put_mark(connection, mark)
+            mark = put_annotation(connection, mark)
     return Marked(mark, moved, _judge_again(context, shelf, mark))
 
 
 def unmark(
     context: ServerContext, shelf: ModelShelf, monitor: str, identity: int, *, author: str
 ) -> Marked:
-    """Take a mark back, and the version of the baseline that it made, if that is still in use.
-
-    Raises
-    ------
-    NotFoundError
-        When the monitor has no such mark.
-    ConflictError
-        When it was withdrawn before, or another version of the baseline is in use by now.
-    """
-    definition, moved = _definition(context, monitor), []
+    """Take a mark back, and the version of the baseline that it made, if that is still in use."""
+    definition, moved = declared_monitor(context, monitor), []
     with context.engine.begin() as connection:
         store.hold_all(connection)
-        mark = get_mark(connection, definition.name, identity)
-        mark = withdraw_mark(connection, mark, by=author, now=context.now())
+        mark = get_annotation(connection, definition.name, identity)
+        mark = withdraw_annotation(connection, mark, by=author, now=context.now())
         if mark.version_after is not None and mark.version_before is not None:
             if definition.baseline_version != mark.version_after:
                 raise ConflictError(
@@ -181,17 +146,11 @@ def unmark(
 
 
 def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Event) -> None:
-    """Judge the windows again whose mark was kept by a server that ended before it came to them.
-
-    Parameters
-    ----------
-    stop
-        Set when this server ends: what is left is for the next one.
-    """
+    """Judge the windows again whose mark was kept by a server that ended before it came to them."""
     while not stop.is_set():
         try:
             with read_connection(context.engine) as connection:
-                waiting = half_done_marks(connection)
+                waiting = unsettled_annotations(connection)
             for mark in waiting:
                 _resume(context, shelf, mark, stop)
         except SQLAlchemyError as error:
@@ -204,7 +163,9 @@ def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Even
             return
 
 
-def _resume(context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event) -> None:
+def _resume(
+    context: ServerContext, shelf: ModelShelf, mark: Annotation, stop: threading.Event
+) -> None:
     try:
         again = _judge_again(context, shelf, mark, stop)
     except SQLAlchemyError:
@@ -218,12 +179,12 @@ def _resume(context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threadi
 
 
 def _renew(
-    context: ServerContext, definition: MonitorDefinition, mark: Mark
-) -> tuple[Mark, tuple[str, ...]]:
+    context: ServerContext, definition: MonitorDefinition, mark: Annotation
+) -> tuple[Annotation, tuple[str, ...]]:
     """Make the version that a mark asks for; it and the mark come into use together."""
     rows = mark.rows or Window(mark.window.start, context.now())
     mark = replace(mark, rows=rows)
-    signature = known_signature(context, definition.endpoint)
+    signature = require_signature(context.engine, definition.endpoint)
     before = baselines.get(context.root, definition.baseline, definition.baseline_version)
     made = new_normal(context.root, definition, mark, signature)
     # First what nobody names yet; what breaks off here leaves everything as it was.
@@ -241,15 +202,15 @@ def _renew(
         for one in moved:
             old, new = Key.of(one, before.version), Key.of(one, made.version)
             carry_over(connection, old, new, {mark.feature or ""})
-        kept = put_mark(connection, mark)
+        kept = put_annotation(connection, mark)
     return kept, tuple(one.name for one in moved)
 
 
 def _judge_again(
-    context: ServerContext, shelf: ModelShelf, mark: Mark, stop: threading.Event | None = None
+    context: ServerContext, shelf: ModelShelf, mark: Annotation, stop: threading.Event | None = None
 ) -> tuple[Execution, ...]:
     """Judge the windows anew that a mark is about, oldest first, and note when that is done."""
-    definition, table = _definition(context, mark.monitor), executions.c
+    definition, table = declared_monitor(context, mark.monitor), executions.c
     # What came after the window that is the new normal was held against the old one.
     is_open = mark.verdict == NEW_NORMAL
     query = select(table.window_start, table.window_end).where(
@@ -274,11 +235,11 @@ def _judge_again(
             return tuple(found)
         found.append(judge_window(context, shelf, definition, one))
     with context.engine.begin() as connection:
-        settle_mark(connection, mark)
+        settle_annotation(connection, mark)
     return tuple(found)
 
 
-def checks_of(context: ServerContext, mark: Mark) -> set[str]:
+def checks_of(context: ServerContext, mark: Annotation) -> set[str]:
     """Name the checks that found what a mark covers in the window that was looked at.
 
     None where nothing was found, or where nobody knows any more.
@@ -294,12 +255,7 @@ def _violations(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*report.get("violations", []), *report.get("expected_violations", [])]
 
 
-def _definition(context: ServerContext, name: str) -> MonitorDefinition:
-    with read_connection(context.engine) as connection:
-        return get_definition(connection, store.get(connection, "Monitor", name).name)
-
-
-def _check_names(context: ServerContext, definition: MonitorDefinition, mark: Mark) -> None:
+def _check_names(context: ServerContext, definition: MonitorDefinition, mark: Annotation) -> None:
     """Refuse a feature or a check that nothing was ever found or compared of."""
     found = _violations(_report(context, mark))
     _check("check", mark.check, {*CHECKS, *(one["constraint_check_type"] for one in found)})
@@ -313,7 +269,7 @@ def _check(what: str, name: str | None, known: Iterable[str]) -> None:
         raise NotFoundError(f'{what} "{name[:100]}" is not known; {nearest(name, sorted(known))}')
 
 
-def _report(context: ServerContext, mark: Mark) -> dict[str, Any]:
+def _report(context: ServerContext, mark: Annotation) -> dict[str, Any]:
     table = executions.c
     query = select(table.id).where(
         table.monitor == mark.monitor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,19 +14,23 @@ from driftline.alerts.counts import counts as alert_counts
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.erasure.erasures import erasure_counts
+from driftline.capture.line.upkeep import NAMES
 from driftline.capture.spool.backlog import Backlog, measure
 from driftline.capture.spool.counting import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps
 from driftline.capture.tables.forecast import forecast
+from driftline.capture.tables.redecoding import decode_again
+from driftline.capture.tables.writer_name import WriterName
 from driftline.database.engine import read_connection
-from driftline.errors import NotFoundError
+from driftline.errors import InputError, NotFoundError
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import signature_of
 
 
 def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["capture"])
 
     @routes.get("/capture")
@@ -51,7 +56,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
 
     @routes.get("/capture/audit")
     def last_audit() -> dict[str, Any]:
-        """Tell what the last audit has found: whether every number is stored once, or counted."""
+        """Return what the last audit found: whether every number is stored once, or counted."""
         found = read_note(context.root)
         if found is None:
             raise NotFoundError("no audit was made yet; the scheduler makes one every hour")
@@ -87,7 +92,36 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
             },
         }
 
+    _add_decoding(routes, context)
     return routes
+
+
+def _add_decoding(routes: APIRouter, context: ServerContext) -> None:
+    # Of two at once one would do its work twice.
+    turn = threading.Lock()
+
+    @routes.post("/endpoints/{name}/capture/decoding")
+    def decode(name: str) -> dict[str, Any]:
+        """Decode the requests that were stored raw by the signature that the endpoint has now.
+
+        For what came before the endpoint was declared, or before its signature was mended. Asking
+        again is safe; monitors judge the windows that have gained rows again.
+        """
+        with read_connection(context.engine) as connection:
+            endpoint = store.get(connection, "Endpoint", name).name
+        signature = signature_of(context.engine, endpoint)
+        if signature is None:
+            raise InputError(
+                f'Endpoint "{endpoint}" has no signature to decode by; declare it with a baseline '
+                "or a signature, then decode again"
+            )
+        with turn:
+            names = WriterName(context.spool_dir / NAMES)
+            try:
+                dataset = Dataset(context.root, endpoint, writer=f"upkeep-{names.name}")
+                return {"endpoint": endpoint, **asdict(decode_again(dataset, signature))}
+            finally:
+                names.close()
 
 
 def _signatures(connection: Connection) -> dict[str, bool]:

@@ -47,7 +47,7 @@ _BODY = {
 
 
 def router(context: ServerContext, pairing: Pairing) -> APIRouter:
-    """Give the route."""
+    """Return the route."""
     routes = APIRouter(tags=["capture"])
 
     @routes.post("/v1/cloudevents", openapi_extra=_BODY)
@@ -105,7 +105,7 @@ def _receive(
 
 
 def _target(context: ServerContext, name: str) -> CaptureTarget:
-    """Give what an event is recorded as: by the endpoint's own spelling and rules, if declared."""
+    """Return what an event is recorded as, by the endpoint's spelling and rules if declared."""
     if not is_name(name):
         raise InputError(
             f'cloud event: inferenceservicename "{name[:80]}" names no endpoint; expected up to 63 '

@@ -12,45 +12,29 @@ import pyarrow as pa
 from driftline.baseline import store as baselines
 from driftline.errors import NotFoundError, UndecidedError
 from driftline.formats.location import locate
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.conditions import read_condition, with_baseline
 from driftline.monitors.report.report import REPORT
-from driftline.monitors.root_cause.shares import Blamed
+from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.record_scripts import SCRIPT
-from driftline.serving.api.monitor_runs import known_signature
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.endpoints import require_signature
 
 
 @dataclass(frozen=True)
-class GuiltyRows:
-    """What is needed to read the rows behind violations.
+class ContributingRows:
+    """What is needed to read the rows behind violations."""
 
-    Parameters
-    ----------
-    blamed
-        The violations that have rows, at least one.
-    references
-        By column: the reference's cells and counts.
-    batches
-        Gives all rows of the window, anew at each call.
-    """
-
-    blamed: Sequence[Blamed]
-    references: Mapping[str, ReferenceColumn]
+    blamed: Sequence[Contribution]
+    references: Mapping[str, ReferenceColumn]  # By column.
+    # All rows of the window, anew at each call.
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
 def read_report(context: ServerContext, execution: Execution) -> bytes:
-    """Read the report of an execution, as it was written.
-
-    Raises
-    ------
-    UndecidedError
-        When it wrote none, or retention took it.
-    """
+    """Read the report of an execution, as it was written."""
     if not execution.folder:
         raise UndecidedError(
             f'execution "{execution.id}" has no report: {execution.failure_reason}'
@@ -61,18 +45,13 @@ def read_report(context: ServerContext, execution: Execution) -> bytes:
         raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
 
 
-def find_guilty(context: ServerContext, execution: Execution, index: int | None) -> GuiltyRows:
+def find_contributing_rows(
+    context: ServerContext, execution: Execution, index: int | None
+) -> ContributingRows:
     """Open the rows behind one violation, by its place in the report, or behind all that alarm.
 
     What was expected has its places after what alarms; where nothing alarms, all is all of that.
     Rows come with all columns of the endpoint and, where labels are known, the label.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such violation, or no row is behind it.
-    UndecidedError
-        When the rows were made by a script, and so are not kept.
     """
     report = json.loads(read_report(context, execution))
     entries = _entries(report, index)
@@ -82,9 +61,9 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
             "name the events that they came from"
         )
     baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
-    signature = known_signature(context, execution.endpoint)
+    signature = require_signature(context.engine, execution.endpoint)
     blamed = [
-        Blamed(
+        Contribution(
             one["feature_name"],
             with_baseline(read_condition(one["predicate"]), baseline),
             float(one.get("share_of_blame") or 0.0),
@@ -95,7 +74,7 @@ def find_guilty(context: ServerContext, execution: Execution, index: int | None)
         context.root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in blamed for name in one.predicate.columns},
     )  # fmt: skip
-    return GuiltyRows(blamed, reference_columns(baseline), window.batches)
+    return ContributingRows(blamed, reference_columns(baseline), window.batches)
 
 
 def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any]]:

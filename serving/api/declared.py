@@ -6,7 +6,6 @@ import json
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.composite_records import get_any
@@ -16,10 +15,11 @@ from driftline.alerts.notify.silences import get_silence
 from driftline.database.engine import read_connection
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
+from driftline.serving.api.requests import Fields
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.provisioning.apply import Applier
 from driftline.serving.resources import store
-from driftline.serving.resources.apply import Applier
 from driftline.serving.resources.resources import ALARM_KINDS
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import Stored
@@ -41,17 +41,15 @@ _KINDS: dict[Collection, Kind] = {
 }
 
 
-class ApplyRequest(BaseModel):
+class ApplyRequest(Fields):
     """Resources to apply, all or nothing."""
-
-    model_config = ConfigDict(extra="forbid")
 
     resources: list[dict[str, Any]]
     dry_run: bool = False
 
 
-def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
-    """Give the routes."""
+def router(context: ServerContext, applier: Applier, reconciler: EndpointReconciler) -> APIRouter:
+    """Return the routes."""
     routes = APIRouter(tags=["resources"])
 
     @routes.post("/apply")
@@ -64,7 +62,7 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
         found = plan.as_dict()
         if not asked.dry_run:
             found["endpoints"] = {
-                entry.resource.name: _endpoint_status(fleet, entry.resource.name)
+                entry.resource.name: _endpoint_status(reconciler, entry.resource.name)
                 for entry in plan.of_kind("Endpoint")
             }
         return found
@@ -74,15 +72,15 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
         """List all resources of a kind, by name."""
         with read_connection(context.engine) as connection:
             rows = store.list_kind(connection, _KINDS[collection])
-            return {"items": [_shown(context, connection, fleet, row) for row in rows]}
+            return {"items": [_shown(context, connection, reconciler, row) for row in rows]}
 
     # Names of alarms are free text, slashes and all.
     @routes.get("/{collection}/{name:path}")
     def get(collection: Collection, name: str) -> dict[str, Any]:
-        """Give one resource: as declared, and how it fares."""
+        """Return one resource: as declared, and how it fares."""
         with read_connection(context.engine) as connection:
             row = store.get(connection, _KINDS[collection], name)
-            return _shown(context, connection, fleet, row)
+            return _shown(context, connection, reconciler, row)
 
     @routes.delete("/{collection}/{name:path}", status_code=204)
     async def delete(collection: Collection, name: str) -> None:
@@ -93,17 +91,17 @@ def router(context: ServerContext, applier: Applier, fleet: Fleet) -> APIRouter:
 
 
 def _shown(
-    context: ServerContext, connection: Connection, fleet: Fleet, row: Stored
+    context: ServerContext, connection: Connection, reconciler: EndpointReconciler, row: Stored
 ) -> dict[str, Any]:
-    """Give a resource as declared, with a status that says how it fares."""
-    return {**row.as_dict(), "status": _status(context, connection, fleet, row)}
+    """Return a resource as declared, with a status that says how it fares."""
+    return {**row.as_dict(), "status": _status(context, connection, reconciler, row)}
 
 
 def _status(
-    context: ServerContext, connection: Connection, fleet: Fleet, row: Stored
+    context: ServerContext, connection: Connection, reconciler: EndpointReconciler, row: Stored
 ) -> dict[str, Any]:
     if row.kind == "Endpoint":
-        return {**_endpoint_status(fleet, row.name), **_made(row)}
+        return {**_endpoint_status(reconciler, row.name), **_made(row)}
     if row.kind in ALARM_KINDS:
         try:
             record = get_any(connection, row.name).as_dict()
@@ -136,12 +134,12 @@ def _status(
 
 
 def _made(row: Stored) -> dict[str, Any]:
-    """Give what was made of a resource; its signature as an object, not as text."""
+    """Return what was made of a resource; its signature as an object, not as text."""
     text = row.made.get("signature")
     return {**row.made, "signature": json.loads(text)} if text else dict(row.made)
 
 
-def _endpoint_status(fleet: Fleet, name: str) -> dict[str, Any]:
-    state, problem = fleet.status(name)
+def _endpoint_status(reconciler: EndpointReconciler, name: str) -> dict[str, Any]:
+    state, problem = reconciler.status(name)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     return {"state": state, "reason": problem, "invocations": path}

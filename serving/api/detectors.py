@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime
 
+from driftline.alerts.documents import iso
 from driftline.alerts.errors import DetectorError
 from driftline.alerts.math.band_models import limits_of
 from driftline.alerts.math.detector import Detector
@@ -23,9 +24,8 @@ from driftline.alerts.math.detectors import (
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series, Span
-from driftline.alerts.times import iso
 from driftline.database.engine import read_connection
-from driftline.serving.api.metric_data import in_utc
+from driftline.serving.api.requests import in_utc
 from driftline.serving.context import ServerContext
 
 _DAY = timedelta(days=1)
@@ -34,7 +34,7 @@ _FIRST_DAY = datetime(1, 1, 2, tzinfo=UTC)
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["detectors"])
 
     @routes.post("/detectors")
@@ -53,7 +53,7 @@ def router(context: ServerContext) -> APIRouter:
 
     @routes.get("/detectors/{detector_id}")
     def describe(detector_id: str) -> dict[str, Any]:
-        """Give one detector."""
+        """Return one detector."""
         with read_connection(context.engine) as connection:
             return get_detector(connection, detector_id).as_dict()
 
@@ -73,7 +73,7 @@ def router(context: ServerContext) -> APIRouter:
         period: Annotated[int | None, Query(ge=60)] = None,
         deviations: Annotated[float, Query(gt=0, le=100)] = 2.0,
     ) -> dict[str, Any]:
-        """Give a detector's values and its band beside them; by default of the last day."""
+        """Return a detector's values and its band beside them; by default of the last day."""
         until = context.now() if end is None else in_utc(end)
         since = max(until, _FIRST_DAY) - _DAY if start is None else in_utc(start)
         with read_connection(context.engine) as connection:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
@@ -18,6 +18,7 @@ from driftline.capture.line.upkeep import NAMES
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.run.erasure import clear_windows
+from driftline.serving.api.requests import Fields
 from driftline.serving.api.row_conditions import row_condition
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -26,10 +27,8 @@ _Id = Annotated[str, Field(min_length=1, max_length=2048)]
 _MOST_IDS = 10_000
 
 
-class _Asked(BaseModel):
+class _Asked(Fields):
     """What is to be erased."""
-
-    model_config = ConfigDict(extra="forbid")
 
     inference_ids: list[_Id] = Field(default=[], max_length=_MOST_IDS)
     event_ids: list[_Id] = Field(default=[], max_length=_MOST_IDS)
@@ -39,7 +38,7 @@ class _Asked(BaseModel):
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the route."""
+    """Return the route."""
     routes = APIRouter(tags=["capture"])
     # Of two erasures at once one would do its work twice.
     turn = threading.Lock()
@@ -67,7 +66,7 @@ def router(context: ServerContext) -> APIRouter:
 
         def run() -> Erased:
             endpoint = asked.endpoint and _endpoint(context, asked.endpoint)
-            where = asked.where and row_condition(context, endpoint or "", asked.where)
+            where = asked.where and row_condition(context.engine, endpoint or "", asked.where)
             with turn:
                 return erase(
                     context.root,
@@ -88,7 +87,7 @@ def router(context: ServerContext) -> APIRouter:
 
 
 def _endpoint(context: ServerContext, name: str) -> str:
-    """Give the endpoint's name as it is declared, or as it was captured."""
+    """Return the endpoint's name as it is declared, or as it was captured."""
     if name in endpoints_of(context.root):
         return name
     with read_connection(context.engine) as connection:

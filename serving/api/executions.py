@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 from sqlalchemy import select
 
 from driftline.capture.windows.window import Window
@@ -23,10 +23,12 @@ from driftline.monitors import tables
 from driftline.monitors.cron import Schedule
 from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import Execution, get_execution
-from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, blamed_batches, written
+from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.serving.api.contributing_rows import find_guilty, read_report
-from driftline.serving.api.monitor_runs import judge_window, known_monitor
+from driftline.serving.api.contributing_rows import find_contributing_rows, read_report
+from driftline.serving.api.known import declared_monitor, known_monitor
+from driftline.serving.api.monitor_runs import judge_window
+from driftline.serving.api.requests import Fields, Limit
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
@@ -36,32 +38,26 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-class RunRequest(BaseModel):
+class RunRequest(Fields):
     """A window, half-open; without one the monitor's last whole window."""
-
-    model_config = ConfigDict(extra="forbid")
 
     start: Annotated[AwareDatetime | None, Field(alias="from")] = None
     end: Annotated[AwareDatetime | None, Field(alias="to")] = None
 
 
 def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
-    """Give the routes; models to be explained come from the shelf."""
+    """Return the routes; models to be explained come from the shelf."""
     routes = APIRouter(tags=["executions"])
 
     @routes.post("/monitors/{name}/run")
     def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:
         """Run a monitor on one window now; the same window and rows are not run twice."""
-        with read_connection(context.engine) as connection:
-            row = store.get(connection, "Monitor", name)
-            definition = get_definition(connection, row.name)
+        definition = declared_monitor(context, name)
         window = _window(asked, definition, context.now())
         return _shown(asdict(judge_window(context, shelf, definition, window)))
 
     @routes.get("/monitors/{name}/executions")
-    def list_executions(
-        name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100
-    ) -> dict[str, Any]:
+    def list_executions(name: str, limit: Limit = 100) -> dict[str, Any]:
         """List the executions of a monitor, newest window first.
 
         Of windows with one start those of the schedule come first.
@@ -89,13 +85,13 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
 
     @routes.get("/executions/{execution_id}")
     def show_execution(execution_id: str) -> dict[str, Any]:
-        """Give one execution."""
+        """Return one execution."""
         with read_connection(context.engine) as connection:
             return _shown(asdict(get_execution(connection, execution_id)))
 
     @routes.get("/executions/{execution_id}/report")
     def show_report(execution_id: str) -> Response:
-        """Give the report of an execution, as it was written."""
+        """Return the report of an execution, as it was written."""
         execution = _execution(context, execution_id)
         return Response(read_report(context, execution), media_type="application/json")
 
@@ -105,9 +101,9 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         violation: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
-        """Give the first rows behind a violation, the offending column in front."""
-        guilty = find_guilty(context, _execution(context, execution_id), violation)
-        found = matching_rows(guilty.batches(), guilty.blamed[0].predicate, limit=limit)
+        """Return the first rows behind a violation, the offending column in front."""
+        contributing = find_contributing_rows(context, _execution(context, execution_id), violation)
+        found = matching_rows(contributing.batches(), contributing.blamed[0].predicate, limit=limit)
         return {"columns": found.column_names, "rows": _plain(found)}
 
     @routes.get("/executions/{execution_id}/violations/{violation}/rows", responses=_FILE)
@@ -116,14 +112,14 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         violation: Annotated[int, Path(ge=0)],
         form: Annotated[Form, Query(alias="format")] = "csv",
     ) -> StreamingResponse:
-        """Give all rows behind a violation, and no others, each with its share of the blame."""
+        """Return all rows behind a violation, and no others, each with its share of the blame."""
         return _file(context, execution_id, violation, form)
 
     @routes.get("/executions/{execution_id}/violations/rows", responses=_FILE)
     def export_all_rows(
         execution_id: str, form: Annotated[Form, Query(alias="format")] = "csv"
     ) -> StreamingResponse:
-        """Give the rows behind any violation, each once, with its share of all blame."""
+        """Return the rows behind any violation, each once, with its share of all blame."""
         return _file(context, execution_id, None, form)
 
 
@@ -145,8 +141,11 @@ def _execution(context: ServerContext, identity: str) -> Execution:
 def _file(
     context: ServerContext, identity: str, violation: int | None, form: Form
 ) -> StreamingResponse:
-    guilty = find_guilty(context, _execution(context, identity), violation)
-    pieces = written(blamed_batches(guilty.batches, guilty.blamed, guilty.references), form)
+    contributing = find_contributing_rows(context, _execution(context, identity), violation)
+    pieces = written(
+        contributing_batches(contributing.batches, contributing.blamed, contributing.references),
+        form,
+    )
     # What cannot be read is told by the status, before the first byte is out.
     first = next(pieces, b"")
     which = "all" if violation is None else str(violation)
@@ -188,7 +187,7 @@ def _shown(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(table: pa.Table) -> list[dict[str, Any]]:
-    """Give rows as plain JSON values: times as text, no NaN."""
+    """Return rows as plain JSON values: times as text, no NaN."""
     return [_shown(row) for row in table.to_pylist()]
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path
+from pydantic import AwareDatetime, Field
 
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.monitors.annotations.annotation import Mark
-from driftline.monitors.annotations.store import list_marks
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.annotations.store import list_annotations
 from driftline.serving.api.annotating import Marked, judged_window, mark_window, unmark
-from driftline.serving.api.metric_data import in_utc
-from driftline.serving.api.monitor_runs import known_monitor
+from driftline.serving.api.known import known_monitor
+from driftline.serving.api.requests import Fields, Limit, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
@@ -24,10 +24,8 @@ NAME_MAX = 1000
 ID_MAX = (1 << 63) - 1
 
 
-class MarkRequest(BaseModel):
+class MarkRequest(Fields):
     """What is said of which window, by whom; the window by its start."""
-
-    model_config = ConfigDict(extra="forbid")
 
     window: Annotated[str, Field(max_length=64)]
     verdict: Annotated[str, Field(max_length=64)]
@@ -40,16 +38,14 @@ class MarkRequest(BaseModel):
     end: Annotated[AwareDatetime | None, Field(alias="to")] = None
 
 
-class UnmarkRequest(BaseModel):
+class UnmarkRequest(Fields):
     """Who takes a mark back."""
-
-    model_config = ConfigDict(extra="forbid")
 
     author: Annotated[str, Field(min_length=1, max_length=NAME_MAX)]
 
 
 def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
-    """Give the routes; models to be explained come from the shelf."""
+    """Return the routes; models to be explained come from the shelf."""
     routes = APIRouter(tags=["monitors"])
 
     def named(name: str) -> str:
@@ -57,15 +53,15 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             return store.get(connection, "Monitor", name).name
 
     @routes.get("/monitors/{name}/marks")
-    def show_marks(name: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
+    def show_marks(name: str, limit: Limit = 100) -> dict[str, Any]:
         """List what was said of a monitor's findings, the newest first."""
         with read_connection(context.engine) as connection:
-            found = list_marks(connection, known_monitor(connection, name), limit=limit)
+            found = list_annotations(connection, known_monitor(connection, name), limit=limit)
         return {"items": [one.to_dict() for one in found]}
 
     @routes.post("/monitors/{name}/marks")
     def add_mark(name: str, asked: MarkRequest) -> dict[str, Any]:
-        """Say that what was found in a window was expected, harmful, or the new normal."""
+        """Annotate a finding of a window as expected, harmful, or the new normal."""
         monitor = named(name)
         if (asked.start is None) != (asked.end is None):
             raise InputError("only one of from and to is given; expected both or none")
@@ -77,7 +73,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
                 f'from and to with "{asked.verdict[:40]}"; expected "new-normal", the only one '
                 "that is made of rows"
             )
-        mark = Mark(
+        mark = Annotation(
             monitor,
             judged_window(context, monitor, asked.window),
             asked.verdict,

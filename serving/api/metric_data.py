@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
+from pydantic import AwareDatetime, model_validator
 
+from driftline.alerts.documents import snake
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.data import MOST_POINTS, DataRequest, get_metric_data
 from driftline.alerts.math.plan import Plan
-from driftline.alerts.math.query import MetricQuery, snake
+from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.reading import fetch_from
 from driftline.database.engine import read_connection
-from driftline.errors import InputError
+from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
 
 
-class DataAsked(BaseModel):
+class DataAsked(Fields):
     """GetMetricData's fields in snake case; AWS's camel case is taken as well."""
-
-    model_config = ConfigDict(extra="forbid")
 
     metric_data_queries: list[dict[str, Any]]
     start_time: AwareDatetime
@@ -41,9 +39,9 @@ class DataAsked(BaseModel):
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["metrics"])
-    shelf = BandModels()
+    band_models = BandModels()
 
     @routes.post("/metrics/data")
     def metric_data(asked: DataAsked) -> dict[str, Any]:
@@ -61,24 +59,8 @@ def router(context: ServerContext) -> APIRouter:
         with read_connection(context.engine) as connection:
             band = None
             if any(True for _ in plan.bands()):
-                band = shelf.over(connection, plan, first, last)
+                band = band_models.over(connection, plan, first, last)
             page = get_metric_data(request, fetch_from(connection, first, last), band)
         return page.as_dict()
 
     return routes
-
-
-def in_utc(moment: datetime) -> datetime:
-    """Give a time in UTC.
-
-    Raises
-    ------
-    InputError
-        When that is past the years 1 to 9999.
-    """
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InputError(
-            f"time {moment.isoformat()}; expected one within the years 1 to 9999 in UTC"
-        ) from None

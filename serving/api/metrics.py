@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from driftline.alerts.math.query import read_dimensions, snake
+from driftline.alerts.documents import snake
+from driftline.alerts.math.query import read_dimensions
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.putdata import digest_of, read_put
 from driftline.alerts.metrics.questions import (
@@ -22,9 +23,9 @@ from driftline.alerts.metrics.questions import (
 )
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.serving.api.metric_data import in_utc
+from driftline.serving.api.requests import Fields, in_utc
+from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
-from driftline.serving.http.media_types import UnsupportedMediaError
 from driftline.serving.http.responses import TooLargeError
 
 # PutMetricData: 1 MB as sent; what it may become when it was deflated is bounded, too.
@@ -34,10 +35,8 @@ _INFLATED_MAX = 10 << 20
 _REQUEST_IDS = ("amz-sdk-invocation-id", "idempotency-key")
 
 
-class StatisticsAsked(BaseModel):
+class StatisticsAsked(Fields):
     """GetMetricStatistics' fields in snake case; AWS's camel case is taken as well."""
-
-    model_config = ConfigDict(extra="forbid")
 
     namespace: str
     metric_name: str
@@ -62,7 +61,7 @@ class StatisticsAsked(BaseModel):
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["metrics"])
 
     @routes.post("/metrics")
@@ -111,7 +110,7 @@ def router(context: ServerContext) -> APIRouter:
 
     @routes.post("/metrics/statistics")
     def statistics(asked: StatisticsAsked) -> dict[str, Any]:
-        """Give statistics of one metric, period by period and unit by unit."""
+        """Return statistics of one metric, period by period and unit by unit."""
         request = StatisticsRequest(
             namespace=asked.namespace,
             name=asked.metric_name,

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from driftline.errors import NotFoundError
-from driftline.serving.hosting.endpoint_reconciler import Fleet
+from driftline.serving.bodies.media_types import answer_form, body_form
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.pool import Pool
-from driftline.serving.http.media_types import answer_form, body_form
 from driftline.serving.http.responses import error_body
 
 
-def router(fleet: Fleet) -> APIRouter:
-    """Give the route."""
+def router(reconciler: EndpointReconciler) -> APIRouter:
+    """Return the route."""
     routes = APIRouter(tags=["predictions"])
 
     @routes.post("/endpoints/{name}/predictions")
@@ -28,7 +28,7 @@ def router(fleet: Fleet) -> APIRouter:
         """
         form = body_form(request.headers.get("content-type", ""))
         answer = answer_form(request.headers.get("accept", ""), form)
-        pool = await _pool(fleet, name, model)
+        pool = await _pool(reconciler, name, model)
         reply = await pool.invoke(form, answer, await request.body())
         if reply.status != 200:
             body = error_body(reply.code, reply.message)
@@ -38,10 +38,10 @@ def router(fleet: Fleet) -> APIRouter:
     return routes
 
 
-async def _pool(fleet: Fleet, name: str, model: str | None) -> Pool:
+async def _pool(reconciler: EndpointReconciler, name: str, model: str | None) -> Pool:
     if model is not None:
-        return await fleet.rehearsals.pool(name, model)
-    route = fleet.route(name)
+        return await reconciler.rehearsals.pool(name, model)
+    route = reconciler.route(name)
     if route is None:
         raise NotFoundError(f'endpoint "{name[:80]}" is not served here')
     return route.pool

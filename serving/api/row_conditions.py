@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from sqlalchemy import Engine
 
 from driftline.capture.erasure.erasing import RowCondition
 from driftline.capture.tables.dataset import META_SCHEMA
@@ -14,27 +15,19 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.expression import Expression
-from driftline.serving.api.monitor_runs import known_signature
-from driftline.serving.context import ServerContext
+from driftline.serving.resources.endpoints import require_signature
 from driftline.signature import Column, Signature
 
 
-def row_condition(context: ServerContext, endpoint: str, text: str) -> RowCondition:
+def row_condition(engine: Engine, endpoint: str, text: str) -> RowCondition:
     """Read an expression such as ``name == 'Ada'`` on the captured rows of an endpoint.
 
     It is parsed, never run, and names columns only: the signature's, or those of the capture table
     that hold texts, numbers or times. A row where it is open, since a value is missing, is not
     meant.
-
-    Raises
-    ------
-    InputError
-        When it is no such expression, or names no column of the endpoint.
-    UndecidedError
-        When the endpoint has no signature.
     """
     expression = Expression(text)
-    signature = known_signature(context, endpoint)
+    signature = require_signature(engine, endpoint)
     names = _names(signature)
     for name in expression.columns:
         if name not in names:

@@ -21,8 +21,9 @@ from driftline.capture.tap.target import is_name
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
+from driftline.serving.api.known import known_endpoint
+from driftline.serving.bodies.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
 from driftline.serving.context import ServerContext
-from driftline.serving.http.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
 
@@ -35,7 +36,7 @@ _SENT_LINES = 256
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["capture"])
     _add_imports(routes, context)
     _add_exports(routes, context)
@@ -48,7 +49,7 @@ def _add_imports(routes: APIRouter, context: ServerContext) -> None:
 
     @routes.get("/endpoints/{name}/capture/import")
     def prepare(name: str) -> dict[str, Any]:
-        """Say what importing into an endpoint meets: its signature, and what is kept how long."""
+        """Return what an import into an endpoint meets: its signature, and the retention."""
         with read_connection(context.engine) as connection:
             endpoint, is_declared = _importable(context, connection, name)
         kept = timedelta(days=context.retention_days)
@@ -101,7 +102,7 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
         table that was made anew says nothing of what was exported before.
         """
-        endpoint = _captured(context, name)
+        endpoint = known_endpoint(context, name)
         closed = closed_before(context.now())
         last = closed if end is None else min(closed, _utc(end))
         first = None if start is None else _utc(start)
@@ -118,14 +119,14 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
     def lines(
         name: str, hour: datetime, variant: Annotated[str, Query()] = "AllTraffic"
     ) -> StreamingResponse:
-        """Give the records of one hour of a variant as capture lines of SageMaker."""
-        endpoint = _captured(context, name)
+        """Return the records of one hour of a variant as capture lines of SageMaker."""
+        endpoint = known_endpoint(context, name)
         body = _written(context.root, endpoint, _utc(hour), variant)
         return StreamingResponse(body, media_type=_LINES)
 
 
 def _erased_from(context: ServerContext, endpoint: str, first: datetime | None) -> str | None:
-    """Say from when on hours that have no records can only be such that an erasure emptied."""
+    """Return the time from which hours without records can only have been emptied by erasure."""
     if endpoint not in erasure_counts(context.root):
         return None
     kept = context.now().astimezone(UTC) - timedelta(days=context.retention_days - 1)
@@ -145,7 +146,7 @@ def _written(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator
 
 
 def _importable(context: ServerContext, connection: Connection, name: str) -> tuple[str, bool]:
-    """Give the endpoint's name as it is declared or was captured, or else as it is asked."""
+    """Return the endpoint's name as it is declared or was captured, or else as it is asked."""
     found = store.find(connection, "Endpoint", name)
     if found is not None:
         return found.name, True
@@ -159,15 +160,6 @@ def _check(what: str, name: str) -> None:
         raise InputError(
             f'{what} "{name[:80]}": expected up to 63 letters, digits and inner hyphens'
         )
-
-
-def _captured(context: ServerContext, name: str) -> str:
-    """Give the endpoint's name as it is declared, or as it was captured."""
-    with read_connection(context.engine) as connection:
-        found = store.find(connection, "Endpoint", name)
-        if found is None and name in list_endpoints(context.root):
-            return name
-        return store.get(connection, "Endpoint", name).name
 
 
 def _utc(moment: datetime) -> datetime:

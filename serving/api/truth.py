@@ -16,12 +16,13 @@ from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put
 from driftline.capture.labels.records import LabelNames
 from driftline.capture.labels.report import label_report
-from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
+from driftline.formats.media_types import TextFormat
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
+from driftline.serving.api.known import known_endpoint
+from driftline.serving.bodies.media_types import MEDIA_TYPES, body_form
 from driftline.serving.context import ServerContext
-from driftline.serving.http.media_types import MEDIA_TYPES, Form, body_form
 from driftline.serving.resources import store
 from driftline.signature import ColumnType
 
@@ -34,7 +35,7 @@ _BODY = {
 
 
 def router(context: ServerContext) -> APIRouter:
-    """Give the routes."""
+    """Return the routes."""
     routes = APIRouter(tags=["truth"])
     # Loads of one server wait for each other here rather than at the table.
     turn = threading.Lock()
@@ -57,7 +58,7 @@ def router(context: ServerContext) -> APIRouter:
         form = body_form(request.headers.get("content-type", ""))
         names = LabelNames(identity, label, row_index)
         body = await request.body()
-        endpoint = await run_in_threadpool(_endpoint, context, name)
+        endpoint = await run_in_threadpool(known_endpoint, context, name)
 
         def store_labels() -> LabelCounts:
             labels = _read(body, form, names)
@@ -72,12 +73,12 @@ def router(context: ServerContext) -> APIRouter:
         first: Annotated[date | None, Query(alias="from")] = None,
         last: Annotated[date | None, Query(alias="to")] = None,
     ) -> dict[str, Any]:
-        """Tell how labels and captured rows fit together.
+        """Return how labels and captured rows fit together.
 
         Labels for nobody so far, two answers for one row, labels for rows that a request does not
         have, how late they are, and how much of each day of event time has labels.
         """
-        endpoint = _endpoint(context, name)
+        endpoint = known_endpoint(context, name)
         kind = _label_type(context, endpoint)
         found = label_report(context.root, endpoint, kind, first=first, last=last)
         days = [
@@ -95,7 +96,7 @@ def router(context: ServerContext) -> APIRouter:
 
 
 def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
-    """Give the type that monitors of an endpoint read labels as; None when none of them does."""
+    """Return the type that monitors of an endpoint read labels as; None when none of them does."""
     with read_connection(context.engine) as connection:
         monitors = [
             row.spec["baseline"]
@@ -114,14 +115,5 @@ def _label_type(context: ServerContext, endpoint: str) -> ColumnType | None:
     return None
 
 
-def _endpoint(context: ServerContext, name: str) -> str:
-    """Give the endpoint's name as it is declared, or as it was captured."""
-    with read_connection(context.engine) as connection:
-        found = store.find(connection, "Endpoint", name)
-        if found is None and name in list_endpoints(context.root):
-            return name
-        return store.get(connection, "Endpoint", name).name
-
-
-def _read(body: bytes, form: Form, names: LabelNames) -> pa.Table:
+def _read(body: bytes, form: TextFormat, names: LabelNames) -> pa.Table:
     return pa.concat_tables([LABEL_SCHEMA.empty_table(), *read_label_body(body, form, names)])

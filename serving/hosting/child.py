@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.media_types import TextFormat
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
-from driftline.serving.http.media_types import Form
 
 log = logging.getLogger(__name__)
 
@@ -37,38 +37,22 @@ class LoadError(InputError):
 
 
 class WorkerLostError(UnavailableError):
-    """The worker ended before it answered.
-
-    Parameters
-    ----------
-    was_first
-        Whether this request was the oldest that the worker held, thus perhaps the cause.
-    """
+    """The worker ended before it answered."""
 
     def __init__(self, message: str, *, was_first: bool = False) -> None:
         super().__init__(message)
+        # The oldest request that the worker held is perhaps the cause.
         self.was_first = was_first
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a worker process is started with; equal ones are interchangeable.
-
-    Parameters
-    ----------
-    path
-        The model file on this machine.
-    trust_pickle
-        Whether a pickle may be loaded.
-    signature
-        The endpoint's signature as JSON, or nothing.
-    positive
-        The class whose probability is answered when there are two; or several names of it.
-    """
+    """What a worker process is started with; equal ones are interchangeable."""
 
     path: str
     trust_pickle: bool = False
-    signature: str | None = None
+    signature: str | None = None  # The endpoint's, as JSON.
+    # The class whose probability is answered when there are two; or several names of it.
     positive: str | tuple[str, ...] | None = None
 
 
@@ -114,14 +98,9 @@ class Child(asyncio.Protocol):
         return child
 
     async def load(self, launch: Launch, *, timeout_s: float) -> dict[str, Any]:
-        """Have the process load a model and give the model's description of itself.
+        """Have the process load a model; return the model's description of itself.
 
-        Raises
-        ------
-        LoadError
-            When the model cannot be served, with the worker's sentence.
-        WorkerLostError
-            When the process ended or took longer than ``timeout_s`` over it.
+        LoadError: the model cannot be served. WorkerLostError: the process ended or took too long.
         """
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
@@ -146,14 +125,8 @@ class Child(asyncio.Protocol):
         """How many requests wait for this worker's answer."""
         return len(self._waiting)
 
-    async def ask(self, form: Form, answer: Form, body: bytes, *, alone: bool) -> Reply:
-        """Send one request and wait for its reply.
-
-        Raises
-        ------
-        WorkerLostError
-            When the process ends before it replies.
-        """
+    async def ask(self, form: TextFormat, answer: TextFormat, body: bytes, *, alone: bool) -> Reply:
+        """Send one request and wait for its reply."""
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         number = self._next = self._next + 1
@@ -195,7 +168,7 @@ class Child(asyncio.Protocol):
             self.kill()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell all who wait that the process is gone (asyncio calls this)."""
+        """Notify all who wait that the process is gone (asyncio calls this)."""
         self.gone.set()
         self.when_gone()
         if self._ready is not None and not self._ready.done():

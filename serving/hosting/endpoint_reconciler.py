@@ -1,4 +1,4 @@
-"""All endpoints of this server: from the stored wishes to running pools, swapped without a gap.
+"""All endpoints of this server: from declarations to running pools, swapped without a gap.
 
 The table of routes is immutable and replaced as a whole; an invocation reads it once and never
 asks the database. When an endpoint's model changes, the old pool answers until the new one is
@@ -23,7 +23,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.pool import Limits, Pool
 from driftline.serving.hosting.rehearsal import Rehearsals
-from driftline.serving.resources.endpoints import EndpointWish, list_foreign, list_wishes
+from driftline.serving.resources.endpoints import DesiredEndpoint, list_desired, list_foreign
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ RETRY_S = 2.0
 class Route:
     """How one endpoint is answered and recorded."""
 
-    wish: EndpointWish
+    desired: DesiredEndpoint
     pool: Pool
     target: CaptureTarget
 
 
-class Fleet:
+class EndpointReconciler:
     """Keeps a pool for every stored endpoint; lives inside one event loop.
 
     Attributes
@@ -73,21 +73,21 @@ class Fleet:
     @property
     def names(self) -> list[str]:
         """The endpoints that there are."""
-        return [route.wish.name for route in self._routes.values()]
+        return [route.desired.name for route in self._routes.values()]
 
     def is_foreign(self, name: str) -> bool:
-        """Say whether an endpoint is declared without a model: captured elsewhere, not served."""
+        """Whether an endpoint is declared without a model: captured elsewhere, not served."""
         return name.casefold() in self._foreign
 
     def uses(self, model_file: str) -> bool:
-        """Say whether an endpoint that answers now runs on this file."""
+        """Whether an endpoint that answers now runs on this file."""
         return any(
             route.pool.launch.path == str(self._models.path(model_file))
             for route in self._routes.values()
         )
 
     def status(self, name: str) -> tuple[Status, str | None]:
-        """Give the state of an endpoint and, when something is wrong, what."""
+        """Return the state of an endpoint and, when something is wrong, what."""
         key = name.casefold()
         if key in self._foreign:
             return "CapturedOnly", None
@@ -100,33 +100,28 @@ class Fleet:
 
     @property
     def is_read(self) -> bool:
-        """Whether the stored wishes were read since the server began."""
+        """Whether the declared endpoints were read since the server began."""
         return self._is_read
 
     @property
     def not_ready(self) -> list[str]:
         """Name the endpoints that could not answer now."""
-        return [route.wish.name for route in self._routes.values() if not route.pool.is_ready]
+        return [route.desired.name for route in self._routes.values() if not route.pool.is_ready]
 
     async def refresh(self, *, loaded: dict[str, Child] | None = None) -> None:
-        """Bring the pools in line with the stored wishes; return when the new ones run or failed.
+        """Bring the pools in line with what is declared; return when the new ones run or failed.
 
         A pool that takes longer than two minutes goes on starting in the background.
-
-        Parameters
-        ----------
-        loaded
-            Processes that have loaded a model, by its file; those that are used are taken out.
         """
         async with self._lock:
-            wishes, foreign = await asyncio.to_thread(self._read)
+            endpoints, foreign = await asyncio.to_thread(self._read)
             self._foreign = frozenset(name.casefold() for name in foreign)
             self._is_read = True
-            known = {wish.name.casefold() for wish in wishes}
+            known = {desired.name.casefold() for desired in endpoints}
             for key in [key for key in self._routes if key not in known]:
                 self._remove(key)
-            for wish in wishes:
-                self._adopt(wish, {} if loaded is None else loaded)
+            for desired in endpoints:
+                self._adopt(desired, {} if loaded is None else loaded)
             tasks = list(self._starting.values())
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
@@ -150,65 +145,65 @@ class Fleet:
         await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
         await asyncio.gather(*self._stopping, self.rehearsals.stop())
 
-    def _rehearsed(self, wish: EndpointWish) -> Pool:
+    def _rehearsed(self, desired: DesiredEndpoint) -> Pool:
         """Make the pool of a model on trial: one process, whatever the endpoint has."""
-        return Pool(wish.name, self._launch(wish), replace(self._limits(wish), workers=1))
+        return Pool(desired.name, self._launch(desired), replace(self._limits(desired), workers=1))
 
-    def _read(self) -> tuple[list[EndpointWish], list[str]]:
+    def _read(self) -> tuple[list[DesiredEndpoint], list[str]]:
         with read_connection(self._context.engine) as connection:
-            return list_wishes(connection), list_foreign(connection)
+            return list_desired(connection), list_foreign(connection)
 
-    def _adopt(self, wish: EndpointWish, loaded: dict[str, Child]) -> None:
-        """Serve an endpoint as it is wished now."""
-        key = wish.name.casefold()
-        launch, limits = self._launch(wish), self._limits(wish)
+    def _adopt(self, desired: DesiredEndpoint, loaded: dict[str, Child]) -> None:
+        """Serve an endpoint as it is declared now."""
+        key = desired.name.casefold()
+        launch, limits = self._launch(desired), self._limits(desired)
         old = self._routes.get(key)
         if old is not None and (old.pool.launch, old.pool.limits) == (launch, limits):
-            self._place(wish, old.pool)
+            self._place(desired, old.pool)
             if key in self._starting and old.pool.is_ready:
                 self._starting.pop(key).cancel()  # An update that was taken back meanwhile.
             return
         if key in self._starting:
             self._starting.pop(key).cancel()
         self._problems.pop(key, None)
-        pool = Pool(wish.name, launch, limits, first=loaded.pop(launch.path, None))
+        pool = Pool(desired.name, launch, limits, first=loaded.pop(launch.path, None))
         if old is None:
             # In place at once: requests wait for the first worker rather than see no endpoint.
-            self._place(wish, pool)
-        task = asyncio.create_task(self._start(key, wish, pool))
+            self._place(desired, pool)
+        task = asyncio.create_task(self._start(key, desired, pool))
         self._starting[key] = task
 
-    async def _start(self, key: str, wish: EndpointWish, pool: Pool) -> None:
+    async def _start(self, key: str, desired: DesiredEndpoint, pool: Pool) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
-            await asyncio.to_thread(self._models.fetch, wish.model_file)
+            await asyncio.to_thread(self._models.fetch, desired.model_file)
             await pool.start()
         except DriftlineError as error:
             self._problems[key] = str(error)
-            log.error("endpoint=%s event=failed error=%s", wish.name, error)
+            log.error("endpoint=%s event=failed error=%s", desired.name, error)
         else:
             old = self._routes.get(key)
-            self._place(wish, pool)
+            self._place(desired, pool)
             if old is not None and old.pool is not pool:
                 self._retire(old.pool)
-            log.info("endpoint=%s event=in-service generation=%d", wish.name, wish.generation)
+            log.info("endpoint=%s event=in-service generation=%d", desired.name, desired.generation)
         finally:
             if self._starting.get(key) is asyncio.current_task():
                 del self._starting[key]
 
-    def _place(self, wish: EndpointWish, pool: Pool) -> None:
-        share = wish.sampling_percentage
+    def _place(self, desired: DesiredEndpoint, pool: Pool) -> None:
+        share = desired.sampling_percentage
         target = CaptureTarget(
-            endpoint=wish.name,
-            variant=wish.variant,
-            model=wish.model,
+            endpoint=desired.name,
+            variant=desired.variant,
+            model=desired.model,
             sampling_percentage=(
                 self._context.place.sampling_percentage if share is None else share
             ),
-            trust_event_time=wish.trust_event_time,
+            trust_event_time=desired.trust_event_time,
         )
-        route = Route(wish, pool, target)
-        self._routes = MappingProxyType({**self._routes, wish.name.casefold(): route})
+        route = Route(desired, pool, target)
+        self._routes = MappingProxyType({**self._routes, desired.name.casefold(): route})
 
     def _remove(self, key: str) -> None:
         if key in self._starting:
@@ -219,24 +214,24 @@ class Fleet:
             {other: kept for other, kept in self._routes.items() if other != key}
         )
         self._retire(route.pool)
-        log.info("endpoint=%s event=removed", route.wish.name)
+        log.info("endpoint=%s event=removed", route.desired.name)
 
     def _retire(self, pool: Pool) -> None:
         task = asyncio.create_task(pool.stop(drain_s=DRAIN_S))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 
-    def _launch(self, wish: EndpointWish) -> Launch:
+    def _launch(self, desired: DesiredEndpoint) -> Launch:
         return Launch(
-            path=str(self._models.path(wish.model_file)),
-            trust_pickle=wish.trust_pickle and self._context.trust_pickle,
-            signature=wish.signature,
-            positive=wish.positive,
+            path=str(self._models.path(desired.model_file)),
+            trust_pickle=desired.trust_pickle and self._context.trust_pickle,
+            signature=desired.signature,
+            positive=desired.positive,
         )
 
-    def _limits(self, wish: EndpointWish) -> Limits:
+    def _limits(self, desired: DesiredEndpoint) -> Limits:
         return Limits(
-            workers=wish.instance_count or self._context.workers,
+            workers=desired.instance_count or self._context.workers,
             open_requests=self._context.max_open_requests,
             timeout_s=self._context.timeout_s,
             start_timeout_s=self._context.start_timeout_s,

@@ -54,21 +54,8 @@ class _About:
 class ModelProcess:
     """A model in a process of its own, started when it is first asked (a ModelPredictor).
 
-    Parameters
-    ----------
-    launch
-        The model file and how to read it.
-    model
-        What the model is known by.
-    start_timeout_s, answer_timeout_s
-        Longest time that loading, and one answer, may take.
-
-    Raises
-    ------
-    InputError
-        From each call: the model cannot be read, or refuses the rows.
-    UnavailableError
-        From each call: the process ended, or took too long; the next call starts another one.
+    A call raises InputError when the model cannot be read or refuses the rows, UnavailableError
+    when the process ended or took too long; the next call starts another one.
     """
 
     def __init__(
@@ -130,7 +117,7 @@ class ModelProcess:
         return None if self._process is None else self._process.pid
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Give the model's answers, shape (n,) or (n, classes)."""
+        """Return the model's answers, shape (n,) or (n, classes)."""
         header, body = self._ask({"op": "ask"}, _to_bytes(rows))
         found = np.frombuffer(body).reshape(header["shape"])
         return found[:, 0] if found.shape[1] == 1 else found
@@ -227,39 +214,14 @@ class ModelProcess:
 def open_model(
     path: str | Path, *, trust_pickle: bool, positive: str | tuple[str, ...] | None = None
 ) -> ModelProcess:
-    """Open a model file, or the only one in a folder; close it after use.
-
-    Parameters
-    ----------
-    trust_pickle
-        Whether a pickle may be read, which runs what is in it.
-    positive
-        The class whose probability is explained, or several names of it; None: the second of two.
-
-    Raises
-    ------
-    InputError
-        When there is no such file, or it cannot be read.
-    """
+    """Open a model file, or the only one in a folder; close it after use."""
     file = model_file(Path(path))
     launch = Launch(str(file.absolute()), trust_pickle=trust_pickle, positive=positive)
     return ModelProcess(launch, model_digest(file))
 
 
 class ModelShelf:
-    """The models of endpoints, for a scheduler: started when asked, ended when idle.
-
-    Parameters
-    ----------
-    engine, root
-        The installation's database and storage.
-    trust_pickle
-        Whether the settings allow pickles.
-    local_dir
-        Folder of this machine for models, where the storage is elsewhere.
-    keep_s
-        How long a process is kept after its last use.
-    """
+    """The models of endpoints, for a scheduler: started when asked, ended when idle."""
 
     def __init__(
         self,
@@ -278,7 +240,7 @@ class ModelShelf:
         self._is_closed = False
 
     def open(self, endpoint: str) -> AbstractContextManager[ModelProcess] | None:
-        """Give an endpoint's model, to be asked in one thread; None when none is served here."""
+        """Return an endpoint's model, to be asked in one thread; None when none is served here."""
         found = self._find(endpoint)
         if found is None:
             return None

@@ -41,13 +41,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
-        """Take more bytes and give header and body of every frame that is complete now.
-
-        Raises
-        ------
-        FrameError
-            When a length is beyond reason or the header is no JSON object.
-        """
+        """Take more bytes and give header and body of every frame that is complete now."""
         self._buffer += data
         start = 0
         frames: list[tuple[dict[str, Any], bytes]] = []

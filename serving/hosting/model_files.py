@@ -16,18 +16,12 @@ class ModelError(InputError):
 
 
 def is_pickle(file: Path) -> bool:
-    """Say whether reading a file of this name runs what is in it."""
+    """Whether reading a file of this name runs what is in it."""
     return file.suffix.lower() in PICKLE_SUFFIXES
 
 
 def model_file(path: Path) -> Path:
-    """Find the model file: the path itself, or the only one of a known format in the folder.
-
-    Raises
-    ------
-    ModelError
-        When there is none, more than one, or the suffix is unknown.
-    """
+    """Find the model file: the path itself, or the only one of a known format in the folder."""
     expected = ", ".join(_SUFFIXES)
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)

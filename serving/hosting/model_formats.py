@@ -25,9 +25,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from driftline.serving.bodies.predictions import Answer, Value, class_text
+from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.model_files import SKOPS_SUFFIXES, ModelError, model_file
-from driftline.serving.http.predictions import Answer, Value, class_text
-from driftline.serving.http.rows import Columns
 
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
 # (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
@@ -38,52 +38,25 @@ HARMLESS = {"numpy.dtype": "DTypeNode", "numpy.mean": "FunctionNode"}
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a model says about itself when it is loaded.
+    """What a model says about itself when it is loaded."""
 
-    Parameters
-    ----------
-    kind
-        ``classifier`` answers classes, ``estimator`` numbers.
-    feature_names
-        Names of the inputs that it was fitted with, if it was fitted with names.
-    feature_count
-        How many inputs it takes, if it says so.
-    class_type
-        Type of the class labels, or ``double`` for numbers.
-    classes
-        The class labels as text, in the model's order; empty for numbers.
-    has_probability
-        Whether it gives a probability for each class.
-    """
-
-    kind: str
+    kind: str  # "classifier" answers classes, "estimator" numbers.
     feature_names: tuple[str, ...] | None
     feature_count: int | None
-    class_type: str
-    classes: tuple[str, ...]
+    class_type: str  # "double" for numbers.
+    classes: tuple[str, ...]  # As text, in the model's order; empty for numbers.
     has_probability: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the description as plain JSON values."""
+        """Return the description as plain JSON values."""
         return asdict(self)
 
 
 class Predictor:
     """A loaded model that turns columns into predictions.
 
-    Parameters
-    ----------
-    model
-        Anything with scikit-learn's ``predict``.
-    positive
-        The class whose probability is answered when there are two, or several names of which it is
-        the first that the model knows; without it the second one, which is scikit-learn's
-        convention.
-
-    Attributes
-    ----------
-    model
-        As it was given.
+    ``positive`` is the class whose probability is answered when there are two, or several names of
+    which it is the first that the model knows; without it the second, as in scikit-learn.
     """
 
     def __init__(
@@ -108,13 +81,7 @@ class Predictor:
         self._chances = last.predict_proba if chances else None
 
     def predict(self, columns: Columns) -> Answer:
-        """Predict every row.
-
-        Parameters
-        ----------
-        columns
-            Column name to array, shape (rows,), as ``rows.read_columns`` gives them.
-        """
+        """Predict every row."""
         rows = self.prepared(columns)
         predictions = np.asarray(self._predict(rows))
         _require_shape(predictions, columns)
@@ -124,7 +91,7 @@ class Predictor:
         return Answer(predictions.tolist(), chances.tolist())
 
     def numbers(self, columns: Columns) -> np.ndarray:
-        """Give what attributions are counted in, for every row.
+        """Return what attributions are counted in, for every row.
 
         Returns
         -------
@@ -143,7 +110,7 @@ class Predictor:
         return np.asarray(predictions[:, None] == classes[None, :], dtype=np.float64)
 
     def _shown_chances(self, rows: Any, columns: Columns) -> np.ndarray:  # noqa: ANN401 - see prepared
-        """Give the probabilities that are answered, shape (rows, classes shown)."""
+        """Return the probabilities that are answered, shape (rows, classes shown)."""
         assert self._chances is not None
         chances = np.asarray(self._chances(rows))
         _require_shape(chances, columns, len(self.description.classes))
@@ -151,7 +118,7 @@ class Predictor:
         return found
 
     def prepared(self, columns: Columns) -> Any:  # noqa: ANN401 - a frame or an array
-        """Give the rows as the last step of the model takes them."""
+        """Return the rows as the last step of the model takes them."""
         rows: Any = self._table(columns)
         return rows if self._prepare is None else self._prepare(rows)
 
@@ -185,14 +152,7 @@ def _require_shape(found: np.ndarray, columns: Columns, *width: int) -> None:
 def load_predictor(
     path: Path, *, trust_pickle: bool, positive: str | Sequence[str] | None = None
 ) -> Predictor:
-    """Load a model file, or the one model file in a folder.
-
-    Raises
-    ------
-    ModelError
-        When the file is of no known format, cannot be read, holds types that are not trusted
-        (they are named), is a pickle while pickles are not trusted, or holds no fitted model.
-    """
+    """Load a model file, or the one model file in a folder."""
     file = model_file(path)
     if file.suffix.lower() in SKOPS_SUFFIXES:
         model = _read(file, _load_skops)
@@ -207,13 +167,7 @@ def load_predictor(
 
 
 def describe(model: Any) -> Description:  # noqa: ANN401 - foreign object
-    """Read from a fitted model what it takes and what it answers.
-
-    Raises
-    ------
-    ModelError
-        When it has no ``predict``, is not fitted, or answers several values a row.
-    """
+    """Read from a fitted model what it takes and what it answers."""
     kind = type(model).__name__
     if not callable(getattr(model, "predict", None)):
         raise ModelError(f"the file holds a {kind}; expected a model with a method predict")
@@ -295,7 +249,7 @@ def _load_skops(file: Path) -> Any:  # noqa: ANN401 - foreign object
 
 
 def _loaders(file: Path) -> dict[str, set[str]]:
-    """Say by which loaders of skops each name in a file is to be read."""
+    """Return by which loaders of skops each name in a file is to be read."""
     found: dict[str, set[str]] = {}
     with zipfile.ZipFile(file) as archive:
         waiting = [json.loads(archive.read("schema.json"))]
@@ -311,7 +265,7 @@ def _loaders(file: Path) -> dict[str, set[str]]:
 
 
 def _is_sklearn(name: str) -> bool:
-    """Say whether a type that skops does not list is a class that scikit-learn itself defines.
+    """Whether a type that skops does not list is a class that scikit-learn itself defines.
 
     Trees and losses of fitted models are such; functions are not trusted, nor what a module of
     scikit-learn merely imported from elsewhere.

@@ -7,7 +7,7 @@ columns; otherwise the contributions would not be the input's.
 References
 ----------
 Lundberg and others, Nature Machine Intelligence 2, 2020 (path-dependent TreeSHAP);
-bias-and-attribution.md section 8 (which method for which model).
+docs/why/attribution.md (which method for which model).
 """
 
 from __future__ import annotations
@@ -39,25 +39,15 @@ Contribute = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, slots=True)
 class OwnMethod:
-    """How a model explains itself.
+    """How a model explains itself."""
 
-    Parameters
-    ----------
-    name
-        "tree_path_dependent" or "linear".
-    units
-        "margin" (before the link function) or "value".
-    contribute
-        Does it, on rows as the last step of the pipeline takes them.
-    """
-
-    name: str
-    units: str
+    name: str  # "tree_path_dependent" or "linear".
+    units: str  # "margin" (before the link function) or "value".
     contribute: Contribute
 
 
 def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
-    """Give the method by which a model explains itself; None when it knows none."""
+    """Return the method by which a model explains itself; None when it knows none."""
     last = model
     if type(model) is Pipeline:
         steps = [step for _, step in model.steps]

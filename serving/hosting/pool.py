@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftline.errors import DriftlineError, UnavailableError
+from driftline.formats.media_types import TextFormat
 from driftline.serving.hosting.child import Child, Launch, LoadError, Reply, WorkerLostError
-from driftline.serving.http.media_types import Form
 
 log = logging.getLogger(__name__)
 
@@ -32,36 +32,19 @@ class TimedOutError(UnavailableError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pool.
-
-    Parameters
-    ----------
-    workers
-        Processes that hold the model.
-    open_requests
-        Requests that may wait or run at one time; more are refused.
-    timeout_s
-        Longest time from the request's arrival to its answer.
-    start_timeout_s
-        Longest time that loading the model may take.
-    wait_s
-        How long a request waits while no worker runs at all.
-    """
+    """Bounds of a pool."""
 
     workers: int = 1
     open_requests: int = 256
     timeout_s: float = 60.0
     start_timeout_s: float = 120.0
-    wait_s: float = 10.0
+    wait_s: float = 10.0  # While no worker runs at all.
 
 
 class Pool:
     """Workers that hold the same model; made, started and stopped inside one event loop.
 
-    Parameters
-    ----------
-    first
-        A process that has loaded the same file before, to be the first worker.
+    ``first`` is a process that has loaded the same file before, to be the first worker.
     """
 
     def __init__(
@@ -91,11 +74,6 @@ class Pool:
         """Start all workers and return when one is ready; the rest follow.
 
         A process that ends while it loads is started again, so this may wait for ever.
-
-        Raises
-        ------
-        LoadError
-            When the model cannot be served; then all workers are stopped.
         """
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._keepers = [
@@ -120,18 +98,8 @@ class Pool:
         if self._first is not None:
             await self._first.stop()
 
-    async def invoke(self, form: Form, answer: Form, body: bytes) -> Reply:
-        """Have one request answered by the least loaded worker, on another one if that is lost.
-
-        Raises
-        ------
-        BusyError
-            When the limit of open requests is reached.
-        TimedOutError
-            When no answer came within the limit.
-        WorkerLostError
-            When no worker can answer, or the request ended the worker a second time.
-        """
+    async def invoke(self, form: TextFormat, answer: TextFormat, body: bytes) -> Reply:
+        """Have one request answered by the least loaded worker, on another one if that is lost."""
         if self._open >= self.limits.open_requests:
             raise BusyError(
                 f'endpoint "{self.name}" has {self._open} open requests, its limit; try again'
@@ -215,7 +183,7 @@ class Pool:
             short_lives = short_lives + 1 if loop.time() - started < STABLE_AFTER_S else 0
 
     async def _loaded(self) -> Child:
-        """Give a process that has the model."""
+        """Return a process that has the model."""
         child, self._first = self._first or await Child.start(), None
         try:
             await child.load(self.launch, timeout_s=self.limits.start_timeout_s)
@@ -245,18 +213,7 @@ class Pool:
 
 
 async def describe_model(launch: Launch, *, timeout_s: float) -> tuple[dict[str, Any], Child]:
-    """Load a model in a process of its own and ask what it is.
-
-    Returns
-    -------
-    tuple
-        The model's description and the process, which a pool can take or somebody has to stop.
-
-    Raises
-    ------
-    LoadError
-        When the model cannot be served.
-    """
+    """Load a model; return its description, and the process, which the caller uses or stops."""
     child = await Child.start()
     try:
         return await child.load(launch, timeout_s=timeout_s), child

@@ -15,10 +15,10 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from driftline.errors import InputError
+from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.frames import pack
 from driftline.serving.hosting.model_formats import Predictor
 from driftline.serving.hosting.own_methods import OwnMethod, own_method
-from driftline.serving.http.rows import Columns
 
 PERMUTATION = "permutation"
 # Monitors can wait; whoever calls the endpoint cannot.
@@ -26,13 +26,7 @@ NICENESS = 5
 
 
 class Questions:
-    """Answers the questions of monitors about one model.
-
-    Parameters
-    ----------
-    predictor
-        The loaded model.
-    """
+    """Answers the questions of monitors about one model."""
 
     def __init__(self, predictor: Predictor) -> None:
         os.nice(NICENESS)
@@ -40,13 +34,9 @@ class Questions:
         self._own: OwnMethod | None = own_method(predictor.model)
 
     def answer(self, header: Mapping[str, Any], body: bytes) -> bytes:
-        """Answer one frame by one frame.
+        """Answer one frame by one frame; ``op`` is "about", "ask" or "contributions".
 
-        Parameters
-        ----------
-        header
-            ``op`` is "about", "ask" or "contributions"; of the last, ``rows`` says how many of the
-            table's rows are to be explained, against those after them.
+        Of the last, ``rows`` counts the table's rows to be explained, against those after them.
         """
         asked = {"id": header["id"], "status": 200}
         if header["op"] == "about":
@@ -85,7 +75,7 @@ class Questions:
 
 
 def columns_of(table: pa.Table) -> Columns:
-    """Give a table's columns as the rows of an invocation are given (rows.read_columns).
+    """Return a table's columns as the rows of an invocation are given (rows.read_columns).
 
     Missing numbers are NaN, missing text and truth values None; empty text is missing.
     """

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from driftline.database.engine import read_connection
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.artifacts import ModelStore
-from driftline.serving.resources.endpoints import EndpointWish, wish_with
+from driftline.serving.resources.endpoints import DesiredEndpoint, desired_with
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +27,13 @@ _Key = tuple[str, str, int]
 
 
 class Rehearsals:
-    """Pools of models on trial; lives inside one event loop.
-
-    Parameters
-    ----------
-    engine, models
-        Where endpoints and models are declared, and where model files lie.
-    make
-        Makes the pool of a wish.
-    keep_s
-        How long a pool is kept after its last use.
-    """
+    """Pools of models on trial; lives inside one event loop."""
 
     def __init__(
         self,
         engine: Engine,
         models: ModelStore,
-        make: Callable[[EndpointWish], Pool],
+        make: Callable[[DesiredEndpoint], Pool],
         *,
         keep_s: float = KEEP_S,
     ) -> None:
@@ -54,27 +44,19 @@ class Rehearsals:
         self._lock = asyncio.Lock()
 
     async def pool(self, endpoint: str, model: str) -> Pool:
-        """Give a running pool of a declared model, by the signature of an endpoint.
-
-        Raises
-        ------
-        NotFoundError
-            When there is no such endpoint or model.
-        LoadError
-            When the model cannot be served.
-        """
+        """Return a running pool of a declared model, by the signature of an endpoint."""
         async with self._lock:
-            wish = await asyncio.to_thread(self._read, endpoint, model)
+            desired = await asyncio.to_thread(self._read, endpoint, model)
             # A model that was applied anew meanwhile is another one.
-            key = wish.name, wish.model_file, wish.generation
+            key = desired.name, desired.model_file, desired.generation
             pool = self._pools.pop(key, None)
             if pool is None:
                 while len(self._pools) >= POOLS_MAX:
                     self._end(next(iter(self._pools)))
-                await asyncio.to_thread(self._models.fetch, wish.model_file)
-                pool = self._make(wish)
+                await asyncio.to_thread(self._models.fetch, desired.model_file)
+                pool = self._make(desired)
                 await pool.start()
-                log.info("endpoint=%s model=%s event=rehearsal", wish.name, wish.model)
+                log.info("endpoint=%s model=%s event=rehearsal", desired.name, desired.model)
             self._pools[key] = pool  # The last used is the last to go.
             if (timer := self._timers.pop(key, None)) is not None:
                 timer.cancel()
@@ -88,9 +70,9 @@ class Rehearsals:
             self._end(key)
         await asyncio.gather(*self._stopping)
 
-    def _read(self, endpoint: str, model: str) -> EndpointWish:
+    def _read(self, endpoint: str, model: str) -> DesiredEndpoint:
         with read_connection(self._engine) as connection:
-            return wish_with(connection, endpoint, model)
+            return desired_with(connection, endpoint, model)
 
     def _end(self, key: _Key) -> None:
         self._timers.pop(key).cancel()

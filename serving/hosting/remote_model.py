@@ -28,22 +28,6 @@ class RemoteModel:
 
     After each answer it rests as long as the answer took, so that at most half of the endpoint's
     time goes to explaining.
-
-    Parameters
-    ----------
-    server
-        Address of the server, such as ``http://127.0.0.1:8080``.
-    endpoint
-        Name of an endpoint that is served there.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such endpoint.
-    InputError
-        When an app of its own answers it, or the model refuses rows.
-    UnavailableError
-        When no server answers.
     """
 
     method = "permutation"
@@ -68,7 +52,7 @@ class RemoteModel:
         self._http.close()
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Give the model's answers, shape (n,) or (n, classes)."""
+        """Return the model's answers, shape (n,) or (n, classes)."""
         rest = threading.Event()
         parts = []
         for first in range(0, rows.num_rows, BATCH_ROWS):
@@ -145,15 +129,7 @@ class RemoteModel:
 def open_named(
     model: str, *, trust_pickle: bool, server: str, positive: str | tuple[str, ...] | None = None
 ) -> ModelProcess | RemoteModel:
-    """Open a model by what people write: a path, or the name of an endpoint of a server.
-
-    Raises
-    ------
-    InputError
-        When the path holds no model, or the endpoint none that is served there.
-    UnavailableError
-        When no server answers.
-    """
+    """Open a model by what people write: a path, or the name of an endpoint of a server."""
     if is_endpoint_name(model):
         return RemoteModel(server, model)
     return open_model(Path(model), trust_pickle=trust_pickle, positive=positive)

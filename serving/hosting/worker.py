@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from driftline.errors import InputError
+from driftline.formats.shapes.requests import RequestRows
+from driftline.serving.bodies.media_types import MEDIA_TYPES
+from driftline.serving.bodies.predictions import Answer, write_answer
+from driftline.serving.bodies.rows import Columns, read_columns
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_formats import Predictor, load_predictor
-from driftline.serving.http.media_types import MEDIA_TYPES
-from driftline.serving.http.predictions import Answer, write_answer
-from driftline.serving.http.rows import Columns, read_columns
-from driftline.signature import Column, Signature
+from driftline.signature import Signature
 
 if TYPE_CHECKING:
     from driftline.serving.hosting.questions import Questions
@@ -45,10 +46,10 @@ MAX_BATCH_ROWS = 4096
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A model, and the columns of its rows when the endpoint has a signature."""
+    """A model, and what finds its rows when the endpoint has a signature."""
 
     predictor: Predictor
-    expected: Sequence[Column] | None
+    expected: RequestRows | None
 
     @cached_property
     def questions(self) -> Questions:
@@ -67,7 +68,7 @@ class _Request:
     row_count: int
 
     def kinds(self) -> tuple[tuple[str, str], ...]:
-        """Give names and types of the columns: only requests of equal ones go together."""
+        """Return names and types of the columns: only requests of equal ones go together."""
         return tuple((name, values.dtype.str) for name, values in self.columns.items())
 
 
@@ -110,7 +111,7 @@ def _serve(link: socket.socket) -> None:
 def _frames(
     link: socket.socket, reader: FrameReader
 ) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
-    """Give the frames that are there, in lists that are never empty, until the socket ends."""
+    """Return the frames that are there, in lists that are never empty, until the socket ends."""
     while data := link.recv(1 << 20):
         if frames := reader.feed(data):
             yield frames
@@ -125,7 +126,7 @@ def _load(header: dict[str, Any]) -> _Loaded:
     )
     if header.get("signature") is None:
         return _Loaded(predictor, None)
-    return _Loaded(predictor, Signature.from_json(header["signature"]).inputs)
+    return _Loaded(predictor, RequestRows(Signature.from_json(header["signature"]), is_strict=True))
 
 
 def _answer_monitor(loaded: _Loaded, header: dict[str, Any], body: bytes) -> bytes:
@@ -206,7 +207,7 @@ def _refusal(header: dict[str, Any], status: int, code: str, message: str) -> by
 
 
 def _sentence(error: Exception) -> str:
-    """Give the first line of a model's complaint, cut to a readable length."""
+    """Return the first line of a model's complaint, cut to a readable length."""
     lines = str(error).strip().splitlines()
     return f"the model refused the rows: {lines[0][:300] if lines else type(error).__name__}"
 

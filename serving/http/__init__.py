@@ -1,1 +1,1 @@
-"""The inference routes: bodies in, predictions out."""
+"""The inference routes, and what every route shares: bounds on bodies, the form of errors."""

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from driftline.capture.tap.asgi import REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError
+from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
-from driftline.serving.hosting.endpoint_reconciler import Fleet, Route
-from driftline.serving.http.media_types import UnsupportedMediaError, answer_form, body_form
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler, Route
 from driftline.serving.http.responses import (
     ClientGoneError,
     Headers,
@@ -40,29 +40,26 @@ _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
 class Invocations:
-    """Answers invocations; tells the tap what each of them is recorded as.
-
-    Parameters
-    ----------
-    observe
-        Is told of each answer, and of the seconds that it took.
-    """
+    """Answers invocations; tells the tap what each of them is recorded as."""
 
     def __init__(
-        self, context: ServerContext, fleet: Fleet, observe: Callable[[Answered, float], None]
+        self,
+        context: ServerContext,
+        reconciler: EndpointReconciler,
+        observe: Callable[[Answered, float], None],
     ) -> None:
-        self._fleet = fleet
+        self._reconciler = reconciler
         self._observe = observe
         self._limit = context.max_request_bytes
         self._body_timeout_s = context.body_timeout_s
 
     @staticmethod
     def takes(scope: Scope) -> bool:
-        """Say whether a call is an invocation."""
+        """Whether a call is an invocation."""
         return scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
 
     def target(self, scope: Scope) -> CaptureTarget | None:
-        """Tell the tap what a call is recorded as; nothing when it reaches no endpoint."""
+        """Return what the tap records a call as; None when it reaches no endpoint."""
         if scope["method"] != "POST":
             return None
         found = self._find(scope["path"])
@@ -87,16 +84,16 @@ class Invocations:
             route = self._find(scope["path"])
             if route is None:
                 name = scope["path"].split("/")[2][:80]
-                if self._fleet.is_foreign(name):
+                if self._reconciler.is_foreign(name):
                     raise NotFoundError(
                         f'endpoint "{name}" has no model here; ask the app that it is captured in'
                     )
                 near = (
-                    nearest(name, self._fleet.names)
+                    nearest(name, self._reconciler.names)
                     or "no endpoint with a model has been applied yet"
                 )
                 raise NotFoundError(f'endpoint "{name}" does not exist; {near}')
-            endpoint, variant = route.wish.name, route.wish.variant
+            endpoint, variant = route.desired.name, route.desired.variant
             headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
             reply, model_s = await self._invoke(route, scope, receive)
         except DriftlineError as error:
@@ -113,17 +110,17 @@ class Invocations:
 
     def _find(self, path: str) -> Route | None:
         matched = _PATH.fullmatch(path)
-        return None if matched is None else self._fleet.route(matched[1])
+        return None if matched is None else self._reconciler.route(matched[1])
 
     async def _invoke(self, route: Route, scope: Scope, receive: Receive) -> tuple[Reply, float]:
-        """Give what the model answers, and the seconds that it took."""
+        """Return what the model answers, and the seconds that it took."""
         content_type, accept, event_time, encoding = _headers(scope)
         form = body_form(content_type)
         answer = answer_form(accept, form)
         if encoding.lower() not in ("", "identity"):
             raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected none')
         if (
-            route.wish.trust_event_time
+            route.desired.trust_event_time
             and event_time is not None
             and parse_event_time(event_time) is None
         ):

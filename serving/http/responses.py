@@ -15,8 +15,8 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
+from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
 from driftline.serving.hosting.pool import BusyError, TimedOutError
-from driftline.serving.http.media_types import NotAcceptableError, UnsupportedMediaError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -59,7 +59,7 @@ _STATUS: tuple[tuple[type[DriftlineError], int, str], ...] = (
 
 
 def status_of(error: DriftlineError) -> tuple[int, str, Headers]:
-    """Give the HTTP status, the code word and extra headers for an error: the one table of them."""
+    """Return the HTTP status, the code word and extra headers for an error, from one table."""
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             retry = error.retriable and status in (429, 503)
@@ -92,17 +92,7 @@ async def refuse(
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: float) -> bytes:
-    """Read a request's body, refusing it as soon as it is known to be too long.
-
-    Raises
-    ------
-    TooLargeError
-        When the length that is announced, or that has come, is above ``limit``.
-    BodyTimeoutError
-        When it is not complete after ``timeout_s``.
-    ClientGoneError
-        When the client has left.
-    """
+    """Read a request's body, refusing it as soon as it is known to be too long."""
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             raise TooLargeError(f"the body has {int(value)} bytes; the limit is {limit}")

@@ -23,7 +23,7 @@ _DRIFT = "feature_baseline_drift_"
 
 
 def alarm_families(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
-    """Give states of alarms, how far judging is, and what became of messages."""
+    """Return states of alarms, how far judging is, and what became of messages."""
     yield from _states(connection, cap)
     yield _lag(connection, now)
     yield from _messages(connection, cap, now)
@@ -41,7 +41,7 @@ def alarm_families(connection: Connection, cap: SeriesCap, now: datetime) -> Ite
 
 
 def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
-    """Give the newest distance of each feature from its baseline, the largest first."""
+    """Return the newest distance of each feature from its baseline, the largest first."""
     newest = (
         select(datapoints.c.metric_id, func.max(datapoints.c.time).label("time"))
         .join(metrics, metrics.c.id == datapoints.c.metric_id)
@@ -70,7 +70,7 @@ def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]
 
 
 def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
-    """Give each alarm's state, one series for each state as Prometheus has its enums."""
+    """Return each alarm's state, one series for each state as Prometheus has its enums."""
     total = GaugeMetricFamily("driftline_alarms", "Alarms by their state.", labels=["state"])
     counted = select(alarms.c.state, func.count()).group_by(alarms.c.state)
     counts = {str(state): int(count) for state, count in connection.execute(counted)}
@@ -97,7 +97,7 @@ def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
 
 
 def _lag(connection: Connection, now: datetime) -> Metric:
-    """Give for how long alarms have not been judged; far above a minute nobody judges them."""
+    """Return for how long alarms have not been judged; far above a minute nobody judges them."""
     family = GaugeMetricFamily(
         "driftline_alarms_judged_seconds_ago",
         "Time since the last judged tick of the clock, by the seconds between two ticks; "
@@ -113,7 +113,7 @@ def _lag(connection: Connection, now: datetime) -> Metric:
 
 
 def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
-    """Give messages by what became of them, and channels that fail."""
+    """Return messages by what became of them, and channels that fail."""
     messages = GaugeMetricFamily(
         "driftline_messages", "Messages of alarms by what became of them.", labels=["status"]
     )

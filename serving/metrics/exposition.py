@@ -65,17 +65,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 
 class Exposition:
-    """The metrics of one server, and of the installation that it belongs to.
-
-    Parameters
-    ----------
-    context
-        Database, spool and clock.
-    tap_counters
-        Gives what the tap has counted in this process.
-    max_series
-        Largest number of series with labels that users choose, of each family.
-    """
+    """The metrics of one server, and of the installation that it belongs to."""
 
     def __init__(
         self,
@@ -131,7 +121,7 @@ class _Installation(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Give all families; those of a store that does not answer are left out, and said so."""
+        """Return all families; those of a store that does not answer are left out, and said so."""
         cap = SeriesCap(self._max_series)
         yield from _losses(self._context.root, cap)
         found: list[Metric] = []
@@ -157,7 +147,7 @@ class _Installation(Collector):
         )
 
     def _monitors(self, connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
-        """Give the last window of each monitor, and which monitors are overdue."""
+        """Return the last window of each monitor, and which monitors are overdue."""
         newest = (
             select(executions.c.monitor, func.max(executions.c.window_end).label("end"))
             .where(executions.c.is_current)
@@ -215,7 +205,7 @@ def _own(counters: Mapping[str, int]) -> dict[str, int]:
 
 
 def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
-    """Give what is told of losses: gaps by reason, and what the last audit has found."""
+    """Return what is told of losses: gaps by reason, and what the last audit has found."""
     try:
         gaps, audited = read_gaps(root), read_note(root)
     except (DriftlineError, OSError, pa.ArrowException) as error:
@@ -245,7 +235,7 @@ def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
 
 
 def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
-    """Give what the last audit has found; made once an hour, for it looks at all tables."""
+    """Return what the last audit has found; made once an hour, for it looks at all tables."""
     yield GaugeMetricFamily(
         "driftline_audit_time_seconds",
         "When the last audit was made, Unix time.",

@@ -13,11 +13,6 @@ class SeriesCap:
     """Takes of each family as many series as allowed, and counts what it leaves out.
 
     One for each scrape: two may run at once.
-
-    Parameters
-    ----------
-    max_series
-        Largest number of series of each family.
     """
 
     def __init__(self, max_series: int) -> None:
@@ -32,7 +27,7 @@ class SeriesCap:
         return taken
 
     def room(self, series_each: int = 1) -> int:
-        """Say how many things of a family fit, for those who need not read the others."""
+        """Return how many things of a family fit, for those who need not read the others."""
         return self._max_series // series_each
 
     def leave_out(self, series: int) -> None:

@@ -46,22 +46,12 @@ _LOOK_S = 1.0
 
 
 class Answered(NamedTuple):
-    """How an invocation went.
-
-    Parameters
-    ----------
-    status
-        Of HTTP.
-    endpoint, variant
-        Empty when there is none of the name.
-    model_s
-        Seconds that the model took; None when it was not asked.
-    """
+    """How an invocation went."""
 
     status: int
     endpoint: str = ""
     variant: str = ""
-    model_s: float | None = None
+    model_s: float | None = None  # None: the model was not asked.
 
 
 @dataclass(slots=True)
@@ -78,7 +68,7 @@ class _Times:
             self._sum_up()
 
     def parts(self) -> Iterator[tuple[list[float], list[float]]]:
-        """Give values and counts, at most as many as one datapoint takes."""
+        """Return values and counts, at most as many as one datapoint takes."""
         if self.found:
             self._sum_up()
         if self.spread is not None:
@@ -110,13 +100,6 @@ class Traffic:
     """Counts invocations and writes them as metrics.
 
     :meth:`observe` and :meth:`run` belong to the event loop; only writing happens in a thread.
-
-    Parameters
-    ----------
-    engine
-        The database.
-    now
-        Gives the time, aware.
     """
 
     def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
@@ -133,13 +116,7 @@ class Traffic:
         return {"left_out": self._left_out, "failures": self._failures}
 
     def observe(self, answered: Answered, seconds: float) -> None:
-        """Count one invocation.
-
-        Parameters
-        ----------
-        seconds
-            From its first byte to the last byte of its answer.
-        """
+        """Count one invocation."""
         if not answered.endpoint:
             return
         key = int(self._now().timestamp() // 60), answered.endpoint, answered.variant

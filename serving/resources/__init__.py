@@ -1,1 +1,1 @@
-"""Declared resources: their specs, the plan of a change, and its application."""
+"""Declared resources: their kinds and fields, as people write them and as they are stored."""

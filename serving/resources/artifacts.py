@@ -14,14 +14,15 @@ from pathlib import Path
 from pyarrow import fs
 
 from driftline.errors import InputError, UnavailableError
-from driftline.formats.location import Location, data_files, is_pattern, locate
+from driftline.formats.data_files import data_files
+from driftline.formats.location import Location, is_pattern, locate
 from driftline.storage import is_remote, open_uri, storage_error
 
 _CHUNK = 1 << 20
 
 
 def model_digest(file: Path) -> str:
-    """Give the digest of a model file's bytes."""
+    """Return the digest of a model file's bytes."""
     return _digest([file], file.parent)
 
 
@@ -30,18 +31,6 @@ class ModelStore:
 
     In a bucket they lie as under a local root, and what is served of them is fetched into the local
     folder, once: a path tells the digest of its bytes.
-
-    Parameters
-    ----------
-    root
-        The storage root, a path or URI.
-    local_dir
-        A folder of this machine, needed where the root is none.
-
-    Raises
-    ------
-    InputError
-        When neither is a folder of this machine.
     """
 
     def __init__(self, root: str, local_dir: Path | None = None) -> None:
@@ -54,20 +43,14 @@ class ModelStore:
             self._folder = Path(open_uri(root)[1])
 
     def path(self, file: str) -> Path:
-        """Give where a model lies, or will lie when it was fetched.
+        """Return where a model lies, or will lie when it was fetched.
 
         ``file`` is its path relative to the storage root.
         """
         return self._folder / file
 
     def fetch(self, file: str) -> Path:
-        """Have a model on this machine; give where.
-
-        Raises
-        ------
-        UnavailableError
-            When the storage does not give it, or other bytes than were put there.
-        """
+        """Have a model on this machine; give where."""
         path = self.path(file)
         if self._remote is None or path.exists():
             return path
@@ -98,17 +81,6 @@ class ModelStore:
 class ModelCopy:
     """The server's own copy of a model file under the storage root.
 
-    Parameters
-    ----------
-    folder
-        The storage root, or the local folder where that is a bucket.
-    remote
-        The storage root where it is a bucket.
-    name
-        Of the model.
-    file, digest
-        What is copied, and the digest of its bytes.
-
     Attributes
     ----------
     path
@@ -125,13 +97,7 @@ class ModelCopy:
         self._source = file
 
     def make(self) -> None:
-        """Copy the file, unless the same bytes lie there; a half copy is never seen.
-
-        Raises
-        ------
-        UnavailableError
-            When the storage does not take it now.
-        """
+        """Copy the file, unless the same bytes lie there; a half copy is never seen."""
         place = self._remote
         is_there = self._target.exists() if place is None else place.kind == fs.FileType.File
         if is_there and self._target.exists():
@@ -165,7 +131,7 @@ class ModelCopy:
 
 
 def _half(target: Path) -> Path:
-    """Give a hidden name beside a file, for it while it grows."""
+    """Return a hidden name beside a file, for it while it grows."""
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.with_name(f".{uuid.uuid4().hex}")
 
@@ -179,15 +145,10 @@ def _copy(place: Location, target: Path) -> None:
 
 
 def data_fingerprint(data: str | Sequence[str]) -> str:
-    """Give a digest that changes when reference data change.
+    """Return a digest that changes when reference data change.
 
     Of local files (a path, a folder, a glob, or a list of them) the names and all bytes count; of
     other URIs the names, sizes and times of change.
-
-    Raises
-    ------
-    InputError
-        When a path is relative, or nothing lies there.
     """
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:
@@ -204,13 +165,7 @@ def data_fingerprint(data: str | Sequence[str]) -> str:
 
 
 def absolute(path: str, what: str) -> Path:
-    """Refuse a path that would depend on the folder in which the server was started.
-
-    Raises
-    ------
-    InputError
-        When the path is relative.
-    """
+    """Refuse a path that would depend on the folder in which the server was started."""
     found = Path(path)
     if not found.is_absolute():
         raise InputError(

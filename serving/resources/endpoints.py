@@ -12,38 +12,30 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
-from driftline.errors import UnavailableError
+from driftline.errors import UnavailableError, UndecidedError
 from driftline.serving.resources import store
 from driftline.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointWish:
-    """One endpoint that is to be served.
-
-    Parameters
-    ----------
-    model_file
-        Relative to the storage root.
-    instance_count
-        Worker processes; None takes the server's setting.
-    """
+class DesiredEndpoint:
+    """One endpoint that is to be served."""
 
     name: str
     variant: str
     model: str
-    model_file: str
+    model_file: str  # Relative to the storage root.
     trust_pickle: bool
     signature: str | None
     positive: str | None
-    instance_count: int | None
+    instance_count: int | None  # None takes the server's setting.
     sampling_percentage: float | None
     trust_event_time: bool
     generation: int
 
 
-def list_wishes(connection: Connection) -> list[EndpointWish]:
-    """Give all endpoints that are to be served, by name."""
+def list_desired(connection: Connection) -> list[DesiredEndpoint]:
+    """Return all endpoints that are to be served, by name."""
     # In one statement: an endpoint that is applied meanwhile comes with its model or not at all.
     rows = store.list_kinds(connection, "Model", "Endpoint")
     models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
@@ -52,24 +44,20 @@ def list_wishes(connection: Connection) -> list[EndpointWish]:
         spec = endpoint.spec
         if spec["model"] is None:
             continue
-        found.append(_wish(endpoint, models[spec["model"].casefold()]))
+        found.append(_desired(endpoint, models[spec["model"].casefold()]))
     return found
 
 
-def wish_with(connection: Connection, endpoint: str, model: str) -> EndpointWish:
-    """Give an endpoint as it would be served by another declared model.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such endpoint or model, with the nearest name.
-    """
-    return _wish(store.get(connection, "Endpoint", endpoint), store.get(connection, "Model", model))
+def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredEndpoint:
+    """Return an endpoint as it would be served by another declared model."""
+    return _desired(
+        store.get(connection, "Endpoint", endpoint), store.get(connection, "Model", model)
+    )
 
 
-def _wish(endpoint: store.Stored, model: store.Stored) -> EndpointWish:
+def _desired(endpoint: store.Stored, model: store.Stored) -> DesiredEndpoint:
     spec = endpoint.spec
-    return EndpointWish(
+    return DesiredEndpoint(
         name=endpoint.name,
         variant=spec["variant"],
         model=model.name,
@@ -91,30 +79,28 @@ def list_foreign(connection: Connection) -> list[str]:
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:
-    """Give the signature of an endpoint; nothing when it has none or does not exist.
+    """Return the signature of an endpoint; nothing when it has none or does not exist.
 
     The name is taken to the letter: records of "Flights" lie in another table than those of
     "flights", and monitors would not look there.
-
-    Raises
-    ------
-    UnavailableError
-        When the database does not answer; whoever stores records waits and asks again.
     """
     found = _declared(engine, endpoint)
     text = None if found is None else found.made.get("signature")
     return None if text is None else Signature.from_json(text)
 
 
+def require_signature(engine: Engine, endpoint: str) -> Signature:
+    """Return the signature of an endpoint; UndecidedError when it has none."""
+    signature = signature_of(engine, endpoint)
+    if signature is None:
+        raise UndecidedError(f'endpoint "{endpoint}" has no signature; apply it with a baseline')
+    return signature
+
+
 def trusts_event_time(engine: Engine, endpoint: str) -> bool:
     """Whether clients of an endpoint may state when a request happened; not if it is not declared.
 
     The name is taken to the letter, as in ``signature_of``.
-
-    Raises
-    ------
-    UnavailableError
-        When the database does not answer.
     """
     found = _declared(engine, endpoint)
     return found is not None and bool(found.spec["trust_event_time"])

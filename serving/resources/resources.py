@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from driftline.alerts.alarms.limits import check_tags
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.parts import check_tags, own_names
+from driftline.alerts.math.query import read_dimensions
 from driftline.errors import InputError
-from driftline.serving.resources.aws_names import own_names, read_tags
-from driftline.serving.resources.sentences import expected, shown
 from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
+from driftline.validation import expected, shown
 
 MAX_RESOURCES = 1000
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
@@ -53,7 +55,7 @@ class Resource:
 
 
 def key_of(kind: Kind, name: str) -> str:
-    """Give the form in which names of a kind are compared."""
+    """Return the form in which names of a kind are compared."""
     return name if kind in ALARM_KINDS else name.casefold()
 
 
@@ -70,13 +72,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def parse_resources(documents: Iterable[object]) -> list[Resource]:
-    """Check the form of declared resources and sort them by what needs what.
-
-    Raises
-    ------
-    ResourceError
-        For the first one that is wrong: which, which field, which value, what was expected.
-    """
+    """Check the form of declared resources and sort them by what needs what."""
     found: dict[tuple[Kind, str], Resource] = {}
     for number, document in enumerate(documents, start=1):
         if number > MAX_RESOURCES:
@@ -105,7 +101,7 @@ def _parse(document: object, number: int) -> Resource:
     if not isinstance(spec, Mapping):
         raise ResourceError(f"{where}: spec {shown(spec)}; expected an object")
     if kind in ALARM_KINDS:
-        spec, tags = _own_names(kind, name, spec, tags, where)
+        spec, tags = _aws_names(kind, name, spec, tags, where)
     if owner is not None and not (isinstance(owner, str) and len(owner) <= 255):
         raise ResourceError(f"{where}: owner {shown(owner)}; expected text")
     if tags is not None and not _is_texts(tags):
@@ -118,19 +114,51 @@ def _parse(document: object, number: int) -> Resource:
     return Resource(kind, name, _checked_spec(kind, spec, where), owner, dict(tags or {}))
 
 
-def _own_names(
+def _aws_names(
     kind: Kind, name: str, spec: Mapping[str, object], tags: object, where: str
 ) -> tuple[dict[str, object], object]:
     """Take CloudWatch's names of an alarm's fields; its Tags are the resource's."""
     try:
-        found = own_names(kind, name, spec)
+        found = _snake_case(kind, name, spec)
     except InputError as error:
         raise ResourceError(f"{where}: {error}") from error
     if "Tags" not in spec:
         return found, tags
     if tags is not None:
         raise ResourceError(f'{where}: "Tags" and "tags"; expected one of them')
-    return found, read_tags(found.pop("tags", None))
+    return found, _read_tags(found.pop("tags", None))
+
+
+def _snake_case(kind: Kind, name: str, spec: Mapping[str, object]) -> dict[str, object]:
+    """Write the fields of PutMetricAlarm and PutCompositeAlarm in snake case.
+
+    Names of both kinds may stand side by side. Tags stay as ``tags``, AlarmName is left out.
+    """
+    model = AlarmDefinition if kind == "Alarm" else CompositeDefinition
+    found = own_names(spec, model.aws_names())
+    if "AlarmName" in spec and found.pop("alarm_name", name) != name:
+        raise InputError(f'AlarmName {spec["AlarmName"]!r:.80}; expected "{name}", as name says')
+    if found.get("dimensions") is not None and not isinstance(found["dimensions"], Mapping):
+        try:
+            found["dimensions"] = read_dimensions(found["dimensions"], "spec")
+        except InputError as error:
+            raise InputError(
+                f"{error}, such as {{region: north}} or [{{Name: region, Value: north}}]"
+            ) from error
+    return found
+
+
+def _read_tags(given: object) -> object:
+    """Return AWS's list of keys and values as an object; all else as it is, to be checked."""
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        return given
+    found: dict[str, object] = {}
+    for one in given:
+        is_pair = isinstance(one, Mapping) and set(one) == {"Key", "Value"}
+        if not is_pair or not isinstance(one["Key"], str) or one["Key"] in found:
+            return given
+        found[one["Key"]] = one["Value"]
+    return found
 
 
 def _require_unicode(document: Mapping[object, object], where: str) -> None:

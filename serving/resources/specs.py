@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Spec(BaseModel):
     """What all specs share: no unknown keys, no change after they were checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ModelSpec(Spec):
@@ -92,7 +92,7 @@ class ChannelSpec(_ChannelOptions):  # type: ignore[misc] # its fields are those
 
     include_values: bool = False
     configuration_changes: bool = False
-    # How messages are held and grouped; what is left out is as the room of alarms says.
+    # How notifications are held and grouped; defaults: `ChannelPolicy` in alerts/notify/policy.py.
     group_by: list[str] | None = None
     group_wait_s: float | None = None
     group_interval_s: float | None = None
@@ -122,7 +122,7 @@ class MonitorSpec(Spec):
 
 
 class AlarmSpec(Spec):
-    """PutMetricAlarm's fields in snake case; the room of alarms checks their rules.
+    """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules.
 
     With ``monitor`` the namespace, the dimensions and the period are those of its metrics.
     """
@@ -164,7 +164,7 @@ class AlarmSpec(Spec):
 
 
 class CompositeAlarmSpec(Spec):
-    """PutCompositeAlarm's fields in snake case; the room of alarms checks their rules."""
+    """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
 
     # Blocks of YAML end with a line's end, which CloudWatch refuses.
     alarm_rule: Annotated[str, StringConstraints(strip_whitespace=True)]

@@ -18,30 +18,22 @@ from driftline.serving.tables import resources
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A resource as it is stored.
-
-    Parameters
-    ----------
-    spec
-        As declared, defaults filled in, secrets replaced.
-    made
-        What was made of it. Model: ``digest``, ``file`` (relative to the storage root),
-        ``description``. Baseline: ``fingerprint`` of the data, ``version``. Endpoint:
-        ``signature`` (JSON text or nothing), ``positive``. Others: nothing.
-    """
+    """A resource as it is stored."""
 
     kind: Kind
     name: str
     owner: str | None
     tags: Mapping[str, str]
-    spec: Mapping[str, Any]
+    spec: Mapping[str, Any]  # As declared, defaults filled in, secrets replaced.
+    # What was made of it. Model: digest, file (relative to the storage root), description.
+    # Baseline: fingerprint of the data, version. Endpoint: signature (JSON text), positive.
     made: Mapping[str, Any]
     generation: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """Give it as plain JSON values, in the form in which it is declared and more."""
+        """Return it as plain JSON values, in the form in which it is declared and more."""
         return {
             "kind": self.kind,
             "name": self.name,
@@ -55,7 +47,7 @@ class Stored:
 
 
 def find(connection: Connection, kind: Kind, name: str) -> Stored | None:
-    """Give a stored resource, or nothing."""
+    """Return a stored resource, or nothing."""
     row = connection.execute(
         select(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
     ).one_or_none()
@@ -63,7 +55,7 @@ def find(connection: Connection, kind: Kind, name: str) -> Stored | None:
 
 
 def get(connection: Connection, kind: Kind, name: str) -> Stored:
-    """Give a stored resource; NotFoundError, with the nearest name, when there is none of it."""
+    """Return a stored resource; NotFoundError, with the nearest name, when there is none of it."""
     found = find(connection, kind, name)
     if found is None:
         near = nearest(name, (row.name for row in list_kind(connection, kind)))
@@ -74,12 +66,12 @@ def get(connection: Connection, kind: Kind, name: str) -> Stored:
 
 
 def list_kind(connection: Connection, kind: Kind) -> list[Stored]:
-    """Give all resources of a kind, by name."""
+    """Return all resources of a kind, by name."""
     return list_kinds(connection, kind)
 
 
 def list_kinds(connection: Connection, *kinds: Kind) -> list[Stored]:
-    """Give all resources of some kinds as they were at one moment, by name."""
+    """Return all resources of some kinds as they were at one moment, by name."""
     query = select(resources).where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
     return [_read(row) for row in connection.execute(query)]
 

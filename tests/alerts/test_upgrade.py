@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 import driftline
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.records import delete_alarm, get_alarm
-from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint

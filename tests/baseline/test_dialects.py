@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import InputError, NotFoundError
-from driftline.formats import source
-from driftline.formats.csv.dialect import Dialect, sniff
+from driftline.formats import opening
+from driftline.formats.csv.dialect import sniff
 from driftline.formats.csv.quotes import QuoteWatch
+from driftline.formats.dialect import Dialect
 from driftline.formats.source import Files, open_source
 
 Rows = dict[str, list[object]]
@@ -43,7 +44,7 @@ def test_encodings_that_show_are_found(
 ) -> None:
     path = write(tmp_path, "a.csv", "Stadt,n\nKöln,1\nTromsø,2\n", encoding)
     if is_big:
-        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
 
     assert rows(path) == {"Stadt": ["Köln", "Tromsø"], "n": [1, 2]}
 
@@ -63,6 +64,13 @@ def test_json_lines_of_another_encoding_are_named_too(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="line 2 is not UTF-8"):
         rows(path)
     assert rows(Files(path, encoding="latin-1")) == {"a": [1, 2], "b": [None, "Köln"]}
+
+
+def test_half_a_character_as_bytes_of_json_lines_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", b'{"a": "x"}\n{"a": "\xed\xa0\x80"}\n')
+
+    with pytest.raises(InputError, match="line 2 is not UTF-8"):
+        rows(path)
 
 
 def test_text_that_is_not_of_the_named_encoding_is_refused(tmp_path: Path) -> None:
@@ -104,7 +112,7 @@ def test_numbers_with_decimal_commas_are_numbers(
 ) -> None:
     text = "x;n;c\n1,5;1;a\n-0,25;2;b,c\n;3;\n"
     if is_big:
-        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
 
     found = rows(write(tmp_path, "a.csv", text))
 
@@ -160,7 +168,7 @@ def test_quotes_that_swallow_rows_are_told_by_line(
 ) -> None:
     path = write(tmp_path, "a.csv", text)
     if is_big:
-        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
 
     if message is None:
         assert rows(path) == {"a": [1, 2], "b": ['x"y"z', '5" pipe']}
@@ -244,7 +252,7 @@ def test_a_header_alone_beside_files_with_rows_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_big: bool
 ) -> None:
     if is_big:
-        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
     write(tmp_path, name, "a,b")
     write(tmp_path, "1.csv", "a,b\n1,x\n")
 

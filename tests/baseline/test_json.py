@@ -11,7 +11,7 @@ import pytest
 
 from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError
-from driftline.formats import source
+from driftline.formats import opening
 from driftline.formats.json import documents as jsontext
 from driftline.formats.json import files as jsonlines
 from driftline.formats.source import open_source
@@ -37,7 +37,7 @@ def test_json_of_every_layout_is_read_in_pieces(
     monkeypatch.setattr(jsontext, "BLOCK_BYTES", block)
     monkeypatch.setattr(jsonlines, "CHUNK_VALUES", 1)
     if is_big:
-        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
     path = tmp_path / "a.json"
     path.write_text(text)
 

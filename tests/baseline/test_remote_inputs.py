@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.errors import UnavailableError
-from driftline.formats import source
+from driftline.formats import opening
 from driftline.formats.location import locate
 from driftline.formats.source import Files, open_source
 from tests.servers.s3 import S3Server, s3_root, s3_server
@@ -45,7 +45,7 @@ def test_files_of_every_form_are_read_from_a_bucket(
     uri = f"{s3_root}/{PurePosixPath(name)}"
     locate(uri).write(contents()[name])
     if is_big:
-        monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
 
     found = open_source(Files(uri, encoding="latin-1") if name == "latin.csv" else uri)
 

@@ -8,7 +8,7 @@ import pytest
 from driftline.alerts.alarms.records import get_alarm
 from driftline.alerts.notify.silences import get_silence, list_silences
 from driftline.dashboard.actions import LENGTHS, Actions
-from driftline.dashboard.pages.alarm_quiet import LENGTH_WORDS
+from driftline.dashboard.pages.alarm_panels import LENGTH_WORDS
 from driftline.errors import UnavailableError
 from tests.dashboard.policed_seed import DRIFTS, MAINTENANCE
 

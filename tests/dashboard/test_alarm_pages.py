@@ -12,7 +12,7 @@ from driftline.alerts.alarms.records import get_alarm, history, list_alarms
 from driftline.alerts.tables import outbox
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
-from driftline.dashboard.pages import alarm_story
+from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
@@ -56,7 +56,7 @@ def test_counts_of_states_do_not_follow_the_filter(stores):
 
 
 def test_last_messages_are_those_of_the_newest_change_that_was_told(stores):
-    told = {line.name: line.told for line in stores.alarms().shown}
+    told = {line.name: line.deliveries for line in stores.alarms().shown}
 
     assert [(line.channel, line.status) for line in told[SLASH]] == [
         ("gone", "dead"),
@@ -141,14 +141,14 @@ def test_every_message_is_listed_with_its_fate(stores, measured):
     messages = stores.alarm(SLASH).messages
 
     assert len(messages) == count == 3
-    fates = {one.channel: (one.status, one.code, one.attempts) for one in messages}
+    fates = {one.channel: (one.status, one.last_status, one.attempts) for one in messages}
     assert fates == {
         "gone": ("dead", 410, 1),
         "pager": ("delivered", 204, 1),
         "refuses": ("dead", 503, 10),
     }
     page = str(alarm_page.page(stores.alarm(SLASH)))
-    assert "✕ 2 given up" in page
+    assert "✕ 2 failed" in page
     assert "10 attempts, HTTP 503" in page
 
 
@@ -170,7 +170,7 @@ def test_alarm_without_data_names_the_metrics_that_have_some(stores):
 
     assert view.points == view.spans == ()
     assert any("MonitoringSchedule=flights-quality" in name for name in view.similar)
-    assert "No datapoint has come in" in str(alarm_page.page(view))
+    assert "No datapoint has arrived" in str(alarm_page.page(view))
 
 
 def test_alarms_on_the_same_metric_know_each_other(measured, stores):
@@ -198,7 +198,7 @@ def test_unknown_alarm_is_not_found(stores):
 
 def test_figure_is_one_that_plotly_takes_and_escapes_names(stores):
     view = stores.alarm(HOSTILE)
-    hostile = replace(view, rule=replace(view.rule, metric="<b>metric</b>"))
+    hostile = replace(view, rule=view.rule.model_copy(update={"metric_name": "<b>metric</b>"}))
 
     figure = alarm_figure(hostile)
 
@@ -216,7 +216,7 @@ def test_threshold_is_drawn_where_it_lies(stores):
 
 def test_a_message_sent_years_later_by_another_clock_tells_no_wait(stores):
     view = stores.alarm(SLASH)
-    late = replace(view.messages[0], finished_at=view.messages[0].time + timedelta(days=300))
+    late = replace(view.messages[0], finished_at=view.messages[0].created_at + timedelta(days=300))
 
     page = str(alarm_page.page(replace(view, messages=(late,))))
 
@@ -226,4 +226,4 @@ def test_a_message_sent_years_later_by_another_clock_tells_no_wait(stores):
 def test_verdict_says_how_long(stores):
     view = replace(stores.alarm(SLASH), now=datetime(2013, 9, 17, 0, 5, tzinfo=UTC))
 
-    assert alarm_story.verdict(view) == "Firing for 1 d, since 16 Sep 2013 00:05"
+    assert alarm_panels.verdict(view) == "Firing for 1 d, since 16 Sep 2013 00:05"

@@ -62,14 +62,14 @@ def test_another_window_keeps_the_chosen_feature(visit):
     seen.check()
 
 
-@pytest.mark.parametrize("width", [1241, 1280, 1440])
+@pytest.mark.parametrize("width", [1241, 1280, 1300, 1440])
 def test_tables_are_not_cut_off(visit, width):
     seen = visit(width)
 
     for path in ("/", BUG):
         page = seen.open(path)
         cut = page.evaluate(
-            """() => [...document.querySelectorAll('.features, .sent')].map(
+            """() => [...document.querySelectorAll('.features, .sent, .captured')].map(
                 table => table.scrollWidth - table.clientWidth)"""
         )
         assert set(cut) == {0}, path

@@ -10,7 +10,7 @@ import pytest
 
 from driftline.dashboard.charts.column import column_figure
 from driftline.dashboard.pages import column as column_page
-from driftline.dashboard.queries.report_cache import Past
+from driftline.dashboard.queries.series import ReportCache
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 
@@ -58,7 +58,7 @@ def test_violations_are_marked_where_the_documents_have_them(stores, seeded):
 
 def test_reference_is_summed_up_from_the_training_data(stores, seeded):
     found = stores.column(seeded.monitor, "dewp", BUG)
-    baseline = stores.holdings.baseline("flights", found.monitor.baseline_version)
+    baseline = stores.storage.baseline_of(found.shown.monitor)
 
     profile = baseline.profile.columns["dewp"]
 
@@ -71,7 +71,7 @@ def test_reference_is_summed_up_from_the_training_data(stores, seeded):
 def test_page_shows_rows_comparison_and_alarms_of_its_column(stores, seeded):
     view = stores.column(seeded.monitor, "carrier", BUG)
 
-    assert view.comparison.feature == view.rows.feature == "carrier"
+    assert view.shown.comparison.feature == view.shown.rows.feature == "carrier"
     assert [alarm.name for alarm in view.alarms] == ["flights: broken input", "flights: drift"]
     page = str(column_page.page(view))
     assert "In violation: unknown values" in page
@@ -85,7 +85,8 @@ def test_unknown_column_is_not_found(stores, seeded):
 
 def test_before_the_first_window_the_page_says_what_to_do(stores, seeded):
     view = stores.column(seeded.monitor, "carrier", None)
-    waiting = replace(view, detail=None, monitor=replace(view.monitor, runs=()))
+    shown = replace(view.shown, detail=None, monitor=replace(view.shown.monitor, runs=()))
+    waiting = replace(view, shown=shown)
 
     assert f"driftline monitor run {seeded.monitor}" in str(column_page.page(waiting))
 
@@ -114,10 +115,10 @@ def test_documents_of_the_past_are_read_once_newest_first(stores, seeded):
 
     def count(folder):
         read.append(folder)
-        return stores.holdings.document(folder)
+        return stores.storage.report(folder)
 
-    past = Past(count)
-    first, second = past.told(runs), past.told(runs)
+    past = ReportCache(count)
+    first, second = past.digests(runs), past.digests(runs)
 
     assert read == [run.folder for run in reversed(runs)]
     assert first == second
@@ -127,11 +128,11 @@ def test_documents_of_the_past_are_read_once_newest_first(stores, seeded):
 def test_a_page_waits_no_longer_than_its_patience(stores, seeded):
     runs = stores.monitor(seeded.monitor, None, None).monitor.runs
     times = iter(range(1_000))
-    past = Past(stores.holdings.document, clock=lambda: float(next(times)))
+    past = ReportCache(stores.storage.report, clock=lambda: float(next(times)))
 
     # The clock moves one second with each look at it: two documents fit into two and a half.
-    some = past.told(runs, patience_s=2.5)
-    more = past.told(runs, patience_s=2.5)
+    some = past.digests(runs, patience_s=2.5)
+    more = past.digests(runs, patience_s=2.5)
 
     assert list(some) == [run.execution for run in runs[:-3:-1]]
     assert len(more) == 4

@@ -9,7 +9,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from driftline.dashboard.queries.documents import culprit
 from driftline.dashboard.queries.stores import Stores
 from tests.dashboard.conftest import HOSTILE
 
@@ -20,7 +19,7 @@ def asked(seeded):
     stores = Stores(seeded.engine, seeded.root, seeded.now)
     view = stores.monitor(seeded.monitor, None, HOSTILE)
     assert view.detail is not None
-    found = culprit(stores.holdings.document(view.detail.run.folder), HOSTILE)
+    found = stores.storage.report(view.detail.run.folder).pointing(HOSTILE)
     assert found is not None
     query = {"monitor": seeded.monitor, "window": view.detail.run.stamp, "feature": HOSTILE}
     return query, found[0]
@@ -41,7 +40,7 @@ def test_all_rows_and_no_others_come_as_files(address: str, asked) -> None:
     assert (text.status_code, binary.status_code) == (200, 200)
     frame = pd.read_csv(io.BytesIO(text.content))
     table = pq.read_table(io.BytesIO(binary.content))
-    assert len(frame) == table.num_rows == violation["row_count"]
+    assert len(frame) == table.num_rows == violation.row_count
     assert frame["share_of_blame"].sum() == pytest.approx(1.0)
     assert frame["event_id"].tolist() == table["event_id"].to_pylist()
     assert text.headers["content-type"] == "text/csv"
@@ -70,12 +69,12 @@ def test_the_page_links_the_file_and_tells_when(visit, asked, tmp_path, width) -
     query, violation = asked
     shown = visit(width)
     page = shown.open(f"/monitors/{query['monitor']}?{urlencode(query)}")
-    panel = page.locator("section", has_text="The rows that did it").last
+    panel = page.locator("section", has_text="Contributing rows").last
 
     with page.expect_download() as waiting:
         panel.get_by_role("link", name="Parquet").click()
     waiting.value.save_as(tmp_path / "rows.parquet")
 
-    assert pq.read_table(tmp_path / "rows.parquet").num_rows == violation["row_count"]
-    assert "of this window's blame" in panel.inner_text()
+    assert pq.read_table(tmp_path / "rows.parquet").num_rows == violation.row_count
+    assert "Contribution: " in panel.inner_text()
     shown.check()

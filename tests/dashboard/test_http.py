@@ -198,7 +198,7 @@ def test_empty_installation_says_what_to_do(ask):
     answer = ask("POST", CALL, json=body_for("/"))
 
     assert answer.status_code == 200
-    assert "Nothing is being watched yet" in answer.text
+    assert "Nothing is monitored yet" in answer.text
     assert "driftline deploy" in answer.text
 
 

@@ -66,12 +66,12 @@ def test_a_mark_from_a_page_is_one_of_the_server(site):
 
     status, said = actions.run("mark", {**GIVEN, "until": "2026-02-01"})
 
-    assert (status, said) == (200, "Noted; 3 windows judged again.")
+    assert (status, said) == (200, "Annotated; 3 windows judged again.")
     (mark,) = marks(site)
     assert (mark["feature"], mark["verdict"], mark["author"]) == ("distance", "expected", "lee")
     assert mark["until"] == "2026-02-01T00:00:00+00:00"
     given = {"monitor": "quality", "id": str(mark["id"]), "author": "lee"}
-    assert actions.run("unmark", given) == (200, "Taken back; 3 windows judged again.")
+    assert actions.run("unmark", given) == (200, "Withdrawn; 3 windows judged again.")
     assert marks(site) == []
 
 
@@ -98,23 +98,23 @@ def test_marked_and_taken_back_on_the_page(site, contexts):
         seen = Visit(contexts(1440, "light", False).new_page(), address)
         page = seen.open(PAGE)
         panel = page.locator("#marks")
-        expect(panel).to_contain_text("Nobody has said anything of this window yet.")
+        expect(panel).to_contain_text("This window has no annotations yet.")
 
-        panel.get_by_label("Because").fill("units were changed")
-        panel.get_by_label("Who").fill("lee")
-        panel.get_by_role("button", name="Say so").click()
+        panel.get_by_label("Reason").fill("units were changed")
+        panel.get_by_label("By").fill("lee")
+        panel.get_by_role("button", name="Annotate").click()
 
-        expect(page.locator("#said")).to_have_text("Noted; 1 window judged again.")
+        expect(page.locator("#said")).to_have_text("Annotated; 1 window judged again.")
         expect(panel).to_contain_text("distance is expected by lee")
         expect(panel).to_contain_text("units were changed")
         expect(page.locator(".features tr.chosen")).to_contain_text("expected")
         expect(page.locator("#rows tbody tr").first).to_contain_text("000")
         seen.open(COLUMN)
-        expect(page.locator(".verdict")).to_contain_text("In violation, as somebody expected")
-        page.locator("#marks .finding-box").get_by_label("Who").fill("lee")
-        page.locator("#marks").get_by_role("button", name="Take it back").click()
-        expect(page.locator("#said")).to_contain_text("Taken back; 1 window judged again.")
-        expect(page.locator("#marks")).to_contain_text("Nobody has said anything")
+        expect(page.locator(".verdict")).to_contain_text("In violation, as expected")
+        page.locator("#marks .finding-box").get_by_label("By").fill("lee")
+        page.locator("#marks").get_by_role("button", name="Withdraw").click()
+        expect(page.locator("#said")).to_contain_text("Withdrawn; 1 window judged again.")
+        expect(page.locator("#marks")).to_contain_text("no annotations yet")
         seen.check()
         page.close()
 
@@ -130,19 +130,19 @@ def test_the_overview_counts_what_was_expected_and_does_not_call_it_kept(site):
     back = f"/api/v1/monitors/quality/marks/{made['mark']['id']}/withdraw"
     site.client.post(back, json={"author": "a"})
     # That drift is held back besides would be told first.
-    free = tuple(replace(one, held=()) for one in view.monitors)
+    free = tuple(replace(one, suppressed=()) for one in view.monitors)
     page = str(overview.page(replace(view, monitors=free)))
-    assert f"{count} expected violations, and no other" in page
-    assert "every constraint is kept" not in page
+    assert f"{count} expected violations, no others" in page
+    assert "no violations" not in page
 
 
 def test_the_overview_does_not_call_kept_what_could_not_be_judged(site):
     view = Stores(site.engine, site.root, site.now).overview()
     first = view.monitors[0]
     run = replace(first.runs[-1], state="insufficient", failure=None, cause=None)
-    line = replace(first, runs=(run,), held=(), expected=0)
+    line = replace(first, runs=(run,), suppressed=(), expected=0)
 
     page = str(overview.page(replace(view, monitors=(line,))))
 
     assert "nothing could be judged" in page
-    assert "every constraint is kept" not in page
+    assert "no violations" not in page

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from driftline.dashboard.charts.intervals import forest_figure, ranking_figure
 from driftline.dashboard.charts.metric import metric_figure
-from driftline.dashboard.metric_words import metric_words
 from driftline.dashboard.pages import measured as page_of
 from driftline.dashboard.pages.attribution import moves
 from driftline.dashboard.pages.bias import sentence
-from driftline.dashboard.queries.documents import confusion_of, metrics_of
+from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.words import metric_words
 from driftline.errors import NotFoundError
 from driftline.monitors.results.metric import MetricResult
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
@@ -94,7 +94,8 @@ def test_labels_are_counted_for_the_kinds_that_need_them(stores):
 
     assert quality.labels.share[0] == pytest.approx(0.9)
     assert quality.labels.share[13] == pytest.approx((5_400 - 60 * 13) / 6_000)
-    assert "77.0 % of its rows have a label; the rest may still come" in str(page_of.page(quality))
+    words = "77.0 % of its rows have a label; the rest may still arrive"
+    assert words in str(page_of.page(quality))
     assert stores.measured("flights-attribution", None, None).labels is None
 
 
@@ -118,7 +119,7 @@ def test_windows_without_labels_wait_and_do_not_fail(stores):
     assert view.run.stamp == "20130930T000000Z"
     assert waiting.run.state == "unlabelled"
     page = str(page_of.page(waiting))
-    assert "Waits for labels" in page
+    assert "Waiting for labels" in page
     assert "driftline truth load" in page
     # The metric over time is still there, from the other windows.
     assert "'timeline'" in page
@@ -138,12 +139,12 @@ def test_confusion_matrix_tells_what_was_taken_for_what(stores):
     assert view.confusion.counts.tolist() == [[4_000, 300], [1_020, 80]]
     page = str(page_of.page(view))
     assert "true 1, predicted 0: 1020" in page
-    assert "75.6 % right" in page
+    assert "75.6 % correct" in page
 
 
 @pytest.mark.parametrize("found", [None, {}, {"details": 7}, {"details": {"confusion_matrix": []}}])
 def test_document_without_a_matrix_gives_none(found):
-    assert confusion_of(found) is None
+    assert read_report(found or {}).confusion is None
 
 
 @pytest.mark.parametrize(
@@ -156,8 +157,8 @@ def test_document_without_a_matrix_gives_none(found):
             -0.01,
             "get more positive predictions than the others, by 3 points (1 to 5)",
         ),
-        (0.01, -0.01, 0.03, "no difference in positive predictions can be told"),
-        (None, None, None, "cannot be told: too few rows to judge"),
+        (0.01, -0.01, 0.03, "no significant difference in positive predictions"),
+        (None, None, None, "unknown: too few rows to judge"),
     ],
 )
 def test_bias_is_said_in_words(value, low, high, words):
@@ -178,7 +179,9 @@ def test_groups_are_counted_and_the_one_that_is_worse_off_stands_out(stores):
     view = stores.measured("flights-bias", None, None)
     page = str(page_of.page(view))
 
-    assert [(line.rows, line.positive, line.others) for line in view.groups] == [
+    assert [
+        (line.group.rows, line.group.positive, line.others.positive) for line in view.groups
+    ] == [
         (2_600, 0.2, 0.25),
         (2_000, 0.2, 0.25),
         (1_400, 0.2, 0.25),
@@ -286,13 +289,13 @@ def test_window_whose_document_is_gone_keeps_its_place_in_time(measured, tmp_pat
     view = bare.measured("flights-quality", None, None)
 
     assert view.metrics == ()
-    assert "retention took it" in str(page_of.page(view))
+    assert "retention deleted it" in str(page_of.page(view))
 
 
 def test_document_of_another_make_is_read_as_far_as_it_goes():
     odd = {"metrics": [{"name": "auc", "value": True, "count": "x"}, 7, {"value": "Infinity"}]}
 
-    first, second = metrics_of(odd)
+    first, second = read_report(odd).metrics
 
     assert (first.value, first.count) == (None, 0)
     assert second.value == math.inf

@@ -20,16 +20,16 @@ def test_silence_from_the_page_and_its_end(visit_policed):
     page = seen.open(path_of(BROKEN))
     quiet = page.locator("#quiet")
 
-    quiet.get_by_label("Because").fill("roll-out")
+    quiet.get_by_label("Reason").fill("roll-out")
     quiet.get_by_label("For").select_option("8 hours")
     quiet.get_by_role("button", name=re.compile("^Silence$")).click()
 
     expect(page.get_by_role("status")).to_contain_text("Silenced until 15 Jan 2026 14:00")
     expect(quiet).to_contain_text("until 15 Jan 2026 14:00: roll-out")
 
-    quiet.get_by_role("button", name="End it now").click()
+    quiet.get_by_role("button", name="End now").click()
 
-    expect(quiet.get_by_role("button", name="End it now")).to_have_count(0)
+    expect(quiet.get_by_role("button", name="End now")).to_have_count(0)
     seen.check()
 
 
@@ -55,8 +55,8 @@ def test_dead_message_is_sent_again_once_its_channel_is_enabled(visit_policed, p
     policed_site.send("POST", "/api/v1/channels/gone/enable", {})
     rows.get_by_role("button", name=f"Send again {LATENCY} to gone").click()
 
-    expect(page.get_by_role("status")).to_contain_text("Message to gone is queued again.")
-    expect(page.get_by_text("No message matches this filter.")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Notification to gone is queued again.")
+    expect(page.get_by_text("No notification matches this filter.")).to_be_visible()
     seen.check()
 
 
@@ -88,7 +88,7 @@ def test_preview_by_the_form_is_part_of_the_address(visit_policed):
 def test_what_is_typed_survives_the_refresh(visit_policed):
     seen = visit_policed()
     page = seen.open(path_of(LATENCY))
-    box = page.locator("#quiet").get_by_label("Because")
+    box = page.locator("#quiet").get_by_label("Reason")
     box.fill("half a sen")
 
     page.evaluate("() => window.dash_clientside.set_props('tick', { n_intervals: 77 })")

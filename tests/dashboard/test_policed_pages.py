@@ -21,7 +21,7 @@ from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.pages import composite as composite_page
-from driftline.dashboard.pages.alarm_why import MARKS_SHOWN, marks_row
+from driftline.dashboard.pages.alarm_panels import MARKS_SHOWN, marks_row
 from driftline.dashboard.queries.composites import rule_lines
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
@@ -194,7 +194,7 @@ def test_band_is_drawn_where_there_is_one(stores):
         for number, point in enumerate(view.points)
     )
 
-    banded = replace(view, points=points, rule=replace(view.rule, threshold=None))
+    banded = replace(view, points=points, threshold=None)
     figure = alarm_figure(banded)
 
     go.Figure(figure)
@@ -222,7 +222,7 @@ def test_incident_page_shows_its_alarms_and_what_was_told(stores, policed_site):
             select(incidents.c.id).where(incidents.c.endpoint == "flights")
         )
 
-    view = stores.affairs.incident(found)
+    view = stores.notifications.incident(found)
 
     assert sorted(one.name for one in view.incident.alarms) == sorted(DRIFTS)
     assert view.states == dict.fromkeys(DRIFTS, "ALARM")
@@ -233,22 +233,22 @@ def test_incident_page_shows_its_alarms_and_what_was_told(stores, policed_site):
 
 def test_unknown_incident_is_not_found(stores):
     with pytest.raises(NotFoundError):
-        stores.affairs.incident("inc_none")
+        stores.notifications.incident("inc_none")
     assert "does not exist" in texts(render(stores, parse("/incidents/inc_none")))
 
 
 def test_messages_are_counted_and_narrowed(stores):
-    every, dead = stores.affairs.messages(), stores.affairs.messages("dead")
+    every, dead = stores.notifications.messages(), stores.notifications.messages("dead")
 
     assert sum(every.counts.values()) >= len(every.messages) > 0
     assert {one.status for one in dead.messages} <= {"dead"}
-    assert stores.affairs.messages(channel="none").messages == ()
+    assert stores.notifications.messages(channel="none").messages == ()
     said = texts(render(stores, parse("/messages", "?status=nothing")))
-    assert "No message matches this filter." in said
+    assert "No notification matches this filter." in said
 
 
 def test_silences_in_force_stand_first(stores):
-    found = stores.affairs.silences().silences
+    found = stores.notifications.silences().silences
 
     ranks = [{"ACTIVE": 0, "SCHEDULED": 1, "EXPIRED": 2}[status] for _, status, _ in found]
     assert ranks == sorted(ranks)

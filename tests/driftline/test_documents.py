@@ -6,8 +6,9 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from dataclasses import fields
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -65,9 +66,14 @@ def commands(text: str) -> Iterator[list[str]]:
             yield [word for word in words[1:] if word not in (">", "|", "…", "...")]
 
 
+@cache
+def _command_line() -> Any:
+    return get_command(build())
+
+
 def unknown(words: list[str]) -> str | None:
     """Give the first word that the command line does not know."""
-    known = get_command(build())
+    known = _command_line()
     while hasattr(known, "commands") and words and not words[0].startswith("-"):
         word, *words = words
         if word.isupper():  # Stands for any command.
@@ -107,7 +113,7 @@ def test_commands_that_a_document_names_are_there_with_their_options(document: P
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_settings_that_a_document_names_are_there(document: Path) -> None:
     text = document.read_text()
-    keys = {name: {one.name for one in fields(kind)} for name, kind in sections().items()}
+    keys = {name: set(kind.model_fields) for name, kind in sections().items()}
     named = set(SETTING.findall(prose(text)))
     # Of a setting that is a table, an entry may be named, too.
     found = VARIABLE.findall(text)

@@ -19,7 +19,7 @@ from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox as outbox_table
 from driftline.database.engine import open_database, read_connection
 from driftline.database.migrations import known_revisions, migrate
-from tests.serving.conftest import Running, running
+from tests.serving.conftest import Running, running, wait_for
 
 STORE = Path(__file__).parents[1] / "fixtures" / "store_0_1"
 ANSWERS = json.loads((STORE / "answers.json").read_text())
@@ -79,9 +79,8 @@ def test_a_window_that_was_judged_is_not_judged_again(server: Running) -> None:
 
 
 def test_a_new_request_is_answered_and_captured(server: Running) -> None:
-    response = server.invoke("loans", "44,51.5,3\n")
-
-    assert response.status_code == 200
+    # The server answers from the first moment on, the model once its worker has loaded it.
+    wait_for(lambda: server.invoke("loans", "44,51.5,3\n").status_code == 200)
 
 
 def test_the_earlier_baseline_judges_the_captured_rows(folder: Path) -> None:

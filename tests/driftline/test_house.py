@@ -1,4 +1,4 @@
-"""The house rules that no linter knows."""
+"""Rules of the repository that no linter knows."""
 
 import ast
 import re
@@ -11,18 +11,18 @@ import pytest
 import driftline
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("capture", "baseline", "monitors", "alerts", "dashboard", "serving")
+PACKAGES = ("capture", "baseline", "monitors", "alerts", "dashboard", "serving")
 SOURCES = sorted(
     file
-    for folder in (*ROOMS, "driftline")
+    for folder in (*PACKAGES, "driftline")
     for file in (ROOT / folder).rglob("*.py")
     if "versions" not in file.parts and not any(part.is_symlink() for part in file.parents)
 )
 
 
 def test_the_six_folders_are_packages_of_driftline() -> None:
-    for room in ROOMS:
-        assert (ROOT / "driftline" / room).resolve() == ROOT / room
+    for package in PACKAGES:
+        assert (ROOT / "driftline" / package).resolve() == ROOT / package
 
 
 def test_the_face_hands_on_exactly_what_it_names() -> None:
@@ -67,6 +67,39 @@ def test_every_file_is_short_and_says_what_it_is_for(file: Path) -> None:
             assert (node.end_lineno or 0) - node.lineno < 70, node.name
 
 
+def test_every_page_that_the_source_cites_exists() -> None:
+    cited = re.compile(r"(?<![\w/.-])(?:(?:docs|bench|reference)/[\w/-]+|[a-z]+(?:-[a-z]+)+)\.md")
+
+    missing = [
+        f"{file.relative_to(ROOT)}: {page}"
+        for file in SOURCES
+        for page in cited.findall(file.read_text())
+        if not (ROOT / page).is_file()
+    ]
+
+    assert missing == []
+
+
+STATISTICS = sorted((ROOT / "driftline" / "stats").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", STATISTICS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_function_of_statistics_names_its_source(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    module = ast.get_docstring(tree) or ""
+    functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
+
+    without = [
+        one.name
+        for one in functions
+        if not one.name.startswith("_")
+        and "References" not in (ast.get_docstring(one) or "") + module
+        and "docs/" not in module
+    ]
+
+    assert without == []
+
+
 def test_nothing_committed_names_a_registry_or_a_home() -> None:
     # Put together here, so that this file may be looked at, too.
     parts = (("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs"), ("repo1", "maven"))
@@ -84,6 +117,12 @@ def test_nothing_committed_names_a_registry_or_a_home() -> None:
     ]
 
     assert found == []
+
+
+def test_the_files_of_tests_that_are_begun_first_are_there() -> None:
+    lines = (ROOT / "tests" / "longest.txt").read_text().splitlines()
+
+    assert [line for line in lines if line[0] != "#" and not (ROOT / line).is_file()] == []
 
 
 @pytest.mark.parametrize(

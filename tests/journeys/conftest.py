@@ -19,10 +19,11 @@ import pytest
 from deltalake import DeltaTable
 from sklearn import metrics
 
+from tests.servers.commands import driftline
 from tests.servers.kafka import kafka_broker
 from tests.servers.postgres import postgres
 
-__all__ = ["kafka_broker", "postgres"]
+__all__ = ["driftline", "kafka_broker", "postgres"]
 
 T = TypeVar("T")
 
@@ -40,7 +41,9 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Run ``driftline demo --exit --no-browser`` for sixty days, as a user would."""
     folder = tmp_path_factory.mktemp("demo") / "here"
-    found = driftline("demo", "--days", "60", "--exit", "--no-browser", "--folder", str(folder))
+    words = ["demo", "--days", "60", "--exit", "--no-browser", "--folder", str(folder)]
+    command = [sys.executable, "-m", "driftline", *words]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=400)
     return Demo(folder, found.returncode, found.stdout + found.stderr)
 
 
@@ -91,12 +94,6 @@ def _scores(rows: pd.DataFrame) -> dict[str, float]:
         "recall": metrics.recall_score(label, rows["prediction"]),
         "precision": metrics.precision_score(label, rows["prediction"]),
     }
-
-
-def driftline(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run one command of the command line to its end."""
-    command = [sys.executable, "-m", "driftline", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=cwd)
 
 
 def free_port() -> int:

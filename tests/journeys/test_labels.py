@@ -203,7 +203,7 @@ def test_what_is_wrong_in_a_file_stores_nothing(house: House) -> None:
     )  # fmt: skip
 
     assert found.returncode == 2
-    assert "broken.csv, line 60002: 3 fields; expected 2" in found.stderr
+    assert "broken.csv: line 60002 has 3 fields, expected 2" in found.stderr
     assert sorted(folder.rglob("*.parquet")) == files
     assert house.executions() == before
 

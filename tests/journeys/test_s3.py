@@ -24,7 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
-from driftline.dashboard.queries.storage import Holdings
+from driftline.dashboard.queries.documents import read_report
+from driftline.dashboard.queries.storage import Storage
 from driftline.storage import use_options
 from tests.journeys.conftest import driftline, eventually, free_port, running
 from tests.servers.s3 import S3Server, s3_root, s3_server
@@ -163,13 +164,13 @@ def test_pages_and_interface_show_what_lies_in_the_bucket(house: House) -> None:
     report = httpx.get(f"{asked}/executions/{execution['id']}/report").json()
     rows = httpx.get(f"{asked}/executions/{execution['id']}/rows", timeout=30).json()
     use_options(house.s3.options)
-    holdings = Holdings(house.root)
-    seen = holdings.document(execution["folder"]), holdings.captured()
+    storage = Storage(house.root)
+    seen = storage.report(execution["folder"]), storage.captured()
     use_options({})
 
     assert page.status_code == 200
     assert len(rows["rows"]) > 0
-    assert seen == (report, ["cells"])
+    assert seen == (read_report(report), ["cells"])
 
 
 def test_data_baseline_and_results_may_be_uris(house: House) -> None:

@@ -18,7 +18,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from driftline.roles import Roles
-from driftline.serving.resources.signatures import foreign_signature
+from driftline.serving.provisioning.signatures import foreign_signature
 from tests.monitors.conftest import DAY, START, append_day
 
 # A system's way to write 0 and 1.
@@ -173,6 +173,18 @@ def test_a_check_refuses_a_positive_value_that_neither_its_data_nor_the_baseline
 
     with pytest.raises(InputError, match=f'positive "{wrong.pop()}": no column has this value'):
         check(iter_batches(today), plain, kind=kind, positive=positive)
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_a_positive_value_may_be_absent_from_a_window_with_one_class_of_predictions(kind) -> None:
+    plain = Baseline.fit(rows(1, 2_000, "int64", "int64"), **ROLES)
+    today = rows(2, 500, "int64", "int64")
+    rejected = today.set_column(2, "said", pa.array([0] * 500))
+
+    expected = numbers(check(rejected, plain, kind=kind))
+
+    found = check(iter_batches(in_words(rejected)), plain, kind=kind, positive=[1, "approve"])
+    assert numbers(found) == expected
 
 
 def iter_batches(table: pa.Table) -> pa.RecordBatchReader:

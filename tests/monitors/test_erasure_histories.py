@@ -12,7 +12,7 @@ from driftline.alerts import tables as alert_tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint

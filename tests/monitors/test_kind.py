@@ -17,9 +17,9 @@ from driftline.monitors.definitions import (
     put_definition,
 )
 from driftline.monitors.kind import KINDS, all_kinds, kind_named, kind_names
-from driftline.monitors.run.status import list_standings
+from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions
-from driftline.serving.resources.deploy import deploy_resources
+from driftline.serving.provisioning.deploy import deploy_resources
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 MODULE = """
@@ -92,7 +92,7 @@ def test_a_monitor_whose_kind_is_gone_stops_no_other(package: str, engine: Engin
 
     with engine.connect() as connection:
         assert [one.name for one in list_definitions(connection)] == ["bias"]
-        assert [one.definition.name for one in list_standings(connection)] == ["bias"]
+        assert [one.definition.name for one in list_states(connection)] == ["bias"]
 
 
 def test_a_kind_that_is_not_installed_is_refused() -> None:
@@ -120,4 +120,4 @@ def test_a_kind_that_cannot_be_loaded_stops_no_other(
     assert tuple(kind.name for kind in all_kinds()) == tuple(KINDS)
     with engine.connect() as connection:
         assert [row.name for row in list_definitions(connection)] == ["whole"]
-        assert [row.definition.name for row in list_standings(connection)] == ["whole"]
+        assert [row.definition.name for row in list_states(connection)] == ["whole"]

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import driftline as dl
-from driftline.monitors.report.ranking import broken_features
+from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
 
 pytestmark = pytest.mark.browser
@@ -124,7 +124,7 @@ def test_a_bar_tells_counts_and_interval_to_pointer_and_keyboard(
 ) -> None:
     page = opened(report)
     bar = page.locator("article table.bars tr").first
-    found = report.comparison(broken_features(report.violations)[0].feature)
+    found = report.comparison(violated_features(report.violations)[0].feature)
     assert found is not None
 
     bar.hover()

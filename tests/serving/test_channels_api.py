@@ -260,7 +260,7 @@ def test_a_plugin_that_is_not_installed_is_refused_at_once(server, declare):
 
 
 def test_apprise_without_its_package_is_refused_at_once(server, declare, monkeypatch):
-    monkeypatch.setattr("driftline.serving.resources.targets.find_spec", lambda name: None)
+    monkeypatch.setattr("driftline.serving.provisioning.targets.find_spec", lambda name: None)
 
     refused = server.apply(declare("Channel", "bell", type="apprise", url="pover://t0ken@one"))
 

@@ -1,8 +1,6 @@
 """Erasure over HTTP, by the client and by the command."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +14,7 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
 from driftline.serving.resources.endpoints import signature_of
 from tests.capture.conftest import SIGNATURE, record
+from tests.servers.commands import driftline
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +38,7 @@ def captured(server):
 
 def command(server, *arguments):
     where = ("--server", str(server.client.base_url))
-    done = subprocess.run(
-        [sys.executable, "-m", "driftline", "capture", "erase", *arguments, *where],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = driftline("capture", "erase", *arguments, *where, timeout=60)
     return done.returncode, done.stdout, done.stderr
 
 

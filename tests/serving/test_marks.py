@@ -18,7 +18,7 @@ from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.replacement import changes_of
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import Mark
+from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.api.annotating import checks_of, unmark
 from driftline.serving.hosting.explain import ModelShelf
 from tests.serving.conftest import NOW
@@ -187,7 +187,9 @@ def test_a_backtest_is_scored_by_the_marks(server):
 
 def test_a_mark_knows_which_checks_found_what_it_covers(server):
     window = Window(DAY, DAY + timedelta(days=1))
-    said = Mark("quality", window, "harmful", "a feed was cut", "ann", NOW, feature="distance")
+    said = Annotation(
+        "quality", window, "harmful", "a feed was cut", "ann", NOW, feature="distance"
+    )
 
     # Which a backtest cannot miss: it does not replay units.
     assert checks_of(server.context, said) == {"unit_change_check"}
@@ -236,7 +238,7 @@ import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import Mark
+from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.api import annotating
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url
@@ -245,13 +247,14 @@ def dies(connection, mark):
     kept(connection, mark)
     os.kill(os.getpid(), signal.SIGKILL)
 
-kept, annotating.put_mark = annotating.put_mark, dies
+kept, annotating.put_annotation = annotating.put_annotation, dies
 url, root = sys.argv[1:]
 now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
 context = ServerContext(engine=open_url(url), root=root, spool_dir=Path(root), now=lambda: now)
 said = "so it is", "ann", now
-annotating.mark_window(context, None, Mark("quality", window, "new-normal", *said, feature="temp"))
+annotation = Annotation("quality", window, "new-normal", *said, feature="temp")
+annotating.mark_window(context, None, annotation)
 """
 
 

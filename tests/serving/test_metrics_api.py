@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -12,8 +10,9 @@ import pytest
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.app.client.client import Client
-from driftline.app.commands.metric_names import require_metric
+from driftline.app.commands.metric import require_metric
 from driftline.errors import InputError, NotFoundError
+from tests.servers.commands import driftline
 from tests.serving.conftest import NOW
 
 DATUM = {"MetricName": "orders", "Value": 3, "Dimensions": [{"Name": "region", "Value": "north"}]}
@@ -37,12 +36,7 @@ def post(server, body, **headers):
 
 
 def command(server, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "driftline", "metric", *arguments, "--server", server.url],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = driftline("metric", *arguments, "--server", server.url, timeout=60)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -306,12 +300,7 @@ def test_wrong_use_is_told_in_one_sentence_with_exit_2(server, arguments, messag
 
 
 def test_no_server_is_exit_4():
-    done = subprocess.run(
-        [sys.executable, "-m", "driftline", "metric", "list", "--server", "http://127.0.0.1:9"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = driftline("metric", "list", "--server", "http://127.0.0.1:9", timeout=60)
     assert done.returncode == 4
 
 

@@ -21,9 +21,9 @@ from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
 from driftline.errors import InputError, NotFoundError
+from driftline.serving.provisioning.provisioner import make_endpoint
+from driftline.serving.provisioning.signatures import foreign_signature
 from driftline.serving.resources.endpoints import signature_of, trusts_event_time
-from driftline.serving.resources.provision import make_endpoint
-from driftline.serving.resources.signatures import foreign_signature
 from driftline.signature import Column, Signature
 
 Start = Callable[..., Any]

@@ -16,6 +16,7 @@ from driftline.capture.redaction.rules import Rule
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
+from tests.servers import commands
 
 SIGNATURE = {
     "features": [{"name": f"x{n}", "column": f"feature_x{n}", "type": "double"} for n in range(7)],
@@ -44,8 +45,7 @@ def moved(server, declare):
 
 def driftline(server, *arguments):
     """Run a command against the server; give exit code, what it printed and what it said."""
-    command = [sys.executable, "-m", "driftline", *map(str, arguments), "--server", server.url]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = commands.driftline(*arguments, "--server", server.url)
     return found.returncode, found.stdout, found.stderr
 
 

@@ -8,7 +8,6 @@ more came; so an alarm whose sender died resolves by itself.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,6 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.receivers.receiver import (
@@ -26,6 +24,7 @@ from driftline.alerts.notify.receivers.receiver import (
     Notification,
     Receiver,
     Style,
+    stored_body,
 )
 from driftline.alerts.notify.receivers.webhook import AuthorizationOptions
 
@@ -107,13 +106,8 @@ def _render_again(body: bytes, event: Event) -> Message:
 
 
 def _parsed(body: bytes) -> list[dict[str, Any]]:
-    try:
-        alerts = json.loads(body)
-    except ValueError:
-        alerts = None
-    if not isinstance(alerts, list):
-        raise ChannelError("the message was written for another type of channel")
-    return alerts
+    found: list[dict[str, Any]] = stored_body(body, lambda found: isinstance(found, list))
+    return found
 
 
 def alerts_url(url: str) -> str:

@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def _unread(url: str) -> str:
-    """Say why apprise cannot read a URL; after the scheme stand tokens, so nothing of that."""
+    """Return why apprise cannot read a URL; after the scheme stand tokens, so nothing of that."""
     from apprise.manager_plugins import NotificationManager  # An extra.
 
     services: Any = NotificationManager()  # type: ignore[no-untyped-call]  # It has no types.
@@ -149,7 +149,7 @@ def closed_to(guard: AddressGuard, refused: list[str]) -> Callable[[str, Sequenc
 
 
 def _own_files() -> tuple[str, ...]:
-    """Name the folders of Python's own files, and what is read to connect."""
+    """Return the folders of Python's own files, and what is read to connect."""
     found = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, *filter(None, sys.path)}
     found |= {"/etc/ssl", "/usr/share/zoneinfo"}
     files = ("/etc/mime.types", "/etc/localtime", "/etc/resolv.conf", "/etc/hosts", "/dev/urandom")

@@ -9,15 +9,24 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from pydantic.alias_generators import to_camel
+
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
-from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.parts import tells_tags
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.notify.arn import ACCOUNT, REGION, alarm_arn
-from driftline.alerts.notify.event import Event
+from driftline.alerts.notify.event import ACCOUNT, REGION, Event, alarm_arn
 
+# What more the configuration of a metric alarm says, where it is set.
+_WHOLE = (
+    "evaluation_periods", "datapoints_to_alarm", "threshold", "threshold_metric_id",
+    "comparison_operator", "treat_missing_data", "evaluate_low_sample_count_percentile",
+)  # fmt: skip
+_SUPPRESSION = (
+    "actions_suppressor",
+    "actions_suppressor_wait_period",
+    "actions_suppressor_extension_period",
+)
 _SPACE = uuid.UUID("6a7d3f0e-5d0b-5a39-9a2f-0f4f6b1c9d11")  # Of ids made from our own.
 
 
@@ -43,8 +52,8 @@ def eventbridge_alarm(
         "previousState": previous,
         "configuration": _configuration(definition),
     }
-    if tells_tags(definition.action_configuration):
-        detail |= {"alarmTags": definition.told_tags, "alarmTagsStatus": "SUCCESS"}
+    if definition.propagates_tags:
+        detail |= {"alarmTags": definition.propagated_tags, "alarmTagsStatus": "SUCCESS"}
     return _bridge(
         "CloudWatch Alarm State Change", "aws.cloudwatch", change.time, message_id,
         [alarm_arn(definition.alarm_name)], detail,
@@ -52,7 +61,7 @@ def eventbridge_alarm(
 
 
 def eventbridge_notice(event: Event, *, message_id: str) -> dict[str, object]:
-    """Give EventBridge's form of what CloudWatch has no event for."""
+    """Return EventBridge's form of what CloudWatch has no event for."""
     kind = event.type.replace(".", " ").replace("_", " ").title()
     return _bridge(f"driftline {kind}", "driftline", event.time, message_id, [], event.fields)
 
@@ -116,11 +125,7 @@ def _configuration(definition: AnyDefinition) -> dict[str, object]:
     if isinstance(definition, CompositeDefinition):
         found["alarmRule"] = definition.alarm_rule
         if definition.actions_suppressor is not None:
-            found["actionsSuppressor"] = definition.actions_suppressor
-            found["actionsSuppressorWaitPeriod"] = definition.actions_suppressor_wait_period
-            found["actionsSuppressorExtensionPeriod"] = (
-                definition.actions_suppressor_extension_period
-            )
+            found |= {to_camel(name): getattr(definition, name) for name in _SUPPRESSION}
     elif definition.metrics:
         found["metrics"] = [_bridge_query(one) for one in definition.metrics]
     else:
@@ -170,21 +175,7 @@ def _whole_configuration(definition: AnyDefinition, time: datetime) -> dict[str,
         "alarmActions": list(definition.alarm_actions),
         "insufficientDataActions": list(definition.insufficient_data_actions),
     }
-    if isinstance(definition, AlarmDefinition):
-        found |= {
-            key: value
-            for key, value in (
-                ("evaluationPeriods", definition.evaluation_periods),
-                ("datapointsToAlarm", definition.datapoints_to_alarm),
-                ("threshold", definition.threshold),
-                ("thresholdMetricId", definition.threshold_metric_id),
-                ("comparisonOperator", definition.comparison_operator),
-                ("treatMissingData", definition.treat_missing_data),
-                (
-                    "evaluateLowSampleCountPercentile",
-                    definition.evaluate_low_sample_count_percentile,
-                ),
-            )
-            if value is not None
-        }
+    for name in _WHOLE:
+        if (value := getattr(definition, name, None)) is not None:
+            found[to_camel(name)] = value
     return found

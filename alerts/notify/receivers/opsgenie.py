@@ -12,13 +12,12 @@ Opsgenie, "Alert API" (docs.opsgenie.com/docs/alert-api): fields and their limit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.arn import dedup_key
-from driftline.alerts.notify.event import Event, as_json
+from pydantic import Field
+
+from driftline.alerts.notify.event import Event, as_json, dedup_key
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
@@ -27,6 +26,7 @@ from driftline.alerts.notify.receivers.receiver import (
     Notification,
     Options,
     Receiver,
+    stored_body,
 )
 
 _URL = "https://api.opsgenie.com"
@@ -41,7 +41,7 @@ _PRIORITIES = {"failure": "P1", "warning": "P3"}
 class OpsgenieOptions(Options):
     """What Opsgenie takes."""
 
-    api_key: str | None = None
+    api_key: str | None = Field(None, repr=False)
 
 
 def _render(notification: Notification) -> Message:
@@ -79,13 +79,10 @@ def _render_again(body: bytes, event: Event) -> Message:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(body)
-    except ValueError:
-        request = None
-    if not isinstance(request, dict) or set(request) != {"path", "body"}:
-        raise ChannelError("the message was written for another type of channel")
-    return request
+    found: dict[str, Any] = stored_body(
+        body, lambda found: isinstance(found, dict) and set(found) == {"path", "body"}
+    )
+    return found
 
 
 def _words(event: Event) -> dict[str, str]:

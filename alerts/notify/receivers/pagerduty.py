@@ -12,14 +12,13 @@ PagerDuty, "Events API v2 Overview", and its OpenAPI document (PagerDuty/api-sch
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
-from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.arn import dedup_key
-from driftline.alerts.notify.event import Event, as_json
+from pydantic import Field
+
+from driftline.alerts.notify.event import Event, as_json, dedup_key
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
@@ -28,6 +27,7 @@ from driftline.alerts.notify.receivers.receiver import (
     Notification,
     Options,
     Receiver,
+    stored_body,
 )
 from driftline.alerts.notify.secrets import Secret
 
@@ -40,7 +40,7 @@ _SEVERITIES = {"failure": "critical", "warning": "warning"}
 class PagerDutyOptions(Options):
     """What PagerDuty takes."""
 
-    routing_key: str | None = None
+    routing_key: str | None = Field(None, repr=False)
 
 
 def _render(notification: Notification) -> Message:
@@ -85,13 +85,10 @@ def events_url(url: str) -> str:
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(body)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict) or "event_action" not in event:
-        raise ChannelError("the message was written for another type of channel")
-    return event
+    found: dict[str, Any] = stored_body(
+        body, lambda found: isinstance(found, dict) and "event_action" in found
+    )
+    return found
 
 
 def _summary(event: Event) -> str:

@@ -22,7 +22,7 @@ GROUP = "driftline.notifiers"
 
 
 def plugin_names() -> list[str]:
-    """Name the plugins that are installed here."""
+    """Return the plugins that are installed here."""
     return sorted({one.name for one in entry_points(group=GROUP)})
 
 

@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict
 from sqlalchemy import Row
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
+from driftline.alerts.documents import Document
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.receivers.refusals import FINAL_CODES, is_final_status
 from driftline.alerts.notify.secrets import Secret
 
-_SHOWN_MAX = 80
 
-
-class Options(BaseModel):
+class Options(Document):
     """The fields of ``spec`` that one receiver takes beside those of every channel.
 
-    A field's ``description`` says what is expected of it; errors quote it.
+    A field's ``description`` says what is expected of it; errors quote it, and no secret.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=False)
+    error = ChannelError
 
     @classmethod
     def checked(cls, values: Mapping[str, object]) -> Self:
-        """Return the options of a channel; the other keys of the values are not looked at.
-
-        Raises
-        ------
-        ChannelError
-            Naming the field, the value and what was expected; a secret is not quoted.
-        """
-        known = {name: value for name, value in values.items() if name in cls.model_fields}
-        try:
-            return cls.model_validate(known)
-        except ValidationError as error:
-            name = str(error.errors()[0]["loc"][0])
-            about = cls.model_fields[name]
-            value = "cannot be sent" if about.repr is False else repr(known.get(name))[:_SHOWN_MAX]
-            raise ChannelError(f"{name} {value}; expected {about.description}") from error
+        """Return the options of a channel; the other keys of the values are not looked at."""
+        return cls.from_dict(
+            {key: value for key, value in values.items() if key in cls.model_fields}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +196,17 @@ class Delivery(Protocol):
         self, argv: Sequence[str], stdin: bytes, environment: Mapping[str, str] | None = None
     ) -> Answer:
         """Run a program with this on its standard input."""
+
+
+def stored_body(body: bytes, is_ours: Callable[[Any], bool]) -> Any:  # noqa: ANN401 - JSON
+    """Return a stored body that a receiver wrote itself; another's is ChannelError."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not is_ours(found):
+        raise ChannelError("the message was written for another type of channel")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,9 @@ from datetime import datetime
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.parts import tells_tags
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.notify.arn import ACCOUNT, REGION, REGION_NAME, alarm_arn
-from driftline.alerts.notify.event import Event
+from driftline.alerts.notify.event import ACCOUNT, REGION, REGION_NAME, Event, alarm_arn
 
 _STATISTIC_NAMES = {"SampleCount": "SAMPLE_COUNT"}
 _SUBJECT_MAX = 100  # SNS's limit.
@@ -44,7 +42,7 @@ def sns_alarm(
 
 
 def sns_notice(event: Event, *, message_id: str) -> str:
-    """Give SNS's envelope around what no alarm of CloudWatch says: a group, a test, a digest."""
+    """Return SNS's envelope around what no alarm of CloudWatch says: a group, a test, a digest."""
     message = json.dumps(event.document)
     return _envelope(message_id, _NOT_ASCII.sub("_", event.title)[:_SUBJECT_MAX], message,
                      event.time)  # fmt: skip
@@ -105,16 +103,16 @@ def _sns_message(
         found["TriggeringChildren"] = _children(change.reason_data)
     else:
         found["Trigger"] = _trigger(definition)
-    if tells_tags(definition.action_configuration):
+    if definition.propagates_tags:
         # Status by the user guide, "Alarm tags in action payloads"; the pairs as the API's "Tag".
-        tags = definition.told_tags.items()
+        tags = definition.propagated_tags.items()
         found["AlarmTags"] = [{"Key": key, "Value": value} for key, value in tags]
         found["AlarmTagsStatus"] = "SUCCESS"
     return found
 
 
 def _children(reason_data: str) -> list[dict[str, object]]:
-    """Name the alarms that moved a composite, as its reason does."""
+    """Return the alarms that moved a composite, as its reason does."""
     try:
         listed = json.loads(reason_data)["triggeringAlarms"]
         return [

@@ -14,24 +14,16 @@ class AlarmCalls(DetectorCalls):
     """Calls about metrics, alarms, silences, deliveries and incidents."""
 
     def alarms(self, **chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - texts, lists, numbers
-        """List alarms of all kinds by name, with their states; gives a page and its ``next``.
-
-        Parameters
-        ----------
-        chosen
-            ``kind`` (metric or composite), ``state``, ``prefix``, ``channel``, ``tag`` (a list of
-            KEY=VALUE), ``parents_of``, ``children_of``, ``after`` (the last page's ``next``) and
-            ``limit``.
-        """
+        """List alarms of all kinds by name, with their states; gives a page and its ``next``."""
         asked = {key: value for key, value in chosen.items() if value not in (None, "", [], ())}
         return self._get("alarm-states", **asked)
 
     def alarm(self, name: str) -> dict[str, Any]:
-        """Give one alarm of any kind: its definition and where it stands."""
+        """Return one alarm of any kind: its definition and where it stands."""
         return self._get("alarms", name, "state")
 
     def explain_alarm(self, name: str) -> dict[str, Any]:
-        """Say why an alarm is in its state, what is missing, and who was told."""
+        """Return why an alarm is in its state, what is missing, and who was told."""
         return self._get("alarms", name, "explain")
 
     def set_alarm_state(
@@ -77,19 +69,7 @@ class AlarmCalls(DetectorCalls):
         end: datetime | None = None,
         order: str = "newest",
     ) -> list[dict[str, Any]]:
-        """List what happened to an alarm, newest first; also after it was deleted.
-
-        Parameters
-        ----------
-        limit
-            1 to 1000.
-        type
-            ConfigurationUpdate, StateUpdate or Action.
-        start, end
-            Half-open range of times, aware.
-        order
-            ``newest`` or ``oldest`` first.
-        """
+        """List what happened to an alarm, newest first; also after it was deleted."""
         return self._items(
             "alarms", name, "history", limit=limit, order=order, start=start, end=end, type=type
         )
@@ -109,7 +89,7 @@ class AlarmCalls(DetectorCalls):
         return self._items("channels", name, "log", limit=limit, message=message)
 
     def replay_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give what an alarm would have done with the data that the document holds.
+        """Return what an alarm would have done with the data that the document holds.
 
         The document is that of ``driftline alarm replay``; one line for each evaluation.
         """
@@ -117,7 +97,7 @@ class AlarmCalls(DetectorCalls):
         return items
 
     def preview_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Give what an alarm would have done with what is stored for its metrics.
+        """Return what an alarm would have done with what is stored for its metrics.
 
         The document has ``alarm``, ``start`` and ``end``; the alarm need not be declared.
         """
@@ -144,7 +124,7 @@ class AlarmCalls(DetectorCalls):
         return self._items("deliveries", alarm=alarm, status=status, channel=channel, limit=limit)
 
     def delivery(self, message_id: str) -> dict[str, Any]:
-        """Give one message, and those that it carries."""
+        """Return one message, and those that it carries."""
         return self._get("deliveries", message_id)
 
     def redeliver(self, message_id: str) -> dict[str, Any]:
@@ -158,5 +138,5 @@ class AlarmCalls(DetectorCalls):
         return self._items("incidents", status=status, endpoint=endpoint, limit=limit)
 
     def incident(self, incident_id: str) -> dict[str, Any]:
-        """Give one incident, its alarms and its messages."""
+        """Return one incident, its alarms and its messages."""
         return self._get("incidents", incident_id)

@@ -63,17 +63,17 @@ class Client(AlarmCalls):
         return self._items("monitors", monitor, "executions", limit=limit)
 
     def report(self, execution: str) -> dict[str, Any]:
-        """Give the report of an execution: violations, features, segments."""
+        """Return the report of an execution: violations, features, segments."""
         return self._get("executions", execution, "report")
 
     def first_rows(self, execution: str, violation: int = 0, *, limit: int = 50) -> dict[str, Any]:
-        """Give the first rows behind a violation: ``columns``, and ``rows`` as objects."""
+        """Return the first rows behind a violation: ``columns``, and ``rows`` as objects."""
         return self._get("executions", execution, "rows", violation=violation, limit=limit)
 
     def violation_rows(
         self, execution: str, violation: int | None = None, *, form: str = "csv"
     ) -> Iterator[bytes]:
-        """Give all rows behind a violation, by its place in the report, as a file in pieces.
+        """Return all rows behind a violation, by its place in the report, as a file in pieces.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Client(AlarmCalls):
         return self._items(collection(kind))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """Give one resource."""
+        """Return one resource."""
         return self._get(collection(kind), name)
 
     def delete(self, kind: str, name: str) -> None:
@@ -138,7 +138,7 @@ class Client(AlarmCalls):
         against: Sequence[str] = (),
         estimate: bool = True,
     ) -> dict[str, Any]:
-        """Say what a monitor would have done over a captured period; nothing is recorded.
+        """Return what a monitor would have done over a captured period; nothing is recorded.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class Client(AlarmCalls):
         return self._post("monitors", name, "backtest", body=asked)
 
     def commission(self, name: str) -> dict[str, Any]:
-        """Say where a monitor stands with its baseline, and which drift is held back."""
+        """Return where a monitor stands with its baseline, and which drift is held back."""
         return self._get("monitors", name, "commission")
 
     def accept_commission(
@@ -194,14 +194,14 @@ class Client(AlarmCalls):
         until: datetime | None = None,
         rows: tuple[datetime, datetime] | None = None,
     ) -> dict[str, Any]:
-        """Say that what a monitor found in a window was expected, harmful, or the new normal.
+        """Mark what a monitor found in a window as expected, harmful, or the new normal.
 
         Parameters
         ----------
         window
             Its start, as in links or as a time.
         verdict
-            "expected", "harmful" or "new-normal"; docs/marks.md says what each does.
+            "expected", "harmful" or "new-normal"; docs/annotations.md says what each does.
         reason, author
             Why, and who says so.
         feature, check
@@ -281,11 +281,11 @@ class Client(AlarmCalls):
         return {"endpoint": endpoint, **total}
 
     def truth_report(self, endpoint: str, **span: str) -> dict[str, Any]:
-        """Tell how labels and captured rows fit together; ``from`` and ``to`` choose the days."""
+        """Return how labels and captured rows fit together; ``from`` and ``to`` choose the days."""
         return self._get("endpoints", endpoint, "truth", **span)
 
     def import_facts(self, endpoint: str) -> dict[str, Any]:
-        """Say what importing into an endpoint meets: its signature, and the first day kept."""
+        """Return what importing into an endpoint meets: its signature, and the first day kept."""
         return self._get("endpoints", endpoint, "capture", "import")
 
     def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> dict[str, Any]:
@@ -303,7 +303,7 @@ class Client(AlarmCalls):
         return self._get("endpoints", endpoint, "capture", "hours", **chosen)
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
-        """Give the capture lines of one hour of a variant, without line ends."""
+        """Return the capture lines of one hour of a variant, without line ends."""
         path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines"
         rest = b""
         try:
@@ -355,7 +355,7 @@ class Client(AlarmCalls):
 
 
 def collection(kind: str) -> str:
-    """Give the collection of a kind; takes ``Monitor``, ``monitor`` and ``monitors``.
+    """Return the collection of a kind; takes ``Monitor``, ``monitor`` and ``monitors``.
 
     Raises
     ------
@@ -381,7 +381,7 @@ def _label_bodies(
 
 
 def _plain(value: object) -> object:
-    """Give a number of numpy as Python's, an array as a list, a time as text."""
+    """Return a number of numpy as Python's, an array as a list, a time as text."""
     for name in ("tolist", "isoformat"):
         if (method := getattr(value, name, None)) is not None:
             return method()

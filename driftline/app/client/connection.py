@@ -32,18 +32,7 @@ _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
 
 class ServerCalls:
-    """Speaks to one server; what can be asked of it stands in the classes above this one.
-
-    Raises
-    ------
-    UnavailableError
-        From every call, when no server answers there, or what it needs is not available.
-    UndecidedError
-        From every call, when the data cannot answer it.
-    InputError
-        When the server is no address; and from every call, with the server's sentence, when what
-        was asked is wrong.
-    """
+    """One connection to a server; the classes above this one say what can be asked of it."""
 
     def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float | None = None) -> None:
         self.server = _address(server)
@@ -101,13 +90,7 @@ class ServerCalls:
 
 
 def _address(server: str) -> str:
-    """Read ``localhost:8080`` as the address that it is short for.
-
-    Raises
-    ------
-    InputError
-        When it is no address of HTTP.
-    """
+    """Read ``localhost:8080`` as the address that it is short for."""
     text = str(server)
     try:
         url = httpx.URL(text if "://" in text else f"http://{text}")

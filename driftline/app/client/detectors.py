@@ -23,23 +23,7 @@ class DetectorCalls(MetricCalls):
         newest_first: bool = True,
         max_datapoints: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Ask metrics and metric math, as GetMetricData does; all pages.
-
-        Parameters
-        ----------
-        queries
-            ``{"id", "metric_stat": {"metric": {"namespace", "metric_name", "dimensions"},
-            "period", "stat"}}`` or ``{"id", "expression"}``; AWS's camel case is taken as well.
-        start, end
-            Half-open range, aware.
-        max_datapoints
-            Points on one page; None: as many as the server gives.
-
-        Returns
-        -------
-        list
-            ``{"id", "label", "timestamps", "values", "status_code", "messages"}`` each.
-        """
+        """Ask metrics and metric math, as GetMetricData does; all pages."""
         asked: dict[str, Any] = {
             "metric_data_queries": [dict(query) for query in queries],
             "start_time": start.isoformat(),
@@ -79,7 +63,7 @@ class DetectorCalls(MetricCalls):
         return self._items("detectors", namespace=namespace, metric_name=metric_name)
 
     def detector(self, detector_id: str) -> dict[str, Any]:
-        """Give one detector."""
+        """Return one detector."""
         return self._get("detectors", detector_id)
 
     def train_detector(self, detector_id: str) -> dict[str, Any]:
@@ -95,7 +79,7 @@ class DetectorCalls(MetricCalls):
         period: int | None = None,
         deviations: float = 2.0,
     ) -> dict[str, Any]:
-        """Give a detector's values and its band beside them; by default of the last day."""
+        """Return a detector's values and its band beside them; by default of the last day."""
         params = {"from": start, "to": end, "period": period, "deviations": deviations}
         return self._get("detectors", detector_id, "band", **params)
 

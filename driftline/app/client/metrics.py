@@ -22,25 +22,7 @@ class MetricCalls(ServerCalls):
     def put_metrics(
         self, namespace: str, data: Sequence[Mapping[str, Any]], *, request_id: str | None = None
     ) -> int:
-        """Add datapoints as PutMetricData does; give how many were stored.
-
-        Parameters
-        ----------
-        namespace
-            Of all of them.
-        data
-            At most 1000: ``{"metric_name", "dimensions": {name: value}, "timestamp", "unit",
-            "storage_resolution"}`` and ``"value"``, or ``"values"`` and ``"counts"``, or
-            ``"statistic_values"``; AWS's camel case is taken as well.
-        request_id
-            A call under an id that was stored within the hour adds nothing and gives 0; a new id
-            when left out.
-
-        Raises
-        ------
-        ConflictError
-            When other data was stored under the id within the hour.
-        """
+        """Add datapoints as PutMetricData does; give how many were stored."""
         body = json.dumps({"namespace": namespace, "metric_data": [dict(one) for one in data]})
         content = body.encode()
         headers = {
@@ -62,17 +44,7 @@ class MetricCalls(ServerCalls):
         only_recent: bool = False,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """List metrics that had data in the last two weeks, as ListMetrics does; all pages.
-
-        Parameters
-        ----------
-        dimensions
-            Each must be there, with the value unless that is None.
-        only_recent
-            Only those with data in the last three hours.
-        limit
-            At most so many.
-        """
+        """List metrics that had data in the last two weeks, as ListMetrics does; all pages."""
         asked: dict[str, Any] = {}
         if namespace is not None:
             asked["namespace"] = namespace
@@ -106,13 +78,7 @@ class MetricCalls(ServerCalls):
         dimensions: Mapping[str, str] | None = None,
         unit: str | None = None,
     ) -> list[dict[str, Any]]:
-        """Give statistics of one metric, plain and extended ones, as GetMetricStatistics does.
-
-        Returns
-        -------
-        list
-            By time and unit: ``{"timestamp", "unit", "average", …, "extended_statistics": {}}``.
-        """
+        """Return statistics of one metric, plain and extended ones, as GetMetricStatistics does."""
         asked = {
             "namespace": namespace,
             "metric_name": name,

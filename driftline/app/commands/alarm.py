@@ -1,24 +1,256 @@
-"""Commands about alarms."""
+"""Commands about alarms on a running server: how they stand and why, and what people set."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
 import typer
 
-from driftline.app.commands import alarm_states as states
-from driftline.app.commands.alarm_replay import preview, replay
+from driftline.app.commands import options
+from driftline.app.commands.alarm_text import explained
+from driftline.app.commands.options import Client, moment
+from driftline.app.commands.output import Answer, Table, harmless, show_json
 
 alarm = typer.Typer(
     help="See why alarms are in their states, set states, replay alarms.", no_args_is_help=True
 )
 
-alarm.command("list")(states.list_alarms)
-alarm.command("get")(states.get_alarm)
-alarm.command("explain")(states.explain)
-alarm.command("history")(states.history)
-alarm.command("set-state")(states.set_state)
-alarm.command("enable")(states.enable)
-alarm.command("disable")(states.disable)
-alarm.command("tag")(states.tag)
-alarm.command("delete")(states.delete)
-alarm.command("replay")(replay)
-alarm.command("preview")(preview)
+Name = Annotated[str, typer.Argument(help="Name of the alarm, metric or composite.")]
+Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or composite.")]
+_PAGE = 1000
+
+
+@alarm.command("list")
+@options.asks_server
+def list_alarms(
+    client: Client,
+    state: Annotated[
+        Literal["OK", "ALARM", "INSUFFICIENT_DATA"] | None,
+        typer.Option("--state", help="Only alarms in this state."),
+    ] = None,
+    kind: Annotated[
+        Literal["metric", "composite"] | None, typer.Option("--kind", help="Only of this kind.")
+    ] = None,
+    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
+    channel: Annotated[
+        str | None, typer.Option("--channel", help="Only those that tell this channel.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag.")
+    ] = None,
+    parents_of: Annotated[
+        str | None,
+        typer.Option("--parents-of", metavar="NAME", help="Only composites that look at it."),
+    ] = None,
+    children_of: Annotated[
+        str | None,
+        typer.Option("--children-of", metavar="NAME", help="Only what this composite looks at."),
+    ] = None,
+) -> Answer:
+    """List alarms of all kinds with their states.
+
+    Example: driftline alarm list --state ALARM
+    """
+    alarms: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None:
+        page = client.alarms(
+            kind=kind, state=state, prefix=prefix, channel=channel, tag=tag or [],
+            parents_of=parents_of, children_of=children_of, after=after, limit=_PAGE,
+        )  # fmt: skip
+        alarms += page["items"]
+        after = page["next"]
+    return Answer(alarms, _listed(alarms))
+
+
+def _listed(alarms: Sequence[dict[str, Any]]) -> Iterator[Table]:
+    rows = [
+        {
+            "name": alarm["name"],
+            "kind": alarm["kind"],
+            "state": alarm["state_value"],
+            "since": _time(alarm["state_transitioned_timestamp"]),
+            "actions": _actions(alarm),
+        }
+        for alarm in alarms
+    ]
+    yield Table(["name", "kind", "state", "since", "actions"], rows)
+    for alarm in alarms:
+        if alarm.get("unreadable"):
+            typer.echo(harmless(f"driftline: {alarm['unreadable']}"), err=True)
+
+
+@alarm.command("get")
+@options.asks_server
+def get_alarm(client: Client, name: Name) -> Answer:
+    """Show one alarm: its definition and where it stands.
+
+    Example: driftline alarm get "flights drift"
+    """
+    state = client.alarm(name)
+    lines = [f"{key}: {value}" for key, value in state.items() if value not in (None, "", [], {})]
+    return Answer(state, lines)
+
+
+@alarm.command()
+@options.asks_server
+def explain(client: Client, name: Name) -> Answer:
+    """Explain why an alarm is in its state.
+
+    Shows the window that is judged (X breaching, 0 good, - missing), the rule that decided, when
+    it is judged next, what is wrong where data are missing, and what became of its actions.
+
+    Example: driftline alarm explain "flights drift"
+    """
+    explanation = client.explain_alarm(name)
+    return Answer(explanation, explained(explanation))
+
+
+@alarm.command()
+@options.asks_server
+def history(
+    client: Client,
+    name: Name,
+    type_: Annotated[
+        Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None,
+        typer.Option("--type", help="Only items of this type."),
+    ] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First time, RFC 3339.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End, not in it.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Most items.")] = 100,
+    oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
+) -> Answer:
+    """List what happened to an alarm, newest first; also after it was deleted.
+
+    Example: driftline alarm history "flights drift" --type StateUpdate
+    """
+    items = client.alarm_history(
+        name,
+        limit=limit,
+        type=type_,
+        start=moment(start, "--from"),
+        end=moment(end, "--to"),
+        order="oldest" if oldest else "newest",
+    )
+    rows = [
+        {
+            "time": _time(item["timestamp"]),
+            "type": item["history_item_type"],
+            "what": item["history_summary"],
+        }
+        for item in items
+    ]
+    return Answer(items, [Table(["time", "type", "what"], rows)])
+
+
+@alarm.command("set-state")
+@options.asks_server
+def set_state(
+    client: Client,
+    name: Name,
+    state: Annotated[
+        Literal["OK", "ALARM", "INSUFFICIENT_DATA"], typer.Argument(help="The state to be in.")
+    ],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; messages quote it.")
+    ] = "set by hand",
+) -> Answer:
+    """Put an alarm into a state and run its actions, to try what they do.
+
+    The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
+    until one of its children changes.
+
+    Example: driftline alarm set-state "flights drift" ALARM --reason "a fire drill"
+    """
+    changes = client.set_alarm_state(name, state, reason)
+    lines = [f"{change['alarm_name']}: {change['old']} -> {change['new']}" for change in changes]
+    return Answer(changes, lines or [f"{name}: {state} already; only the reason is new"])
+
+
+@alarm.command()
+@options.asks_server
+def enable(client: Client, names: Names) -> Answer:
+    """Switch the actions of alarms on.
+
+    Example: driftline alarm enable "flights drift"
+    """
+    return _switch(client, names, enabled=True)
+
+
+@alarm.command()
+@options.asks_server
+def disable(client: Client, names: Names) -> Answer:
+    """Switch the actions of alarms off; their states go on changing.
+
+    For a time only, a silence is better: it says why and ends by itself.
+
+    Example: driftline alarm disable "flights drift"
+    """
+    return _switch(client, names, enabled=False)
+
+
+@alarm.command()
+@options.asks_server
+def tag(
+    client: Client,
+    name: Name,
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Tags to add.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="KEY", help="Tag to remove.")
+    ] = None,
+) -> Answer:
+    """Add tags to an alarm and remove others; without any, show them.
+
+    Example: driftline alarm tag "flights drift" team=ops --remove draft
+    """
+    added = options.pairs(tags, "tag", "KEY")
+    tagged = client.tag_alarm(name, added, without=remove or [])
+    return Answer(tagged, [f"{key}={value}" for key, value in sorted(tagged.items())])
+
+
+@alarm.command()
+@options.with_server
+def delete(
+    names: Names, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
+) -> None:
+    """Delete alarms; refused while a composite alarm looks at one. Their history stays.
+
+    Example: driftline alarm delete "flights drift"
+    """
+    gone: list[str] = []
+    try:
+        with server.connect() as client:
+            for name in names:
+                client.delete_alarm(name)
+                gone.append(name)
+                if not as_json:
+                    typer.echo(harmless(f"deleted {name}"))
+    finally:  # Also of some, when one of them is refused.
+        if as_json and gone:
+            show_json({"deleted": gone})
+
+
+def _time(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
+    client.switch_alarm_actions(*names, enabled=enabled)
+    value = {"names": names, "actions_enabled": enabled}
+    return Answer(value, [f"{name}: actions {'on' if enabled else 'off'}" for name in names])
+
+
+def _actions(alarm: dict[str, Any]) -> str:
+    """Return in a word whether an alarm's actions run."""
+    if alarm.get("unreadable"):
+        return "unreadable"
+    if not alarm["actions_enabled"]:
+        return "off"
+    if alarm.get("actions_suppressed_by"):
+        return f"held ({alarm['actions_suppressed_by']})"
+    lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+    return "on" if any(alarm[key] for key in lists) else "none"

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.terminal import harmless_json
+from driftline.app.commands.alarm import alarm
+from driftline.app.commands.output import harmless_json
 from driftline.errors import InputError
 
 OnlyChanges = Annotated[
@@ -22,6 +23,7 @@ Explain = Annotated[
 ]
 
 
+@alarm.command()
 def replay(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON with the alarm and its data; - reads stdin.")
@@ -41,10 +43,11 @@ def replay(
     # Imported here: the evaluation needs numpy, the options do not.
     from driftline.alerts.evaluation.replay import replay as evaluations
 
-    document = _explained(_read(file)) if explain else _read(file)
+    document = _read(file, explain=explain)
     _show((line.as_dict() for line in evaluations(document)), only_changes=changes)
 
 
+@alarm.command()
 @options.with_server
 def preview(
     file: Annotated[
@@ -62,7 +65,7 @@ def preview(
 
     Example: driftline alarm preview drift.json --changes
     """
-    document = _explained(_read(file)) if explain else _read(file)
+    document = _read(file, explain=explain)
     if not isinstance(document, dict):
         raise InputError(f'file "{file}"; expected a JSON object')
     with server.connect() as client:
@@ -75,17 +78,14 @@ def _show(lines: Iterable[Mapping[str, object]], *, only_changes: bool) -> None:
             sys.stdout.write(harmless_json(json.dumps(line, ensure_ascii=False)) + "\n")
 
 
-def _explained(document: object) -> object:
-    return {**document, "explain": True} if isinstance(document, dict) else document
-
-
-def _read(file: str) -> object:
+def _read(file: str, *, explain: bool) -> object:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return json.loads(content)
+        document = json.loads(content)
     except OSError as error:
         raise InputError(f'file "{file}": {error.strerror}; expected a readable file') from error
     except RecursionError as error:
         raise InputError(f'file "{file}": nested too deep; expected a JSON object') from error
     except ValueError as error:
         raise InputError(f'file "{file}": {error}; expected a JSON object') from error
+    return {**document, "explain": True} if explain and isinstance(document, dict) else document

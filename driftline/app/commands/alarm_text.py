@@ -64,7 +64,7 @@ def _values(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _changed(values: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say which values are different from those that decided."""
+    """Return which values are different from those that decided."""
     if values:
         yield from _part("since then", "late datapoints changed values that decided the state:")
     for one in values[-_POINTS_SHOWN:]:

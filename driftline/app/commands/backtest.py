@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from driftline.app.commands import options
-from driftline.app.commands.resources import moment, monitor
+from driftline.app.commands import options, output
+from driftline.app.commands.options import moment
+from driftline.app.commands.resources import monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.roles import Roles
@@ -79,7 +80,7 @@ def backtest(
     *,
     roles: Roles,
 ) -> None:
-    """Say what a monitor would have done, window by window; nothing is recorded.
+    """Show what a monitor would have done, window by window; nothing is recorded.
 
     Drift is replayed by the monitor's own rule; checks of types and declared rules are not. NAME
     alone replays captured rows of --from to --to by the server. With --data a file of your own is
@@ -112,7 +113,7 @@ def backtest(
 
 def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        options.show_json(found)
+        output.show_json(found)
         return
     # As heavy as the words of violations, which other commands do without.
     from driftline.app.commands.backtest_text import told
@@ -196,7 +197,7 @@ def _is_file(name: str) -> bool:
 
 
 def _spec(name: str, server: options.Server) -> dict[str, Any]:
-    """Give timetable and budget of a monitor: of a file's only one, or of an applied one."""
+    """Return timetable and budget of a monitor: of a file's only one, or of an applied one."""
     if not _is_file(name):
         with server.connect() as client:
             found = client.get("Monitor", name)

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from driftline.app.commands.terminal import harmless
-from driftline.monitors.backtest.page import mark_words
+from driftline.app.commands.output import harmless
+from driftline.monitors.backtest.page import describe_events
 from driftline.monitors.backtest.timeline import alarm_flags, legend, strip
 from driftline.monitors.results.violation import plural, rounded
 
@@ -102,7 +102,7 @@ def _alarms(windows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _calm(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say how many false alarms are to be expected: by the budget, and on the reference itself."""
+    """Describe how many false alarms to expect: by the budget, and on the reference itself."""
     yield ""
     text = f"false alarms: {found['false_alarms_per_year']:g} a year accepted"
     if (rate := found["resampled"]) is not None:
@@ -116,4 +116,4 @@ def _calm(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _marks(marks: Mapping[str, int] | None) -> Iterator[str]:
     if marks is not None:
-        yield from textwrap.wrap(f"marks: {mark_words(marks)}", _WIDTH, subsequent_indent="  ")
+        yield from textwrap.wrap(f"marks: {describe_events(marks)}", _WIDTH, subsequent_indent="  ")

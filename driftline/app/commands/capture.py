@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
 from driftline.app.logs import configure_logging
-from driftline.app.settings.settings import load
 from driftline.storage import use_options
 
 if TYPE_CHECKING:
@@ -37,14 +37,13 @@ _SHOWN_RUNS = 3
 
 
 @capture.command("stats")
-@options.with_server
+@options.asks_server
 def stats(
+    client: Client,
     endpoint: Annotated[
         str | None, typer.Argument(help="Endpoint; all that were captured when left out.")
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Count what was captured: requests, rows, drops by reason, lag, growth.
 
     An endpoint that apps capture but nobody declared is listed, too; its bodies are kept raw.
@@ -54,33 +53,21 @@ def stats(
 
     Example: driftline capture stats flights
     """
-    with server.connect() as client:
-        found: Any = client.captures() if endpoint is None else client.capture_stats(endpoint)
-    if as_json:
-        options.show_json(found)
-    elif endpoint is None:
-        rows = [
-            {
-                **one,
-                "coverage": _share(one["coverage"]),
-            }
-            for one in found
-        ]
-        options.show_table(_COLUMNS, rows)
-        if found:
-            typer.echo(f"spool: {_spool(found[0]['spool'])}")
-    else:
-        for name, value in _lines(found):
-            typer.echo(f"{name:<14}{value}".rstrip())
+    if endpoint is not None:
+        stats = client.capture_stats(endpoint)
+        return Answer(stats, [f"{name:<14}{value}".rstrip() for name, value in _lines(stats)])
+    captured = client.captures()
+    table = Table(_COLUMNS, [{**one, "coverage": _share(one["coverage"])} for one in captured])
+    spool = [f"spool: {_spool(captured[0]['spool'])}"] if captured else []
+    return Answer(captured, [table, *spool])
 
 
 @capture.command("decode")
-@options.with_server
+@options.asks_server
 def decode(
+    client: Client,
     endpoint: Annotated[str, typer.Argument(help="Endpoint whose raw requests are decoded.")],
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Decode what was stored raw, by the signature that the endpoint has now.
 
     For requests that came before the endpoint was declared, or that a signature did not fit that
@@ -89,18 +76,16 @@ def decode(
 
     Example: driftline capture decode flights
     """
-    with server.connect() as client:
-        found = client.decode_captured(endpoint)
-    if as_json:
-        options.show_json(found)
-        return
-    typer.echo(
+    found = client.decode_captured(endpoint)
+    line = (
         f"{found['endpoint']}: {_number(found['decoded'])} requests decoded "
         f"({_number(found['rows'])} rows); {_number(found['left'])} cannot be read"
     )
+    return Answer(found, [line])
 
 
 @capture.command("audit")
+@options.answers
 def make_audit(
     config_file: options.SettingsFile = None,
     full: Annotated[
@@ -110,8 +95,7 @@ def make_audit(
         bool,
         typer.Option("--accept", help="Count what is missing as lost, when no copy is left."),
     ] = False,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Prove that every number a spool has given is stored once, or counted as lost.
 
     Reads the storage root of the settings; needs no server. Exit code 0: it adds up; 1: records are
@@ -127,18 +111,13 @@ def make_audit(
     from driftline.capture.audit.note import document_of
 
     configure_logging()
-    settings = load(config_file, environment=os.environ)
+    settings = options.load_settings(config_file)
     use_options(settings.storage.options)
     spool_dir = settings.spool_dir if settings.capture.transport == "local" else None
     if is_accepted:
         accept(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir)
     found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
-    if as_json:
-        options.show_json(document_of(found))
-    else:
-        _show_audit(found)
-    if not found.adds_up:
-        raise typer.Exit(1)
+    return Answer(document_of(found), _audit_lines(found), code=0 if found.adds_up else 1)
 
 
 def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
@@ -218,22 +197,22 @@ def _growth(forecast: Mapping[str, Any]) -> str:
     return f"{_size(daily)} a day, {_size(kept)} when the first day goes"
 
 
-def _show_audit(found: Audit) -> None:
+def _audit_lines(found: Audit) -> Iterator[str]:
     verdict = "adds up" if found.adds_up else "DOES NOT ADD UP"
-    typer.echo(f"{verdict}: {found.numbers:,} numbers of {found.spools:,} spools")
+    yield f"{verdict}: {found.numbers:,} numbers of {found.spools:,} spools"
     for name in ("stored", "gaps", "erased", "expired", "in_flight", "missing", "doubled", "torn"):
-        typer.echo(f"{name.replace('_', ' '):<12}{getattr(found, name):>16,}")
+        yield f"{name.replace('_', ' '):<12}{getattr(found, name):>16,}"
     if found.topic_losses:
-        typer.echo(f"a topic lost records before they were read, {found.topic_losses} times")
+        yield f"a topic lost records before they were read, {found.topic_losses} times"
     for file in found.damaged:
-        typer.echo(f"gone or changed: {file}")
+        yield f"gone or changed: {file}"
     for spool in found.found:
         for what, runs in (("missing", spool.missing_runs), ("doubled", spool.doubled_runs)):
             if runs:
                 shown = ", ".join(f"{a}-{b}" if a < b else str(a) for a, b in runs[:_SHOWN_RUNS])
                 more = f" and {len(runs) - _SHOWN_RUNS} more" if len(runs) > _SHOWN_RUNS else ""
                 names = ", ".join(spool.endpoints)
-                typer.echo(f"{what} in {spool.spool_id} ({names}): {shown}{more}")
+                yield f"{what} in {spool.spool_id} ({names}): {shown}{more}"
 
 
 def _spool(backlog: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from driftline.capture.sagemaker.batch_files import (
 from driftline.capture.sagemaker.capture_files import read_capture_lines, variant_of
 from driftline.errors import InputError
 from driftline.formats.capture_line import LineError, write_line
-from driftline.formats.location import Location, data_files
+from driftline.formats.data_files import data_files
+from driftline.formats.location import Location
 from driftline.storage import open_uri
 
 
@@ -27,28 +28,13 @@ class Source(Protocol):
         """The variant that its place tells."""
 
     def lines(self) -> Iterator[tuple[str, bytes | LineError]]:
-        """Give lines with their places, ``FILE:LINE``; or why one is no line."""
+        """Return lines with their places, ``FILE:LINE``; or why one is no line."""
 
 
 def find_sources(
     paths: Sequence[str], layout: Literal["endpoint", "batch"], data: str | None
 ) -> list[Source]:
-    """Find the sources of lines at paths: files, folders, globs, URIs.
-
-    Parameters
-    ----------
-    paths
-        Capture files of an endpoint, or the folder with manifests of a batch.
-    layout
-        Which of the two.
-    data
-        Where the objects of a batch's manifests lie now, in place of their prefix.
-
-    Raises
-    ------
-    InputError
-        When a path is nowhere, or a manifest is none.
-    """
+    """Find the sources of lines at paths: files, folders, globs, URIs."""
     files = [place for path in paths for place in data_files(path)]
     if layout == "endpoint":
         return [_CaptureFile(place) for place in files]

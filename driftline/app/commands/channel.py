@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
 
 channel = typer.Typer(help="Where messages of alarms go.", no_args_is_help=True)
@@ -18,114 +20,96 @@ _SECRET_BYTES = 32
 
 
 @channel.command("list")
-@options.with_server
-def channel_list(server: options.Server = options.DEFAULT, as_json: options.AsJson = False) -> None:
+@options.asks_server
+def channel_list(client: Client) -> Answer:
     """Show all channels and how they fare.
 
     Example: driftline channel list
     """
-    with server.connect() as client:
-        found = client.list("Channel")
-    if as_json:
-        options.show_json(found)
-        return
+    channels = client.list("Channel")
     rows = [
         {
-            "name": one["name"],
-            "type": one["spec"]["type"],
-            "format": one["spec"]["format"],
-            "enabled": "yes" if one["status"]["enabled"] else one["status"]["disabled_reason"],
-            "failures": one["status"]["failure_count"],
+            "name": channel["name"],
+            "type": channel["spec"]["type"],
+            "format": channel["spec"]["format"],
+            "enabled": "yes" if status["enabled"] else status["disabled_reason"],
+            "failures": status["failure_count"],
         }
-        for one in found
+        for channel in channels
+        for status in [channel["status"]]
     ]
-    options.show_table(["name", "type", "format", "enabled", "failures"], rows)
+    return Answer(channels, [Table(["name", "type", "format", "enabled", "failures"], rows)])
 
 
 @channel.command("test")
-@options.with_server
-def channel_test(
-    name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def channel_test(client: Client, name: Name) -> Answer:
     """Send one test message now and show what the receiver answered.
 
     Exit code 3 when it was not taken, 4 when the receiver did not answer.
 
     Example: driftline channel test pager
     """
-    with server.connect() as client:
-        tried = client.test_channel(name)
-        status = client.get("Channel", name)["status"]
-    if as_json:
-        options.show_json(tried)
-    else:
-        outcome = "taken" if tried["is_taken"] else f"not taken: {tried['error']}"
-        typer.echo(f"{outcome} ({tried['duration_ms']} ms, message {tried['message_id'] or '-'})")
-        if tried["answer"]:
-            typer.echo(tried["answer"])
-        if not status["enabled"]:
-            typer.echo(
-                f"but it is disabled ({status['disabled_reason']}): no alarm is told by it; "
-                f"enable it: driftline channel enable {name}"
-            )
-    if not tried["is_taken"]:
-        is_silent = bool(tried["message_id"]) and tried["status"] is None
-        raise typer.Exit(UNAVAILABLE if is_silent else UNDECIDED)
+    tried = client.test_channel(name)
+    status = client.get("Channel", name)["status"]
+    outcome = "taken" if tried["is_taken"] else f"not taken: {tried['error']}"
+    lines = [f"{outcome} ({tried['duration_ms']} ms, message {tried['message_id'] or '-'})"]
+    if tried["answer"]:
+        lines.append(tried["answer"])
+    if not status["enabled"]:
+        lines.append(
+            f"but it is disabled ({status['disabled_reason']}): no alarm is told by it; "
+            f"enable it: driftline channel enable {name}"
+        )
+    is_silent = bool(tried["message_id"]) and tried["status"] is None
+    failure = UNAVAILABLE if is_silent else UNDECIDED
+    return Answer(tried, lines, code=0 if tried["is_taken"] else failure)
 
 
 @channel.command("enable")
-@options.with_server
-def channel_enable(
-    name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def channel_enable(client: Client, name: Name) -> Answer:
     """Switch a channel on again that a receiver's 410 Gone switched off.
 
     Example: driftline channel enable pager
     """
-    with server.connect() as client:
-        found = client.enable_channel(name)
-    if as_json:
-        options.show_json(found)
-    else:
-        typer.echo(f"{name} is enabled; what was given up: driftline delivery redeliver ID")
+    enabled = client.enable_channel(name)
+    hint = f"{name} is enabled; what was given up: driftline delivery redeliver ID"
+    return Answer(enabled, [hint])
 
 
 @channel.command("log")
-@options.with_server
+@options.asks_server
 def channel_log(
+    client: Client,
     name: Name,
     message: Annotated[
         str | None, typer.Option("--message", metavar="ID", help="Of one message only.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines at most.")] = 20,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+    limit: options.Limit = 20,
+) -> Answer:
     """Show attempts to send by a channel, newest first.
 
     Example: driftline channel log pager
     """
-    with server.connect() as client:
-        found = client.channel_log(name, message=message, limit=limit)
-    if as_json:
-        options.show_json(found)
-        return
+    attempts = client.channel_log(name, message=message, limit=limit)
     rows = [
         {
-            "time": str(one["time"])[5:19].replace("T", " "),
-            "message": one["message_id"],
-            "no": one["number"],
-            "ms": one["duration_ms"],
-            "outcome": one["outcome"],
-            "said": one["error"] or one["status"],
+            "time": str(attempt["time"])[5:19].replace("T", " "),
+            "message": attempt["message_id"],
+            "no": attempt["number"],
+            "ms": attempt["duration_ms"],
+            "outcome": attempt["outcome"],
+            "said": attempt["error"] or attempt["status"],
         }
-        for one in found
+        for attempt in attempts
     ]
-    options.show_table(["time", "message", "no", "ms", "outcome", "said"], rows)
+    return Answer(attempts, [Table(["time", "message", "no", "ms", "outcome", "said"], rows)])
 
 
 @channel.command("new-secret")
-def channel_new_secret(as_json: options.AsJson = False) -> None:
+@options.answers
+def channel_new_secret() -> Answer:
     """Print a new signing secret, for a channel's `secret` and for its receiver.
 
     Nothing is stored or sent: declare it with `driftline apply`, or keep it in a file or a
@@ -134,7 +118,4 @@ def channel_new_secret(as_json: options.AsJson = False) -> None:
     Example: driftline channel new-secret
     """
     key = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
-    if as_json:
-        options.show_json({"secret": f"whsec_{key}"})
-    else:
-        typer.echo(f"whsec_{key}")
+    return Answer({"secret": f"whsec_{key}"}, [f"whsec_{key}"])

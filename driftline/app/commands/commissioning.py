@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.resources import moment, monitor
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer
+from driftline.app.commands.resources import monitor
 from driftline.errors import InputError
 
 STATES = {
@@ -22,17 +24,16 @@ STATES = {
 
 
 @monitor.command("commission")
-@options.with_server
+@options.asks_server
 def commission(
-    name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
+    client: Client,
+    name: options.Monitor,
     is_accepted: Annotated[
         bool, typer.Option("--accept", help="Judge drift against the baseline as it is.")
     ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with your name.")] = "",
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
-    """Say whether a monitor's baseline fits, and which drift is held back because it does not.
+) -> Answer:
+    """Show whether a monitor's baseline fits, and which drift is held back because it does not.
 
     Also names the longest time of the last 28 days whose windows agree with each other, to make a
     baseline of.
@@ -41,27 +42,21 @@ def commission(
     """
     if reason and not is_accepted:
         raise InputError("--reason without --accept; expected both, or none")
-    with server.connect() as client:
-        if is_accepted:
-            found = client.accept_commission(name, reason=reason, author=getpass.getuser())
-        else:
-            found = client.commission(name)
-    if as_json:
-        options.show_json(found)
-        return
-    for line in _lines(found):
-        typer.echo(line)
+    if is_accepted:
+        found = client.accept_commission(name, reason=reason, author=getpass.getuser())
+    else:
+        found = client.commission(name)
+    return Answer(found, _lines(found))
 
 
 @monitor.command("baseline")
-@options.with_server
+@options.asks_server
 def make_baseline(
+    client: Client,
     name: Annotated[str, typer.Argument(help="Monitor whose baseline is made anew.")],
     start: Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")],
     end: Annotated[str, typer.Option("--to", help="Its end, not in it.")],
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Make a new version of a monitor's baseline of rows that were captured.
 
     Its distributions are those of that time; labels, other kinds' documents and constraints set by
@@ -69,15 +64,13 @@ def make_baseline(
 
     Example: driftline monitor baseline flights-data-quality --from 2026-11-01 --to 2026-11-15
     """
-    with server.connect() as client:
-        found = client.renew_baseline(name, start=moment(start, "--from"), end=moment(end, "--to"))
-    if as_json:
-        options.show_json(found)
-    else:
-        typer.echo(
-            f"baseline {found['baseline']}: version {found['version']} of "
-            f"{found['row_count']:,} captured rows"
-        )
+    span = options.moment(start, "--from"), options.moment(end, "--to")
+    made = client.renew_baseline(name, start=span[0], end=span[1])
+    line = (
+        f"baseline {made['baseline']}: version {made['version']} of "
+        f"{made['row_count']:,} captured rows"
+    )
+    return Answer(made, [line])
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:

@@ -1,13 +1,14 @@
-"""The connection of a command to a server: which one, and saying so when it changes something."""
+"""The connection of a command to a server: which one, and naming it after a change."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import typer
 
-from driftline.app.client.client import Client
+from driftline.app.client import client
 from driftline.app.installation import require_same, served_by
 from driftline.app.settings.settings import Settings
 from driftline.errors import DriftlineError
@@ -18,12 +19,26 @@ _QUESTIONS = (
 )  # fmt: skip
 
 
-class CommandClient(Client):
-    """A client that names its server on standard error, once, when it has changed something."""
+class Client(client.Client):
+    """A client that names its server on standard error, once, when it has changed something.
 
-    _is_named = False
+    With settings, the first request is refused unless the server belongs to their installation.
+    """
+
+    def __init__(self, server: str, settings: Settings | None, *, config_file: Path | None) -> None:
+        super().__init__(server)
+        self.config_file = config_file  # As the user named it.
+        self._expected = settings
+        self._is_named = False
+
+    def require_expected(self) -> None:
+        """Refuse a server of another installation than the settings describe; asks it once."""
+        if (settings := self._expected) is not None:
+            self._expected = None
+            require_same(self, settings)
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
+        self.require_expected()
         response = super()._call(method, path, **options)
         if method != "GET" and not path.endswith(_QUESTIONS) and not self._is_named:
             self._is_named = True
@@ -31,33 +46,8 @@ class CommandClient(Client):
         return response
 
     def _place(self) -> str:
-        """Say where the server stores its data; nothing if it does not say: the change is made."""
+        """Return where the server stores its data; "" if it does not say: the change is made."""
         try:
             return f" (data in {served_by(self)[1]})"
         except DriftlineError:
             return ""
-
-
-def connect(url: str, settings: Settings | None) -> Client:
-    """Open a connection to a server.
-
-    Parameters
-    ----------
-    settings
-        Those of the installation that the server must belong to; None: any server will do.
-
-    Raises
-    ------
-    UnavailableError
-        When no server answers, or the database of the settings cannot be read.
-    WrongServerError
-        When the server belongs to another installation.
-    """
-    client = CommandClient(url)
-    if settings is not None:
-        try:
-            require_same(client, settings)
-        except BaseException:
-            client.close()
-            raise
-    return client

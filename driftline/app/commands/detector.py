@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
 
 detector = typer.Typer(
@@ -18,8 +20,9 @@ Id = Annotated[str, typer.Argument(help="Its id; `driftline detector list` shows
 
 
 @detector.command("put")
-@options.with_server
+@options.asks_server
 def put(
+    client: Client,
     metric: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAMESPACE NAME]", help="The metric; or else --file."),
@@ -39,9 +42,7 @@ def put(
         Path | None,
         typer.Option("-f", "--file", help="YAML or JSON in PutAnomalyDetector's form."),
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Put a detector on a metric, or those of a file; each is trained within seconds.
 
     Example: driftline detector put Shop Orders -d Shop=north --stat Sum
@@ -58,79 +59,63 @@ def put(
                 "single_metric_anomaly_detector": {
                     "namespace": metric[0],
                     "metric_name": metric[1],
-                    "dimensions": _dimensions(dimension or []),
+                    "dimensions": options.pairs(dimension, "--dimension"),
                     "stat": stat,
                 },
                 "period": period,
                 "configuration": {"metric_timezone": zone},
             }
         ]
-    with server.connect() as client:
-        found = [client.put_detector(one) for one in wanted]
-    _show(found, as_json=as_json)
+    return _answer([client.put_detector(detector) for detector in wanted])
 
 
 @detector.command("list")
-@options.with_server
+@options.asks_server
 def list_all(
+    client: Client,
     namespace: Annotated[str | None, typer.Option("--namespace", help="Only of these.")] = None,
     metric_name: Annotated[str | None, typer.Option("--metric", help="Only of this name.")] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """List detectors, and how far they are.
 
     Example: driftline detector list
     """
-    with server.connect() as client:
-        found = client.detectors(namespace=namespace, metric_name=metric_name)
-    _show(found, as_json=as_json)
+    return _answer(client.detectors(namespace=namespace, metric_name=metric_name))
 
 
 @detector.command("get")
-@options.with_server
-def get(
-    detector_id: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def get(client: Client, detector_id: Id) -> Answer:
     """Show one detector: what it watches, how it learns, what it has learnt.
 
     Example: driftline detector get 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with server.connect() as client:
-        found = client.detector(detector_id)
-    if as_json:
-        options.show_json(found)
-        return
-    _show([found], as_json=False)
-    typer.echo("")
-    options.show_table(["period", "state_value", "points", "has_seasons", "trained_at"],
-                       found["models"])  # fmt: skip
-    for model in found["models"]:
-        if model["problem"]:
-            typer.echo(f"\nnot trained at {model['period']} s: {model['problem']}")
+    detector = client.detector(detector_id)
+    columns = ["period", "state_value", "points", "has_seasons", "trained_at"]
+    problems = [
+        f"\nnot trained at {model['period']} s: {model['problem']}"
+        for model in detector["models"]
+        if model["problem"]
+    ]
+    return Answer(detector, [_table([detector]), "", Table(columns, detector["models"]), *problems])
 
 
 @detector.command("band")
-@options.with_server
+@options.asks_server
 def band(
+    client: Client,
     detector_id: Id,
     period: Annotated[int | None, typer.Option("--period", help="Seconds.")] = None,
     deviations: Annotated[
         float, typer.Option("--deviations", help="Standard deviations to each side.")
     ] = 2.0,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Show the last day of values beside the band.
 
     Example: driftline detector band 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with server.connect() as client:
-        found = client.detector_band(detector_id, period=period, deviations=deviations)
-    if as_json:
-        options.show_json(found)
-        return
-    values, lower, upper = (dict(found[name]) for name in ("values", "lower", "upper"))
+    band = client.detector_band(detector_id, period=period, deviations=deviations)
+    values, lower, upper = (dict(band[name]) for name in ("values", "lower", "upper"))
     rows = [
         {
             "time": time,
@@ -142,65 +127,46 @@ def band(
         }
         for time in sorted({*values, *lower})
     ]  # fmt: skip
-    options.show_table(["time", "lower", "value", "upper", "outside"], rows)
+    return Answer(band, [Table(["time", "lower", "value", "upper", "outside"], rows)])
 
 
 @detector.command("train")
-@options.with_server
-def train(
-    detector_id: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def train(client: Client, detector_id: Id) -> Answer:
     """Have a detector trained again now, and not only tomorrow.
 
     Example: driftline detector train 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with server.connect() as client:
-        found = client.train_detector(detector_id)
-    _show([found], as_json=as_json)
+    return _answer([client.train_detector(detector_id)])
 
 
 @detector.command("delete")
-@options.with_server
-def delete(
-    detector_id: Id, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def delete(client: Client, detector_id: Id) -> Answer:
     """Delete a detector; an alarm that needs it has it made again.
 
     Example: driftline detector delete 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with server.connect() as client:
-        client.delete_detector(detector_id)
-    if as_json:
-        options.show_json({"deleted": [detector_id]})
-    else:
-        typer.echo(f"deleted detector {detector_id}")
+    client.delete_detector(detector_id)
+    return Answer({"deleted": [detector_id]}, [f"deleted detector {detector_id}"])
 
 
-def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        options.show_json(found)
-        return
-    rows = [{"id": one["id"], "watches": _watched(one), "state": one["state_value"]}
-            for one in found]  # fmt: skip
-    options.show_table(["id", "watches", "state"], rows)
+def _answer(detectors: list[dict[str, Any]]) -> Answer:
+    return Answer(detectors, [_table(detectors)])
 
 
-def _watched(found: dict[str, Any]) -> str:
-    if single := found.get("single_metric_anomaly_detector"):
+def _table(detectors: list[dict[str, Any]]) -> Table:
+    columns = ["id", "watches", "state"]
+    rows = [(each["id"], _watched(each), each["state_value"]) for each in detectors]
+    return Table(columns, [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def _watched(detector: dict[str, Any]) -> str:
+    if single := detector.get("single_metric_anomaly_detector"):
         dimensions = ",".join(f"{name}={value}" for name, value in single["dimensions"].items())
         return f"{single['namespace']} {single['metric_name']} {dimensions} {single['stat']}"
-    queries = found["metric_math_anomaly_detector"]["metric_data_queries"]
-    return next(str(one.get("expression")) for one in queries if one["return_data"])
-
-
-def _dimensions(given: list[str]) -> dict[str, str]:
-    found = {}
-    for one in given:
-        name, sign, value = one.partition("=")
-        if not sign:
-            raise InputError(f'--dimension "{one}"; expected NAME=VALUE')
-        found[name] = value
-    return found
+    queries = detector["metric_math_anomaly_detector"]["metric_data_queries"]
+    return next(str(query.get("expression")) for query in queries if query["return_data"])
 
 
 def _is_outside(value: float | None, lower: float | None, upper: float | None) -> bool:

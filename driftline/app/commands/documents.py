@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.output import show_json
 from driftline.app.commands.text_options import Dialect, files_of, with_dialect
 from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
@@ -180,7 +181,7 @@ def baseline(
     columns = len(fitted.signature.columns)
     if as_json:
         found = {"version": version, "rows": count, "columns": columns}
-        options.show_json({"folder": output, "kind": kind.name, **found})
+        show_json({"folder": output, "kind": kind.name, **found})
         return
     from driftline.app.commands.fitted import told  # A check needs none of it.
 
@@ -258,7 +259,7 @@ def check(
     if output is not None:
         report.save(output)
     if postprocess is not None:
-        from driftline.monitors.run.postprocessing import postprocess_report
+        from driftline.monitors.run.record_scripts import postprocess_report
 
         postprocess_report(report, postprocess, output)
     show(report, formats, output)

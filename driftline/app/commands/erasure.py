@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.capture import capture
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer
 from driftline.errors import InputError
 
 # The server reads all files of the tables once for each request.
@@ -16,8 +19,9 @@ _IDS_PER_REQUEST = 10_000
 
 
 @capture.command("erase")
-@options.with_server
+@options.asks_server
 def erase(
+    client: Client,
     inference_id: Annotated[
         list[str] | None, typer.Option("--inference-id", help="Inference id (repeatable).")
     ] = None,
@@ -35,9 +39,7 @@ def erase(
         str | None, typer.Option("--endpoint", help="Only of this endpoint; all when left out.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Erase rows, bodies and labels of requests, wherever they are stored.
 
     All rows of such a request go, also from files that are only left over. Judged windows that held
@@ -63,52 +65,48 @@ def erase(
         )
     asked = [("inference_ids", one) for one in inferences] + [("event_ids", one) for one in events]
     found: list[dict[str, Any]] = []
-    with server.connect() as client:
-        if where is not None:
-            found.append(client.erase(where=where, endpoint=endpoint, dry_run=dry_run))
-        for at in range(0, len(asked), _IDS_PER_REQUEST):
-            part = asked[at : at + _IDS_PER_REQUEST]
-            found.append(
-                client.erase(
-                    inference_ids=[one for name, one in part if name == "inference_ids"],
-                    event_ids=[one for name, one in part if name == "event_ids"],
-                    endpoint=endpoint,
-                    dry_run=dry_run,
-                )
+    if where is not None:
+        found.append(client.erase(where=where, endpoint=endpoint, dry_run=dry_run))
+    for at in range(0, len(asked), _IDS_PER_REQUEST):
+        part = asked[at : at + _IDS_PER_REQUEST]
+        found.append(
+            client.erase(
+                inference_ids=[one for name, one in part if name == "inference_ids"],
+                event_ids=[one for name, one in part if name == "event_ids"],
+                endpoint=endpoint,
+                dry_run=dry_run,
             )
+        )
     total = _summed(found)
-    if as_json:
-        options.show_json(total)
-        return
-    _tell(total, by_condition=where is not None, dry_run=dry_run)
+    return Answer(total, _lines(total, by_condition=where is not None, dry_run=dry_run))
 
 
-def _tell(total: dict[str, Any], *, by_condition: bool, dry_run: bool) -> None:
-    """Say what went, a line each."""
+def _lines(total: dict[str, Any], *, by_condition: bool, dry_run: bool) -> Iterator[str]:
+    """Return what went, a line each."""
     verb = "would be erased" if dry_run else "erased"
     for name, gone in total["endpoints"].items():
-        typer.echo(
+        yield (
             f"{name}: {gone['requests']:,} requests ({gone['rows']:,} rows) and "
             f"{gone['labels']:,} labels {verb}, in {gone['files']:,} files"
         )
     if not total["endpoints"] and by_condition:
-        typer.echo("no stored row meets the condition")
+        yield "no stored row meets the condition"
     elif not total["endpoints"]:
-        typer.echo("nothing is stored under " + ("this id" if total["asked"] == 1 else "these ids"))
+        yield "nothing is stored under " + ("this id" if total["asked"] == 1 else "these ids")
     elif total["unknown"]:
-        typer.echo(f"nothing is stored under {total['unknown']:,} of {total['asked']:,} ids")
+        yield f"nothing is stored under {total['unknown']:,} of {total['asked']:,} ids"
     if total["windows"]:
-        typer.echo(
+        yield (
             f"{total['windows']:,} judged windows and {total['messages']:,} messages held them: "
             "verdicts and counts stand, what may be single values "
             + ("would go" if dry_run else "is gone")
         )
     if total["documents"]:
-        typer.echo(f"{total['documents']:,} documents of executions named them")
+        yield f"{total['documents']:,} documents of executions named them"
     if total["until"]:
-        typer.echo(f"what comes later under these ids is dropped until {total['until'][:10]}")
+        yield f"what comes later under these ids is dropped until {total['until'][:10]}"
     if not dry_run and (count := total["open_spools"]):
-        typer.echo(
+        yield (
             f"not in the spool of the server's host: {count:,} open there may hold them, raw, "
             "until their processes write again after a minute, or end"
         )

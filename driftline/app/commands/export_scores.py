@@ -11,9 +11,8 @@ from typing import Any, Self
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.outliers.captured import captured_rows
 from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
-from driftline.monitors.kinds.outliers.writing import ENDINGS, write_scored
+from driftline.monitors.kinds.outliers.writing import ENDINGS, captured_rows, write_scored
 from driftline.monitors.results.violation import plural
 
 
@@ -30,18 +29,6 @@ class ExportScores:
     """Keeps the lines of an export until all are there, and then scores their rows.
 
     Lines are kept in a file that only this user can read, and that goes at the end.
-
-    Parameters
-    ----------
-    baseline
-        Folder of the baseline; None scores nothing.
-    file
-        Where the rows go; ends in ``.parquet`` or ``.csv``.
-
-    Raises
-    ------
-    InputError
-        When only one of the two is given, or scores cannot be had.
     """
 
     def __init__(self, baseline: str | None, file: str | None) -> None:
@@ -89,7 +76,7 @@ class ExportScores:
 
 
 def told(scores: dict[str, Any]) -> str:
-    """Say what was scored."""
+    """Return what was scored."""
     if not scores["rows"]:
         return f"no rows to score; {scores['file']} is as it was"
     return (

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from driftline.app.commands.terminal import harmless
+from driftline.app.commands.output import harmless
 from driftline.app.init.infer_roles import IDS
 from driftline.baseline.origin import name_words
 from driftline.baseline.store import UNNAMED_TIMES, Baseline
@@ -28,7 +28,7 @@ MIN_ROWS = 100
 
 
 def told(baseline: Baseline) -> Iterator[str]:
-    """Give the lines: types and roles, what is not judged, and which column looks like an id."""
+    """Return the lines: types and roles, what is not judged, and which column looks like an id."""
     columns = baseline.signature.columns
     types = Counter[str](column.type for column in columns)
     parts = [plural(types[kind], word) for kind, word in WORDS.items() if types[kind]]
@@ -57,7 +57,7 @@ def told(baseline: Baseline) -> Iterator[str]:
 
 
 def unjudged(columns: Sequence[Column]) -> Iterator[str]:
-    """Say which columns' values are not judged and why, a line for each reason."""
+    """Return which columns' values are not judged and why, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for column in columns:
         if column.unjudged is not None:

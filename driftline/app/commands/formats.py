@@ -7,8 +7,7 @@ from enum import StrEnum
 
 import typer
 
-from driftline.app.commands import options
-from driftline.app.commands.terminal import harmless
+from driftline.app.commands.output import harmless, show_json
 from driftline.app.commands.verdict import print_report
 from driftline.errors import InputError
 from driftline.formats.location import locate
@@ -25,13 +24,7 @@ class Format(StrEnum):
 
 
 def formats_of(given: str, *, as_json: bool, output: str | None) -> tuple[Format, ...]:
-    """Read ``--format text,html``; ``--json`` puts JSON first.
-
-    Raises
-    ------
-    InputError
-        When a name is unknown, or several forms are asked for and no folder to write them to.
-    """
+    """Read ``--format text,html``; ``--json`` puts JSON first."""
     names = [one.strip().lower() for one in given.split(",") if one.strip()]
     known = ", ".join(Format)
     try:
@@ -67,7 +60,7 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
     elif not spoken:
         typer.echo(harmless(FILES[formats[0]][1](report)), nl=False)
     elif spoken[0] is Format.JSON:
-        options.show_json(report.to_dict())
+        show_json(report.to_dict())
     else:
         print_report(report)
         for name in ("unjudged_note", "times_note"):

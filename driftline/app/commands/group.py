@@ -54,7 +54,7 @@ def _while_read() -> Iterator[None]:
 
 
 def _unread(streams: Sequence[TextIO | None]) -> list[int]:
-    """Give the descriptors of those that nobody reads any more."""
+    """Return the descriptors of those that nobody reads any more."""
     poll = select.poll()
     for stream in streams:
         if stream is None:

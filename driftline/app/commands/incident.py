@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
 
 incident = typer.Typer(help="Alarms that went off together.", no_args_is_help=True)
 
 
 @incident.command("list")
-@options.with_server
+@options.asks_server
 def incident_list(
+    client: Client,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of one endpoint.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="open or closed.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines at most.")] = 20,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+    limit: options.Limit = 20,
+) -> Answer:
     """Show incidents, newest first.
 
     Example: driftline incident list --status open
     """
-    with server.connect() as client:
-        found = client.incidents(status=status, endpoint=endpoint, limit=limit)
-    if as_json:
-        options.show_json(found)
-        return
+    incidents = client.incidents(status=status, endpoint=endpoint, limit=limit)
     columns = ["id", "status", "endpoint", "severity", "alarms", "cause"]
-    options.show_table(columns, [{**one, "alarms": len(one["alarms"])} for one in found])
+    rows = [{**incident, "alarms": len(incident["alarms"])} for incident in incidents]
+    return Answer(incidents, [Table(columns, rows)])
 
 
 @incident.command("get")
-@options.with_server
+@options.asks_server
 def incident_get(
+    client: Client,
     name: Annotated[str, typer.Argument(metavar="ID", help="As `incident list` shows it.")],
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Show one incident: its cause, features, alarms and messages.
 
     Example: driftline incident get inc_0199...
     """
-    with server.connect() as client:
-        found: dict[str, Any] = client.incident(name)
-    if as_json:
-        options.show_json(found)
-        return
-    typer.echo(f"{found['status']} since {found['opened_at']}: {found['cause']}")
-    if found["features"]:
-        typer.echo(f"features: {', '.join(found['features'])}")
-    options.show_table(["name", "joined_at", "left_at", "count"], found["alarms"])
+    incident = client.incident(name)
+    lines = [f"{incident['status']} since {incident['opened_at']}: {incident['cause']}"]
+    if incident["features"]:
+        lines.append(f"features: {', '.join(incident['features'])}")
+    alarms = Table(["name", "joined_at", "left_at", "count"], incident["alarms"])
+    return Answer(incident, [*lines, alarms])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.output import show_json
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def init(
     note = sent_note(guessed.roles)
     write_draft(file, draft_text(resources, guessed.guesses, file=file, note=note))
     if as_json:
-        options.show_json(
+        show_json(
             {
                 "file": str(file),
                 "endpoint": endpoint,
@@ -114,11 +115,11 @@ def _tell(guessed: Guessed, note: str) -> None:
 
 def _show(trial: Trial) -> None:
     """Print what the check found, the gravest first."""
-    from driftline.monitors.report.ranking import tellings  # With the other work of this command.
+    from driftline.monitors.report.ranking import findings  # With the other work of this command.
 
     typer.echo(f"\nchecked {trial.note}:")
     violations = trial.report.violations
     typer.echo(trial.report.headline if violations else trial.report.summary)
-    for one in tellings(violations)[:SHOWN_CAUSES]:
+    for one in findings(violations)[:SHOWN_CAUSES]:
         cause = shorten(f"{one.first.feature_name}: {one.cause}", SEEN_WIDTH, placeholder=" …")
         typer.echo(f"  {cause}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from driftline.monitors.report.ranking import Broken, broken_features
+from driftline.monitors.report.ranking import ViolatedFeature, violated_features
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT
 
@@ -25,7 +25,7 @@ def junit(report: Report) -> str:
     # A violated metric is a case under the name that its violation has.
     names = [one.feature for one in report.results]
     names += [one.shown for one in report.metrics if not one.violated]
-    broken = {one.feature: one for one in broken_features(report.violations)}
+    broken = {one.feature: one for one in violated_features(report.violations)}
     cases = list(dict.fromkeys([*names, *broken]))
     skipped = dict.fromkeys(report.insufficient_data, INSUFFICIENT)
     skipped |= {one.feature: one.note for one in report.results if one.note}
@@ -67,19 +67,19 @@ def _case(suite: ElementTree.Element, report: Report, name: str) -> ElementTree.
     return ElementTree.SubElement(suite, "testcase", classname=classname, name=_clean(name))
 
 
-def _failure(case: ElementTree.Element, broken: Broken) -> None:
-    """Tell all that happened to a feature; the loudest names the failure."""
-    tellings = broken.tellings
-    first = tellings[0]
+def _failure(case: ElementTree.Element, broken: ViolatedFeature) -> None:
+    """Describe all that happened to a feature; the loudest names the failure."""
+    findings = broken.findings
+    first = findings[0]
     failure = ElementTree.SubElement(
         case, "failure", type=first.checks[0], message=_clean(f"{broken.severity}: {first.cause}")
     )
     lines = []
-    for telling in tellings:
-        rows = f" ({telling.first.row_count:,} rows)" if telling.first.row_count else ""
-        lines.append(f"{', '.join(telling.checks)}: {telling.cause}{rows}")
-        if telling.first.description != telling.cause:
-            lines.append(f"  {telling.first.description}")
+    for finding in findings:
+        rows = f" ({finding.first.row_count:,} rows)" if finding.first.row_count else ""
+        lines.append(f"{', '.join(finding.checks)}: {finding.cause}{rows}")
+        if finding.first.description != finding.cause:
+            lines.append(f"  {finding.first.description}")
     failure.text = _clean("\n".join(lines))
 
 

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.metric_data import data, moment
-from driftline.app.commands.metric_names import require_metric
-from driftline.errors import InputError
+from driftline.app.commands.options import Client, moment
+from driftline.app.commands.output import Answer, Table
+from driftline.errors import InputError, NotFoundError
 
 metric = typer.Typer(help="Put and read metrics.", no_args_is_help=True)
 
-Dimension = Annotated[
-    list[str] | None,
-    typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="A dimension; repeatable."),
-]
 Unit = Annotated[str | None, typer.Option("--unit", help='A unit such as "Count".')]
+Since = Annotated[str, typer.Option("--from", help="Start: a time, or how long ago, such as 3h.")]
+Until = Annotated[str | None, typer.Option("--to", help="End; now when left out.")]
+_PLAIN = ("Average", "Sum", "Minimum", "Maximum")
+# So many metrics are looked at for the names they have.
+_LOOKED_AT = 2_000
+_NEAR_MAX = 3
+_ASKED_MAX = 10  # Dimensions that a list of metrics may be asked by; a put may have more.
+_DAY = timedelta(days=1)
+# As long as metrics are kept.
+_KEPT = timedelta(days=456)
 
 
 @metric.command()
-@options.with_server
+@options.asks_server
 def put(
+    client: Client,
     namespace: Annotated[str | None, typer.Argument(help="Namespace of the metric.")] = None,
     name: Annotated[str | None, typer.Argument(help="Name of the metric.")] = None,
     value: Annotated[
         list[float] | None, typer.Argument(help="One value, or several of the same time.")
     ] = None,
-    dimension: Dimension = None,
+    dimension: options.Dimensions = None,
     unit: Unit = None,
     time: Annotated[
         str | None,
@@ -44,9 +53,7 @@ def put(
         Path | None,
         typer.Option("-f", "--file", help="PutMetricData's body as JSON, in place of all else."),
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Add a datapoint to a metric; a new metric begins by it.
 
     Example: driftline metric put shop orders 17 -d region=north
@@ -59,24 +66,22 @@ def put(
         now = datetime.now(UTC)
         point: dict[str, Any] = {
             "metric_name": name,
-            "dimensions": _pairs(dimension),
-            "timestamp": (now if time is None else moment(time, now, "--time")).isoformat(),
+            "dimensions": options.pairs(dimension, "--dimension"),
+            "timestamp": (moment(time, "--time", end=now) or now).isoformat(),
             "storage_resolution": 1 if high_resolution else 60,
             **({"value": value[0]} if len(value) == 1 else {"values": value}),
             **({"unit": unit} if unit else {}),
         }
         points = [point]
-    with server.connect() as client:
-        stored = client.put_metrics(namespace, points)
-    if as_json:
-        options.show_json({"stored": stored})
-    else:
-        typer.echo(f"stored {stored} datapoint{'s' if stored != 1 else ''} in {namespace}")
+    stored = client.put_metrics(namespace, points)
+    line = f"stored {stored} datapoint{'s' if stored != 1 else ''} in {namespace}"
+    return Answer({"stored": stored}, [line])
 
 
 @metric.command("list")
-@options.with_server
+@options.asks_server
 def list_(
+    client: Client,
     namespace: Annotated[str | None, typer.Argument(help="Only this namespace.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Only metrics of this name.")] = None,
     dimension: Annotated[
@@ -87,95 +92,102 @@ def list_(
         bool, typer.Option("--recent", help="Only with data in the last three hours.")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 1000,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """List metrics that had data in the last two weeks.
 
     Example: driftline metric list AWS/SageMaker -d EndpointName=flights
     """
     wanted = [one.partition("=") for one in dimension or ()]
-    with server.connect() as client:
-        found = client.metrics(
-            namespace=namespace,
-            name=name,
-            dimensions={key: text if sign else None for key, sign, text in wanted},
-            only_recent=recent,
-            limit=limit,
-        )
-    if as_json:
-        options.show_json(found)
-        return
+    found = client.metrics(
+        namespace=namespace,
+        name=name,
+        dimensions={key: text if sign else None for key, sign, text in wanted},
+        only_recent=recent,
+        limit=limit,
+    )
     rows = [
         {**one, "dimensions": " ".join(f"{key}={text}" for key, text in one["dimensions"].items())}
         for one in found
     ]
-    options.show_table(["namespace", "metric_name", "dimensions"], rows)
+    return Answer(found, [Table(["namespace", "metric_name", "dimensions"], rows)])
 
 
 @metric.command()
-@options.with_server
+@options.asks_server
 def stats(
+    client: Client,
     namespace: Annotated[str, typer.Argument(help="Namespace of the metric.")],
     name: Annotated[str, typer.Argument(help="Name of the metric.")],
-    dimension: Dimension = None,
+    dimension: options.Dimensions = None,
     stat: Annotated[
         list[str] | None, typer.Option("--stat", help="Such as Average, p99, TM(10%:90%).")
     ] = None,
     period: Annotated[int, typer.Option("--period", help="Seconds.")] = 60,
-    since: Annotated[
-        str, typer.Option("--from", help="Start: a time, or how long ago, such as 3h.")
-    ] = "3h",
-    until: Annotated[str | None, typer.Option("--to", help="End; now when left out.")] = None,
+    since: Since = "3h",
+    until: Until = None,
     unit: Unit = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Show statistics of a metric, period by period.
 
     Example: driftline metric stats AWS/SageMaker ModelLatency -d EndpointName=flights --stat p99
     """
     wanted = stat or ["Average"]
-    dimensions = _pairs(dimension)
+    dimensions = options.pairs(dimension, "--dimension")
     now = datetime.now(UTC)
-    end = now if until is None else moment(until, now, "--to")
-    with server.connect() as client:
-        found = client.metric_statistics(
-            namespace,
-            name,
-            moment(since, end, "--from"),
-            end,
-            period=period,
-            statistics=wanted,
-            dimensions=dimensions,
-            unit=unit,
-        )
-        if not found:
-            require_metric(client, namespace, name, dimensions, now=now)
-    if as_json:
-        options.show_json(found)
-        return
+    end = moment(until, "--to", end=now) or now
+    found = client.metric_statistics(
+        namespace,
+        name,
+        moment(since, "--from", end=end),
+        end,
+        period=period,
+        statistics=wanted,
+        dimensions=dimensions,
+        unit=unit,
+    )
+    if not found:
+        require_metric(client, namespace, name, dimensions, now=now)
     rows = [{**one, **one.get("extended_statistics", {})} for one in found]
     names = {"SampleCount": "sample_count"}
     columns = [names.get(one, one if one not in _PLAIN else one.lower()) for one in wanted]
-    options.show_table(["timestamp", "unit", *columns], rows)
-    if not rows:
-        typer.echo("no datapoints")
+    return Answer(found, _with_note(Table(["timestamp", "unit", *columns], rows)))
 
 
-metric.command()(data)
+@metric.command()
+@options.asks_server
+def data(
+    client: Client,
+    expression: Annotated[
+        list[str] | None,
+        typer.Argument(help='Metric math over the queries of --file, such as "m1 / m2 * 100".'),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-f", "--file", help="Queries as GetMetricData takes them, YAML or JSON."),
+    ] = None,
+    since: Since = "3h",
+    until: Until = None,
+) -> Answer:
+    """Ask metrics and metric math, as GetMetricData does.
 
-_PLAIN = ("Average", "Sum", "Minimum", "Maximum")
+    Example: driftline metric data -f queries.yaml "RATE(m1)" --from 1d
+    """
+    queries = _queries(file, expression or [])
+    now = datetime.now(UTC)
+    end = moment(until, "--to", end=now) or now
+    start = moment(since, "--from", end=end)
+    found = client.metric_data(queries, start, end, newest_first=False)
+    parts: list[str | Table] = []
+    for result in found:
+        times = zip(result["timestamps"], result["values"], strict=True)
+        rows = [{"time": time, "value": value} for time, value in times]
+        title = f"{result['id']}  {result['label']}"
+        parts += _with_note(Table(["time", "value"], rows, title=title))
+    return Answer(found, parts)
 
 
-def _pairs(given: list[str] | None) -> dict[str, str]:
-    found = {}
-    for one in given or ():
-        name, sign, value = one.partition("=")
-        if not sign:
-            raise InputError(f'--dimension "{one}"; expected NAME=VALUE')
-        found[name] = value
-    return found
+def _with_note(table: Table) -> list[str | Table]:
+    return [table] if table.rows else [table, "no datapoints"]
 
 
 def _read(file: Path) -> tuple[str, list[dict[str, Any]]]:
@@ -191,3 +203,70 @@ def _read(file: Path) -> tuple[str, list[dict[str, Any]]]:
         if isinstance(namespace, str) and isinstance(points, list):
             return namespace, points
     raise InputError(f'{file}: expected {{"Namespace": …, "MetricData": […]}}')
+
+
+def _queries(file: Path | None, expressions: list[str]) -> list[dict[str, Any]]:
+    """Read the queries of the file; expressions beside them are wanted in place of them."""
+    if file is None:
+        raise InputError("no queries; expected --file with a list of {id, metric_stat}")
+    from driftline.app.commands.resource_files import read_resources
+
+    found = read_resources(file)
+    if len(found) == 1 and "metric_data_queries" in found[0]:
+        found = found[0]["metric_data_queries"]
+    if expressions:
+        found = [{**one, "return_data": False} for one in found]
+        for one in found:
+            one.pop("ReturnData", None)
+    taken = {str(one.get("id", one.get("Id"))) for one in found}
+    numbers = (number for number in range(1, 1000) if f"e{number}" not in taken)
+    return found + [
+        {"id": f"e{next(numbers)}", "expression": one, "label": one} for one in expressions
+    ]
+
+
+def require_metric(
+    client: Client, namespace: str, name: str, dimensions: Mapping[str, str], *, now: datetime
+) -> None:
+    """Refuse a metric that has no datapoint, however old."""
+    some = dict(list(dimensions.items())[:_ASKED_MAX])
+    same = client.metrics(namespace=namespace, name=name, dimensions=some, limit=_LOOKED_AT)
+    if any(one["dimensions"] == dict(dimensions) for one in same):
+        return
+    # ListMetrics leaves out what had no data for two weeks.
+    end = now + _DAY
+    if client.metric_statistics(
+        namespace, name, end - _KEPT, end,
+        period=86_400, statistics=["SampleCount"], dimensions=dimensions,
+    ):  # fmt: skip
+        return
+    which = f'metric "{name}" of namespace "{namespace}"'
+    found = client.metrics(namespace=namespace, name=name, limit=_LOOKED_AT)
+    if found:
+        had = f"with {_flags(dimensions)}" if dimensions else "without dimensions"
+        known = {_flags(one["dimensions"]) for one in found}
+        near = _nearest(_flags(dimensions), known, cutoff=0.0)
+        raise NotFoundError(f"{which} {had} does not exist; expected all of its dimensions{near}")
+    found = client.metrics(namespace=namespace, limit=_LOOKED_AT)
+    if found:
+        near = _nearest(name, {one["metric_name"] for one in found})
+        raise NotFoundError(
+            f"{which} does not exist; expected one of its metrics{near}: driftline metric list "
+            f"{namespace} shows them"
+        )
+    near = _nearest(namespace, {one["namespace"] for one in client.metrics(limit=_LOOKED_AT)})
+    raise NotFoundError(
+        f'namespace "{namespace}" does not exist; expected one that has metrics{near}: driftline '
+        "metric list shows them"
+    )
+
+
+def _nearest(wrong: str, known: Collection[str], *, cutoff: float = 0.5) -> str:
+    by_key = {one.casefold(): one for one in sorted(known)}
+    near = difflib.get_close_matches(wrong.casefold(), by_key, n=_NEAR_MAX, cutoff=cutoff)
+    shown = [by_key[one] or "none" for one in near]
+    return f", such as {', '.join(shown)}" if shown else ""
+
+
+def _flags(dimensions: Mapping[str, str]) -> str:
+    return " ".join(f"-d {key}={value}" for key, value in sorted(dimensions.items()))

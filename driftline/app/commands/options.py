@@ -1,33 +1,48 @@
-"""Options that several commands share, so that they are spelled the same everywhere."""
+"""Options and arguments that several commands share, so that they are spelled the same everywhere.
+
+A command that asks a server is a function of a client and its own options that returns an `Answer`;
+`asks_server` adds ``--json``, ``--server`` and ``-c``, connects, and prints.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import json
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 
 import typer
 
-from driftline.app.commands.terminal import harmless_json
-from driftline.app.settings.settings import load
+from driftline.app.commands.output import Answer
+from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
 from driftline.storage import is_remote, use_options
 
 if TYPE_CHECKING:
-    from driftline.app.client.client import Client
+    from driftline.app.commands.connection import Client as Client
+    from driftline.app.settings.settings import Settings
+else:
+    Client = object  # Commands name it in their signatures; HTTP is imported when one connects.
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SettingsFile = Annotated[
     Path | None,
     typer.Option("-c", "--config-file", help="Settings file (default: ./driftline.toml)."),
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines at most.")]
+Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
+Dimensions = Annotated[
+    list[str] | None,
+    typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="A dimension; repeatable."),
+]
+_LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # Every command that takes roles takes all of them, spelled the same: see `with_roles`.
 ROLES: dict[str, Any] = {
     "label": Annotated[
@@ -99,7 +114,7 @@ ROLES: dict[str, Any] = {
 
 
 def with_roles(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of all roles; it takes them as one parameter ``roles``."""
+    """Add the options of all roles to a command; it takes them as one parameter ``roles``."""
     return with_options(command, "roles", ROLES, Roles.of)
 
 
@@ -109,17 +124,7 @@ def with_options(
     options: Mapping[str, Any],
     make: Callable[..., object],
 ) -> Callable[..., None]:
-    """Give a command several options that it takes as one value.
-
-    Parameters
-    ----------
-    parameter
-        Its name for the value.
-    options
-        By name: type and option, as Typer has them.
-    make
-        Makes the value of what was given, by these names; None where nothing was.
-    """
+    """Add several options to a command that takes them as one value."""
     signature = inspect.signature(command, eval_str=True)
     own = [one for name, one in signature.parameters.items() if name != parameter]
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -155,41 +160,25 @@ SERVER: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server that a command talks to.
-
-    Parameters
-    ----------
-    server_url
-        Its address as the user named it; None: the one of the settings.
-    config_file
-        The settings file; None: the one in the working folder, if any.
-    """
+    """The server that a command talks to: the one that was named, or that of the settings."""
 
     server_url: str | None = None
-    config_file: Path | None = None
+    config_file: Path | None = None  # None: the one in the working folder, if any.
 
     def connect(self) -> Client:
-        """Open a connection to it.
-
-        Raises
-        ------
-        UnavailableError
-            When no server answers, or the database of the settings cannot be read.
-        WrongServerError
-            When the settings belong to another installation than the server, and the user did not
-            name the server.
-        """
+        """Return a client; its first request makes sure that the server is the one meant."""
         # Imported here: most commands that have options need no server, nor SQL.
-        from driftline.app.commands.connection import connect
+        from driftline.app.commands.connection import Client
 
         if self.server_url:
-            return connect(self.server_url, None)
-        settings = load(self.config_file, environment=os.environ)
-        return connect(settings.server_url, settings)
+            return Client(self.server_url, None, config_file=self.config_file)
+        settings = load_settings(self.config_file)
+        return Client(settings.server_url, settings, config_file=self.config_file)
 
     def address(self) -> str:
-        """Return its address, once it is known to be the one that is meant; raises as `connect`."""
+        """Return its address, once it is known to be the one that is meant."""
         with self.connect() as client:
+            client.require_expected()
             return client.server
 
 
@@ -197,27 +186,87 @@ DEFAULT = Server()
 
 
 def with_server(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command ``--server`` and ``-c``; it takes them as one parameter ``server``."""
+    """Add ``--server`` and ``-c`` to a command; it takes them as one parameter ``server``."""
     return with_options(command, "server", SERVER, Server)
+
+
+def answers(command: Callable[..., Answer]) -> Callable[..., None]:
+    """Print what a command answers; adds ``--json``."""
+
+    @functools.wraps(command)
+    def run(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - its own options
+        command(**given).print(as_json=as_json)
+
+    return _with_json(run, [*inspect.signature(command, eval_str=True).parameters.values()])
+
+
+def asks_server(command: Callable[..., Answer]) -> Callable[..., None]:
+    """Call a command with a connection to the server, and print its answer; adds the options."""
+
+    @functools.wraps(command)
+    def run(*, server: Server, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - its own options
+        with server.connect() as client:
+            answer = command(client, **given)
+        answer.print(as_json=as_json)
+
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    return with_server(_with_json(run, own))
+
+
+def _with_json(run: Callable[..., None], own: list[inspect.Parameter]) -> Callable[..., None]:
+    """Add the parameters of a command to a function, and ``as_json`` behind them."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    as_json = inspect.Parameter("as_json", keyword, default=False, annotation=AsJson)
+    parameters = [*(one.replace(kind=keyword) for one in own), as_json]
+    # Typer reads a command's options off its signature and its annotations.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def load_settings(file: Path | None) -> Settings:
+    """Read the settings of a command."""
+    # Imported here: most commands have the option, and use no setting before they connect.
+    from driftline.app.settings.settings import load
+
+    return load(file, environment=os.environ)
 
 
 def open_places(*places: str, config_file: Path | None = None) -> None:
     """Have buckets among these opened with the options of the settings."""
     if any(is_remote(place) for place in places):
-        use_options(load(config_file, environment=os.environ).storage.options)
+        use_options(load_settings(config_file).storage.options)
 
 
-def show_json(value: object) -> None:
-    """Print a value as JSON on standard output."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    sys.stdout.write(harmless_json(text) + "\n")
+@overload
+def moment(text: str, option: str, *, end: datetime | None = None) -> datetime: ...
+@overload
+def moment(text: str | None, option: str, *, end: datetime | None = None) -> datetime | None: ...
+def moment(text: str | None, option: str, *, end: datetime | None = None) -> datetime | None:
+    """Read the time of an option, UTC where it names no zone; with ``end`` also how long before."""
+    if text is None:
+        return None
+    if end is not None and (length := _LENGTH.fullmatch(text)) is not None:
+        try:
+            return end - timedelta(**{_UNITS[length[2]]: int(length[1])})
+        except OverflowError:
+            raise InputError(f'{option} "{text}"; expected less') from None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        lengths = ", or 5m, 3h, 2d, 1w" if end is not None else ""
+        raise InputError(
+            f'{option} "{text}"; expected a time such as 2013-11-18T00:00:00Z{lengths}'
+        ) from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def show_table(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
-) -> None:
-    """Print rows as a table on standard output, plain when it is not a terminal."""
-    # Imported here: rich is slow to import, and most calls print no table.
-    from driftline.app.commands.table import print_table
-
-    print_table(columns, rows, title=title)
+def pairs(texts: Iterable[str] | None, what: str, name: str = "NAME") -> dict[str, str]:
+    """Read texts such as ``region=north``; ``what`` and ``name`` are for the error."""
+    found = {}
+    for text in texts or ():
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise InputError(f'{what} "{text}"; expected {name}=VALUE')
+        found[key] = value
+    return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.terminal import harmless
+from driftline.app.commands.output import harmless, show_json, show_table
 from driftline.app.commands.text_options import Dialect, files_of, with_dialect
 from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
@@ -47,23 +47,24 @@ def outliers(
     # The work is imported where it begins: the options need none of it.
     from driftline.baseline.store import Baseline
     from driftline.formats.source import open_source
-    from driftline.monitors.drift_test.significance import wilson_interval
+    from driftline.monitors.kinds.outliers.reading import OutlierReading
     from driftline.monitors.kinds.outliers.scorer import row_scorer
     from driftline.monitors.kinds.outliers.terms import share_words
-    from driftline.monitors.kinds.outliers.writing import Scored, write_scored
+    from driftline.monitors.kinds.outliers.writing import write_scored
     from driftline.monitors.results.violation import plural
+    from driftline.stats.intervals import wilson
 
     options.open_places(*data, reference)
     baseline = Baseline.load(reference)
     scorer = row_scorer(baseline)
     source = open_source(files_of(data, dialect), signature=baseline.signature)
-    found = Scored()
+    found = OutlierReading(scorer)
     with progress("outliers") as advance:
         for found in write_scored(source.batches(), scorer, output):
             advance(found.row_count, source.row_count)
     if not found.row_count:
         raise UndecidedError("no rows; nothing could be scored")
-    low, high = wilson_interval(found.outlier_count, found.row_count)
+    low, high = wilson(found.outlier_count, found.row_count)
     share = found.outlier_count / found.row_count
     missing = scorer.missing(source.schema.names)
     worst = [_line(one) for one in found.worst]
@@ -72,7 +73,7 @@ def outliers(
         around = {"share": share, "share_low": low, "share_high": high}
         columns = dict(found.columns.most_common())
         lacking = {"columns": columns, "missing_columns": list(missing)}
-        options.show_json({**counts, **around, **lacking, "worst": worst})
+        show_json({**counts, **around, **lacking, "worst": worst})
         return
     typer.echo(
         f"{plural(found.outlier_count, 'outlier')} of {plural(found.row_count, 'row')}: "
@@ -83,7 +84,7 @@ def outliers(
             f"not looked at, as the data lack them: {harmless(', '.join(missing))}", err=True
         )
     if worst:
-        options.show_table(SHOWN, worst)
+        show_table(SHOWN, worst)
 
 
 def _line(one: OddRow) -> dict[str, object]:

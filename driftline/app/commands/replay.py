@@ -15,7 +15,8 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.capture import capture
-from driftline.app.commands.resources import moment
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.formats.capture_line import CaptureLine, read_line
@@ -23,7 +24,6 @@ from driftline.formats.capture_line import CaptureLine, read_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from driftline.app.client.client import Client
     from driftline.app.replay.sending import Sender, Target
     from driftline.signature import Signature
 
@@ -32,8 +32,9 @@ CHUNK = 256
 
 
 @capture.command("replay")
-@options.with_server
+@options.asks_server
 def replay(
+    client: Client,
     endpoint: Annotated[str, typer.Argument(help="Endpoint whose captured requests are sent.")],
     model: Annotated[
         str | None, typer.Option("--model", help="To this declared model, as if it served them.")
@@ -67,9 +68,7 @@ def replay(
     tolerance: Annotated[
         float, typer.Option("--tolerance", min=0, help="Numbers so close are the same.")
     ] = 1e-9,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Send captured requests to another model, and lay its answers beside those of then.
 
     Of hours that are over. With --model and --endpoint nothing is captured; requests to a --url
@@ -83,7 +82,6 @@ def replay(
     span = {"from": start, "to": end, "variant": variant}
     given = {name: value for name, value in span.items() if value}
     with ExitStack() as stack:
-        client = stack.enter_context(server.connect())
         target = _target(client, endpoint, model=model, other=other, url=url)
         # A heavy import, which only this command needs.
         from driftline.app.replay.sending import Sender
@@ -92,12 +90,7 @@ def replay(
         stack.callback(sender.close)
         told = _replayed(client, endpoint, sender, chosen, given, output, tolerance)
     told["target"] = target.name
-    if as_json:
-        options.show_json(told)
-    else:
-        _tell(told)
-    if not told["compared"]:
-        raise typer.Exit(3)
+    return Answer(told, _lines(told), code=0 if told["compared"] else 3)
 
 
 def _refuse(
@@ -108,7 +101,7 @@ def _refuse(
         raise InputError("replay: expected one of --model, --endpoint and --url")
     if output is not None and output.suffix.lower() != ".parquet":
         raise InputError(f"{output}: expected a file that ends in .parquet")
-    first, last = moment(start, "--from"), moment(end, "--to")
+    first, last = options.moment(start, "--from"), options.moment(end, "--to")
     if first is not None and last is not None and last <= first:
         raise InputError(f"--from {start} --to {end}: expected the end after the start")
 
@@ -147,13 +140,7 @@ def _replayed(
 def _nothing(
     client: Client, found: Mapping[str, Any], given: Mapping[str, str], chosen: _Chosen | None
 ) -> str:
-    """Say why no request was sent.
-
-    Raises
-    ------
-    InputError
-        When nothing was ever captured of the variant that is asked for.
-    """
+    """Return why no request was sent."""
     name, variant = found["endpoint"], given.get("variant")
     if variant is not None and not found["items"]:
         known = sorted({hour["variant"] for hour in client.captured_hours(name)["items"]})
@@ -177,7 +164,7 @@ def _nothing(
 def _target(
     client: Client, endpoint: str, *, model: str | None, other: str | None, url: str | None
 ) -> Target:
-    """Say where requests go; what is declared is asked for first, so that a wrong name is told."""
+    """Return where requests go; declarations are read first, so that a wrong name is reported."""
     from driftline.app.client.connection import in_path
     from driftline.app.replay.sending import Target
 
@@ -312,28 +299,28 @@ def _none(table: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-def _tell(told: dict[str, Any]) -> None:
-    typer.echo(
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    yield (
         f"{told['requests']:,} requests of {told['endpoint']} sent to {told['target']}: "
         f"{told['rows']:,} rows answered, {told['failed']:,} requests not"
     )
     for reason, count in told["failures"].items():
-        typer.echo(f"  {reason}: {count:,}")
+        yield f"  {reason}: {count:,}"
     if told["compared"]:
         low, high = 100 * told["share_low"], 100 * told["share_high"]
-        typer.echo(
+        yield (
             f"{told['differing']:,} of {told['compared']:,} rows differ: "
             f"{100 * told['share_differing']:.3g} % ({low:.3g} to {high:.3g} %)"
         )
     if told["unread"]:
-        typer.echo(f"{told['unread']:,} rows could not be read on one side")
+        yield f"{told['unread']:,} rows could not be read on one side"
     for name, one in told["columns"].items():
-        typer.echo(
+        yield (
             f"{name}: mean change {one['mean_change']:+.4g}{_interval(one)}, mean size "
             f"{one['mean_size']:.4g}, greatest {one['greatest_size']:.4g}"
         )
     if told["latency_ms_p50"] is not None:
-        typer.echo(
+        yield (
             f"latency {told['latency_ms_p50']:.1f} ms in the median, "
             f"{told['latency_ms_p99']:.1f} ms at 99 %"
         )

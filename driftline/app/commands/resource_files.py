@@ -24,13 +24,7 @@ _Plain.yaml_implicit_resolvers = {
 
 
 def read_resources(file: Path) -> list[dict[str, Any]]:
-    """Read the resources of a YAML or JSON file: one, a list, or several documents.
-
-    Raises
-    ------
-    InputError
-        When the file cannot be read, is not YAML, or holds something else.
-    """
+    """Read the resources of a YAML or JSON file: one, a list, or several documents."""
     try:
         documents = [
             entry for entry in yaml.load_all(file.read_text(encoding="utf-8"), _Plain) if entry
@@ -54,6 +48,6 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
 
 
 def _unquoted(text: str) -> str:
-    """Say which schedule in braces needs quotes: YAML ends a value there at each comma."""
+    """Return which schedule in braces needs quotes: YAML ends a value there at each comma."""
     found = _SCHEDULE_IN_BRACES.search(text)
     return f'{found[1]} in {{ }} needs quotes: "{found[1]}"; ' if found else ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client, moment
+from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
 from driftline.roles import Roles
 
@@ -28,15 +29,14 @@ ResourceKind = Annotated[
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
 
 
-@options.with_server
+@options.asks_server
 def apply(
+    client: Client,
     file: Annotated[
         list[Path], typer.Option("-f", "--file", help="YAML or JSON, one or many resources.")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Declare resources, all or nothing.
 
     The same file twice changes nothing the second time. docs/resources.md has examples of every
@@ -48,63 +48,47 @@ def apply(
     from driftline.app.commands.resource_files import read_resources
 
     resources = [resource for one in file for resource in read_resources(one)]
-    with server.connect() as client:
-        plan = client.apply(resources, dry_run=dry_run)
-    if as_json:
-        options.show_json(plan)
-        return
-    for change in plan["changes"]:
-        fields = "".join(f"\n    {field}" for field in change.get("fields", []))
-        typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}{fields}")
+    plan = client.apply(resources, dry_run=dry_run)
+    return Answer(plan, [_change(change) for change in plan["changes"]])
 
 
-@options.with_server
+@options.asks_server
 def get(
+    client: Client,
     kind: ResourceKind,
     name: Annotated[
         str | None, typer.Argument(help="Name of one resource; all when left out.")
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Show the declared resources of a kind, or one of them.
 
     Example: driftline get monitor flights
     """
-    with server.connect() as client:
-        found: Any = client.get(kind, name) if name is not None else client.list(kind)
-    if as_json:
-        options.show_json(found)
-    elif name is not None:
-        import yaml
-
-        typer.echo(yaml.safe_dump(found, sort_keys=False).rstrip())
-    else:
-        options.show_table(["name", "owner", "generation", "updated_at"], found)
+    if name is not None:
+        resource = client.get(kind, name)
+        return Answer(resource, _as_yaml(resource))
+    resources = client.list(kind)
+    return Answer(resources, [Table(["name", "owner", "generation", "updated_at"], resources)])
 
 
-@options.with_server
+@options.asks_server
 def delete(
+    client: Client,
     kind: ResourceKind,
     name: Annotated[str, typer.Argument(help="Name of the resource.")],
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Delete a declared resource; refused while another one needs it.
 
     Example: driftline delete alarm "flights drift"
     """
-    with server.connect() as client:
-        client.delete(kind, name)
-    if as_json:
-        options.show_json({"deleted": [name], "kind": kind})
-    else:
-        typer.echo(f"deleted {kind} {name}")
+    client.delete(kind, name)
+    return Answer({"deleted": [name], "kind": kind}, [f"deleted {kind} {name}"])
 
 
 @options.with_roles
-@options.with_server
+@options.asks_server
 def deploy(
+    client: Client,
     model: Annotated[Path, typer.Argument(help="Model file (skops; joblib where trusted).")],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
@@ -112,11 +96,9 @@ def deploy(
     reference: Annotated[
         str | None, typer.Option("--reference", help="The data taken as good.")
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
     *,
     roles: Roles,
-) -> None:
+) -> Answer:
     """Turn a model file into a running, captured endpoint.
 
     With a reference it is monitored, too.
@@ -126,19 +108,15 @@ def deploy(
     # Imported here: the other commands on resources send them as they stand.
     from driftline.app.deployment import deploy_by
 
-    with server.connect() as client:
-        plan = deploy_by(model, roles, reference=reference, name=name, client=client)
-    if as_json:
-        options.show_json(plan)
-        return
-    for change in plan["changes"]:
-        typer.echo(f"{change['action']:<9} {change['kind']} {change['name']}")
-    typer.echo(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
+    plan = deploy_by(model, roles, reference=reference, name=name, client=client)
+    lines = [_change({**change, "fields": ()}) for change in plan["changes"]]
+    lines.append(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
     if reference is not None:
-        typer.echo(
+        lines.append(
             "No notification channel is configured. Add one: declare a Channel, and name it in the "
             "alarm_actions of an Alarm (docs/resources.md)"
         )
+    return Answer(plan, lines)
 
 
 @options.with_server
@@ -169,16 +147,15 @@ def invoke(
 
 
 @monitor.command("run")
-@options.with_server
+@options.asks_server
 def monitor_run(
-    name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
+    client: Client,
+    name: options.Monitor,
     start: Annotated[
         str | None, typer.Option("--from", help="Start of the window, RFC 3339.")
     ] = None,
     end: Annotated[str | None, typer.Option("--to", help="End of the window, not in it.")] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Run a monitor on one window now; running the same rows again changes nothing.
 
     Without --from and --to it is the last whole window of its schedule. Rows that wait in the spool
@@ -186,16 +163,21 @@ def monitor_run(
 
     Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
     """
-    with server.connect() as client:
-        execution = client.run_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
-    if as_json:
-        options.show_json(execution)
-    else:
-        typer.echo(f"{execution['status']}: {_outcome(execution)}")
-    if execution["status"] in ("Failed", "InsufficientData"):
-        raise typer.Exit(3)
-    if execution["status"] == "CompletedWithViolations":
-        raise typer.Exit(1)
+    execution = client.run_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
+    status = execution["status"]
+    code = {"Failed": 3, "InsufficientData": 3, "CompletedWithViolations": 1}.get(status, 0)
+    return Answer(execution, [f"{status}: {_outcome(execution)}"], code=code)
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    fields = "".join(f"\n    {field}" for field in change.get("fields", ()))
+    return f"{change['action']:<9} {change['kind']} {change['name']}{fields}"
+
+
+def _as_yaml(resource: Mapping[str, Any]) -> Iterator[str]:
+    import yaml
+
+    yield yaml.safe_dump(resource, sort_keys=False).rstrip()
 
 
 def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
@@ -217,16 +199,3 @@ def _outcome(execution: dict[str, Any]) -> str:
         return f"{reason} ({window})"
     found = f"{execution['row_count']:,} rows, {count} violation{'s' if count != 1 else ''}"
     return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")
-
-
-def moment(text: str | None, option: str) -> datetime | None:
-    """Read the time of an option, UTC where it names no zone; anything else is an InputError."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(
-            f'{option} "{text}"; expected a time such as 2013-11-18T00:00:00Z'
-        ) from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

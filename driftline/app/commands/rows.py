@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.resources import moment, monitor
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table, harmless
+from driftline.app.commands.resources import monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError, NotFoundError
-
-if TYPE_CHECKING:
-    from driftline.app.client.client import Client
 
 EXECUTIONS_LOOKED = 1000
 
 
 @monitor.command("rows")
-@options.with_server
+@options.asks_server
 def rows(
-    name: Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")],
+    client: Client,
+    name: options.Monitor,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="A .csv or .parquet.")
     ] = None,
@@ -39,9 +39,7 @@ def rows(
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=1000, help="Rows shown without -o.")
     ] = 20,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Show the rows behind a violation, or write all of them, and no others, to a file.
 
     What was marked as expected has its rows, too: named, or where nothing else was found. In the
@@ -50,32 +48,30 @@ def rows(
 
     Example: driftline monitor rows flights-data-quality --feature temp -o bad.parquet
     """
-    with server.connect() as client:
-        execution = _execution(client, name, moment(window, "--window"))
-        report = client.report(execution["id"])
-        # In the order of the API's places: what alarms, then what somebody expected.
-        violations = [*report["violations"], *report.get("expected_violations", [])]
-        if not violations:
-            raise NotFoundError(f'monitor "{name}": nothing is violated in {_window(execution)}')
-        found = find_violation(violations, feature, check)
-        if output is None:
-            _show(client, execution, violations, found, limit, as_json=as_json)
-            return
-        # Heavy imports, which only an export needs.
-        from driftline.monitors.root_cause.export import form_of, replace_file
+    execution = _execution(client, name, options.moment(window, "--window"))
+    report = client.report(execution["id"])
+    # In the order of the API's places: what alarms, then what somebody expected.
+    violations = [*report["violations"], *report.get("expected_violations", [])]
+    if not violations:
+        raise NotFoundError(f'monitor "{name}": nothing is violated in {_window(execution)}')
+    found = find_violation(violations, feature, check)
+    if output is None:
+        return _first_rows(client, execution, violations, found, limit)
+    # Heavy imports, which only an export needs.
+    from driftline.monitors.root_cause.export import form_of, replace_file
 
-        form = form_of(str(output))
-        with progress("exporting", unit="bytes") as advance:
-            done = 0
+    form = form_of(str(output))
+    with progress("exporting", unit="bytes") as advance:
+        done = 0
 
-            def pieces() -> Any:  # noqa: ANN401 - an iterator of bytes
-                nonlocal done
-                for piece in client.violation_rows(execution["id"], found, form=form):
-                    done += len(piece)
-                    advance(done, None)
-                    yield piece
+        def pieces() -> Any:  # noqa: ANN401 - an iterator of bytes
+            nonlocal done
+            for piece in client.violation_rows(execution["id"], found, form=form):
+                done += len(piece)
+                advance(done, None)
+                yield piece
 
-            replace_file(output, pieces())
+        replace_file(output, pieces())
     counted = None if found is None else violations[found]["row_count"]
     told = {
         "execution": execution["id"],
@@ -85,23 +81,15 @@ def rows(
         "file": str(output),
         "bytes": done,
     }
-    if as_json:
-        options.show_json(told)
-        return
     which = "all violations" if found is None else f"{counted:,} rows: {_named(violations[found])}"
-    typer.echo(f"{output}: {done:,} bytes, {which} (window {execution['window_start']})")
+    line = f"{output}: {done:,} bytes, {which} (window {execution['window_start']})"
+    return Answer(told, [line])
 
 
 def find_violation(
     violations: Sequence[Mapping[str, Any]], feature: str | None, check: str | None
 ) -> int | None:
-    """Give the place of the violation that is named; None where none is.
-
-    Raises
-    ------
-    InputError
-        When nothing of that name is violated.
-    """
+    """Return the place of the violation that is named; None where none is."""
     if feature is None and check is None:
         return None
     for index, one in enumerate(violations):
@@ -136,25 +124,25 @@ def _window(execution: Mapping[str, Any]) -> str:
     return f"the window from {execution['window_start']} to {execution['window_end']}"
 
 
-def _show(
+def _first_rows(
     client: Client,
     execution: Mapping[str, Any],
     violations: Sequence[Mapping[str, Any]],
     found: int | None,
     limit: int,
-    *,
-    as_json: bool,
-) -> None:
+) -> Answer:
     place = found
     if place is None:
         place = next((at for at, one in enumerate(violations) if one["predicate"]), 0)
     shown = client.first_rows(execution["id"], place, limit=limit)
-    if as_json:
-        options.show_json({"execution": execution["id"], "violation": place, **shown})
-        return
-    one = violations[place]
-    typer.echo(f"{one['feature_name']}: {one['cause']} ({one['row_count']:,} rows)", err=True)
-    options.show_table(shown["columns"], shown["rows"])
+    value = {"execution": execution["id"], "violation": place, **shown}
+    return Answer(value, _rows_shown(violations[place], shown))
+
+
+def _rows_shown(violation: Mapping[str, Any], shown: Mapping[str, Any]) -> Iterator[Table]:
+    about = f"{violation['feature_name']}: {violation['cause']} ({violation['row_count']:,} rows)"
+    typer.echo(harmless(about), err=True)
+    yield Table(shown["columns"], shown["rows"])
 
 
 def _named(one: Mapping[str, Any]) -> str:

@@ -12,12 +12,11 @@ from typing import Annotated
 
 import typer
 
-from driftline import __version__
 from driftline.app import processes
 from driftline.app.commands import options
 from driftline.app.logs import configure_logging
 from driftline.app.redactor import redactor
-from driftline.app.settings.settings import Settings, describe, load, override
+from driftline.app.settings.settings import Settings, load, override
 from driftline.app.up import start
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
@@ -153,38 +152,6 @@ def demo(
     raise typer.Exit(run_demo(days=span, browser=browser, stay=not leave, folder=folder))
 
 
-def settings(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
-    """Show the effective settings and where each value comes from.
-
-    Example: driftline settings --json
-    """
-    rows = describe(load(config_file, environment=os.environ))
-    if as_json:
-        options.show_json(rows)
-        return
-    for row in rows:
-        row["setting"] = f"{row['section']}.{row['key']}"
-    options.show_table(["setting", "value", "source", "about"], rows)
-
-
-def migrate(config_file: options.SettingsFile = None) -> None:
-    """Bring the database's schema up to date.
-
-    Example: driftline migrate -c driftline.toml
-    """
-    # Imported here: only this command of them needs SQL.
-    from driftline.database.engine import using_database
-    from driftline.database.migrations import migrate as bring_up
-
-    with using_database(_load(config_file).database_url) as engine:
-        typer.echo(f"database schema: {bring_up(engine)}")
-
-
-def version() -> None:
-    """Print the version."""
-    typer.echo(f"driftline {__version__}")
-
-
 def _load(file: Path | None) -> Settings:
     configure_logging()
     found = load(file, environment=os.environ)
@@ -211,7 +178,7 @@ def _require_loopback(found: Settings, roles: list[str]) -> None:
 
 
 def _tell_of_storage(found: Settings) -> None:
-    """Say when the bucket cannot be used; whoever needs it tries again by itself."""
+    """Return when the bucket cannot be used; whoever needs it tries again by itself."""
     # Imported here because it pulls in more than a start needs.
     from driftline.app.doctor import examine_store
 

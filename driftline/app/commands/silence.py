@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
 
 silence = typer.Typer(
@@ -22,8 +24,9 @@ _COLUMNS = ["name", "status", "from", "until", "about", "comment"]
 
 
 @silence.command("put")
-@options.with_server
+@options.asks_server
 def silence_put(
+    client: Client,
     name: Annotated[str, typer.Argument(help="Letters, digits and inner hyphens.")],
     matcher: Annotated[
         list[str] | None,
@@ -36,9 +39,7 @@ def silence_put(
         str, typer.Option("--for", metavar="2h", help="How long: minutes, hours or days.")
     ] = "2h",
     comment: Annotated[str, typer.Option("--comment", help="Why.")] = "",
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Hold back messages from now on; windows that come again are declared by `driftline apply`.
 
     Example: driftline silence put roll-out -m endpoint=flights --for 30m --comment "new model"
@@ -50,79 +51,57 @@ def silence_put(
         "created_by": _user(),
         "comment": comment,
     }
-    with server.connect() as client:
-        client.apply([{"kind": "Silence", "name": name, "spec": spec}])
-        found = client.get("Silence", name)
-        about = client.preview_silence(spec)["alarms"]
-    if as_json:
-        options.show_json({**found, "alarms": about})
-        return
-    until = found["status"]["mutes_until"]
-    count = f"{len(about)} alarm{'s' if len(about) != 1 else ''}"
-    typer.echo(f'silence "{name}" holds back {count} until {until}')
+    client.apply([{"kind": "Silence", "name": name, "spec": spec}])
+    stored = client.get("Silence", name)
+    alarms = client.preview_silence(spec)["alarms"]
+    until = stored["status"]["mutes_until"]
+    count = f"{len(alarms)} alarm{'s' if len(alarms) != 1 else ''}"
+    return Answer(
+        {**stored, "alarms": alarms}, [f'silence "{name}" holds back {count} until {until}']
+    )
 
 
 @silence.command("list")
-@options.with_server
-def silence_list(
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+@options.asks_server
+def silence_list(client: Client) -> Answer:
     """Show all silences, and what they do now.
 
     Example: driftline silence list
     """
-    with server.connect() as client:
-        found = client.list("Silence")
-    if as_json:
-        options.show_json(found)
-        return
-    options.show_table(_COLUMNS, [_row(one) for one in found])
+    silences = client.list("Silence")
+    return Answer(silences, [Table(_COLUMNS, [_row(silence) for silence in silences])])
 
 
 @silence.command("get")
-@options.with_server
-def silence_get(
-    name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def silence_get(client: Client, name: Name) -> Answer:
     """Show one silence, and the alarms that it is about.
 
     Example: driftline silence get roll-out
     """
-    with server.connect() as client:
-        found = client.get("Silence", name)
-        about = client.preview_silence(found["spec"])["alarms"]
-    if as_json:
-        options.show_json({**found, "alarms": about})
-        return
-    options.show_table(_COLUMNS, [_row(found)])
-    typer.echo(f"about: {', '.join(about) or 'no alarm'}")
+    stored = client.get("Silence", name)
+    alarms = client.preview_silence(stored["spec"])["alarms"]
+    about = f"about: {', '.join(alarms) or 'no alarm'}"
+    return Answer({**stored, "alarms": alarms}, [Table(_COLUMNS, [_row(stored)]), about])
 
 
 @silence.command("expire")
-@options.with_server
-def silence_expire(
-    name: Name, server: options.Server = options.DEFAULT, as_json: options.AsJson = False
-) -> None:
+@options.asks_server
+def silence_expire(client: Client, name: Name) -> Answer:
     """End a silence now; what it held back and still holds true is sent.
 
     Example: driftline silence expire roll-out
     """
-    with server.connect() as client:
-        found = client.expire_silence(name)
-    if as_json:
-        options.show_json(found)
-        return
-    typer.echo(f'silence "{name}" is over')
+    return Answer(client.expire_silence(name), [f'silence "{name}" is over'])
 
 
-def _row(found: dict[str, Any]) -> dict[str, object]:
-    spec, status = found["spec"], found["status"]
+def _row(silence: dict[str, Any]) -> dict[str, object]:
+    spec, status = silence["spec"], silence["status"]
     targets = spec.get("mute_targets") or {}
     names = spec["alarm_names"] or targets.get("alarm_names") or []
     matchers = [one if isinstance(one, str) else str(one) for one in spec["matchers"]]
     return {
-        "name": found["name"],
+        "name": silence["name"],
         "status": status["status"],
         "from": spec.get("starts_at") or spec.get("start_date"),
         # While it holds nothing back, the end that was declared.

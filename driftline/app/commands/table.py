@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from driftline.app.commands.output import harmless
+
 # Columns that are never cut: ids, and times.
 _WHOLE = frozenset({"id", "since", "window", "until"})
 # Columns of a line that nobody has to fit into a terminal; COLUMNS says otherwise.
@@ -40,7 +42,7 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(_text(row.get(column)) for column in columns))
-    page = Page()
+    page = Page(markup=False, emoji=False)
     if not page.is_terminal and "COLUMNS" not in os.environ:
         page.width = _UNBOUND
     page.print(table, highlight=False)
@@ -49,4 +51,4 @@ def print_table(
 def _text(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else harmless(str(value))

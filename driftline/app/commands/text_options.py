@@ -45,12 +45,12 @@ class Dialect:
 
 
 def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command these options; it takes them as one parameter ``dialect``."""
+    """Add these options to a command; it takes them as one parameter ``dialect``."""
     return with_options(command, "dialect", DIALECT, Dialect)
 
 
 def files_of(data: Sequence[str], dialect: Dialect) -> object:
-    """Give the data of a command as `open_source` takes it."""
+    """Return the data of a command as `open_source` takes it."""
     if dialect != Dialect():
         # Imported here: reading needs Arrow, and the options alone do not.
         from driftline.formats.source import Files

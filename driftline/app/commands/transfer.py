@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,12 +13,13 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.capture import capture
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.formats.capture_line import LineError, read_line
 
 if TYPE_CHECKING:
-    from driftline.app.client.client import Client
     from driftline.app.commands.capture_sources import Source
     from driftline.app.commands.export_scores import ExportScores
     from driftline.capture.sagemaker.capture_files import FileCounts
@@ -33,8 +34,9 @@ PLACES_SHOWN = 3
 
 
 @capture.command("export")
-@options.with_server
+@options.asks_server
 def export(
+    client: Client,
     endpoint: Annotated[str, typer.Argument(help="Endpoint whose captured records are written.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DIR|URI", help="Where to.")],
     start: Annotated[
@@ -58,9 +60,7 @@ def export(
         str | None,
         typer.Option("--scores-to", metavar="FILE", help="Rows with scores: .parquet or .csv."),
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Write captured records as SageMaker's capture files, one a minute, of hours that are over.
 
     DIR/ENDPOINT/VARIANT/yyyy/mm/dd/hh/mm-ss-ms-uuid.jsonl. Exporting again writes the same files:
@@ -73,14 +73,11 @@ def export(
     # The work is imported where it begins, here and below: the options need none of it.
     from driftline.app.commands.export_scores import ExportScores, told
 
-    options.open_places(output, scores or "", config_file=server.config_file)
-    for option, moment in (("--from", start), ("--to", end)):
-        _check_time(option, moment)
+    options.open_places(output, scores or "", config_file=client.config_file)
+    for option, text in (("--from", start), ("--to", end)):
+        options.moment(text, option)
     chosen = {"from": start, "to": end, "variant": variant}
-    with (
-        server.connect() as client,
-        ExportScores(scores, scores_to) as scoring,
-    ):
+    with ExportScores(scores, scores_to) as scoring:
         found = client.captured_hours(
             endpoint, **{key: value for key, value in chosen.items() if value is not None}
         )
@@ -89,16 +86,18 @@ def export(
         with progress("scoring") as advance:
             scored = scoring.finish(advance)
     shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
-    if as_json:
-        options.show_json({**shown, **asdict(total), "left_out": dict(left_out), **scored})
-        return
-    typer.echo(
+    lines = [
         f"{total.lines:,} lines of {found['endpoint']} before {found['before']} in {output}: "
         f"{total.written:,} files written, {total.unchanged:,} there already, "
         f"{total.removed:,} removed"
-    )
-    if scored:
-        typer.echo(told(scored["scores"]))
+    ]
+    lines += [told(scored["scores"])] if scored else []
+    value = {**shown, **asdict(total), "left_out": dict(left_out), **scored}
+    return Answer(value, _exported(lines, left_out))
+
+
+def _exported(lines: Sequence[str], left_out: Mapping[str, int]) -> Iterator[str]:
+    yield from lines
     if left_out:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
         typer.echo(f"left out: {reasons}", err=True)
@@ -135,15 +134,6 @@ def _write_hours(
             total += counts
             advance(total.lines, count)
     return total, left_out
-
-
-def _check_time(option: str, given: str | None) -> None:
-    try:
-        datetime.fromisoformat(given or "2026-01-15")
-    except ValueError:
-        raise InputError(
-            f'{option} "{given}": expected a time such as 2026-01-15 or 2026-01-15T10:00:00Z'
-        ) from None
 
 
 def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | None) -> FileCounts:
@@ -221,7 +211,9 @@ def load(
             for chunk in _chunks(sources, variant, total):
                 total.add(chunk, _send(client, facts["endpoint"], chunk))
                 advance(total.counts["lines"], seen.lines)
-    _tell(facts, total, as_json=as_json)
+    value = {"endpoint": facts["endpoint"], "typed": facts["typed"], **total.counts}
+    lines = _imported(facts["endpoint"], total)
+    Answer({**value, "bad_lines": total.bad}, lines).print(as_json=as_json)
     if total.counts["bad"] and total.counts["bad"] == total.counts["lines"]:
         raise InputError(
             f"{', '.join(paths[:PLACES_SHOWN])}: none of {total.counts['lines']:,} lines is a "
@@ -348,14 +340,10 @@ def _send(client: Client, endpoint: str, chunk: _Chunk) -> dict[str, Any]:
         return {**zeros, "lines": 1, "bad": [{"index": 0, "reason": str(error)}]}
 
 
-def _tell(facts: dict[str, Any], total: _Total, *, as_json: bool) -> None:
-    if as_json:
-        head = {"endpoint": facts["endpoint"], "typed": facts["typed"]}
-        options.show_json({**head, **total.counts, "bad_lines": total.bad})
-        return
+def _imported(endpoint: str, total: _Total) -> Iterator[str]:
     counts = total.counts
-    typer.echo(
-        f"{counts['imported']:,} records imported into {facts['endpoint']} ({counts['rows']:,} "
+    yield (
+        f"{counts['imported']:,} records imported into {endpoint} ({counts['rows']:,} "
         f"rows) of {counts['lines']:,} lines; {counts['known']:,} there already, "
         f"{counts['bad']:,} bad"
         + (f", {counts['unparsed']:,} kept raw" if counts["unparsed"] else "")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import Advance, progress
 from driftline.errors import DriftlineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from driftline.app.client.client import Client
     from driftline.capture.labels.records import LabelNames
     from driftline.formats.location import Location
 
@@ -38,8 +39,9 @@ truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
 
 
 @truth.command("load")
-@options.with_server
+@options.asks_server
 def load(
+    client: Client,
     file: Annotated[
         list[str],
         typer.Argument(
@@ -59,9 +61,7 @@ def load(
     row_index: Annotated[
         str, typer.Option("--row-index", metavar="COL", help="Column with the row in the request.")
     ] = "row_index",
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Send labels of captured rows; of several for one row the last one counts.
 
     All files are read once before anything is sent, so a file with something wrong in it changes
@@ -72,36 +72,33 @@ def load(
     """
     # The work is imported where it begins, here and below: the options need none of it.
     from driftline.capture.labels.records import LabelNames
-    from driftline.formats.location import data_files
+    from driftline.formats.data_files import data_files
 
     names = LabelNames(id_column, label, row_index)
-    options.open_places(*file, config_file=server.config_file)
+    options.open_places(*file, config_file=client.config_file)
     files = [place for path in file for place in data_files(path)]
     with progress("reading", unit="labels") as advance:
         count = sum(part.num_rows for part in _parts(files, names, advance, None))
     total = dict.fromkeys(COUNTS, 0)
-    with server.connect() as client:
-        with progress("loading", unit="labels") as advance:
-            for part in _parts(files, names, advance, count):
-                found = client.put_truth(endpoint, _csv(part))
-                total = {key: value + found[key] for key, value in total.items()}
-        standing = _standing(client, endpoint)
-    if as_json:
-        shown = {"endpoint": endpoint, "files": [one.shown for one in files], **total}
-        options.show_json({**shown, "report": standing})
-        return
-    typer.echo(
+    with progress("loading", unit="labels") as advance:
+        for part in _parts(files, names, advance, count):
+            found = client.put_truth(endpoint, _csv(part))
+            total = {key: value + found[key] for key, value in total.items()}
+    standing = _standing(client, endpoint)
+    line = (
         f"{total['stored']:,} labels stored for {endpoint} ({total['received']:,} received, "
         f"{total['duplicates']:,} replaced by later ones, {total['conflicts']:,} rows with "
         f"different ones, {total['empty']:,} without a value)"
     )
-    if standing is not None:
-        _tell(standing)
+    shown = {"endpoint": endpoint, "files": [one.shown for one in files], **total}
+    rest = [] if standing is None else _lines(standing)
+    return Answer({**shown, "report": standing}, [line, *rest])
 
 
 @truth.command("report")
-@options.with_server
+@options.asks_server
 def report(
+    client: Client,
     endpoint: Annotated[str, typer.Argument(help="Endpoint.")],
     start: Annotated[
         str | None, typer.Option("--from", metavar="DAY", help="First day to list [all].")
@@ -109,10 +106,8 @@ def report(
     end: Annotated[
         str | None, typer.Option("--to", metavar="DAY", help="Last day to list [all].")
     ] = None,
-    server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
-) -> None:
-    """Tell how labels and captured rows fit: coverage by day, delays, what fits nothing.
+) -> Answer:
+    """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
 
     Labels whose id nothing that was captured has so far, rows with different labels, labels for
     rows that a request does not have, requests that are labelled in part.
@@ -120,16 +115,11 @@ def report(
     Example: driftline truth report flights --from 2026-01-01
     """
     span = {key: day for key, day in (("from", start), ("to", end)) if day is not None}
-    with server.connect() as client:
-        found = client.truth_report(endpoint, **span)
-    if as_json:
-        options.show_json(found)
-        return
+    found = client.truth_report(endpoint, **span)
     days = found["days"] if span else found["days"][-DAYS_SHOWN:]
     rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
     shown = [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
-    options.show_table(list(DAY_COLUMNS), shown)
-    _tell(found)
+    return Answer(found, [Table(list(DAY_COLUMNS), shown), *_lines(found)])
 
 
 def _standing(client: Client, endpoint: str) -> dict[str, Any] | None:
@@ -141,12 +131,12 @@ def _standing(client: Client, endpoint: str) -> dict[str, Any] | None:
         return None
 
 
-def _tell(found: dict[str, Any]) -> None:
-    """Say what is noteworthy, a line each."""
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    """Return what is noteworthy, a line each."""
     rows, delay = found["labelled_rows"], found["delay_s"]
-    typer.echo(f"{rows:,} captured rows have labels" + (f", {_late(delay)}" if delay else ""))
+    yield f"{rows:,} captured rows have labels" + (f", {_late(delay)}" if delay else "")
     if found["unsampled"]:
-        typer.echo(f"{found['unsampled']:,} labels for ids that sampling left out")
+        yield f"{found['unsampled']:,} labels for ids that sampling left out"
     for key, sentence in (
         ("unmatched", "labels for ids that nothing captured has so far"),
         ("conflicts", "rows with different labels; the last one counts"),
@@ -154,11 +144,11 @@ def _tell(found: dict[str, Any]) -> None:
     ):
         if found[key]:
             ids = ", ".join(found[f"{'conflict' if key == 'conflicts' else key}_ids"])
-            typer.echo(f"{found[key]:,} {sentence} ({ids}{' …' if found[key] > 5 else ''})")
+            yield f"{found[key]:,} {sentence} ({ids}{' …' if found[key] > 5 else ''})"
     if partly := sum(day["partly_labelled_requests"] for day in found["days"]):
-        typer.echo(f"{partly:,} requests have fewer labels than rows")
+        yield f"{partly:,} requests have fewer labels than rows"
     if found["unfit"]:
-        typer.echo(f"{found['unfit']:,} labels do not fit the type {found['type']}")
+        yield f"{found['unfit']:,} labels do not fit the type {found['type']}"
 
 
 def _late(delay: dict[str, float]) -> str:
@@ -176,12 +166,12 @@ def _span(seconds: float) -> str:
 def _parts(
     files: list[Location], names: LabelNames, advance: Advance, total: int | None
 ) -> Iterator[pa.Table]:
-    """Give the labels of all files in parts of at most what one request carries."""
+    """Return the labels of all files in parts of at most what one request carries."""
     from driftline.capture.labels.files import read_label_file
 
     done = 0
     for file in files:
-        for table in read_label_file(file.path, names, filesystem=file.system, shown=file.shown):
+        for table in read_label_file(file, names):
             for at in range(0, table.num_rows, LABELS_PER_REQUEST):
                 part = table.slice(at, LABELS_PER_REQUEST)
                 yield part

@@ -12,15 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from driftline.app.commands.output import harmless
 from driftline.app.commands.table import Page
-from driftline.app.commands.terminal import harmless
 from driftline.baseline.display import BLOCKS, text_bars
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import (
-    Broken,
-    alike_features,
-    broken_features,
-    ranked_results,
+    ViolatedFeature,
+    similar_features,
+    violated_features,
 )
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import SideTable, side_tables
@@ -32,7 +31,7 @@ CAUSE_WIDTH = 400
 # Violated features that are told; a screen holds no five thousand.
 BROKEN_SHOWN = 20
 # What happened to one of them, such as the same in each of fifty segments.
-TELLINGS_SHOWN = 4
+FINDINGS_SHOWN = 4
 # Lines of the table of segments, or of rules.
 SIDE_SHOWN, NAME_SHOWN, NAME_LEAST, GAP = 10, 34, 14, 2
 # Features that keep the rules and are shown nevertheless: those nearest to their bound.
@@ -52,8 +51,8 @@ TAKEN_WIDE, TAKEN, TAKEN_NARROW = 84, 49, 46
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print what is violated, then the numbers, what matters first, within the terminal's width."""
     shown = console or Page(highlight=False)
-    broken = broken_features(report.violations)
-    groups = alike_features(broken)
+    broken = violated_features(report.violations)
+    groups = similar_features(broken)
     for group in groups[:BROKEN_SHOWN]:
         shown.print(_violated(group, shown.width), soft_wrap=True)
     if len(groups) > BROKEN_SHOWN:
@@ -74,29 +73,29 @@ def print_report(report: Report, console: Console | None = None) -> None:
         shown.print(table)
 
 
-def _violated(group: Sequence[Broken], width: int) -> Text:
-    """Tell of a feature, or some that are alike: how loud, what happened, checks, rows."""
+def _violated(group: Sequence[ViolatedFeature], width: int) -> Text:
+    """Describe a feature, or some that are alike: how loud, what happened, checks, rows."""
     line, broken = Text(), group[0]
     named = broken.feature if len(group) == 1 else plural(len(group), "column")
-    for number, telling in enumerate(broken.tellings[:TELLINGS_SHOWN]):
+    for number, finding in enumerate(broken.findings[:FINDINGS_SHOWN]):
         line.append("\n" * bool(number))
         word, name = ("", "") if number else (broken.severity.upper(), named)
         line.append(f"{word:<{INDENT}}", STYLES[broken.severity])
         room = max(width - INDENT, INDENT)
         name = _cut(name, room)
         line.append(name, "bold")
-        rows = plural(telling.first.row_count, "row") if telling.first.row_count else ""
-        about = "  ".join(part for part in (", ".join(telling.checks), rows) if part)
+        rows = plural(finding.first.row_count, "row") if finding.first.row_count else ""
+        about = "  ".join(part for part in (", ".join(finding.checks), rows) if part)
         if name and cell_len(name) + 2 + len(about) > room:
             line.append(f"\n{' ' * INDENT}")
             name = ""
         line.append(f"{'  ' * bool(name)}{_cut(about, room)}", "dim")
-        line.append(f"\n{_told(telling.cause, width)}")
+        line.append(f"\n{_told(finding.cause, width)}")
     if len(group) > 1:
         names = ", ".join(one.feature for one in group)
         line.append(f"\n{_told(f'in {names}', width)}", "dim")
-    if len(broken.tellings) > TELLINGS_SHOWN:
-        line.append(f"\n{' ' * INDENT}… and {len(broken.tellings) - TELLINGS_SHOWN} more", "dim")
+    if len(broken.findings) > FINDINGS_SHOWN:
+        line.append(f"\n{' ' * INDENT}… and {len(broken.findings) - FINDINGS_SHOWN} more", "dim")
     return line
 
 
@@ -138,8 +137,8 @@ def _features(report: Report, console: Console) -> Table:
     names += ["type"] * (width >= WIDE) + ["strongest set"] * (width >= NARROW)
     names += ["then>", "now>"] + ["missing>"] * (width >= WIDE) + ["reference", "window"]
     table = _table(*names)
-    severities = {one.feature: one.severity for one in broken_features(report.violations)}
-    judged = [one for one in ranked_results(report) if one.ratio is not None]
+    severities = {one.feature: one.severity for one in violated_features(report.violations)}
+    judged = [one for one in report.ranked_results if one.ratio is not None]
     chosen = [one for one in judged if one.feature in severities][:BROKEN_SHOWN]
     chosen += [one for one in judged if one.feature not in severities][:QUIET_SHOWN]
     room = width - (TAKEN_WIDE if width >= WIDE else TAKEN if width >= NARROW else TAKEN_NARROW)
@@ -161,14 +160,14 @@ def _cells(
     name_width: int,
     set_width: int,
 ) -> Iterator[str]:
-    """Give the cells of one row, as many as the width allows."""
+    """Return the cells of one row, as many as the width allows."""
     yield _cut(one.feature, name_width)
     ratio = one.ratio or 0.0
     yield f"{ratio:.2f}" if ratio < 1_000 else f"{ratio:.0f}"
     if width >= WIDE:
         yield one.type
     if width >= NARROW:
-        yield _cut(one.set or "", set_width)
+        yield _cut(one.moved, set_width)
     for share in (one.share_reference, one.share_window):
         yield "" if share is None else f"{share:.1%}"
     if width >= WIDE:
@@ -211,7 +210,7 @@ def _metric_name(one: MetricResult, width: int) -> str:
 
 
 def _metric_cells(one: MetricResult) -> tuple[str, ...]:
-    """Give a metric's numbers in words."""
+    """Return a metric's numbers in words."""
     interval = "" if one.low is None or one.high is None else f"{one.low:.3g}…{one.high:.3g}"
     return _number(one.value), interval, _number(one.reference), _number(one.bound)
 
@@ -233,7 +232,7 @@ def _with_rest(table: Table, left: int) -> Table:
 
 
 def _cut(text: str, width: int) -> str:
-    """Give the beginning of a text of the data, in one line; East Asian signs take two places."""
+    """Return the beginning of a text of the data, in one line; East Asian signs take two places."""
     text = harmless(text).replace("\n", "�")
     if cell_len(text) <= width:
         return text
@@ -245,5 +244,5 @@ def _number(value: float | None) -> str:
 
 
 def _blocks(console: Console) -> str:
-    """Give characters of growing height that the terminal can show."""
+    """Return characters of growing height that the terminal can show."""
     return BLOCKS if (console.encoding or sys.stdout.encoding or "").startswith("utf") else PLAIN

@@ -1,1 +1,1 @@
-"""The demo: a year of real flights through a monitored model (interface.md section 8)."""
+"""The demo: a year of real flights through a monitored model."""

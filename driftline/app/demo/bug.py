@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.app.demo.flights import EVENT_TIME
+from driftline.app.demo.flights import is_between
 
 AIRPORT = "EWR"
 CELSIUS_COLUMNS = ("temp", "dewp")
@@ -28,32 +28,21 @@ DAY_COUNT = 5
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """Traffic with the fault in it.
-
-    Parameters
-    ----------
-    table
-        The flights as they are sent.
-    rows
-        For each faulty column, which rows are: booleans of shape (rows,).
-    """
+    """Traffic with the fault in it."""
 
     table: pa.Table
-    rows: Mapping[str, np.ndarray]
+    rows: Mapping[str, np.ndarray]  # By faulty column: which rows, booleans of shape (rows,).
 
 
 def bug_days(shift: timedelta) -> list[datetime]:
-    """Give the beginnings of the faulty days, moved with the flights."""
+    """Return the beginnings of the faulty days, moved with the flights."""
     return [FIRST_DAY + shift + timedelta(days=day) for day in range(DAY_COUNT)]
 
 
 def plant(table: pa.Table, shift: timedelta) -> Planted:
     """Put the fault into the rows of its days; all others stay as they are."""
-    kind = table[EVENT_TIME].type
     days = bug_days(shift)
-    begins, ends = (pa.scalar(time, kind) for time in (days[0], days[-1] + timedelta(days=1)))
-    times = table[EVENT_TIME]
-    inside = pc.and_(pc.greater_equal(times, begins), pc.less(times, ends))
+    inside = is_between(table, days[0], days[-1] + timedelta(days=1))
     cold = pc.and_(inside, pc.equal(table["origin"], AIRPORT))
     renamed = pc.and_(inside, pc.equal(table["carrier"], CARRIER))
     found = _put(table, "carrier", pc.if_else(renamed, WRONG_CARRIER, table["carrier"]))

@@ -30,15 +30,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What became of the pages.
-
-    Parameters
-    ----------
-    checks
-        Windows that page, and pages that rang, against those with a reason.
-    lost
-        The weeks that page since the model was worse than guessing.
-    """
+    """What became of the pages."""
 
     checks: Sequence[Check]
     lost: Sequence[BadWeek]
@@ -49,7 +41,7 @@ def explain(run: Run) -> Explained:
     windows = {
         PagedWindow(monitor, start)
         for monitor in map(monitor_of, WINDOWS)
-        for start, execution in run.house.executions(monitor).items()
+        for start, execution in run.installation.windows(monitor).items()
         if execution["page_count"]
     }
     quality = monitor_of("model-quality")

@@ -45,18 +45,10 @@ AIRPORTS = ("EWR", "JFK", "LGA")
 
 @dataclass(frozen=True, slots=True)
 class Flights:
-    """The year's flights, in the order in which they are scheduled.
+    """The year's flights, in the order in which they are scheduled."""
 
-    Parameters
-    ----------
-    table
-        One row a flight: event time, features, label (1 late, 0 not, null: never arrived).
-    shift
-        What was added to every date: a whole number of weeks.
-    """
-
-    table: pa.Table
-    shift: timedelta
+    table: pa.Table  # Event time, features, label: 1 late, 0 not, null: never arrived.
+    shift: timedelta  # Added to every date: a whole number of weeks.
 
     @property
     def start(self) -> datetime:
@@ -69,39 +61,22 @@ class Flights:
         return YEAR_END + self.shift
 
     def between(self, start: datetime, end: datetime) -> pa.Table:
-        """Give the flights of the half-open span [start, end)."""
-        times = self.table[EVENT_TIME]
-        kind = times.type
-        return self.table.filter(
-            pc.and_(
-                pc.greater_equal(times, pa.scalar(start, kind)),
-                pc.less(times, pa.scalar(end, kind)),
-            )
-        )
+        """Return the flights of the half-open span [start, end)."""
+        return self.table.filter(is_between(self.table, start, end))
 
     def reference(self) -> pa.Table:
-        """Give the flights of the first three months, on which the model is trained."""
+        """Return the flights of the first three months, on which the model is trained."""
         return self.between(self.start, self.start + timedelta(days=REFERENCE_DAYS))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to the model: all flights that an airport schedules for one hour.
-
-    Parameters
-    ----------
-    event_time
-        The scheduled hour; it is when the question is asked.
-    first, last
-        Its rows [first, last) in the table that the requests were made of.
-    body
-        The rows as CSV without header, features in the order of FEATURES.
-    """
+    """One question to the model: all flights that an airport schedules for one hour."""
 
     event_time: datetime
-    first: int
+    first: int  # Its rows [first, last) of the table that the requests were made of.
     last: int
-    body: bytes
+    body: bytes  # CSV without header, features in the order of FEATURES.
 
     @property
     def row_count(self) -> int:
@@ -109,24 +84,20 @@ class Request:
         return self.last - self.first
 
 
+def is_between(table: pa.Table, start: datetime, end: datetime) -> pa.ChunkedArray:
+    """Return which flights lie in the half-open span [start, end)."""
+    times = table[EVENT_TIME]
+    first, last = (pa.scalar(time, times.type) for time in (start, end))
+    return pc.and_(pc.greater_equal(times, first), pc.less(times, last))
+
+
 def year_end(now: datetime) -> datetime:
-    """Give when the replayed year ends: within the last seven days before `now`."""
+    """Return when the replayed year ends: within the last seven days before `now`."""
     return YEAR_END + (now - YEAR_END) // timedelta(weeks=1) * timedelta(weeks=1)
 
 
 def load(end: datetime) -> Flights:
-    """Read flights and weather, join them, and move the year to this end.
-
-    Parameters
-    ----------
-    end
-        Whole weeks away from the true one, as ``year_end`` gives it.
-
-    Raises
-    ------
-    UnavailableError
-        When the data package is not installed; the message says how to get it.
-    """
+    """Read flights and weather, join them, and move the year to this end."""
     folder = _data_folder()
     with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
         raw = csv.read_csv(pa.BufferReader(archive.read("flights.csv")))

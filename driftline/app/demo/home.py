@@ -23,19 +23,7 @@ REASONS = {
 
 
 class Home:
-    """A fresh folder for one demo, held as long as it is used as a context manager.
-
-    Parameters
-    ----------
-    folder
-        Where the demo lives; ``.driftline/demo`` in the working folder when not given. What an
-        earlier demo left there goes; a folder with anything else in it is refused.
-
-    Raises
-    ------
-    ConflictError
-        On entering, when a demo is running there, or the folder is not a demo's.
-    """
+    """A fresh folder for one demo, held as long as it is used as a context manager."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = (folder or DEFAULT_FOLDER).resolve()
@@ -97,13 +85,7 @@ class Home:
         self._lock_fd = -1
 
     def write_settings(self, more: Mapping[str, Mapping[str, object]] | None = None) -> None:
-        """Write the settings of the demo's installation; all others keep their defaults.
-
-        Parameters
-        ----------
-        more
-            By section and name, other values than the demo's own, or further settings.
-        """
+        """Write the settings of the demo's installation; all others keep their defaults."""
         sections = {
             name: {**own, **(more or {}).get(name, {})} for name, own in self._sections().items()
         }
@@ -154,7 +136,7 @@ class Home:
 
 
 def free_port(wanted: int) -> int:
-    """Give the wanted port of 127.0.0.1 when nothing listens there, else any free one."""
+    """Return the wanted port of 127.0.0.1 when nothing listens there, else any free one."""
     for port in (wanted, 0):
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -22,19 +22,6 @@ LABELS_KNOWN_AFTER = timedelta(days=2)
 class LabelFeed:
     """Loads the labels of whole days, each day once, in order.
 
-    Parameters
-    ----------
-    client
-        Of the running server.
-    endpoint
-        Whose rows they are.
-    table
-        The flights that the requests were made of, with their labels.
-    requests
-        In order of event time.
-    start
-        Midnight at which the first day begins.
-
     Attributes
     ----------
     loaded_count
@@ -61,20 +48,7 @@ class LabelFeed:
         self._next = 0
 
     def load_until(self, moment: datetime, event_ids: Mapping[int, str]) -> None:
-        """Load the labels of the days that have ended long enough before a moment.
-
-        Parameters
-        ----------
-        moment
-            A midnight of the replayed time.
-        event_ids
-            What each request was answered under, by its index.
-
-        Raises
-        ------
-        UnavailableError
-            When a request of such a day was never answered, or the server stores fewer labels.
-        """
+        """Load the labels of the days that have ended long enough before a moment."""
         until = moment - LABELS_KNOWN_AFTER
         while self._next < len(self._requests) and self.known_until < until:
             day_end = self.known_until + timedelta(days=1)

@@ -31,15 +31,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A fitted model and the reference it was fitted on.
-
-    Parameters
-    ----------
-    estimator
-        Takes a data frame with the columns FEATURES; classes 0 and 1.
-    reference
-        The training flights with ``prediction`` and ``probability`` (of being late) out of fold.
-    """
+    """A fitted model and the reference it was fitted on."""
 
     estimator: Pipeline
     reference: pa.Table

@@ -22,39 +22,21 @@ PAST_MIDNIGHT = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """When the windows of one monitor are due.
-
-    Parameters
-    ----------
-    monitor
-        Its name.
-    first
-        When its first window begins.
-    length, delay
-        Of each window, and how long after its end it is judged.
-    """
+    """When the windows of one monitor are due."""
 
     monitor: str
     first: datetime
     length: timedelta
-    delay: timedelta
+    delay: timedelta  # From a window's end until it is judged.
 
     def ends(self, until: datetime) -> list[datetime]:
-        """Give the ends of all windows that are due at or before a moment."""
+        """Return the ends of all windows that are due at or before a moment."""
         count = max(0, (until - self.delay - self.first) // self.length)
         return [self.first + (index + 1) * self.length for index in range(count)]
 
 
 class ClockFile:
-    """The clock that scheduler, alarms and pages read; it never goes back.
-
-    Parameters
-    ----------
-    file
-        Holds the time as ISO text; replaced as a whole, so that no reader sees half of it.
-    start
-        What it shows at first.
-    """
+    """The clock that scheduler, alarms and pages read; it never goes back."""
 
     def __init__(self, file: Path, start: datetime) -> None:
         self._file = file
@@ -68,27 +50,14 @@ class ClockFile:
             self._write()
 
     def _write(self) -> None:
+        # Replaced as a whole, so that no reader sees half of it.
         fresh = self._file.with_suffix(".fresh")
         fresh.write_text(self.time.isoformat() + "\n", encoding="ascii")
         fresh.replace(self._file)
 
 
 class Pace:
-    """Decides how far the clock may go.
-
-    Parameters
-    ----------
-    start
-        Midnight at which the first day begins.
-    clock
-        What is moved.
-    cadences
-        When each monitor's windows are due.
-    judged_until
-        Asks for the end of a monitor's last judged window; None when there is none yet.
-    labels
-        Loaded as they become known.
-    """
+    """Decides how far the clock may go."""
 
     def __init__(
         self,
@@ -114,16 +83,7 @@ class Pace:
     def follow(
         self, whole_days: Callable[[], int], event_ids: Callable[[], Mapping[int, str]]
     ) -> None:
-        """Move on as far as everything has followed.
-
-        Parameters
-        ----------
-        whole_days
-            Counts the days from the start on of which every request is stored; asked, as the
-            monitors are, only when the last answer holds the clock back.
-        event_ids
-            Gives what each request was answered under, by its index.
-        """
+        """Move on as far as everything has followed."""
         if self._stored <= min(map(self._limit, self._cadences)):
             self._stored = self._start + whole_days() * DAY
         for one in self._cadences:
@@ -135,7 +95,7 @@ class Pace:
             self._clock.advance(target + PAST_MIDNIGHT)
 
     def _limit(self, one: Cadence) -> datetime:
-        """Give how far the clock may go as far as one monitor is concerned.
+        """Return how far the clock may go as far as one monitor is concerned.
 
         One window may be due and a day more: an alarm waits a day before a datapoint is missing.
         """

@@ -14,9 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from driftline.app.demo.flights import EVENT_TIME, LABEL, WEATHER, Request
+from driftline.app.demo.flights import EVENT_TIME, LABEL, WEATHER, Request, is_between
 from driftline.app.demo.receiver import Page
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -24,15 +23,7 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 @dataclass(frozen=True, slots=True, order=True)
 class PagedWindow:
-    """A window of a monitor that people were called for.
-
-    Parameters
-    ----------
-    monitor
-        Its name.
-    start
-        When the window begins.
-    """
+    """A window of a monitor that people were called for."""
 
     monitor: str
     start: datetime
@@ -40,26 +31,17 @@ class PagedWindow:
 
 @dataclass(frozen=True, slots=True)
 class BadWeek:
-    """A week in which the model was worse than guessing.
-
-    Parameters
-    ----------
-    start
-        When it begins.
-    skill
-        Brier skill, below 0: 1 - mean squared error of the probabilities over that of the week's
-        own share of late flights, given for each (Murphy, Journal of Applied Meteorology 12, 1973).
-    late_share
-        Share of late flights, 0 to 1.
-    """
+    """A week in which the model was worse than guessing."""
 
     start: datetime
+    # Brier skill, below 0: 1 - mean squared error of the probabilities over that of the week's own
+    # share of late flights (Murphy, Journal of Applied Meteorology 12, 1973).
     skill: float
     late_share: float
 
 
 def window_of(page: Page) -> PagedWindow | None:
-    """Tell from the link of a page which window it is for; None when it has none."""
+    """Return the window that a page's link names; None when it has none."""
     parts = urlsplit(page.link)
     stamps = parse_qs(parts.query).get("window", [])
     *before, monitor = parts.path.rsplit("/", 1)
@@ -69,15 +51,15 @@ def window_of(page: Page) -> PagedWindow | None:
 
 
 def lacks_weather(table: pa.Table, day: datetime) -> bool:
-    """Say whether flights have no weather at all on a day of theirs."""
-    one = _between(table, day, day + DAY)
+    """Return whether flights have no weather at all on a day of theirs."""
+    one = table.filter(is_between(table, day, day + DAY))
     return one.num_rows > 0 and all(one[name].null_count == len(one) for name in WEATHER)
 
 
 def answered(
     captured: pa.Table, requests: Sequence[Request], indices: Mapping[str, int], row_count: int
 ) -> np.ndarray:
-    """Give the captured probability of each flight, shape (row_count,); NaN where there is none.
+    """Return the captured probability of each flight, shape (row_count,); NaN where there is none.
 
     Parameters
     ----------
@@ -133,12 +115,3 @@ def bad_weeks(
             if skill < 0.0:
                 found.append(BadWeek(start, skill, share))
     return found
-
-
-def _between(table: pa.Table, start: datetime, end: datetime) -> pa.Table:
-    times, kind = table[EVENT_TIME], table[EVENT_TIME].type
-    return table.filter(
-        pc.and_(
-            pc.greater_equal(times, pa.scalar(start, kind)), pc.less(times, pa.scalar(end, kind))
-        )
-    )

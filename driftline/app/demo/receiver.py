@@ -22,39 +22,19 @@ MAX_BODY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One message, as far as a pager shows it.
+    """One message, as far as a pager shows it."""
 
-    Parameters
-    ----------
-    webhook_id
-        The same for every attempt to deliver the message.
-    alarm, severity, state, before
-        Which alarm went where and from where; severity is "page" or "ticket".
-    cause
-        One sentence on what is wrong; empty when the message has none.
-    link
-        Where to look; empty when the message has none.
-    """
-
-    webhook_id: str
+    webhook_id: str  # The same for every attempt to deliver the message.
     alarm: str
-    severity: str
+    severity: str  # "page" or "ticket".
     state: str
     before: str
-    cause: str
+    cause: str  # Empty when the message has none, as the link.
     link: str
 
 
 class Receiver:
-    """Listens on a free port of 127.0.0.1 while used as a context manager.
-
-    Parameters
-    ----------
-    secret
-        The channel's secret, ``whsec_`` and base64.
-    show
-        Called once with each new message, in the receiver's own thread.
-    """
+    """Listens on a free port of 127.0.0.1 while used as a context manager."""
 
     def __init__(self, secret: str, show: Callable[[Page], None]) -> None:
         self._webhook = Webhook(secret)
@@ -135,7 +115,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name for it
-                """Say nothing; what came is counted."""
+                """Log nothing; what came is counted."""
 
         return Handler
 

@@ -22,8 +22,8 @@ from sqlalchemy import Engine
 
 from driftline.alerts.metrics import store as metrics
 from driftline.app.demo.bug import Planted
-from driftline.app.demo.flights import EVENT_TIME, LABEL, Request
-from driftline.app.demo.house import House
+from driftline.app.demo.flights import LABEL, Request, is_between
+from driftline.app.demo.installation import MOST_ITEMS, Installation
 from driftline.app.demo.labels import LabelFeed
 from driftline.app.demo.pace import Cadence
 from driftline.app.demo.receiver import Receiver
@@ -46,17 +46,7 @@ TABLE_WIDTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison.
-
-    Parameters
-    ----------
-    stage
-        What is compared.
-    expected, found
-        Both counts; they must be equal.
-    about
-        Where both come from.
-    """
+    """One comparison."""
 
     stage: str
     expected: int
@@ -71,28 +61,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the demo sends.
-
-    Parameters
-    ----------
-    start, end
-        The replayed days, half-open.
-    requests
-        In order of event time.
-    planted
-        The rows that the requests are made of, with the fault in them.
-    faulty_days
-        Beginnings of those replayed days on which the fault is there.
-    usual_late_share
-        Share of late flights in the reference, 0 to 1.
-    """
+    """What the demo sends."""
 
     start: datetime
     end: datetime
     requests: Sequence[Request]
     planted: Planted
-    faulty_days: Sequence[datetime]
-    usual_late_share: float
+    faulty_days: Sequence[datetime]  # Their midnights, of those that are replayed.
+    usual_late_share: float  # In the reference, 0 to 1.
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +81,12 @@ class Run:
     replay: Replay
     labels: LabelFeed
     receiver: Receiver
-    house: House
+    installation: Installation
 
 
 def reconcile(run: Run, engine: Engine) -> list[Check]:
     """Compare all stages; the order is that of a request's way to the pager."""
-    executions = run.house.executions(monitor_of("data-quality"))
+    executions = run.installation.windows(monitor_of("data-quality"))
     return [
         *_requests(run.root, run.traffic, run.replay.ledger),
         *_windows(run, engine, executions),
@@ -212,12 +188,12 @@ def _labels(run: Run) -> list[Check]:
     known = _known_labels(table, run.traffic.start, run.labels.known_until)
     truth = run.root / "truth" / ENDPOINT
     stored = DeltaTable(str(truth)).to_pyarrow_table(columns=["key"]).num_rows if known else 0
-    executions = run.house.executions(monitor_of("model-quality"))
+    executions = run.installation.windows(monitor_of("model-quality"))
     judged = sorted(executions)
     windows = [cadence for cadence in _cadences(run) if cadence.monitor.endswith("model-quality")]
     ends = windows[0].ends(run.traffic.end)
     measured = _known_labels(table, windows[0].first, ends[-1]) if ends else 0
-    reports = [run.house.report(executions[start]["id"]) for start in judged]
+    reports = [run.installation.report(executions[start]["id"]) for start in judged]
     return [
         Check("labels stored", known, stored, "known two days later; rows of the truth table"),
         Check(
@@ -231,18 +207,14 @@ def _labels(run: Run) -> list[Check]:
 
 def _known_labels(table: pa.Table, start: datetime, end: datetime) -> int:
     """Count the flights of a span that did arrive, from the data alone."""
-    times, kind = table[EVENT_TIME], table[EVENT_TIME].type
-    inside = pc.and_(
-        pc.greater_equal(times, pa.scalar(start, kind)), pc.less(times, pa.scalar(end, kind))
-    )
-    return len(table.filter(inside)[LABEL].drop_null())
+    return len(table.filter(is_between(table, start, end))[LABEL].drop_null())
 
 
 def _weeks(run: Run) -> list[Check]:
     """Count the windows of the weekly monitors."""
     found = []
     for cadence in _cadences(run)[1:]:
-        done = run.house.executions(cadence.monitor).values()
+        done = run.installation.windows(cadence.monitor).values()
         completed = sum(one["status"].startswith("Completed") for one in done)
         found.append(
             Check(
@@ -267,17 +239,17 @@ def _violation_count(folder: Path) -> int:
 
 def _alarms(run: Run) -> list[Check]:
     """Compare changes of state, their history, the messages that follow, and what came."""
-    alarms = run.house.alarms()
+    alarms = run.installation.alarm_statuses()
     told = 0
     changes = 0
     for name in ALARMS:
-        for item in run.house.history(name):
+        for item in run.installation.alarm_history(name, limit=MOST_ITEMS):
             if item["history_item_type"] == "StateUpdate":
                 changes += 1
                 told += len(
                     channels_of(run.resources, name, item["history_data"]["newState"]["stateValue"])
                 )
-    delivered = [one for one in run.house.deliveries() if one["status"] == "delivered"]
+    delivered = [one for one in run.installation.messages() if one["status"] == "delivered"]
     return [
         Check(
             "alarm changes",
@@ -309,13 +281,13 @@ def _planted(run: Run, executions: Mapping[datetime, Mapping[str, Any]]) -> list
         execution = executions.get(day)
         if execution is None:
             continue
-        violations = run.house.report(execution["id"])["violations"]
+        violations = run.installation.report(execution["id"])["violations"]
         causes = [one["feature_name"] for one in violations]
         if not causes or causes[0] not in run.traffic.planted.rows:
             continue
         top += 1
         mask = run.traffic.planted.rows[causes[0]]
-        rows = run.house.rows(execution["id"], 0, SHOWN_ROWS)
+        rows = run.installation.first_rows(execution["id"], 0, limit=SHOWN_ROWS)["rows"]
         shown += len(rows)
         planted += sum(bool(mask[first_row[row["event_id"]] + row["row_index"]]) for row in rows)
     return [

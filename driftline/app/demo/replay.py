@@ -35,37 +35,19 @@ class Answer:
 
 @dataclass(slots=True)
 class Ledger:
-    """The client's own account of the replay, kept apart from everything that driftline counts.
+    """The client's own account of the replay, kept apart from everything that driftline counts."""
 
-    Parameters
-    ----------
-    answers
-        Every answer that came, in the order of coming; a request that was refused for the moment
-        and asked again has several.
-    lost_count
-        Attempts whose answer never came: they may or may not have been captured.
-    """
-
+    # In the order of coming; a request that was refused and asked again has several.
     answers: list[Answer] = field(default_factory=list)
-    lost_count: int = 0
+    lost_count: int = 0  # Attempts without an answer: captured or not.
 
     def served(self) -> list[Answer]:
-        """Give the answers with predictions."""
+        """Return the answers with predictions."""
         return [answer for answer in self.answers if answer.status == http.HTTPStatus.OK]
 
 
 class Replay:
-    """One replay of requests against one endpoint.
-
-    Parameters
-    ----------
-    server_url, endpoint
-        Where to send.
-    requests
-        In order of event time.
-    start
-        Midnight at which the first day begins.
-    """
+    """One replay of requests against one endpoint."""
 
     def __init__(
         self,
@@ -96,20 +78,7 @@ class Replay:
     def run(
         self, advance: Callable[[int, int | None], None], meanwhile: Callable[[], None]
     ) -> None:
-        """Send everything, and return when it is answered.
-
-        Parameters
-        ----------
-        advance
-            Called with requests answered and the total.
-        meanwhile
-            Called over and over; what it raises ends the replay.
-
-        Raises
-        ------
-        UnavailableError
-            When the endpoint refuses or stays away for longer than RETRY_FOR_S.
-        """
+        """Send everything, and return when it is answered."""
         senders = [threading.Thread(target=self._send_all) for _ in range(SENDER_COUNT)]
         for sender in senders:
             sender.start()
@@ -126,7 +95,7 @@ class Replay:
             raise self._failures[0]
 
     def whole_days(self, stored_requests: int) -> int:
-        """Say of how many days, from the first on, a table of so many requests holds all."""
+        """Describe how many days, from the first on, a table of so many requests holds all."""
         with self._lock:
             whole = 0
             for needed in self._needed:
@@ -136,7 +105,7 @@ class Replay:
         return whole
 
     def event_ids(self) -> dict[int, str]:
-        """Give what each request was answered under, by its index."""
+        """Return what each request was answered under, by its index."""
         with self._lock:
             return {one.request_index: one.event_id for one in self.ledger.served()}
 

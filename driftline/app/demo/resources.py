@@ -132,18 +132,12 @@ WATCHED = {watch.name: monitor_of(watch.kind) for watch in WATCHES}
 
 
 def dimensions(kind: str) -> dict[str, str]:
-    """Give the dimensions of a monitor's metrics."""
+    """Return the dimensions of a monitor's metrics."""
     return {"Endpoint": ENDPOINT, "MonitoringSchedule": monitor_of(kind)}
 
 
 def cadences(start: datetime, end: datetime) -> list[Cadence]:
-    """Say when the windows of each monitor are due; weeks are whole, and the last ends at the end.
-
-    Parameters
-    ----------
-    start, end
-        The replayed days, half-open.
-    """
+    """Return when the windows of each monitor are due; weeks are whole, the last ends at `end`."""
     return [
         Cadence(monitor_of(kind), end - (end - start) // length * length, length, delay)
         for kind, (length, delay) in WINDOWS.items()
@@ -159,15 +153,7 @@ def declare(
     receiver_url: str,
     secret: str,
 ) -> list[dict[str, Any]]:
-    """Give the demo's resources, ready to be applied all or nothing.
-
-    Parameters
-    ----------
-    start, end
-        The replayed days, half-open.
-    receiver_url, secret
-        Where the channel delivers, and what it signs with.
-    """
+    """Return the demo's resources, ready to be applied all or nothing."""
     baseline = {
         "data": str(reference_file),
         "model": ENDPOINT,
@@ -194,7 +180,7 @@ def declare(
 
 
 def _to_pager(url: str, secret: str) -> dict[str, Any]:
-    """Give the spec of the demo's channel: it stays on this machine, so it may quote values."""
+    """Return the spec of the demo's channel: it stays on this machine, so it may quote values."""
     return {"type": "webhook", "url": url, "secret": secret, "include_values": True}
 
 

@@ -29,7 +29,7 @@ from driftline.app.client.client import Client
 from driftline.app.demo import bug, flights, model, resources, telling
 from driftline.app.demo.explained import explain
 from driftline.app.demo.home import Home
-from driftline.app.demo.house import House
+from driftline.app.demo.installation import Installation
 from driftline.app.demo.labels import LabelFeed
 from driftline.app.demo.pace import ClockFile, Pace
 from driftline.app.demo.receiver import Receiver
@@ -54,33 +54,7 @@ def run_demo(
     folder: Path | None = None,
     more_settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> int:
-    """Replay the last days of a year of flights, and say whether everything adds up.
-
-    Parameters
-    ----------
-    days
-        How many, 1 to 365.
-    browser
-        Open the dashboard at the end, when staying.
-    stay
-        Keep everything running at the end until Ctrl-C.
-    folder
-        Where the demo lives; ``.driftline/demo`` when not given. An earlier demo there is removed.
-    more_settings
-        By section and name, settings of the installation besides or instead of the demo's own, such
-        as a broker and a database.
-
-    Returns
-    -------
-    int
-        0 when every stage's counts agree, else 3.
-
-    Raises
-    ------
-    DriftlineError
-        When the demo cannot be run: the folder is in use, the flights are not installed, a process
-        of the installation has gone.
-    """
+    """Replay the last days of a year of flights, and say whether everything adds up."""
     if not 1 <= days <= flights.YEAR_DAYS:
         raise InputError(f"--days {days}; expected 1 to {flights.YEAR_DAYS}")
     # That a process is ready is told by the stages.
@@ -141,16 +115,15 @@ def _play(
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
     with (
         Receiver(secret, lambda page: telling.show_page(stages.console, page)) as receiver,
-        House(settings.server_url) as house,
-        Client(settings.server_url) as client,
+        Installation(settings.server_url) as installation,
     ):
-        declared = _declare(home, client, traffic, receiver.url, secret)
+        declared = _declare(home, installation, traffic, receiver.url, secret)
         stages.done(f"resources applied: {home.resources_file}")
-        ending, labels = _replay(
-            traffic, settings, clock, house, client, supervisor, stages.console
-        )
+        ending, labels = _replay(traffic, settings, clock, installation, supervisor, stages.console)
         stages.done("requests answered")
-        run = Run(Path(settings.root), traffic, declared, ending.replay, labels, receiver, house)
+        run = Run(
+            Path(settings.root), traffic, declared, ending.replay, labels, receiver, installation
+        )
         agrees = _account(run, ending, settings, supervisor, stages)
         at_end()
     return agrees
@@ -160,25 +133,26 @@ def _replay(
     traffic: Traffic,
     settings: Settings,
     clock: ClockFile,
-    house: House,
-    client: Client,
+    installation: Installation,
     supervisor: Supervisor,
     console: Console,
 ) -> tuple[Ending, LabelFeed]:
     """Send everything, while labels and clock follow what is stored."""
     start, end = traffic.start, traffic.end
     replay = Replay(settings.server_url, resources.ENDPOINT, traffic.requests, start=start)
-    labels = LabelFeed(client, resources.ENDPOINT, traffic.planted.table, traffic.requests, start)
+    labels = LabelFeed(
+        installation, resources.ENDPOINT, traffic.planted.table, traffic.requests, start
+    )
     cadences = resources.cadences(start, end)
-    pace = Pace(start, clock, cadences, house.judged_until, labels)
+    pace = Pace(start, clock, cadences, installation.judged_until, labels)
 
     def meanwhile() -> None:
         supervisor.check()
-        pace.follow(lambda: replay.whole_days(house.stored_requests()), replay.event_ids)
+        pace.follow(lambda: replay.whole_days(installation.stored_requests()), replay.event_ids)
 
     with progress("replaying", unit="requests", console=console) as advance:
         replay.run(advance, meanwhile)
-    return Ending(replay, pace, house, cadences, end), labels
+    return Ending(replay, pace, installation, cadences, end), labels
 
 
 def _account(
@@ -214,13 +188,13 @@ class _Stages:
         self._began_s = self._last_s = time.monotonic()
 
     def done(self, what: str) -> None:
-        """Tell of one stage."""
+        """Describe one stage."""
         now = time.monotonic()
         self.console.print(f"{now - self._last_s:6.1f} s  {what}", soft_wrap=True)
         self._last_s = now
 
     def total(self, what: str) -> None:
-        """Tell of the whole."""
+        """Describe the whole."""
         self.console.print(f"{time.monotonic() - self._began_s:6.1f} s  {what}", soft_wrap=True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from driftline.app.demo.house import House
+from driftline.app.demo.installation import Installation
 from driftline.app.demo.pace import Cadence, Pace
 from driftline.app.demo.replay import Replay
 from driftline.app.demo.resources import WATCHED
@@ -21,21 +21,11 @@ UNDELIVERED = frozenset({"pending", "delivering"})
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Who can say how far everything is, and where it ends.
-
-    Parameters
-    ----------
-    replay, pace, house
-        The traffic, the clock that follows it, and the installation.
-    cadences
-        When each monitor's windows are due.
-    end
-        End of the replayed days.
-    """
+    """Who can say how far everything is, and where it ends."""
 
     replay: Replay
     pace: Pace
-    house: House
+    installation: Installation
     cadences: Sequence[Cadence]
     end: datetime
 
@@ -43,20 +33,7 @@ class Ending:
 def settle(
     ending: Ending, check: Callable[[], None], advance: Callable[[int, int | None], None]
 ) -> list[str]:
-    """Wait until windows, alarms and deliveries are done.
-
-    Parameters
-    ----------
-    check
-        Raises when a process of the installation is gone for good.
-    advance
-        Called with the days that the clock has passed, and all of them.
-
-    Returns
-    -------
-    list of str
-        What is still unfinished after nothing has moved for PATIENCE_S; empty when all is done.
-    """
+    """Wait until windows, alarms and deliveries are done."""
     pause = threading.Event()
     until = time.monotonic() + PATIENCE_S
     before: list[str] = []
@@ -73,19 +50,19 @@ def settle(
 
 def unfinished(ending: Ending) -> list[str]:
     """Name the first stage that is not done, with how far it is; later ones depend on it."""
-    replay, house, end = ending.replay, ending.house, ending.end
-    stored = house.stored_requests()
+    replay, installation, end = ending.replay, ending.installation, ending.end
+    stored = installation.stored_requests()
     ending.pace.follow(lambda: replay.whole_days(stored), replay.event_ids)
     if stored < len(replay.ledger.answers):
         return [f"stored: {stored} of {len(replay.ledger.answers)} requests"]
     for one in ending.cadences:
         ends = one.ends(end)
-        judged = house.judged_until(one.monitor)
+        judged = installation.judged_until(one.monitor)
         if ends and (judged is None or judged < ends[-1]):
             return [f"judged: {one.monitor} until {judged} of {ends[-1]}"]
     if behind := _behind(ending):
         return behind
-    deliveries = house.deliveries()
+    deliveries = installation.messages()
     left = sum(one["status"] in UNDELIVERED for one in deliveries)
     if left:
         return [f"delivered: {len(deliveries) - left} of {len(deliveries)} messages"]
@@ -101,7 +78,7 @@ def _behind(ending: Ending) -> list[str]:
             needed[one.monitor] = ends[-1]
     return [
         f"evaluated: {alarm['name']} until {alarm['evaluated_until']}"
-        for alarm in ending.house.alarms()
+        for alarm in ending.installation.alarm_statuses()
         if not _is_evaluated(alarm, needed.get(WATCHED[alarm["name"]]))
     ]
 

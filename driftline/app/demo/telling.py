@@ -46,15 +46,7 @@ def show_page(console: Console, page: Page) -> None:
 
 
 def fault(shift: timedelta, start: datetime) -> str:
-    """Say which days of the replay carry the planted fault, and what it is.
-
-    Parameters
-    ----------
-    shift
-        What was added to the dates of the flights.
-    start
-        First day of the replay.
-    """
+    """Return which days of the replay carry the planted fault, and what it is."""
     days = bug.bug_days(shift)
     real = _span([day - shift for day in days], with_year=False)
     where = f"{real} of the real year, here {_span(days)}"
@@ -69,15 +61,7 @@ def fault(shift: timedelta, start: datetime) -> str:
 
 
 def missing_weather(table: pa.Table, end: datetime) -> str:
-    """Explain the last day's page when no row of that day has weather; empty otherwise.
-
-    Parameters
-    ----------
-    table
-        The flights that were replayed.
-    end
-        End of the last day.
-    """
+    """Explain the last day's page when no row of that day has weather; empty otherwise."""
     day = end - timedelta(days=1)
     if not lacks_weather(table, day):
         return ""
@@ -88,15 +72,7 @@ def missing_weather(table: pa.Table, end: datetime) -> str:
 
 
 def lost_quality(weeks: Sequence[BadWeek], usual_share: float) -> str:
-    """Explain the pages for measured loss of quality; empty when there were none.
-
-    Parameters
-    ----------
-    weeks
-        Those that such a page came for, in order.
-    usual_share
-        Share of late flights in the reference, 0 to 1.
-    """
+    """Explain the pages for measured loss of quality; empty when there were none."""
     if not weeks:
         return ""
     spans = _listed([_span([week.start, week.start + timedelta(days=6)]) for week in weeks])
@@ -110,7 +86,7 @@ def lost_quality(weeks: Sequence[BadWeek], usual_share: float) -> str:
 
 
 def look_on(settings_file: Path, dashboard_url: str) -> str:
-    """Say how to look at the demo's installation after it has ended."""
+    """Return how to look at the demo's installation after it has ended."""
     return f"look on: driftline up -c {shlex.quote(str(settings_file))}, then {dashboard_url}"
 
 

@@ -20,34 +20,18 @@ PROBED_TEXTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
-    """One column of a sample.
-
-    Parameters
-    ----------
-    words
-        Of its name, in lower case: ``predictedLate`` and ``predicted_late`` have the same two.
-    values
-        Its values as texts, sorted, when there are few.
-    is_time
-        Whether it holds times, as such or as text.
-    is_share
-        Whether it holds numbers from 0 to 1 only.
-    is_unique
-        Whether no value repeats.
-    is_key
-        Whether it holds whole numbers that only grow.
-    """
+    """One column of a sample."""
 
     name: str
-    words: frozenset[str]
+    words: frozenset[str]  # ``predictedLate`` and ``predicted_late`` have the same two.
     kind: ColumnType
     row_count: int
     distinct_count: int
-    values: tuple[str, ...]
+    values: tuple[str, ...]  # As texts, sorted, when there are few.
     is_time: bool
-    is_share: bool
+    is_share: bool  # Numbers from 0 to 1 only.
     is_unique: bool
-    is_key: bool
+    is_key: bool  # Whole numbers that only grow.
 
     @property
     def is_constant(self) -> bool:

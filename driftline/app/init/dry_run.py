@@ -29,13 +29,7 @@ class Trial:
 
 
 def try_out(source: Source, roles: Roles) -> Trial:
-    """Judge the last tenth against the rest; without usable times, the data against itself.
-
-    Raises
-    ------
-    InputError
-        When the data cannot be read or are not what the roles say.
-    """
+    """Judge the last tenth against the rest; without usable times, the data against itself."""
     source = source.buffered()
     cut = None if roles.timestamp is None else _cut(source, roles.timestamp)
     if cut is None or roles.timestamp is None:
@@ -72,7 +66,7 @@ def _microseconds(batch: pa.RecordBatch, timestamp: str) -> np.ndarray:
 
 
 def _part(source: Source, timestamp: str, inside: Callable[[pa.Array], pa.Array]) -> Source:
-    """Give the rows of a source whose time lies inside; those without a time are in no part."""
+    """Return the rows of a source whose time lies inside; those without a time are in no part."""
 
     def read() -> Iterator[pa.RecordBatch]:
         for batch in source.batches():

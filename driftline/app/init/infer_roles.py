@@ -74,7 +74,7 @@ class Guess:
     is_given: bool = False
 
     def to_dict(self) -> dict[str, object]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {
             "role": self.role, "value": self.value, "reason": self.reason, "given": self.is_given,
         }  # fmt: skip
@@ -89,20 +89,7 @@ class Guessed:
 
 
 def guess_roles(source: Source, given: Roles) -> Guessed:
-    """Guess what the columns of opened data are for.
-
-    Parameters
-    ----------
-    source
-        The data; its first rows are looked at, 200,000 at most.
-    given
-        What the user says; it is never overruled. An empty name says that there is none.
-
-    Raises
-    ------
-    InputError
-        When a column that is given does not exist, or the data hold no rows.
-    """
+    """Guess what the columns of opened data are for."""
     batches: list[pa.RecordBatch] = []
     for batch in source.batches():
         batches.append(batch)
@@ -182,7 +169,7 @@ class _Guessing:
         self._found.append(Guess(role, value, reason, is_given))
 
     def _one(self, role: str, given: str | None, look: _Look) -> str | None:
-        """Give what was given ("": nothing), or else what is found."""
+        """Return what was given ("": nothing), or else what is found."""
         if given is not None:
             return given or None
         found = look()

@@ -14,7 +14,7 @@ import yaml
 from driftline.app.init.infer_roles import Guess
 from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
-from driftline.serving.resources.deploy import monitor_resources, roles_spec
+from driftline.serving.provisioning.deploy import monitor_resources, roles_spec
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 
@@ -32,13 +32,7 @@ _CHANNEL = """\
 
 
 def endpoint_name(data: Sequence[str], name: str | None) -> str:
-    """Give the endpoint's name: the one that was said, or one made of the file's.
-
-    Raises
-    ------
-    InputError
-        When it is none, or the file's name gives none.
-    """
+    """Return the endpoint's name: the one that was said, or one made of the file's."""
     stem = Path(data[0]).stem if name is None else name
     found = stem if name is not None else re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:63]
     found = found.rstrip("-") if name is None else found
@@ -52,15 +46,7 @@ def endpoint_name(data: Sequence[str], name: str | None) -> str:
 
 
 def draft_resources(data: Sequence[str], name: str, roles: Roles) -> list[dict[str, Any]]:
-    """Give the resources of an endpoint that an app of one's own answers.
-
-    Parameters
-    ----------
-    data
-        Paths or URIs of the reference; local ones are made absolute, for the server reads them.
-    roles
-        Of its columns; they say which kinds of monitor there are.
-    """
+    """Return the resources of an endpoint that an app of one's own answers."""
     places = [place if "://" in place else os.path.abspath(place) for place in data]  # noqa: PTH100 - globs stay globs
     reference = places if len(places) > 1 else places[0]
     return [
@@ -71,7 +57,7 @@ def draft_resources(data: Sequence[str], name: str, roles: Roles) -> list[dict[s
 
 
 def sent_note(roles: Roles) -> str:
-    """Say what rows without names must not hold, for such rows are read by position; or nothing."""
+    """Return what rows without names must not hold, as they are read by position; or nothing."""
     named = (roles.id_column, roles.timestamp, roles.label, roles.prediction)
     others = [one for one in (*roles.exclude, *named, *roles.probability) if one]
     if not others:
@@ -104,25 +90,13 @@ def draft_text(
 
 
 def require_free(file: Path) -> None:
-    """Refuse to write over a file that is there: it may hold somebody's changes.
-
-    Raises
-    ------
-    ConflictError
-        When it is there.
-    """
+    """Refuse to write over a file that is there: it may hold somebody's changes."""
     if file.exists():
         raise ConflictError(f"{file}: is there already; expected --overwrite or --output")
 
 
 def write_draft(file: Path, text: str) -> None:
-    """Write the file.
-
-    Raises
-    ------
-    InputError
-        When it cannot be written.
-    """
+    """Write the file."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -25,33 +25,19 @@ _TIME = pa.timestamp("us", "UTC")
 
 @dataclass(slots=True)
 class Differences:
-    """What a replay comes to.
-
-    Parameters
-    ----------
-    requests, failures
-        Requests that were sent, and why some were not answered, with how many.
-    rows, unread
-        Rows of the answered ones, and those of which one side could not be read.
-    differing
-        Of the others, rows of which at least one output is another.
-    columns
-        By numeric output: rows that have both, sum of the changes, of their squares, of their
-        sizes, and the greatest size.
-    latencies_s
-        Of all answered requests.
-    """
+    """What a replay comes to."""
 
     requests: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     rows: int = 0
-    unread: int = 0
+    unread: int = 0  # Rows of which one side could not be read.
     differing: int = 0
+    # By numeric output: count, sum of changes, of their squares, of their sizes, greatest size.
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     latencies_s: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values; shares and means with their 95 % intervals."""
+        """Return plain JSON values; shares and means with their 95 % intervals."""
         compared = self.rows - self.unread
         share = low = high = None
         if compared:
@@ -99,26 +85,7 @@ def compare(
     *,
     tolerance: float = TOLERANCE,
 ) -> pa.Table:
-    """Lay answers of then and now beside each other, and count what differs.
-
-    Parameters
-    ----------
-    total
-        Is added to.
-    signature
-        Says how bodies are read; None, or one without outputs: whole bodies are compared.
-    pairs
-        Requests as captured, each with what it was answered now.
-    tolerance
-        Numbers that are no further apart are the same.
-
-    Returns
-    -------
-    pa.Table
-        One line a row of the requests: ``event_id``, ``row_index``, ``event_time``, for each output
-        what it was and is (``NAME_before``, ``NAME_after``), ``differs`` (null: not compared),
-        ``change`` (greatest of its numbers), ``latency_ms``, ``error``.
-    """
+    """Lay answers of then and now beside each other, and count what differs."""
     total.requests += len(pairs)
     for _, answer in pairs:
         if answer.reason:
@@ -227,7 +194,7 @@ def _sent(sides: Sequence[Side | None]) -> Sent:
 
 
 def _spread(bodies: Bodies, index: int, places: NDArray[Any], inside: NDArray[Any]) -> pa.Array:
-    """Give an output's values row by row of the requests; null where it was not read."""
+    """Return an output's values row by row of the requests; null where it was not read."""
     held = bodies.counts[places] > 0
     source = np.where(held, bodies.starts[places] + inside, 0)
     return bodies.columns[index].values.take(pa.array(source, pa.int64(), mask=~held))

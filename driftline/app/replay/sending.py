@@ -26,17 +26,7 @@ _FIRST = 10
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests are sent.
-
-    Parameters
-    ----------
-    url
-        Takes a request's body by POST.
-    params
-        Of the query.
-    name
-        What it is called in front of people.
-    """
+    """Where requests are sent."""
 
     url: str
     name: str
@@ -53,50 +43,24 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one request was answered now.
+    """What one request was answered now."""
 
-    Parameters
-    ----------
-    status
-        Of HTTP; 0: none came.
-    content, content_type
-        The body and its type.
-    latency_s
-        From sending to the end of the answer.
-    reason
-        Why there is none to compare; "" when there is.
-    is_first
-        Whether nothing was sent before: its time may be that in which the model was started.
-    """
-
-    status: int
+    status: int  # 0: no answer came.
     content: bytes = b""
     content_type: str | None = None
     latency_s: float = 0.0
-    reason: str = ""
-    is_first: bool = False
+    reason: str = ""  # Why there is none to compare.
+    is_first: bool = False  # Its time may be that in which the model was started.
 
 
 class Sender:
-    """Sends requests to a target.
-
-    Parameters
-    ----------
-    target
-        Where to.
-    rate
-        Most requests a second; None: as fast as they are answered.
-    parallel
-        Requests that may be open at one time.
-    now, sleep
-        A clock that never goes back, and waiting by it; seconds.
-    """
+    """Sends requests to a target."""
 
     def __init__(
         self,
         target: Target,
         *,
-        rate: float | None = None,
+        rate: float | None = None,  # Requests a second.
         parallel: int = 4,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -115,13 +79,6 @@ class Sender:
         """Send requests in their order; give each with its answer, in that order.
 
         The first is sent alone.
-
-        Raises
-        ------
-        UnavailableError
-            When nobody answers there, or none of the first ten requests is answered well.
-        InputError
-            When the target says that what is asked of it is wrong.
         """
         left, began, sent = iter(lines), self._now(), 0
         failures: list[httpx.Response | None] = []

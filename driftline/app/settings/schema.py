@@ -1,58 +1,162 @@
-"""The sections of the settings: every setting once, with its default and one sentence on it."""
+"""The settings: every one once, with its type, its limits, its default and one sentence on it."""
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field
-from typing import Any, Literal
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from driftline.capture.redaction.rules import Rule
-from driftline.capture.tap.recorder import DEFAULT_HEADERS
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from driftline.capture.tap.target import DEFAULT_HEADERS
+from driftline.errors import InputError
+from driftline.storage import check_options, check_uri, is_remote, nearest_of
+
+if TYPE_CHECKING:
+    from driftline.capture.redaction.rules import Rule
+else:
+    Rule = Any  # Imported with the first rule: most installations have none.
+
+_KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
+_LISTS = {"tuple[str, ...]": ("str", "texts"), "tuple[float, ...]": ("float", "numbers")}
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def _setting(default: Any, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it.
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata={"about": about})
-    return field(default=default, metadata={"about": about})
+class Section(BaseModel):
+    """A section of the settings; frozen, and an error names no value that is a secret."""
+
+    # Built when something is set in it: most commands set nothing, and should not wait.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
+    )
 
 
-def _secret(default: str, about: str) -> Any:  # noqa: ANN401 - as above.
-    """Declare a setting that no message shows."""
-    return field(default=default, repr=False, metadata={"about": about})
+def _setting(default: object, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it
+    return Field(default, description=about)
 
 
-def is_secret(entry: Field[Any]) -> bool:
-    """Say whether a setting is, or holds, what nobody may read in messages."""
-    return not entry.repr
+def _secret(default: object, about: str) -> Any:  # noqa: ANN401 - as above
+    """Declare a setting that is, or holds, what no message may show."""
+    return Field(default, description=about, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting is, or holds, what nobody may read in messages."""
+    return not field.repr
+
+
+def _flag(value: object) -> object:
+    return _TRUTH.get(value.lower()) if isinstance(value, str) else value
+
+
+def _number(value: object) -> object:
+    return None if isinstance(value, bool) else value
+
+
+def _whole(value: object) -> object:
+    return None if isinstance(value, str) and "." in value else _number(value)
+
+
+def _listed(value: object) -> object:
+    """Read a list of the environment: JSON, or texts between commas; None where it is neither."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return value.split(",")
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
+
+
+def _rules(value: object) -> list[Rule]:
+    """Read ``[[capture.redact]]``: a list of tables, or the same as JSON."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.strip() else []
+        except ValueError as error:
+            raise ValueError(f"not JSON ({error}); expected a list of objects") from error
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise ValueError("expected a list of tables, [[…]] in TOML, objects in JSON")
+    return [_rule(entry, f"table {number}") for number, entry in enumerate(value, 1)]
+
+
+def _rule(entry: Mapping[str, object], where: str) -> Rule:
+    from driftline.capture.redaction.rules import Rule
+
+    known = {field.name: field for field in fields(Rule) if field.init}
+    for name in entry:
+        if name not in known:
+            raise ValueError(f'{where}: "{name}" is unknown; {nearest_of(name, known)}')
+    for name, field in known.items():
+        if field.default is MISSING and name not in entry:
+            raise ValueError(f"{where}: {name} is missing")
+    given = {
+        name: _entry(value, str(known[name].type), f"{where}: {name}")
+        for name, value in entry.items()
+    }
+    try:
+        return Rule(**given)
+    except InputError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _entry(value: object, kind: str, where: str) -> Any:  # noqa: ANN401 - of the kind of its field
+    """Take a value of the kind of its field; an integer will do for a number, nothing else."""
+    if kind in _LISTS:
+        one, many = _LISTS[kind]
+        if not isinstance(value, list) or not all(_is(one, entry) for entry in value):
+            raise ValueError(f"{where} = {value!r}; expected a list of {many}")
+        return tuple(value)
+    if not _is(kind, value):
+        raise ValueError(f"{where} = {value!r}; expected {_KINDS[kind]}")
+    return value
+
+
+def _is(kind: str, value: object) -> bool:
+    if kind == "bool" or isinstance(value, bool):
+        return kind == "bool" and isinstance(value, bool)
+    return isinstance(value, {"str": str, "int": int, "float": int | float}[kind])
+
+
+Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
+Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+Amount = Annotated[float, Field(gt=0), BeforeValidator(_number)]
+Percentage = Annotated[Amount, Field(le=100)]
+Port = Annotated[Count, Field(le=65535)]
+PortOrNone = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Texts = Annotated[
+    list[str],
+    BeforeValidator(_listed),
+    AfterValidator(lambda texts: [text.strip() for text in texts if text.strip()]),
+]
+Rules = Annotated[list[Rule], BeforeValidator(_rules)]
+
+
+class Server(Section):
     """Where invocations and the programming interface are answered."""
 
     host: str = _setting("127.0.0.1", "address that the server listens on")
-    port: int = _setting(8080, "port that the server listens on")
+    port: Port = _setting(8080, "port that the server listens on")
 
 
-@dataclass(frozen=True, slots=True)
-class Dashboard:
+class Dashboard(Section):
     """Where the pages are answered."""
 
     host: str = _setting("127.0.0.1", "address that the dashboard listens on")
-    port: int = _setting(8081, "port that the dashboard listens on")
+    port: Port = _setting(8081, "port that the dashboard listens on")
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(Section):
     """Where tables and documents lie."""
 
     root: str = _setting(".driftline", "folder or URI (s3://bucket/folder) of tables and documents")
-    options: dict[str, str] = field(
-        default_factory=dict,
-        repr=False,
-        metadata={
-            "about": "how buckets are opened: endpoint_url, region, access_key_id, "
-            "secret_access_key, ...; what is missing comes from AWS's environment"
-        },
+    options: dict[str, str] = _secret(
+        {},
+        "how buckets are opened: endpoint_url, region, access_key_id, secret_access_key, ...; what "
+        "is missing comes from AWS's environment",
     )
     local_dir: str = _setting(
         "",
@@ -60,9 +164,22 @@ class Storage:
         "root, or .driftline with a root elsewhere",
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.root:
+            raise InputError('[storage] root = ""; expected a folder, or a URI')
+        try:
+            check_options(self.options)
+            if is_remote(self.root):
+                check_uri(self.root)
+        except InputError as error:
+            raise InputError(f"[storage] {error}") from error
+        if is_remote(self.local_dir):
+            raise InputError(f'[storage] local_dir = "{self.local_dir}"; expected a folder')
+        return self
 
-@dataclass(frozen=True, slots=True)
-class Database:
+
+class Database(Section):
     """Where rows lie: metrics, alarms, definitions, executions."""
 
     url: str = _secret(
@@ -70,26 +187,27 @@ class Database:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Section):
     """How requests and responses are recorded."""
 
-    transport: str = _setting(
+    transport: Literal["local", "kafka"] = _setting(
         "local", 'how records travel from spool to table: "local" (same machine) or "kafka"'
     )
     spool_dir: str = _setting("", "folder of the spool; empty: spool in [storage] local_dir")
-    spool_max_bytes: int = _setting(2 << 30, "bytes the spool may take; above it drops are counted")
+    spool_max_bytes: Count = _setting(
+        2 << 30, "bytes the spool may take; above it drops are counted"
+    )
     append: Literal["before", "after"] = _setting(
         "before", 'record "before" or "after" the last bytes of the response'
     )
-    max_body_bytes: int = _setting(1 << 20, "bytes kept of each body; true lengths always are")
-    max_inflight_bytes: int = _setting(
+    max_body_bytes: Count = _setting(1 << 20, "bytes kept of each body; true lengths always are")
+    max_inflight_bytes: Count = _setting(
         64 << 20, "bytes kept of all unfinished requests of a process; above it no bodies are"
     )
-    sampling_percentage: float = _setting(
+    sampling_percentage: Percentage = _setting(
         100.0, "share of requests that is recorded where an endpoint does not say"
     )
-    headers: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
+    headers: Texts = _setting(
         list(DEFAULT_HEADERS),
         "request headers recorded beside content type and ids; never such as carry credentials",
     )
@@ -102,40 +220,38 @@ class Capture:
         "drop",
         'with a full spool records are dropped; "metadata_only": bodies already at four fifths',
     )
-    commit_interval_s: float = _setting(
+    commit_interval_s: Amount = _setting(
         10.0, "longest time a record waits before it is in the table"
     )
-    retention_days: int = _setting(90, "days that captured records and their labels are kept")
-    upkeep_interval_s: float = _setting(
+    retention_days: Count = _setting(90, "days that captured records and their labels are kept")
+    upkeep_interval_s: Amount = _setting(
         60.0, "seconds between two looks for small files to put together and old ones to remove"
     )
-    erasure_days: int = _setting(
+    erasure_days: Count = _setting(
         30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
     )
-    vacuum_after_h: int = _setting(
+    vacuum_after_h: Count = _setting(
         24, "hours that replaced files stay for who reads an older state of a table"
     )
-    redact: list[Rule] = field(
-        default_factory=list,
-        metadata={"about": "what is taken out of records; see docs/redaction.md", "table": Rule},
-    )
+    redact: Rules = _setting([], "what is taken out of records; see docs/redaction.md")
     redact_key_file: str = _setting("", "file of the keys that redaction hashes under, ID:KEY")
     redact_keys: str = _secret("", "such keys themselves, ID:KEY, …; better by the environment")
 
 
-@dataclass(frozen=True, slots=True)
-class Kafka:
+class Kafka(Section):
     """The broker between sidecar and sink, with [capture] transport = "kafka"."""
 
-    bootstrap_servers: list[str] = _setting([], "host:port of some brokers")  # noqa: RUF009 - made by a factory
+    bootstrap_servers: Texts = _setting([], "host:port of some brokers")
     topic: str = _setting("dl.capture.v1", "topic of records; dead letters go to TOPIC.dlq")
     group: str = _setting("driftline-sink", "consumer group that the sinks form")
-    partitions: int = _setting(12, "partitions of a topic that is made; as many sinks can share it")
-    replication: int = _setting(3, "copies of a topic that is made; 1 for a broker that is alone")
-    max_message_bytes: int = _setting(
+    partitions: Count = _setting(
+        12, "partitions of a topic that is made; as many sinks can share it"
+    )
+    replication: Count = _setting(3, "copies of a topic that is made; 1 for a broker that is alone")
+    max_message_bytes: Count = _setting(
         4 << 20, "largest message; a larger record goes without its bodies"
     )
-    security_protocol: str = _setting(
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting(
         "PLAINTEXT", '"PLAINTEXT", "SSL", "SASL_PLAINTEXT" or "SASL_SSL"'
     )
     sasl_mechanism: str = _setting("", '"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", ...')
@@ -146,74 +262,77 @@ class Kafka:
     ssl_keyfile: str = _setting("", "key of the own certificate")
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+class Auth(Section):
     """Who may ask."""
 
-    mode: str = _setting("off", '"off": this machine only')
+    mode: Literal["off"] = _setting("off", '"off": this machine only')
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Section):
     """How models are run."""
 
-    trust_pickle: bool = _setting(False, "load joblib and pickle files, which can run any code")
-    workers: int = _setting(1, "processes per model")
-    timeout_s: float = _setting(60.0, "longest time that one invocation may take")
-    max_request_bytes: int = _setting(25 << 20, "bytes a request body may have")
+    trust_pickle: Flag = _setting(False, "load joblib and pickle files, which can run any code")
+    workers: Count = _setting(1, "processes per model")
+    timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
+    max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduler:
+class Scheduler(Section):
     """When monitors run."""
 
     clock: str = _setting("system", '"system", or "file:PATH" with the time as text, for replays')
-    poll_s: float = _setting(5.0, "seconds between two looks for work that is due")
-    revisit_s: float = _setting(
+    poll_s: Amount = _setting(5.0, "seconds between two looks for work that is due")
+    revisit_s: Amount = _setting(
         300.0, "seconds that a window touched by late records or labels waits to be judged again"
     )
     scripts_dir: str = _setting(
         "", "folder of the record scripts that monitors may name; empty: they may name none"
     )
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.clock != "system" and not self.clock.startswith("file:"):
+            raise InputError(
+                f'[scheduler] clock = "{self.clock}"; expected "system" or "file:PATH"'
+            )
+        return self
 
-@dataclass(frozen=True, slots=True)
-class Alarms:
+
+class Alarms(Section):
     """When people are told."""
 
-    poll_s: float = _setting(5.0, "seconds between two looks at the metrics")
-    retention_days: float = _setting(
+    poll_s: Amount = _setting(5.0, "seconds between two looks at the metrics")
+    retention_days: Amount = _setting(
         90.0, "days that history, finished messages and closed incidents are kept"
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
+class Metrics(Section):
     """Where processes that answer nothing else show their counters to Prometheus."""
 
     host: str = _setting("127.0.0.1", "address that /metrics of these processes listens on")
-    sidecar_port: int = _setting(8082, "port of the sidecar's /metrics; 0: none")
-    sink_port: int = _setting(8083, "port of the sink's /metrics; 0: none")
-    background_port: int = _setting(
+    sidecar_port: PortOrNone = _setting(8082, "port of the sidecar's /metrics; 0: none")
+    sink_port: PortOrNone = _setting(8083, "port of the sink's /metrics; 0: none")
+    background_port: PortOrNone = _setting(
         8084, "port of /metrics of capture, scheduler and alarms on the embedded default; 0: none"
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(Section):
     """How processes log."""
 
-    format: str = _setting("text", '"text" for people, or "json": one object a line')
+    format: Literal["text", "json"] = _setting(
+        "text", '"text" for people, or "json": one object a line'
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Notify:
+class Notify(Section):
     """Whom messages may go to."""
 
-    allow_networks: list[str] = _setting(  # noqa: RUF009 - a dataclass field, made by a factory
+    allow_networks: Texts = _setting(
         [], "private networks that webhooks may reach, such as 10.1.0.0/16; others are refused"
     )
-    commands: list[str] = _setting(  # noqa: RUF009 - as above
+    commands: Texts = _setting(
         [], "what channels of type command may run, such as page=/usr/local/bin/page --loud"
     )
     secrets_key: str = _secret(

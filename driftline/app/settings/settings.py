@@ -1,21 +1,22 @@
 """Settings: one driftline.toml, overridden by DRIFTLINE_SECTION__KEY, overridden by flags.
 
-Every setting stands once, in sections.py, with its default and one sentence on it. An unknown
-section or key is an error that names the nearest known one. Relative paths count from the folder of
-the settings file, or from the working folder when there is none.
+Every setting stands once, in schema.py. An unknown section or key is an error that names the
+nearest known one. Relative paths count from the folder of the settings file, or from the working
+folder when there is none.
 """
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin
 from urllib.parse import unquote, urlsplit
 
-from driftline.app.logs import FORMATS
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
 from driftline.app.settings.schema import (
     Alarms,
     Auth,
@@ -27,28 +28,19 @@ from driftline.app.settings.schema import (
     Metrics,
     Notify,
     Scheduler,
+    Section,
     Server,
     Serving,
     Storage,
     is_secret,
 )
-from driftline.app.settings.tables import read_tables, set_fields
-from driftline.capture.spool.writer import Durability, OnFull
 from driftline.database.urls import without_password
 from driftline.errors import InputError
-from driftline.storage import (
-    SECRET_OPTIONS,
-    check_options,
-    check_uri,
-    is_remote,
-    nearest_of,
-    plain_options,
-)
+from driftline.storage import SECRET_OPTIONS, is_remote, nearest_of, plain_options
 
 PREFIX = "DRIFTLINE_"
 FILE_NAME = "driftline.toml"
 HIDDEN = "***"
-_LARGEST = {"port": 65535, "sampling_percentage": 100}
 
 
 class SettingsError(InputError):
@@ -57,24 +49,31 @@ class SettingsError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, each section a frozen dataclass, and where each value came from."""
+    """All settings, section by section, and where each value came from."""
 
-    server: Server = field(default_factory=Server)
-    dashboard: Dashboard = field(default_factory=Dashboard)
-    storage: Storage = field(default_factory=Storage)
-    database: Database = field(default_factory=Database)
-    capture: Capture = field(default_factory=Capture)
-    kafka: Kafka = field(default_factory=Kafka)
-    auth: Auth = field(default_factory=Auth)
-    serving: Serving = field(default_factory=Serving)
-    scheduler: Scheduler = field(default_factory=Scheduler)
-    alarms: Alarms = field(default_factory=Alarms)
-    metrics: Metrics = field(default_factory=Metrics)
-    notify: Notify = field(default_factory=Notify)
-    log: Log = field(default_factory=Log)
+    server: Server = field(default_factory=Server.model_construct)
+    dashboard: Dashboard = field(default_factory=Dashboard.model_construct)
+    storage: Storage = field(default_factory=Storage.model_construct)
+    database: Database = field(default_factory=Database.model_construct)
+    capture: Capture = field(default_factory=Capture.model_construct)
+    kafka: Kafka = field(default_factory=Kafka.model_construct)
+    auth: Auth = field(default_factory=Auth.model_construct)
+    serving: Serving = field(default_factory=Serving.model_construct)
+    scheduler: Scheduler = field(default_factory=Scheduler.model_construct)
+    alarms: Alarms = field(default_factory=Alarms.model_construct)
+    metrics: Metrics = field(default_factory=Metrics.model_construct)
+    notify: Notify = field(default_factory=Notify.model_construct)
+    log: Log = field(default_factory=Log.model_construct)
     folder: Path = field(default_factory=Path.cwd)
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.capture.transport == "kafka" and not self.kafka.bootstrap_servers:
+            raise SettingsError(
+                '[capture] transport = "kafka" and [kafka] bootstrap_servers is empty; '
+                'expected the host:port of some brokers, such as ["broker:9092"]'
+            )
 
     @property
     def root(self) -> str:
@@ -133,31 +132,15 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def sections() -> dict[str, type]:
-    """Name each section with the dataclass that describes it."""
-    hints = get_type_hints(Settings)
-    return {
-        f.name: hints[f.name]
-        for f in fields(Settings)
-        if f.name not in ("folder", "file", "sources")
-    }
+def sections() -> dict[str, type[Section]]:
+    """Return each section's model by its name."""
+    usual = Settings(folder=Path())
+    values = {entry.name: getattr(usual, entry.name) for entry in fields(Settings)}
+    return {name: type(value) for name, value in values.items() if isinstance(value, Section)}
 
 
 def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Settings:
-    """Read the settings file, then the environment over it.
-
-    Parameters
-    ----------
-    file
-        The settings file; without it ``driftline.toml`` in the working folder, if there is one.
-    environment
-        Usually ``os.environ``; only names that begin with DRIFTLINE_ are looked at.
-
-    Raises
-    ------
-    SettingsError
-        For a file that cannot be read, an unknown section or key, or a value of the wrong kind.
-    """
+    """Read the settings file, then the environment over it."""
     chosen = file if file is not None else Path.cwd() / FILE_NAME
     values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
@@ -173,22 +156,24 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
             section, key = name.removeprefix(PREFIX).lower().split("__", 1)
             _known(section, sections(), f"environment {name}: section")
             _put(values, sources, section, key, text, f"environment {name}")
-    built = {name: kind(**values.get(name, {})) for name, kind in sections().items()}
-    folder = chosen.resolve().parent if chosen.exists() else Path.cwd()
-    found = Settings(
-        folder=folder, file=chosen if chosen.exists() else None, sources=sources, **built
+    built: dict[str, Any] = {
+        name: _section(name, entries, sources) for name, entries in values.items()
+    }
+    is_there = chosen.exists()
+    return Settings(
+        folder=chosen.resolve().parent if is_there else Path.cwd(),
+        file=chosen if is_there else None,
+        sources=sources,
+        **built,
     )
-    _check(found)
-    return found
 
 
 def override(settings: Settings, section: str, key: str, value: object) -> Settings:
-    """Give the settings with one value set by a flag."""
-    part = replace(getattr(settings, section), **{key: value})
+    """Return the settings with one value set by a flag."""
     sources = {**settings.sources, f"{section}.{key}": "flag"}
-    changed = replace(settings, **{section: part, "sources": sources})
-    _check(changed)
-    return changed
+    given = getattr(_section(section, {key: value}, sources), key)
+    part = getattr(settings, section).model_copy(update={key: given})
+    return replace(settings, **{section: part, "sources": sources})
 
 
 def describe(settings: Settings) -> list[dict[str, Any]]:
@@ -199,26 +184,35 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "section": section,
-            "key": entry.name,
-            "value": _shown(section, entry, getattr(getattr(settings, section), entry.name)),
-            "source": settings.sources.get(f"{section}.{entry.name}", "default"),
-            "about": entry.metadata["about"],
+            "key": key,
+            "value": _shown(section, key, field, getattr(getattr(settings, section), key)),
+            "source": settings.sources.get(f"{section}.{key}", "default"),
+            "about": field.description,
         }
         for section, kind in sections().items()
-        for entry in fields(kind)
+        for key, field in kind.model_fields.items()
     ]
 
 
-def _shown(section: str, entry: Field[Any], value: object) -> object:
-    if not is_secret(entry):
-        if "table" in entry.metadata and isinstance(value, list):
-            return [set_fields(one) for one in value]
+def _shown(section: str, key: str, field: FieldInfo, value: object) -> object:
+    if (section, key) == ("capture", "redact") and isinstance(value, list):
+        return [_set_fields(rule) for rule in value]
+    if not is_secret(field):
         return value
-    if (section, entry.name) == ("database", "url"):
+    if (section, key) == ("database", "url"):
         return without_password(str(value))
     if isinstance(value, dict):
         return {name: HIDDEN if name in SECRET_OPTIONS else text for name, text in value.items()}
     return HIDDEN if value else value
+
+
+def _set_fields(rule: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
+    """Return the fields of a rule that do not have their default."""
+    return {
+        field.name: getattr(rule, field.name)
+        for field in fields(rule)
+        if field.init and getattr(rule, field.name) != field.default
+    }
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -246,64 +240,21 @@ def _put(
     # Of a table each entry can come from a variable of its own, as secrets usually do.
     key, _, inner = key.partition("__")
     kind = sections()[section]
-    known = {entry.name: entry for entry in fields(kind)}
-    _known(key, known, f"{source}: [{section}]")
-    entry = known[key]
-    default = entry.default
-    if entry.default_factory is not MISSING:
-        default = entry.default_factory()
-    where = f"{source}: [{section}] {key}"
+    _known(key, kind.model_fields, f"{source}: [{section}]")
+    part = values.setdefault(section, {})
+    if get_origin(kind.model_fields[key].annotation) is dict:
+        entries = {inner: value} if inner else value
+        # Checked here, since names of the file and of the environment may be spelled differently.
+        part[key] = (part.get(key, {}) if inner else {}) | _options(
+            entries, f"{source}: [{section}] {key}"
+        )
+    elif inner:
+        raise SettingsError(
+            f'{source}: [{section}] {key} is one value; "{inner}" means nothing there'
+        )
+    else:
+        part[key] = value
     sources[f"{section}.{key}"] = source
-    if table := entry.metadata.get("table"):
-        values.setdefault(section, {})[key] = _tables(value, table, where)
-        return
-    if isinstance(default, dict):
-        held = values.get(section, {}).get(key, {}) if inner else {}
-        options = _options({inner: value} if inner else value, where)
-        values.setdefault(section, {})[key] = held | options
-        return
-    if inner:
-        raise SettingsError(f'{where} is one value; "{inner}" means nothing there')
-    if is_secret(entry) and not isinstance(value, str):
-        # What it is must not stand in the message.
-        raise SettingsError(f"{where}: expected text in quotes")
-    values.setdefault(section, {})[key] = _convert(value, default, where)
-
-
-def _convert(value: object, default: object, where: str) -> object:
-    """Bring a value from TOML or from text to the kind of its default."""
-    if isinstance(default, bool):
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
-            return value.lower() in ("true", "1")
-        raise SettingsError(f"{where} = {value!r}; expected true or false")
-    if isinstance(default, (int, float)):
-        found = _number(value, type(default))
-        if found is None:
-            raise SettingsError(f"{where} = {value!r}; expected a number such as {default}")
-        return found
-    if isinstance(default, list):
-        listed = _listed(value) if isinstance(value, str) else value
-        if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
-            raise SettingsError(
-                f"{where} = {value!r}; expected a list of texts, such as "
-                '["one", "two"] or one,two in the environment'
-            )
-        return [entry.strip() for entry in listed if entry.strip()]
-    if not isinstance(value, str):
-        raise SettingsError(f"{where} = {value!r}; expected text")
-    return value
-
-
-def _listed(text: str) -> object:
-    """Read a list as JSON, or as texts between commas; None for what begins as JSON and is none."""
-    if not text.lstrip().startswith("["):
-        return text.split(",")
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
 
 
 def _options(value: object, where: str) -> dict[str, str]:
@@ -316,67 +267,39 @@ def _options(value: object, where: str) -> dict[str, str]:
         raise SettingsError(f"{where}: {error}") from error
 
 
-def _tables(value: object, kind: type, where: str) -> list[object]:
+def _section(section: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Section:
+    """Make a section of values as they were written; the first wrong one is one sentence."""
+    kind = sections()[section]
     try:
-        return read_tables(value, kind, where)
-    except InputError as error:
+        return kind(**values)
+    except InputError as error:  # Of a check of the section itself.
         raise SettingsError(str(error)) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = str(first["loc"][0])
+        where = f"{sources[f'{section}.{key}']}: [{section}] {key}"
+        field = kind.model_fields[key]
+        if first["type"] == "value_error":
+            sentence = f"{where}: {first['ctx']['error']}"
+        elif is_secret(field):
+            sentence = f"{where}: expected text in quotes"  # What it is must not stand there.
+        else:
+            sentence = f"{where} = {values[key]!r}; expected {_expected(field, first['type'])}"
+        raise SettingsError(sentence) from None  # It holds what was given.
 
 
-def _number(value: object, kind: type[int] | type[float]) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        return kind(value)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _check(settings: Settings) -> None:
-    """Refuse values that no process could work with."""
-    choices = {
-        ("auth", "mode"): ("off",),
-        ("capture", "transport"): ("local", "kafka"),
-        ("kafka", "security_protocol"): ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
-        ("capture", "append"): ("before", "after"),
-        ("capture", "durability"): get_args(Durability),
-        ("capture", "on_full"): get_args(OnFull),
-        ("log", "format"): FORMATS,
-    }
-    for (section, key), allowed in choices.items():
-        value = getattr(getattr(settings, section), key)
-        if value not in allowed:
-            listed = " or ".join(f'"{choice}"' for choice in allowed)
-            raise SettingsError(f'[{section}] {key} = "{value}"; expected {listed}')
-    for section, kind in sections().items():
-        for entry in fields(kind):
-            value = getattr(getattr(settings, section), entry.name)
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            # Of the metrics the numbers are ports, and 0 is none.
-            if is_number and value <= 0 and (section != "metrics" or value < 0):
-                wanted = "0 for none, or a number above it"
-                wanted = wanted if section == "metrics" else "a number above 0"
-                raise SettingsError(f"[{section}] {entry.name} = {value}; expected {wanted}")
-            largest = _LARGEST.get(entry.name)
-            if largest is not None and value > largest:
-                raise SettingsError(f"[{section}] {entry.name} = {value}; expected 1 to {largest}")
-    if not settings.storage.root:
-        raise SettingsError('[storage] root = ""; expected a folder, or a URI')
-    try:
-        check_options(settings.storage.options)
-        if is_remote(settings.storage.root):
-            check_uri(settings.storage.root)
-    except InputError as error:
-        raise SettingsError(f"[storage] {error}") from error
-    if is_remote(settings.storage.local_dir):
-        raise SettingsError(
-            f'[storage] local_dir = "{settings.storage.local_dir}"; expected a folder'
-        )
-    if settings.capture.transport == "kafka" and not settings.kafka.bootstrap_servers:
-        raise SettingsError(
-            '[capture] transport = "kafka" and [kafka] bootstrap_servers is empty; '
-            'expected the host:port of some brokers, such as ["broker:9092"]'
-        )
-    clock = settings.scheduler.clock
-    if clock != "system" and not clock.startswith("file:"):
-        raise SettingsError(f'[scheduler] clock = "{clock}"; expected "system" or "file:PATH"')
+def _expected(field: FieldInfo, wrong: str) -> str:
+    """Return what a setting may be, where its value is wrong in pydantic's word for it."""
+    if wrong == "literal_error":
+        return " or ".join(f'"{choice}"' for choice in get_args(field.annotation))
+    limits = {type(one).__name__: one for one in field.metadata}
+    if wrong == "less_than_equal":
+        return f"1 to {limits['Le'].le}"
+    if wrong in ("greater_than", "greater_than_equal"):
+        return "a number above 0" if "Gt" in limits else "0 for none, or a number above it"
+    if field.annotation is bool:
+        return "true or false"
+    if get_origin(field.annotation) is list:
+        return 'a list of texts, such as ["one", "two"] or one,two in the environment'
+    kind = "whole number" if field.annotation is int else "number"
+    return "text" if field.annotation is str else f"a {kind} such as {field.default}"

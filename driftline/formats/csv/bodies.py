@@ -18,19 +18,17 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.formats.body_columns import Reading, Wanted
+from driftline.formats.body_columns import Reading, RowGatherer, Wanted
 from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError, require_rows
 from driftline.formats.cells import NO_VALUES
 from driftline.formats.coercion import Coerced, from_array, is_plainly_read
-from driftline.formats.json.responses import ROUNDED, AnswerRows
+from driftline.formats.shapes.responses import ROUNDED, AnswerRows
 from driftline.signature import Column, ColumnType
 
 # Python's own bound of a quoted text, for the whole process; bodies are bounded by the tap.
 csv.field_size_limit(1 << 30)
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Rows as Python lists take fifty times their text; so many are turned into columns at once.
-_ROWS_AT_ONCE = 1 << 14
 _NEW_LINE, _RETURN, _COMMA, _QUOTE = b'\n\r,"'
 # Spelled as programs spell them; other capitals are read the careful way.
 _TRUE, _FALSE = ["true", "True", "TRUE", "1", "1.0"], ["false", "False", "FALSE", "0", "0.0"]
@@ -69,6 +67,27 @@ def read_csv(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
             reading.add(indices[chosen], counts, columns)
     if careful:
         _read_carefully(reading, indices, contents, sorted(careful), answers)
+
+
+def _read_carefully(
+    reading: Reading,
+    indices: np.ndarray,
+    contents: pa.BinaryArray,
+    careful: Sequence[int],
+    answers: AnswerRows | None,
+) -> None:
+    names = [column.name for column in reading.columns]
+    rows = RowGatherer(reading, _of_texts)
+    for at in careful:
+        try:
+            rows.add(int(indices[at]), _rows(contents[at].as_py(), names, answers))
+        except BodyError as error:
+            reading.errors[indices[at]] = str(error)
+    rows.flush()
+
+
+def _of_texts(texts: Sequence[str | None], kind: ColumnType) -> Coerced:
+    return from_array(pa.array(texts, pa.string()), kind)
 
 
 def _add_up(columns: Sequence[Coerced], counts: np.ndarray) -> np.ndarray:
@@ -113,7 +132,7 @@ class _Layout:
         self.line_counts = last - first + 1
 
     def clean_widths(self) -> np.ndarray:
-        """Give the fields of each line of a body, where all have as many; 0 where it is not clean.
+        """Return the fields of a body's lines, where all have as many; 0 where it is not clean.
 
         Not clean are quotes, empty lines, carriage returns elsewhere than at a line's end, and a
         byte order mark.
@@ -143,7 +162,7 @@ class _Layout:
         return found
 
     def may_be_header(self, names: Sequence[str]) -> np.ndarray:
-        """Say which bodies may begin with the names, in whatever order: by that line's length."""
+        """Return which bodies may begin with the names in any order, by that line's length."""
         expected = len(",".join(names).encode())
         lengths = self._line_ends[self._first_line] - self._starts
         ends_so = (lengths == expected) | (lengths == expected + 1)
@@ -157,7 +176,7 @@ class _Layout:
         return found
 
     def _owners(self, positions: np.ndarray) -> np.ndarray:
-        """Say in which bodies positions of the text lie."""
+        """Return the bodies that positions of the text lie in."""
         return np.asarray(np.searchsorted(self._ends, positions))
 
 
@@ -193,7 +212,7 @@ def _parse(text: bytes, fields: int, columns: Sequence[Column]) -> list[Coerced]
 
 
 def _direct_type(kind: ColumnType) -> pa.DataType:
-    """Say as what Arrow's reader is to read a column; times it reads otherwise than we do."""
+    """Return what Arrow reads a column as; times it reads otherwise than we do."""
     return pa.string() if kind == "timestamp" else ARROW_TYPES[kind]
 
 
@@ -225,46 +244,6 @@ def _table(text: bytes, types: Sequence[pa.DataType]) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-
-
-def _read_carefully(
-    reading: Reading,
-    indices: np.ndarray,
-    contents: pa.BinaryArray,
-    careful: Sequence[int],
-    answers: AnswerRows | None,
-) -> None:
-    names = [column.name for column in reading.columns]
-    chosen: list[int] = []
-    counts: list[int] = []
-    rows: list[Sequence[str | None]] = []
-    for at in careful:
-        try:
-            found = _rows(contents[at].as_py(), names, answers)
-        except BodyError as error:
-            reading.errors[indices[at]] = str(error)
-            continue
-        chosen.append(int(indices[at]))
-        counts.append(len(found))
-        rows += found
-        if len(rows) >= _ROWS_AT_ONCE:
-            _add_rows(reading, chosen, counts, rows)
-            chosen, counts, rows = [], [], []
-    _add_rows(reading, chosen, counts, rows)
-
-
-def _add_rows(
-    reading: Reading,
-    chosen: Sequence[int],
-    counts: Sequence[int],
-    rows: Sequence[Sequence[str | None]],
-) -> None:
-    if rows:
-        columns = [
-            from_array(pa.array(texts, pa.string()), column.type)
-            for texts, column in zip(zip(*rows, strict=True), reading.columns, strict=True)
-        ]
-        reading.add(chosen, counts, columns)
 
 
 def _rows(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from driftline.errors import InputError
 from driftline.formats.csv.quotes import QuoteWatch
-from driftline.formats.opening import open_text
+from driftline.formats.opening import NotUtf8Error, open_text
 
 if TYPE_CHECKING:
     from driftline.formats.csv.files import CsvFile
@@ -23,24 +23,10 @@ BLOCK_BYTES = 1 << 20
 def broken_csv(
     file: CsvFile, error: pa.ArrowException | None, watch: QuoteWatch | None
 ) -> InputError:
-    """Give the error that names the line.
-
-    Parameters
-    ----------
-    file
-        After a look.
-    error
-        What Arrow said; None when it read what is no text as bytes.
-    watch
-        The look at the quotes, as far as it came.
-    """
+    """Return the error that names the line."""
     shown, text = file.place.shown, str(error or "")
     if error is None or "UTF8" in text:
-        line = _line_not_utf8(file)
-        return InputError(
-            f"{shown}: line {line} is not UTF-8; name the encoding that the text has, such as "
-            "--encoding latin-1"
-        )
+        return NotUtf8Error(shown, _line_not_utf8(file))
     if (problem := (watch and watch.problem) or quote_problem(file)) is not None:
         return InputError(f"{shown}: {problem}")
     if "Expected" in text:
@@ -69,7 +55,7 @@ def quote_problem(file: CsvFile) -> str | None:
 
 
 def _widths(file: CsvFile) -> Iterator[tuple[int, int]]:
-    """Give for each row the line that it begins on and how many fields it has."""
+    """Return for each row the line that it begins on and how many fields it has."""
     with open_text(file.place, file.encoding) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=None)
         for _ in range(file.blank_lines):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,13 +12,15 @@ import pyarrow.csv as arrow_csv
 from driftline.errors import InputError
 from driftline.formats.cells import NO_VALUES, NUMBER
 from driftline.formats.coercion import coerce
-from driftline.formats.csv.dialect import AS_FOUND, Dialect, sniff
+from driftline.formats.column_names import columns_by_count, position_names
+from driftline.formats.csv.dialect import sniff
 from driftline.formats.csv.errors import broken_csv, quote_problem
 from driftline.formats.csv.quotes import QuoteWatch
+from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.location import Location
 from driftline.formats.opening import HEAD_BYTES, find_encoding, open_text
 from driftline.formats.type_inference import narrow
-from driftline.signature import Column, ColumnType, Signature
+from driftline.signature import ColumnType, Signature
 
 BLOCK_BYTES = 1 << 22
 # Numbers below 0 or with a fraction, from 1 on (forecasts name columns by quantiles, such as 0.1;
@@ -28,40 +30,18 @@ VALUE = re.compile(r"-\d+(\.\d+)?$|\+?[1-9]\d*\.\d+$|\d{4}-\d\d-\d\d[T ]\d\d:\d\
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """A CSV file after a look at its first lines.
-
-    Parameters
-    ----------
-    place
-        Where it lies.
-    delimiter
-        One character.
-    has_header
-        Whether the first line holds names; it does not when all its fields are numbers (unless the
-        signature's columns are called so), nor when it reads as a row of the signature and names
-        none of its columns.
-    names
-        The columns; one without a name is called by its position.
-    texts
-        Columns that a signature holds to be text: never read as numbers.
-    blank_lines
-        Lines before the first one that holds something.
-    encoding
-        How the text is written.
-    decimal
-        The sign before decimals.
-    is_header_only
-        Whether there is but a header without a line end, which Arrow takes for a row cut off.
-    """
+    """A CSV file after a look at its first lines."""
 
     place: Location
     delimiter: str
     has_header: bool
     names: tuple[str, ...]
+    # Columns that a signature holds to be text: never read as numbers.
     texts: frozenset[str]
     blank_lines: int = 0
     encoding: str = "utf-8"
     decimal: str = "."
+    # A header without a line end: Arrow takes it for a row cut off.
     is_header_only: bool = False
 
     @classmethod
@@ -72,13 +52,7 @@ class CsvFile:
         signature: Signature | None,
         dialect: Dialect = AS_FOUND,
     ) -> CsvFile:
-        """Find delimiter and names from the file's first bytes.
-
-        Raises
-        ------
-        InputError
-            When there is nothing in it, a name stands twice, or a quote is wrong in a header alone.
-        """
+        """Find delimiter and names from the file's first bytes."""
         encoding = find_encoding(head, dialect.encoding)
         text = head.decode(encoding, "replace").removeprefix("\ufeff")
         if not text.strip():
@@ -126,7 +100,7 @@ class CsvFile:
     def options(
         self, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
     ) -> dict[str, object]:
-        """Give Arrow's reader options; `columns` says the order, else it is the file's."""
+        """Return Arrow's reader options; `columns` says the order, else it is the file's."""
         return {
             "read_options": arrow_csv.ReadOptions(
                 column_names=list(self.names),
@@ -148,26 +122,8 @@ class CsvFile:
         }
 
 
-def position_names(count: int, signature: Signature | None) -> list[str]:
-    """Name columns that came without names: by the signature when the count fits, else ``_c0`` ….
-
-    Tried in this order: all columns; inputs and outputs; inputs; features of every role.
-    """
-    columns = _columns_by_count(count, signature)
-    return [column.name for column in columns] or [f"_c{index}" for index in range(count)]
-
-
-def _columns_by_count(count: int, signature: Signature | None) -> Sequence[Column]:
-    if signature is not None:
-        inputs, outputs = signature.inputs, signature.outputs
-        for columns in (signature.columns, (*outputs, *inputs), inputs, signature.features):
-            if len(columns) == count:
-                return columns
-    return ()
-
-
 def _is_data(fields: Sequence[str]) -> bool:
-    """Say whether a first line is a row: every field a number or blank, one at least a number."""
+    """Whether a first line is a row: every field a number or blank, one at least a number."""
     filled = [field.strip() for field in fields if field.strip()]
     return bool(filled) and all(re.match(NUMBER, field) for field in filled)
 
@@ -183,7 +139,7 @@ def _refuse_row(fields: Sequence[str], shown: str) -> None:
 
 
 def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
-    """Say whether a first line names known columns and nothing else, as "0,1,2" of pandas does.
+    """Whether a first line names known columns and nothing else, as "0,1,2" of pandas does.
 
     A single number may be either.
     """
@@ -192,12 +148,12 @@ def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
 
 
 def _is_row(fields: Sequence[str], signature: Signature | None) -> bool:
-    """Say whether a first line that holds text is a row of the signature all the same.
+    """Whether a first line that holds text is a row of the signature all the same.
 
     It names no known column, has as many fields as are expected, and where numbers, truth values or
     times are expected there is one: a header with other names has none.
     """
-    columns = _columns_by_count(len(fields), signature)
+    columns = columns_by_count(len(fields), signature)
     if signature is None or not columns:
         return False
     known = {column.name.strip().casefold() for column in signature.columns}
@@ -214,13 +170,7 @@ def _holds(field: str, kind: ColumnType) -> bool:
 
 
 def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None) -> pa.Table:
-    """Read a whole file, small enough to be in memory twice; what is not all numbers is text.
-
-    Raises
-    ------
-    InputError
-        When a row has too many or too few fields, naming the row; when a quote does not close.
-    """
+    """Read a whole file, small enough to be in memory twice; what is not all numbers is text."""
     if file.is_header_only:
         return pa.table({name: pa.nulls(0) for name in file.names})
     watch = None
@@ -251,7 +201,7 @@ def read_csv_file(file: CsvFile, types: Mapping[str, pa.DataType] | None = None)
 
 
 def _no_numbers(file: CsvFile, table: pa.Table, types: Mapping[str, pa.DataType]) -> list[str]:
-    """Name the columns of which Arrow took something for a number that is none, such as 0x1F."""
+    """Return the columns of which Arrow took for a number what is none, such as 0x1F."""
     numbers = [one.name for one in table.schema if one.type in (pa.int64(), pa.float64())]
     texts = stream_csv_file(file, {**types, **dict.fromkeys(numbers, pa.string())}, numbers)
     kinds = narrow(texts, file.decimal)
@@ -260,7 +210,7 @@ def _no_numbers(file: CsvFile, table: pa.Table, types: Mapping[str, pa.DataType]
 
 def stream_csv_file(
     file: CsvFile, types: Mapping[str, pa.DataType], columns: Sequence[str] = ()
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Read a file piece by piece with fixed types; `columns` in this order, else in the file's."""
     if file.is_header_only:
         return
@@ -277,10 +227,7 @@ def stream_csv_file(
 def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
     """Read as `stream_csv_file` does, with an eye on the quotes.
 
-    Raises
-    ------
-    pa.ArrowInvalid
-        When a value has not, or may not have, the type that its column should have.
+    pa.ArrowInvalid: a value has not, or may not have, the type that its column should have.
     """
     if file.is_header_only:
         return
@@ -301,5 +248,5 @@ def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[
 
 
 def _is_misled(error: pa.ArrowException) -> bool:
-    """Say whether a value has not the type that those before it had."""
+    """Whether a value has not the type that those before it had."""
     return "conversion error" in str(error) and "UTF8" not in str(error)

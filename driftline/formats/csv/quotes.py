@@ -18,15 +18,7 @@ _ODD_NUMBERS = (b"0x", b"0X", b"n(", b"N(")
 
 
 class QuoteWatch(io.RawIOBase):
-    """A stream that hands bytes on and looks at the quotes in them.
-
-    Parameters
-    ----------
-    stream
-        Text in UTF-8.
-    delimiter
-        Between two fields.
-    """
+    """A stream that hands bytes on and looks at the quotes in them."""
 
     def __init__(self, stream: pa.NativeFile, delimiter: str) -> None:
         self._stream = stream
@@ -55,7 +47,7 @@ class QuoteWatch(io.RawIOBase):
         return self._problem
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
@@ -108,7 +100,7 @@ class QuoteWatch(io.RawIOBase):
             self._opened_line = self._line(data, self._last - self._offset)
 
     def _opens(self, data: np.ndarray, place: int) -> bool:
-        """Say whether a quote opens a field, or goes on with one after a quote written twice.
+        """Whether a quote opens a field, or goes on with one after a quote written twice.
 
         One in the middle of a field without quotes is a letter like any other.
         """

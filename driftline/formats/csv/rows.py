@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_array, plain_type
@@ -17,18 +17,24 @@ from driftline.formats.csv.files import (
     stream_csv_file,
     watch_csv_file,
 )
-from driftline.formats.opening import open_text
+from driftline.formats.dialect import Dialect
+from driftline.formats.location import Location
+from driftline.formats.opening import are_small, read_head
 from driftline.formats.type_inference import narrow, one_type
+from driftline.signature import Signature
 
 
-def same_columns(files: Sequence[CsvFile]) -> None:
-    """See that files have the same columns, in whatever order.
+def open_csv(
+    places: Sequence[Location], signature: Signature | None, dialect: Dialect
+) -> pa.Table | CsvRows:
+    """Open files of the same columns: in memory, where they are small."""
+    files = [CsvFile.look(place, read_head(place), signature, dialect) for place in places]
+    _require_same_columns(files)
+    return _read_csv_files(files) if are_small(places) else CsvRows.open(files)
 
-    Raises
-    ------
-    InputError
-        Naming the first that has others.
-    """
+
+def _require_same_columns(files: Sequence[CsvFile]) -> None:
+    """Require the same columns of all files, in whatever order."""
     first = files[0]
     for file in files[1:]:
         if set(file.names) != set(first.names):
@@ -40,14 +46,8 @@ def same_columns(files: Sequence[CsvFile]) -> None:
             )
 
 
-def read_csv_files(files: Sequence[CsvFile]) -> pa.Table:
-    """Read files into memory; each column gets one type, found over all of them.
-
-    Raises
-    ------
-    InputError
-        When a row or a quote is wrong.
-    """
+def _read_csv_files(files: Sequence[CsvFile]) -> pa.Table:
+    """Read files into memory; each column gets one type, found over all of them."""
     names = list(files[0].names)
     tables = [_plain(read_csv_file(file)).select(names) for file in files]
     types = {name: _type_of([table.column(name) for table in tables]) for name in names}
@@ -76,28 +76,20 @@ def _type_of(columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
 
 @dataclass(frozen=True, slots=True)
 class CsvRows:
-    """CSV files larger than memory, of the same columns, read piece by piece.
-
-    Parameters
-    ----------
-    files
-        After a look.
-    types
-        Of every column, as all its values have them.
-    """
+    """CSV files larger than memory, of the same columns, read piece by piece."""
 
     files: tuple[CsvFile, ...]
     types: Mapping[str, pa.DataType]
+    row_count: int | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, in the order of the first file."""
+        return pa.schema([(name, self.types[name]) for name in self.files[0].names])
 
     @classmethod
     def open(cls, files: Sequence[CsvFile]) -> CsvRows:
-        """Find the types by reading all of it once, or twice when its beginning misleads.
-
-        Raises
-        ------
-        InputError
-            When a row or a quote is wrong.
-        """
+        """Find the types by reading all of it once, or twice when its beginning misleads."""
         texts = dict.fromkeys(files[0].names, pa.string())
         known = _first_types(files[0])
         # What is blank at first is read as text, for its type to be found on the way.
@@ -117,22 +109,14 @@ class CsvRows:
 
 
 def _first_types(file: CsvFile) -> dict[str, pa.DataType]:
-    """Give the types that Arrow infers from the first block; columns without values are left out.
+    """Return the types that Arrow infers from the first block; columns without values are left out.
 
     Reading on shows whether they hold.
     """
-    if file.is_header_only:
-        return {}
-    try:
-        with (
-            open_text(file.place, file.encoding) as stream,
-            arrow_csv.open_csv(stream, **file.options({})) as reader,
-        ):
-            schema = reader.schema
-    except pa.ArrowException as error:
-        raise broken_csv(file, error, None) from error
+    with closing(stream_csv_file(file, {})) as batches:
+        first = next(batches, None)
     found = {}
-    for field in schema:
+    for field in () if first is None else first.schema:
         if pa.types.is_binary(field.type):
             raise broken_csv(file, None, None)
         if not pa.types.is_null(field.type):

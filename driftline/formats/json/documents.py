@@ -11,20 +11,16 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
 from driftline.errors import InputError
+from driftline.formats.json.parsing import LONG_DIGITS, LONG_NUMBER, parse
 from driftline.formats.location import Location
-from driftline.formats.opening import open_text
+from driftline.formats.opening import NotUtf8Error, open_text
 
 Document = tuple[int, Any]
 """The line that a document begins on, and what it holds."""
 
 BLOCK_BYTES = 1 << 22
 LARGEST_BYTES = 1 << 28
-# orjson rounds whole numbers beyond 64 bits.
-_LONG_DIGITS = 19
-_LONG = re.compile(rb"(?<![.\d])\d{%d}" % _LONG_DIGITS)
 _SPACE = re.compile(r"[ \t\r\n]*")
 # So near its end a cut document may seem wrong: a cut word, a cut escape.
 _CUT = 16
@@ -32,13 +28,7 @@ _MARK = b"\xef\xbb\xbf"
 
 
 def documents(place: Location, encoding: str) -> Iterator[Document]:
-    """Read one document after the other; memory holds a few of them at a time.
-
-    Raises
-    ------
-    InputError
-        Naming the line that is no JSON or no UTF-8, or when one document is larger than 256 MB.
-    """
+    """Read one document after the other; memory holds a few of them at a time."""
     with open_text(place, encoding) as stream:
         head = bytes(stream.read(BLOCK_BYTES)).removeprefix(_MARK)
         blocks = _blocks(head, stream)
@@ -55,7 +45,7 @@ def _blocks(head: bytes, stream: Any) -> Iterator[bytes]:  # noqa: ANN401 # A st
 
 
 def _begins_with_document(head: bytes) -> bool:
-    """Say whether the first line that is not blank is a document by itself."""
+    """Whether the first line that is not blank is a document by itself."""
     line, end, _ = head.lstrip().partition(b"\n")
     if not end and len(head) >= BLOCK_BYTES:
         return False
@@ -72,31 +62,26 @@ def _by_line(place: Location, blocks: Iterator[bytes]) -> Iterator[Document]:
     number, rest, was_long = 1, b"", False
     for block in blocks:
         # Not splitlines: JSON texts may hold other line ends, such as U+2028, as they are.
-        is_long = _LONG.search(rest[-_LONG_DIGITS:] + block) is not None
+        is_long = LONG_NUMBER.search(rest[-LONG_DIGITS:] + block) is not None
         lines = (rest + block).split(b"\n")
         rest = lines.pop()
         if len(rest) > LARGEST_BYTES:
             raise _too_large(place, number)
         for line in lines:
             if not line.isspace() and line:
-                yield number, _parsed(place, number, line, is_exact=is_long or was_long)
+                yield number, _parsed(place, number, line, has_long=is_long or was_long)
             number += 1
         # What is left over may hold a long number of this block, or of those before.
         was_long = is_long or (was_long and not lines)
     if rest and not rest.isspace():
-        yield number, _parsed(place, number, rest, is_exact=True)
+        yield number, _parsed(place, number, rest, has_long=True)
 
 
-def _parsed(place: Location, number: int, line: bytes, *, is_exact: bool) -> Any:  # noqa: ANN401
-    if not is_exact:
-        try:
-            return orjson.loads(line)
-        except ValueError:
-            pass  # NaN, halves of characters, deep nesting; or no JSON, which is told below.
+def _parsed(place: Location, number: int, line: bytes, *, has_long: bool) -> Any:  # noqa: ANN401
     try:
-        return json.loads(line.decode("utf-8"))
+        return parse(line, has_long=has_long)
     except UnicodeDecodeError as error:
-        raise _not_utf8(place, number) from error
+        raise NotUtf8Error(place.shown, number) from error
     except (ValueError, RecursionError) as error:
         raise _no_json(place, number, error) from error
 
@@ -104,13 +89,6 @@ def _parsed(place: Location, number: int, line: bytes, *, is_exact: bool) -> Any
 def _no_json(place: Location, number: int, error: Exception) -> InputError:
     told = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
     return InputError(f"{place.shown}: line {number} is no JSON ({told})")
-
-
-def _not_utf8(place: Location, number: int) -> InputError:
-    return InputError(
-        f"{place.shown}: line {number} is not UTF-8; name the encoding that the text has, such as "
-        "--encoding latin-1"
-    )
 
 
 def _too_large(place: Location, number: int) -> InputError:
@@ -183,7 +161,7 @@ class _Sequence:
             want *= 2  # So that a large document is tried a few times only.
 
     def _peek(self) -> str:
-        """Give the next sign that is no blank; nothing at the end."""
+        """Return the next sign that is no blank; nothing at the end."""
         while True:
             found = _SPACE.match(self._text, self._at)
             assert found is not None  # It matches nothing, too.
@@ -211,7 +189,7 @@ class _Sequence:
         except UnicodeDecodeError as error:
             line = self._line + self._text.count("\n", self._at)
             found = bytes(error.object).count(b"\n", 0, error.start)
-            raise _not_utf8(self._place, line + found) from error
+            raise NotUtf8Error(self._place.shown, line + found) from error
         self._text = self._text[self._at :] + text
         self._at = 0
 

@@ -13,13 +13,29 @@ import pyarrow.compute as pc
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import MISSING, text_array
-from driftline.formats.json.rows import OUTPUT, KeyOrder, Row, Slot, rows_of, slot_names
+from driftline.formats.dialect import Dialect
+from driftline.formats.json.rows import OUTPUT, Row, RowReader, Slot, slot_names
 from driftline.formats.location import Location
+from driftline.formats.opening import are_small, find_encoding, read_head
 from driftline.formats.type_inference import one_type, still_fitting
 from driftline.signature import Signature
 
 # Values that are held as Python's own at a time.
 CHUNK_VALUES = 1 << 19
+# So many first bytes tell the encoding.
+_LOOKED_BYTES = 1 << 12
+
+
+def open_json(
+    places: Sequence[Location], signature: Signature | None, dialect: Dialect
+) -> pa.Table | JsonRows:
+    """Open files of rows or capture lines: in memory, where they are small."""
+    files = [
+        JsonFile(place, find_encoding(read_head(place, _LOOKED_BYTES), dialect.encoding))
+        for place in places
+    ]
+    rows = JsonRows.open(files, signature)
+    return pa.Table.from_batches(rows(), rows.schema) if are_small(places) else rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +48,7 @@ class JsonFile:
 
 @dataclass(frozen=True, slots=True)
 class JsonRows:
-    """Rows of JSON files, read piece by piece.
-
-    Parameters
-    ----------
-    files
-        Read one after the other.
-    signature
-        Of the reference, if there is one.
-    columns
-        The slots of each column: one, or a name and a position.
-    schema
-        Columns of plain types, of all values of all files.
-    row_count
-        How many rows.
-    """
+    """Rows of JSON files, read piece by piece."""
 
     files: tuple[JsonFile, ...]
     signature: Signature | None
@@ -56,17 +58,11 @@ class JsonRows:
 
     @classmethod
     def open(cls, files: Sequence[JsonFile], signature: Signature | None) -> JsonRows:
-        """Read all of it once, for columns and types.
-
-        Raises
-        ------
-        InputError
-            Naming the line that is no JSON, or that has not as many values as the first.
-        """
+        """Read all of it once, for columns and types."""
         survey = _Survey()
-        order = KeyOrder()
+        reader = RowReader(signature)
         for file in files:
-            for rows in _chunks(file, signature, order):
+            for rows in _chunks(file, reader):
                 survey.add(file, rows)
         if not survey.row_count:
             raise InputError(f"{files[0].place.shown}: the file holds no rows")
@@ -87,9 +83,9 @@ class JsonRows:
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows."""
-        order = KeyOrder()
+        reader = RowReader(self.signature)
         for file in self.files:
-            for rows in _chunks(file, self.signature, order):
+            for rows in _chunks(file, reader):
                 arrays = [
                     _array([_value(row, self.columns[one.name]) for _, row in rows], one.type)
                     for one in self.schema
@@ -97,12 +93,10 @@ class JsonRows:
                 yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _chunks(
-    file: JsonFile, signature: Signature | None, order: KeyOrder
-) -> Iterator[list[tuple[int, Row]]]:
+def _chunks(file: JsonFile, reader: RowReader) -> Iterator[list[tuple[int, Row]]]:
     held: list[tuple[int, Row]] = []
     values = 0
-    for line, row in rows_of(file.place, file.encoding, signature, order):
+    for line, row in reader.rows(file.place, file.encoding):
         held.append((line, row))
         values += len(row) + 1
         if values >= CHUNK_VALUES:
@@ -139,7 +133,7 @@ class _Kinds:
             self.types.add(_kind(others))
 
     def join(self, other: _Kinds) -> _Kinds:
-        """Give what both saw."""
+        """Return what both saw."""
         fitting = self.fitting if other.fitting is None else other.fitting
         if self.fitting is not None and other.fitting is not None:
             fitting = tuple(one for one in self.fitting if one in other.fitting)
@@ -156,7 +150,7 @@ class _Kinds:
 
 
 def _kind(values: list[Any]) -> pa.DataType:
-    """Give the type of values, not all of them text; text when Arrow has none for them."""
+    """Return the type of values, not all of them text; text when Arrow has none for them."""
     try:
         return plain_type(pa.array(values).type)
     except (pa.ArrowException, OverflowError, ValueError, RecursionError):
@@ -189,7 +183,7 @@ class _Survey:
             kinds.add([row.get(slot) for _, row in rows])
 
     def _measure(self, file: JsonFile, line: int, row: Row) -> None:
-        """See that as many values stand by position as in the first row that has any."""
+        """Require as many values by position as in the first row that has any."""
         last = next(reversed(row), "")
         if isinstance(last, str):
             return

@@ -30,13 +30,7 @@ Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
 def read_json(text: str | bytes, what: str) -> object:
-    """Read a JSON document, in whatever layout.
-
-    Raises
-    ------
-    InputError
-        When it is no JSON, or nested so deep that nobody means it.
-    """
+    """Read a JSON document, in whatever layout."""
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -50,7 +44,7 @@ def read_json(text: str | bytes, what: str) -> object:
 
 
 def _inside(value: object) -> list[object]:
-    """Give the values right inside of one that may hold others."""
+    """Return the values right inside of one that may hold others."""
     held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [one for one in held if isinstance(one, dict | list)]
 
@@ -126,13 +120,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class JsonDocument(Mapping[str, Any]):
-    """A JSON object of SageMaker's, readable like a dict; keys that we do not know survive.
-
-    Parameters
-    ----------
-    document
-        As in the file.
-    """
+    """A JSON object of SageMaker's, readable like a dict; keys that we do not know survive."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = dict(document)

@@ -10,12 +10,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from driftline.errors import InputError
 from driftline.formats.capture_line import Side, read_record
-from driftline.formats.csv.files import position_names
-from driftline.formats.json.documents import Document, documents
+from driftline.formats.column_names import position_names
+from driftline.formats.json.documents import documents
 from driftline.formats.location import Location
 from driftline.signature import Signature
 
@@ -27,20 +28,42 @@ Row = dict[Slot, Any]
 _Values = Mapping[str, Any] | Sequence[Any]
 
 
-class KeyOrder:
-    """Named values as positions: in the order of the first row, whatever that of another is."""
+class RowReader:
+    """Finds the rows of documents; those after the first are read like it.
 
-    def __init__(self) -> None:
+    Understood are objects; lists of them; ``{"instances": [...]}``; rows as lists; rows as
+    ``{"features": [...], …}``; SageMaker capture records, of which the output's columns come first,
+    then the input's, in any mix of CSV, JSON and BASE64.
+    """
+
+    def __init__(self, signature: Signature | None) -> None:
+        self._signature = signature
+        columns = signature.columns if signature else ()
+        self._known = frozenset(column.name for column in columns)
         self._keys: dict[str, tuple[str, ...]] = {}
 
-    def values(self, side: str, named: Mapping[str, Any]) -> list[Any]:
-        """Give the values of a side's row.
+    def rows(self, place: Location, encoding: str) -> Iterator[tuple[int, Row]]:
+        """Read a file's rows, each with the line that it stands on."""
+        for line, _, rows in self.documents(place, encoding):
+            yield from ((line, row) for row in rows)
 
-        Raises
-        ------
-        InputError
-            When they have other names than the first row's.
-        """
+    def documents(self, place: Location, encoding: str) -> Iterator[tuple[int, Any, list[Row]]]:
+        """Read a file's documents, each with the line that it begins on, and its rows."""
+        is_capture: bool | None = None
+        for line, value in documents(place, encoding):
+            if is_capture is None:
+                is_capture = isinstance(value, Mapping) and "captureData" in value
+            try:
+                if is_capture:
+                    rows = self._of_record(value)
+                else:
+                    rows = [_slots((PLAIN, values)) for values in self._rows(value, PLAIN)]
+            except InputError as error:
+                raise InputError(f"{place.shown}: line {line}: {error}") from error
+            yield line, value, rows
+
+    def _ordered(self, side: str, named: Mapping[str, Any]) -> list[Any]:
+        """Return named values by position, in the order of the side's first row."""
         keys = self._keys.setdefault(side, tuple(named))
         if named.keys() != set(keys):
             raise InputError(
@@ -49,55 +72,111 @@ class KeyOrder:
             )
         return [named[key] for key in keys]
 
+    def _rows(self, document: Any, side: str) -> list[_Values]:  # noqa: ANN401  # Any JSON.
+        """Take the rows out of one document or one side of a capture record."""
+        if isinstance(document, Mapping):
+            for key in ("instances", "predictions"):
+                if isinstance(document.get(key), list):
+                    return [row for entry in document[key] for row in self._rows(entry, side)]
+            features = document.get("features")
+            rest = {key: value for key, value in document.items() if key != "features"}
+            if isinstance(features, Mapping):
+                return [{**features, **rest}]
+            if isinstance(features, list):
+                return [[*features, *self._ordered(side, rest)]]
+            return [document]
+        if isinstance(document, list):
+            if document and all(isinstance(entry, list | Mapping) for entry in document):
+                return [row for entry in document for row in self._rows(entry, side)]
+            return [document]
+        return [[document]]
 
-def rows_of(
-    place: Location, encoding: str, signature: Signature | None, order: KeyOrder
-) -> Iterator[tuple[int, Row]]:
-    """Read a file's rows, each with the line that it stands on.
+    def _of_record(self, record: Any) -> list[Row]:  # noqa: ANN401  # Any JSON.
+        event: object = "?"
+        try:
+            if isinstance(record, Mapping) and isinstance(record.get("eventMetadata"), Mapping):
+                event = record["eventMetadata"].get("eventId", "?")
+            found = read_record(record, needs_time=False)
+            outputs = self._side(found.response, OUTPUT)
+            inputs = self._side(found.request, INPUT)
+        except (InputError, ValueError, RecursionError, csv.Error) as error:
+            raise InputError(
+                f"record {str(event)[:80]} is not readable ({str(error)[:200]})"
+            ) from error
+        if outputs and inputs and len(outputs) != len(inputs):
+            raise InputError(
+                f"record {str(event)[:80]} has {len(inputs)} rows of input and {len(outputs)} of "
+                "output; expected as many"
+            )
+        count = max(len(outputs), len(inputs))
+        nothing = repeat(None, count)
+        try:
+            return [
+                self._joined(*pair)
+                for pair in zip(outputs or nothing, inputs or nothing, strict=True)
+            ]
+        except InputError as error:
+            raise InputError(f"record {str(event)[:80]}: {error}") from error
 
-    Understood are objects; lists of them; ``{"instances": [...]}``; rows as lists; rows as
-    ``{"features": [...], …}``; SageMaker capture records, of which the output's columns come first,
-    then the input's, in any mix of CSV, JSON and BASE64.
+    def _side(self, side: Side | None, which: str) -> list[_Values]:
+        """Decode one side of a capture record to rows; none when it was not captured.
 
-    Raises
-    ------
-    InputError
-        Naming the line that is no JSON, or the record that cannot be read.
-    """
-    is_capture: bool | None = None
-    known = frozenset(column.name for column in signature.columns) if signature else frozenset()
-    for document in documents(place, encoding):
-        line, value = document
-        if is_capture is None:
-            is_capture = isinstance(value, Mapping) and "captureData" in value
-        if is_capture:
-            for row in _record_rows(place, document, known, signature, order):
-                yield line, row
+        Of BASE64 the media type says what it is; where it does not, the first sign.
+        """
+        if side is None:
+            return []
+        try:
+            text = side.content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{side.content_type or 'a side'}: bytes that are no text") from error
+        encoding, media = side.encoding, side.content_type or ""
+        if encoding == "BASE64":
+            looks = text.lstrip()[:1] in ("{", "[") and "csv" not in media
+            encoding = "JSON" if "json" in media or looks else "CSV"
+        if encoding == "CSV":
+            return [row for row in csv.reader(io.StringIO(text.strip())) if row]
+        try:
+            return self._rows(json.loads(text), which)
+        except ValueError:
+            lines = (line for line in text.split("\n") if line.strip())
+            return [row for line in lines for row in self._rows(json.loads(line), which)]
+
+    def _joined(self, output: _Values | None, given: _Values | None) -> Row:
+        """Put both sides into slots: by name where both have names, else by position."""
+        answers, inputs = self._named(output, OUTPUT), self._named(given, INPUT)
+        if answers is not None and inputs is not None:
+            return _slots((OUTPUT, answers), (INPUT, inputs))
+        if isinstance(output, Mapping | None) and isinstance(given, Mapping | None):
+            return _slots((OUTPUT, output or {}), (INPUT, given or {}))
+        left = self._ordered(OUTPUT, output) if isinstance(output, Mapping) else output or ()
+        right = self._ordered(INPUT, given) if isinstance(given, Mapping) else given or ()
+        return _slots((OUTPUT, left), (INPUT, right))
+
+    def _named(self, side: _Values | None, which: str) -> Mapping[str, Any] | None:
+        """Return a side by the names of the reference; None when it does not say them."""
+        if side is None:
+            return {}
+        if self._signature is None:
+            return None
+        if isinstance(side, Mapping):
+            return side if self._known.issuperset(side) else None
+        if which == INPUT:
+            candidates = [self._signature.inputs]
         else:
-            try:
-                found = _rows(value, PLAIN, order)
-            except InputError as error:
-                raise InputError(f"{place.shown}: line {line}: {error}") from error
-            for values in found:
-                yield line, _slots((PLAIN, values))
+            labels = tuple(one for one in self._signature.features if one.role == "label")
+            candidates = [self._signature.outputs, labels]
+        for columns in candidates:
+            if columns and len(columns) == len(side):
+                return {column.name: value for column, value in zip(columns, side, strict=True)}
+        return None
 
 
 def record_ids(
     place: Location, encoding: str, signature: Signature | None
 ) -> Iterator[tuple[str, int]]:
-    """Give for each row of a file of capture records its event id, and its place in the record.
-
-    Raises
-    ------
-    InputError
-        As `rows_of`.
-    """
-    order = KeyOrder()
-    known = frozenset(column.name for column in signature.columns) if signature else frozenset()
-    for document in documents(place, encoding):
-        rows = _record_rows(place, document, known, signature, order)
-        for index, _ in enumerate(rows):
-            yield str(document[1]["eventMetadata"]["eventId"]), index
+    """Return for each row of a file of capture records its event id and its place in the record."""
+    for _, record, rows in RowReader(signature).documents(place, encoding):
+        yield from ((str(record["eventMetadata"]["eventId"]), index) for index in range(len(rows)))
 
 
 def _slots(*sides: tuple[str, _Values]) -> Row:
@@ -111,146 +190,13 @@ def _slots(*sides: tuple[str, _Values]) -> Row:
     return row
 
 
-def _rows(
-    document: Any,  # noqa: ANN401  # Parsed JSON of any shape.
-    side: str,
-    order: KeyOrder,
-) -> list[_Values]:
-    """Take the rows out of one document or one side of a capture record."""
-    if isinstance(document, Mapping):
-        for key in ("instances", "predictions"):
-            if isinstance(document.get(key), list):
-                return [row for entry in document[key] for row in _rows(entry, side, order)]
-        features = document.get("features")
-        if isinstance(features, Mapping):
-            return [{**features, **{k: v for k, v in document.items() if k != "features"}}]
-        if isinstance(features, list):
-            rest = {key: value for key, value in document.items() if key != "features"}
-            return [[*features, *order.values(side, rest)]]
-        return [document]
-    if isinstance(document, list):
-        if document and all(isinstance(entry, list | Mapping) for entry in document):
-            return [row for entry in document for row in _rows(entry, side, order)]
-        return [document]
-    return [[document]]
-
-
-def _record_rows(
-    place: Location,
-    document: Document,
-    known: frozenset[str],
-    signature: Signature | None,
-    order: KeyOrder,
-) -> Iterator[Row]:
-    line, record = document
-    event: object = "?"
-    try:
-        if isinstance(record, Mapping) and isinstance(record.get("eventMetadata"), Mapping):
-            event = record["eventMetadata"].get("eventId", "?")
-        found = read_record(record, needs_time=False)
-        outputs = _side(found.response, OUTPUT, order)
-        inputs = _side(found.request, INPUT, order)
-    except (InputError, ValueError, RecursionError, csv.Error) as error:
-        raise InputError(
-            f"{place.shown}: line {line}: record {str(event)[:80]} is not readable "
-            f"({str(error)[:200]})"
-        ) from error
-    if outputs and inputs and len(outputs) != len(inputs):
-        raise InputError(
-            f"{place.shown}: line {line}: record {str(event)[:80]} has {len(inputs)} rows of input "
-            f"and {len(outputs)} of output; expected as many"
-        )
-    for index in range(max(len(outputs), len(inputs))):
-        output, given = outputs[index] if outputs else None, inputs[index] if inputs else None
-        try:
-            row = _joined(output, given, known, signature, order)
-        except InputError as error:
-            raise InputError(
-                f"{place.shown}: line {line}: record {str(event)[:80]}: {error}"
-            ) from error
-        yield row
-
-
-def _side(side: Side | None, which: str, order: KeyOrder) -> list[_Values]:
-    """Decode one side of a capture record to rows; none when it was not captured.
-
-    Of BASE64 the media type says what it is; where it does not, the first sign.
-    """
-    if side is None:
-        return []
-    try:
-        text = side.content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{side.content_type or 'a side'}: bytes that are no text") from error
-    encoding, media = side.encoding, side.content_type or ""
-    if encoding == "BASE64":
-        looks = text.lstrip()[:1] in ("{", "[") and "csv" not in media
-        encoding = "JSON" if "json" in media or looks else "CSV"
-    if encoding == "CSV":
-        return [row for row in csv.reader(io.StringIO(text.strip())) if row]
-    try:
-        return _rows(json.loads(text), which, order)
-    except ValueError:
-        lines = (line for line in text.split("\n") if line.strip())
-        return [row for line in lines for row in _rows(json.loads(line), which, order)]
-
-
-def _joined(
-    output: _Values | None,
-    given: _Values | None,
-    known: frozenset[str],
-    signature: Signature | None,
-    order: KeyOrder,
-) -> Row:
-    """Put both sides into slots: by name where both have names, else by position."""
-    answers, inputs = (
-        _named(output, known, signature, OUTPUT),
-        _named(given, known, signature, INPUT),
-    )
-    if answers is not None and inputs is not None:
-        return _slots((OUTPUT, answers), (INPUT, inputs))
-    if isinstance(output, Mapping | None) and isinstance(given, Mapping | None):
-        return _slots((OUTPUT, output or {}), (INPUT, given or {}))
-    left = order.values(OUTPUT, output) if isinstance(output, Mapping) else output or ()
-    right = order.values(INPUT, given) if isinstance(given, Mapping) else given or ()
-    return _slots((OUTPUT, left), (INPUT, right))
-
-
-def _named(
-    side: _Values | None, known: frozenset[str], signature: Signature | None, which: str
-) -> Mapping[str, Any] | None:
-    """Give a side by the names of the reference; None when it does not say them."""
-    if side is None:
-        return {}
-    if signature is None:
-        return None
-    if isinstance(side, Mapping):
-        return side if known.issuperset(side) else None
-    if which == INPUT:
-        candidates = [signature.inputs]
-    else:
-        labels = tuple(column for column in signature.features if column.role == "label")
-        candidates = [signature.outputs, labels]
-    for columns in candidates:
-        if columns and len(columns) == len(side):
-            return {column.name: value for column, value in zip(columns, side, strict=True)}
-    return None
-
-
 def slot_names(
     slots: Sequence[Slot], widths: Mapping[str, int], signature: Signature | None
 ) -> dict[Slot, str]:
-    """Name the column of each slot.
+    """Return the column's name of each slot.
 
     Positions take the names that other rows have, when those are as many; else they are named as
     `position_names` does, the output's first.
-
-    Parameters
-    ----------
-    slots
-        All that were seen, in the order in which they were.
-    widths
-        How many positions each side has.
     """
     named = [slot for slot in slots if isinstance(slot, str)]
     count = sum(widths.values())

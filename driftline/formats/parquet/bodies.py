@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from driftline.formats.body_columns import Wanted
 from driftline.formats.body_limits import BodyError, require_rows
-from driftline.formats.coercion import as_text, from_array
+from driftline.formats.cells import as_text
+from driftline.formats.coercion import from_array
 from driftline.formats.content_encoding import MAX_INFLATED_BYTES
-from driftline.formats.json.requests import Extra
 from driftline.formats.parquet.pages import require_small_pages
+from driftline.formats.shapes.requests import Extra
 
 _MAX_COLUMNS = 10_000
 _MAX_FIXED_BYTES = 16
@@ -27,7 +28,7 @@ _MAX_TOLD = 60
 
 def read_parquet(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read files by the names of their columns, or by order where none is known."""
-    reading, _, id_name = wanted
+    reading, id_name = wanted.reading, wanted.id_name
     for index, content in zip(indices.tolist(), contents.to_pylist(), strict=True):
         try:
             table = _table(content, [column.name for column in reading.columns], id_name)
@@ -98,7 +99,7 @@ def _require_flat(schema: pq.ParquetSchema, chosen: set[str]) -> list[str]:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """Give a column as one array, codes replaced by their values where that stays small."""
+    """Return a column as one array, codes replaced by their values where that stays small."""
     if pa.types.is_dictionary(column.type):
         codes = column.combine_chunks()
         codes = codes.combine_chunks() if isinstance(codes, pa.ChunkedArray) else codes

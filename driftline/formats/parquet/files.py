@@ -35,15 +35,7 @@ BUFFER_BYTES = 1 << 15
 
 @dataclass(frozen=True, slots=True)
 class DatasetRows:
-    """A data set of Arrow, read from its start.
-
-    Parameters
-    ----------
-    dataset
-        The files.
-    shown
-        How the user named them.
-    """
+    """A data set of Arrow, read from its start."""
 
     dataset: ds.Dataset
     shown: str
@@ -59,15 +51,7 @@ class DatasetRows:
 
 
 def scan_arguments(files: ds.Dataset | ds.Fragment, schema: pa.Schema) -> dict[str, Any]:
-    """Say how to scan so that memory stays small: few batches ahead, few bytes of each column.
-
-    Parameters
-    ----------
-    files
-        The data set, or a fragment of it.
-    schema
-        Of the data set.
-    """
+    """Return arguments of a scan in little memory: few batches ahead, few bytes of each column."""
     rows = max(FEWEST_ROWS, min(BATCH_ROWS, BATCH_CELLS // max(len(schema), 1)))
     found: dict[str, Any] = {
         "batch_size": rows,
@@ -91,11 +75,6 @@ def sound(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Pass batches of a file on that are what they say: texts UTF-8, lengths within the file.
 
     A damaged file may be neither, and what computes on it then crashes or fails anywhere.
-
-    Raises
-    ------
-    pa.ArrowInvalid
-        When a batch is not sound.
     """
     for batch in batches:
         batch.validate(full=True)
@@ -103,19 +82,13 @@ def sound(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def broken(shown: str, error: Exception) -> InputError:
-    """Say that a file which was fine at first is not."""
+    """Return the error for a file that was fine at first and is not."""
     told = str(error).partition("\n")[0]
     return InputError(f"{shown}: a file is broken or gone ({told})")
 
 
-def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
-    """Open Parquet files as one; a column that some lack is null there.
-
-    Raises
-    ------
-    InputError
-        When a file is none, or two of them hold different kinds of values under one name.
-    """
+def open_parquet(files: Sequence[Location], *_: object) -> ds.Dataset:
+    """Open Parquet files as one; a column that some lack is null there."""
     try:
         found = _open_parquet(files)
         fragments = list(found.get_fragments())
@@ -138,9 +111,13 @@ def parquet_dataset(files: Sequence[Location]) -> ds.Dataset:
 
 
 def _no_parquet(files: Sequence[Location], error: Exception) -> InputError:
-    """Say which file is none, without the sentences that Arrow puts around its reason."""
+    """Return the error that names the file, without what Arrow says around its reason."""
     told = str(error).partition("\n")[0]
     file = next((one for one in files if f"'{one.path}'" in told), files[0])
+    if "duplicate field names" in told:
+        names = pq.read_schema(file.path, filesystem=file.system).names
+        if twice := [name for name in names if names.count(name) > 1]:
+            return InputError(f'{file.shown}: column "{twice[0]}" stands twice; expected it once')
     told = told.rpartition(f"'{file.path}'")[2]
     told = told.removeprefix(". Is this a 'parquet' file?").removeprefix(": ")
     if any(sign in told for sign in _NO_FOOTER):
@@ -159,7 +136,7 @@ def _open_parquet(files: Sequence[Location], coded: Sequence[str] = ()) -> ds.Da
 
 
 def _coded_texts(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> list[str]:
-    """Name the texts that a file holds as numbers of a dictionary.
+    """Return the columns of text that a file holds as numbers of a dictionary.
 
     Reading them as such takes a fifth of the time. Where there are too many different ones, the
     file holds them one after the other, and making a dictionary of them would take longer.
@@ -187,7 +164,7 @@ def _coded_texts(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> list[st
 
 
 def _check_counts(fragment: ds.ParquetFileFragment, shown: str) -> None:
-    """See that the row groups have the rows that the file promises; damaged, it may lose some."""
+    """Require the rows that the file promises; damaged, it may have lost some."""
     found = sum(group.num_rows for group in fragment.row_groups)
     if found != fragment.metadata.num_rows:
         raise InputError(
@@ -233,42 +210,28 @@ def delta_dataset(path: str | os.PathLike[str]) -> ds.Dataset | None:
     return table.to_pyarrow_dataset(filesystem=fs.SubTreeFileSystem(place.path, place.system))
 
 
+def open_arrow(files: Sequence[Location], *_: object) -> ArrowFiles:
+    """Look at the schemas of Arrow files and streams."""
+    schemas = []
+    for file in files:
+        try:
+            with file.system.open_input_file(file.path) as stream:
+                found = _readable(_open(stream).schema)
+            schemas.append(pa.schema([field.with_type(_plain(field.type)) for field in found]))
+        except READ_ERRORS as error:
+            raise _no_arrow(file, error) from error
+    whole = _one_schema(files, schemas)
+    plain = pa.schema([field.with_type(plain_type(field.type)) for field in whole])
+    return ArrowFiles(tuple(files), plain)
+
+
 @dataclass(frozen=True, slots=True)
 class ArrowFiles:
-    """Arrow IPC files or streams of the same columns, read one batch at a time.
-
-    Parameters
-    ----------
-    files
-        Where they lie.
-    schema
-        Columns of plain types, of all files.
-    """
+    """Arrow IPC files or streams of the same columns, read one batch at a time."""
 
     files: tuple[Location, ...]
     schema: pa.Schema
-
-    @classmethod
-    def open(cls, files: Sequence[Location]) -> ArrowFiles:
-        """Look at the schemas.
-
-        Raises
-        ------
-        InputError
-            When a file is none of Arrow's.
-        """
-        schemas = []
-        for file in files:
-            try:
-                with file.system.open_input_file(file.path) as stream:
-                    found = _readable(_open(stream).schema)
-                schemas.append(pa.schema([field.with_type(_plain(field.type)) for field in found]))
-            except READ_ERRORS as error:
-                raise _no_arrow(file, error) from error
-        whole = _one_schema(files, schemas)
-        return cls(
-            tuple(files), pa.schema([field.with_type(plain_type(field.type)) for field in whole])
-        )
+    row_count: int | None = None
 
     def __call__(self) -> Iterator[pa.RecordBatch]:
         """Read all rows; a column that a file lacks is null there."""
@@ -294,12 +257,12 @@ class ArrowFiles:
 
 
 def _plain(found: pa.DataType) -> pa.DataType:
-    """Give the plain type; a column without a value in one file takes that of another."""
+    """Return the plain type; a column without a value in one file takes that of another."""
     return found if pa.types.is_null(found) else plain_type(found)
 
 
 def _readable(schema: pa.Schema) -> pa.Schema:
-    """Give a schema whose names and zones are texts; UnicodeDecodeError otherwise."""
+    """Return a schema whose names and zones are texts; UnicodeDecodeError otherwise."""
     for field in schema:
         str(field.name)
         if pa.types.is_timestamp(field.type):

@@ -29,22 +29,7 @@ _MAX_NUMBER_BYTES = 10
 
 
 def require_small_pages(content: bytes, metadata: pq.FileMetaData, chosen: Collection[str]) -> None:
-    """Refuse a file whose pages unpack to more than a body may.
-
-    Parameters
-    ----------
-    content
-        The file.
-    metadata
-        Its footer.
-    chosen
-        Paths of the columns that are going to be read.
-
-    Raises
-    ------
-    BodyError
-        When they do, or when they are not where the footer says.
-    """
+    """Refuse a file whose pages unpack to more than a body may."""
     pages = unpacked = 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)

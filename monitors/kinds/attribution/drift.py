@@ -6,7 +6,7 @@ one more block of the reference's time, as far as its blocks are known.
 
 References
 ----------
-bias-and-attribution.md section 8; Holm, Scandinavian Journal of Statistics 6, 1979.
+docs/reference/statistics.md, "Attribution"; Holm, Scandinavian Journal of Statistics 6, 1979.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.attribution.blocks import Between, Spread
+from driftline.monitors.kinds.attribution.blocks import Spread
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import Tail, ndcg
+from driftline.stats.blocks import BlockVariation
+from driftline.stats.multiple_testing import holm_levels
 
 Numbers = NDArray[np.float64]
 
@@ -43,34 +45,19 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One output's attributions, now and in the reference, and what of it was tested.
-
-    Parameters
-    ----------
-    reference, window
-        The same features in the same order.
-    ndcg
-        0-1; NaN when there is nothing to rank.
-    tail
-        Losses of NDCG without a change at this size; None when the reference has no rows: then
-        SageMaker's limit alone decides.
-    order, shares, level
-        P-values: of the order, of each share (times the number of shares), of the total.
-    is_judged
-        Whether there are rows enough.
-    spread
-        Between the reference's blocks of time; None when its times are not known.
-    """
+    """One output's attributions, now and in the reference, and what of it was tested."""
 
     reference: Importance
     window: Importance
-    ndcg: float
+    ndcg: float  # 0-1; NaN when there is nothing to rank.
+    # Losses of NDCG without a change; None without reference rows: SageMaker's limit decides.
     tail: Tail | None
+    # P-values of the order, of each share (times the number of shares), and of the total.
     order: float
     shares: Numbers
     level: float
-    is_judged: bool
-    spread: Spread | None = None
+    is_judged: bool  # Whether there are enough rows.
+    spread: Spread | None = None  # None when the reference's times are not known.
 
     @property
     def deltas(self) -> Numbers:
@@ -114,26 +101,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a comparison comes to at the levels that its tests were given.
-
-    Parameters
-    ----------
-    order_bound
-        NDCG below this is a violation.
-    share_bounds
-        Changes of shares from this on are, shape (M,).
-    level_bound
-        A change of the total's logarithm from this on is.
-    order, level
-        Whether they are violated.
-    moved
-        Which shares are, shape (M,).
-    """
+    """What a comparison comes to at the levels that its tests were given."""
 
     comparison: Comparison
-    order_bound: float
-    share_bounds: Numbers
-    level_bound: float
+    order_bound: float  # NDCG below this is a violation.
+    share_bounds: Numbers  # Changes of shares from this on are violations, shape (M,).
+    level_bound: float  # A change of the total's logarithm from this on is a violation.
     order: bool
     level: bool
     moved: NDArray[np.bool_]
@@ -145,15 +118,7 @@ def compare(
     tail: Tail | None,
     spread: Spread | None = None,
 ) -> Comparison:
-    """Measure and test one output of a model.
-
-    Parameters
-    ----------
-    tail
-        For windows of this size; None when the reference has no rows.
-    spread
-        Between the reference's blocks of the window's length; None: rows count as independent.
-    """
+    """Measure and test one output of a model."""
     is_judged = window.count == 0 or window.count >= MIN_ROWS
     width = len(reference.features)
     found = float(ndcg(reference.mean, window.mean)[0]) if width > 1 else math.nan
@@ -179,25 +144,11 @@ def compare(
 
 def settle(comparisons: Sequence[Comparison], alpha: float) -> list[Finding]:
     """Decide all tests of one look together, at the chance ``alpha`` of any false alarm."""
-    tests = [value for one in comparisons for value in one.p_values]
+    tests = [value for comparison in comparisons for value in comparison.p_values]
     levels = iter(holm_levels(tests, alpha))
-    return [_finding(one, next(levels), next(levels), next(levels)) for one in comparisons]
-
-
-def holm_levels(p_values: Sequence[float], alpha: float) -> list[float]:
-    """Give the level at which each test is decided, by Holm's steps down.
-
-    The smallest p-value is weighed against alpha over the number of tests, the next against alpha
-    over one less ... until one fails; the rest are weighed as that one.
-    """
-    order = np.argsort(p_values, kind="stable")
-    left = len(p_values)
-    levels = [0.0] * len(p_values)
-    for place in order:
-        levels[place] = alpha / left
-        if p_values[place] < levels[place] and left > 1:
-            left -= 1
-    return levels
+    return [
+        _finding(comparison, next(levels), next(levels), next(levels)) for comparison in comparisons
+    ]
 
 
 def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:
@@ -219,7 +170,9 @@ def _finding(one: Comparison, order: float, shares: float, level: float) -> Find
     )
 
 
-def _scale(reference: Importance, window: Importance, name: str, between: Between | None) -> Scale:
+def _scale(
+    reference: Importance, window: Importance, name: str, between: BlockVariation | None
+) -> Scale:
     """Put the errors of both sides' rows together, and what blocks of time differ by."""
     known = np.atleast_1d(getattr(reference, name) ** 2 + getattr(window, name) ** 2)
     if between is None:
@@ -230,7 +183,7 @@ def _scale(reference: Importance, window: Importance, name: str, between: Betwee
 
 
 def _chance(differences: Numbers, scale: Scale) -> Numbers:
-    """Give two-sided p-values of Student's t; a difference that nothing disturbs is certain."""
+    """Return two-sided p-values of Student's t; a difference that nothing disturbs is certain."""
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = np.where(differences == 0, 0.0, np.abs(differences) / scale.errors)
     return np.asarray(2.0 * special.stdtr(scale.degrees, -scores), dtype=np.float64)

@@ -40,7 +40,7 @@ from driftline.monitors.kinds.attribution.explanations import (
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance, Making
 from driftline.monitors.kinds.attribution.ranking import Tail, tail_at
 from driftline.monitors.kinds.attribution.report import (
-    Outcome,
+    ExplainedWindow,
     attribution_report,
     incomparable_report,
 )
@@ -56,33 +56,16 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class _Reference:
-    """What a window is compared with, by label.
-
-    Parameters
-    ----------
-    stored
-        Attributions that driftline made; None of a folder that SageMaker wrote.
-    """
+    """What a window is compared with, by label."""
 
     importances: Mapping[str, Importance]
     expected: Mapping[str, float | None]
     tails: Mapping[str, Mapping[int, Tail]]
-    stored: Attributions | None
-
-
-@dataclass(frozen=True)
-class _Window:
-    """What was found in a window, by label."""
-
-    importances: Mapping[str, Importance]
-    expected: Mapping[str, float | None]
-    rows: Mapping[str, np.ndarray]
-    making: Making
-    row_count: int
+    stored: Attributions | None  # None for a folder that SageMaker wrote.
 
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
-    """Give Clarify's document of the reference, analysis.json; none without attributions."""
+    """Return Clarify's document of the reference, analysis.json; none without attributions."""
     if baseline.attributions is None:
         return {}
     stored = Attributions.from_arrow(baseline.attributions)
@@ -99,16 +82,13 @@ def evaluate(context: CheckContext) -> Report:
     """Judge a window: rows, ready attributions or a document of them."""
     reference = _reference(context.baseline)
     window, reason = _look(context, reference)
-    outcome = Outcome(context, window.making, window.row_count, window.rows, window.expected)
     if not window.importances:
-        return incomparable_report(outcome, tuple(reference.importances), reason)
+        return incomparable_report(context, window, tuple(reference.importances), reason)
     spreads = _spreads(context, reference, window)
     pairs = _pairs(reference, window, spreads)
-    budget = context.budget
-    findings = settle(list(pairs.values()), budget.false_alarms_per_year / budget.windows_per_year)
-    return attribution_report(
-        outcome, dict(zip(pairs, findings, strict=True)), reason, plain=reference.stored is None
-    )
+    settled = settle(list(pairs.values()), context.budget.per_window)
+    findings = dict(zip(pairs, settled, strict=True))
+    return attribution_report(context, window, findings, reason, plain=reference.stored is None)
 
 
 def _reference(baseline: Baseline) -> _Reference:
@@ -137,13 +117,13 @@ def _reference(baseline: Baseline) -> _Reference:
     return _Reference(importances, dict(stored.expected), tails, stored)
 
 
-def _look(context: CheckContext, reference: _Reference) -> tuple[_Window, str]:
+def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow, str]:
     """Explain the window, or read what is explained; and say why it may not be judged, if so."""
-    empty = _Window({}, {}, {}, Making(GIVEN), 0)
+    empty = ExplainedWindow({}, {}, {}, Making(GIVEN), 0)
     if (document := _document(context)) is not None:
         means = {label: Importance.of_means(one.values) for label, one in document.items()}
         expected = {label: one.expected for label, one in document.items()}
-        return _Window(means, expected, {}, Making(GIVEN), 1), ""
+        return ExplainedWindow(means, expected, {}, Making(GIVEN), 1), ""
     if context.predict is None:
         first = next(iter(reference.importances.values()))
         if context.rows.facts is not None:
@@ -196,13 +176,11 @@ def _explained(
     rows, total = sample_rows(context.rows.batches, columns, limit=limit, seed=context.seed)
     if rows.num_rows == 0:
         return Explained(stored.features, {}, {}, stored.making), 0
-    groups = {name: stored.making.groups.get(name, (name,)) for name in stored.features}
     found = explain_rows(
         rows,
         background,
         predict,
         model=context.model,
-        groups=groups,
         seed=context.seed,
         method=method,
     )
@@ -211,20 +189,20 @@ def _explained(
 
 
 def _method(wanted: str, predict: Predictor) -> str | None:
-    """Give the method if this predictor can do it; permutations can be done with any."""
+    """Return the method if this predictor can do it; permutations can be done with any."""
     if wanted == PERMUTATION:
         return PERMUTATION
     offered = predict.method if isinstance(predict, ModelPredictor) else PERMUTATION
     return wanted if wanted == offered else None
 
 
-def _seen(found: Explained, total: int) -> _Window:
+def _seen(found: Explained, total: int) -> ExplainedWindow:
     importances = {
         label: Importance.of_rows(found.features, rows)
         for label, rows in found.rows.items()
         if len(rows)
     }
-    return _Window(importances, dict(found.expected), found.rows, found.making, total)
+    return ExplainedWindow(importances, dict(found.expected), found.rows, found.making, total)
 
 
 def _document(context: CheckContext) -> dict[str, Explanation] | None:
@@ -237,7 +215,7 @@ def _document(context: CheckContext) -> dict[str, Explanation] | None:
 
 
 def _spreads(
-    context: CheckContext, reference: _Reference, window: _Window
+    context: CheckContext, reference: _Reference, window: ExplainedWindow
 ) -> dict[str, Spread | None]:
     """Learn how much the reference's blocks of the window's length differ, by label."""
     stored, facts = reference.stored, context.rows.facts
@@ -254,7 +232,7 @@ def _spreads(
 
 
 def _tail(reference: _Reference, label: str, spread: Spread | None, size: int) -> Tail | None:
-    """Give the losses of NDCG that windows of this size have without a change."""
+    """Return the losses of NDCG that windows of this size have without a change."""
     tails = reference.tails.get(label)
     if not tails or not size:
         return None
@@ -264,7 +242,7 @@ def _tail(reference: _Reference, label: str, spread: Spread | None, size: int) -
 
 
 def _pairs(
-    reference: _Reference, window: _Window, spreads: Mapping[str, Spread | None]
+    reference: _Reference, window: ExplainedWindow, spreads: Mapping[str, Spread | None]
 ) -> dict[str, Comparison]:
     """Lay the outputs of the model side by side; one is one, whatever it is called."""
     ours, theirs = reference.importances, window.importances

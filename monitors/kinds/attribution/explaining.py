@@ -45,6 +45,8 @@ BACKGROUND_ROWS = 10
 TIMED_DRAWS = 10
 # All rows that are kept of ready attributions.
 GIVEN_ROWS = 10_000
+# Of what is drawn of a reference.
+SEED = 0
 
 
 @runtime_checkable
@@ -79,7 +81,7 @@ class ModelPredictor(Protocol):
     def method_units(self) -> str: ...  # noqa: D102
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Give the model's answers."""
+        """Return the model's answers."""
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
         """Explain rows by the model's own method."""
@@ -87,32 +89,14 @@ class ModelPredictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Rows that were explained.
-
-    Parameters
-    ----------
-    features, labels
-        Names of the M features and K outputs.
-    rows
-        By label: absolute attributions, shape (N, M).
-    expected
-        By label: the answer that they are counted from.
-    making
-        By what.
-    hours
-        When each row was, hours since 1970, shape (N,), -1 where unknown; None where nobody asked.
-    """
+    """Rows that were explained."""
 
     features: tuple[str, ...]
-    rows: Mapping[str, NDArray[np.float32]]
-    expected: Mapping[str, float]
+    rows: Mapping[str, NDArray[np.float32]]  # Absolute attributions by label, shape (N, M).
+    expected: Mapping[str, float]  # The answer that they are counted from, by label.
     making: Making
+    # Hours since 1970, shape (N,), -1 where unknown; None when not asked for.
     hours: NDArray[np.int64] | None = None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The outputs of the model."""
-        return tuple(self.rows)
 
 
 def explain_reference(
@@ -120,55 +104,29 @@ def explain_reference(
     baseline: Baseline,
     predict: Predictor | None,
     *,
-    model: str = "",
-    groups: Mapping[str, Sequence[str]] | None = None,
-    rows_explained: int = REFERENCE_ROWS,
     background: int = BACKGROUND_ROWS,
-    seed: int = 0,
 ) -> Baseline:
-    """Give a baseline the attributions of its reference.
-
-    Parameters
-    ----------
-    rows
-        The reference again; ready attributions, one column a feature, when there is no predictor.
-    baseline
-        What was fitted on the same data.
-    predict, model
-        Asks the model, and what the model is known by, unless the predictor says so itself.
-    groups
-        Feature to its columns, such as those of a one-hot code; they are explained as one.
-    rows_explained, background
-        How many rows are drawn to be explained, and to be explained against.
-    seed
-        Of what is drawn.
-
-    Raises
-    ------
-    InputError
-        When the reference lacks a column that the model takes.
-    """
+    """Return the baseline with the attributions of its reference."""
     time = time_column(rows.batches, baseline.signature)
     if predict is None:
         features = tuple(one.name for one in baseline.signature.inputs)
         explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
-        return replace(baseline, attributions=_kept(explained, None, seed).to_arrow())
+        return replace(baseline, attributions=_kept(explained, None).to_arrow())
     columns = _columns(baseline.signature, predict)
-    drawn = rows_explained * (TIMED_DRAWS if time else 1) + background
-    sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=seed)
+    drawn = REFERENCE_ROWS * (TIMED_DRAWS if time else 1) + background
+    sample, hours = timed_sample(rows.batches, columns, time, limit=drawn, seed=SEED)
     if sample.num_rows == 0:
         raise InputError("the reference holds no rows to explain")
     behind = sample.slice(0, background).combine_chunks()
     chosen = sample.slice(background) if sample.num_rows > background else sample
     if hours is not None:
         hours = hours[-chosen.num_rows :]
-        places = evenly(hours, rows_explained)
+        places = evenly(hours, REFERENCE_ROWS)
         chosen, hours = chosen.take(pa.array(places)), hours[places]
-    whole = _groups(columns, groups)
-    explained = explain_rows(chosen, behind, predict, model=model, groups=whole, seed=seed)
+    explained = explain_rows(chosen, behind, predict, seed=SEED)
     explained = replace(explained, hours=hours)
     needs_background = explained.making.background != ""
-    found = _kept(explained, behind if needs_background else behind.slice(0, 0), seed)
+    found = _kept(explained, behind if needs_background else behind.slice(0, 0))
     return replace(baseline, attributions=found.to_arrow())
 
 
@@ -178,26 +136,18 @@ def explain_rows(
     predict: Predictor,
     *,
     model: str = "",
-    groups: Mapping[str, Sequence[str]],
     seed: int,
     method: str | None = None,
 ) -> Explained:
-    """Explain rows by the model's own method, or by permutations.
-
-    Parameters
-    ----------
-    method
-        The one to be used; None: the model's own if it has one.
-    """
+    """Explain rows by the model's own method, or by permutations."""
     known = predict if isinstance(predict, ModelPredictor) else None
-    joined = {name: tuple(own) for name, own in groups.items() if tuple(own) != (name,)}
-    own_method = known.method if known is not None and not joined else PERMUTATION
+    own_method = known.method if known is not None else PERMUTATION
     chosen = method or own_method
     if known is not None and chosen == known.method != PERMUTATION:
         found, units = known.contributions(rows, background), known.method_units
     else:
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
-        found = explain(rows, background, predict, seed=seed, groups=groups)
+        found = explain(rows, background, predict, seed=seed)
     labels = known.labels if known is not None else ()
     outputs = found.values.shape[1]
     if len(labels) != outputs:
@@ -207,11 +157,10 @@ def explain_rows(
         units,
         model or (known.model if known is not None else ""),
         "" if chosen == "tree_path_dependent" else table_digest(background),
-        joined,
     )
     size = np.abs(found.values).astype(np.float32)
     return Explained(
-        tuple(groups),
+        tuple(rows.column_names),
         {label: size[:, at] for at, label in enumerate(labels)},
         {label: float(found.expected[at]) for at, label in enumerate(labels)},
         making,
@@ -219,7 +168,7 @@ def explain_rows(
 
 
 def affordable_rows(features: int, background: int, *, limit: int, model_rows: int) -> int:
-    """Say how many rows can be explained for so many model rows, at most ``limit``."""
+    """Return how many rows so many model rows can explain, at most ``limit``."""
     return max(1, min(limit, model_rows // asked_rows(features, background)))
 
 
@@ -229,20 +178,8 @@ def read_given(
     labels: Sequence[str],
     *,
     time: str | None = None,
-    seed: int = 0,
 ) -> tuple[Explained, int]:
-    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
-
-    Parameters
-    ----------
-    time
-        The column with the event times, of a reference.
-
-    Raises
-    ------
-    InputError
-        When a column is missing or holds text: then the rows are no attributions.
-    """
+    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``."""
     names: list[str] = next((batch.schema.names for batch in batches()), [])
     wanted = {
         label: [f"{name}_{label}" if f"{name}_{label}" in names else name for name in features]
@@ -253,7 +190,7 @@ def read_given(
     )
     _require_attributions(batches, columns)
     when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
-    table, total = sample_rows(batches, {**columns, **when}, limit=GIVEN_ROWS, seed=seed)
+    table, total = sample_rows(batches, {**columns, **when}, limit=GIVEN_ROWS, seed=SEED)
     rows = {
         label: np.column_stack(
             [np.abs(np.nan_to_num(table[name].to_numpy())).astype(np.float32) for name in some]
@@ -284,7 +221,7 @@ def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]
 
 
 def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
-    """Give the columns that the model takes, with their types in the reference."""
+    """Return the columns that the model takes, with their types in the reference."""
     known = {one.name: one.type for one in signature.as_sent().inputs}
     wanted = predict.features if isinstance(predict, ModelPredictor) else None
     for name in wanted or ():
@@ -296,33 +233,13 @@ def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
     return known if wanted is None else {name: known[name] for name in wanted}
 
 
-def _groups(
-    columns: Sequence[str] | Mapping[str, ColumnType],
-    groups: Mapping[str, Sequence[str]] | None,
-) -> dict[str, tuple[str, ...]]:
-    """Give every feature its columns; a column in no group is a feature of its own."""
-    given = {name: tuple(own) for name, own in (groups or {}).items()}
-    member = {column: name for name, own in given.items() for column in own}
-    for column in member:
-        if column not in columns:
-            raise InputError(
-                f'group "{member[column]}": the model takes no column "{column}"; '
-                f"known: {', '.join(columns)}"
-            )
-    found: dict[str, tuple[str, ...]] = {}
-    for column in columns:
-        name = member.get(column, column)
-        found[name] = given.get(name, (column,))
-    return found
-
-
-def _kept(explained: Explained, background: pa.Table | None, seed: int) -> Attributions:
+def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
     return Attributions(
         features=explained.features,
         rows=explained.rows,
         expected=explained.expected,
         making=explained.making,
         background=background,
-        tails={label: calibrate(rows, seed=seed) for label, rows in explained.rows.items()},
+        tails={label: calibrate(rows, seed=SEED) for label, rows in explained.rows.items()},
         hours=explained.hours,
     )

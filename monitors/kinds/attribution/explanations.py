@@ -17,17 +17,10 @@ LARGEST = 1e300
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The global attributions of one output of a model.
+    """The global attributions of one output of a model."""
 
-    Parameters
-    ----------
-    values
-        By feature; Clarify's ``global_shap_values``.
-    expected
-        The answer that they are counted from; None when the document has none.
-    """
-
-    values: Mapping[str, float]
+    values: Mapping[str, float]  # By feature.
+    # The answer that they are counted from; None when the document has none.
     expected: float | None
 
 
@@ -86,7 +79,7 @@ def _explanation(label: str, entry: object) -> Explanation:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Say whether it is a number that a double holds: JSON knows larger ones, and NaN."""
+    """Whether it is a number that a double holds: JSON has larger ones, and NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < LARGEST

@@ -40,30 +40,17 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What attributions were made by; only what was made alike is compared.
+    """What attributions were made by; only what was made alike is compared."""
 
-    Parameters
-    ----------
-    method
-        "permutation", "tree_path_dependent", "linear"; "given" for ready ones.
-    units
-        "probability", "margin", "value", "class"; "answer" where nobody says.
-    model
-        What the model is known by; "" where nobody says.
-    background
-        Digest of the background rows; "" where there are none.
-    groups
-        Feature to the columns that it stands for, where it is not its column.
-    """
-
-    method: str
-    units: str = "answer"
-    model: str = ""
-    background: str = ""
+    method: str  # "permutation", "tree_path_dependent", "linear"; "given" for ready attributions.
+    units: str = "answer"  # "probability", "margin", "value", "class"; "answer" when unknown.
+    model: str = ""  # Digest of the model; "" when unknown.
+    background: str = ""  # Digest of the background rows; "" when there are none.
+    # Columns by feature, where a feature is not its column.
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def difference(self, other: Making) -> str:
-        """Say in words why the two cannot be compared; "" when they can."""
+        """Return why the two cannot be compared; "" when they can."""
         # A function in a notebook has no name to go by.
         if self.model and other.model and self.model != other.model:
             return f"the reference was explained for model {self.model}, now it is {other.model}"
@@ -77,24 +64,12 @@ class Making:
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """How much each feature counts for one output of a model, and how surely that is known.
-
-    Parameters
-    ----------
-    features
-        Names.
-    mean
-        Mean absolute attribution, shape (M,).
-    covariance
-        Of one row's absolute attributions, shape (M, M).
-    count
-        Rows; 0 when only the means are known, which then count as exact.
-    """
+    """How much each feature counts for one output of a model, and how surely that is known."""
 
     features: tuple[str, ...]
-    mean: Numbers
-    covariance: Numbers
-    count: int
+    mean: Numbers  # Mean absolute attribution, shape (M,).
+    covariance: Numbers  # Of one row's absolute attributions, shape (M, M).
+    count: int  # Rows; 0 when only the means are known, which then count as exact.
 
     @classmethod
     def of_rows(cls, features: Sequence[str], rows: NDArray[np.float32]) -> Importance:
@@ -146,33 +121,16 @@ class Importance:
 
 @dataclass(frozen=True)
 class Attributions:
-    """A reference's attributions: what `explain_reference` makes and a baseline keeps.
-
-    Parameters
-    ----------
-    features
-        Names, M of them.
-    rows
-        By label: absolute attributions, shape (N, M), the same N for each label.
-    expected
-        By label: the answer that they are counted from.
-    making
-        By what they were made.
-    background
-        The background rows, with the model's columns; None for what needs none.
-    tails
-        By label and window size: losses of NDCG that come without a change.
-    hours
-        When each row was, hours since 1970, shape (N,), -1 where unknown; None: the reference has
-        no event times, or was explained before they were kept.
-    """
+    """A reference's attributions: what `explain_reference` makes and a baseline keeps."""
 
     features: tuple[str, ...]
-    rows: Mapping[str, NDArray[np.float32]]
-    expected: Mapping[str, float]
+    rows: Mapping[str, NDArray[np.float32]]  # Absolute attributions by label, shape (N, M).
+    expected: Mapping[str, float]  # The answer that they are counted from, by label.
     making: Making
-    background: pa.Table | None
+    background: pa.Table | None  # With the model's columns; None for a method that needs none.
+    # By label and window size: losses of NDCG that come without a change.
     tails: Mapping[str, Mapping[int, Tail]]
+    # Hours since 1970, shape (N,), -1 where unknown; None when the reference has no times.
     hours: NDArray[np.int64] | None = None
 
     @property
@@ -219,13 +177,7 @@ class Attributions:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> Attributions:
-        """Read what to_arrow wrote.
-
-        Raises
-        ------
-        InputError
-            When the table is none of ours, or of another format.
-        """
+        """Read what to_arrow wrote."""
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
         if notes.get("format") not in READABLE:
             raise InputError(
@@ -254,7 +206,7 @@ class Attributions:
 
 
 def table_digest(table: pa.Table) -> str:
-    """Give a digest of a table's values, 16 hex digits."""
+    """Return a digest of a table's values, 16 hex digits."""
     return hashlib.blake2b(_to_bytes(table), digest_size=8).hexdigest()
 
 

@@ -11,17 +11,19 @@ Shapes: R replicates, N rows, M features.
 References
 ----------
 Jarvelin and Kekalainen, ACM TOIS 20, 2002 (NDCG); scikit-learn's ``ndcg_score`` averages over
-ties; bias-and-attribution.md sections 7 and 8 (two samples: with one, the rate is 2-6 times off).
+ties; docs/reference/statistics.md, "Attribution" (two samples, not one).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from driftline.stats.intervals import resampled_means
 
 Numbers = NDArray[np.float64]
 
@@ -33,23 +35,13 @@ REPLICATES = 2_000
 TAIL_SHARE = 0.05
 # Shares of replicates at which the exponential may not lie below what was drawn.
 CHECKED_SHARES = (0.02, 0.01, 0.005, 0.0025)
-# Cells of the counts that one batch of replicates may have.
-CELLS = 1 << 22
 
 
 def ndcg(reference: Numbers, current: Numbers) -> Numbers:
     """Score the order of features by current importance, gains being the reference's.
 
-    Parameters
-    ----------
-    reference, current
-        Importances >= 0, shape (M,) or (R, M).
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (R,), 0-1; 1 for the same order. Features of equal importance now share the mean of
-        their places. NaN where the reference's importances are all zero.
+    Importances >= 0 of shape (M,) or (R, M) give scores of shape (R,), 1 for the same order. Equal
+    importances share the mean of their places; NaN where the reference's are all zero.
     """
     gains, scores = np.broadcast_arrays(np.atleast_2d(reference), np.atleast_2d(current))
     replicates, width = scores.shape
@@ -69,21 +61,13 @@ def ndcg(reference: Numbers, current: Numbers) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The upper end of the losses 1 - NDCG that come about without a change.
+    """The upper end of the losses 1 - NDCG that come about without a change."""
 
-    Parameters
-    ----------
-    threshold
-        The loss that 5 % of windows exceed.
-    excess
-        By how much they do, in the mean; 0 when none does.
-    """
-
-    threshold: float
-    excess: float
+    threshold: float  # The loss that 5 % of windows exceed.
+    excess: float  # By how much they exceed it on average; 0 when none does.
 
     def chance(self, loss: float) -> float:
-        """Give the chance of a loss at least this large; 1 for the usual ones."""
+        """Return the chance of a loss at least this large; 1 for the usual ones."""
         if loss <= self.threshold:
             return 1.0
         if self.excess <= 0:
@@ -91,7 +75,7 @@ class Tail:
         return TAIL_SHARE * math.exp((self.threshold - loss) / self.excess)
 
     def loss(self, alpha: float) -> float:
-        """Give the loss that is exceeded with this chance, at most 0.05."""
+        """Return the loss that is exceeded with this chance, at most 0.05."""
         return self.threshold + self.excess * max(0.0, math.log(TAIL_SHARE / alpha))
 
 
@@ -114,12 +98,9 @@ def calibrate(rows: NDArray[np.float32], *, seed: int) -> Mapping[int, Tail]:
 
 
 def tail_of(losses: Numbers) -> Tail:
-    """Fit the exponential from above: losses may come in jumps, when two features change places.
+    """Fit the exponential to losses, shape (R,), from above; NaN losses rank nothing.
 
-    Parameters
-    ----------
-    losses
-        Of replicates without a change, shape (R,); NaN where all is zero, which ranks nothing.
+    Losses may come in jumps, when two features change places.
     """
     losses = losses[np.isfinite(losses)]
     if not losses.size:
@@ -134,7 +115,7 @@ def tail_of(losses: Numbers) -> Tail:
 
 
 def tail_at(tails: Mapping[int, Tail], size: int) -> Tail:
-    """Give the tail for windows of any size, interpolated over its logarithm."""
+    """Return the tail for windows of any size, interpolated over its logarithm."""
     sizes = sorted(tails)
     size = min(max(size, sizes[0]), sizes[-1])
     if size in tails:  # To the last digit, which exp(log(x)) keeps on some processors only.
@@ -151,23 +132,3 @@ def tail_at(tails: Mapping[int, Tail], size: int) -> Tail:
         between([tails[one].threshold for one in sizes]),
         between([tails[one].excess for one in sizes]),
     )
-
-
-def resampled_means(
-    rows: NDArray[np.float32], size: int, replicates: int, random: np.random.Generator
-) -> Numbers:
-    """Give the means of samples of rows drawn with replacement, shape (replicates, M)."""
-    parts = [counts @ rows / size for counts in _drawn_counts(len(rows), size, replicates, random)]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def _drawn_counts(
-    count: int, size: int, replicates: int, random: np.random.Generator
-) -> Iterator[NDArray[np.float32]]:
-    """Give how often each row is drawn, in batches of shape (some replicates, count)."""
-    step = max(1, CELLS // max(count, size))
-    for first in range(0, replicates, step):
-        some = min(step, replicates - first)
-        drawn = random.integers(0, count, (some, size)) + count * np.arange(some)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=some * count)
-        yield counts.reshape(some, count).astype(np.float32)

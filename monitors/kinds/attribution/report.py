@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -16,118 +16,111 @@ from driftline.monitors.kinds.attribution.drift import Comparison, Finding
 from driftline.monitors.kinds.attribution.explanations import Explanation, write_explanations
 from driftline.monitors.kinds.attribution.importance import HOUR_US, Importance, Making
 from driftline.monitors.kinds.attribution.kind import NAMESPACE
-from driftline.monitors.kinds.attribution.ranking import ndcg, resampled_means
-from driftline.monitors.kinds.attribution.violations import attribution_violations
+from driftline.monitors.kinds.attribution.ranking import ndcg
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
-from driftline.monitors.results.violation import JsonValue, Severity
+from driftline.monitors.results.violation import (
+    JsonValue,
+    Severity,
+    Violation,
+    percent,
+    share_blame,
+)
+from driftline.stats.intervals import Z95, resampled_means
 
 METHOD = "KernelShap"
 TICKET: Severity = "ticket"
 REPLICATES = 400
 LONGEST_NAME = 255
-NORMAL_95 = 1.959964
 WITHOUT_BLOCKS = (
     "judged as if rows were independent: the reference has no event times, was explained before "
     "they were kept, or is too short; make the baseline again with its timestamp"
 )
 ALL_ZERO = "undefined: all attributions are zero"
+CHECK = "feature_attribution_drift_check"
+# Features that a cause names.
+NAMED = 3
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a report is made of besides the findings.
+class ExplainedWindow:
+    """What was found in a window, by label."""
 
-    Parameters
-    ----------
-    making
-        By what the window was explained.
-    row_count
-        Rows of the whole window.
-    rows
-        By label: absolute attributions of the explained rows, shape (N, M); none of a document.
-    expected
-        By label: the answer that they are counted from.
-    """
-
-    context: CheckContext
+    importances: Mapping[str, Importance]
+    expected: Mapping[str, float | None]  # The answer that attributions are counted from.
+    rows: Mapping[str, np.ndarray]  # Absolute attributions, shape (N, M); none for a document.
     making: Making
-    row_count: int
-    rows: Mapping[str, np.ndarray]
-    expected: Mapping[str, float | None]
+    row_count: int  # All rows of the window.
 
 
-def incomparable_report(outcome: Outcome, labels: tuple[str, ...], reason: str) -> Report:
+def incomparable_report(
+    context: CheckContext, window: ExplainedWindow, labels: tuple[str, ...], reason: str
+) -> Report:
     """Report a window that was not explained: without rows, or not as the reference was."""
     metrics = [
         MetricResult(name="ndcg", value=None, label=label, note=reason)
         for label in labels
-        if outcome.row_count
+        if window.row_count
     ]
-    context = outcome.context
     return Report(
         kind="attribution",
         violations=(),
-        row_count=outcome.row_count,
+        row_count=window.row_count,
         metrics=tuple(metrics),
-        facts=context.rows.facts,
-        baseline_version=context.baseline.version,
-        alpha=_alpha(context),
-        details=_details(outcome, {}),
-        batches=context.rows.batches,
+        alpha=context.budget.per_window,
+        details=_details(window, {}),
     )
 
 
 def attribution_report(
-    outcome: Outcome, findings: Mapping[str, Finding], reason: str, *, plain: bool
+    context: CheckContext,
+    window: ExplainedWindow,
+    findings: Mapping[str, Finding],
+    reason: str,
+    *,
+    plain: bool,
 ) -> Report:
     """Report a window that was compared."""
-    context = outcome.context
     metrics = [
         metric
         for label, finding in findings.items()
-        for metric in _metrics(label, finding, outcome, reason, plain=plain)
+        for metric in _metrics(
+            label, finding, window.rows.get(label), reason, context.seed, plain=plain
+        )
     ]
-    violations = [] if reason else attribution_violations(findings, plain=plain)
+    violations = () if reason else attribution_violations(findings, plain=plain)
     explanations = {
-        label: Explanation(_means(one.comparison.window), outcome.expected.get(label))
+        label: Explanation(_means(one.comparison.window), window.expected.get(label))
         for label, one in findings.items()
     }
     return Report(
         kind="attribution",
-        violations=tuple(violations),
-        row_count=outcome.row_count,
+        violations=violations,
+        row_count=window.row_count,
         metrics=tuple(metrics),
         files={ANALYSIS: write_explanations(explanations)},
-        points=tuple(_points(outcome, findings)),
-        facts=context.rows.facts,
-        baseline_version=context.baseline.version,
-        alpha=_alpha(context),
-        details=_details(outcome, findings),
-        batches=context.rows.batches,
+        points=tuple(_points(window, findings)),
+        alpha=context.budget.per_window,
+        details=_details(window, findings),
     )
 
 
-def _alpha(context: CheckContext) -> float:
-    return context.budget.false_alarms_per_year / context.budget.windows_per_year
-
-
 def _metrics(
-    label: str, finding: Finding, outcome: Outcome, reason: str, *, plain: bool
+    label: str, finding: Finding, rows: np.ndarray | None, reason: str, seed: int, *, plain: bool
 ) -> list[MetricResult]:
     one = finding.comparison
     note = reason or ("" if one.is_judged else INSUFFICIENT)
     is_shown = bool(reason) or not one.is_judged
     return [
-        _order(label, finding, outcome, note, is_shown=is_shown),
+        _order(label, finding, rows, note, seed, is_shown=is_shown),
         *_shares(label, finding, note, is_shown=is_shown),
         _level(label, finding, note, is_shown=is_shown, plain=plain),
     ]
 
 
 def _order(
-    label: str, finding: Finding, outcome: Outcome, note: str, *, is_shown: bool
+    label: str, finding: Finding, rows: np.ndarray | None, note: str, seed: int, *, is_shown: bool
 ) -> MetricResult:
     one = finding.comparison
     if math.isnan(one.ndcg) and not note:
@@ -135,7 +128,7 @@ def _order(
         note = f"undefined: {'one feature' if alone else 'the reference is all zero'}"
     elif one.is_all_zero and not note:
         note = ALL_ZERO
-    low, high = _ndcg_interval(one, outcome.rows.get(label), outcome.context.seed)
+    low, high = _ndcg_interval(one, rows, seed)
     is_judged = not is_shown and not note
     return MetricResult(
         name="ndcg",
@@ -212,7 +205,7 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
     def around(side: Importance) -> tuple[float | None, float | None]:
         if not side.count:
             return None, None
-        half = math.exp(NORMAL_95 * side.total_error)
+        half = math.exp(Z95 * side.total_error)
         return side.total / half, side.total * half
 
     low, high = around(one.window)
@@ -236,7 +229,7 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
 
 
 def _within(side: Importance) -> tuple[np.ndarray, np.ndarray]:
-    half = NORMAL_95 * side.share_errors
+    half = Z95 * side.share_errors
     return np.maximum(side.shares - half, 0.0), np.minimum(side.shares + half, 1.0)
 
 
@@ -248,8 +241,8 @@ def _means(one: Importance) -> dict[str, float]:
     return dict(zip(one.features, one.mean.tolist(), strict=True))
 
 
-def _points(outcome: Outcome, findings: Mapping[str, Finding]) -> list[MetricPoint]:
-    """Give SageMaker's metrics, and our own under what the method really is."""
+def _points(window: ExplainedWindow, findings: Mapping[str, Finding]) -> list[MetricPoint]:
+    """Return SageMaker's metrics, and our own under what the method really is."""
     found = []
     for label, finding in findings.items():
         one = finding.comparison
@@ -259,20 +252,20 @@ def _points(outcome: Outcome, findings: Mapping[str, Finding]) -> list[MetricPoi
             if len(metric) <= LONGEST_NAME:
                 own = {**base, "ValueType": "GlobalShapValues"}
                 found.append(MetricPoint(NAMESPACE, metric, value, own))
-        expected = outcome.expected.get(label)
+        expected = window.expected.get(label)
         if expected is not None:
             own = {**base, "ValueType": "ExpectedValue"}
             found.append(MetricPoint(NAMESPACE, "ExpectedValue", expected, own))
-        ours = {"ExplainabilityMethod": outcome.making.method, "Label": label}
+        ours = {"ExplainabilityMethod": window.making.method, "Label": label}
         if not math.isnan(one.ndcg) and not one.is_all_zero:
             found.append(MetricPoint(OWN_METRICS, "attribution_ndcg", one.ndcg, ours))
         found.append(MetricPoint(OWN_METRICS, "attribution_level", one.window.total, ours))
     return found
 
 
-def _details(outcome: Outcome, findings: Mapping[str, Finding]) -> dict[str, JsonValue]:
-    explained = max((len(rows) for rows in outcome.rows.values()), default=0)
-    making = outcome.making
+def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[str, JsonValue]:
+    explained = max((len(rows) for rows in window.rows.values()), default=0)
+    making = window.making
     return {
         "method": making.method,
         "units": making.units,
@@ -291,8 +284,8 @@ def _details(outcome: Outcome, findings: Mapping[str, Finding]) -> dict[str, Jso
 
 
 def _blocks(findings: Mapping[str, Finding]) -> dict[str, JsonValue]:
-    """Say how many blocks of the reference's time the judgement rests on, or why on none."""
-    spreads = (one.comparison.spread for one in findings.values())
+    """Return how many blocks of the reference the judgement rests on, or why none."""
+    spreads = (finding.comparison.spread for finding in findings.values())
     known = next((one for one in spreads if one is not None), None)
     if known is not None:
         return {"blocks": [{"hours": known.length_us / HOUR_US, "count": known.blocks}]}
@@ -309,3 +302,94 @@ def _ranking(one: Importance) -> list[JsonValue]:
         }
         for at in np.argsort(-one.mean, kind="stable")
     ]
+
+
+def attribution_violations(
+    findings: Mapping[str, Finding], *, plain: bool
+) -> tuple[Violation, ...]:
+    """Return what is violated, most blamed first."""
+    note = " (the reference's own error is not known)" if plain else ""
+    found = []
+    for label, finding in findings.items():
+        prefix = f"{label}: " if len(findings) > 1 else ""
+        for name, description, cause, ratio, p_value in _broken(finding):
+            clarify = {
+                "label": label,
+                "metric_name": "shap",
+                "constraint_check_type": CHECK,
+                "description": description,
+            }
+            violation = Violation(
+                prefix + name, CHECK, description, "ticket", ratio, cause=cause + note,
+                fields=clarify,
+            )  # fmt: skip
+            found.append((violation, -math.log(max(p_value, 1e-300))))
+    return share_blame(found)
+
+
+def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, float]]:
+    """Yield name, description, cause, ratio and p-value of what is violated."""
+    one = finding.comparison
+    if one.is_all_zero and finding.level:
+        text = "the model answers the same whatever it is asked: all attributions are zero"
+        yield "level", "Feature attributions are all zero", text, None, 0.0
+        return
+    if finding.order:
+        text = f"the ranking of features changed (NDCG {one.ndcg:.2f}): {_moves(one)}"
+        yield (
+            "ndcg",
+            _exceeds("drift", one.ndcg, finding.order_bound),
+            text,
+            (1 - one.ndcg) / (1 - finding.order_bound),
+            one.order,
+        )
+    if finding.moved.any():
+        at = int(np.argmax(np.where(finding.moved, np.abs(one.deltas) / finding.share_bounds, 0)))
+        name, delta = one.reference.features[at], one.deltas[at]
+        bound = one.reference.shares[at] + math.copysign(finding.share_bounds[at], delta)
+        yield (
+            "shares",
+            _exceeds(f"share of {name}", float(one.window.shares[at]), float(bound)),
+            f"the model leans on other features: {_moves(one, finding.moved)}",
+            float(abs(delta) / finding.share_bounds[at]),
+            float(one.shares[at]),
+        )
+    if finding.level:
+        ratio = math.exp(abs(one.log_ratio))
+        how = "more" if one.log_ratio > 0 else "less"
+        bound = one.reference.total * math.exp(math.copysign(finding.level_bound, one.log_ratio))
+        yield (
+            "level",
+            _exceeds("level", one.window.total, bound),
+            f"the model's answers depend {ratio:.1f} times {how} on its features: attributions "
+            f"sum to {one.window.total:.3g} (reference {one.reference.total:.3g})",
+            abs(one.log_ratio) / finding.level_bound,
+            one.level,
+        )
+
+
+def _exceeds(what: str, value: float, bound: float) -> str:
+    """Write Clarify's sentence, its grammar included."""
+    return f"Feature attribution {what} {value!r} exceeds threshold {round(bound, 6)!r}"
+
+
+def _moves(one: Comparison, among: np.ndarray | None = None) -> str:
+    """Name the features whose shares moved most, with rank and share before and after."""
+    size = np.abs(one.deltas) if among is None else np.where(among, np.abs(one.deltas), 0.0)
+    before, now = _ranks(one.reference.mean), _ranks(one.window.mean)
+    chosen = [at for at in np.argsort(-size, kind="stable")[:NAMED] if size[at] > 0]
+    left = int(np.count_nonzero(size)) - len(chosen) if among is not None else 0
+    parts = []
+    for at in chosen:
+        rank = f", rank {before[at]} to {now[at]}" if before[at] != now[at] else ""
+        share = f"{percent(one.reference.shares[at])} to {percent(one.window.shares[at])}"
+        parts.append(f"{one.reference.features[at]} {share}{rank}")
+    if left > 0:
+        parts.append(f"and {left} more")
+    return "; ".join(parts)
+
+
+def _ranks(means: np.ndarray) -> np.ndarray:
+    ranks = np.empty(len(means), dtype=np.int64)
+    ranks[np.argsort(-means, kind="stable")] = np.arange(1, len(means) + 1)
+    return ranks

@@ -49,7 +49,7 @@ def sample_rows(
 
 def time_column(batches: BatchMaker, signature: Signature) -> str | None:
     """Name the column with the event times, if the reference has one and the data hold it."""
-    known = next((one.name for one in signature.columns if one.role == "timestamp"), None)
+    known = next((column.name for column in signature.columns if column.role == "timestamp"), None)
     first = next(batches(), None)
     return known if first is not None and known in first.schema.names else None
 
@@ -70,7 +70,7 @@ def timed_sample(
 
 
 def hours_of(times: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Give hours since 1970, -1 for missing times (and for those before, which no model saw)."""
+    """Return hours since 1970, -1 for missing times (and for those before, which no model saw)."""
     known = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
     return np.asarray(np.maximum(known // HOUR_US, -1), dtype=np.int64)
 

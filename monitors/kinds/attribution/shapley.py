@@ -11,13 +11,13 @@ Shapes: N rows, B background rows, M features, K outputs of the model.
 References
 ----------
 Strumbelj and Kononenko, Knowledge and Information Systems 41, 2014 (sampling of permutations);
-Mitchell and others, JMLR 23, 2022 (antithetic pairs); bias-and-attribution.md section 8 (own
-permutation for every row, fixed background, measured errors).
+Mitchell and others, JMLR 23, 2022 (antithetic pairs);
+docs/why/attribution.md (own permutation for every row, fixed background).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,22 +37,14 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """What each feature contributed to each answer.
+    """What each feature contributed to each answer."""
 
-    Parameters
-    ----------
-    values
-        Shape (N, K, M), in units of the model's answer.
-    expected
-        The answer that they are counted from, shape (K,): the mean over the background.
-    """
-
-    values: Numbers
-    expected: Numbers
+    values: Numbers  # Shape (N, K, M), in units of the model's answer.
+    expected: Numbers  # Mean answer over the background, shape (K,).
 
 
 def asked_rows(features: int, background: int) -> int:
-    """Say about how many model rows one explained row costs at most."""
+    """Return about how many model rows one explained row costs at most."""
     return max(1, 2 * background * max(features - 1, 0))
 
 
@@ -62,39 +54,15 @@ def explain(
     predict: Predictor,
     *,
     seed: int,
-    groups: Mapping[str, Sequence[str]] | None = None,
     max_rows: int = MODEL_ROWS,
 ) -> Contributions:
     """Explain the model's answers to rows against the mean over background rows.
 
-    Parameters
-    ----------
-    rows, background
-        The model's columns, of the same names and types, at least one row each.
-    predict
-        Gives answers of shape (n,) or (n, K).
-    seed
-        Of the orders in which features go.
-    groups
-        Feature to its columns, which go together, as those of a one-hot code do; None: each
-        column is a feature.
-    max_rows
-        Model rows of one call.
-
-    Returns
-    -------
-    Contributions
-        With ``values.sum(axis=2) + expected`` the model's answers, but for rounding. A feature
-        whose value equals the background's contributes exactly 0, and costs nothing.
-
-    Raises
-    ------
-    InputError
-        When the model's answer has another shape, or is no number.
+    ``values.sum(axis=2) + expected`` is the answers, but for rounding. InputError when an answer is
+    no number.
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
-    feature_of = _feature_of(rows.column_names, groups)
-    codes = _codes(whole, feature_of)
+    codes = _codes(whole)
     ends = np.concatenate(
         [_ask(predict, whole.slice(at, max_rows)) for at in range(0, whole.num_rows, max_rows)]
     )
@@ -104,31 +72,19 @@ def explain(
     for first, last in pairwise(_cuts(count, asked_rows(codes.shape[1], depth), max_rows)):
         walks = _Walks.draw(codes, np.arange(first, last), count, depth, random)
         asked = [
-            _ask(predict, _table(whole, feature_of, walks, some))
+            _ask(predict, _table(whole, walks, some))
             for some in _slices(walks.asked_count, max_rows)
         ]
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
     return Contributions(np.concatenate(parts), ends[count:].mean(axis=0))
 
 
-def _feature_of(
-    columns: Sequence[str], groups: Mapping[str, Sequence[str]] | None
-) -> NDArray[np.int64]:
-    """Give each column the number of its feature."""
-    if groups is None:
-        return np.arange(len(columns))
-    number = {column: place for place, members in enumerate(groups.values()) for column in members}
-    return np.array([number[column] for column in columns])
-
-
-def _codes(whole: pa.Table, feature_of: Integers) -> Integers:
-    """Give the values of each feature as numbers, equal for equal values; shape (rows, M)."""
-    found = np.zeros((whole.num_rows, int(feature_of.max()) + 1), dtype=np.int64)
-    for column, feature in zip(whole.columns, feature_of, strict=True):
+def _codes(whole: pa.Table) -> Integers:
+    """Return the values of each feature as numbers, equal for equal values; shape (rows, M)."""
+    found = np.empty((whole.num_rows, whole.num_columns), dtype=np.int64)
+    for place, column in enumerate(whole.columns):
         coded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-        own = coded.indices.to_numpy(zero_copy_only=False)
-        pairs = found[:, feature] * max(len(coded.dictionary), 1) + own
-        found[:, feature] = np.unique(pairs, return_inverse=True)[1]
+        found[:, place] = coded.indices.to_numpy(zero_copy_only=False)
     return found
 
 
@@ -165,25 +121,14 @@ def _slices(count: int, limit: int) -> Iterator[slice]:
 
 @dataclass(frozen=True, slots=True)
 class _Walks:
-    """Walks from background rows to rows: W = 2 x pairs, forth ones and then back ones.
+    """Walks from background rows to rows: W = 2 x pairs, forth ones and then back ones."""
 
-    Parameters
-    ----------
-    row, start
-        Numbers of the two ends in the whole table, shape (W,).
-    rank
-        When each feature goes, shape (W, M).
-    walk, step
-        The states that have to be asked: which walk, after how many features; shape (E,).
-    index
-        Where each state's answer will stand: both ends' first, then those asked; shape (W, M + 1).
-    """
-
-    row: Integers
+    row: Integers  # Numbers of the two ends in the whole table, shape (W,).
     start: Integers
-    rank: Integers
-    walk: Integers
+    rank: Integers  # When each feature goes, shape (W, M).
+    walk: Integers  # The states to be asked: which walk, after how many features; shape (E,).
     step: Integers
+    # Place of each state's answer: both ends first, then those asked; shape (W, M + 1).
     index: Integers
 
     @classmethod
@@ -226,15 +171,12 @@ class _Walks:
         return found.transpose(0, 2, 1)
 
 
-def _table(whole: pa.Table, feature_of: Integers, walks: _Walks, some: slice) -> pa.Table:
-    """Put the asked states together: each feature is the row's once it has gone, else the start's.
-
-    Columns of one feature go together, as the source feature that they are.
-    """
+def _table(whole: pa.Table, walks: _Walks, some: slice) -> pa.Table:
+    """Return the asked states: each feature is the row's once it has gone, else the start's."""
     walk, step = walks.walk[some], walks.step[some]
     row, start = walks.row[walk], walks.start[walk]
     arrays = []
-    for column, feature in zip(whole.columns, feature_of, strict=True):
-        chosen = np.where(walks.rank[walk, feature] < step, row, start)
+    for place, column in enumerate(whole.columns):
+        chosen = np.where(walks.rank[walk, place] < step, row, start)
         arrays.append(column.take(pa.array(chosen)))
     return pa.Table.from_arrays(arrays, names=whole.column_names)

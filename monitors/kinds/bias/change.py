@@ -6,32 +6,30 @@ fate). A violation is a change of more than a tolerance that leads away from "no
 
 References
 ----------
-MOVER: Zou and Donner, Statistics in Medicine 27, 2008. Variation between blocks: DerSimonian and
-Laird, Controlled Clinical Trials 7, 1986. Holm, Scandinavian Journal of Statistics 6, 1979.
+MOVER: Zou and Donner, Statistics in Medicine 27, 2008.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.monitors.kinds.bias.intervals import Z95, interval, newcombe, wilson
+from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Pair, Side
+from driftline.stats.blocks import MINIMUM_BLOCKS, NO_BLOCKS, BlockVariation, variation_of_estimates
+from driftline.stats.intervals import Z95, Limits, newcombe, wilson
 
-Limits = tuple[float, float]
 Counts = NDArray[np.int64]
 # Beyond so many standard errors nothing is left to find out.
 LARGEST_Z = 60.0
 BISECTIONS = 50
 # A ratio is compared on the scale of its logarithm, where "no difference" is 0, too.
 RATIOS = frozenset({"DI"})
-# With fewer blocks the spread is not believed at all.
-LEAST_BLOCKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +43,6 @@ class Estimate:
         """How far it may lie from the truth: upwards (1) or downwards (-1) of its value."""
         low, high = self.limits(z)
         return high - self.value if side > 0 else self.value - low
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How much a metric varies from block to block of the reference, beyond chance.
-
-    Parameters
-    ----------
-    variance
-        Between blocks, on the scale of the test.
-    blocks
-        How many there are; 0 when the reference has no times.
-    chance
-        The usual variance of a block by chance alone.
-    """
-
-    variance: float = 0.0
-    blocks: int = 0
-    chance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +62,7 @@ class Comparison:
     window: Estimate
     reference: Estimate
     tolerance: float
-    spread: Spread = Spread()
+    spread: BlockVariation = NO_BLOCKS
 
     @property
     def side(self) -> int:
@@ -98,7 +77,7 @@ class Comparison:
         return -moved
 
     def bound(self, alpha: float) -> float:
-        """Give the value, on the scale of the test, at which a violation begins."""
+        """Return the value, on the scale of the test, at which a violation begins."""
         return self._bound(self._quantile(alpha))
 
     @property
@@ -121,17 +100,12 @@ class Comparison:
         return self.side * (self.window.value - self._bound(z)) > 0
 
     def _bound(self, z: float) -> float:
-        side, shift = self.side, z * math.sqrt(self._shift())
+        side, shift = self.side, z * math.sqrt(float(self.spread.added))
         own = math.hypot(self.window.reach(z, -side), shift)
         both = math.hypot(own, self.reference.reach(z, side))
         # Beyond the reference by more than the tolerance, and beyond "no difference" as well.
         found = [self.reference.value + side * (self.tolerance + both), side * own]
         return max(found) if side > 0 else min(found)
-
-    def _shift(self) -> float:
-        """Variance of what a window has in common with nothing else."""
-        spread = self.spread
-        return spread.variance * (1 + 1 / spread.blocks) if spread.blocks else 0.0
 
     def _quantile(self, alpha: float) -> float:
         freedom = self._freedom()
@@ -140,17 +114,10 @@ class Comparison:
         return float(-special.stdtrit(freedom, alpha / 2))
 
     def _freedom(self) -> float:
-        """Degrees of freedom, by Satterthwaite: the variation between blocks is an estimate."""
-        spread = self.spread
-        if not spread.blocks:
-            return math.inf
+        """Degrees of freedom: the variation between blocks is an estimate."""
         known = sum((one.reach(1.0, 1) + one.reach(1.0, -1)) ** 2 / 4
                     for one in (self.window, self.reference))  # fmt: skip
-        guessed = (1 + 1 / spread.blocks) * (spread.variance + spread.chance)
-        if not guessed or not math.isfinite(known):
-            return math.inf
-        total = known + self._shift()
-        return max(2.0, (spread.blocks - 1) * (total / guessed) ** 2)
+        return float(self.spread.degrees(known)) if math.isfinite(known) else math.inf
 
 
 def on_scale(name: str, value: float) -> float:
@@ -166,7 +133,7 @@ def from_scale(name: str, value: float) -> float:
 
 
 def exactly(value: float) -> Estimate:
-    """Give a value that is known without doubt, such as a limit that somebody set."""
+    """Return a value that is known without doubt, such as a limit that somebody set."""
     return Estimate(value, lambda _: (value, value))
 
 
@@ -187,72 +154,27 @@ def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
     return Estimate(value, lambda z: (value - low * z / Z95, value + high * z / Z95))
 
 
-def spread(name: str, blocks: Counts) -> Spread:
-    """Learn how much a metric varies between blocks of time.
-
-    Parameters
-    ----------
-    blocks
-        Shape (B, 2, 3, 3): block, the others (a) and the group (d), true and predicted answer.
-    """
+def spread(name: str, blocks: Counts) -> BlockVariation:
+    """Learn how much a metric varies between blocks of time."""
     rate = RATES["DPPL" if name in RATIOS else name] if name in RATES or name in RATIOS else None
-    if rate is None or len(blocks) < LEAST_BLOCKS:
-        return Spread()
+    if rate is None or len(blocks) < MINIMUM_BLOCKS:
+        return NO_BLOCKS
     side = Side.of(blocks)
     hits, rows = np.asarray(rate.hits(side)), np.asarray(rate.rows(side))
     held = (rows > 0).all(axis=1)
     hits, rows = hits[held], rows[held]
     share = hits.sum(axis=0) / np.maximum(rows.sum(axis=0), 1.0)
-    if len(hits) < LEAST_BLOCKS or not (share > 0).all() or not (share < 1).all():
-        return Spread()
+    if len(hits) < MINIMUM_BLOCKS or not (share > 0).all() or not (share < 1).all():
+        return NO_BLOCKS
     # The metric as a linear function of both shares, near the reference's.
     weights = 1 / share if name in RATIOS else np.ones(2)
     moved = (weights * np.array([1.0, -1.0]) * (hits / rows - share)).sum(axis=1)
     chance = (weights**2 * share * (1 - share) / rows).sum(axis=1)
-    inverse = 1 / chance
-    total = inverse.sum()
-    centre = (inverse * moved).sum() / total
-    excess = (inverse * (moved - centre) ** 2).sum() - (len(moved) - 1)
-    usual = float(excess / (total - (inverse**2).sum() / total))
-    if name in RATIOS:
-        logs = np.log((hits + 0.5) / (rows + 1.0))
-        moved = (logs - np.log(share)) @ np.array([1.0, -1.0])
-    # As for drift (significance.py): an upper limit, since a year brings what a quarter did not.
-    usual *= 1 + 2 * math.sqrt(2 / len(moved))
-    variance = max(0.0, usual, _tail(moved, chance))
-    return Spread(variance, len(moved), float(len(moved) / total))
-
-
-def _tail(moved: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
-    """Variance at which the reference's most surprising block is no surprise.
-
-    Days that share a fate have heavier tails than a normal distribution; the largest of so many
-    normal deviations is that of the quantile below with an even chance.
-    """
-    count = len(moved)
-    expected = special.ndtri((1 - 0.5 ** (1 / count)) / 2) ** 2
-    return float(((moved - np.median(moved)) ** 2 / expected - chance).max())
-
-
-def holm(p_values: Sequence[float], alpha: float) -> list[float]:
-    """Give the level that each of several tests is judged at, so that all together keep `alpha`.
-
-    Returns
-    -------
-    list of float
-        A test is a violation iff its p-value is below its level.
-    """
-    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
-    levels = [0.0] * len(p_values)
-    level = alpha / max(1, len(p_values))
-    for rank, index in enumerate(order):
-        level = alpha / (len(p_values) - rank)
-        if p_values[index] >= level:
-            for rest in order[rank:]:
-                levels[rest] = level
-            break
-        levels[index] = level
-    return levels
+    if name not in RATIOS:
+        return variation_of_estimates(moved, chance)
+    logs = np.log((hits + 0.5) / (rows + 1.0))
+    deviations = (logs - np.log(share)) @ np.array([1.0, -1.0])
+    return variation_of_estimates(moved, chance, deviations=deviations)
 
 
 def _log_ratio(pair: Pair) -> Estimate | None:

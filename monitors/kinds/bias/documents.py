@@ -34,24 +34,14 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Requirements:
-    """What an analysis.json asks of a window.
-
-    Parameters
-    ----------
-    groups
-        That it names, in its order.
-    values
-        By group's key: its metrics' values; None where it has none.
-    label, positive, is_threshold, positive_text
-        The label's column, which value is positive, whether that is a threshold of numbers, and
-        how the document writes it.
-    """
+    """What an analysis.json asks of a window."""
 
     groups: tuple[Group, ...]
+    # By group's key: the metrics' values; None where it has none.
     values: Mapping[tuple[str, object], Mapping[str, float | None]]
     label: str | None = None
     positive: str | None = None
-    is_threshold: bool = False
+    is_threshold: bool = False  # Whether `positive` is a threshold of numbers.
     positive_text: str = ""
 
 
@@ -114,16 +104,8 @@ def read_requirements(text: str) -> Requirements:
     return Requirements(found, values, label, positive, is_threshold, written)
 
 
-def breaks(value: float, required: float) -> bool:
-    """Compare as SageMaker's container does: farther from 0 than the baseline, DI, too.
-
-    Of a real run (Adult, 21 metrics) exactly those that this names were violations.
-    """
-    return abs(value) > abs(required)
-
-
 def violation_fields(group: Group, name: str, value: float, required: float) -> dict[str, str]:
-    """Give the entry of constraint_violations.json, in Clarify's fields and words."""
+    """Return the entry of constraint_violations.json, in Clarify's fields and words."""
     return {
         "facet": group.facet.column,
         "facet_value": group.text,

@@ -7,28 +7,36 @@ labels have come.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from driftline.baseline.outcomes import outcome_classes
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.bias.documents import POST, PRE, analysis
+from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
 from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches
-from driftline.monitors.kinds.bias.findings import (
-    coverage_warnings,
-    group_details,
-    points_of,
-    violations_of,
-)
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
-from driftline.monitors.kinds.bias.metrics import Measured, measure
+from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts, judge_groups
+from driftline.monitors.kinds.bias.kind import NAMESPACE
+from driftline.monitors.kinds.bias.metrics import (
+    PRE_TRAINING,
+    RATES,
+    Measured,
+    Pair,
+    Rate,
+    Side,
+    measure,
+)
 from driftline.monitors.kinds.bias.plan import Plan, plan_of, reference_blocks
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import JsonValue
+from driftline.monitors.results.metric import MetricPoint
+from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
+from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
+from driftline.monitors.rows import BatchMaker
 from driftline.roles import Facet
 
 BY_DOCUMENT = (
@@ -37,10 +45,18 @@ BY_DOCUMENT = (
 )
 # New values of a facet that are told by name.
 NAMED_VALUES = 20
+# CloudWatch takes printable ASCII; these stay readable as they are.
+UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
+# One group moved alone when its share of both movements is at least this.
+MOVED_ALONE = 2 / 3
+# Below this chance, labels do not come evenly.
+UNEVEN = 1e-3
+
+Counts = NDArray[np.int64]
 
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
-    """Give analysis.json of the reference, as Clarify writes it."""
+    """Return analysis.json of the reference, as Clarify writes it."""
     outcomes = baseline.outcomes
     if outcomes is None or not outcomes.roles.facets or outcomes.roles.positive is None:
         return {}
@@ -78,16 +94,13 @@ def evaluate(context: CheckContext) -> Report:
         kind="bias",
         violations=violations,
         row_count=rows,
-        metrics=tuple(one.result for one in findings),
+        metrics=tuple(finding.result for finding in findings),
         files={ANALYSIS: _document(plan, tallies)},
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
         ),
-        facts=context.rows.facts,
-        baseline_version=context.baseline.version,
         alpha=alpha,
         details=_details(plan, tallies, counts),
-        batches=context.rows.batches,
     )
 
 
@@ -115,7 +128,7 @@ def _counts(
         by_block = blocks[group.counted]
         if by_block is not None:
             # The cells of one facet to the group and the others, block by block.
-            inside = [one in group.values for one in plan.reference[group.counted].values]
+            inside = [value in group.values for value in plan.reference[group.counted].values]
             known, held = by_block[:, :-1], np.array(inside, dtype=bool)
             by_block = np.stack([known[:, ~held].sum(axis=1), known[:, held].sum(axis=1)], axis=1)
         found.append(
@@ -152,7 +165,7 @@ def _document(plan: Plan, tallies: Mapping[Facet, Tally]) -> str:
 def _details(
     plan: Plan, tallies: Mapping[Facet, Tally], counts: Sequence[GroupCounts]
 ) -> dict[str, JsonValue]:
-    """Tell what the metrics rest on: missing values, unknown ones, labels by group."""
+    """Return what the metrics rest on: missing and unknown values, labels by group."""
     facets: list[JsonValue] = []
     for facet in plan.counted:
         tally = tallies[facet]
@@ -185,3 +198,173 @@ def _details(
         "groups": [group_details(*both) for both in zip(plan.groups, counts, strict=True)],
         "warnings": list(dict.fromkeys(warnings)),
     }
+
+
+def violations_of(
+    findings: Sequence[Finding],
+    groups: Sequence[Group],
+    counts: Sequence[GroupCounts],
+    batches: BatchMaker,
+) -> tuple[Violation, ...]:
+    """Return what is violated, strongest first, with references to the rows of the group."""
+    broken = [finding for finding in findings if finding.result.violated]
+    broken.sort(key=lambda finding: -finding.excess)
+    targets = [Target(groups[finding.group].predicate, 0.0) for finding in broken]
+    rows = find_contributing_rows(batches(), targets, ()) if broken else []
+    found = []
+    for one, culprits in zip(broken, rows, strict=True):
+        group, feature = groups[one.group], _feature(one, groups)
+        value, required, severity = one.result.value, one.required, one.result.severity
+        assert value is not None and required is not None and severity is not None
+        fields = violation_fields(group, one.result.name, value, required)
+        violation = Violation(
+            feature_name=feature,
+            constraint_check_type=CHECK,
+            description=fields["description"],
+            severity=severity,
+            ratio=one.ratio,
+            predicate=culprits.target.predicate,
+            row_count=culprits.row_count,
+            cause=_cause(one, group, counts[one.group]),
+            first_rows=tuple(culprits.first_rows),
+            fields=fields,
+        )
+        found.append((violation, one.excess))
+    return share_blame(found)
+
+
+def points_of(
+    findings: Sequence[Finding],
+    groups: Sequence[Group],
+    violations: Sequence[Violation],
+    *,
+    label: str,
+    positive: str,
+) -> tuple[MetricPoint, ...]:
+    """Return SageMaker's metrics; one without a value is not published."""
+    causes = {
+        violation.feature_name: f"{violation.feature_name}: {violation.cause}"
+        for violation in violations
+    }
+    return tuple(
+        MetricPoint(
+            namespace=NAMESPACE,
+            name=f"bias_metric_{finding.result.name}",
+            value=finding.result.value,
+            dimensions={
+                "BiasStage": "Pre-training"
+                if finding.result.name in PRE_TRAINING
+                else "Post-Training",
+                "Label": _ascii(label),
+                "LabelValue": _ascii(positive),
+                "Facet": _ascii(finding.result.facet),
+                "FacetValue": _ascii(finding.result.facet_value),
+            },
+            cause=causes.get(_feature(finding, groups), ""),
+        )
+        for finding in findings
+        if finding.result.value is not None
+    )
+
+
+def group_details(group: Group, counts: GroupCounts) -> dict[str, JsonValue]:
+    """Count both groups' rows, answers and labels, for report.json."""
+    sides = _both(counts.window)
+    found: dict[str, JsonValue] = {"facet": group.facet.column, "facet_value": group.text}
+    for name, side in (("others", sides[0]), ("group", sides[1])):
+        rows = int(side.rows)
+        labelled = int(side.y1 + side.y0)
+        found[name] = {
+            "rows": rows,
+            "predicted": int(side.p1 + side.p0),
+            "predicted_positive": int(side.p1),
+            "labelled": labelled,
+            "labelled_positive": int(side.y1),
+            "labelled_share": labelled / rows if rows else None,
+            "true_positive": int(side.tp),
+            "false_positive": int(side.fp),
+            "false_negative": int(side.fn),
+            "true_negative": int(side.tn),
+        }
+    return found
+
+
+def coverage_warnings(group: Group, counts: GroupCounts) -> list[JsonValue]:
+    """Warn when labels come for one group, or for one answer, more than for the other.
+
+    Recall and accuracy of rows chosen by the model's own answer mean little (chi-square test).
+    """
+    # Imported here: slow and large, and whoever only suggests a baseline asks no such thing.
+    from scipy import stats
+
+    summed = counts.window.sum(axis=1)
+    known = summed[:, :2].sum(axis=1)
+    tables = {
+        f"of {group.name} than of others": np.stack([known.sum(axis=1), summed[:, 2].sum(axis=1)]),
+        "with a positive answer than with a negative one": np.stack(
+            [known[:, :2].sum(axis=0), summed[:, 2, :2].sum(axis=0)]
+        ),
+    }
+    found: list[JsonValue] = []
+    for what, table in tables.items():
+        if not table.sum(axis=0).all() or not table.sum(axis=1).all():
+            continue
+        if stats.chi2_contingency(table).pvalue < UNEVEN:
+            shares = table[0] / table.sum(axis=0)
+            more = "more" if shares[1] > shares[0] else "fewer"
+            found.append(
+                f"labels came for {more} rows {what} ({percent(float(shares[1]))} against "
+                f"{percent(float(shares[0]))}); metrics that need labels compare chosen rows"
+            )
+    return found
+
+
+def _feature(finding: Finding, groups: Sequence[Group]) -> str:
+    return f"{groups[finding.group].name}: {finding.result.name}"
+
+
+def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
+    """Describe what happened: both groups' shares then and now, and which one moved."""
+    result = finding.result
+    rate = RATES.get("DPPL" if result.name == "DI" else result.name)
+    parts = []
+    if rate is not None:
+        parts.append(_shares(rate, group, counts))
+    assert result.value is not None and finding.required is not None
+    against = "the limit" if finding.is_limit else "before"
+    if counts.reference is None:
+        against = "in the baseline"
+    parts.append(f"{result.name} {result.value:.3g}, {finding.required:.3g} {against}")
+    if result.low is not None and result.high is not None:
+        parts.append(f"95 % interval {result.low:.3g} to {result.high:.3g}")
+    return "; ".join(parts)
+
+
+def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
+    now = _both(counts.window)
+    shares = [float(rate.hits(side) / rate.rows(side)) for side in now]
+    rows = [plural(int(rate.rows(side)), "row") for side in now]
+    if counts.reference is None:
+        return (
+            f"{rate.words}: {group.words} {percent(shares[1])} of {rows[1]}, "
+            f"others {percent(shares[0])} of {rows[0]}"
+        )
+    then = [float(rate.hits(side) / rate.rows(side)) for side in _both(counts.reference)]
+    moves = [abs(one - other) for one, other in zip(shares, then, strict=True)]
+    total = sum(moves)
+    moved = "both moved"
+    if total and max(moves) / total >= MOVED_ALONE:
+        moved = f"{group.words if moves[1] > moves[0] else 'the others'} moved"
+    return (
+        f"{rate.words}: {group.words} {percent(shares[1])} of {rows[1]} (was {percent(then[1])}), "
+        f"others {percent(shares[0])} of {rows[0]} (was {percent(then[0])}); {moved}"
+    )
+
+
+def _both(counts: Counts) -> tuple[Side, Side]:
+    pair = Pair.of(counts)
+    return pair.a, pair.d
+
+
+def _ascii(text: str) -> str:
+    return quote(text, safe=UNQUOTED if text.strip() else "")

@@ -31,26 +31,18 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Rows of one facet.
+    """Rows of one facet."""
 
-    Parameters
-    ----------
-    values
-        Cells of the facet, in order; rows without a value come after them.
-    strata
-        Values of the column to stratify by, in order; rows without come after them.
-    counts
-        int64, shape (values + 1, strata + 1, 3, 3): true and predicted answer, each negative,
-        positive, missing.
-    """
-
-    values: tuple[str, ...]
+    values: tuple[str, ...]  # Cells of the facet, in order; rows without a value come after them.
+    # Values of the column to stratify by; rows without one come after them.
     strata: tuple[str, ...]
+    # Int64, shape (values + 1, strata + 1, 3, 3): true and predicted answer, each
+    # negative, positive, missing.
     counts: NDArray[np.int64]
 
     @classmethod
     def empty(cls) -> Tally:
-        """Give the counts of no rows."""
+        """Return the counts of no rows."""
         return cls((), (), np.zeros((1, 1, 3, 3), np.int64))
 
     def __add__(self, other: Tally) -> Tally:
@@ -64,7 +56,7 @@ class Tally:
         return Tally(values, strata, counts)
 
     def pair(self, chosen: Iterable[str]) -> NDArray[np.int64]:
-        """Give all other rows and the chosen cells' rows, shape (2, strata + 1, 3, 3).
+        """Return all other rows and the chosen cells' rows, shape (2, strata + 1, 3, 3).
 
         Rows without a value of the facet are in neither.
         """
@@ -93,29 +85,10 @@ def count_batches(
     facets: Sequence[Facet],
     reference: Sequence[str] = (),
 ) -> tuple[dict[Facet, Tally], int]:
-    """Count rows, once for each facet.
+    """Count rows, once for each facet; the second value is the number of rows.
 
-    Parameters
-    ----------
-    batches
-        Columns by the user's names; a column that is not there has no values.
-    roles
-        Label, prediction or probability, positive class, column to stratify by; with nothing open.
-    facets
-        Their meaning fixed.
-    reference
-        The classes of labels and predictions in the reference; empty for the reference itself.
-
-    Returns
-    -------
-    tuple of dict and int
-        Counts by facet, and the number of rows.
-
-    Raises
-    ------
-    InputError
-        When a facet or the column to stratify by has more than 10,000 values, or labels and
-        predictions have nothing in common.
+    InputError when a facet or stratum has more than 10,000 values, or labels and predictions share
+    no class. `reference` holds the reference's classes; it is empty for the reference itself.
     """
     sides: tuple[set[str], set[str]] = set(), set()
     found = {facet: Tally.empty() for facet in facets}
@@ -158,7 +131,7 @@ def count_blocks(
     times, _ = coerce(table[roles.timestamp], "timestamp")
     known = times.is_valid()
     rows = pa.RecordBatch.from_arrays(
-        [one.combine_chunks().filter(known) for one in table.columns], table.column_names
+        [column.combine_chunks().filter(known) for column in table.columns], table.column_names
     )
     moments = times.filter(known).cast(pa.int64()).to_numpy()
     starts, block = np.unique(moments // length_us, return_inverse=True)
@@ -170,7 +143,7 @@ def count_blocks(
 
 
 def facet_codes(batch: pa.RecordBatch, facet: Facet) -> tuple[tuple[str, ...], Codes]:
-    """Give the cells of a facet and each row's place among them; past the last: no value."""
+    """Return the cells of a facet and each row's place among them; past the last: no value."""
     if facet.threshold is None:
         return _text_codes(batch, facet.column)
     numbers = _column(batch, facet.column)
@@ -219,7 +192,7 @@ def _text_codes(batch: pa.RecordBatch, name: str) -> tuple[tuple[str, ...], Code
 
 
 def _answers(batch: pa.RecordBatch, roles: Roles) -> Codes:
-    """Give each row's place among the nine pairs of true and predicted answer."""
+    """Return each row's place among the nine pairs of true and predicted answer."""
     truth = _signs(_column(batch, roles.label), roles)
     answer = _signs(_column(batch, roles.prediction), roles)
     if answer is None and roles.probability and roles.problem != "multiclass":
@@ -230,7 +203,7 @@ def _answers(batch: pa.RecordBatch, roles: Roles) -> Codes:
 
 
 def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
-    """Tell positive from negative and missing ones; of numbers, positive is above a threshold."""
+    """Code values as positive, negative or missing; numbers above a threshold are positive."""
     if array is None or pa.types.is_null(array.type):
         return None
     assert roles.positive is not None

@@ -25,21 +25,11 @@ ABOVE_TEXT = re.compile(r"\(\s*([^,\s]+)\s*,[^\]]*\]")
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that are compared with all others.
-
-    Parameters
-    ----------
-    facet
-        The column and how it is split.
-    values
-        The facet's cells that make the group.
-    text
-        As Clarify's documents name it: ``Female``, ``UK,FR``, ``(40, 90]``.
-    """
+    """Rows that are compared with all others."""
 
     facet: Facet
-    values: tuple[str, ...]
-    text: str
+    values: tuple[str, ...]  # The facet's cells that make the group.
+    text: str  # As Clarify's documents name it: ``Female``, ``UK,FR``, ``(40, 90]``.
 
     @property
     def key(self) -> tuple[str, object]:
@@ -77,7 +67,7 @@ class Group:
         return tally.pair(self.values)
 
     def pair(self, tally: Tally) -> Pair:
-        """Give them side by side."""
+        """Return them side by side."""
         return Pair.of(self.counts(tally))
 
 

@@ -1,10 +1,7 @@
 """How surely a bias metric is known: intervals from counts alone. Pure.
 
-References
-----------
-Newcombe, Statistics in Medicine 17, 1998 (difference of shares); Donner and Zou, Statistical
-Methods in Medical Research 21, 2012 (ratio, MOVER); Wilson, JASA 22, 1927. The rest by the delta
-method, or by a multinomial bootstrap of the counts where a metric cannot be negative.
+Shares, differences and ratios by `driftline.stats.intervals`; the rest by the delta method, or by a
+multinomial bootstrap of the counts where a metric cannot be negative.
 """
 
 from __future__ import annotations
@@ -17,8 +14,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Pair, Side
+from driftline.stats.intervals import Z95, Limits, newcombe, percentile_limits, ratio_limits, wilson
 
-Z95 = float(special.ndtri(0.975))
 REPLICATES = 2_000
 # A ratio of two small counts has no normal distribution to speak of.
 LEAST_ERRORS = 5
@@ -26,46 +23,10 @@ DISTRIBUTIONS = ("KL", "JS", "LP", "TVD", "KS")
 
 Counts = NDArray[np.int64]
 Numbers = NDArray[np.float64]
-Limits = tuple[float, float]
-
-
-def wilson(hits: float, rows: float, z: float = Z95) -> Limits:
-    """Give limits of a share; (0, 1) for no rows."""
-    if rows <= 0:
-        return 0.0, 1.0
-    share = hits / rows
-    centre = (hits + z * z / 2) / (rows + z * z)
-    half = z / (rows + z * z) * math.sqrt(rows * share * (1 - share) + z * z / 4)
-    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
-
-
-def newcombe(hits1: float, rows1: float, hits2: float, rows2: float, z: float = Z95) -> Limits:
-    """Give limits of the difference of two independent shares, first minus second."""
-    p1, p2 = hits1 / rows1, hits2 / rows2
-    (l1, u1), (l2, u2) = wilson(hits1, rows1, z), wilson(hits2, rows2, z)
-    gap = p1 - p2
-    return gap - math.hypot(p1 - l1, u2 - p2), gap + math.hypot(u1 - p1, p2 - l2)
-
-
-def ratio_limits(hits1: float, rows1: float, hits2: float, rows2: float, z: float = Z95) -> Limits:
-    """Give limits of the ratio of two independent shares, first over second; may be infinite."""
-    p1, p2 = hits1 / rows1, hits2 / rows2
-    (l1, u1), (l2, u2) = wilson(hits1, rows1, z), wilson(hits2, rows2, z)
-    product = p1 * p2
-    # Roots of R^2 under - 2 R p1 p2 + over = 0, written so that nothing small is divided by.
-    over, under = l1 * (2 * p1 - l1), u2 * (2 * p2 - u2)
-    root = product + math.sqrt(max(0.0, product**2 - over * under))
-    low = over / root if root > 0 else 0.0
-    if not product and over > 0:
-        low = math.sqrt(over) / u2
-    over, under = u1 * (2 * p1 - u1), l2 * (2 * p2 - l2)
-    root = product + math.sqrt(max(0.0, product**2 - over * under))
-    high = root / under if under > 0 else math.inf
-    return max(0.0, low), high
 
 
 def denominators(name: str, pair: Pair) -> tuple[float, float]:
-    """Give what a metric divides by in the others (a) and in the group (d): rows it rests on."""
+    """Return what a metric divides by in the others (a) and in the group (d): rows it rests on."""
     a, d = pair.a, pair.d
     if name in RATES:
         return float(RATES[name].rows(a)), float(RATES[name].rows(d))
@@ -84,24 +45,7 @@ def denominators(name: str, pair: Pair) -> tuple[float, float]:
 def interval(
     name: str, pair: Pair, measured: Measured, *, z: float = Z95, seed: int = 0
 ) -> Limits | None:
-    """Give the limits of a metric's value, as for independent rows.
-
-    Parameters
-    ----------
-    name, measured
-        The metric, and what `measure` gave for it.
-    pair
-        The group and the others.
-    z
-        Normal quantile of the level; 95 % when not given.
-    seed
-        Of the bootstrap, which KL, JS, LP, TVD and KS need.
-
-    Returns
-    -------
-    tuple of float, or None
-        None where the metric has no value, or too few rows for limits.
-    """
+    """Return the limits of a metric's value, as for independent rows."""
     value = measured.value
     if value is None or math.isnan(value):
         return None
@@ -174,11 +118,7 @@ def _disparity_variance(rejected: Counts, accepted: Counts) -> float:
 def _bootstrap(name: str, a: Side, d: Side, z: float, seed: int) -> Limits | None:
     """Percentile limits of what two groups' shares of positive labels give."""
     shares = _drawn(int(a.y1), int(a.y1 + a.y0), int(d.y1), int(d.y1 + d.y0), seed)
-    drawn = np.sort(_divergence_of(name, shares[0], shares[1]))
-    tail = special.ndtr(-z)
-    # Order statistics, since some replicates of KL may be infinite.
-    low = drawn[math.floor(tail * (REPLICATES - 1))]
-    return float(low), float(drawn[math.ceil((1 - tail) * (REPLICATES - 1))])
+    return percentile_limits(_divergence_of(name, shares[0], shares[1]), z)
 
 
 @lru_cache(maxsize=8)

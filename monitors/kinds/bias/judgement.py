@@ -16,11 +16,9 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias.change import (
     Comparison,
     Estimate,
-    Spread,
     estimate,
     exactly,
     from_scale,
-    holm,
     on_scale,
     spread,
 )
@@ -36,6 +34,8 @@ from driftline.monitors.kinds.bias.metrics import (
 )
 from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
 from driftline.monitors.results.violation import Severity
+from driftline.stats.blocks import NO_BLOCKS, BlockVariation
+from driftline.stats.multiple_testing import holm_levels
 
 Counts = NDArray[np.int64]
 # Judged unless somebody sets other limits; all other metrics are shown.
@@ -54,55 +54,28 @@ LEAST_CHANCE = 1e-300
 
 @dataclass(frozen=True)
 class GroupCounts:
-    """What is known of one group.
-
-    Parameters
-    ----------
-    facet, text
-        As documents name it.
-    window
-        Rows of the others (a) and of the group (d), shape (2, strata + 1, 3, 3).
-    reference
-        The same of the reference; None when only the document is known.
-    blocks
-        The reference by blocks of time, shape (B, 2, 3, 3); None without times.
-    required
-        The document's values by metric; None when there is none about this group.
-    """
+    """What is known of one group."""
 
     facet: str
     text: str
-    window: Counts
-    reference: Counts | None = None
+    window: Counts  # Rows of the others (a) and of the group (d), shape (2, strata + 1, 3, 3).
+    reference: Counts | None = None  # None when only the document is known.
+    # The reference by blocks of time, shape (B, 2, 3, 3); None without times.
     blocks: Counts | None = None
+    # The document's values by metric; None when it does not name this group.
     required: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One metric of one group.
-
-    Parameters
-    ----------
-    result
-        What report.json shows of it.
-    group
-        Place of the group among those that were judged.
-    required
-        What it is compared with: the reference's value, or the limit.
-    is_limit
-        Whether somebody set that limit.
-    excess
-        Evidence beyond what a violation needs, in nats; 0 when it is none.
-    ratio
-        Distance over the distance at which a violation begins; None when it is not judged.
-    """
+    """One metric of one group."""
 
     result: MetricResult
-    group: int
-    required: float | None
+    group: int  # Place of the group among those that were judged.
+    required: float | None  # The reference's value, or the limit somebody set.
     is_limit: bool = False
-    excess: float = 0.0
+    excess: float = 0.0  # Evidence beyond what a violation needs, in nats; 0 when it is none.
+    # Distance over the distance at which a violation begins; None when not judged.
     ratio: float | None = None
 
 
@@ -117,32 +90,16 @@ class _Draft:
 def judge_groups(
     groups: Sequence[GroupCounts], *, stratified: bool, budget: Budget, seed: int = 0
 ) -> tuple[list[Finding], float]:
-    """Judge every metric of every group.
-
-    Parameters
-    ----------
-    stratified
-        Whether there is a column to stratify by: then CDDL and CDDPL are measured.
-    budget
-        One window's level is the accepted false alarms over the windows of a year; all that is
-        judged in the window shares it (Holm).
-    seed
-        Of the bootstrap.
-
-    Returns
-    -------
-    tuple of list and float
-        One finding for each group and metric, and the level of the strictest comparison.
-    """
+    """Judge every metric of every group; the second value is the level of the strictest test."""
     drafts = [
         draft
         for place, group in enumerate(groups)
         for draft in _drafts(place, group, stratified=stratified, seed=seed)
     ]
-    level = min(LOOSEST, budget.false_alarms_per_year / budget.windows_per_year)
+    level = min(LOOSEST, budget.per_window)
     compared = [draft.comparison for draft in drafts if draft.comparison is not None]
     p_values = [one.p_value for one in compared]
-    levels = iter(zip(p_values, holm(p_values, level), strict=True))
+    levels = iter(zip(p_values, holm_levels(p_values, level), strict=True))
     found = [
         draft.finding if draft.comparison is None else _decided(draft, *next(levels))
         for draft in drafts
@@ -186,7 +143,7 @@ class _Measurement:
     measured: Measured
 
     def limits(self, seed: int) -> tuple[float | None, float | None]:
-        """Give the limits of the value; None twice where it has none."""
+        """Return the limits of the value; None twice where it has none."""
         return interval(self.name, self.pair, self.measured, seed=seed) or (None, None)
 
     def estimate(self) -> Estimate | None:
@@ -220,12 +177,12 @@ def _draft(
     finding = Finding(result, place, required, is_limit)
     if result.note or required is None or not _is_judged(name, group, is_limit=is_limit):
         return _Draft(finding, None)
-    between = Spread() if group.blocks is None else spread(name, group.blocks)
+    between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
     return _Draft(finding, _comparison(finding, sides, between))
 
 
 def _comparison(
-    finding: Finding, sides: Sequence[_Measurement], between: Spread
+    finding: Finding, sides: Sequence[_Measurement], between: BlockVariation
 ) -> Comparison | None:
     window, name = sides[0].estimate(), finding.result.name
     if window is None or finding.required is None:
@@ -243,22 +200,22 @@ def _comparison(
 
 
 def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
-    """Say whether a metric is judged: a limit always, the usual ones unless they were taken out."""
+    """Whether a metric is judged: a limit always, the usual ones unless they were taken out."""
     if is_limit:
         return True
     return name in JUDGED and (group.required is None or name in group.required)
 
 
 def _note(sides: Sequence[_Measurement]) -> str:
-    """Say why there is no value or no judgement."""
+    """Return why there is no value or no judgement."""
     now = sides[0].measured
     if now.value is None and now.reason in ("no_labels", "no_predictions"):
         return f"undefined: {now.reason}"
-    if any(min(needed_rows(one.name, one.pair)) < LEAST_ROWS for one in sides):
+    if any(min(needed_rows(side.name, side.pair)) < LEAST_ROWS for side in sides):
         return INSUFFICIENT
     if now.value is None:
         return f"undefined: {now.reason}"
-    if any(min(denominators(one.name, one.pair)) < LEAST_DENOMINATOR for one in sides):
+    if any(min(denominators(side.name, side.pair)) < LEAST_DENOMINATOR for side in sides):
         return INSUFFICIENT
     return ""
 

@@ -65,26 +65,14 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One group's counts, each of the shape that the leading axes have.
-
-    Parameters
-    ----------
-    rows
-        All of the group.
-    y1, y0
-        With a true answer, positive or negative.
-    p1, p0
-        With a predicted answer.
-    tp, fp, fn, tn
-        With both.
-    """
+    """One group's counts, each of the shape that the leading axes have."""
 
     rows: Numbers
-    y1: Numbers
+    y1: Numbers  # Rows with a true answer, positive or negative.
     y0: Numbers
-    p1: Numbers
+    p1: Numbers  # Rows with a predicted answer.
     p0: Numbers
-    tp: Numbers
+    tp: Numbers  # Rows with both.
     fp: Numbers
     fn: Numbers
     tn: Numbers
@@ -117,19 +105,12 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A group (d) and all other rows (a), looked at side by side.
+    """A group (d) and all other rows (a), looked at side by side."""
 
-    Parameters
-    ----------
-    counts
-        Rows, shape (2, strata, 3, 3): the others and the group; stratum, the last one being rows
-        without; true and predicted answer, each negative, positive, missing.
-    a, d
-        The same summed over strata.
-    """
-
+    # Shape (2, strata, 3, 3): the others and the group; stratum, the last for rows without;
+    # true and predicted answer, each negative, positive, missing.
     counts: Counts
-    a: Side
+    a: Side  # The same summed over strata.
     d: Side
 
     @classmethod
@@ -141,25 +122,13 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A metric that is the difference of one share in the two groups.
+    """A metric that is the difference of one share in the two groups."""
 
-    Parameters
-    ----------
-    hits, rows
-        Numerator and denominator of the share.
-    sign
-        1 for a minus d, -1 for d minus a.
-    words
-        What the share is of, for people.
-    nobody
-        Why the share is not defined when its denominator is 0.
-    """
-
-    hits: Callable[[Side], Numbers]
+    hits: Callable[[Side], Numbers]  # Numerator and denominator of the share.
     rows: Callable[[Side], Numbers]
-    sign: int
-    words: str
-    nobody: str
+    sign: int  # 1 for a minus d, -1 for d minus a.
+    words: str  # What the share is of, for people.
+    nobody: str  # Why the share is not defined when its denominator is 0.
 
 
 RATES: Mapping[str, Rate] = {
@@ -203,26 +172,11 @@ RATES: Mapping[str, Rate] = {
 }
 
 
-def measure(pair: Pair, *, stratified: bool = False, compat: bool = False) -> dict[str, Measured]:
-    """Compute every metric of one group.
+def measure(pair: Pair, *, stratified: bool = False) -> dict[str, Measured]:
+    """Compute every metric of one group, by name; FT is not among them.
 
-    Parameters
-    ----------
-    pair
-        The group and the others.
-    stratified
-        Whether there are strata; without, CDDL and CDDPL are left out.
-    compat
-        SageMaker's values where something is divided by nothing: 0/0 is 0, x/0 infinite, a missing
-        answer is a negative one.
-
-    Returns
-    -------
-    dict
-        By name, without FT; in no case an exception.
+    Without `stratified` CDDL and CDDPL are left out.
     """
-    if compat:
-        pair = Pair.of(_without_missing(pair.counts))
     a, d = pair.a, pair.d
     if not a.rows or not d.rows:
         names = [
@@ -232,16 +186,16 @@ def measure(pair: Pair, *, stratified: bool = False, compat: bool = False) -> di
         return {name: Measured(None, reason) for name in names}
     found = {"CI": Measured(float((a.rows - d.rows) / (a.rows + d.rows)))}
     for name, rate in RATES.items():
-        found[name] = _rate_difference(rate, a, d, compat=compat)
-    found["DI"] = _impact(a, d, compat=compat)
-    found.update(_label_divergences(a, d, compat=compat))
+        found[name] = _rate_difference(rate, a, d)
+    found["DI"] = _impact(a, d)
+    found.update(_label_divergences(a, d))
     found["DCA"] = _difference(a.tp + a.fn, a.tp + a.fp, d.tp + d.fn, d.tp + d.fp,
-                               "no_predicted_positives", compat=compat)  # fmt: skip
+                               "no_predicted_positives")  # fmt: skip
     found["DCR"] = _difference(d.tn + d.fp, d.tn + d.fn, a.tn + a.fp, a.tn + a.fn,
-                               "no_predicted_negatives", compat=compat)  # fmt: skip
-    found["TE"] = _difference(d.fn, d.fp, a.fn, a.fp, "no_false_positives", compat=compat)
+                               "no_predicted_negatives")  # fmt: skip
+    found["TE"] = _difference(d.fn, d.fp, a.fn, a.fp, "no_false_positives")
     found["GE"] = _entropy(a + d)
-    if not compat and not (a.judged.any() and d.judged.any()):
+    if not (a.judged.any() and d.judged.any()):
         reason = "no_labels" if (a + d).p1 + (a + d).p0 else "no_predictions"
         found.update({name: Measured(None, reason) for name in NEED_BOTH})
     if stratified:
@@ -251,19 +205,11 @@ def measure(pair: Pair, *, stratified: bool = False, compat: bool = False) -> di
     return found
 
 
-def divergences(a: Numbers, d: Numbers, *, compat: bool = False) -> dict[str, float]:
+def divergences(a: Numbers, d: Numbers) -> dict[str, float]:
     """Compare two distributions over K classes: KL (nats), JS (nats), LP (2-norm), TVD, KS.
 
-    Parameters
-    ----------
-    a, d
-        Shares, shape (K,), each summing to 1.
-    compat
-        smclarify's: a class that one side lacks is left out on both, so that KL may be negative.
+    Shares of shape (K,), each summing to 1.
     """
-    if compat:
-        both = (a > 0) & (d > 0)
-        a, d = a[both], d[both]
     middle = (a + d) / 2
     return {
         "KL": _divergence(a, d),
@@ -274,65 +220,44 @@ def divergences(a: Numbers, d: Numbers, *, compat: bool = False) -> dict[str, fl
     }
 
 
-def _without_missing(counts: Counts) -> Counts:
-    """Take missing answers as negative ones, as smclarify does without saying so."""
-    found = counts.copy()
-    for axis in (2, 3):
-        view = np.moveaxis(found, axis, 0)
-        view[0] += view[MISSING]
-        view[MISSING] = 0
-    return found
-
-
 def _divergence(first: Numbers, second: Numbers) -> float:
     held = first > 0
     with np.errstate(divide="ignore"):
         return float((first[held] * np.log(first[held] / second[held])).sum())
 
 
-def _ratio(over: Numbers, under: Numbers) -> float:
-    """Divide as smclarify does."""
-    if under:
-        return float(over / under)
-    return math.inf if over > 0 else 0.0
-
-
 def _difference(
-    over1: Numbers, under1: Numbers, over2: Numbers, under2: Numbers, reason: str, *, compat: bool
+    over1: Numbers, under1: Numbers, over2: Numbers, under2: Numbers, reason: str
 ) -> Measured:
     """Subtract one ratio from another."""
-    if compat:
-        first, second = _ratio(over1, under1), _ratio(over2, under2)
-        return Measured(0.0 if first == second == math.inf else first - second)
     if not under1 or not under2:
         return Measured(None, reason)
     return Measured(float(over1 / under1 - over2 / under2))
 
 
-def _rate_difference(rate: Rate, a: Side, d: Side, *, compat: bool) -> Measured:
+def _rate_difference(rate: Rate, a: Side, d: Side) -> Measured:
     first, second = (a, d) if rate.sign > 0 else (d, a)
     return _difference(
-        rate.hits(first), rate.rows(first), rate.hits(second), rate.rows(second),
-        rate.nobody, compat=compat,
-    )  # fmt: skip
+        rate.hits(first), rate.rows(first), rate.hits(second), rate.rows(second), rate.nobody
+    )
 
 
-def _impact(a: Side, d: Side, *, compat: bool) -> Measured:
-    if compat:
-        return Measured(_ratio(d.p1 / d.rows, a.p1 / a.rows))
+def _impact(a: Side, d: Side) -> Measured:
     if not a.p1 + a.p0 or not d.p1 + d.p0:
         return Measured(None, "no_predictions")
     if not a.p1 and not d.p1:
         return Measured(None, "no_predicted_positives")
-    return Measured(_ratio(d.p1 / (d.p1 + d.p0), a.p1 / (a.p1 + a.p0)))
+    if not a.p1:
+        return Measured(math.inf)
+    return Measured(float(d.p1 / (d.p1 + d.p0) / (a.p1 / (a.p1 + a.p0))))
 
 
-def _label_divergences(a: Side, d: Side, *, compat: bool) -> dict[str, Measured]:
+def _label_divergences(a: Side, d: Side) -> dict[str, Measured]:
     sides = [np.array([side.y0, side.y1]) for side in (a, d)]
     if not sides[0].sum() or not sides[1].sum():
         return {name: Measured(None, "no_labels") for name in ("KL", "JS", "LP", "TVD", "KS")}
     shares = [side / side.sum() for side in sides]
-    found = divergences(*shares, compat=compat)
+    found = divergences(*shares)
     return {name: Measured(value) for name, value in found.items()}
 
 
@@ -349,14 +274,7 @@ def _entropy(both: Side) -> Measured:
 
 
 def _disparity(counts: Counts, answers: str) -> Measured:
-    """Weigh, over strata, d's share of the rejected minus d's share of the accepted.
-
-    Parameters
-    ----------
-    counts
-        Shape (2, strata, 3): group, stratum, answer. A stratum without accepted rows counts their
-        share as 0, as SageMaker does.
-    """
+    """Weigh, over strata, d's share of the rejected minus d's share of the accepted."""
     rejected, accepted = counts[:, :, 0].astype(np.float64), counts[:, :, 1].astype(np.float64)
     if not rejected.sum() + accepted.sum():
         return Measured(None, "no_labels" if answers == "labels" else "no_predictions")

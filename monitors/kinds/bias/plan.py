@@ -33,27 +33,14 @@ NO_ANSWERS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, in the window as in the reference.
-
-    Parameters
-    ----------
-    roles
-        Columns of the window, with nothing left open.
-    groups
-        In the order of the facets.
-    reference
-        Its rows by counted facet; empty when only Clarify's document is known.
-    outcomes
-        The reference's own rows, with the roles they are read by.
-    requirements
-        What analysis.json asks for, when it is about the same label.
-    """
+    """What is measured, in the window as in the reference."""
 
     roles: Roles
     groups: tuple[Group, ...]
+    # Rows by counted facet; empty when only Clarify's document is known.
     reference: Mapping[Facet, Tally] = field(default_factory=dict)
     outcomes: Outcomes | None = None
-    requirements: Requirements | None = None
+    requirements: Requirements | None = None  # From analysis.json, when it is about the same label.
 
     @property
     def label(self) -> str:
@@ -85,12 +72,12 @@ class Plan:
         return tuple(dict.fromkeys(group.counted for group in self.groups))
 
     def reference_counts(self, group: Group) -> NDArray[np.int64] | None:
-        """Give the reference's rows of a group and of the others; None when not known."""
+        """Return the reference's rows of a group and of the others; None when not known."""
         tally = self.reference.get(group.counted)
         return None if tally is None else group.counts(tally)
 
     def required(self, group: Group) -> Mapping[str, float | None] | None:
-        """Give what the document says of a group; None when it does not name it."""
+        """Return what the document says of a group; None when it does not name it."""
         return self.requirements.values.get(group.key) if self.requirements else None
 
 
@@ -199,7 +186,7 @@ def _check_answers(roles: Roles) -> None:
 
 
 def _is_about(requirements: Requirements | None, roles: Roles) -> bool:
-    """Say whether a document is about the same label; others' values would be no limits."""
+    """Whether a document is about the same label; others' values would be no limits."""
     if requirements is None or requirements.positive is None:
         return False
     same = requirements.label == (roles.label or roles.prediction or roles.probability[0])

@@ -17,9 +17,10 @@ from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.drift_test.significance import evidence, unseen_share
+from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
+from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.results.violation import Draft, percent
+from driftline.monitors.results.violation import Draft, distance_words, percent
 from driftline.signature import Column
 
 NOT_OF_TYPE = {
@@ -49,19 +50,7 @@ def mismatch_draft(
     wrong: str,
     predicate: Condition | None,
 ) -> Draft | None:
-    """Say in SageMaker's words that too few of a column's values are of its type.
-
-    Parameters
-    ----------
-    expected
-        SageMaker's name of the type.
-    ratio
-        Share of the values that are of it, 0-1; None is given when that is enough.
-    wrong
-        What the others are, such as "not whole numbers".
-    predicate
-        The rows of the others.
-    """
+    """Describe, in SageMaker's words, that too few values are of the column's type."""
     if ratio >= config.datatype_check_threshold:
         return None
     wanted = java_double(config.datatype_check_threshold * 100)
@@ -118,15 +107,7 @@ def origin_draft(
     profile: ColumnProfile,
     reference: ColumnProfile | None,
 ) -> Draft | None:
-    """Demand that a column of days, files or batches, which is not judged, still holds them.
-
-    Parameters
-    ----------
-    column, profile, reference
-        The column, and what the window and the baseline hold of it.
-    config
-        With the share of values that have to fit.
-    """
+    """Demand that a column of days, files or batches, which is not judged, still holds them."""
     expected = ORIGINS.get(column.unjudged or "")
     counts = profile.value_counts()
     if expected is None or column.unjudged is None or not counts:
@@ -161,7 +142,7 @@ def completeness_draft(
     """Demand that so many of the rows hold a value."""
     if constraint.completeness is None or profile.completeness >= constraint.completeness:
         return None
-    surprising = gone or (drift is not None and drift.null_evidence > drift.needed)
+    surprising = gone or (drift is not None and drift.null_likelihood_ratio > drift.critical_value)
     observed = (
         reference is not None
         and reference.row_count > 0
@@ -173,8 +154,11 @@ def completeness_draft(
         return None
     missing = 1 - profile.completeness
     rows = reference.row_count if reference is not None else 0
-    if observed and not _is_news(0, rows, missing, profile.row_count, alpha):
+    is_news = observed and _is_news(0, rows, missing, profile.row_count, alpha)
+    if observed and not is_news:
         return None  # Nor is that it had none at all: a first gap comes some day.
+    if drift is None and missing >= GONE_SHARE:
+        surprising = surprising or is_news  # A key that is gone, though no test judges its values.
     return Draft(
         feature=constraint.name,
         check="completeness_check",
@@ -208,7 +192,7 @@ def domain_draft(
         return None
     observed = reference is not None and set(reference.levels.values.to_pylist()) == set(domains)
     if drift is not None:
-        surprising = drift.unseen_evidence > drift.needed
+        surprising = drift.unseen_likelihood_ratio > drift.critical_value
     else:
         surprising = reference is not None and _is_news(
             int(np.sum(reference.levels.counts == 1)), reference.present_count,
@@ -230,19 +214,9 @@ def domain_draft(
 
 
 def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bool:
-    """Say whether what a reference never had is more than a first time by chance.
-
-    Parameters
-    ----------
-    once, known
-        Values that came once in the reference, and its rows.
-    share, rows
-        Share of a window's rows that have it, 0-1, and these rows.
-    alpha
-        The p-value below which it is news.
-    """
+    """Whether values new to the reference are more than a first time by chance."""
     foretold = np.minimum(unseen_share(once, known), share).reshape(1)
-    found = evidence(foretold, max(known, 1), np.array([share]), rows, tolerance=0.0)
+    found = likelihood_ratio(foretold, max(known, 1), np.array([share]), rows, tolerance=0.0)
     return bool(found[0] > math.log(2.0 / alpha))
 
 
@@ -266,6 +240,8 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
     SageMaker's page reads the distance out of the text.
     """
     always = "" if constant is None else f"always {number_text(constant)}: "
+    if drift.measured is not None:
+        always += f"{distance_words(drift.measured.name, drift.distance, drift.bound)}: "
     return Draft(
         feature=drift.column,
         check="baseline_drift_check",
@@ -282,7 +258,7 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
 
 
 def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
-    """Say what has drifted, and over which windows, where it took more than the judged one.
+    """Describe what drifted, and over which windows, where it took more than one.
 
     Their beginning is left out where that of the rows behind it may be told.
     """
@@ -325,5 +301,5 @@ def implausible_draft(odd: Implausible) -> Draft:
 
 
 def _value_text(value: float) -> str:
-    """Give SageMaker's text, with the blank that its analyzer writes at the end."""
+    """Return SageMaker's text, with the blank that its analyzer writes at the end."""
     return f"Value: {java_double(value)} does not meet the constraint requirement! "

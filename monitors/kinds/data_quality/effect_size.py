@@ -11,17 +11,17 @@ from dataclasses import replace
 
 from driftline.baseline.column import ColumnProfile
 from driftline.errors import UndecidedError
-from driftline.monitors.distances.curves import Curves, largest_gap
-from driftline.monitors.distances.distance import Distance
-from driftline.monitors.distances.pair import Pair
-from driftline.monitors.distances.transport import (
+from driftline.monitors.distance import pair_of
+from driftline.monitors.results.violation import FeatureResult, percent
+from driftline.stats.distances.curves import Curves, largest_gap
+from driftline.stats.distances.distance import Distance
+from driftline.stats.distances.transport import (
     drawn_in,
     mean_shift,
     robust_scale,
     wasserstein,
 )
-from driftline.monitors.distances.variation import variation_size
-from driftline.monitors.results.violation import FeatureResult, percent
+from driftline.stats.distances.variation import variation_size
 
 # A shift of the mean is called one when it makes up so much of all that moved.
 ONE_WAY = 0.7
@@ -38,7 +38,7 @@ def with_extent(
         return result
     if "timestamp" in (reference.type, window.type):
         return result  # When something happened drifts by nature.
-    pair = Pair.of(reference, window)
+    pair = pair_of(reference, window)
     try:
         if pair.kind == "numbers":
             return _of_numbers(result, pair.curves)
@@ -81,7 +81,7 @@ def _of_numbers(result: FeatureResult, curves: Curves) -> FeatureResult:
 def _in_words(
     sentence: str, found: Distance, shown: Callable[[float], str], *, at_least: bool = False
 ) -> str:
-    """Say how far, with its interval; nothing of what may be chance alone."""
+    """Describe a distance with its interval; "" when it may be chance alone."""
     if not found.corrected or not found.lower or found.upper is None:
         return ""
     if at_least:
@@ -101,5 +101,6 @@ def with_extents(
 ) -> tuple[FeatureResult, ...]:
     """Add to all features that drifted how far they lie from their reference."""
     return tuple(
-        with_extent(one, reference.get(one.feature), window[one.feature]) for one in results
+        with_extent(result, reference.get(result.feature), window[result.feature])
+        for result in results
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -10,23 +10,28 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
-from driftline.monitors.kinds.data_quality.range_checks import Sampler, find_implausible
+from driftline.monitors.kinds.data_quality.range_checks import (
+    Implausible,
+    Sampler,
+    find_implausible,
+)
 from driftline.monitors.kinds.data_quality.rule_outcomes import declared, judged_rules, rule_details
 from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
@@ -36,19 +41,23 @@ from driftline.monitors.kinds.data_quality.segments import (
     segment_plan,
     segment_result,
 )
-from driftline.monitors.kinds.data_quality.suppressed_drift import hold_back, without_held
-from driftline.monitors.kinds.data_quality.unit_naming import name_units
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.results.segment_result import SegmentResult
-from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.results.violation import (
+    BASELINE_FIT_CHECK,
+    Draft,
+    FeatureResult,
+    SegmentResult,
+    Violation,
+)
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
-from driftline.monitors.warm_up.production import production_blocks
-from driftline.monitors.warm_up.warm_up import Finding
+from driftline.monitors.warm_up.baseline_fit import suppressed_drift
+from driftline.monitors.warm_up.warm_up import SuppressedDrift, WarmUp
 from driftline.signature import Column, Signature
+from driftline.stats.distances.units import Numbers, UnitChange, restoring_unit
 
-# Columns of captured rows that are none of the data.
+# Columns that capture adds to rows: ids, and what did not fit its type.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
 SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
@@ -59,11 +68,17 @@ LOST_NOTE = (
     "the baseline's folder has no profile.arrow, which holds its times: drift is judged as if rows "
     "were independent; make the baseline again"
 )
+# Rows that the reference hardly has are taken for those that changed.
+RARE_SHARE = 0.01
+# Stands in the place of a feature's name, as "Missing columns" does.
+WARM_UP = "Commissioning"
+DRIFT = "baseline_drift_check"
+NOTE = "commissioning"
 
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that can be read twice."""
-    baseline, batches, facts = context.baseline, context.rows.batches, context.rows.facts
+    baseline, facts = context.baseline, context.rows.facts
     if not baseline.constraints.features and baseline.documents:
         raise InputError(
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
@@ -75,13 +90,14 @@ def evaluate(context: CheckContext) -> Report:
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
     counts = WindowCounts.of(profile, *((facts.window.start, facts.window.end) if facts else ()))
+    blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
         baseline.signature,
         baseline.constraints,
         references,
         profile,
         reference_profile=baseline.profile,
-        blocks=_blocks(context, references),
+        blocks=blocks if warm_up is None else warm_up.reference_hours(blocks, references),
         keep=_keeper(context),
         length=context.rows.length,
         budget=context.budget if plan is None else plan.whole(context.budget),
@@ -89,41 +105,40 @@ def evaluate(context: CheckContext) -> Report:
         counts=counts,
         past=context.past.counts,
     )
-    judgement, finding = hold_back(judgement, context.past.commission, counts, references, baseline)
+    judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
     judgement = name_units(judgement, sample, known)
     outcomes = judged_rules(
         reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
     )
     drafts = (*judgement.drafts, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
-    verdicts = _judged_segments(context, plan, reading, finding)
+    verdicts = _judged_segments(context, plan, reading, suppressed)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
     details = dict(rule_details(outcomes))
-    if finding is not None:
-        details["commissioning"] = finding.to_dict()
+    if suppressed is not None:
+        details["commissioning"] = suppressed.to_dict()
     return Report(
         kind="data-quality",
         violations=violations,
         results=with_extents(
-            [_result(one, profile, judgement) for one in baseline.signature.columns],
+            [_result(column, profile, judgement) for column in baseline.signature.columns],
             known,
             profile.columns,
         ),
         statistics=statistics,
         files={STATISTICS: statistics.to_json()},
         row_count=profile.row_count,
-        facts=facts,
-        baseline_version=baseline.version,
         alpha=judgement.alpha,
-        unmetered=baseline.constraints.unmetered(one.name for one in baseline.signature.columns),
+        unmetered=baseline.constraints.unmetered(
+            column.name for column in baseline.signature.columns
+        ),
         details={**details, **_notes(context, profile, violations)},
-        commissioning=finding,
-        segments=tuple(_segment(one, baseline.signature) for one in verdicts),
+        suppressed_drift=suppressed,
+        segments=tuple(_segment(verdict, baseline.signature) for verdict in verdicts),
         counts=counts,
         cell_ids={name: baseline.cells[name].id for name in counts.cells},
-        batches=batches,
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
@@ -132,21 +147,27 @@ def evaluate(context: CheckContext) -> Report:
 def _notes(
     context: CheckContext, profile: Profile, violations: Sequence[Violation]
 ) -> dict[str, str]:
-    """Say what was not judged, and what nobody knows of drift in a file."""
-    columns = [one for one in context.baseline.signature.columns if one.name in profile.seen]
-    shown = [f"{one.name} ({one.unjudged})" for one in columns if one.unjudged is not None]
+    """Describe what was not judged, and what is not known of drift in a file."""
+    columns = [
+        column for column in context.baseline.signature.columns if column.name in profile.seen
+    ]
+    shown = [
+        f"{column.name} ({column.unjudged})" for column in columns if column.unjudged is not None
+    ]
     more = f"; {len(shown) - SHOWN_UNJUDGED} more" if len(shown) > SHOWN_UNJUDGED else ""
     note = f"not judged: {'; '.join(shown[:SHOWN_UNJUDGED])}{more}"
     return {**({"unjudged_note": note} if shown else {}), **_times_note(context, violations)}
 
 
 def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[str, str]:
-    """Say of drift in a file that nobody knows how much such files vary, where that is so.
+    """Note that the variation between files is not known, where drift was found without it.
 
     A monitor finds it out by its windows; a file has none before it.
     """
     is_known = context.rows.facts is not None or context.baseline.blocks is not None
-    drifted = any(one.constraint_check_type == "baseline_drift_check" for one in violations)
+    drifted = any(
+        violation.constraint_check_type == "baseline_drift_check" for violation in violations
+    )
     had_times = context.baseline.signature.event_time is not None
     note = LOST_NOTE if had_times else TIMES_NOTE
     return {"times_note": note} if drifted and not is_known else {}
@@ -171,7 +192,7 @@ def _judged_segments(
     context: CheckContext,
     plan: SegmentPlan | None,
     reading: WindowReading,
-    finding: Finding | None,
+    suppressed: SuppressedDrift | None,
 ) -> list[SegmentVerdict]:
     """Judge each segment apart, without what a baseline that never fitted holds back."""
     if plan is None or reading.segments is None:
@@ -180,44 +201,22 @@ def _judged_segments(
     verdicts = judge_segments(
         plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )
-    has_times = baseline.blocks is not None
     return [
         replace(
-            one,
-            judgement=without_held(
-                one.judgement, context.past.commission, finding, has_times=has_times
-            ),
+            verdict,
+            judgement=without_suppressed(verdict.judgement, context.past.warm_up, suppressed),
         )
-        for one in verdicts
+        for verdict in verdicts
     ]
 
 
 def _keeper(context: CheckContext) -> Keeper | None:
-    """Give what keeps the rule from window to window: by all that it is laid out of."""
-    if context.past.deciders is None:
+    """Return what keeps the rule from window to window: by all that it is laid out of."""
+    drift_tests, warm_up = context.past.drift_tests, context.past.warm_up
+    if drift_tests is None:
         return None
-    deciders, commission, version = (
-        context.past.deciders,
-        context.past.commission,
-        context.baseline.version,
-    )
-    has_times = context.baseline.blocks is not None
-    learnt: tuple[Hashable, ...] = ()
-    if commission is not None and commission.learns_variation(has_times=has_times):
-        # These windows may be judged anew, and of each monitor they are others.
-        learnt = (
-            commission.monitor,
-            *((one.start, one.row_count) for one in commission.history),
-        )
-    return lambda facts, make: deciders.get((version, learnt, facts), make)
-
-
-def _blocks(context: CheckContext, references: Mapping[str, ReferenceColumn]) -> BlockCounts | None:
-    """Give what tells how windows vary: the reference by the hour, or production's own windows."""
-    blocks, commission = context.baseline.blocks, context.past.commission
-    if commission is not None and commission.learns_variation(has_times=blocks is not None):
-        return production_blocks(commission.history, references)
-    return blocks
+    version, learnt = context.baseline.version, () if warm_up is None else warm_up.learnt_from
+    return lambda facts, make: drift_tests.get((version, learnt, facts), make)
 
 
 def lay_beside(
@@ -226,7 +225,7 @@ def lay_beside(
     references: Mapping[str, ReferenceColumn],
     moved: Predicate | None,
 ) -> Comparison | None:
-    """Lay one column's counts beside the reference's; none for one that was not counted."""
+    """Compare one column's counts beside the reference's; none for one that was not counted."""
     reference, found = references.get(name), profile.columns.get(name)
     if reference is None or found is None or found.cell_counts is None:
         return None
@@ -240,26 +239,13 @@ class WindowReading:
 
     Whatever else one reading is to find out comes in here as one more field: with `update` for
     rows and `merge` for the rows of another part, it works in all engines.
-
-    Parameters
-    ----------
-    profile
-        The summary of each column, counted on the reference's cells.
-    sampler
-        Some rows, for what needs values beside each other.
-    unfit
-        Counts, per batch, the values that capture found unfit.
-    rules
-        What was counted for each declared rule.
-    segments
-        The rows of each segment on its own; None where none is judged apart.
     """
 
     profile: Profile
-    sampler: Sampler
-    unfit: UnfitCounter | None = None
+    sampler: Sampler  # Some rows, for checks that need values beside each other.
+    unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
     rules: RuleCounters = field(default_factory=lambda: RuleSet().start())
-    segments: SegmentCounter | None = None
+    segments: SegmentCounter | None = None  # None when no segment is judged apart.
 
     @classmethod
     def start(
@@ -271,7 +257,7 @@ class WindowReading:
         segments: Callable[[], SegmentCounter] | None,
     ) -> WindowReading:
         """Begin without rows."""
-        features = [one.name for one in signature.columns if one.role == "feature"]
+        features = [column.name for column in signature.columns if column.role == "feature"]
         own = None if segments is None else segments()
         return cls(Profile.empty(signature, cells), Sampler(features), unfit, rules(), own)
 
@@ -287,7 +273,7 @@ class WindowReading:
             self.segments.update(batch)
 
     def merge(self, other: WindowReading) -> WindowReading:
-        """Give what is known of the rows of both, the other's after these."""
+        """Return what is known of the rows of both, the other's after these."""
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
@@ -302,7 +288,7 @@ class WindowReading:
 
 def _segment(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:
     """Put one line of the table of segments together, with its own lines of features."""
-    found = [_result(one, verdict.profile, verdict.judgement) for one in signature.columns]
+    found = [_result(column, verdict.profile, verdict.judgement) for column in signature.columns]
     return segment_result(verdict, found)
 
 
@@ -321,7 +307,8 @@ def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureRe
         distance=drift.distance if drift else None,
         # A bound that nothing can exceed is none.
         bound=drift.bound if drift and not note else None,
-        p_value=drift.p_value if drift else None,
+        p_value=(drift.measured or drift).p_value if drift else None,
+        method=drift.measured.name if drift and drift.measured else "",
         set=drift.predicate.phrase if drift else None,
         share_reference=drift.share_reference if drift else None,
         share_window=drift.share_window if drift else None,
@@ -332,4 +319,120 @@ def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureRe
         jensen_shannon=drift.jensen_shannon if drift else None,
         share_of_blame=judgement.blame.get(name, 0.0),
         note=note,
+    )
+
+
+def name_units(
+    judgement: Judgement, sample: pa.Table, profiles: Mapping[str, ColumnProfile]
+) -> Judgement:
+    """Add a change of unit to each drift of numbers that one explains.
+
+    A season may look like a small conversion, so only one that brings the whole column back to the
+    reference is named.
+    """
+    known = {one.feature for one in judgement.drafts if one.unit is not None}
+    found = {}
+    for draft in judgement.drafts:
+        if draft.check == "baseline_drift_check" and draft.feature not in known:
+            unit = _unit_of(draft, sample, profiles)
+            if unit is not None:
+                found[draft.feature] = _worded(draft, unit)
+    drafts: list[Draft] = []
+    for draft in judgement.drafts:
+        if draft.feature not in found or draft.check != "range_check":
+            drafts.append(draft)
+        if draft.feature in found and draft.check == "baseline_drift_check":
+            drafts.append(found[draft.feature])
+    return replace(judgement, drafts=tuple(drafts))
+
+
+def _worded(draft: Draft, unit: UnitChange) -> Draft:
+    assert isinstance(draft.predicate, Predicate)  # Drift is found on sets of cells.
+    share = draft.share + draft.share_reference
+    odd = Implausible(
+        draft.feature, draft.predicate, unit, "", share, draft.share_reference, evidence=0.0
+    )
+    return implausible_draft(odd)
+
+
+def _unit_of(
+    draft: Draft, sample: pa.Table, profiles: Mapping[str, ColumnProfile]
+) -> UnitChange | None:
+    """Try all values, then those that the reference hardly has."""
+    profile, name = profiles.get(draft.feature), draft.feature
+    if profile is None or not profile.is_number or name not in sample.column_names:
+        return None
+    plain, _ = coerce(sample.column(name), "double")
+    values: Numbers = np.asarray(plain.to_numpy(zero_copy_only=False), np.float64)
+    finite = np.isfinite(values)
+    expected, weights = profile.sketch.weighted()
+    tries = [finite]
+    if draft.predicate is not None and draft.share_reference < RARE_SHARE:
+        tries.append(finite & np.asarray(draft.predicate.mask(sample).to_numpy(False)))
+    found = (
+        restoring_unit(values[finite], changed[finite], expected, weights) for changed in tries
+    )
+    return next((one for one in found if one is not None), None)
+
+
+def suppress_drift(
+    judgement: Judgement,
+    warm_up: WarmUp | None,
+    counts: WindowCounts,
+    references: Mapping[str, ReferenceColumn],
+) -> tuple[Judgement, SuppressedDrift | None]:
+    """Suppress drift that would alarm for no other reason than a baseline that never fitted.
+
+    Types, gaps, unseen values, columns and units are judged as usual.
+    """
+    if warm_up is None:
+        return judgement, None
+    drifted = {draft.feature for draft in judgement.drafts if _is_tested(draft, judgement)}
+    drifts = {name: drift for name, drift in judgement.drifts.items() if name in drifted}
+    suppressed = suppressed_drift(warm_up, drifts, counts, references)
+    if suppressed is None:
+        return judgement, None
+    kept = _without(judgement.drafts, suppressed)
+    left = {draft.feature: judgement.blame[draft.feature] for draft in kept}
+    if suppressed.text:
+        kept = (*kept, _draft(suppressed))
+        left[WARM_UP] = 1.0 - sum(left.values())
+    whole = sum(left.values())
+    shares = {name: share / whole for name, share in left.items()} if whole else left
+    notes = {**judgement.notes, **dict.fromkeys(suppressed.reasons, NOTE)}
+    return replace(judgement, drafts=kept, notes=notes, blame=shares), suppressed
+
+
+def without_suppressed(
+    judgement: Judgement, warm_up: WarmUp | None, suppressed: SuppressedDrift | None
+) -> Judgement:
+    """Remove from a segment's judgement what is suppressed in the window as a whole."""
+    if warm_up is not None and warm_up.suppresses_all:
+        drafts = tuple(draft for draft in judgement.drafts if not _is_tested(draft, judgement))
+        return replace(judgement, drafts=drafts)
+    if suppressed is None:
+        return judgement
+    return replace(judgement, drafts=_without(judgement.drafts, suppressed))
+
+
+def _is_tested(draft: Draft, judgement: Judgement) -> bool:
+    """Whether the drift test found it; a limit that somebody set for a distance always holds."""
+    return draft.check == DRIFT and judgement.drifts[draft.feature].measured is None
+
+
+def _without(drafts: tuple[Draft, ...], suppressed: SuppressedDrift) -> tuple[Draft, ...]:
+    return tuple(
+        draft for draft in drafts if draft.check != DRIFT or draft.feature not in suppressed.reasons
+    )
+
+
+def _draft(suppressed: SuppressedDrift) -> Draft:
+    return Draft(
+        feature=WARM_UP,
+        check=BASELINE_FIT_CHECK,
+        description=(
+            f"The baseline does not fit: drift of {len(suppressed.reasons)} columns is held back."
+        ),
+        what=suppressed.text,
+        severity="ticket",
     )

@@ -16,7 +16,7 @@ from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import Draft, Onset, Severity, Violation
 from driftline.monitors.root_cause.callers import is_caller
-from driftline.monitors.root_cause.contributors import Culprits, Target
+from driftline.monitors.root_cause.contributors import ContributingRows, Target
 from driftline.monitors.root_cause.search import began_before, search
 
 # Columns whose values are not judged, but their gaps are.
@@ -65,7 +65,7 @@ def find_violations(
     return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
 
 
-def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[Culprits]:
+def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[ContributingRows]:
     """Return the rows behind each target."""
     return search(context.rows, targets, context.baseline.signature)
 
@@ -76,7 +76,7 @@ def _began_before(
     context: CheckContext,
     counts: WindowCounts | None,
 ) -> Onset | None:
-    """Say since which earlier window a draft holds, where windows are remembered."""
+    """Return since which earlier window a violation holds, where windows are remembered."""
     if not context.past.counts or counts is None or draft.feature not in references:
         return None
     return began_before(draft.predicate, references[draft.feature], context.past.counts, counts)
@@ -84,14 +84,14 @@ def _began_before(
 
 def word_violation(
     draft: Draft,
-    culprits: Culprits | None,
+    contributors: ContributingRows | None,
     references: Mapping[str, ReferenceColumn],
     judgement: Judgement,
     before: Onset | None = None,
 ) -> Violation:
     """Put a draft and what was found behind it together; it may have begun in a window before."""
-    segment = culprits.segment if culprits else None
-    onset = before or (culprits.onset if culprits else None)
+    segment = contributors.segment if contributors else None
+    onset = before or (contributors.onset if contributors else None)
     return Violation(
         feature_name=draft.feature,
         constraint_check_type=draft.check,
@@ -100,24 +100,24 @@ def word_violation(
         ratio=draft.ratio,
         share_of_blame=judgement.blame.get(draft.feature, 0.0),
         predicate=draft.predicate,
-        row_count=culprits.row_count if culprits else 0,
-        cause=_cause(draft, culprits, onset),
+        row_count=contributors.row_count if contributors else 0,
+        cause=_cause(draft, contributors, onset),
         segment=segment,
         unit=draft.unit,
-        values=culprits.values if culprits else (),
-        first_rows=tuple(culprits.first_rows) if culprits else (),
+        values=contributors.values if contributors else (),
+        first_rows=tuple(contributors.first_rows) if contributors else (),
         onset=onset,
     )
 
 
-def _cause(draft: Draft, culprits: Culprits | None, onset: Onset | None) -> str:
+def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | None) -> str:
     parts = [draft.what]
     op = draft.predicate.op if draft.predicate else None
-    if culprits is not None and op in ("not_in", "in", "rule") and culprits.values:
+    if contributors is not None and op in ("not_in", "in", "rule") and contributors.values:
         # What was always empty has no levels that could be new.
         has_known = getattr(draft.predicate, "values", ())
-        is_alone = op == "not_in" and len(culprits.values) == 1 and has_known
-        parts.append(f'{"new level" if is_alone else "mostly"} "{culprits.values[0]}"')
+        is_alone = op == "not_in" and len(contributors.values) == 1 and has_known
+        parts.append(f'{"new level" if is_alone else "mostly"} "{contributors.values[0]}"')
     if draft.unit is not None:
         parts.append(f"looks like {draft.unit.name}")
     # Values that the reference knows come and go with the hours of a day.
@@ -125,7 +125,7 @@ def _cause(draft: Draft, culprits: Culprits | None, onset: Onset | None) -> str:
         parts.append(str(onset))
     elif draft.since is not None:
         parts.append(f"since {draft.since:%Y-%m-%d %H:%M} UTC")
-    segment = None if culprits is None else culprits.segment
+    segment = None if contributors is None else contributors.segment
     if segment is not None and op == "null" and is_caller(segment.column):
         parts.append(f'suspected nulls from caller "{segment.level}"')
     if segment is not None:

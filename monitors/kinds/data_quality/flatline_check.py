@@ -27,7 +27,7 @@ LEAST_ROWS = 300
 
 
 def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
-    """Say whether a column comes as good as empty, as no stretch of the reference did."""
+    """Whether a column is nearly empty, as no stretch of the reference was."""
     if profile.completeness > 1 - GONE_SHARE:
         return False
     hours, counts = _by_hour(blocks, profile.name)
@@ -35,7 +35,7 @@ def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
 
 
 def is_stuck(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
-    """Say whether all numbers are one and the same, as in no stretch of the reference."""
+    """Whether all numbers are equal, as in no stretch of the reference."""
     if constant_value(profile) is None:
         return False
     hours, counts = _by_hour(blocks, profile.name)
@@ -44,7 +44,7 @@ def is_stuck(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
 
 
 def constant_value(profile: ColumnProfile) -> float | None:
-    """Give the one value that all numbers of a column have; None where there are several or few."""
+    """Return the one value that all numbers of a column have; None for several, or few."""
     found = profile.moments
     if not profile.is_number or found.count < MIN_ROWS or found.minimum < found.maximum:
         return None
@@ -52,7 +52,7 @@ def constant_value(profile: ColumnProfile) -> float | None:
 
 
 def _by_hour(blocks: BlockCounts | None, name: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Give the reference's hours, (H,), and rows per cell, (H, C); H is 0 where none are known."""
+    """Return the reference's hours, (H,), and rows per cell, (H, C); H is 0 without hours."""
     part = None if blocks is None else blocks.of(name)
     if part is None:
         return np.zeros(0, np.int64), np.zeros((0, 2), np.int32)
@@ -65,7 +65,7 @@ def _never_near(
     rows: NDArray[np.int64],
     window_rows: int,
 ) -> bool:
-    """Say whether no stretch of hours with half as many rows as a window had most in one cell."""
+    """Whether no stretch of hours with half as many rows as a window had most in one cell."""
     days = max(np.unique(hours[rows > 0] // DAY_H).size, 1)
     if window_rows < max(LEAST_ROWS, rows.sum() / days):
         return False

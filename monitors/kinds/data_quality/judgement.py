@@ -7,18 +7,25 @@ what it is, once the rows behind it are known.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.constraints import Constraints, FeatureConstraints
+from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
 from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
+from driftline.errors import InputError, UndecidedError
+from driftline.monitors.distance import distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
-from driftline.monitors.drift_test.drift_test import SCALES, Decider, Decision
+from driftline.monitors.drift_test.drift_test import (
+    INSUFFICIENT,
+    SCALES,
+    DriftTest,
+    DriftTestResult,
+)
 from driftline.monitors.drift_test.significance import blame
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.checks import (
@@ -38,7 +45,9 @@ from driftline.signature import Column, Signature
 EXTRA_COLUMNS = "Extra columns"
 
 # Gives a rule by what it rests on besides references and blocks, made when it is not there.
-Keeper = Callable[[Hashable, Callable[[], Decider]], Decider]
+Keeper = Callable[[Hashable, Callable[[], DriftTest]], DriftTest]
+
+TEXTS = ("string", "bool")
 
 # Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
 UNJUDGED = frozenset({"id", "timestamp", "excluded"})
@@ -46,30 +55,17 @@ UNJUDGED = frozenset({"id", "timestamp", "excluded"})
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Everything that follows from the profile alone.
+    """Everything that follows from the profile alone."""
 
-    Parameters
-    ----------
-    drafts
-        Violations, most blamed feature first.
-    drifts
-        By column: the verdict on its distribution, violated or not.
-    notes
-        By column: why its drift was not judged, such as "insufficient_data".
-    blame
-        By feature with a violation: its share of the evidence; sums to 1.
-    alpha
-        The p-value below which a column is a violation.
-    """
-
-    drafts: tuple[Draft, ...]
-    drifts: Mapping[str, ColumnDrift]
+    drafts: tuple[Draft, ...]  # Violations, the largest contribution first.
+    drifts: Mapping[str, ColumnDrift]  # By column, violated or not.
+    # By column: why its drift was not judged, such as "insufficient_data".
     notes: Mapping[str, str]
-    blame: Mapping[str, float]
-    alpha: float
+    blame: Mapping[str, float]  # By violated feature: its share of the evidence; sums to 1.
+    alpha: float  # The p-value below which a column is a violation.
 
     def moved(self, name: str) -> Predicate | None:
-        """Give the rows of a column that its verdict names."""
+        """Return the rows of a column that its verdict names."""
         found = self.drifts.get(name)
         return None if found is None else found.predicate
 
@@ -90,16 +86,44 @@ class _Work:
     notes: dict[str, str] = field(default_factory=dict)
     alpha: float = 1.0
 
-    def take(self, decision: Decision) -> None:
+    def take(self, decision: DriftTestResult) -> None:
         """Note what was decided on the columns' distributions."""
         self.drifts.update(decision.drifts)
         self.notes.update(decision.notes)
         self.alpha = decision.alpha
 
+    def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
+        """Note what the distances decide that the constraints name."""
+        for column in columns:
+            name, config = column.name, self.constraints.config(column.name)
+            drift, reference = decision.drifts.get(name), self.reference
+            if drift is None or reference is None or config.distance is None:
+                self.notes[name] = decision.notes.get(name, INSUFFICIENT)
+                continue
+            try:
+                found = distance(
+                    config.distance, reference.columns[name], self.window.columns[name]
+                )
+            except (UndecidedError, InputError) as error:
+                is_default = config.distance == self.constraints.monitoring_config.distance
+                if isinstance(error, InputError) and not is_default:
+                    raise InputError(f'constraints: feature "{name}": {error}') from None
+                if not self.window.columns[name].present_count:
+                    self.notes[name] = str(error)
+                    continue
+                # Segments keep counts by cell only, and the default of a document is also for
+                # columns that its distance does not measure: there the drift test decides.
+                self.drifts[name] = drift
+                continue
+            assert found.value is not None  # `distance` raises where there is none.
+            self.drifts[name] = replace(
+                drift, distance=found.value, bound=limit_of(config, column), measured=found
+            )
+
     def excess(self, name: str) -> float:
         """Evidence of one column beyond what a violation needs, in nats."""
         drift, odd = self.drifts.get(name), self.implausible.get(name)
-        excess = drift.evidence - drift.needed if drift else 0.0
+        excess = drift.likelihood_ratio - drift.critical_value if drift else 0.0
         return max(excess, odd.evidence) if odd else excess
 
 
@@ -118,49 +142,38 @@ def judge(
     past: Sequence[WindowCounts] | None = None,
     keep: Keeper | None = None,
 ) -> Judgement:
-    """Judge a window's profile against a baseline.
-
-    Parameters
-    ----------
-    signature, constraints
-        The baseline's.
-    references
-        By column: cells and the reference's counts in them; columns without are not judged for
-        drift.
-    window
-        Profile of the window, counted on the same cells.
-    reference_profile
-        Tells a completeness that was observed from one that was set by hand; None: all were set.
-    blocks, length
-        The reference by the hour, and the window's length, for the design effect.
-    budget
-        One false alarm a year, daily, when missing.
-    implausible
-        What plausibility.find_implausible found in the window.
-    counts, past
-        The window's counts with its times, and those of the windows before it in order: spans of
-        several windows are judged, too. Without `past` the window is judged by itself.
-    keep
-        Gives the rule that was laid out before for the same references, blocks and facts.
-    """
+    """Judge a window's profile against a baseline."""
     odd = {one.column: one for one in implausible}
     work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
     work.is_captured = length is not None
     judged = _judged_columns(work, references)
-    names = tuple(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES
-    tolerances = {
-        column.name: tolerance_of(constraints, column, budget.tolerance) for column in judged
-    }
+    measured = (
+        []
+        if reference_profile is None
+        else [column for column in judged if constraints.config(column.name).distance is not None]
+    )
+    tested = [column for column in judged if column not in measured]
 
-    def decider() -> Decider:
-        own = {name: references[name] for name in names}
-        return Decider(own, blocks, length, budget, tolerances, scales)
+    def decide(columns: Sequence[Column], scales: tuple[int, ...]) -> DriftTestResult:
+        names = tuple(column.name for column in columns)
+        tolerances = {
+            column.name: tolerance_of(constraints, column, budget.tolerance) for column in columns
+        }
 
-    facts = (names, length, budget, tuple(tolerances.items()), scales)
-    rule = decider() if keep is None else keep(facts, decider)
-    decision = rule.judge(counts or WindowCounts.of(window), past or ())
+        def decider() -> DriftTest:
+            own = {name: references[name] for name in names}
+            return DriftTest(own, blocks, length, budget, tolerances, scales)
+
+        facts = (names, length, budget, tuple(tolerances.items()), scales)
+        rule = decider() if keep is None else keep(facts, decider)
+        return rule.judge(counts or WindowCounts.of(window), past or ())
+
+    decision = decide(tested, scales)
     work.take(decision)
+    if measured:
+        # The test of the window alone names the rows that moved most; the distance decides.
+        work.measure(decide(measured, (1,)), measured)
     drafts = [*_column_drafts(work)]
     for column in signature.columns:
         if column.name in window.seen and constraints.config(column.name).evaluate_constraints:
@@ -168,15 +181,15 @@ def judge(
     if not constraints.monitoring_config.evaluate_constraints:
         drafts = []
     shares = blame(
-        {name: work.excess(name) for name in dict.fromkeys(one.feature for one in drafts)}
+        {name: work.excess(name) for name in dict.fromkeys(draft.feature for draft in drafts)}
     )
     # A column that did not come at all is told before what those that came hold.
-    drafts.sort(key=lambda one: (one.feature != MISSING_COLUMNS, -shares[one.feature]))
+    drafts.sort(key=lambda draft: (draft.feature != MISSING_COLUMNS, -shares[draft.feature]))
     return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha)
 
 
 def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:
-    """Give the columns whose distribution is compared; notes why others are not."""
+    """Return the columns whose distribution is compared; notes why others are not."""
     found = []
     for column in work.signature.columns:
         if column.role in UNJUDGED:
@@ -196,14 +209,14 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
 
 
 def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
-    """Say whether the constraints call text what the reference saw as numbers: no distance then."""
+    """Whether the constraints call text what the reference saw as numbers: no distance then."""
     constraint = constraints.feature(column.name)
     is_text = constraint is not None and constraint.inferred_type == "String"
     return is_text and column.type in ("int64", "double")
 
 
 def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:
-    """Give how far a column's shares may move at no cost, in share at the median.
+    """Return how far a column's shares may move at no cost, in share at the median.
 
     The threshold of its constraints, where somebody has written one: the 0.1 of a generated
     document is ten times what moves a decision, and nobody's wish.
@@ -216,9 +229,17 @@ def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERA
         The monitor's tolerance, for all others.
     """
     config = constraints.config(column.name)
-    if column.type in ("string", "bool") and config.categorical_comparison_threshold is not None:
+    if config.distance is not None:
+        return usual  # The limit is the distance's, in its own unit.
+    if column.type in TEXTS and config.categorical_comparison_threshold is not None:
         return config.categorical_comparison_threshold
     return usual if config.written_threshold is None else config.written_threshold
+
+
+def limit_of(config: MonitoringConfig, column: Column) -> float:
+    """Return the limit of the distance that a column's constraints name, in its own unit."""
+    limit = config.categorical_comparison_threshold
+    return config.comparison_threshold if limit is None or column.type not in TEXTS else limit
 
 
 def _column_drafts(work: _Work) -> list[Draft]:
@@ -284,7 +305,7 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
 
 
 def _value_drafts(work: _Work, drift: ColumnDrift, profile: ColumnProfile) -> list[Draft]:
-    """Say of a column's values that they stand still, or have drifted."""
+    """Yield that a column's values stand still, or have drifted."""
     reference, constant = work.references[profile.name], constant_value(profile)
     if reference.cells.minimum == reference.cells.maximum:  # It always stood still.
         constant = None

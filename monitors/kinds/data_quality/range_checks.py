@@ -19,9 +19,9 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.spacing import SpacedRows
 from driftline.formats.coercion import coerce
-from driftline.monitors.distances.units import APART, UnitChange, suspect_unit
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, evidence
+from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, likelihood_ratio
+from driftline.stats.distances.units import APART, UnitChange, suspect_unit
 
 # Rows of which values are looked at, spread evenly over the window.
 SAMPLE_ROWS = 20_000
@@ -32,8 +32,8 @@ FEWEST_ROWS = 2_000
 # So many times the reference's whole range beyond its ends is no weather, no sale, no holiday.
 FAR_RANGES = 10.0
 FAR_SHARE = 0.01
-# In a segment's own reference the culprits' values were rarer than this, and now they are the rule:
-# then it is the segment that has changed, not its share of the traffic.
+# In a segment's own reference the values of these rows were rarer than this, and now they are the
+# rule: then it is the segment that has changed, not its share of the traffic.
 RARE_IN_SEGMENT = 0.25
 COMMON_IN_SEGMENT = 0.65
 SEGMENT_LEVELS = 50
@@ -45,41 +45,21 @@ FEWEST_SEGMENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Implausible:
-    """One column that holds what it cannot hold.
-
-    Parameters
-    ----------
-    column
-        The user's name.
-    predicate
-        The rows at fault.
-    unit
-        The conversion that would explain them; None when they are only far out.
-    where
-        The segment, such as ``origin = "EWR"``; "" for the whole column.
-    share_window, share_reference
-        Shares of rows that meet the predicate, 0-1; the reference's is an upper bound.
-    evidence
-        Log-likelihood ratio of that difference, in nats.
-    """
+    """One column that holds what it cannot hold."""
 
     column: str
     predicate: Predicate
+    # The conversion that would explain the rows; None when they are only far out.
     unit: UnitChange | None
-    where: str
+    where: str  # The segment, such as ``origin = "EWR"``; "" for the whole column.
+    # Shares of rows that meet the predicate, 0-1; the reference's is an upper bound.
     share_window: float
     share_reference: float
-    evidence: float
+    evidence: float  # Log-likelihood ratio of that difference, in nats.
 
 
 class Sampler:
-    """Keeps rows evenly spread over what comes, without knowing how much will come.
-
-    Parameters
-    ----------
-    columns
-        Columns to keep; a batch may lack some.
-    """
+    """Keeps rows evenly spread over what comes, without knowing how much will come."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = columns
@@ -95,7 +75,7 @@ class Sampler:
         self._rows.add(chosen, batch.num_rows)
 
     def merge(self, other: Sampler) -> Sampler:
-        """Give the sample of the rows of both, the other's after these."""
+        """Return the sample of the rows of both, the other's after these."""
         merged = Sampler(self.columns)
         merged._rows = self._rows.merge(other._rows)
         return merged
@@ -106,7 +86,7 @@ class Sampler:
         return self._rows.stride
 
     def table(self) -> pa.Table:
-        """Give the rows that were kept, in their order."""
+        """Return the rows that were kept, in their order."""
         return self._rows.table()
 
 
@@ -226,7 +206,7 @@ def _segment_unit(
     if unit is None:
         return None
     share = float(_mask(predicate, values).sum()) / max(sample_rows, 1)
-    strength = evidence(
+    strength = likelihood_ratio(
         np.array([_matches(predicate, others)]),
         float(others.size),
         np.array([matched]),
@@ -238,7 +218,7 @@ def _segment_unit(
 
 
 def _between(name: str, own: Numbers, others: Numbers) -> Predicate:
-    """Give the cut that parts two samples: the tightest that holds no row of the others.
+    """Return the cut that parts two samples: the tightest that holds no row of the others.
 
     Where too few rows lie beyond all others, the cut that parts the two best.
     """
@@ -337,7 +317,7 @@ def _against_reference(
 ) -> Implausible:
     share = float(_mask(predicate, own).sum()) / max(sample_rows, 1)
     expected = min(_share_at_most(predicate, reference), share)
-    strength = evidence(
+    strength = likelihood_ratio(
         np.array([expected]),
         reference.row_count,
         np.array([share]),

@@ -10,7 +10,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import JsonValue
-from driftline.monitors.rules.fitting import refuse_unfit, sign_rules, surprising
+from driftline.monitors.rules.fitting import beyond_chance, refuse_unfit, sign_rules
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 
@@ -20,7 +20,7 @@ EXPLAINING = frozenset({"unit_change_check", "range_check"})
 
 
 def declared(context: CheckContext) -> RuleSet:
-    """Give the rules of a context: signs that were observed, the constraints', the caller's.
+    """Return the rules of a context: signs that were observed, the constraints', the caller's.
 
     None hold where the constraints are not to be evaluated, save those that the caller names.
     """
@@ -30,13 +30,13 @@ def declared(context: CheckContext) -> RuleSet:
     own = rules_of(baseline.constraints).plus(context.rules)
     # What is declared of a column's sign holds in place of what was observed, also a looser share.
     signed = {
-        one.declaration.get("column")
-        for one in own.rules
-        if one.declaration.check == "non_negative" and one.declaration.get("where") is None
+        rule.declaration.get("column")
+        for rule in own.rules
+        if rule.declaration.check == "non_negative" and rule.declaration.get("where") is None
     }
     observed = sign_rules(baseline.signature, baseline.constraints).rules
-    for one in own.rules:
-        refuse_unfit(one.check(datetime.now(UTC)), one.declaration.shown, baseline)
+    for rule in own.rules:
+        refuse_unfit(rule.check(datetime.now(UTC)), rule.declaration.shown, baseline)
     return RuleSet(
         tuple(one for one in observed if one.declaration.get("column") not in signed)
     ).plus(own)
@@ -45,7 +45,7 @@ def declared(context: CheckContext) -> RuleSet:
 def judged_rules(
     counters: RuleCounters, baseline: Baseline, judgement: Judgement, *, is_captured: bool
 ) -> tuple[Outcome, ...]:
-    """Say what the counting comes to, by the same care as the check's own judgement.
+    """Judge the counts as carefully as the check's own columns.
 
     Of a captured window a rule on a label, or on a column that is no input of the model, is open.
 
@@ -53,9 +53,9 @@ def judged_rules(
     after a change of unit.
     """
     known = [column.name for column in baseline.signature.columns]
-    explained = {one.feature for one in judgement.drafts if one.check in EXPLAINING}
+    explained = {draft.feature for draft in judgement.drafts if draft.check in EXPLAINING}
     return tuple(
-        surprising(
+        beyond_chance(
             _opened(outcome, baseline) if is_captured else outcome,
             baseline.profile,
             alpha=judgement.alpha,
@@ -69,7 +69,7 @@ def judged_rules(
 def _opened(outcome: Outcome, baseline: Baseline) -> Outcome:
     """Take a column that is never captured for no finding."""
     columns = [baseline.signature.get(name) for name in outcome.absent]
-    if not columns or any(one is None or one.role in CAPTURED_ROLES for one in columns):
+    if not columns or any(column is None or column.role in CAPTURED_ROLES for column in columns):
         return outcome
     names = ", ".join(outcome.absent)
     words = f"not judged: {names} is not in captured rows"
@@ -82,17 +82,19 @@ def _effect(outcome: Outcome, judgement: Judgement) -> float:
 
 
 def rule_details(outcomes: Sequence[Outcome]) -> Mapping[str, JsonValue]:
-    """Tell each declared rule with its counts, kept or broken; nothing when there is none."""
+    """Return each declared rule with its counts; empty without rules."""
     found: list[JsonValue] = [
         {
-            "rule": dict(one.rule.declaration.found),
-            "feature_name": one.feature,
-            "passed": None if one.is_open else not one.tally.is_broken and not one.absent,
-            "judged_count": one.tally.judged_count,
-            "broken_count": one.tally.broken_count,
-            "found": one.tally.words,
+            "rule": dict(outcome.rule.declaration.found),
+            "feature_name": outcome.feature,
+            "passed": None
+            if outcome.is_open
+            else not outcome.tally.is_broken and not outcome.absent,
+            "judged_count": outcome.tally.judged_count,
+            "broken_count": outcome.tally.broken_count,
+            "found": outcome.tally.words,
         }
-        for one in outcomes
-        if not one.rule.is_observed
+        for outcome in outcomes
+        if not outcome.rule.is_observed
     ]
     return {"rules": found} if found else {}

@@ -28,9 +28,14 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.data_quality.findings import search_rows, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
-from driftline.monitors.results.segment_result import SegmentResult
-from driftline.monitors.results.violation import Draft, FeatureResult, Segment, Violation
-from driftline.monitors.root_cause.contributors import Culprits, Target
+from driftline.monitors.results.violation import (
+    Draft,
+    FeatureResult,
+    Segment,
+    SegmentResult,
+    Violation,
+)
+from driftline.monitors.root_cause.contributors import ContributingRows, Target
 
 # What the rows as a whole keep of the budget.
 WHOLE_SHARE = 0.5
@@ -42,65 +47,41 @@ INSUFFICIENT = "insufficient_data"
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """What is judged apart, and with which budget.
-
-    Parameters
-    ----------
-    reference
-        The counts of the reference's segments.
-    columns
-        Whose values are judged apart.
-    judged_count
-        Segments that the reference has rows enough of.
-    """
+    """What is judged apart, and with which budget."""
 
     reference: SegmentCounter
     columns: tuple[SegmentColumn, ...]
-    judged_count: int
+    judged_count: int  # Segments that the reference has enough rows of.
 
     def counter(self, cells: Mapping[str, Cells]) -> partial[SegmentCounter]:
-        """Give the function that begins counting a window."""
+        """Return the function that begins counting a window."""
         counted = {name: cells[name] for name in self.reference.cells}
         return partial(SegmentCounter.start, self.columns, counted)
 
     def whole(self, budget: Budget) -> Budget:
-        """Give the budget that is left for the rows as a whole."""
+        """Return the budget that is left for the rows as a whole."""
         return replace(budget, false_alarms_per_year=WHOLE_SHARE * budget.false_alarms_per_year)
 
     def each(self, budget: Budget) -> Budget:
-        """Give the budget of one segment."""
+        """Return the budget of one segment."""
         rest = (1 - WHOLE_SHARE) * budget.false_alarms_per_year
         return replace(budget, false_alarms_per_year=rest / max(self.judged_count, 1))
 
 
 @dataclass(frozen=True)
 class SegmentVerdict:
-    """One segment of a window, judged.
-
-    Parameters
-    ----------
-    column, level
-        Which: the level is a value, "other" or "empty".
-    predicate
-        The condition that its rows meet.
-    row_count, share_of_rows, reference_count
-        Its rows, their share of the window's, 0-1, and its rows in the reference.
-    profile, references, judgement
-        What it holds, what it is compared with, and what follows.
-    note
-        Why its drift was not judged; "" when it was.
-    """
+    """One segment of a window, judged."""
 
     column: str
-    level: str
+    level: str  # A value, "other" or "empty".
     predicate: Predicate
     row_count: int
-    share_of_rows: float
+    share_of_rows: float  # Of the window's rows, 0-1.
     reference_count: int
     profile: Profile
     references: Mapping[str, ReferenceColumn]
     judgement: Judgement
-    note: str
+    note: str  # Why its drift was not judged; "" when it was.
 
     @property
     def name(self) -> str:
@@ -111,7 +92,7 @@ class SegmentVerdict:
 def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan | None:
     """Find what is judged apart: the columns that are named, or all that the baseline has."""
     found = baseline.segments
-    known = {} if found is None else {one.name: one for one in found.columns}
+    known = {} if found is None else {column.name: column for column in found.columns}
     for name in names or ():
         if name not in known:
             have = f"it has {', '.join(known)}" if known else "it has none"
@@ -138,9 +119,9 @@ def judge_segments(
 ) -> list[SegmentVerdict]:
     """Judge each segment that the window has rows of."""
     return [
-        _judge_one(plan, baseline, window, profile, one, int(index), length, budget)
-        for one in plan.columns
-        for index in np.flatnonzero(window.rows[one.name])
+        _judge_one(plan, baseline, window, profile, column, int(index), length, budget)
+        for column in plan.columns
+        for index in np.flatnonzero(window.rows[column.name])
     ]
 
 
@@ -205,7 +186,7 @@ def _with_columns_of(own: Profile, profile: Profile) -> Profile:
 def _profile(
     counted: SegmentCounter, baseline: Baseline, one: SegmentColumn, index: int
 ) -> Profile:
-    """Give what is known of a segment's columns from its counts."""
+    """Return what is known of a segment's columns from its counts."""
     rows = int(counted.rows[one.name][index])
     columns = {}
     for column in baseline.signature.columns:
@@ -239,7 +220,7 @@ def _constraints(constraints: Constraints, reference: Profile | None) -> Constra
             completeness = min(completeness, column.completeness)
         return replace(one, completeness=completeness, domains=None, is_non_negative=None)
 
-    return replace(constraints, features=tuple(own(one) for one in constraints.features))
+    return replace(constraints, features=tuple(own(feature) for feature in constraints.features))
 
 
 def find_segment_violations(
@@ -261,7 +242,7 @@ def find_segment_violations(
 
 def _excess(verdict: SegmentVerdict, draft: Draft) -> float:
     drift = verdict.judgement.drifts.get(draft.feature)
-    return drift.evidence - drift.needed if drift is not None else 0.0
+    return drift.likelihood_ratio - drift.critical_value if drift is not None else 0.0
 
 
 def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
@@ -271,18 +252,20 @@ def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
     return Target(within, draft.share_reference * verdict.share_of_rows)
 
 
-def _violation(verdict: SegmentVerdict, draft: Draft, culprits: Culprits | None) -> Violation:
+def _violation(
+    verdict: SegmentVerdict, draft: Draft, contributors: ContributingRows | None
+) -> Violation:
     """Word a violation of one segment; its place of concentration is the segment itself."""
-    place = culprits.segment if culprits is not None else None
-    if culprits is not None and place is not None and place.column == verdict.column:
-        culprits = replace(culprits, segment=None)
-    found = word_violation(draft, culprits, verdict.references, verdict.judgement)
+    place = contributors.segment if contributors is not None else None
+    if contributors is not None and place is not None and place.column == verdict.column:
+        contributors = replace(contributors, segment=None)
+    found = word_violation(draft, contributors, verdict.references, verdict.judgement)
     predicate = draft.predicate
     if isinstance(predicate, Predicate):
         predicate = replace(predicate, within=verdict.predicate)
     drift = verdict.judgement.drifts.get(draft.feature)
     count = found.row_count
-    if culprits is None and drift is not None and draft.check == "baseline_drift_check":
+    if contributors is None and drift is not None and draft.check == "baseline_drift_check":
         count = round(drift.share_window * verdict.row_count)
     return replace(
         found,
@@ -304,7 +287,7 @@ def _name(column: str, level: str, predicate: Predicate) -> str:
 
 def segment_result(verdict: SegmentVerdict, results: Sequence[FeatureResult]) -> SegmentResult:
     """Put one line of the table of segments together."""
-    lines = tuple(one for one in results if one.feature != verdict.column)
+    lines = tuple(result for result in results if result.feature != verdict.column)
     return SegmentResult(
         name=verdict.name,
         column=verdict.column,
@@ -313,7 +296,7 @@ def segment_result(verdict: SegmentVerdict, results: Sequence[FeatureResult]) ->
         share_of_rows=verdict.share_of_rows,
         reference_count=verdict.reference_count,
         violation_count=len(verdict.judgement.drafts),
-        max_drift_ratio=max((one.ratio for one in lines if one.ratio is not None), default=None),
+        max_drift_ratio=max((line.ratio for line in lines if line.ratio is not None), default=None),
         note=verdict.note,
         results=lines,
     )

@@ -40,41 +40,25 @@ OPPOSITES = {"0": "1", "false": "true", "no": "yes"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The labelled rows that the model answered.
-
-    Parameters
-    ----------
-    problem
-        What the model answers.
-    label, answer
-        Shape (rows,): places in `classes`, or values for a regression. Of two classes the positive
-        one is 1.
-    classes
-        The classes as text, in order; of two the positive one last. Empty for a regression.
-    probability
-        Of the positive class, shape (rows,), or of each class, shape (rows, classes).
-    time_us
-        Microseconds since 1970-01-01T00:00Z, shape (rows,), when all rows have a time.
-    unanswered
-        Labelled rows that have neither answer nor probability: they are left out.
-    places
-        Where the rows lie in the table that they were read from, shape (rows,).
-    """
+    """The labelled rows that the model answered."""
 
     problem: Problem
+    # Shape (rows,): places in `classes`, or values for a regression; the positive class is 1.
     label: NDArray[np.generic]
     answer: NDArray[np.generic]
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # In order; of two the positive one last. Empty for a regression.
+    # Of the positive class, shape (rows,), or of each class, shape (rows, classes).
     probability: Numbers | None
+    # Microseconds since 1970-01-01T00:00Z, shape (rows,), when all rows have a time.
     time_us: NDArray[np.int64] | None
-    unanswered: int
-    places: Codes
+    unanswered: int  # Labelled rows that have neither answer nor probability: they are left out.
+    places: Codes  # Where the rows lie in the table that they were read from, shape (rows,).
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, rows: NDArray[np.generic] | slice) -> Answers:
-        """Give some of the rows, by mask, places or slice."""
+        """Return some of the rows, by mask, places or slice."""
         return replace(
             self,
             label=self.label[rows],
@@ -221,7 +205,7 @@ def _multiclass(
                 roles.probability, _of_columns(roles, classes or order, chances), strict=True
             )
         }
-        order = (*order, *(one for one in columns if one not in order))
+        order = (*order, *(name for name in columns if name not in order))
         # The model knows no class that came later: it gave it no chance.
         never = np.zeros(len(kept))
         probability = np.column_stack([columns.get(one, never) for one in order])
@@ -239,7 +223,7 @@ def _multiclass(
 def _of_columns(
     roles: Roles, classes: Sequence[str], chances: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """Give the class of each column of probabilities."""
+    """Return the class of each column of probabilities."""
     names = roles.probability
     if set(names) <= set(chances):
         return tuple(chances[name] for name in names)
@@ -260,10 +244,10 @@ def _classes(column: pa.ChunkedArray, known: Sequence[str]) -> pa.DictionaryArra
 
 
 def _merged(rows: pa.Table, roles: Roles, known: Sequence[str]) -> tuple[str, ...]:
-    """Give the known classes, then those of labels and answers that are none of them."""
+    """Return the known classes, then those of labels and answers that are none of them."""
     named = [name for name in (roles.label, roles.prediction) if name is not None]
     texts = [one for name in named for one in class_texts(rows[name]).dictionary.to_pylist()]
-    return merged_classes([one for one in texts if one is not None], known)
+    return merged_classes([text for text in texts if text is not None], known)
 
 
 def _is(texts: pa.DictionaryArray, wanted: Collection[str]) -> NDArray[np.bool_]:
@@ -288,7 +272,7 @@ def _places(texts: pa.DictionaryArray, order: Sequence[str]) -> Codes:
 
 
 def _lookup(texts: pa.DictionaryArray, values: Sequence[int]) -> Codes:
-    """Give each row its entry's value; -1 where the row has none."""
+    """Return the value of each row's entry; -1 where the row has none."""
     codes = pc.fill_null(texts.indices, len(values)).to_numpy(zero_copy_only=False)
     table = np.array([*values, -1], dtype=np.intp)
     found: Codes = table[codes.astype(np.intp)]

@@ -89,18 +89,10 @@ RISING = frozenset({"mae", "mse", "rmse", "false_positive_rate", "false_negative
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """One line of constraints.json.
-
-    Parameters
-    ----------
-    threshold
-        The value that must not be passed.
-    operator
-        The side that is a violation: "LessThanThreshold" or "GreaterThanThreshold".
-    """
+    """One line of constraints.json."""
 
     threshold: float
-    operator: str
+    operator: str  # The side that is a violation: "LessThanThreshold" or "GreaterThanThreshold".
 
     @property
     def is_lower(self) -> bool:
@@ -109,7 +101,7 @@ class Constraint:
 
 
 def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Constraint]:
-    """Give the thresholds of a reference: its own values, as SageMaker has them.
+    """Return the thresholds of a reference: its own values, as SageMaker has them.
 
     Without probabilities balanced accuracy stands for the area under the curve: both ask how the
     classes are told apart, however frequent they are.
@@ -125,7 +117,7 @@ def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Co
 
 
 def deviations(answers: Answers, seed: int) -> dict[str, float]:
-    """Give each metric's standard deviation over five random subsamples of 80 % of the rows.
+    """Return each metric's standard deviation over five random subsamples of 80 % of the rows.
 
     NaN below 200 rows, as SageMaker has it; with a seed, so that equal rows give equal numbers.
     """

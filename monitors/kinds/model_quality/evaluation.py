@@ -10,14 +10,17 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.outcomes import class_texts, outcome_columns
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
+from driftline.formats.json.jackson import java_double
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.model_quality.answers import Answers, needed_columns, read_answers
 from driftline.monitors.kinds.model_quality.documents import (
+    Constraint,
     constraint_document,
     deviations,
     statistics_document,
@@ -28,28 +31,41 @@ from driftline.monitors.kinds.model_quality.expectation import (
     expectation,
     reference_answers,
 )
-from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     blocks_of,
     judge_quality,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.loss_segments import find_segment
 from driftline.monitors.kinds.model_quality.metrics import calibration
 from driftline.monitors.kinds.model_quality.skill import Blocks
-from driftline.monitors.kinds.model_quality.words import describe
 from driftline.monitors.report.report import STATISTICS, Report
-from driftline.monitors.results.metric import MetricPoint
-from driftline.monitors.results.violation import JsonValue
+from driftline.monitors.results.metric import MetricPoint, MetricResult
+from driftline.monitors.results.violation import JsonValue, Segment, Violation, percent, share_blame
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
 SUGGEST_SEED = 0
+GUESSING = {
+    "brier_skill": "worse than guessing the base rate",
+    "accuracy_skill": "worse than always saying the most frequent class",
+    "r2": "worse than always saying the mean",
+}
+# Beside which metric a reader wants to see whether ranking still holds.
+RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
+SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
+HOUR = "hour of the day (UTC)"
+HOUR_US = 3_600_000_000
+# A column with more levels than this in one window is no segment that a person would name.
+LEVELS_MAX = 200
+# A segment is named when it holds so much of the excess, and so much more than its share of rows.
+SEGMENT_EXCESS = 0.3
+SEGMENT_LIFT = 1.5
 
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
-    """Give SageMaker's documents of the reference; none when it lacks label or answer."""
+    """Return SageMaker's documents of the reference; none when it lacks label or answer."""
     try:
         answers = reference_answers(baseline)
     except InputError:
@@ -100,11 +116,8 @@ def evaluate(context: CheckContext) -> Report:
             ),
         },
         points=_points(found.measures, spread),
-        facts=facts,
-        baseline_version=context.baseline.version,
         alpha=max(found.alpha.values(), default=0.0),
         details=_details(expected, answers, found, blocks, rows=table.num_rows),
-        batches=context.rows.batches,
     )
 
 
@@ -131,7 +144,7 @@ def _rows(context: CheckContext) -> pa.Table:
 def _points(
     measures: Mapping[str, Measure], spread: Mapping[str, float]
 ) -> tuple[MetricPoint, ...]:
-    """Give each metric, and its standard deviation where there is one, under SageMaker's names."""
+    """Return each metric, and its standard deviation if there is one, as SageMaker names it."""
     values = {
         **{name: one.value for name, one in measures.items()},
         **{f"{name}_std": value for name, value in spread.items()},
@@ -151,7 +164,7 @@ def _details(
     *,
     rows: int,
 ) -> dict[str, JsonValue]:
-    """Say what people ask next: which mistakes, how honest the probabilities, what it took."""
+    """Return the confusion matrix, calibration and what the judgement rests on."""
     found: dict[str, JsonValue] = {
         "problem": expected.problem,
         "labelled_rows": len(answers),
@@ -160,7 +173,7 @@ def _details(
         "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
         "reference_blocks": [
-            {"hours": one.length_us / 3.6e9, "count": len(one.measures)} for one in blocks
+            {"hours": block.length_us / 3.6e9, "count": len(block.measures)} for block in blocks
         ],
         "needed": dict(judged.needed),
     }
@@ -180,3 +193,176 @@ def _details(
 
 def _share(answers: Answers) -> float | None:
     return float(np.mean(answers.label == 1)) if len(answers) else None
+
+
+def describe(
+    answers: Answers,
+    expected: Expectation,
+    results: Mapping[str, MetricResult],
+    spread: Mapping[str, float],
+    *,
+    segment: Segment | None,
+) -> tuple[Violation, ...]:
+    """Make a violation of each violated metric, pages and the strongest evidence first."""
+    broken = [result for result in results.values() if result.violated]
+    broken.sort(key=lambda result: (result.severity != "page", result.p_value))
+    context = _context(answers, expected, results, segment) if broken else []
+    found = []
+    for place, one in enumerate(broken):
+        constraint = expected.constraints[one.name]
+        words = [_words(one, constraint, is_own=one.name in expected.own)]
+        if place == 0:  # Once is enough.
+            words += [text for name, text in context if name != one.name]
+        description = _description(one, constraint, spread)
+        violation = Violation(
+            feature_name=one.name,
+            constraint_check_type=constraint.operator,
+            description=description,
+            severity=one.severity or "ticket",
+            ratio=_ratio(one, constraint),
+            row_count=one.count,
+            cause="; ".join(words),
+            segment=segment,
+            fields={
+                "constraint_check_type": constraint.operator,
+                "description": description,
+                "metric_name": one.name,
+            },
+        )
+        found.append((violation, -math.log(max(one.p_value or 0.0, 1e-300))))
+    return tuple(sorted(share_blame(found), key=lambda one: one.severity != "page"))
+
+
+def _description(one: MetricResult, constraint: Constraint, spread: Mapping[str, float]) -> str:
+    """Write SageMaker's sentence (model-monitor, section 4.3)."""
+    deviation = spread.get(one.name, math.nan)
+    shown = java_double(0.0 if math.isnan(deviation) else deviation)
+    value, threshold = java_double(one.value or 0.0), java_double(constraint.threshold)
+    return f"Metric {one.name} with {value} +/- {shown} was {constraint.operator} '{threshold}'"
+
+
+def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
+    assert one.value is not None  # It is violated.
+    text = _number(one.value)
+    if one.low is not None and one.high is not None:
+        text += f" (95 % {_number(one.low)} to {_number(one.high)})"
+    if one.value < 0 and one.name in GUESSING:
+        return f"{text}, {GUESSING[one.name]}"
+    if is_own:
+        side = "below" if constraint.is_lower else "above"
+        return f"{text}, {side} the threshold {_number(constraint.threshold)}"
+    if one.reference is not None:
+        return f"{text} where the reference has {_number(one.reference)}"
+    return text
+
+
+def _context(
+    answers: Answers,
+    expected: Expectation,
+    results: Mapping[str, MetricResult],
+    segment: Segment | None,
+) -> list[tuple[str, str]]:
+    """Describe what one would ask first: does ranking hold, has the base rate moved, where."""
+    found: list[tuple[str, str]] = []
+    name = RANKING[answers.problem]
+    ranking = results.get(name)
+    if ranking is not None and ranking.value is not None and ranking.reference is not None:
+        found.append((name, f"{SHOWN[name]} {_beside(ranking.value, ranking.reference)}"))
+    reference = expected.answers
+    if answers.problem == "binary" and reference is not None and len(reference):
+        now, then = float(np.mean(answers.label == 1)), float(np.mean(reference.label == 1))
+        what = f"{expected.roles.label} = {answers.classes[1]}"
+        found.append(("", f"{_percent(now)} {what} where the reference has {_percent(then)}"))
+    if segment is not None:
+        level = f"{segment.level} h" if segment.column == HOUR else f'"{segment.level}"'
+        found.append(
+            (
+                "",
+                f"{segment.column} = {level} holds {percent(segment.share_of_culprits)} of the "
+                f"excess loss ({percent(segment.share_of_rows)} of the rows)",
+            )
+        )
+    return found
+
+
+def _beside(value: float, reference: float) -> str:
+    shown, usual = _number(value), _number(reference)
+    if shown == usual:
+        return f"{shown} as in the reference"
+    return f"{shown} where the reference has {usual}"
+
+
+def _number(value: float) -> str:
+    """Write a number for people: two decimals below ten, four digits above."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if 0.01 <= share <= 0.99 else percent(share)
+
+
+def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
+    """Return how far the value lies beyond the threshold, in terms of what may be."""
+    if one.value is None or one.bound is None or one.bound == constraint.threshold:
+        return None
+    return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)
+
+
+def losses(answers: Answers) -> Numbers:
+    """Return each row's loss, shape (rows,): squared error, Brier's score, or 0 and 1."""
+    found: Numbers
+    if answers.problem == "regression":
+        found = (answers.label.astype(np.float64) - answers.answer.astype(np.float64)) ** 2
+    elif answers.probability is None:
+        found = (answers.label != answers.answer).astype(np.float64)
+    elif answers.problem == "binary":
+        found = (answers.probability - answers.label.astype(np.float64)) ** 2
+    else:
+        truth = np.eye(len(answers.classes))[answers.label.astype(np.intp)]
+        found = ((answers.probability - truth) ** 2).sum(axis=1)
+    return found
+
+
+def find_segment(answers: Answers, table: pa.Table, reference: Answers | None) -> Segment | None:
+    """Return the segment that holds most of the excess loss, if one stands out.
+
+    The excess of a segment is its loss beyond what the reference's mean row would have had.
+    """
+    if not len(answers):
+        return None
+    loss = losses(answers)
+    usual = float(losses(reference).mean()) if reference is not None and len(reference) else 0.0
+    total = float(loss.sum()) - usual * len(loss)
+    if total <= 0 or not np.isfinite(total):
+        return None
+    best: tuple[float, Segment] | None = None
+    for name, codes, levels in _columns(answers, table):
+        rows = np.bincount(codes, minlength=len(levels))
+        excess = (np.bincount(codes, loss, len(levels)) - usual * rows) / total
+        index = int(np.argmax(np.minimum(excess, 1.0) - rows / len(loss)))
+        share, of_rows = float(min(excess[index], 1.0)), float(rows[index] / len(loss))
+        if share < SEGMENT_EXCESS or share < SEGMENT_LIFT * of_rows:
+            continue
+        if best is None or share - of_rows > best[0]:
+            best = (share - of_rows, Segment(name, levels[index], share, of_rows))
+    return best[1] if best else None
+
+
+def _columns(answers: Answers, table: pa.Table) -> list[tuple[str, NDArray[np.intp], list[str]]]:
+    """Return the columns that segments are named by: each row's level, and the levels' names."""
+    found = []
+    for name in table.column_names:
+        kind = table.schema.field(name).type
+        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
+            continue
+        texts = class_texts(table[name].take(pa.array(answers.places)))
+        levels = [str(one) for one in texts.dictionary.to_pylist()]
+        if 2 <= len(levels) <= LEVELS_MAX and not texts.null_count:
+            codes = texts.indices.to_numpy(zero_copy_only=False).astype(np.intp)
+            found.append((name, codes, levels))
+    if answers.time_us is not None:
+        hours = (answers.time_us // HOUR_US % 24).astype(np.intp)
+        if len(np.unique(hours)) > 1:
+            found.append((HOUR, hours, [f"{hour:02d}" for hour in range(24)]))
+    return found

@@ -28,44 +28,23 @@ from driftline.roles import Problem, Roles
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a baseline says of model quality.
-
-    Parameters
-    ----------
-    problem, roles
-        What is answered, and by which columns.
-    constraints
-        The thresholds that hold, edited or not.
-    measures
-        The reference's metrics; without variance when only SageMaker's documents tell them.
-    own
-        Names of the metrics whose threshold was written by hand.
-    answers
-        The reference's rows, if they are there.
-    chances
-        The class of each column of probabilities, by its name, as far as the reference says.
-    classes
-        What the reference's labels and predictions hold, of a classification.
-    """
+    """What a baseline says of model quality."""
 
     problem: Problem
     roles: Roles
     constraints: Mapping[str, Constraint]
+    # The reference's metrics; without variance when only documents tell them.
     measures: Mapping[str, Measure]
-    own: frozenset[str]
-    answers: Answers | None
+    own: frozenset[str]  # Names of the metrics whose threshold was written by hand.
+    answers: Answers | None  # The reference's rows, if they are there.
+    # The class of each column of probabilities, as far as the reference says.
     chances: Mapping[str, str] = field(default_factory=dict)
+    # Classes of the reference's labels and predictions; empty for a regression.
     classes: tuple[str, ...] = ()
 
 
 def expectation(context: CheckContext) -> Expectation:
-    """Put together what the baseline says, in rows or in documents.
-
-    Raises
-    ------
-    InputError
-        When it says nothing, or its documents are of another kind of problem.
-    """
+    """Put together what the baseline says, in rows or in documents."""
     baseline, roles = context.baseline, context.roles
     answers = reference_answers(baseline)
     chances = probability_classes(baseline.signature)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from driftline.monitors.drift_test.significance import wilson_interval
+from driftline.stats.intervals import wilson
 
 # Clusters by cells beyond this are added up row by row.
 MOST_CELLS = 1 << 22
@@ -32,33 +32,16 @@ Scale = Literal["share", "score", "skill", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One metric of one set of rows.
+    """One metric of one set of rows."""
 
-    Parameters
-    ----------
-    value
-        NaN when it is not defined.
-    variance
-        Of the value, from clusters when there are some, at least that of independent rows.
-    independent
-        The variance that independent rows would have.
-    support
-        Rows that it rests on: for recall those of the positive class.
-    scale
-        "share" of rows and "score" lie in [0, 1]; "skill" is at most 1; "error" at least 0.
-    undefined
-        Why there is no value; "" when there is one.
-    clusters
-        How many clusters the variance was learnt from; 0 without.
-    """
-
-    value: float
-    variance: float = 0.0
-    independent: float = 0.0
-    support: float = 0.0
+    value: float  # NaN when it is not defined; `undefined` says why.
+    variance: float = 0.0  # From clusters when there are some, at least that of independent rows.
+    independent: float = 0.0  # The variance that independent rows would have.
+    support: float = 0.0  # Rows that it rests on: for recall those of the positive class.
+    # "share" and "score" lie in [0, 1]; "skill" is at most 1; "error" at least 0.
     scale: Scale = "score"
     undefined: str = ""
-    clusters: int = 0
+    clusters: int = 0  # How many clusters the variance was learnt from; 0 without.
 
     @property
     def error(self) -> float:
@@ -79,7 +62,7 @@ class Measure:
         if self.scale == "share" or (self.scale == "score" and not inside):
             effect = self.variance / self.independent if self.independent else 1.0
             rows = self.support / (effect * (wide / float(special.ndtri(0.975))) ** 2)
-            return wilson_interval(self.value * rows, rows)
+            return wilson(self.value * rows, rows)
         half = wide * self.error
         if self.scale == "score":
             centre = float(special.logit(self.value))
@@ -94,23 +77,16 @@ class Measure:
 
 
 def undefined(why: str, scale: Scale = "score") -> Measure:
-    """Give a metric that has no value, and why."""
+    """Return a metric that has no value, and why."""
     return Measure(math.nan, scale=scale, undefined=why)
 
 
 class Rows:
-    """A set of rows, in clusters or not, on which metrics are measured.
-
-    Parameters
-    ----------
-    count
-        How many rows.
-    clusters
-        Each row's cluster, 0 ..., shape (rows,); None: every row is its own.
-    """
+    """A set of rows, in clusters or not, on which metrics are measured."""
 
     def __init__(self, count: int, clusters: Codes | None = None) -> None:
         self.count = count
+        # Each row's cluster, 0 ..., shape (rows,); None: every row is its own.
         self.clusters = clusters
         sizes = np.bincount(clusters) if clusters is not None and count else np.empty(0, np.intp)
         self.cluster_count = int(np.count_nonzero(sizes))
@@ -161,17 +137,7 @@ class Rows:
 
 
 class Tally:
-    """Rows counted by cell: metrics that only ask which cell a row lies in.
-
-    Parameters
-    ----------
-    rows
-        Whose they are.
-    table
-        Counts, shape (clusters, cells); one line without clusters.
-    cells
-        Each row's cell, where there are clusters and too many cells to count by both.
-    """
+    """Rows counted by cell: metrics that only ask which cell a row lies in."""
 
     def __init__(self, rows: Rows, table: Numbers, cells: Codes | None = None) -> None:
         self._rows = rows
@@ -180,15 +146,7 @@ class Tally:
         self.counts: Numbers = table.sum(axis=0)
 
     def ratio(self, over: ArrayLike, under: ArrayLike, scale: Scale, missing: str) -> Measure:
-        """Measure a ratio of two weighted counts.
-
-        Parameters
-        ----------
-        over, under
-            What a row of each cell counts above and below the line, shape (cells,).
-        missing
-            Why there is no value when nothing is below the line.
-        """
+        """Measure a ratio of two weighted counts."""
         above, below = np.asarray(over, np.float64), np.asarray(under, np.float64)
         total = float(self.counts @ below)
         if total == 0:

@@ -45,23 +45,12 @@ UNKNOWN = "no such metric of these answers"
 
 @dataclass(frozen=True, slots=True)
 class QualityJudgement:
-    """What became of a window's metrics.
-
-    Parameters
-    ----------
-    measures
-        By metric: value and variance.
-    results
-        By metric: the same with reference, bound and severity.
-    alpha
-        By judged metric: the p-value below which it is a violation.
-    needed
-        By metric that is too small to judge: how many rows there are, and how many it takes.
-    """
+    """What became of a window's metrics."""
 
     measures: Mapping[str, Measure]
     results: Mapping[str, MetricResult]
-    alpha: Mapping[str, float]
+    alpha: Mapping[str, float]  # By judged metric: the p-value below which it is a violation.
+    # By metric that is too small to judge: rows there are, and rows it takes.
     needed: Mapping[str, str]
 
 
@@ -121,7 +110,7 @@ def judge_quality(
 
 def _alpha(judged: list[str], budget: Budget) -> dict[str, float]:
     """Divide the year's budget among the windows and the judged metrics."""
-    each = budget.false_alarms_per_year / budget.windows_per_year
+    each = budget.per_window
     skill = [name for name in judged if name in SKILL]
     others = [name for name in judged if name not in SKILL]
     share = (SKILL_BUDGET if others else 1.0) if skill else 0.0
@@ -201,7 +190,7 @@ def _verdict(
 
 
 def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
-    """Say whether a violated metric tells of lost skill, or of another share of positives."""
+    """Return "page" for lost skill, "ticket" for what another share of positives explains."""
     value = results[name].value
     is_negative = value is not None and value < 0
     if name in ("auc", "balanced_accuracy"):
@@ -218,7 +207,7 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
 
 
 def _is_worse(result: MetricResult) -> bool:
-    """Tell whether a metric lies on the bad side of the reference's, whatever chance says."""
+    """Whether a metric is worse than the reference's, whatever chance says."""
     if result.value is None or result.reference is None:
         return False
     if result.operator == "LessThanThreshold":

@@ -13,7 +13,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.drift_test.significance import wilson_interval
 from driftline.monitors.kinds.model_quality.influence import (
     Codes,
     Measure,
@@ -23,6 +22,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     undefined,
 )
 from driftline.monitors.kinds.model_quality.roc import rank
+from driftline.stats.intervals import wilson
 
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 # Probabilities are kept so far from 0 and 1: one sure mistake is dear, but not infinite.
@@ -37,20 +37,7 @@ POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative c
 def regression_metrics(
     label: Numbers, answer: Numbers, clusters: Codes | None = None
 ) -> dict[str, Measure]:
-    """Measure mae, mse, rmse and r2.
-
-    Parameters
-    ----------
-    label, answer
-        Truth and prediction, finite, shape (rows,).
-    clusters
-        Each row's cluster, 0 ..., shape (rows,).
-
-    Returns
-    -------
-    dict
-        r2 is around the mean of the labels, and not defined when they are all equal.
-    """
+    """Measure mae, mse, rmse and r2 of finite values (rows,); r2 needs labels that differ."""
     rows = len(label)
     if not rows:
         return {name: undefined("no rows", "error") for name in ("mae", "mse", "rmse", "r2")}
@@ -142,25 +129,7 @@ def multiclass_metrics(
     probability: Numbers | None = None,
     clusters: Codes | None = None,
 ) -> dict[str, Measure]:
-    """Measure what SageMaker measures of several classes, and skill beyond the majority.
-
-    Parameters
-    ----------
-    label, answer
-        Places of the classes, 0 ... classes - 1, shape (rows,).
-    classes
-        How many there are.
-    probability
-        Of each class, shape (rows, classes).
-    clusters
-        Each row's cluster, 0 ..., shape (rows,).
-
-    Returns
-    -------
-    dict
-        ``accuracy_skill`` is 1 - errors / errors of always saying the most frequent class. A class
-        that is never answered has precision 0, as Spark's MulticlassMetrics has it.
-    """
+    """Measure what SageMaker measures of several classes, and skill beyond the majority."""
     table = Rows(len(label), clusters)
     tally = table.tally(label * classes + answer, classes * classes)
     matrix = tally.counts.reshape(classes, classes)
@@ -211,7 +180,7 @@ def calibration(label: NDArray[np.bool_], probability: Numbers) -> list[dict[str
     found = []
     for count, positive, total in zip(counts, positives, sums, strict=True):
         if count:
-            low, high = wilson_interval(float(positive), float(count))
+            low, high = wilson(float(positive), float(count))
             shown = {"count": float(count), "probability": float(total / count)}
             found.append({**shown, "share": float(positive / count), "low": low, "high": high})
     return found
@@ -232,17 +201,7 @@ def _area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
 
 
 def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[str, Measure]:
-    """Measure Brier score, its skill over the rows' own shares of the classes, and log loss.
-
-    Parameters
-    ----------
-    truth
-        1 where a row is of the class, shape (rows, classes); two classes need one column only.
-    loss
-        Squared distance of the probabilities from it, shape (rows,).
-    said
-        Probability of what came true, shape (rows,).
-    """
+    """Measure Brier score, its skill over the rows' own shares of the classes, and log loss."""
     if not len(said):
         why = "no rows"
     elif said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:

@@ -15,19 +15,11 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows counted by distinct score, highest first.
+    """Rows counted by distinct score, highest first."""
 
-    Parameters
-    ----------
-    positives, negatives
-        Rows with each distinct score, shape (distinct,), float64.
-    inverse
-        Each row's place among the distinct scores, shape (rows,).
-    """
-
-    positives: Numbers
+    positives: Numbers  # Rows with each distinct score, shape (distinct,), float64.
     negatives: Numbers
-    inverse: NDArray[np.intp]
+    inverse: NDArray[np.intp]  # Each row's place among the distinct scores, shape (rows,).
 
     @property
     def area(self) -> float:
@@ -42,7 +34,7 @@ class Ranking:
         return float(np.einsum("i,i->", self.negatives, above) / (positive * negative))
 
     def influence(self, label: NDArray[np.bool_]) -> Numbers:
-        """Give what each row adds to the area: mean 0, shape (rows,).
+        """Return what each row adds to the area: mean 0, shape (rows,).
 
         References
         ----------
@@ -84,7 +76,7 @@ def rank(label: NDArray[np.bool_], score: Numbers) -> Ranking:
 
 
 def roc_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:
-    """Give false and true positive rates: (0, 0), one point a distinct score, (1, 1).
+    """Return false and true positive rates: (0, 0), one point a distinct score, (1, 1).
 
     Of more than a thousand points about a thousand, evenly spaced. Empty when a class has no rows.
 
@@ -102,7 +94,7 @@ def roc_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:
 
 
 def precision_recall_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:
-    """Give precisions and recalls: recall 0 with the first precision, then one a distinct score."""
+    """Return precisions and recalls: recall 0 with the first precision, then one per score."""
     positive = ranking.positives.sum()
     if not positive:
         return np.empty(0), np.empty(0)

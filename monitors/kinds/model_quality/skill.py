@@ -27,6 +27,7 @@ from scipy import special
 from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers, Scale
+from driftline.stats.blocks import DAY_US, HOUR_US, time_blocks, worst_quantile
 
 # Keeps logits and logarithms finite.
 TINY = 1e-9
@@ -45,8 +46,6 @@ WHOLE_SHARE = 0.5
 # More blocks than a year has days tell nothing new; evenly spaced ones are measured.
 MAX_BLOCKS = 366
 LONGEST_CHAIN = 12
-HOUR_US = 3_600_000_000
-DAY_US = 24 * HOUR_US
 # Spans whose rows may share their fate, longest first.
 CLUSTER_SPANS = (DAY_US, HOUR_US, 60_000_000)
 # So many clusters give intervals that can be believed (Cameron and Miller, Journal of Human
@@ -56,65 +55,32 @@ SHOWN_CLUSTERS, DECIDING_CLUSTERS = 20, 5
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """The reference's metrics in blocks of one length.
-
-    Parameters
-    ----------
-    length_us
-        Microseconds.
-    fitting
-        How many such blocks the reference is long, not rounded.
-    measures
-        One for each block that is whole, in order of time.
-    whole
-        The whole reference's, with variances from clusters no longer than the window.
-    """
+    """The reference's metrics in blocks of one length."""
 
     length_us: int
-    fitting: float
-    measures: tuple[Mapping[str, Measure], ...]
+    fitting: float  # Length of the reference in such blocks, not rounded.
+    measures: tuple[Mapping[str, Measure], ...]  # Of each whole block, in order of time.
+    # The whole reference's, with variances from clusters no longer than the window.
     whole: Mapping[str, Measure]
 
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """How a metric differs among windows of one length, on the scale of the test.
+    """How a metric differs among windows of one length, on the scale of the test."""
 
-    Parameters
-    ----------
-    centre, spread
-        Mean and standard deviation.
-    support
-        The rows that the metric rests on in a usual block.
-    freedom
-        Degrees of freedom of the spread.
-    fitting
-        How many such windows the centre rests on.
-    """
-
-    centre: float
+    centre: float  # Mean and standard deviation, on the scale of the test.
     spread: float
-    support: float
-    freedom: int
-    fitting: float
+    support: float  # The rows that the metric rests on in a usual block.
+    freedom: int  # Degrees of freedom of the spread.
+    fitting: float  # How many such windows the centre rests on.
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one metric.
+    """What became of one metric."""
 
-    Parameters
-    ----------
-    p_value
-        Chance of so bad a value or a worse one without any change.
-    bound
-        Where a violation begins; ``violated`` iff the value is beyond it.
-    violated
-        Whether it is.
-    """
-
-    p_value: float
-    bound: float
+    p_value: float  # Chance of so bad a value or a worse one without any change.
+    bound: float  # A violation iff the value is beyond it.
     violated: bool
 
 
@@ -150,21 +116,7 @@ def cluster_rows(
 
 
 def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
-    """Measure the reference in blocks of a window's length, of half of it, and so on.
-
-    Parameters
-    ----------
-    answers
-        The reference's.
-    length_us
-        Of the window, microseconds.
-
-    Returns
-    -------
-    list of Blocks
-        Longest first; ends with the first length that has enough blocks, or, when that is not the
-        window's own, with the next, from which growth is learnt. Empty without times.
-    """
+    """Measure the reference in blocks of a window's length, of half of it, and so on."""
     if answers.time_us is None or not len(answers):
         return []
     order = np.argsort(answers.time_us, kind="stable")
@@ -183,7 +135,7 @@ def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
 
 
 def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
-    """Say how a metric differs among windows of the length of the first blocks.
+    """Estimate how a metric varies among windows of the length of the first blocks.
 
     Skills and errors have an open end, and single days lie far out (of 90 days of flights two, at
     five and six standard deviations): a day's are taken to have the tails of Student's t with five
@@ -191,22 +143,8 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
     with the root of the length, save as far as shorter blocks show that it does not.
-
-    Parameters
-    ----------
-    blocks
-        As `reference_blocks` gives them.
-    name
-        The metric.
-    is_lower
-        Whether lower values are worse.
-
-    Returns
-    -------
-    Scatter or None
-        None when no length has enough blocks in which the metric is defined.
     """
-    tables = [_values(one, name) for one in blocks]
+    tables = [_values(block, name) for block in blocks]
     chosen = next((i for i, (values, _) in enumerate(tables) if len(values) >= MIN_BLOCKS), None)
     if chosen is None:
         return None
@@ -220,8 +158,7 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
     # A worst block that looks surprising shows a heavy tail: it is made to look as usual as the
     # worst of so many blocks does.
     worst = float(((centre - values) if is_lower else (values - centre)).max())
-    usual = float(-special.stdtrit(freedom, 1.0 / (4.0 * len(values))))
-    spread = max(spread, worst / usual)
+    spread = max(spread, worst / worst_quantile(len(values), freedom))
     if chosen > 0:
         growth = 1.0
         if chosen + 1 < len(tables) and len(tables[chosen + 1][0]) >= MIN_BLOCKS:
@@ -249,23 +186,10 @@ def judge_metric(
     is_own: bool,
     alpha: float,
 ) -> Verdict:
-    """Judge one metric of a window.
+    """Judge one metric of a window, defined and of enough rows; a violation iff p is below `alpha`.
 
-    Parameters
-    ----------
-    window
-        Defined, and of enough rows.
-    constraint
-        The threshold and its side.
-    reference
-        The metric of the whole reference, when it is known, on at least one row; without variance
-        when only a document tells it.
-    blocks
-        As `scatter` gives it; None: the window's and the reference's own variances decide.
-    is_own
-        Whether the threshold was written by hand, so that neither tolerance nor reference apply.
-    alpha
-        The p-value below which it is a violation.
+    A reference without variance is known by its document only. Without `blocks` the variances of
+    window and reference decide; with `is_own` neither tolerance nor reference apply.
     """
     scale = window.scale
     side = 1.0 if constraint.is_lower else -1.0
@@ -318,14 +242,13 @@ def _cut(
     ordered: Answers, time_us: np.ndarray, length_us: int, whole: Mapping[str, Measure]
 ) -> Blocks:
     """Measure whole blocks of one length; days begin at midnight, UTC."""
-    unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
-    origin = int(time_us[0]) // unit * unit
-    codes = (time_us - origin) // length_us
-    _, first, counts = np.unique(codes, return_index=True, return_counts=True)
-    full = np.flatnonzero(counts >= WHOLE_SHARE * np.median(counts))
+    block = time_blocks(time_us, length_us, partial_share=WHOLE_SHARE)
+    places, first, counts = np.unique(block, return_index=True, return_counts=True)
+    full = np.flatnonzero(places >= 0)
     if len(full) > MAX_BLOCKS:
         full = full[np.linspace(0, len(full) - 1, MAX_BLOCKS).astype(np.intp)]
-    span = int(time_us[-1]) - origin + 1
+    unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
+    span = int(time_us[-1]) - int(time_us[0]) // unit * unit + 1
     spans = ((int(first[one]), int(first[one] + counts[one])) for one in full)
     return Blocks(length_us, span / length_us, tuple(_measured(ordered, spans)), whole)
 
@@ -338,7 +261,7 @@ def _measured(
 
 
 def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
-    """Give a metric's values on the scale of the test, and the rows that each rests on."""
+    """Return a metric's values on the scale of the test, and the rows that each rests on."""
     found = [
         one
         for measures in blocks.measures
@@ -351,7 +274,7 @@ def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:
 
 
 def _moments(values: Numbers, weights: Numbers) -> tuple[float, float]:
-    """Give mean and standard deviation, by weight, the latter not too small for few values."""
+    """Return mean and standard deviation, by weight, the latter not too small for few values."""
     share = weights / weights.sum()
     mean = float(share @ values)
     variance = float(share @ (values - mean) ** 2) * len(values) / max(len(values) - 1, 1)
@@ -395,7 +318,7 @@ def backward(value: float, scale: Scale) -> float:
 
 
 def variance_of(measure: Measure) -> float:
-    """Give the variance on the scale of the test, by the delta method."""
+    """Return the variance on the scale of the test, by the delta method."""
     value, scale = measure.value, measure.scale
     if scale in ("share", "score"):
         rows = max(measure.support, 1.0)

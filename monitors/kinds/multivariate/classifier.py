@@ -20,8 +20,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special, stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
+
+from driftline.stats.blocks import BlockVariation
+from driftline.stats.intervals import auc_limits
 
 Features = NDArray[np.float32]
 
@@ -43,44 +46,24 @@ NEARLY_ONE = 0.99
 MEASURED_MAX = 100
 NAMED = 3
 TREES = 40
-CONFIDENCE_Z = 1.959963984540054
 TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """How well window and reference are told apart on rows that were held out.
+    """How well window and reference are told apart on rows that were held out."""
 
-    Parameters
-    ----------
-    auc, low, high
-        0.5 for not at all, with its 95 % interval.
-    usual
-        Mean AUC of the reference's blocks; 0.5 without blocks.
-    bound
-        The AUC at which a violation begins.
-    p_value
-        Chance of so much without a change.
-    evidence, needed
-        -ln of the p-value, and of the one at which a violation begins.
-    blocks
-        Blocks of the reference that it was compared with; 0 when rows count as independent.
-    row_count
-        Rows of the window that were used.
-    columns
-        What it is told by, with the loss of AUC when the column is shuffled; most first.
-    """
-
-    auc: float
+    auc: float  # 0.5 when not told apart at all, with its 95 % interval.
     low: float
     high: float
-    usual: float
+    usual: float  # Mean AUC of the reference's blocks; 0.5 without blocks.
     bound: float
     p_value: float
-    evidence: float
+    evidence: float  # -ln of the p-value, and of the one at which a violation begins.
     needed: float
-    blocks: int
+    blocks: int  # Blocks of the reference; 0 when rows count as independent.
     row_count: int
+    # With the loss of AUC when the column is shuffled; most first.
     columns: tuple[tuple[str, float], ...]
 
     @property
@@ -107,7 +90,7 @@ def judge_domain(
     reference, window
         Shape (n, features), NaN where there is no value; rows in order of time.
     blocks
-        Blocks of the reference's rows, as `time_blocks` gives them.
+        Blocks of the reference's rows, as `sample_blocks` gives them.
     alpha
         Chance of a false violation.
     seed
@@ -166,7 +149,8 @@ def _by_blocks(
     scale = special.logit(np.clip(others, 1 - NEARLY_ONE, NEARLY_ONE))
     # With few blocks their spread may come out small by chance: never under that of ranks alone.
     chance = 4.0 * math.sqrt((sum(trial.sizes) + 1) / (12.0 * math.prod(trial.sizes)))
-    spread = max(float(scale.std(ddof=1)), chance) * math.sqrt(1.0 + 1.0 / len(others))
+    among = max(float(scale.std(ddof=1)), chance)
+    spread = math.sqrt(BlockVariation(among**2, blocks=len(others)).added)
     centre = float(special.logit(min(special.expit(scale.mean()) + TOLERANCE, NEARLY_ONE)))
     # As the blocks' own: where each day has a text of its own, all are told apart, and none is odd.
     now = float(special.logit(np.clip(trial.auc, 1 - NEARLY_ONE, NEARLY_ONE)))
@@ -189,7 +173,7 @@ def _domain(
     blocks: int,
     rows: int,
 ) -> Domain:
-    low, high = _auc_interval(trial.auc, trial.sizes)
+    low, high = auc_limits(trial.auc, trial.sizes)
     return Domain(
         auc=trial.auc,
         low=low,
@@ -268,26 +252,3 @@ def _some(rows: int, size: int, random: np.random.Generator) -> NDArray[np.intp]
 def _halves(rows: int) -> NDArray[np.bool_]:
     """Mark every second of ten stretches, so that neighbours are seldom parted."""
     return np.asarray(np.arange(rows) * CHUNKS // max(rows, 1) % 2 == 0)
-
-
-def _auc_interval(auc: float, sizes: tuple[int, int]) -> tuple[float, float]:
-    """Give the AUCs whose own 95 % reach the one that was found, as Wilson does for shares.
-
-    By the error of the one found, 100 rows that are all told apart would leave no doubt.
-    """
-
-    def beyond(true: float, side: int) -> float:
-        return auc - true - side * CONFIDENCE_Z * _auc_error(true, sizes)
-
-    # At 0 and 1 themselves nothing errs, and the search would end there at once.
-    low = optimize.brentq(beyond, 0.0, min(auc, 1.0 - TINY), args=(1,)) if auc > 0 else 0.0
-    high = optimize.brentq(beyond, max(auc, TINY), 1.0, args=(-1,)) if auc < 1 else 1.0
-    return float(low), float(high)
-
-
-def _auc_error(auc: float, sizes: tuple[int, int]) -> float:
-    """Give the standard error of an AUC."""
-    first, second = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    n, m = sizes
-    found = auc * (1 - auc) + (m - 1) * (first - auc**2) + (n - 1) * (second - auc**2)
-    return math.sqrt(max(found, 0.0) / (n * m))

@@ -6,7 +6,8 @@ products of matrices. Shapes: n rows, S score columns, P judged pairs.
 
 References
 ----------
-Fisher, 1915 (z-transform); Hampel, JASA 69, 1974 (influence); drift-methods.md section 5.
+Fisher, 1915 (z-transform); Hampel, JASA 69, 1974 (influence);
+docs/reference/statistics.md, "Multivariate".
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.multivariate.blocks import (
-    Dependence,
     Numbers,
-    mean_dependence,
     weigh,
     weigh_both,
 )
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
+from driftline.stats.blocks import MeanVariation, variation_of_sums
+from driftline.stats.intervals import Z95
 
 # A correlation may change by so much: less has no meaning for anybody.
 TOLERANCE = 0.05
@@ -37,65 +38,35 @@ FEWEST_PAIRED = 100
 KEPT_SPREAD = 0.75
 # The strongest pairs, whose largest single row is looked up.
 LOOKED_AT = 50
-CONFIDENCE_Z = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Correlations of one side's rows, all of shape (S, S).
+    """Correlations of one side's rows, all of shape (S, S)."""
 
-    Parameters
-    ----------
-    rho
-        -1 to 1; NaN where either column does not vary.
-    variance
-        Of the influence of one row on Fisher's z, at least 1: that of normal values.
-    rows
-        Rows that hold both columns.
-    scales
-        Mean square of the first column over the rows that hold both.
-    """
-
-    rho: Numbers
+    rho: Numbers  # -1 to 1; NaN where either column does not vary.
+    # Of the influence of one row on Fisher's z, at least 1: that of normal values.
     variance: Numbers
-    rows: Numbers
-    scales: Numbers
+    rows: Numbers  # Rows that hold both columns.
+    scales: Numbers  # Mean square of the first column over the rows that hold both.
 
 
 @dataclass(frozen=True, slots=True)
 class PairChange:
-    """One pair of columns.
-
-    Parameters
-    ----------
-    first, second
-        The score columns.
-    reference, window
-        The two correlations, with `low` and `high` around the window's (95 %).
-    bound
-        The window's correlation at which a violation begins, on the side of the change.
-    p_value
-        Chance of so much in any of the pairs without a change.
-    evidence, needed
-        In nats; a violation iff evidence > needed.
-    row_count
-        Rows of the window that hold both.
-    windows
-        From so many windows, the judged one the last.
-    """
+    """One pair of columns."""
 
     first: Score
     second: Score
     reference: float
     window: float
-    low: float
+    low: float  # 95 % interval of the window's correlation.
     high: float
-    bound: float
-    p_value: float
-    evidence: float
+    bound: float  # On the side of the change.
+    p_value: float  # Chance of so much in any of the pairs without a change.
+    evidence: float  # In nats; a violation iff evidence > needed.
     needed: float
-    row_count: int
-    windows: int = 1
+    row_count: int  # Rows of the window that hold both.
+    windows: int = 1  # Number of windows it was found in, the judged one the last.
 
     @property
     def drifted(self) -> bool:
@@ -160,7 +131,7 @@ def judge_pairs(
     spreads
         Of reference and window, as `score_tables` gives them.
     blocks
-        Blocks of the reference's rows, as `time_blocks` gives them.
+        Blocks of the reference's rows, as `sample_blocks` gives them.
     known
         The reference's correlations.
     alpha
@@ -206,13 +177,13 @@ def judge_pairs(
         bound = math.tanh(float(begin[at] + side[at] * reach))
         evidence = nats, needed, trials
         changes.append(_change(plan, known, found, pair, evidence=evidence, bound=bound))
-    return sorted(changes, key=lambda one: -one.evidence)
+    return sorted(changes, key=lambda change: -change.evidence)
 
 
 def _beyond(
     rho: Numbers, now: Numbers, last: tuple[Numbers, Numbers] | None
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Say on which side of the reference each pair lies, where its tolerance ends, how far beyond.
+    """Return each pair's side of the reference, the end of its tolerance, its distance beyond.
 
     The last two on Fisher's scale; nothing is beyond for pairs whose change is over, by the last
     window's correlations and rows.
@@ -226,7 +197,7 @@ def _beyond(
 
 
 def _is_over(last: Numbers, rows: Numbers, rho: Numbers, now: Numbers) -> NDArray[np.bool_]:
-    """Say of which pairs the last window is nearer to the reference than to what changed."""
+    """Mark pairs whose last window is nearer to the reference than to what changed."""
     last, rho, now = _fisher(last), _fisher(rho), _fisher(now)
     return np.asarray((np.abs(last - rho) < np.abs(last - now)) & (rows >= FEWEST_PAIRED))
 
@@ -240,10 +211,10 @@ def _change(
     evidence: tuple[float, float, int],
     bound: float,
 ) -> PairChange:
-    """Say of one pair what was judged; the evidence with what is needed, and among how many."""
+    """Describe the test of one pair: its statistic, critical value and number of comparisons."""
     nats, needed, trials = evidence
     now, rows = float(found.rho[pair]), found.rows[pair]
-    error = CONFIDENCE_Z * math.sqrt(float(found.variance[pair]) / max(rows, 4))
+    error = Z95 * math.sqrt(float(found.variance[pair]) / max(rows, 4))
     return PairChange(
         first=plan[pair[0]],
         second=plan[pair[1]],
@@ -263,7 +234,7 @@ def _judged(
     plan: Sequence[Score], known: Pairs, found: Pairs, spreads: tuple[Numbers, Numbers]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Choose the pairs that both sides can tell something of."""
-    columns = np.array([one.column for one in plan], dtype=object)
+    columns = np.array([score.column for score in plan], dtype=object)
     comparable = (spreads[1] >= KEPT_SPREAD * spreads[0]) & (spreads[0] > 0)
     for place, one in enumerate(plan):
         if one.cell is not None:  # Of levels a window may hold more or fewer, but must hold some.
@@ -282,11 +253,11 @@ def _dependence(
     blocks: NDArray[np.int64],
     first: NDArray[np.intp],
     second: NDArray[np.intp],
-) -> Dependence:
+) -> MeanVariation:
     """Learn how much each pair's correlation differs between the reference's blocks."""
     count = int(blocks.max(initial=-1)) + 1
     if not count:
-        return Dependence(np.zeros(len(first)))
+        return MeanVariation(np.zeros(len(first)))
     rho = known.rho[first, second]
     units = np.sqrt(known.scales * known.scales.T)[first, second]
     left, right = known.scales[first, second], known.scales[second, first]
@@ -302,11 +273,11 @@ def _dependence(
         )
         rows[block] = (held.T @ held)[first, second]
     sums /= 1.0 - np.minimum(np.abs(rho), NEARLY_ONE) ** 2
-    return mean_dependence(sums, rows, known.variance[first, second])
+    return variation_of_sums(sums, rows, known.variance[first, second])
 
 
 def _largest(scores: Matrix, side: Pairs, pair: tuple[int, int]) -> float:
-    """Give the largest influence of a single row on Fisher's z of one pair."""
+    """Return the largest influence of a single row on Fisher's z of one pair."""
     rho, other = side.rho[pair], (pair[1], pair[0])
     left = scores[:, pair[0]] / math.sqrt(side.scales[pair])
     right = scores[:, pair[1]] / math.sqrt(side.scales[other])

@@ -7,37 +7,59 @@ tells them apart, the model's answers, embeddings and free text, all within one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
+from driftline.baseline.derived import UNKNOWN_WORDS
+from driftline.baseline.derived_rows import DerivedRows
+from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.kind import OWN_METRICS
-from driftline.monitors.kinds.multivariate.findings import (
-    by_source,
-    changed_pairs,
-    joint_violations,
-)
+from driftline.monitors.kinds.multivariate.classifier import Domain
+from driftline.monitors.kinds.multivariate.correlation import PairChange
 from driftline.monitors.kinds.multivariate.judgement import SHARES, JointJudgement, judge_window
 from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
+from driftline.monitors.kinds.multivariate.reconstruction import Reconstruction
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
-from driftline.monitors.results.violation import JsonValue, Severity
+from driftline.monitors.results.violation import (
+    JsonValue,
+    Severity,
+    Violation,
+    percent,
+    plural,
+    share_blame,
+)
 
 # Pairs that are shown.
 PAIRS_SHOWN = 10
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 NOT_DUE = "judged of windows of a day or more"
 TICKET: Severity = "ticket"
+CORRELATION = "correlation_drift_check"
+RECONSTRUCTION = "reconstruction_drift_check"
+DOMAIN = "domain_drift_check"
+PREDICTION = "prediction_drift_check"
+EMBEDDING, TEXT = "embedding_drift_check", "text_drift_check"
+ALL_COLUMNS = "all columns"
+# Pairs that are told one by one.
+PAIRS_TOLD = 5
+
+
+Found = tuple[Violation, float]
 
 
 def evaluate(context: CheckContext) -> Report:
     """Judge a window."""
     baseline = context.baseline
     sample = _sample_of(baseline)
-    outputs = [one.name for one in baseline.signature.outputs if one.name in baseline.cells]
+    outputs = [
+        output.name for output in baseline.signature.outputs if output.name in baseline.cells
+    ]
     start = partial(
         JointReading.start,
         {name: baseline.cells[name] for name in sample.codes},
@@ -99,11 +121,8 @@ def _report(
         row_count=rows,
         metrics=metrics,
         points=() if found is None else tuple(_points(found)),
-        facts=context.rows.facts,
-        baseline_version=context.baseline.version,
-        alpha=budget.false_alarms_per_year / budget.windows_per_year,
+        alpha=budget.per_window,
         details=details,
-        batches=context.rows.batches,
     )
 
 
@@ -121,38 +140,16 @@ def _pair_metrics(found: JointJudgement) -> Iterator[MetricResult]:
     pairs = changed_pairs(found)[:PAIRS_SHOWN]
     if not pairs and len(found.plan) > 1:
         yield MetricResult("correlation", None, note=INSUFFICIENT, count=len(found.window))
-    for one in pairs:
-        yield MetricResult(
-            name="correlation",
-            label=f"{one.first.column} × {one.second.column}",
-            value=one.window,
-            low=one.low,
-            high=one.high,
-            reference=one.reference,
-            bound=one.bound,
-            operator=ABOVE if one.bound > one.reference else BELOW,
-            p_value=one.p_value,
-            count=one.row_count,
-            severity=TICKET if one.drifted else None,
-        )
+    for pair in pairs:
+        label = f"{pair.first.column} × {pair.second.column}"
+        yield _judged("correlation", pair, pair.window, pair.reference, pair.row_count, label)
 
 
 def _reconstruction_metric(found: JointJudgement) -> MetricResult:
     one, rows = found.reconstruction, len(found.window)
     if one is None:
         return MetricResult("reconstruction_error", None, count=rows, note=INSUFFICIENT)
-    return MetricResult(
-        name="reconstruction_error",
-        value=one.ratio,
-        low=one.low,
-        high=one.high,
-        reference=1.0,
-        bound=one.bound,
-        operator=ABOVE if one.bound > 1 else BELOW,
-        p_value=one.p_value,
-        count=rows,
-        severity=TICKET if one.drifted else None,
-    )
+    return _judged("reconstruction_error", one, one.ratio, 1.0, rows)
 
 
 def _domain_metric(found: JointJudgement) -> MetricResult:
@@ -160,17 +157,30 @@ def _domain_metric(found: JointJudgement) -> MetricResult:
     if one is None:
         note = INSUFFICIENT if found.is_domain_due else NOT_DUE
         return MetricResult("domain_auc", None, count=len(found.window), note=note)
+    judged = _judged("domain_auc", one, one.auc, one.usual, one.row_count)
+    return replace(judged, operator=ABOVE)
+
+
+def _judged(
+    name: str,
+    verdict: PairChange | Reconstruction | Domain,
+    value: float,
+    reference: float,
+    rows: int,
+    label: str = "",
+) -> MetricResult:
     return MetricResult(
-        name="domain_auc",
-        value=one.auc,
-        low=one.low,
-        high=one.high,
-        reference=one.usual,
-        bound=one.bound,
-        operator=ABOVE,
-        p_value=one.p_value,
-        count=one.row_count,
-        severity=TICKET if one.drifted else None,
+        name=name,
+        label=label,
+        value=value,
+        low=verdict.low,
+        high=verdict.high,
+        reference=reference,
+        bound=verdict.bound,
+        operator=ABOVE if verdict.bound > reference else BELOW,
+        p_value=verdict.p_value,
+        count=rows,
+        severity=TICKET if verdict.drifted else None,
     )
 
 
@@ -214,9 +224,9 @@ def _drift_metrics(
 
 
 def _points(found: JointJudgement) -> Iterator[MetricPoint]:
-    """Give one number of each question for the metric store."""
+    """Return one number of each question for the metric store."""
     if found.pairs:
-        strongest = max(one.ratio for one in found.pairs)
+        strongest = max(pair.ratio for pair in found.pairs)
         yield MetricPoint(OWN_METRICS, "joint_correlation_ratio", strongest)
     if found.reconstruction is not None:
         yield MetricPoint(OWN_METRICS, "joint_reconstruction_error", found.reconstruction.ratio)
@@ -229,7 +239,7 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
 
 
 def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> dict[str, JsonValue]:
-    """Tell what the numbers rest on."""
+    """Return what the numbers rest on."""
     domain, rebuilt = found.domain, found.reconstruction
     return {
         "sampled_rows": {"reference": len(sample), "window": len(found.window)},
@@ -240,3 +250,146 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
         "reconstruction_columns": {} if rebuilt is None else dict(rebuilt.columns),
         "domain_columns": {} if domain is None else dict(domain.columns),
     }
+
+
+def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
+    """Return what is violated, most blamed first."""
+    violations = [*_pairs(found), *_answers(found), *_derived(found)]
+    if found.reconstruction is not None and found.reconstruction.drifted:
+        violations.append(_rebuilt(found.reconstruction))
+    if found.domain is not None and found.domain.drifted:
+        violations.append(_told_apart(found.domain))
+    return share_blame(violations)
+
+
+def changed_pairs(found: JointJudgement) -> list[PairChange]:
+    """Return the strongest change of each pair of columns, whatever the levels, most first."""
+    kept: dict[frozenset[str], PairChange] = {}
+    for pair in found.pairs:
+        kept.setdefault(frozenset((pair.first.column, pair.second.column)), pair)
+    return list(kept.values())
+
+
+def _pairs(found: JointJudgement) -> Iterator[Found]:
+    drifted = [one for one in changed_pairs(found) if one.drifted]
+    for place, one in enumerate(drifted[:PAIRS_TOLD]):
+        left = len(drifted) - PAIRS_TOLD if place == 0 else 0
+        more = f"; and {plural(left, 'other pair')} of columns" if left > 0 else ""
+        names = f"{one.first.column} × {one.second.column}"
+        # Levels of texts are values of rows: the cause alone quotes them.
+        levels = "" if one.name == names else f" ({one.name})"
+        over = f" over {one.windows} windows" if one.windows > 1 else ""
+        yield _violation(
+            names,
+            CORRELATION,
+            f"Correlation drift: {one.window:.2f} is beyond {one.bound:.2f} "
+            f"(reference {one.reference:.2f})",
+            f"correlation {one.reference:.2f} → {one.window:.2f}{levels}{over}, 95 % "
+            f"interval {one.low:.2f} to {one.high:.2f}{more}",
+            one.ratio,
+            one.evidence - one.needed,
+        )
+
+
+def _rebuilt(one: Reconstruction) -> Found:
+    how = "worse" if one.ratio > 1 else "better"
+    by = ", ".join(f"{name} {percent(share)}" for name, share in one.columns)
+    return _violation(
+        ALL_COLUMNS,
+        RECONSTRUCTION,
+        f"Reconstruction drift: error of {one.ratio:.2f} times the reference's is beyond "
+        f"{one.bound:.2f}",
+        f"the reference's {plural(one.directions, 'main direction')} rebuild rows {how}: "
+        f"{one.ratio:.2f} times its error, 95 % interval {one.low:.2f} to {one.high:.2f}; "
+        f"of the change {by}",
+        abs(one.ratio - 1.0) / abs(one.bound - 1.0),
+        one.evidence - one.needed,
+    )
+
+
+def _told_apart(one: Domain) -> Found:
+    by = ", ".join(name for name, _ in one.columns)
+    usual = f"; {one.usual:.2f} is usual among {one.blocks} blocks of the reference"
+    return _violation(
+        ALL_COLUMNS,
+        DOMAIN,
+        f"Domain drift: AUC {one.auc:.3f} is beyond {one.bound:.3f}",
+        f"a classifier tells these rows from the reference's: AUC {one.auc:.2f}, 95 % interval "
+        f"{one.low:.2f} to {one.high:.2f}{usual if one.blocks else ''}; by {by or 'many columns'}",
+        (one.auc - 0.5) / (one.bound - 0.5),
+        one.evidence - one.needed,
+    )
+
+
+def _answers(found: JointJudgement) -> Iterator[Found]:
+    for name, one in found.answers.drifts.items():
+        if one.drifted:
+            rows = round(one.share_window * found.window.row_count)
+            yield _drifted(name, PREDICTION, one, f"answers {_shares(one)}", one.predicate, rows)
+
+
+def _derived(found: JointJudgement) -> Iterator[Found]:
+    known = found.window.derived
+    if known is None:
+        return
+    for source, ranked in by_source(known, found.derived.drifts).items():
+        drifted = [drift for drift in ranked if drift.drifted]
+        if not drifted:
+            continue
+        one = drifted[0]
+        trait = one.column.removeprefix(f"{source}·")
+        others = f"; {len(drifted)} of {len(ranked)} looked at have changed"
+        if source in known.vocabularies:
+            share = "share of " if trait == UNKNOWN_WORDS else ""
+            words = f"{share}{trait} {_shares(one)}{others}"
+            yield _drifted(source, TEXT, one, words)
+        else:
+            seen = "its norm" if trait == "norm" else f"seen from direction {trait}"
+            yield _drifted(source, EMBEDDING, one, f"{seen}: {_shares(one)}{others}")
+
+
+def by_source(
+    known: DerivedRows, drifts: Mapping[str, ColumnDrift]
+) -> dict[str, list[ColumnDrift]]:
+    """Give, by column that something is derived of, its verdicts, the strongest first."""
+    found: dict[str, list[ColumnDrift]] = {}
+    for name, one in drifts.items():
+        found.setdefault(known.sources[name], []).append(one)
+    for ranked in found.values():
+        ranked.sort(key=lambda drift: (not drift.drifted, -drift.likelihood_ratio))
+    return found
+
+
+def _drifted(
+    name: str,
+    check: str,
+    one: ColumnDrift,
+    cause: str,
+    predicate: Predicate | None = None,
+    row_count: int = 0,
+) -> Found:
+    what = check.removesuffix("_check").replace("_", " ").capitalize()
+    violation, excess = _violation(
+        name,
+        check,
+        f"{what}: distance {one.distance:.4f} exceeds {one.bound:.4f}",
+        cause,
+        one.distance / one.bound,
+        one.likelihood_ratio - one.critical_value,
+    )
+    return replace(violation, predicate=predicate, row_count=row_count), excess
+
+
+def _violation(
+    name: str, check: str, description: str, cause: str, ratio: float, excess: float
+) -> Found:
+    """Return a violation with its evidence beyond what was needed, in nats."""
+    return Violation(name, check, description, "ticket", ratio, cause=cause), excess
+
+
+def _shares(one: ColumnDrift) -> str:
+    low, high = one.share_interval
+    return (
+        f"{one.predicate.phrase} in {percent(one.share_window)} of rows (95 % interval "
+        f"{percent(low)} to {percent(high)}), {percent(one.share_reference)} in the reference"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,16 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows
 from driftline.baseline.sample import RowSample
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.drift_test import Decider, Decision
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.drift_test.drift_test import DriftTest, DriftTestResult
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.multivariate.blocks import time_blocks
+from driftline.monitors.kinds.multivariate.blocks import sample_blocks
 from driftline.monitors.kinds.multivariate.classifier import Domain, Features, judge_domain
 from driftline.monitors.kinds.multivariate.correlation import PairChange, correlations, judge_pairs
+from driftline.monitors.kinds.multivariate.kind import SPANS
 from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
 from driftline.monitors.kinds.multivariate.reconstruction import (
     Reconstruction,
@@ -37,7 +38,6 @@ from driftline.monitors.kinds.multivariate.scores import (
     score_rows,
     score_tables,
 )
-from driftline.monitors.kinds.multivariate.spans import Earlier, Span, spans_of
 
 HOUR_US = 3_600_000_000
 
@@ -51,41 +51,24 @@ SHARES = {
 }
 # A classifier takes seconds, and what it finds does not hurry: shorter windows go without.
 SHORTEST_FOR_DOMAIN = timedelta(days=1)
+HOUR = timedelta(hours=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class JointJudgement:
-    """The answers to all joint questions about one window.
-
-    Parameters
-    ----------
-    plan
-        The score columns.
-    pairs
-        The strongest changes of correlations, most first; each of the shortest span that shows it.
-    reconstruction, domain
-        None where they could not be judged.
-    is_domain_due
-        Whether the domain classifier was to be asked.
-    answers, derived
-        The model's answers; what stands for embeddings and free text.
-    window
-        The sampled rows.
-    block_count
-        Blocks of the reference from which its own variation is known; 0 for none.
-    span_rows
-        Rows of each span that pairs were judged on, by its number of windows.
-    """
+    """The answers to all joint questions about one window."""
 
     plan: tuple[Score, ...]
-    pairs: tuple[PairChange, ...]
-    reconstruction: Reconstruction | None
-    domain: Domain | None
+    pairs: tuple[PairChange, ...]  # Most changed first; each of the shortest span that shows it.
+    reconstruction: Reconstruction | None  # None when it could not be judged.
+    domain: Domain | None  # None when it could not be judged, or was not due.
     is_domain_due: bool
-    answers: Decision
-    derived: Decision
+    answers: DriftTestResult  # The model's answers.
+    derived: DriftTestResult  # What stands for embeddings and free text.
     window: RowSample
-    block_count: int
+    block_count: int  # Blocks of the reference from which its own variation is known; 0 for none.
+    # Rows of each span that pairs were judged on, by its number of windows.
     span_rows: Mapping[int, int]
 
 
@@ -99,7 +82,7 @@ def judge_window(
     baseline, budget = context.baseline, context.budget
     length = context.rows.length
     window = reading.sampler.result()
-    alpha = budget.false_alarms_per_year / budget.windows_per_year
+    alpha = budget.per_window
     known, came = _present(baseline, reading.seen, sample), _present(baseline, reading.seen, window)
     codes, now, cells = _columns(baseline, known, came)
     counts, found = cell_counts(codes, cells), cell_counts(now, cells)
@@ -107,10 +90,10 @@ def judge_window(
     tables, spreads = score_tables(plan, counts, cells)
     scores = score_rows(plan, tables, codes)
     share = window.row_count / max(sample.row_count, 1)
-    blocks = time_blocks(sample, length, share)
+    blocks = sample_blocks(sample, length, share)
     before = earlier and _present(baseline, reading.seen, earlier)
     spans = list(_spans(context, known, now, before))
-    span_blocks = [time_blocks(sample, span.length, share) for span in spans]
+    span_blocks = [sample_blocks(sample, span.length, share) for span in spans]
     pairs = _changed_pairs(
         plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
     )
@@ -158,17 +141,21 @@ def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> Ro
 
     With any of its columns a whole vector goes: how it is seen follows from all of them.
     """
-    broken = [one for one in traits_of(baseline) if not {*(one.parts or (one.column,))} <= {*seen}]
-    gone = {part for one in broken for part in one.parts}
+    broken = [
+        traits
+        for traits in traits_of(baseline)
+        if not {*(traits.parts or (traits.column,))} <= {*seen}
+    ]
+    gone = {part for traits in broken for part in traits.parts}
     codes = {name: one for name, one in sample.codes.items() if name in seen and name not in gone}
-    derived = sample.derived and sample.derived.without({one.column for one in broken})
+    derived = sample.derived and sample.derived.without({traits.column for traits in broken})
     return replace(sample, codes=codes, derived=derived)
 
 
 def _spans(
     context: CheckContext, sample: RowSample, now: dict[str, Codes], earlier: RowSample | None
 ) -> Iterator[Span]:
-    """Give the spans that end with the window."""
+    """Return the spans that end with the window."""
     facts, before = context.rows.facts, None
     if earlier is not None and earlier.hours is not None and context.past.rows is not None:
         _, codes, _ = _columns(context.baseline, sample, earlier)
@@ -214,13 +201,13 @@ def _changed_pairs(
 def _columns(
     baseline: Baseline, sample: RowSample, window: RowSample
 ) -> tuple[dict[str, Codes], dict[str, Codes], dict[str, Cells]]:
-    """Give the codes of both sides, derived columns in place of what they are derived of."""
+    """Return the codes of both sides, derived columns in place of what they are derived of."""
     left_out: set[str] = set()
     cells = dict(baseline.cells)
     codes, now = dict(sample.codes), dict(window.codes)
     if sample.derived is not None and window.derived is not None:
-        for one in traits_of(baseline):
-            left_out |= {one.column, *one.parts}
+        for traits in traits_of(baseline):
+            left_out |= {traits.column, *traits.parts}
         codes |= sample.derived.codes
         now |= window.derived.codes
         cells |= sample.derived.cells
@@ -250,7 +237,7 @@ def _features(names: tuple[str, ...], codes: dict[str, Codes]) -> Features:
 
 
 def shared(budget: Budget, share: float) -> Budget:
-    """Give a part of a budget, 0-1, to one of several questions."""
+    """Return a part of a budget, 0-1, for one of several questions."""
     return replace(budget, false_alarms_per_year=budget.false_alarms_per_year * share)
 
 
@@ -261,28 +248,28 @@ def judge_answers(
     *,
     length: timedelta | None,
     budget: Budget,
-) -> Decision:
+) -> DriftTestResult:
     """Judge the model's answers, each column by its cells."""
     known = reference_columns(baseline)
-    names = [one.name for one in baseline.signature.outputs if one.name in known]
+    names = [output.name for output in baseline.signature.outputs if output.name in known]
     references = {name: known[name] for name in names}
-    decider = Decider(references, baseline.blocks, length, budget)
+    decider = DriftTest(references, baseline.blocks, length, budget)
     return decider.judge(WindowCounts(None, None, rows, counts))
 
 
 def judge_derived(
     sample: RowSample, window: RowSample, *, length: timedelta | None, budget: Budget
-) -> Decision:
+) -> DriftTestResult:
     """Judge what stands for embeddings and free text."""
     known, found = sample.derived, window.derived
     if known is None or found is None:
-        return Decision({}, {}, 0.0)
+        return DriftTestResult({}, {}, 0.0)
     counts = cell_counts(known.codes, known.cells)
     references = {
         name: ReferenceColumn(known.cells[name], counts[name].astype(np.float64))
         for name in known.codes
     }
-    decider = Decider(references, _blocks(known, sample.hours), length, budget)
+    decider = DriftTest(references, _blocks(known, sample.hours), length, budget)
     now = cell_counts(found.codes, found.cells)
     return decider.judge(WindowCounts(None, None, len(window), now))
 
@@ -296,3 +283,51 @@ def _blocks(known: DerivedRows, hours: NDArray[np.int64] | None) -> BlockCounts 
     codes = {name: found[timed].astype(np.int64) for name, found in known.codes.items()}
     counter.update(hours[timed] * HOUR_US, codes)
     return counter.result()
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """Sampled rows of the windows right before; n rows."""
+
+    codes: Mapping[str, Codes]  # By column: the cell of each row, shape (n,).
+    hours: np.ndarray  # Hours since 1970-01-01T00:00Z, shape (n,), `UNKNOWN_HOUR` without a time.
+    start: datetime  # Of the first of these windows.
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Rows of the last windows."""
+
+    windows: int
+    codes: Mapping[str, Codes]  # By column: the cell of each row, shape (n,).
+    length: timedelta | None  # None when unknown.
+
+    def __len__(self) -> int:
+        return len(next(iter(self.codes.values()))) if self.codes else 0
+
+
+def spans_of(
+    now: Mapping[str, Codes], window: Window | None, earlier: Earlier | None
+) -> Iterator[Span]:
+    """Return the spans that end with a window, the shortest first; each has more rows.
+
+    An hour may hold too few rows for a change that a day shows at once, so small windows pool
+    backwards. Each span is judged like a window of its length; they share one budget.
+    """
+    yield Span(1, now, None if window is None else window.length)
+    if window is None or earlier is None:
+        return
+    held = 0
+    there = round((window.end - earlier.start) / window.length)
+    for wanted in SPANS[1:]:
+        windows = min(wanted, there)
+        length = windows * window.length
+        first = (window.end - length - EPOCH) // HOUR
+        inside = np.flatnonzero((earlier.hours >= first) & (earlier.hours != UNKNOWN_HOUR))
+        if len(inside) > held:
+            held = len(inside)
+            codes = {
+                name: np.concatenate([earlier.codes[name][inside], own])
+                for name, own in now.items()
+            }
+            yield Span(windows, codes, length)

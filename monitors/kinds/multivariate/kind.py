@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from driftline.monitors.kind import Kind, MetricSeries, MetricSpec
-from driftline.monitors.kinds.multivariate.spans import SPANS
+
+# Windows of each span, with the one that is judged. Longer ones would find little more, and go on
+# alarming for long when what was wrong is mended.
+SPANS = (1, 4, 16)
 
 KIND = Kind(
     name="joint",

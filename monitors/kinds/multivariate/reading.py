@@ -18,24 +18,13 @@ from driftline.baseline.store import Baseline
 
 @dataclass(slots=True)
 class JointReading:
-    """Grows by rows and adds up.
-
-    Parameters
-    ----------
-    sampler
-        Some of the rows, by cell.
-    outputs
-        The model's answers, by column: their cells.
-    counts
-        Rows in these cells, all of them; columns that never came are missing.
-    seen
-        Judged columns that came.
-    """
+    """Grows by rows and adds up."""
 
     sampler: RowSampler
-    outputs: Mapping[str, Cells]
+    outputs: Mapping[str, Cells]  # The model's answers, by column: their cells.
+    # Rows in these cells, all of them; columns that never came are missing.
     counts: dict[str, NDArray[np.int64]]
-    seen: set[str]
+    seen: set[str]  # Judged columns that came.
 
     @classmethod
     def start(
@@ -59,7 +48,7 @@ class JointReading:
                 self._add(name, cell.count(batch.column(name)))
 
     def merge(self, other: JointReading) -> JointReading:
-        """Give what is known of the rows of both, the other's after these."""
+        """Return what is known of the rows of both, the other's after these."""
         sampler, seen = self.sampler.merge(other.sampler), self.seen | other.seen
         merged = JointReading(sampler, self.outputs, dict(self.counts), seen)
         for name, counts in other.counts.items():
@@ -71,7 +60,7 @@ class JointReading:
 
 
 def traits_of(baseline: Baseline) -> tuple[Traits, ...]:
-    """Give what was derived of the reference's embeddings and free text."""
+    """Return what was derived of the reference's embeddings and free text."""
     sample, profile = baseline.sample, baseline.profile
     if sample is None or sample.derived is None or profile is None:
         return ()

@@ -6,7 +6,7 @@ half alone are too few to tell how blocks differ. Shapes: n rows, S score column
 
 References
 ----------
-Jolliffe, Principal Component Analysis, 2002; drift-methods.md section 5 (squared form).
+Jolliffe, Principal Component Analysis, 2002; docs/reference/statistics.md.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.multivariate.blocks import Numbers, mean_dependence, weigh_both
+from driftline.monitors.kinds.multivariate.blocks import Numbers, weigh_both
 from driftline.monitors.kinds.multivariate.scores import Matrix, Score
+from driftline.stats.blocks import variation_of_sums
+from driftline.stats.intervals import Z95
 
 # Share of the variance that the kept directions explain, as NannyML's default.
 KEPT_VARIANCE = 0.65
@@ -29,36 +31,21 @@ FEWEST_ROWS = 100
 # With a smaller error for each column all is rebuilt: there is nothing to compare with.
 LEAST_ERROR = 1e-6
 NAMED = 3
-CONFIDENCE_Z = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """The mean squared error of rebuilt rows, over that of the reference.
+    """The mean squared error of rebuilt rows, over that of the reference."""
 
-    Parameters
-    ----------
-    ratio, low, high
-        Of the window, with its 95 % interval; 1 is as in the reference.
-    bound
-        Where a violation begins, on the side of the change.
-    p_value, evidence, needed
-        As for pairs; a violation iff evidence > needed.
-    directions
-        How many were kept.
-    columns
-        What contributes most to the change, with its share of it, 0-1, most first.
-    """
-
-    ratio: float
+    ratio: float  # Of the window, with its 95 % interval; 1 is as in the reference.
     low: float
     high: float
-    bound: float
+    bound: float  # On the side of the change.
     p_value: float
-    evidence: float
+    evidence: float  # In nats; a violation iff evidence > needed.
     needed: float
-    directions: int
-    columns: tuple[tuple[str, float], ...]
+    directions: int  # How many were kept.
+    columns: tuple[tuple[str, float], ...]  # With their share of the change, 0-1, most first.
 
     @property
     def drifted(self) -> bool:
@@ -91,7 +78,7 @@ def judge_reconstruction(
         return None
     rows, total = errors.reference, errors.window
     variance, ratio = max(float(rows.var()), 1e-12), float(total.mean())
-    dependence = mean_dependence(*_by_block(rows - 1.0, blocks), variance)
+    dependence = variation_of_sums(*_by_block(rows - 1.0, blocks), variance)
     spread = float(dependence.between(len(rows), len(total))) * variance
     estimate, freedom = (float(one) for one in dependence.student(len(rows), len(total)))
     doubt = estimate * variance, freedom
@@ -103,7 +90,7 @@ def judge_reconstruction(
     distance = max(0.0, abs(ratio - 1.0) - TOLERANCE)
     nats, reach = weigh_both(distance, spread, largest, doubt, needed)
     side = 1.0 if ratio >= 1 else -1.0
-    error = CONFIDENCE_Z * math.sqrt(float(total.var()) / len(total))
+    error = Z95 * math.sqrt(float(total.var()) / len(total))
     return Reconstruction(
         ratio=ratio,
         low=max(0.0, ratio - error),
@@ -119,22 +106,12 @@ def judge_reconstruction(
 
 @dataclass(frozen=True, slots=True)
 class _Errors:
-    """Squared errors over the expected one, each row rebuilt by directions of other rows.
+    """Squared errors over the expected one, each row rebuilt by directions of other rows."""
 
-    Parameters
-    ----------
-    reference, window
-        By row; shape (n,). The reference's mean is 1.
-    change
-        Of the mean, by score column, shape (S,).
-    directions
-        How many were kept, at most.
-    """
-
-    reference: Numbers
+    reference: Numbers  # By row; shape (n,). The reference's mean is 1.
     window: Numbers
-    change: Numbers
-    directions: int
+    change: Numbers  # Of the mean, by score column, shape (S,).
+    directions: int  # How many were kept, at most.
 
 
 def _cross_errors(reference: Matrix, window: Matrix, odd: NDArray[np.bool_]) -> _Errors | None:
@@ -157,7 +134,7 @@ def _cross_errors(reference: Matrix, window: Matrix, odd: NDArray[np.bool_]) -> 
 
 
 def _directions(scores: Matrix) -> Matrix:
-    """Give the fewest directions that explain the wanted share, as columns, shape (S, K)."""
+    """Return the fewest directions that explain the wanted share, as columns, shape (S, K)."""
     values, vectors = np.linalg.eigh((scores.T @ scores).astype(np.float64) / len(scores))
     explained = np.cumsum(values[::-1]) / max(float(values.sum()), 1e-300)
     count = int(np.searchsorted(explained, KEPT_VARIANCE)) + 1
@@ -165,7 +142,7 @@ def _directions(scores: Matrix) -> Matrix:
 
 
 def _errors(scores: Matrix, kept: Matrix) -> Matrix:
-    """Give the squared error of each row and column."""
+    """Return the squared error of each row and column."""
     return np.asarray((scores - (scores @ kept) @ kept.T) ** 2)
 
 

@@ -6,7 +6,7 @@ Shapes: n rows, S score columns.
 
 References
 ----------
-van der Waerden, 1952 (normal scores); drift-methods.md section 5.
+van der Waerden, 1952 (normal scores); docs/reference/statistics.md.
 """
 
 from __future__ import annotations
@@ -35,20 +35,11 @@ ABSENT = 2
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One column of scores.
-
-    Parameters
-    ----------
-    column
-        The user's name of the column.
-    label
-        What it is called beside others: ``temp``, ``carrier = "UA"``, ``tail is empty``.
-    cell
-        The cell whose rows have 1; None for the normal score of a number, -1 for what is empty.
-    """
+    """One column of scores."""
 
     column: str
-    label: str
+    label: str  # ``temp``, ``carrier = "UA"``, ``tail is empty``.
+    # The cell whose rows have 1; None for the normal score of a number, -1 for empty.
     cell: int | None = None
 
 
@@ -96,7 +87,7 @@ def _levels(name: str, cell: Cells, held: np.ndarray) -> list[Score]:
 def score_tables(
     plan: Sequence[Score], counts: Mapping[str, np.ndarray], cells: Mapping[str, Cells]
 ) -> tuple[list[np.ndarray], NDArray[np.float64]]:
-    """Say which score each cell stands for, by the ranks that these counts give.
+    """Return the score of each cell, by the ranks that these counts give.
 
     Returns
     -------
@@ -128,7 +119,7 @@ def score_tables(
 def score_rows(
     plan: Sequence[Score], tables: Sequence[np.ndarray], codes: Mapping[str, Codes]
 ) -> Matrix:
-    """Give each row's scores, shape (n, S), NaN where the row has no value."""
+    """Return each row's scores, shape (n, S), NaN where the row has no value."""
     rows = len(next(iter(codes.values()))) if codes else 0
     found = np.empty((rows, len(plan)), np.float32)
     for place, (one, table) in enumerate(zip(plan, tables, strict=True)):

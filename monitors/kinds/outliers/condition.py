@@ -21,14 +21,9 @@ SCORE = "outlier_score"
 
 @dataclass(frozen=True, slots=True)
 class OutlierCondition:
-    """Marks the outliers; what `Predicate` is to a single column.
+    """Marks the outliers; what `Predicate` is to a single column."""
 
-    Parameters
-    ----------
-    scorer
-        Scores the rows; None where only the words of a report were read.
-    """
-
+    # None where only the words of a report were read.
     scorer: RowScorer | None = field(default=None, compare=False, repr=False)
     column: str = SCORE
     op: str = OUTLIER
@@ -55,7 +50,7 @@ class OutlierCondition:
     def worst(
         self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
     ) -> pa.Table:
-        """Give the oddest rows, each with its score, the oddest first; see `Ranked`."""
+        """Return the oddest rows, each with its score, the oddest first; see `Ranked`."""
         kept: pa.Table | None = None
         first = 0
         for batch in batches:
@@ -78,7 +73,7 @@ class OutlierCondition:
         return kept.select([*front, *rest])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values; what is odd is told by the report's baseline."""
+        """Return plain JSON values; what is odd is told by the report's baseline."""
         return {"column": self.column, "op": self.op, "value": OUTLIER_SCORE}
 
     def _scores(self, batch: pa.RecordBatch) -> np.ndarray:

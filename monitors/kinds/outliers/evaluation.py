@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.drift_test.budget import TOLERANCE, Budget
+from driftline.monitors.drift_test.significance import (
+    MIN_ROWS,
+    likelihood_ratio,
+)
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
 from driftline.monitors.kinds.outliers.reading import LEVELS, OutlierReading
@@ -23,11 +28,13 @@ from driftline.monitors.kinds.outliers.scorer import (
     RowScorer,
     row_scorer,
 )
-from driftline.monitors.kinds.outliers.share import DEFAULT_LENGTH, ShareVerdict, judge_share
 from driftline.monitors.kinds.outliers.terms import share_words
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, MetricPoint, MetricResult
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
+from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
+from driftline.stats.intervals import wilson
+from driftline.stats.multiple_testing import alpha_per_test
 
 # Cells that hold at most this share of the rows are rare.
 RARE_SHARE = 0.02
@@ -42,6 +49,11 @@ CLEAR = 3.0
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"
 NAMED = 3
+COMMON_SCORE = 1.0
+# Without blocks the rate of outliers is taken to differ from window to window by as much as it is.
+UNKNOWN_VARIATION = 1.0
+DEFAULT_LENGTH = timedelta(days=1)
+BISECTIONS = 40
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -70,41 +82,22 @@ def evaluate(context: CheckContext) -> Report:
         row_count=rows,
         metrics=() if verdict is None else (_metric(verdict, rows),),
         points=() if verdict is None else _points(reading, verdict),
-        facts=facts,
-        baseline_version=context.baseline.version,
-        alpha=budget.false_alarms_per_year / budget.windows_per_year,
+        alpha=budget.per_window,
         details=_details(scorer, reading, verdict, missing),
-        batches=context.rows.batches,
     )
 
 
-@dataclass(slots=True)
-class _Rows:
-    """Counts rows, and does nothing else with them."""
-
-    count: int = 0
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        self.count += batch.num_rows
-
-    def merge(self, other: _Rows) -> _Rows:
-        return _Rows(self.count + other.count)
-
-
 def _undecided(context: CheckContext, sample_rows: int) -> Report:
-    """Say that the reference does not tell what is odd."""
-    rows, budget = context.rows.gather(_Rows).count, context.budget
+    """Return a report without a judgement: the reference has too few rows."""
+    rows = sum(batch.num_rows for batch in context.rows.batches())
     metric = MetricResult(name=METRIC, value=None, count=rows, note=INSUFFICIENT)
     return Report(
         kind="outliers",
         violations=(),
         row_count=rows,
         metrics=(metric,) if rows else (),
-        facts=context.rows.facts,
-        baseline_version=context.baseline.version,
-        alpha=budget.false_alarms_per_year / budget.windows_per_year,
+        alpha=context.budget.per_window,
         details={"threshold": OUTLIER_SCORE, "sample_rows": sample_rows},
-        batches=context.rows.batches,
     )
 
 
@@ -137,7 +130,7 @@ def _points(reading: OutlierReading, verdict: ShareVerdict) -> tuple[MetricPoint
 def _violations(
     scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict
 ) -> tuple[Violation, ...]:
-    """Say that there are too many, and by which columns they are odd."""
+    """Return the violation of too many outliers, with the columns that make them odd."""
     if not verdict.violated or verdict.bound is None:
         return ()
     share, usual = share_words(verdict.share), share_words(verdict.reference)
@@ -171,7 +164,7 @@ def _details(
     verdict: ShareVerdict | None,
     missing: tuple[str, ...],
 ) -> dict[str, JsonValue]:
-    """Tell what the share rests on, and the worst rows, whether or not there are too many."""
+    """Return what the share rests on, and the worst rows."""
     sample = scorer.sample_scores
     return {
         "threshold": OUTLIER_SCORE,
@@ -197,7 +190,7 @@ def _details(
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:
-    """Give how many times more the counts of rare cells vary than those of independent rows."""
+    """Return how many times more the counts of rare cells vary than those of independent rows."""
     if baseline.blocks is not None and len(baseline.blocks.hours):
         hours = int(baseline.blocks.hours[-1] - baseline.blocks.hours[0]) + 1
         most = max(1, hours // WANTED_BLOCKS)
@@ -225,19 +218,117 @@ def _of_sample(baseline: Baseline, columns: Sequence[str]) -> list[float]:
 
 
 def _dispersion(counts: NDArray[np.integer]) -> tuple[float, float]:
-    """Give chi-squared of the rare cells over its degrees of freedom, and how far 1 is by chance.
-
-    Parameters
-    ----------
-    counts
-        Shape (blocks, cells).
-    """
-    rows, held = counts.sum(axis=1, keepdims=True), counts.sum(axis=0)
-    share = held / max(float(held.sum()), 1.0)
-    rare = (held > 0) & (share <= RARE_SHARE)
-    freedom = (np.count_nonzero(rows) - 1) * np.count_nonzero(rare)
+    """Return how many times more rare cells vary than independent rows, and its error by chance."""
+    rows = counts.sum(axis=1).astype(np.float64)
+    counts, rows = counts[rows > 0], rows[rows > 0]
+    total = counts.sum(axis=0)
+    rare = (total > 0) & (total <= RARE_SHARE * max(float(total.sum()), 1.0))
+    freedom = (len(rows) - 1) * np.count_nonzero(rare)
     if freedom < 1:
         return 1.0, 0.0
-    expected = np.maximum(rows * share[rare], np.finfo(np.float64).tiny)
-    found = float(np.sum((counts[:, rare] - rows * share[rare]) ** 2 / expected)) / freedom
-    return found, math.sqrt(2.0 / freedom)
+    found = dispersion(counts[:, rare].astype(np.float64), rows, binomial=False)
+    return float(found.mean()), math.sqrt(2.0 / freedom)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareVerdict:
+    """The verdict on one window."""
+
+    share: float  # Of outliers among the rows, 0-1, and its 95 % interval (Wilson).
+    low: float
+    high: float
+    reference: float  # The expected share, and its 95 % interval in the reference's sample.
+    reference_low: float
+    reference_high: float
+    bound: float | None  # None when there are too few rows to judge.
+    p_value: float | None
+    design_effect: float  # Variance of the count over that of independent rows.
+    variation: float  # Deviation of the rate of outliers between windows, relative to the rate.
+
+    @property
+    def violated(self) -> bool:
+        """Whether there are too many."""
+        return self.bound is not None and self.share > self.bound
+
+
+def judge_share(
+    scorer: RowScorer,
+    count: int,
+    rows: int,
+    *,
+    budget: Budget,
+    length: timedelta | None,
+    cluster: float,
+) -> ShareVerdict:
+    """Judge how many of a window's rows, at least one, are outliers.
+
+    Only a larger share is a violation. The reference's share is what the score promises, one row
+    in 10,000, or what the sample holds if that is more. How much the share differs from window to
+    window is learnt from rows with a score of 1, of which a sample has enough: their rate in the
+    reference's blocks of the window's length. Tails fall exponentially in the score, so a rate that
+    differs by some percent at a score of 1 differs by four times as much at 4. Where rows come in
+    groups, a group counts as one (`cluster_size`).
+
+    References
+    ----------
+    docs/reference/statistics.md, "Log-likelihood ratio" and "Design effect"; Kish, Survey Sampling,
+    1965 (design effect).
+    """
+    sample = len(scorer.sample_scores)
+    held = int(np.count_nonzero(scorer.sample_scores >= OUTLIER_SCORE))
+    expected: float = max(held / sample, 10.0**-OUTLIER_SCORE)
+    variation = _variation(scorer, length)
+    effect = max(1.0 + rows * expected * variation**2, cluster)
+    alpha = alpha_per_test(budget.false_alarms_per_year, budget.windows_per_year, 1)
+    free = 2.0 * TOLERANCE * math.sqrt(expected * (1 - expected))
+
+    def weigh(share: float) -> float:
+        if share <= expected:
+            return 0.0
+        one, other = np.array([expected]), np.array([share])
+        found = likelihood_ratio(one, float(sample), other, float(rows), tolerance=free)
+        return float(found[0]) / effect
+
+    is_judged = rows >= MIN_ROWS
+    share = count / rows
+    return ShareVerdict(
+        share,
+        *wilson(count, rows),
+        expected,
+        *wilson(held, sample),
+        bound=_bound(weigh, expected, math.log(2.0 / alpha)) if is_judged else None,
+        p_value=min(1.0, 2.0 * math.exp(-weigh(share))) if is_judged else None,
+        design_effect=effect,
+        variation=variation,
+    )
+
+
+def _bound(weigh: Callable[[float], float], low: float, needed: float) -> float:
+    """Find the share at which the evidence is what a violation needs; 1 when nothing is enough."""
+    high = 1.0
+    if weigh(high) <= needed:
+        return high
+    for _ in range(BISECTIONS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if weigh(middle) > needed else (middle, high)
+    return low
+
+
+def _variation(scorer: RowScorer, length: timedelta | None) -> float:
+    """Return the relative deviation of the rate of outliers between the reference's blocks."""
+    hours = scorer.sample_hours
+    if hours is None:
+        return UNKNOWN_VARIATION
+    known = hours != UNKNOWN_HOUR
+    long = max(1, round((length or DEFAULT_LENGTH) / timedelta(hours=1)))
+    _, places = np.unique(hours[known] // long, return_inverse=True)
+    rows = np.bincount(places).astype(np.float64)
+    odd = np.bincount(places, scorer.sample_scores[known] >= COMMON_SCORE)
+    share = odd.sum() / max(rows.sum(), 1.0)
+    if len(rows) < MINIMUM_BLOCKS or not 0 < share < 1:
+        return UNKNOWN_VARIATION
+    spread = float(dispersion(odd[:, None].astype(np.float64), rows)[0])
+    excess = spread * upper_factor(len(rows)) - 1
+    usual = max(float(rows.mean()), 1.0)
+    relative = math.sqrt(max(excess, 0.0) * (1 - share) / (share * usual))
+    return min(relative * OUTLIER_SCORE / COMMON_SCORE, UNKNOWN_VARIATION * OUTLIER_SCORE)

@@ -6,7 +6,8 @@ nor long tails count; the distance from the middle is measured along the referen
 
 References
 ----------
-Mahalanobis, Proc. National Institute of Sciences of India 2, 1936; drift-methods.md section 8.
+Mahalanobis, Proc. National Institute of Sciences of India 2, 1936;
+docs/reference/statistics.md, "Outliers".
 """
 
 from __future__ import annotations
@@ -33,39 +34,16 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """How the reference's numbers hang together; shapes: J columns.
+    """How the reference's numbers hang together; shapes: J columns."""
 
-    Parameters
-    ----------
-    width
-        How many numeric columns there are.
-    columns
-        Which of the normal scores are looked at, shape (J,).
-    mean, spread
-        Of their normal scores in the sample, shape (J,).
-    precision
-        Inverse of their correlations, shape (J, J).
-    """
-
-    width: int
-    columns: NDArray[np.int64]
-    mean: Numbers
+    width: int  # How many numeric columns there are.
+    columns: NDArray[np.int64]  # Which of the normal scores are used, shape (J,).
+    mean: Numbers  # Of their normal scores in the sample, shape (J,).
     spread: Numbers
-    precision: Numbers
+    precision: Numbers  # Inverse of their correlations, shape (J, J).
 
     def distance(self, normal: Numbers) -> Numbers:
-        """Measure how far rows lie from the middle.
-
-        Parameters
-        ----------
-        normal
-            Normal scores of all numeric columns, shape (columns, rows).
-
-        Returns
-        -------
-        numpy.ndarray
-            Half of the squared distance, in nats, shape (rows,).
-        """
+        """Measure how far rows lie from the middle."""
         found = np.empty(normal.shape[1])
         for at in range(0, len(found), BLOCK_ROWS):
             scores = self._root @ normal[:, at : at + BLOCK_ROWS]
@@ -112,13 +90,7 @@ class Joint:
 
 
 def fit_joint(normal: Numbers) -> Joint | None:
-    """Learn the correlations of a sample's normal scores, shape (columns, rows).
-
-    Returns
-    -------
-    Joint or None
-        None when fewer than two columns vary, or rows are too few for so many columns.
-    """
+    """Learn the correlations of a sample's normal scores, shape (columns, rows)."""
     return _fit(normal, _varied(normal))
 
 

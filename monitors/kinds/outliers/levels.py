@@ -6,13 +6,12 @@ them, as it should. A text that was never seen is as rare as those that came onc
 
 References
 ----------
-Good, Biometrika 40, 1953 (unseen values); drift-methods.md sections 4.2 and 8.
+Good, Biometrika 40, 1953 (unseen values); docs/reference/statistics.md, "Outliers".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +23,7 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce, is_missing
-from driftline.monitors.kinds.outliers.stretches import Codes
+from driftline.monitors.kinds.outliers.rarity import Codes
 from driftline.monitors.kinds.outliers.terms import Floats, odds, rare_term
 
 # Where nearly every text is new, as in ids, none is odd: only that there is one is looked at.
@@ -33,34 +32,17 @@ MOSTLY_NEW = 0.5
 
 @dataclass(frozen=True)
 class LevelTerms:
-    """The terms of a text, boolean or time column.
-
-    Parameters
-    ----------
-    cells
-        The reference's.
-    values
-        Texts whose own term is known; none where only the presence of a value counts.
-    terms
-        Theirs, float32, shape (values,).
-    counts
-        Rows of the reference that hold each, shape (values,).
-    other
-        Of any other text.
-    empty, unfit
-        Of no value, and of one that does not fit.
-    words
-        By cell: what it holds.
-    """
+    """The terms of a text, boolean or time column."""
 
     cells: Cells
+    # Texts whose own term is known; none where only the presence of a value counts.
     values: pa.Array
-    terms: Floats
-    counts: NDArray[np.int64]
-    other: float
+    terms: Floats  # Float32, shape (values,).
+    counts: NDArray[np.int64]  # Rows of the reference that hold each, shape (values,).
+    other: float  # The term of any other text.
     empty: float
     unfit: float
-    words: tuple[str, ...]
+    words: tuple[str, ...]  # By cell: what it holds.
 
     @property
     def column(self) -> str:
@@ -73,7 +55,7 @@ class LevelTerms:
         return 2
 
     def of_rows(self, batch: pa.RecordBatch) -> Floats:
-        """Give the term of each row, shape (rows,)."""
+        """Return the term of each row, shape (rows,)."""
         plain, lost = coerce(batch.column(self.column), self.cells.type)
         if not len(self.values):
             missing = is_missing(plain).to_numpy(zero_copy_only=False)
@@ -98,7 +80,7 @@ class LevelTerms:
         return np.asarray(found)
 
     def of_codes(self, codes: Codes, random: np.random.Generator) -> Floats:
-        """Give terms to rows of which only the cell is known.
+        """Return the terms of rows of which only the cell is known.
 
         Which of the rare texts a row holds is drawn by their counts.
         """
@@ -119,26 +101,15 @@ class LevelTerms:
         return np.asarray(found)
 
     def codes(self, batch: pa.RecordBatch) -> NDArray[np.int64]:
-        """Give each row's cell, shape (rows,), for its words."""
+        """Return each row's cell, shape (rows,), for its words."""
         codes = self.cells.assign(batch.column(self.column))
         mask = Predicate(self.column, "unfit", self.cells.type).mask(batch)
         codes[mask.to_numpy(zero_copy_only=False)] = self.cells.size - 1
         return codes
 
-    @cached_property
-    def strongest(self) -> float:
-        """The largest term that a row can have."""
-        return float(max(self.other, self.empty, self.unfit, *self.terms.tolist(), 0.0))
-
 
 def level_terms(cells: Cells, column: ColumnProfile) -> LevelTerms:
-    """Take the terms from the reference's counts.
-
-    Parameters
-    ----------
-    cells, column
-        Of the same column; the profile is the reference's and has cell counts.
-    """
+    """Take the terms from the reference's counts."""
     assert column.cell_counts is not None
     counts = column.cell_counts.astype(np.float64)
     rows = float(counts.sum())
@@ -159,7 +130,7 @@ def level_terms(cells: Cells, column: ColumnProfile) -> LevelTerms:
 def _levels(
     cells: Cells, column: ColumnProfile, counts: NDArray[np.float64], rows: float
 ) -> tuple[pa.Array, NDArray[np.int64], float]:
-    """Give the texts with counts of their own, and the term of any other text."""
+    """Return the texts with counts of their own, and the term of any other text."""
     nothing = pa.array([], pa.string()), np.zeros(0, np.int64), 0.0
     if cells.type == "timestamp" or (not cells.levels and cells.known is None):
         return nothing
@@ -173,7 +144,7 @@ def _levels(
 
 
 def _rarity(counts: NDArray[np.int64], rows: float, *, others: float) -> Floats:
-    """Give minus the logarithm of the share of rows that are as rare or rarer."""
+    """Return minus the logarithm of the share of rows that are as rare or rarer."""
     distinct, inverse = np.unique(counts, return_inverse=True)
     held = np.bincount(inverse, weights=counts, minlength=len(distinct))
     share = (np.cumsum(held) + others) / max(rows, 1.0)

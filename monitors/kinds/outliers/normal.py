@@ -15,7 +15,7 @@ from scipy import special
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
-from driftline.monitors.kinds.outliers.stretches import Codes
+from driftline.monitors.kinds.outliers.rarity import Codes
 
 # From here on outwards a cell is a tail's.
 TAIL_SHARE = 0.01
@@ -25,30 +25,17 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class NormalScores:
-    """The normal scores of a numeric column; shapes: C cells, K points.
+    """The normal scores of a numeric column; shapes: C cells, K points."""
 
-    Parameters
-    ----------
-    by_cell
-        The score of the cell's mean rank, at most that of the last percent; 0 for empty and unfit;
-        shape (C,).
-    in_tail
-        Which cells are looked into, shape (C,).
-    first, count
-        Shares of the reference's numbers below each cell and in it, shape (C,).
-    points, ranks
-        Ascending values and the mean rank of each as a share, shape (K,).
-    tied
-        Begin and end of the ranks of values that many rows hold, ascending, shape (2, ties).
-    """
-
+    # At the cell's mean rank, at most that of the last percent; 0 for empty and unfit;
+    # shape (C,).
     by_cell: Numbers
-    in_tail: NDArray[np.bool_]
-    first: Numbers
+    in_tail: NDArray[np.bool_]  # Which cells are looked into, shape (C,).
+    first: Numbers  # Shares of the reference's numbers below each cell and in it, shape (C,).
     count: Numbers
-    points: Numbers
+    points: Numbers  # Ascending values and the mean rank of each as a share, shape (K,).
     ranks: Numbers
-    tied: Numbers
+    tied: Numbers  # Begin and end of the ranks of frequent values, ascending, shape (2, ties).
 
     def of_rows(
         self,
@@ -57,7 +44,7 @@ class NormalScores:
         terms: tuple[NDArray[np.float32], NDArray[np.float32]],
         out: Numbers | None = None,
     ) -> Numbers:
-        """Give the score of each row, shape (rows,).
+        """Return the score of each row, shape (rows,).
 
         Parameters
         ----------
@@ -81,16 +68,7 @@ class NormalScores:
         return found
 
     def of_sample(self, codes: Codes, depth: Numbers) -> Numbers:
-        """Give the scores of rows of the reference of which only the cell is known, shape (rows,).
-
-        Parameters
-        ----------
-        codes
-            Cell of each row.
-        depth
-            How far out each row lies in the cell of a tail, 0-1, shape (rows,). The same for all
-            columns, so that those that are nearly one stay so.
-        """
+        """Return scores of reference rows of which only the cell is known, shape (rows,)."""
         found: Numbers = self.by_cell.take(codes)
         at = np.flatnonzero(self.in_tail.take(codes))
         if not len(at):
@@ -108,13 +86,7 @@ class NormalScores:
 
 
 def normal_scores(cells: Cells, column: ColumnProfile) -> NormalScores:
-    """Take the scores from the reference's exact counts.
-
-    Parameters
-    ----------
-    cells, column
-        Of the same numeric column; the profile is the reference's and has cell counts.
-    """
+    """Take the scores from the reference's exact counts."""
     assert column.cell_counts is not None
     inside = column.cell_counts[:-2].astype(np.float64)
     present = max(float(inside.sum()), 1.0)
@@ -142,7 +114,7 @@ def normal_scores(cells: Cells, column: ColumnProfile) -> NormalScores:
 def _points(
     cells: Cells, column: ColumnProfile, before: Numbers
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Give values, the rows below each, and the rows that share it where those are many."""
+    """Return values, the rows below each, and the rows that share it where those are many."""
     known = column.numbers
     if known.is_complete or not cells.edges:
         counts = known.counts.astype(np.float64)

@@ -22,8 +22,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from driftline.monitors.kinds.outliers.stretches import counted_below
-
 # Shares of the sample at which it is counted.
 SHARES = (0.5, 0.25, 0.1, 0.05, 0.02)
 # Fewer rows than this do not tell how a tail goes on.
@@ -33,26 +31,19 @@ CONFIDENCE = 0.95
 RULE_OF_THREE = 3.0
 
 Numbers = NDArray[np.float64]
+Codes = NDArray[np.unsignedinteger]
+# Room for the two cells beside the stretches, of rows without a number.
+SMALL = np.iinfo(np.uint8).max - 2
 
 
 @dataclass(frozen=True, eq=False)
 class Rarity:
-    """A rising map from a number to nats; shapes: K knots.
+    """A rising map from a number to nats; shapes: K knots."""
 
-    Parameters
-    ----------
-    knots, nats
-        Ascending, shape (K,); linear between them.
-    beyond
-        Nats of what is just above the last knot: many rows may share its value.
-    scale
-        How much further each further nat is.
-    """
-
-    knots: Numbers
+    knots: Numbers  # Ascending, shape (K,); linear between them.
     nats: Numbers
-    beyond: float
-    scale: float
+    beyond: float  # Nats of what is just above the last knot: many rows may share its value.
+    scale: float  # How much further each further nat is.
 
     @cached_property
     def _lines(self) -> tuple[Numbers, Numbers, Numbers]:
@@ -66,7 +57,7 @@ class Rarity:
         return edges, slopes, np.concatenate([self.nats[:1], heights, self.nats[-1:], [above]])
 
     def of(self, values: NDArray[np.floating]) -> Numbers:
-        """Give minus the logarithm of the share that has so much or more, at least 0."""
+        """Return minus the logarithm of the share that has so much or more, at least 0."""
         edges, slopes, heights = self._lines
         stretch = counted_below(values, edges)
         found: Numbers = slopes.take(stretch)
@@ -107,10 +98,30 @@ def fit_rarity(values: NDArray[np.floating]) -> Rarity:
 
 
 def _held(ordered: Numbers, values: ArrayLike) -> Numbers:
-    """Give the share of the sample that has so much or more."""
+    """Return the share of the sample that has so much or more."""
     return np.asarray(1.0 - np.searchsorted(ordered, values, side="left") / len(ordered))
 
 
 def _halved(count: int) -> list[int]:
-    """Give half of a count, a quarter, and so on down to one."""
+    """Return half of a count, a quarter, and so on down to one."""
     return [max(count >> by, 1) for by in range(1, count.bit_length() + 1)]
+
+
+def counted_below(values: NDArray[np.floating], edges: NDArray[np.float64]) -> Codes:
+    """Count for each value the ascending edges that are not above it; 0 for NaN.
+
+    Comparing with each of some forty edges takes a fifth of the time of a binary search: there are
+    no branches to guess (bench/outliers.md).
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (values,), as ``searchsorted(edges, values, side="right")`` gives it.
+    """
+    kind = np.uint8 if len(edges) <= SMALL else np.uint16
+    codes: Codes = np.zeros(len(values), kind)
+    is_above = np.empty(len(values), bool)
+    for edge in edges:
+        np.greater_equal(values, edge, out=is_above)
+        np.add(codes, is_above.view(np.uint8), out=codes)
+    return codes

@@ -22,17 +22,7 @@ EXPLAINED_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class OddRow:
-    """One odd row.
-
-    Parameters
-    ----------
-    score
-        Its score.
-    pointer
-        Event id and row index, or the row's number from 0.
-    reason
-        Why it is odd.
-    """
+    """One odd row."""
 
     score: float
     pointer: Pointer
@@ -41,30 +31,16 @@ class OddRow:
 
 @dataclass(slots=True)
 class OutlierReading:
-    """Counts over some rows; grows by `update`, adds up by `merge`.
-
-    Parameters
-    ----------
-    scorer
-        Scores the rows.
-    row_count
-        Rows seen.
-    counts
-        Of them those with a score of each of `LEVELS` or more, int64, shape (levels,).
-    columns
-        Outliers by their oddest column; of very many, of the first of each batch.
-    worst
-        The oddest rows, the worst first.
-    seen
-        Columns that came.
-    """
+    """Counts over some rows; grows by `update`, adds up by `merge`."""
 
     scorer: RowScorer
     row_count: int = 0
+    # Rows with a score of each of `LEVELS` or more, int64, shape (levels,).
     counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS), np.int64))
+    # Outliers by their oddest column; of very many, of the first of each batch.
     columns: Counter[str] = field(default_factory=Counter)
-    worst: list[OddRow] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
+    worst: list[OddRow] = field(default_factory=list)  # The oddest rows, the worst first.
+    seen: set[str] = field(default_factory=set)  # Columns that came.
 
     @property
     def outlier_count(self) -> int:
@@ -92,7 +68,7 @@ class OutlierReading:
         self.worst = _worst([*self.worst, *(OddRow(*one) for one in found)])
 
     def merge(self, other: OutlierReading) -> OutlierReading:
-        """Give what is known of the rows of both; the other's rows are numbered after these."""
+        """Return what is known of the rows of both; the other's rows are numbered after these."""
         moved = [
             OddRow(one.score, _after(one.pointer, self.row_count), one.reason)
             for one in other.worst

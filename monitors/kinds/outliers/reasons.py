@@ -30,20 +30,10 @@ TELLING_TERM = 6.9
 
 @dataclass(frozen=True, eq=False)
 class Reasons:
-    """Of each row, what makes it odd; shapes: (rows,).
+    """Of each row, what makes it odd; shapes: (rows,)."""
 
-    Parameters
-    ----------
-    words
-        Up to three columns, the oddest first; "" of a row that nothing is odd about.
-    column
-        The oddest column's place in ``columns``; -1 for none.
-    columns
-        The columns' names.
-    """
-
-    words: pa.Array
-    column: NDArray[np.int64]
+    words: pa.Array  # Up to three columns, the oddest first; "" for an ordinary row.
+    column: NDArray[np.int64]  # The oddest column's place in `columns`; -1 for none.
     columns: tuple[str, ...]
 
     def tally(self) -> Counter[str]:
@@ -53,7 +43,7 @@ class Reasons:
 
 
 def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
-    """Say of rows why they are odd; meant for the few that are."""
+    """Describe why rows are odd; meant for the few that are."""
     names, rows = set(batch.schema.names), batch.num_rows
     columns = scorer.columns
     terms = np.zeros((len(columns), rows), np.float32)
@@ -92,7 +82,7 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
 
 
 def _tails(scorer: RowScorer, batch: pa.RecordBatch) -> NDArray[np.float64]:
-    """Give the surprise of all that single columns say, in nats."""
+    """Return the surprise of all that single columns say, in nats."""
     parts = scorer.parts(batch)
     found: NDArray[np.float64] = np.maximum(
         scorer.tails.of(parts.tails), parts.strongest - scorer.cost

@@ -30,7 +30,8 @@ from driftline.monitors.kinds.outliers.rarity import Rarity, fit_rarity
 from driftline.monitors.kinds.outliers.terms import Floats, NumberTerms, number_terms
 from driftline.monitors.results.violation import plural
 
-# A row is an outlier from here: as odd as one in 10,000 rows (drift-methods.md section 8).
+# A row is an outlier from here: as odd as one in 10,000 rows
+# (docs/reference/statistics.md, "Outliers").
 OUTLIER_SCORE = 4.0
 # Fewer rows of a reference do not tell what is odd.
 LEAST_ROWS = 100
@@ -46,57 +47,37 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What makes each row odd, in nats; shapes: (rows,).
+    """What makes each row odd, in nats; shapes: (rows,)."""
 
-    Parameters
-    ----------
-    tails
-        ECOD's score.
-    strongest
-        The largest term of any column.
-    distance
-        Half of the squared distance along the correlations; None without them.
-    """
-
-    tails: Floats
-    strongest: Floats
+    tails: Floats  # ECOD's score.
+    strongest: Floats  # The largest term of any column.
+    # Half of the squared distance along the correlations; None without them.
     distance: Numbers | None
 
 
 @dataclass(frozen=True, eq=False)
 class RowScorer:
-    """Scores rows against one baseline.
-
-    Parameters
-    ----------
-    numbers, levels
-        The terms of the features.
-    joint
-        How the numbers hang together; None when that is not known.
-    tails, distance
-        What is made of ECOD's score and of the distance.
-    sample_scores
-        Scores of the reference's own sample, float64, shape (rows,).
-    sample_hours
-        The sample's hours, as in `RowSample`.
-    """
+    """Scores rows against one baseline."""
 
     numbers: tuple[NumberTerms, ...]
     levels: tuple[LevelTerms, ...]
-    joint: Joint | None
+    joint: Joint | None  # None when the correlations are not known.
     tails: Rarity
     distance: Rarity | None
-    sample_scores: Numbers
+    sample_scores: Numbers  # Of the reference's own sample, float64, shape (rows,).
     sample_hours: NDArray[np.int64] | None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are looked at."""
-        return (*(one.column for one in self.numbers), *(one.column for one in self.levels))
+        return (
+            *(number.column for number in self.numbers),
+            *(level.column for level in self.levels),
+        )
 
     def missing(self, names: Sequence[str]) -> tuple[str, ...]:
         """Name the columns that are looked at and are not among these."""
-        return tuple(one for one in self.columns if one not in set(names))
+        return tuple(column for column in self.columns if column not in set(names))
 
     def require(self, names: Sequence[str]) -> None:
         """See that some of the columns are among these."""
@@ -108,13 +89,7 @@ class RowScorer:
             )
 
     def score(self, batch: pa.RecordBatch) -> Numbers:
-        """Score rows; a column that they lack makes none of them odd.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (rows,), from 0: at most one row in ``10 ** score`` of the reference has so much.
-        """
+        """Score rows; a column that they lack makes none of them odd."""
         return self._scored(self.parts(batch))
 
     def parts(self, batch: pa.RecordBatch) -> Parts:
@@ -164,7 +139,7 @@ class _Gathered:
         np.maximum(self.strongest, terms, out=self.strongest)
 
     def parts(self, joint: Joint | None) -> Parts:
-        """Give what was gathered."""
+        """Return what was gathered."""
         tails = np.maximum(np.maximum(self.left, self.right), self.skewed)
         return Parts(tails, self.strongest, joint.distance(self.normal) if joint else None)
 
@@ -220,8 +195,8 @@ def row_scorer(baseline: Baseline) -> RowScorer:
 
 
 def _cost(numbers: Sequence[NumberTerms], levels: Sequence[LevelTerms]) -> float:
-    """Give what it costs to take the strongest of all terms, in nats (Bonferroni)."""
-    tails = sum(one.tail_count for one in numbers) + sum(one.tail_count for one in levels)
+    """Return what it costs to take the strongest of all terms, in nats (Bonferroni)."""
+    tails = sum(number.tail_count for number in numbers) + sum(level.tail_count for level in levels)
     return math.log(tails)
 
 

@@ -71,7 +71,7 @@ def scored_batches(
 
 
 def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Give score, verdict and reason of each row.
+    """Return score, verdict and reason of each row.
 
     Raises
     ------

@@ -8,7 +8,7 @@ law that is usual.
 
 References
 ----------
-Li et al., "ECOD", IEEE TKDE 35, 2022 (tails); drift-methods.md section 8.
+Li et al., "ECOD", IEEE TKDE 35, 2022 (tails); docs/reference/statistics.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.formats.coercion import coerce
 from driftline.monitors.kinds.outliers.normal import NormalScores, normal_scores
-from driftline.monitors.kinds.outliers.stretches import Codes, counted_below
+from driftline.monitors.kinds.outliers.rarity import Codes, counted_below
 from driftline.monitors.results.violation import percent
 
 Floats = NDArray[np.float32]
@@ -41,31 +41,15 @@ LEAST_PERCENT = 0.001
 
 @dataclass(frozen=True)
 class NumberTerms:
-    """The terms of a numeric column, by cell; shapes: C cells.
-
-    Parameters
-    ----------
-    cells
-        The reference's.
-    left, right
-        Minus logarithm of the share of rows below, above; float32, shape (C,).
-    is_left_skewed
-        Whether the low tail is the long one: then the low one is looked at.
-    normal
-        Where a value lies as a standard normal score.
-    words
-        By cell: what it holds and how rare that is.
-    below, above
-        Powers by which the tails fall; 0 where the reference does not tell.
-    """
+    """The terms of a numeric column, by cell; shapes: C cells."""
 
     cells: Cells
-    left: Floats
+    left: Floats  # Minus logarithm of the share of rows below, above; float32, shape (C,).
     right: Floats
-    is_left_skewed: bool
+    is_left_skewed: bool  # Whether the low tail is the long one: then the low one is looked at.
     normal: NormalScores
-    words: tuple[str, ...]
-    below: float
+    words: tuple[str, ...]  # By cell: what it holds and how rare that is.
+    below: float  # Powers by which the tails fall; 0 where the reference does not tell.
     above: float
 
     @property
@@ -79,7 +63,7 @@ class NumberTerms:
         return 5
 
     def codes(self, batch: pa.RecordBatch) -> tuple[Codes, NDArray[np.float64]]:
-        """Give each row's cell and number, shape (rows,); the number is NaN where there is none."""
+        """Return each row's cell and number, shape (rows,); NaN where there is no number."""
         array = batch.column(self.column)
         plain, lost = coerce(array, self.cells.type)
         values = plain.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
@@ -93,7 +77,7 @@ class NumberTerms:
     def tails(
         self, codes: Codes, values: NDArray[np.float64] | None = None
     ) -> tuple[Floats, Floats]:
-        """Give both terms of each row, shape (rows,), of cells and, beyond the range, values."""
+        """Return both terms of each row, shape (rows,), of cells and, beyond the range, values."""
         left, right = self.left.take(codes), self.right.take(codes)
         if values is not None and self.cells.edges:
             low, high = self.cells.edges[0], float(self.cells.maximum or 0.0)
@@ -106,13 +90,7 @@ class NumberTerms:
 
 
 def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
-    """Take the terms from the reference's exact counts.
-
-    Parameters
-    ----------
-    cells, column
-        Of the same numeric column; the profile is the reference's and has cell counts.
-    """
+    """Take the terms from the reference's exact counts."""
     assert column.cell_counts is not None
     counts = column.cell_counts.astype(np.float64)
     rows = max(counts.sum(), 1.0)
@@ -144,12 +122,12 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
 
 
 def rare_term(count: float, rows: float) -> float:
-    """Give the term of what so many of the rows hold, in nats; at most ``ln(2 rows)``."""
+    """Return the term of what so many of the rows hold, in nats; at most ``ln(2 rows)``."""
     return float(-np.log(min(1.0, max(count, 0.5) / max(rows, 1.0))))
 
 
 def odds(share: float) -> str:
-    """Say a share as odds of two digits: ``1 in 2,000``; "" of what is no rarity."""
+    """Write a share as odds of two digits: ``1 in 2,000``; "" when it is not rare."""
     if share > 0.2:
         return ""
     one_in = 1.0 / max(share, 1e-15)
@@ -158,7 +136,7 @@ def odds(share: float) -> str:
 
 
 def share_words(share: float) -> str:
-    """Say a share of rows so that small ones stay apart: ``1.2 %``, ``1 in 40,000``, ``0 %``."""
+    """Write a share of rows so that small ones differ: ``1.2 %``, ``1 in 40,000``, ``0 %``."""
     return percent(share) if share >= LEAST_PERCENT or not share else odds(share)
 
 
@@ -177,7 +155,7 @@ def _reach(
 
 
 def _gap_term(column: ColumnProfile, rows: float) -> float:
-    """Give the term of a number between two known ones; 0 where not all numbers are known.
+    """Return the term of a number between two known ones; 0 where not all numbers are known.
 
     As of a text that was never seen: as many as came once foretell (Good, Biometrika 40, 1953). So
     of codes and ratings alone: a measured number may take any value between two others.
@@ -188,7 +166,7 @@ def _gap_term(column: ColumnProfile, rows: float) -> float:
 
 
 def _third_moment(column: ColumnProfile) -> float:
-    """Give what has the sign of the skewness: the third central moment of the sketch's values."""
+    """Return what has the sign of the skewness: the third central moment of the sketch's values."""
     values, weights = column.sketch.weighted()
     if not len(values):
         return 0.0
@@ -201,7 +179,7 @@ def _third_moment(column: ColumnProfile) -> float:
 def _powers(
     cells: Cells, column: ColumnProfile, inside: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Give by which powers the tails fall from their last percent to the reference's ends.
+    """Return by which powers the tails fall from their last percent to the reference's ends.
 
     0 where that is not known: for a tail that does not fall, a reference of few rows, and one that
     has infinite values, which lie beyond its range already.
@@ -228,7 +206,7 @@ def _words(
     before: NDArray[np.float64],
     absent: NDArray[np.float64],
 ) -> tuple[str, ...]:
-    """Say of each cell what it holds, and how much of the reference lies as far out."""
+    """Describe each cell: what it holds, and how much of the reference lies as far out."""
     present = max(float(inside.sum()), 1.0)
     found = []
     for index, phrase in enumerate(cells.names):

@@ -4,57 +4,31 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 from pyarrow import csv
 from pyarrow import parquet as pq
 
+from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError, UnavailableError
-from driftline.monitors.kinds.outliers.reading import OddRow, OutlierReading
+from driftline.formats.json.rows import record_ids
+from driftline.formats.location import locate
+from driftline.formats.source import Source, open_source
+from driftline.monitors.kinds.outliers.reading import OutlierReading
 from driftline.monitors.kinds.outliers.scorer import RowScorer
-from driftline.monitors.kinds.outliers.table import SCORE_COLUMNS, score_table
+from driftline.monitors.kinds.outliers.table import SCORE_COLUMNS, scored_batches
+from driftline.signature import Signature
 
 ENDINGS = (".parquet", ".csv")
-
-
-class Writer(Protocol):
-    """What writes batches to a file."""
-
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Write rows."""
-
-    def close(self) -> None:
-        """Finish the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What was found while rows were written.
-
-    Parameters
-    ----------
-    row_count, outlier_count
-        All rows, and the outliers among them.
-    columns
-        Outliers by their oddest column.
-    worst
-        The oddest rows, the worst first.
-    """
-
-    row_count: int = 0
-    outlier_count: int = 0
-    columns: Counter[str] = field(default_factory=Counter)
-    worst: tuple[OddRow, ...] = ()
+IDS = pa.schema([(ROW_IDS[0], pa.string()), (ROW_IDS[1], pa.int64())])
 
 
 def write_scored(
     batches: Iterator[pa.RecordBatch], scorer: RowScorer, file: str | os.PathLike[str] | None
-) -> Iterator[Scored]:
+) -> Iterator[OutlierReading]:
     """Score rows, and write them with score, verdict and reason after their own columns.
 
     A reader sees the old file or the whole new one, never a part.
@@ -65,14 +39,10 @@ def write_scored(
             scorer.require(batch.schema.names)
             reading.update(batch)
             target.add(batch, scorer)
-            yield _found(reading)
+            yield reading
         target.finish()
     finally:
         target.drop()
-
-
-def _found(reading: OutlierReading) -> Scored:
-    return Scored(reading.row_count, reading.outlier_count, reading.columns, tuple(reading.worst))
 
 
 class _Target:
@@ -81,7 +51,7 @@ class _Target:
     def __init__(self, file: str | os.PathLike[str] | None) -> None:
         self.file = None if file is None else Path(file)
         self.part: Path | None = None
-        self.writer: Writer | None = None
+        self.writer: csv.CSVWriter | pq.ParquetWriter | None = None
         if self.file is not None and self.file.suffix not in ENDINGS:
             raise InputError(f'"{self.file}": expected a file that ends in {" or ".join(ENDINGS)}')
         if self.file is not None and not self.file.parent.is_dir():
@@ -95,13 +65,13 @@ class _Target:
             raise InputError(
                 f'the data have a column "{min(taken)}" already; rename it, as scores go there'
             )
-        schema = pa.schema([*batch.schema, *SCORE_COLUMNS])
-        columns = [*batch.columns, *score_table(scorer, batch).columns]
+        (scored,) = scored_batches(iter([batch]), scorer)
         try:
             if self.writer is None:
                 self.part = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex}")
-                self.writer = _writer(self.part, self.file.suffix, schema)
-            self.writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+                writer = csv.CSVWriter if self.file.suffix == ".csv" else pq.ParquetWriter
+                self.writer = writer(self.part, scored.schema)
+            self.writer.write_batch(scored)
         except pa.ArrowInvalid as error:
             raise InputError(f"{self.file}: cannot hold these columns ({error})") from error
         except OSError as error:
@@ -122,8 +92,18 @@ class _Target:
             self.part.unlink(missing_ok=True)
 
 
-def _writer(part: Path, ending: str, schema: pa.Schema) -> Writer:
-    writer: Writer = (
-        csv.CSVWriter(part, schema) if ending == ".csv" else pq.ParquetWriter(part, schema)
-    )
-    return writer
+def captured_rows(file: str, signature: Signature) -> tuple[Source, Iterator[pa.RecordBatch]]:
+    """Open capture lines as a table: ``event_id`` and ``row_index``, then a row's own columns."""
+    source = open_source(file, signature=signature)
+    if taken := [name for name in IDS.names if name in source.schema.names]:
+        raise InputError(
+            f'the captured rows have a column "{taken[0]}" already; its name is kept for the id'
+        )
+    return source, _with_ids(source, record_ids(locate(file), "utf-8", signature))
+
+
+def _with_ids(source: Source, ids: Iterator[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
+    for batch in source.batches():
+        events, places = zip(*islice(ids, batch.num_rows), strict=True)
+        columns = [pa.array(events, IDS[0].type), pa.array(places, IDS[1].type), *batch.columns]
+        yield pa.RecordBatch.from_arrays(columns, schema=pa.schema([*IDS, *batch.schema]))

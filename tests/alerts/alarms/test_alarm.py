@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.alerts.alarms.alarm import Point, breaching, evaluate, judge
+from driftline.alerts.alarms.alarm import Point, decide, is_breaching, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.walk import Grid, Standing, walk
 from driftline.alerts.metrics.summary import Summary
@@ -43,7 +43,7 @@ def test_documented_tables_of_missing_data_hold(n, m, row, expected, treat, curr
     points = [FLAGS[sign] for sign in row]
     wanted = expected[TREATMENTS.index(treat)]
 
-    found = evaluate(points, n, m, treat, current)
+    found = decide(points, n, m, treat, current)[0]
 
     assert found == (current if wanted == "keep" else wanted)
 
@@ -52,9 +52,9 @@ def test_documented_tables_of_missing_data_hold(n, m, row, expected, treat, curr
 def test_no_premature_alarm_of_three_from_one_fresh_breach(row):
     points = [FLAGS[sign] for sign in row]
 
-    assert evaluate(points, 3, 3, "missing", "OK") == "OK"
-    assert evaluate(points, 3, 3, "missing", "INSUFFICIENT_DATA") == "INSUFFICIENT_DATA"
-    assert evaluate(points, 3, 3, "breaching", "OK") == "ALARM"
+    assert decide(points, 3, 3, "missing", "OK")[0] == "OK"
+    assert decide(points, 3, 3, "missing", "INSUFFICIENT_DATA")[0] == "INSUFFICIENT_DATA"
+    assert decide(points, 3, 3, "breaching", "OK")[0] == "ALARM"
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c["kind"] == "metric_windows"])
@@ -64,7 +64,7 @@ def test_shared_windows_hold(case):
         assert len(row) == case["evaluation_range"]
         for treat, wanted in zip(case["columns"], states, strict=True):
             for current in STATES:
-                found = evaluate([FLAGS[sign] for sign in row], n, m, treat, current)
+                found = decide([FLAGS[sign] for sign in row], n, m, treat, current)[0]
                 assert found == (current if wanted == "keep" else wanted), (row, treat)
 
 
@@ -121,7 +121,7 @@ def test_with_enough_real_points_the_treatment_is_irrelevant(window, current):
     points, n, m = window
     points = [bool(point) for point in points[:n]] + points[n:]
 
-    found = {evaluate(points, n, m, treat, current) for treat in TREATMENTS}
+    found = {decide(points, n, m, treat, current)[0] for treat in TREATMENTS}
 
     assert len(found) == 1
     assert found <= {"OK", "ALARM"}
@@ -135,24 +135,24 @@ def test_a_point_that_turns_bad_never_ends_an_alarm(window, treat, current, data
         return
     worse = [*points[:index], True, *points[index + 1 :]]
 
-    if evaluate(points, n, m, treat, current) == "ALARM":
-        assert evaluate(worse, n, m, treat, current) == "ALARM"
+    if decide(points, n, m, treat, current)[0] == "ALARM":
+        assert decide(worse, n, m, treat, current)[0] == "ALARM"
 
 
 @given(windows(), st.sampled_from(STATES))
 def test_missing_as_breaching_is_never_milder_than_as_good(window, current):
     points, n, m = window
 
-    if evaluate(points, n, m, "notBreaching", current) == "ALARM":
-        assert evaluate(points, n, m, "breaching", current) == "ALARM"
+    if decide(points, n, m, "notBreaching", current)[0] == "ALARM":
+        assert decide(points, n, m, "breaching", current)[0] == "ALARM"
 
 
 @given(windows(), st.sampled_from(TREATMENTS), st.sampled_from(STATES))
 def test_judging_the_same_points_again_changes_nothing(window, treat, current):
     points, n, m = window
-    once = evaluate(points, n, m, treat, current)
+    once = decide(points, n, m, treat, current)[0]
 
-    assert evaluate(points, n, m, treat, once) == once
+    assert decide(points, n, m, treat, once)[0] == once
 
 
 @given(windows(), st.sampled_from(TREATMENTS), st.sampled_from(STATES))
@@ -176,7 +176,7 @@ def test_a_judgement_rests_on_n_points_real_ones_first(window, treat, current):
 
     found = judge(definition, series, current)
 
-    assert found.state == evaluate(points, n, m, treat, current)
+    assert found.state == decide(points, n, m, treat, current)[0]
     assert len(found.evaluated) == n
     assert list(found.evaluated) == sorted(found.evaluated, key=lambda point: point.start)
     assert found.filled_count == max(0, n - sum(point is not None for point in points))
@@ -191,5 +191,8 @@ def test_a_judgement_rests_on_n_points_real_ones_first(window, treat, current):
         ("LessThanOrEqualToThreshold", True, True, False),
     ],
 )
-def test_the_statistic_is_the_left_operand(comparison, below, equal, above):
-    assert [breaching(value, comparison, 2.0) for value in (1.0, 2.0, 3.0)] == [below, equal, above]
+def test_the_statistic_is_the_left_operand(define, comparison, below, equal, above):
+    alarm = define(comparison_operator=comparison, threshold=2.0)
+    points = [Point(datetime(2026, 4, 2, tzinfo=UTC), value) for value in (1.0, 2.0, 3.0)]
+
+    assert [is_breaching(alarm, point) for point in points] == [below, equal, above]

@@ -55,7 +55,7 @@ def test_putcompositealarms_own_names_are_taken_and_plain_values_give_it_back():
     assert made.ok_actions == ("pager",)
     assert made.suppressor_name == "sup"
     assert made.tags == {"team": "ops", "cost": "1"}
-    assert made.told_tags == {"team": "ops"}
+    assert made.propagated_tags == {"team": "ops"}
     assert CompositeDefinition.from_dict(made.as_dict()) == made
     assert made.channel_names == {"pager"}
 
@@ -65,7 +65,7 @@ def test_putcompositealarms_own_names_are_taken_and_plain_values_give_it_back():
     [
         ({"alarm_rule": None}, 'alarm "one": alarm_rule None; expected text'),
         ({"period": 60}, 'unknown key "period"'),
-        ({"AlarmRule": "FALSE"}, "a field in both of its names"),
+        ({"AlarmRule": "FALSE"}, '"AlarmRule" and "alarm_rule"; expected one of them'),
         ({"action_configuration": {"other": 1}}, "expected alarm_tags_propagation"),
         ({"alarm_name": ""}, "alarm name ''; expected 1 to 255"),
         ({"alarm_name": "a\n"}, "without control characters"),
@@ -100,3 +100,14 @@ def test_a_wrong_definition_is_refused_in_a_sentence(more, sentence):
         CompositeDefinition.from_dict({"alarm_name": "one", "alarm_rule": "TRUE"} | more)
 
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize("rule", ["FALSE", None])
+@pytest.mark.parametrize("names", [("AlarmRule", "alarm_rule"), ("alarm_rule", "AlarmRule")])
+def test_a_field_in_both_names_is_refused_by_both(names, rule):
+    with pytest.raises(AlarmError, match='"AlarmRule" and "alarm_rule"; expected one of them'):
+        CompositeDefinition.from_dict({"AlarmName": "one", names[0]: "TRUE", names[1]: rule})
+
+
+def test_the_table_of_names_is_made_once():
+    assert CompositeDefinition.aws_names() is CompositeDefinition.aws_names()

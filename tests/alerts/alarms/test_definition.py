@@ -2,8 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.alerts.alarms.definition import AlarmDefinition, evaluation_range
-from driftline.alerts.alarms.limits import BAND_COMPARISONS, check_tags
+from driftline.alerts.alarms.definition import (
+    BAND_COMPARISONS,
+    AlarmDefinition,
+    evaluation_range,
+)
+from driftline.alerts.alarms.parts import check_tags
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.query import MetricQuery
 from driftline.errors import InputError
@@ -31,6 +35,16 @@ from driftline.errors import InputError
         ({"alarm_actions": tuple("abcdef")}, "6 actions for ALARM; expected 5"),
         ({"ok_actions": ("a", "a")}, "2 actions for OK; expected 5 or fewer, each once"),
         ({"evaluation_range": -1}, "evaluation_range -1; expected 1 to 20"),
+        (
+            {"evaluation_periods": 3, "datapoints_to_alarm": 2.0},
+            "datapoints_to_alarm 2.0; expected 1 to 3",
+        ),
+        ({"datapoints_to_alarm": True}, "datapoints_to_alarm True; expected 1 to 1"),
+        (
+            {"evaluation_periods": 3, "evaluation_range": 2.5},
+            "evaluation_range 2.5; expected 3 to 40",
+        ),
+        ({"treshold": None}, 'unknown key "treshold"; the nearest known one is "threshold"'),
         ({"evaluation_periods": 1001}, "evaluation_periods 1001; expected 1000 or fewer"),
         (
             {"treat_missing_data": "perhaps"},

@@ -97,7 +97,7 @@ def test_metric_math_of_other_metrics_begins_anew(house, engine, clock):
 
 def test_an_alarm_that_leaves_the_clock_does_not_walk_what_came_in_meanwhile(house, engine, clock):
     house.put(0.0)
-    house.alarm(evaluation_window=WallClock("UTC"))
+    house.alarm(evaluation_window=WallClock(timezone="UTC"))
     evaluator = Evaluator(engine, now=clock)
     evaluator.step()
     house.put(*[0.0, 1.0] * 30)

@@ -39,7 +39,7 @@ def test_a_sliding_window_ends_where_the_evaluation_stands(define):
 def test_a_window_by_the_clock_ends_at_the_last_full_period_of_its_zone(
     define, zone, period_s, last
 ):
-    alarm = define(period=period_s, evaluation_window=WallClock(zone))
+    alarm = define(period=period_s, evaluation_window=WallClock(timezone=zone))
 
     assert alarm.edges(NOW)[-1].isoformat() == last
 
@@ -65,13 +65,13 @@ def test_local_days_have_23_and_25_hours_when_clocks_change():
     count=st.integers(1, 9),
 )
 def test_edges_ascend_and_the_last_is_the_newest_that_is_over(now, zone, period_s, count):
-    edges = clock_edges(WallClock(zone).zone, period_s, count, now)
+    edges = clock_edges(WallClock(timezone=zone).zone, period_s, count, now)
 
     assert len(edges) == count + 1
     assert list(edges) == sorted(set(edges))
     assert edges[-1] <= now < edges[-1] + timedelta(seconds=period_s) + HOUR
     # A moment later than an edge, the window ends at this edge.
-    assert clock_edges(WallClock(zone).zone, period_s, 1, edges[-1])[-1] == edges[-1]
+    assert clock_edges(WallClock(timezone=zone).zone, period_s, 1, edges[-1])[-1] == edges[-1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_edges_ascend_and_the_last_is_the_newest_that_is_over(now, zone, period_
 )
 def test_a_zone_that_does_not_exist_is_refused(zone):
     with pytest.raises(AlarmError, match="time"):
-        WallClock(zone)
+        WallClock(timezone=zone)
 
 
 def test_a_window_by_the_clock_has_only_cloudwatchs_periods(define):
@@ -93,9 +93,13 @@ def test_a_window_by_the_clock_has_only_cloudwatchs_periods(define):
         (None, None),
         ({"SlidingWindow": {}}, None),
         ({"sliding_window": {}}, None),
-        ({"WallClockWindow": {}}, WallClock("UTC")),
-        ({"WallClockWindow": {"Timezone": "+05:30"}}, WallClock("+05:30")),
-        ({"wall_clock_window": {"timezone": "Europe/Berlin"}}, WallClock("Europe/Berlin")),
+        ({"WallClockWindow": {}}, WallClock(timezone="UTC")),
+        ({"WallClockWindow": {"Timezone": "+05:30"}}, WallClock(timezone="+05:30")),
+        ({"wall_clock_window": {"timezone": "Europe/Berlin"}}, WallClock(timezone="Europe/Berlin")),
+        ({"WallClockWindow": {"TimeZone": "+05:30"}}, WallClock(timezone="+05:30")),
+        ({"wallClockWindow": {"timeZone": "+05:30"}}, WallClock(timezone="+05:30")),
+        ({"wall_clock_window": {"time_zone": "+05:30"}}, WallClock(timezone="+05:30")),
+        ({"WALLCLOCKWINDOW": {"TIMEZONE": "+05:30"}}, WallClock(timezone="+05:30")),
     ],
 )
 def test_cloudwatchs_union_of_windows_is_read(found, window):
@@ -124,8 +128,13 @@ def test_a_warm_up_is_read_in_both_spellings_and_ends_when_it_says():
         {"WarmUpPeriodDurationInMinutes": 30, "OnlyStartEvaluatingAfterWarmUpPeriodEnds": True}
     )
 
-    assert found == WarmUp(30, is_whole=True)
+    assert found == WarmUp(
+        warm_up_period_duration_in_minutes=30,
+        only_start_evaluating_after_warm_up_period_ends=True,
+    )
     assert read_warm_up(found.as_dict()) == found
+    for key in ("WarmupPeriodDurationInMinutes", "warmup_period_duration_in_minutes"):
+        assert read_warm_up({key: 5}) == WarmUp(warm_up_period_duration_in_minutes=5)
     assert found.until(NOW) == NOW + timedelta(minutes=30)
 
 
@@ -148,9 +157,9 @@ def test_a_warm_up_out_of_cloudwatchs_limits_is_refused(found):
 
 def test_the_name_of_a_zone_has_fifty_characters_at_most():
     with pytest.raises(AlarmError, match="expected 1 to 50 characters"):
-        WallClock("x" * 51)
+        WallClock(timezone="x" * 51)
     # Of one to fifty it is looked up.
     for name in ("x", "x" * 50):
         with pytest.raises(AlarmError, match=name) as error:
-            WallClock(name)
+            WallClock(timezone=name)
         assert "characters" not in str(error.value)

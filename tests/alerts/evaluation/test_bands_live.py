@@ -57,9 +57,9 @@ def test_an_alarm_beside_a_band_waits_for_it_then_fires_and_comes_back(engine, c
     clock.time = START
     with engine.begin() as connection:
         records.put_alarm(connection, band_alarm(), clock())
-    shelf = BandModels()
-    evaluator = Evaluator(engine, now=clock, bands=shelf)
-    trainer = Trainer(engine, now=clock, shelf=shelf)
+    band_models = BandModels()
+    evaluator = Evaluator(engine, now=clock, bands=band_models)
+    trainer = Trainer(engine, now=clock, band_models=band_models)
 
     evaluator.step()
     # No detector yet: no band, so nothing can be said.
@@ -82,7 +82,7 @@ def test_an_alarm_beside_a_band_waits_for_it_then_fires_and_comes_back(engine, c
     with engine.begin() as connection:
         (record,) = list_detectors(connection)
         delete_detector(connection, record.id)
-    shelf.look_again()
+    band_models.look_again()
     clock.advance(minutes=5)
     evaluator.step()
     # What an alarm needs is made again.
@@ -120,10 +120,10 @@ def test_results_of_a_daily_monitor_have_a_band_too(house):
         namespace=None, metric_name=None, dimensions={}, period=None, threshold=None,
         threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
     )  # fmt: skip
-    shelf = BandModels()
-    evaluator = Evaluator(house.engine, now=house.clock, bands=shelf)
+    band_models = BandModels()
+    evaluator = Evaluator(house.engine, now=house.clock, bands=band_models)
     evaluator.step()
-    assert Trainer(house.engine, now=house.clock, shelf=shelf).step() == 1
+    assert Trainer(house.engine, now=house.clock, band_models=band_models).step() == 1
 
     # What is usual on a Saturday is not so on a Monday.
     states = []
@@ -142,9 +142,9 @@ def test_a_band_that_is_not_trained_says_how_many_datapoints_it_lacks(engine, cl
     store(engine, {START - STEP * (i + 1): 100.0 for i in range(12)})
     with engine.begin() as connection:
         records.put_alarm(connection, band_alarm(treat_missing_data="breaching"), clock())
-    shelf = BandModels()
-    evaluator = Evaluator(engine, now=clock, bands=shelf)
-    trainer = Trainer(engine, now=clock, shelf=shelf)
+    band_models = BandModels()
+    evaluator = Evaluator(engine, now=clock, bands=band_models)
+    trainer = Trainer(engine, now=clock, band_models=band_models)
 
     assert evaluator.step() == []
     assert _reason(engine).endswith("The band of m1 is not trained yet: it needs 30 datapoints.")
@@ -159,7 +159,7 @@ def test_a_band_that_is_not_trained_says_how_many_datapoints_it_lacks(engine, cl
         "the 30 datapoints that it needs."
     )
     with engine.connect() as connection:
-        found = explain(connection, "orders", clock(), bands=shelf)
+        found = explain(connection, "orders", clock(), bands=band_models)
     assert (found.rule, found.judged) == ("untrained", "INSUFFICIENT_DATA")
     assert "12 of the 30 datapoints" in found.decided
 
@@ -171,9 +171,9 @@ def test_silence_is_judged_again_once_a_deleted_band_is_trained_again(engine, cl
     clock.time = START
     with engine.begin() as connection:
         records.put_alarm(connection, band_alarm(treat_missing_data="breaching"), clock())
-    shelf = BandModels()
-    evaluator = Evaluator(engine, now=clock, bands=shelf)
-    trainer = Trainer(engine, now=clock, shelf=shelf)
+    band_models = BandModels()
+    evaluator = Evaluator(engine, now=clock, bands=band_models)
+    trainer = Trainer(engine, now=clock, band_models=band_models)
     evaluator.step()
     trainer.step()
     changes = []
@@ -184,7 +184,7 @@ def test_silence_is_judged_again_once_a_deleted_band_is_trained_again(engine, cl
     with engine.begin() as connection:
         (record,) = list_detectors(connection)
         delete_detector(connection, record.id)
-    shelf.look_again()
+    band_models.look_again()
     clock.advance(minutes=1)
 
     (change,) = evaluator.step()
@@ -209,9 +209,9 @@ def test_the_band_of_a_monitors_metric_is_not_trained_by_silence(house):
         threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
         treat_missing_data="breaching",
     )  # fmt: skip
-    shelf = BandModels()
-    evaluator = Evaluator(house.engine, now=house.clock, bands=shelf)
-    trainer = Trainer(house.engine, now=house.clock, shelf=shelf)
+    band_models = BandModels()
+    evaluator = Evaluator(house.engine, now=house.clock, bands=band_models)
+    trainer = Trainer(house.engine, now=house.clock, band_models=band_models)
 
     for day in range(5):
         if day < 2:

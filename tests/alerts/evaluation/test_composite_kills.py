@@ -11,10 +11,10 @@ from datetime import timedelta
 from sqlalchemy import Engine, select
 
 from driftline.alerts.alarms.composite import CompositeDefinition
-from driftline.alerts.alarms.composite_records import get_composite, standings
+from driftline.alerts.alarms.composite_records import get_any, states_since
 from driftline.alerts.alarms.records import history
 from driftline.alerts.evaluation import composites
-from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.tables import outbox
 
 CHILD = """
@@ -50,8 +50,8 @@ def step(engine: Engine, clock, statements: int) -> int:
 def check(engine: Engine) -> int:
     """Check that state, history and messages of the composite fit; give how often it changed."""
     with engine.begin() as connection:
-        record = get_composite(connection, "all")
-        states = {name: one.state for name, one in standings(connection, CHILDREN).items()}
+        record = get_any(connection, "all")
+        states = {name: one.state for name, one in states_since(connection, CHILDREN).items()}
         items = history(connection, "all", type="StateUpdate", newest_first=False)
         query = select(outbox.c.state_seq).where(outbox.c.alarm_name == "all")
         told = sorted(connection.scalars(query))
@@ -97,7 +97,7 @@ def test_an_evaluator_killed_anywhere_leaves_composite_and_children_as_one(house
     assert codes[-2:] == [0, 0]
     assert changes > 1
     with engine.begin() as connection:
-        record = get_composite(connection, "all")
+        record = get_any(connection, "all")
     # Every wait was let go by a process that did not know of its beginning.
     assert (record.held.by, record.held.is_owed) == (None, False)
     assert clock() - record.state_changed_at > timedelta(seconds=60)

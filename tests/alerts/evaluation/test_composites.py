@@ -6,18 +6,18 @@ import json
 import threading
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from driftline.alerts.alarms import records
 from driftline.alerts.alarms.composite import CompositeDefinition
-from driftline.alerts.alarms.composite_records import CompositeRecord, get_composite
+from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
 from driftline.alerts.alarms.records import history
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.evaluation import composites
-from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_state
-from driftline.alerts.tables import outbox
+from driftline.alerts.tables import alarms, outbox
 
 ARN = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
 SUPPRESSED = {
@@ -56,7 +56,7 @@ class Yard:
 
     def get(self, name: str) -> CompositeRecord:
         with self.engine.begin() as connection:
-            return get_composite(connection, name)
+            return get_any(connection, name)
 
     def release(self) -> list[str]:
         return composites.release(self.engine, self.clock())
@@ -154,6 +154,20 @@ def test_the_evaluator_takes_composites_along(yard, engine, clock):
         ("drift", "ALARM"),
         ("above", "ALARM"),
     ]
+
+
+def test_a_stored_period_without_a_suppressor_may_be_any(yard, engine):
+    yard.children("a")
+    yard.put(above="ALARM(a)")
+    old = {"actions_suppressor_wait_period": -1, "actions_suppressor_extension_period": 604_801}
+    stored, row = yard.get("above").definition.as_dict() | old, alarms.c.name == "above"
+    with engine.begin() as connection:  # As older versions stored it.
+        connection.execute(update(alarms).where(row).values(definition=stored))
+
+    yard.set("a", "ALARM")
+
+    assert yard.get("above").state == "ALARM"
+    assert yard.get("above").definition.as_dict().items() >= old.items()
 
 
 def test_an_update_keeps_the_state_until_the_rule_says_otherwise(yard):

@@ -9,7 +9,7 @@ import pytest
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.records import delete_alarm
 from driftline.alerts.errors import UnknownAlarm
-from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
@@ -247,7 +247,7 @@ def test_a_composite_is_explained_by_its_conditions_and_its_suppressor(desk, hou
     found = desk.explain("both")
 
     assert (found.kind, found.state, found.rule) == ("composite", "ALARM", "rule")
-    assert [(one.text, one.holds) for one in found.children] == [
+    assert [(one.condition, one.holds) for one in found.children] == [
         ('ALARM("cpu")', False),
         ('OK("sup")', False),
     ]

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from driftline.alerts.errors import AlarmError
-from driftline.alerts.evaluation.preview import preview
-from driftline.alerts.evaluation.replay import replay
+from driftline.alerts.evaluation.replay import preview, replay
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 

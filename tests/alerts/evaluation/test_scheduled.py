@@ -64,7 +64,7 @@ def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not
     plant.alarm(treat_missing_data="breaching", evaluation_range=1)
     plant.to(NOON)
     other = Evaluator(engine, now=plant.clock)
-    clocked = plant.evaluator._clocked
+    clocked = plant.evaluator._scheduled
     store = clocked._store
 
     def stand_still(*parts, **more):

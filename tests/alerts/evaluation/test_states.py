@@ -13,7 +13,7 @@ from driftline.alerts.alarms.composite_records import get_any
 from driftline.alerts.alarms.records import delete_alarms, get_alarm, history
 from driftline.alerts.errors import AlarmError, UnknownAlarm
 from driftline.alerts.evaluation import composites
-from driftline.alerts.evaluation.composite_puts import put_composites
+from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
 from driftline.alerts.tables import history as history_table

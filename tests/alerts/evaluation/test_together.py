@@ -17,7 +17,6 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels, outbox, senders
-from driftline.alerts.notify import http as webhook
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.database.locks import advisory_lock
@@ -51,8 +50,7 @@ def point(house, name: str, value: float = 1.0) -> Datapoint:
 def test_two_deliverers_send_each_message_once(house, engine, clock, receiver, monkeypatch):
     # A time-out on a busy machine would send again, as it must.
     monkeypatch.setattr(senders, "TOTAL_TIMEOUT_S", 300.0)
-    monkeypatch.setattr(webhook, "TOTAL_TIMEOUT_S", 300.0)
-    monkeypatch.setattr(webhook, "_CONNECT_TIMEOUT_S", 300.0)
+    monkeypatch.setattr(senders, "_CONNECT_TIMEOUT_S", 300.0)
     names = tuple(f"channel-{number}" for number in range(4))
     for name in names:
         house.channel(name, receiver.url)

@@ -28,7 +28,7 @@ class Room:
 
     def __init__(self, engine, name: str = "Orders", period: int = 300) -> None:
         self.engine, self.time = engine, NOW
-        self.trainer = Trainer(engine, now=lambda: self.time, shelf=BandModels())
+        self.trainer = Trainer(engine, now=lambda: self.time, band_models=BandModels())
         watched = {"namespace": "Shop", "metric_name": name, "dimensions": {}, "stat": "Sum"}
         self.detector = Detector.from_dict(
             {"single_metric_anomaly_detector": watched, "period": period}

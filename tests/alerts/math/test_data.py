@@ -116,7 +116,9 @@ def test_what_is_wrong_with_a_request_is_said(change, said):
 def test_the_start_of_a_request_is_aligned_by_its_metrics_periods():
     now = START + timedelta(hours=1)
     asked = DataRequest(queries=queries(2), start=START + timedelta(seconds=47.5), end=now)
-    fine = tuple(replace(one, period=10 * (i + 1)) for i, one in enumerate(queries(2)))
+    fine = tuple(
+        one.model_copy(update={"period": 10 * (i + 1)}) for i, one in enumerate(queries(2))
+    )
 
     assert asked.aligned(now).start == START
     assert replace(asked, queries=fine).aligned(now).start == START + timedelta(seconds=40)

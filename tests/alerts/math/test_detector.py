@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.alerts.errors import AlarmError, DetectorError, ExpressionError
-from driftline.alerts.math.detector import Configuration, Detector, Subject
+from driftline.alerts.math.detector import Configuration, Detector, Subject, TimeRange
 from driftline.alerts.math.query import MetricQuery
 from driftline.errors import InputError
 
@@ -47,11 +47,16 @@ def test_awss_form_is_read_and_described():
 
     assert detector.subject.key == orders().subject.key
     assert detector.configuration == Configuration(
-        excluded=((datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC)),),
-        zone="Europe/Berlin",
-        speed="SLOW",
-        strength="MINIMAL",
-        has_spikes=True,
+        excluded_time_ranges=[
+            TimeRange(
+                start_time=datetime(2024, 1, 2, tzinfo=UTC),
+                end_time=datetime(2024, 1, 3, tzinfo=UTC),
+            )
+        ],
+        metric_timezone="Europe/Berlin",
+        adaptation_speed="SLOW",
+        outlier_filtering_strength="MINIMAL",
+        periodic_spikes=True,
     )
     described = {**detector.subject.as_dict(), **detector.configuration.as_dict()}
     assert Detector.from_dict(described) == detector
@@ -61,8 +66,12 @@ def test_awss_form_is_read_and_described():
 
 def test_how_it_learns_is_what_the_words_say():
     subject = orders().subject
-    slow = Configuration(speed="SLOW", strength="STRICT").learning(subject)
-    spiky = Configuration(strength="STRICT", has_spikes=True).learning(subject)
+    slow = Configuration(adaptation_speed="SLOW", outlier_filtering_strength="STRICT").learning(
+        subject
+    )
+    spiky = Configuration(outlier_filtering_strength="STRICT", periodic_spikes=True).learning(
+        subject
+    )
     drift = Subject(
         (
             MetricQuery(

@@ -1,4 +1,4 @@
-"""Detectors in the store: put, trained from it, taken off the shelf, made when they are missing."""
+"""Detectors in the store: put, trained from it, read back, made when they are missing."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def plan(expression: str = "ANOMALY_DETECTION_BAND(m1, 3)", **more) -> Plan:
 NOT_YET = Untrained("m1", needed=30)
 
 
-def bands(engine: Engine, shelf: BandModels, asked: Plan, start=NOW, hours: int = 24):
+def bands(engine: Engine, band_models: BandModels, asked: Plan, start=NOW, hours: int = 24):
     with engine.connect() as connection:
         starts = [start + timedelta(hours=hour) for hour in range(hours)]
-        band_of = shelf(connection, asked, starts)
+        band_of = band_models(connection, asked, starts)
     return band_of(next(asked.bands()), 3.0)
 
 
@@ -124,32 +124,32 @@ def test_too_few_points_make_no_band_until_there_are_enough(engine):
 
 def test_what_an_alarm_misses_is_made_trained_and_found(engine):
     store(engine)
-    shelf = BandModels()
-    trainer = Trainer(engine, now=lambda: NOW, shelf=shelf)
+    band_models = BandModels()
+    trainer = Trainer(engine, now=lambda: NOW, band_models=band_models)
 
-    assert bands(engine, shelf, plan()) == NOT_YET
+    assert bands(engine, band_models, plan()) == NOT_YET
     assert trainer.step() == 1
-    assert [len(one) for one in bands(engine, shelf, plan())] == [24, 24]
+    assert [len(one) for one in bands(engine, band_models, plan())] == [24, 24]
     assert trainer.step() == 0
 
     with engine.begin() as connection:
         (record,) = list_detectors(connection, namespace="Shop", metric_name="Orders")
         delete_detector(connection, record.id)
-    shelf.look_again()
-    assert bands(engine, shelf, plan()) == NOT_YET
+    band_models.look_again()
+    assert bands(engine, band_models, plan()) == NOT_YET
     assert trainer.step() == 1
     with engine.connect() as connection:
         assert [one.id for one in list_detectors(connection)] == [record.id]
 
 
 def test_thousands_that_are_missing_are_made_bit_by_bit_and_not_noted_without_end(engine):
-    shelf = BandModels()
+    band_models = BandModels()
     with engine.connect() as connection:
         for number in range(1_100):
             asked = plan(metric_name=f"m{number}")
-            shelf(connection, asked, [NOW])("m1", 2.0)
+            band_models(connection, asked, [NOW])("m1", 2.0)
 
-    taken = [shelf.take_missing() for _ in range(4)]
+    taken = [band_models.take_missing() for _ in range(4)]
 
     assert [len(some) for some in taken] == [500, 500, 100, 0]
     assert len({subject.key for some in taken for subject, _ in some}) == 1_100
@@ -157,17 +157,17 @@ def test_thousands_that_are_missing_are_made_bit_by_bit_and_not_noted_without_en
 
 def test_each_length_of_period_has_a_model_of_its_own(engine):
     store(engine)
-    shelf = BandModels()
-    trainer = Trainer(engine, now=lambda: NOW, shelf=shelf)
+    band_models = BandModels()
+    trainer = Trainer(engine, now=lambda: NOW, band_models=band_models)
     for asked in (plan(), plan(period=7200)):
-        bands(engine, shelf, asked)
+        bands(engine, band_models, asked)
 
     assert trainer.step() == 2
 
     with engine.connect() as connection:
         (record,) = list_detectors(connection)
     assert [one.period_s for one in record.models] == [3600, 7200]
-    narrow, wide = (bands(engine, shelf, plan(period=one))[0] for one in (3600, 7200))
+    narrow, wide = (bands(engine, band_models, plan(period=one))[0] for one in (3600, 7200))
     # A sum of two hours is twice that of one.
     assert wide.values.mean() == pytest.approx(2 * narrow.values.mean(), rel=0.1)
 
@@ -187,11 +187,11 @@ def test_an_expression_can_be_watched_too(engine):
             MetricQuery(id="b", expression="ANOMALY_DETECTION_BAND(e1)"),
         ]
     )
-    shelf = BandModels()
-    bands(engine, shelf, asked)
-    Trainer(engine, now=lambda: NOW, shelf=shelf).step()
+    band_models = BandModels()
+    bands(engine, band_models, asked)
+    Trainer(engine, now=lambda: NOW, band_models=band_models).step()
 
-    upper, lower = bands(engine, shelf, asked)
+    upper, lower = bands(engine, band_models, asked)
 
     assert (upper.values >= 100).all() and (lower.values <= 100).all() and len(upper) == 24
     with engine.connect() as connection:
@@ -278,15 +278,15 @@ def test_what_cannot_be_trained_says_why_and_stops_no_other(engine):
 def test_training_again_is_at_once_and_shows_in_other_processes_within_seconds(engine):
     store(engine)
     ticks = [0.0]
-    shelf = BandModels(lambda: ticks[0])
+    band_models = BandModels(lambda: ticks[0])
     with engine.begin() as connection:
         record = put_detector(connection, orders(), NOW)
-    assert bands(engine, shelf, plan()) == NOT_YET
+    assert bands(engine, band_models, plan()) == NOT_YET
     train_next(engine, NOW)
 
-    assert bands(engine, shelf, plan()) == NOT_YET
+    assert bands(engine, band_models, plan()) == NOT_YET
     ticks[0] = 5.0
-    before = bands(engine, shelf, plan())[0]
+    before = bands(engine, band_models, plan())[0]
     assert len(before) == 24
     with engine.begin() as connection:
         train_again(connection, record.id, NOW)
@@ -294,7 +294,7 @@ def test_training_again_is_at_once_and_shows_in_other_processes_within_seconds(e
     train_next(engine, NOW)
     ticks[0] = 10.0
 
-    after = bands(engine, shelf, plan())[0]
+    after = bands(engine, band_models, plan())[0]
     assert not np.array_equal(after.values, before.values)
 
 

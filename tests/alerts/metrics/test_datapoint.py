@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics.datapoint import UNITS, Datapoint, is_followed, metric_key
+from driftline.alerts.metrics.datapoint import UNITS, Datapoint, is_on_arrival, metric_key
 from driftline.alerts.metrics.distribution import Distribution
 
 TIME = datetime(2013, 1, 1, tzinfo=UTC)
@@ -117,4 +117,4 @@ def test_the_spread_of_equal_values_follows_from_the_numbers():
     ],
 )
 def test_monitors_and_own_metrics_are_followed_as_they_arrive(namespace, followed):
-    assert is_followed(namespace) is followed
+    assert is_on_arrival(namespace) is followed

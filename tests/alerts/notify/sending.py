@@ -25,10 +25,10 @@ def send(kind, *, url="", networks=LOOPBACK, commands=None, authorization=None, 
     style = Style(kind, "driftline", options)
     channel = OpenChannel("pager", style, Secret(url), authorization=authorization, options=options)
     message = render_event(EVENT, message_id="msg_1", style=style)
-    ways = Transports(AddressGuard(networks), networks, commands or {})
+    transports = Transports(AddressGuard(networks), networks, commands or {})
 
     async def run():
-        async with open_sender(ways) as sender:
+        async with open_sender(transports) as sender:
             return await sender.send(channel, Outgoing("msg_1", message.body), NOW)
 
     return asyncio.run(run())

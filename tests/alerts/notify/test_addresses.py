@@ -21,7 +21,7 @@ def reach(url: str, *addresses: str, allow=()) -> str:
     return str(asyncio.run(guard.target(url)).address)
 
 
-# reference/alarms.md 8.3, and the OWASP cheat sheet on server-side request forgery.
+# The OWASP cheat sheet on server-side request forgery.
 BYPASSES = [
     "127.0.0.1",
     "127.8.8.8",

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from driftline.alerts.notify.receivers.apprise_child import _Statuses
+from driftline.alerts.notify.receivers.refusals import is_final_status
 from tests.alerts.notify.sending import send
 
 
@@ -38,6 +39,11 @@ def test_what_apprise_is_refused_is_told_without_its_url(receiver):
     ("status", "is_refused"),
     [(400, True), (404, True), (408, False), (429, False), (500, False), (503, False)],
 )
+def test_a_status_is_final_or_worth_another_try(status, is_refused):
+    assert is_final_status(status) == is_refused
+
+
+@pytest.mark.parametrize(("status", "is_refused"), [(404, True), (429, False)])
 def test_what_a_service_of_apprise_refuses_for_good_is_not_tried_again(
     receiver, status, is_refused
 ):

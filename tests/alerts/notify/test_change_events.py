@@ -24,7 +24,7 @@ def told(house, clock, receiver, deliverer):
         clock.advance(seconds=1)
 
         def run() -> list[dict]:
-            deliverer.announce()
+            deliverer.queue_change_events()
             while deliverer.step():
                 pass
             found = [json.loads(body) for _, body in receiver.requests]
@@ -83,7 +83,7 @@ def test_who_does_not_want_it_is_not_told(house, receiver, deliverer):
     house.channel("pager", receiver.url)
     house.alarm()
 
-    assert deliverer.announce() == 0
+    assert deliverer.queue_change_events() == 0
 
 
 def test_our_own_form_holds_the_whole_definition(told, house):
@@ -103,7 +103,7 @@ def test_two_deliverers_tell_it_once(told, house, engine, clock, receiver):
     house.alarm()
     other = Deliverer(engine, now=clock, allow_networks=["127.0.0.0/8"])
 
-    assert other.announce() == 1
+    assert other.queue_change_events() == 1
     assert len(run()) == 1
 
 
@@ -122,8 +122,8 @@ def test_a_change_that_is_stored_behind_a_later_one_is_told_too(postgres, clock,
         records.put_alarm(slow, define(alarm_name="slow"), clock())
         with engine.begin() as quick:
             records.put_alarm(quick, define(alarm_name="quick"), clock())
-        told = [deliverer.announce()]
-    told.append(deliverer.announce())
+        told = [deliverer.queue_change_events()]
+    told.append(deliverer.queue_change_events())
 
     with engine.connect() as connection:
         query = select(tables.outbox.c.alarm_name).order_by(tables.outbox.c.state_seq)
@@ -236,7 +236,7 @@ def test_announcing_that_fails_holds_up_no_delivery(house, evaluator, deliverer,
     def fail():
         raise KeyError("what nobody thought of")
 
-    deliverer.announce = fail
+    deliverer.queue_change_events = fail
     house.put(1)
     evaluator.step()
     stop = threading.Event()

@@ -10,9 +10,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from driftline.alerts import tables
 from driftline.alerts.counts import counts
-from driftline.alerts.notify.attempts import list_attempts
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.deliveries import list_deliveries
+from driftline.alerts.notify.deliveries import list_attempts, list_deliveries
 from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.notify.rows import new_message_id
 

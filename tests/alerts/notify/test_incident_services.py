@@ -12,7 +12,7 @@ from driftline.alerts.notify import channels
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.erasing import ToldWindow, clear_messages
+from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
 from driftline.alerts.notify.receivers.pagerduty import events_url
 from driftline.alerts.notify.secrets import Vault, take_over
@@ -78,7 +78,7 @@ def test_messages_that_were_erased_open_and_close_the_incident_of_their_alarm(
         deliver(deliverer)
     house.put(0, day=1, note=NOTE)
     evaluator.step()
-    window = ToldWindow("quality", "20130101T000000Z", house.day)
+    window = QuotedWindow("quality", "20130101T000000Z", house.day)
     with engine.begin() as connection:
         assert clear_messages(connection, "flights", [window]) == 2
     deliver(deliverer)
@@ -214,8 +214,10 @@ def test_a_key_never_becomes_the_signature_of_a_webhook(house, engine, clock, se
 
 
 def test_the_test_of_a_channel_opens_an_incident_and_closes_it(engine, clock, service):
-    ways = Transports(AddressGuard(LOOPBACK), LOOPBACK)
-    tried = asyncio.run(try_channel(engine, "oncall", ways=ways, vault=Vault(), now=clock))
+    transports = Transports(AddressGuard(LOOPBACK), LOOPBACK)
+    tried = asyncio.run(
+        try_channel(engine, "oncall", transports=transports, vault=Vault(), now=clock)
+    )
 
     assert (tried.is_taken, tried.status) == (True, 202)
     assert sum(service.opened.values()) == 1
@@ -224,8 +226,10 @@ def test_the_test_of_a_channel_opens_an_incident_and_closes_it(engine, clock, se
 
 
 def test_messages_for_a_service_go_through_the_guard(engine, clock, service):
-    ways = Transports(AddressGuard(()), ())
-    tried = asyncio.run(try_channel(engine, "oncall", ways=ways, vault=Vault(), now=clock))
+    transports = Transports(AddressGuard(()), ())
+    tried = asyncio.run(
+        try_channel(engine, "oncall", transports=transports, vault=Vault(), now=clock)
+    )
 
     assert (tried.is_taken, tried.error) == (False, "address not allowed")
     assert service.requests == []

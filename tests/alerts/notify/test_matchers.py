@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.alerts.errors import SilenceError
-from driftline.alerts.notify.matchers import Matcher, matches
+from driftline.alerts.notify.silence import Matcher, matches
 
 LABELS = {"alarm": "drift-flights", "endpoint": "flights", "severity": "page", "team": "ml\nops"}
 

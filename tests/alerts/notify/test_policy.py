@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.digest import last_digest
+from driftline.alerts.notify.grouping import last_digest
 from driftline.alerts.notify.upkeep import Upkeep, forget
 
 GROUPED = {"group_by": ["endpoint"], "group_wait_s": 30, "group_interval_s": 300}

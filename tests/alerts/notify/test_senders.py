@@ -242,10 +242,10 @@ def test_a_message_written_for_another_type_has_an_end(type, body, receiver, scr
     url = receiver.url if type in ("alertmanager", "webhook") else "json://127.0.0.1:1"
     options = {"command": "page", "plugin": "none"}
     channel = OpenChannel("pager", Style(type, "driftline", options), Secret(url), options=options)
-    ways = Transports(AddressGuard(LOOPBACK), LOOPBACK, script("sys.stdin.read()"))
+    transports = Transports(AddressGuard(LOOPBACK), LOOPBACK, script("sys.stdin.read()"))
 
     async def run():
-        async with open_sender(ways) as sender:
+        async with open_sender(transports) as sender:
             return await sender.send(channel, Outgoing("msg_1", body), NOW)
 
     answer, error = asyncio.run(run())

@@ -28,7 +28,7 @@ def silence(engine, clock):
         if "matchers" not in more and "alarm_names" not in more:
             more["matchers"] = ["alarm=drift"]
         with engine.begin() as connection:
-            return put_silence(connection, Silence.from_dict(name, more), clock())
+            return put_silence(connection, Silence.read(name, more), clock())
 
     return put
 
@@ -284,7 +284,7 @@ def test_a_rule_mutes_in_its_windows_only(
 )
 def test_a_wrong_silence_is_refused_with_what_was_expected(engine, clock, spec, said):
     with engine.begin() as connection, pytest.raises(SilenceError, match=said):
-        put_silence(connection, Silence.from_dict("work", spec), clock())
+        put_silence(connection, Silence.read("work", spec), clock())
 
 
 def test_a_silence_is_read_back_as_it_was_written(engine, clock):
@@ -297,9 +297,9 @@ def test_a_silence_is_read_back_as_it_was_written(engine, clock):
         "comment": "weekly update",
     }
     with engine.begin() as connection:
-        put_silence(connection, Silence.from_dict("work", spec), clock())
+        put_silence(connection, Silence.read("work", spec), clock())
         found = get_silence(connection, "work").silence
-    assert found == Silence.from_dict("work", spec)
+    assert found == Silence.read("work", spec)
     assert str(found.matchers[0]) == 'endpoint=~"fl.*"'
 
 
@@ -329,7 +329,7 @@ def test_the_fields_of_a_mute_rule_are_understood_as_cloudwatch_names_them():
         "starts_at": "2126-01-01T00:00:00Z",
         "expire_date": "2126-02-01T00:00:00Z",
     }
-    assert Silence.from_dict("work", camel) == Silence.from_dict("work", snake)
+    assert Silence.read("work", camel) == Silence.read("work", snake)
 
 
 def test_nobody_expires_what_is_not_there(engine, clock):

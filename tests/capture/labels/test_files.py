@@ -8,7 +8,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.labels.files import Form, read_label_body, read_label_file
+from driftline.capture.labels.files import read_label_body, read_label_file
 from driftline.capture.labels.records import LabelNames
 from driftline.errors import InputError
+from driftline.formats.media_types import TextFormat
 
 Label = tuple[str, int, str | None]
 
@@ -32,7 +34,7 @@ def labels(tables: Any) -> list[Label]:
     return [(row["key"], row["row_index"] or 0, row["label"]) for row in rows]
 
 
-def body(text: str | bytes, form: Form = "jsonlines", **names: str) -> list[Label]:
+def body(text: str | bytes, form: TextFormat = "jsonlines", **names: str) -> list[Label]:
     content = text.encode() if isinstance(text, str) else text
     return labels(read_label_body(content, form, LabelNames(**names)))
 
@@ -165,6 +167,77 @@ def test_parquet_of_any_plain_type_is_read(tmp_path: Path) -> None:
         assert found == [("i", 0, expected[0]), ("j", 4, expected[1])]
 
 
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (pa.array([Decimal("12345678901234567.25")]), "12345678901234567.25"),
+        (pa.array([Decimal("5.00")]), "5.00"),
+        (pa.array([1358208000123456789], pa.timestamp("ns")), "2013-01-15 00:00:00.123456789"),
+        (pa.array([1358208000123], pa.timestamp("ms", "UTC")), "2013-01-15 00:00:00.123Z"),
+        (
+            pa.array([1358208000000], pa.timestamp("ms", "Europe/Berlin")),
+            "2013-01-15 01:00:00.000+0100",
+        ),
+        (pa.array([date(2013, 1, 15)]), "2013-01-15"),
+        (pa.array([time(1, 2, 3)]), "01:02:03.000000"),
+        (pa.array([2**64 - 1], pa.uint64()), "18446744073709551615"),
+        (pa.array([3.0]), "3"),
+        (pa.array([True]), "true"),
+        (pa.array([b"007"]), "007"),
+        (pa.array(["007"], pa.large_string()), "007"),
+        (pa.array(["007"]).dictionary_encode(), "007"),
+    ],
+)
+def test_parquet_ids_and_labels_are_the_texts_of_their_values(
+    tmp_path: Path, column: pa.Array, text: str
+) -> None:
+    pq.write_table(pa.table({"id": column, "label": column}), tmp_path / "typed.parquet")
+
+    assert labels(read_label_file(tmp_path / "typed.parquet")) == [(text, 0, text)]
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        (pa.array([0.3], pa.float32()), "0.3"),
+        (pa.array([1e20]), "1e+20"),
+        (pa.array([20260115123.0]), "2.0260115123e+10"),
+        (pa.array([-0.0]), "-0"),
+        (pa.array([float("nan")]), None),
+        (pa.array([""]), ""),
+    ],
+)
+def test_parquet_labels_alone_may_be_fractions_or_nothing(
+    tmp_path: Path, column: pa.Array, text: str | None
+) -> None:
+    pq.write_table(pa.table({"id": ["a"], "label": column}), tmp_path / "typed.parquet")
+
+    assert labels(read_label_file(tmp_path / "typed.parquet")) == [("a", 0, text)]
+
+
+@pytest.mark.parametrize("twice", ["id", "label"])
+def test_a_parquet_column_that_stands_twice_is_named(tmp_path: Path, twice: str) -> None:
+    columns = ["id", "label", twice]
+    table = pa.Table.from_arrays([pa.array(["a"])] * 3, columns)
+    pq.write_table(table, tmp_path / "twice.parquet")
+
+    with pytest.raises(
+        InputError, match=rf'twice\.parquet: column "{twice}" stands twice; expected it once$'
+    ):
+        labels(read_label_file(tmp_path / "twice.parquet"))
+
+
+@pytest.mark.parametrize("text", ["id,label\na,K\xf6ln\n", '\n{"id": "a", "label": "K\xf6ln"}'])
+def test_labels_in_another_encoding_are_to_be_saved_anew(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "labels"
+    file.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(InputError, match=r"labels: line 2 is not UTF-8; save it as UTF-8$"):
+        labels(read_label_file(file))
+    with pytest.raises(InputError, match=r"body: line 2 is not UTF-8; save it as UTF-8$"):
+        body(file.read_bytes(), "csv" if text.startswith("id") else "jsonlines")
+
+
 def test_ids_that_pandas_made_floats_are_the_whole_numbers_that_they_were(tmp_path: Path) -> None:
     file = tmp_path / "floats.parquet"
     frame = pd.DataFrame(
@@ -202,15 +275,15 @@ def test_long_files_come_in_parts_with_true_line_numbers(
     assert len(parts) > 1
     assert sum(part.num_rows for part in parts) == len(lines)
     assert parts[-1]["key"][-1].as_py() == f"e{len(lines) - 1}"
-    with pytest.raises(InputError, match=f"long, line {len(header) + len(lines) + 1}: "):
+    with pytest.raises(InputError, match=f"long: line {len(header) + len(lines) + 1} "):
         list(read_label_file(file))
 
 
 @pytest.mark.parametrize(
     ("form", "text", "message"),
     [
-        ("jsonlines", sagemaker("1") + "\n\n{", "body, line 3: not JSON"),
-        ("jsonlines", '{"id": "a", "label": 1} {"id": "b", "label": 2}', "body, line 1: not JSON"),
+        ("jsonlines", sagemaker("1") + "\n\n{", "body: line 3 is no JSON"),
+        ("jsonlines", sagemaker("1") + '\n{"id": "a"} {"id": "b"}', "body: line 2 is no JSON"),
         ("jsonlines", "null", "body, line 1: expected an object"),
         ("jsonlines", sagemaker("1", "XML"), 'line 1: encoding "XML"; expected CSV, JSON or BASE'),
         ("jsonlines", sagemaker("1", key=""), "no eventMetadata.eventId; expected the request's"),
@@ -227,26 +300,24 @@ def test_long_files_come_in_parts_with_true_line_numbers(
         ("jsonlines", '{"id": "a", "label": {}}', "label {}; expected one value"),
         ("jsonlines", '{"id": "a", "label": 1, "row_index": -1}', "row_index -1; expected a whole"),
         ("jsonlines", '{"id": "a", "label": 1, "row_index": true}', "row_index true; expected a"),
-        ("json", "[1", "body: not JSON"),
-        ("json", "[" * 100_000, "body: not JSON"),
+        ("json", "[1", "body: line 1 is no JSON"),
+        ("json", "[" * 100_000, "body: line 1 is no JSON"),
         ("json", '[{"id": "a", "label": 1}, {}]', "body, record 2: no id"),
         ("json", " ", "body: nothing in it; expected labels"),
-        ("csv", "", "columns none; expected id or inference_id or event_id, and label"),
+        ("csv", "", "body: nothing in it; expected labels"),
         ("csv", "1,0\n2,1\n", "columns 1, 0; expected id or"),
         ("csv", "id,label,label\na,1,1\n", 'column "label" stands twice'),
-        ("csv", "id,label\na,1,2\n", "line 2: 3 fields; expected 2 as in the first line"),
+        ("csv", "id,label\na,1,2\n", "line 2 has 3 fields, expected 2 as in the first line"),
         ("csv", "id,label\na,1\n,2\n", "row 2: no id; expected the request's id"),
         ("csv", "id,label,row_index\na,1,0\nb,1,last\n", 'row 2: row_index "last"; expected a'),
         ("csv", "id,label,row_index\na,1,-1\n", 'row 1: row_index "-1"; expected a whole number'),
-        ("csv", b"id,label\n\xff,1\n", "not readable as CSV with a header, in UTF-8"),
-        ("csv", "id,label\r1,2\r3,4\r", "not readable as CSV with a header, in UTF-8"),
+        ("csv", b"id,label\n\xff,1\n", "line 2 is not UTF-8"),
         ("jsonlines", sagemaker("1", ["CSV"]), 'encoding ["CSV"]; expected CSV, JSON or BASE64'),
         ("jsonlines", sagemaker("[" * 900 + "]" * 900, "JSON"), "groundTruthData.data is no JSON"),
-        ("parquet", b"PAR1 and nothing else", "body: not readable as Parquet"),
     ],
 )
 def test_what_is_no_label_is_named_with_its_place(
-    form: Form, text: str | bytes, message: str
+    form: TextFormat, text: str | bytes, message: str
 ) -> None:
     with pytest.raises(InputError) as caught:
         body(text, form)
@@ -257,11 +328,24 @@ def test_what_is_no_label_is_named_with_its_place(
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonlines"])
-def test_one_column_cannot_be_two_things(form: Form) -> None:
+def test_one_column_cannot_be_two_things(form: TextFormat) -> None:
     text = "id,label\na,1\n" if form == "csv" else '{"id": "a", "label": 1}'
 
     with pytest.raises(InputError, match='"id" is named for two of id, label and row index'):
         body(text, form, label="id")
+
+
+def test_text_of_other_dialects_is_read_as_everywhere() -> None:
+    assert body("id;label\na;1\n", "csv") == [("a", 0, "1")]
+    assert body("id,label\r1,2\r3,4\r", "csv") == [("1", 0, "2"), ("3", 0, "4")]
+    assert body('{"id": "a", "label": 1} {"id": "b", "label": 2}') == [("a", 0, "1"), ("b", 0, "2")]
+
+
+def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"PAR1 and nothing else")
+
+    with pytest.raises(InputError, match=r"broken: not readable as Parquet"):
+        list(read_label_file(tmp_path / "broken"))
 
 
 def test_half_a_character_is_kept_as_a_question_mark() -> None:

@@ -155,6 +155,19 @@ def test_labels_of_another_type_are_counted(root: str) -> None:
 
 
 @pytest.mark.usefixtures("captured")
+def test_a_label_that_says_no_value_labels_no_row_as_in_windows(root: str) -> None:
+    load(root, ("e0", "NA"), ("e1", "1", 0), ("e1", "n/a", 1), ("e1", "yes", 2))
+
+    coverage = report(root)
+
+    assert [day.labelled_rows for day in coverage.days] == [2, 0]
+    assert (coverage.labelled_rows, coverage.unfit) == (2, 1)
+    assert (coverage.days[0].labelled_requests, coverage.days[0].partly_labelled_requests) == (0, 1)
+    labels = read_window(root, "flights", DAY, SIGNATURE, labels=Labels("label", "int64"))
+    assert labels.labelled_count == coverage.labelled_rows - coverage.unfit
+
+
+@pytest.mark.usefixtures("captured")
 def test_how_late_labels_are_is_told_from_the_event_on(root: str) -> None:
     load(root, ("e0", "1"), after=timedelta(hours=2))
     load(root, ("e1", "1", 0), ("e1", "1", 1), ("e1", "1", 2), after=timedelta(days=2))

@@ -20,7 +20,8 @@ from driftline.capture.sagemaker.capture_files import (
 from driftline.capture.sagemaker.export import captured_hours, captured_lines
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.formats.capture_line import write_line
-from driftline.formats.location import data_files, locate
+from driftline.formats.data_files import data_files
+from driftline.formats.location import locate
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, sample_lines
 from tests.servers.s3 import s3_root, s3_server
 
@@ -79,7 +80,7 @@ def test_labels_are_read_from_a_bucket(s3_root: str) -> None:
     place = locate(f"{s3_root}/labels/actuals.jsonl")
     place.write((FIXTURES / "capture/actuals.jsonl").read_bytes())
 
-    for table in read_label_file(place.path, filesystem=place.system, shown=place.shown):
+    for table in read_label_file(place):
         put(s3_root, "moved", table, lambda: NOW)
 
     report = label_report(s3_root, "moved", "int64")

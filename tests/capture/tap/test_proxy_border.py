@@ -16,6 +16,7 @@ import pytest
 from driftline.capture.tap.proxy import ReverseProxy
 from driftline.errors import InputError
 from tests.capture.tap.proxy_tools import Upstream, proxying, records
+from tests.servers.commands import driftline
 
 
 def test_only_this_machine_is_answered(proxy: str, spool_dir: Path) -> None:
@@ -139,12 +140,7 @@ def test_wrong_use_of_the_command_is_2(
 ) -> None:
     given = {"--upstream": "http://127.0.0.1:9", "--endpoint": "flights"} | dict([options])
     command = [part for pair in given.items() for part in pair]
-    found = subprocess.run(
-        [sys.executable, "-m", "driftline", "proxy", *command],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
+    found = driftline("proxy", *command, cwd=tmp_path)
 
     assert found.returncode == 2
     assert sentence in found.stderr

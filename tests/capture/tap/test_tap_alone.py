@@ -55,7 +55,7 @@ TOML = {
     "spaces": '[storage]\nroot = "a root/of tables "\n[capture]\nspool_dir = "../my spool"\n',
     "signs": '[storage]\nroot = "50%25 #1?"\n',
     "absolute": '[capture]\nspool_dir = "/tmp/a spool/../b"\n',
-    "numbers": "[capture]\nspool_max_bytes = 1234567.8\nmax_body_bytes = 4_096\n",
+    "numbers": "[capture]\nspool_max_bytes = 1_234_567\nmax_body_bytes = 4_096\n",
     "spool": '[capture]\nspool_dir = "here/spool"\nmax_body_bytes = 77\nappend = "after"\n',
     "bucket": '[storage]\nroot = "s3://bucket/a"\n[capture]\nheaders = []\n',
     "bucket and folder": (
@@ -80,7 +80,7 @@ REFUSED = {
     "DRIFTLINE_CAPTURE__DURABILITY": ["never"],
     "DRIFTLINE_CAPTURE__ON_FULL": ["block"],
     "DRIFTLINE_CAPTURE__SAMPLING_PERCENTAGE": ["all", "0", "101"],
-    "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": ["many", "0", "-1"],
+    "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": ["many", "0", "-1", "1234567.8"],
     "DRIFTLINE_CAPTURE__APPEND": ["never"],
 }
 

@@ -16,7 +16,7 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.windows.window import Window, read_window, unfit_counts
 from driftline.errors import InputError
-from driftline.serving.resources.signatures import succeed
+from driftline.serving.provisioning.signatures import succeed
 from driftline.signature import Column, ColumnType, Signature
 
 Write = Callable[..., bool]

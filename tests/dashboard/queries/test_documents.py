@@ -1,7 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.queries.documents import culprit, detail_of
+from driftline.dashboard.queries.documents import read_report
+from driftline.dashboard.queries.monitors import detail_of
 from driftline.dashboard.queries.views import WindowRun
 
 START = datetime(2013, 11, 18, tzinfo=UTC)
@@ -29,19 +30,24 @@ def test_features_come_by_blame_then_by_ratio():
         "violations": [broken("c", share_of_blame=0.2), broken("d", share_of_blame=0.8)],
     }
 
-    assert [line.name for line in detail_of(RUN, report).features] == ["d", "c", "b", "a"]
+    assert [line.name for line in detail_of(RUN, read_report(report)).features] == [
+        "d",
+        "c",
+        "b",
+        "a",
+    ]
 
 
 def test_columns_that_are_never_judged_are_left_out():
     report = {"features": [measured("late", role="label"), measured("temp")], "violations": []}
 
-    assert [line.name for line in detail_of(RUN, report).features] == ["temp"]
+    assert [line.name for line in detail_of(RUN, read_report(report)).features] == ["temp"]
 
 
 def test_missing_column_is_listed_though_nothing_was_measured():
     report = {"features": [], "violations": [broken("temp", "missing_column_check")]}
 
-    line = detail_of(RUN, report).features[0]
+    line = detail_of(RUN, read_report(report)).features[0]
 
     assert (line.name, line.checks, line.ratio) == ("temp", ("missing_column_check",), None)
 
@@ -49,7 +55,9 @@ def test_missing_column_is_listed_though_nothing_was_measured():
 def test_cause_in_words_goes_before_the_documents_text():
     report = {"violations": [broken("temp", cause="33 % below 12"), broken("dewp")]}
 
-    texts = {line.name: line.findings[0][1] for line in detail_of(RUN, report).features}
+    texts = {
+        line.name: line.violations[0].words for line in detail_of(RUN, read_report(report)).features
+    }
 
     assert texts == {"temp": "33 % below 12", "dewp": "d"}
 
@@ -63,7 +71,7 @@ def test_missing_document_still_tells_the_cause_of_the_execution():
 def test_damaged_document_shows_what_can_be_read():
     report = {"features": [7, None, {"feature": "temp", "distance": "x"}], "violations": "no"}
 
-    detail = detail_of(RUN, report)
+    detail = detail_of(RUN, read_report(report))
 
     assert [(line.name, line.distance) for line in detail.features] == [("temp", None)]
 
@@ -77,11 +85,11 @@ def test_culprit_is_the_first_violation_that_points_at_rows():
         ]
     }
 
-    violation, predicate = culprit(report, "temp")
+    violation, predicate = read_report(report).pointing("temp")
 
-    assert (violation["row_count"], predicate) == (331, cold)
-    assert culprit(report, "dewp") is None
-    assert culprit(None, "temp") is None
+    assert (violation.row_count, predicate) == (331, cold)
+    assert read_report(report).pointing("dewp") is None
+    assert read_report({}).pointing("temp") is None
 
 
 def test_gravest_violation_is_told_before_the_drift():
@@ -103,13 +111,13 @@ def test_gravest_violation_is_told_before_the_drift():
         ],
     }
 
-    line = detail_of(RUN, report).features[0]
+    line = detail_of(RUN, read_report(report)).features[0]
 
     assert line.checks == ("unit_change_check", "baseline_drift_check")
-    assert line.accused == "19.4 or below"
-    assert line.brief == "36.1 % of rows 19.4 or below, looks like Celsius"
+    assert line.violations[0].phrase == "19.4 or below"
+    assert line.violations[0].brief == "36.1 % of rows 19.4 or below, looks like Celsius"
     assert not line.tells_drift
-    assert culprit(report, "temp")[1] == cold
+    assert read_report(report).pointing("temp")[1] == cold
 
 
 def test_drift_is_told_when_the_gravest_violation_means_the_same_values():
@@ -119,4 +127,4 @@ def test_drift_is_told_when_the_gravest_violation_means_the_same_values():
         "violations": [broken("temp", "completeness_check", predicate=empty), broken("temp")],
     }
 
-    assert detail_of(RUN, report).features[0].tells_drift
+    assert detail_of(RUN, read_report(report)).features[0].tells_drift

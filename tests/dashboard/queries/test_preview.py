@@ -31,7 +31,7 @@ def rule(policed_site):
 
 def replayed(view, **changes):
     """Replay the alarm of the page, from the points that it draws."""
-    trial = view.trial
+    trial = view.preview
     document = {
         "alarm": {"Period": 60, "ComparisonOperator": "GreaterThanThreshold",
                   "Statistic": "Maximum", **changes},
@@ -54,15 +54,15 @@ def test_preview_is_what_replay_says(stores, threshold, n, m):
 
     view = stores.alarm(LATENCY, asked)
 
-    run = view.trial.changed
+    run = view.preview.changed
     expected = replayed(view, Threshold=threshold, EvaluationPeriods=n, DatapointsToAlarm=m)
     assert (run.fired, run.in_alarm // timedelta(minutes=1), run.state) == expected
     declared = replayed(view, Threshold=300, EvaluationPeriods=5, DatapointsToAlarm=3)
-    assert view.trial.declared.fired == declared[0] == 2
+    assert view.preview.declared.fired == declared[0] == 2
 
 
 def test_states_of_a_preview_cover_its_time_without_gap(stores):
-    trial = stores.alarm(LATENCY, {"threshold": "204"}).trial
+    trial = stores.alarm(LATENCY, {"threshold": "204"}).preview
 
     spans = trial.changed.spans
     assert spans[0].start == trial.end - timedelta(minutes=180)
@@ -74,13 +74,13 @@ def test_states_of_a_preview_cover_its_time_without_gap(stores):
 def test_another_period_is_another_grid(stores):
     view = stores.alarm(LATENCY, {"period": "300"})
 
-    lengths = {point.end - point.start for point in view.trial.changed.points}
+    lengths = {point.end - point.start for point in view.preview.changed.points}
     assert lengths == {timedelta(minutes=5)}
     go.Figure(alarm_figure(view))
 
 
 def test_metric_math_is_previewed_too(stores):
-    trial = stores.alarm(ERRORS, {"threshold": "1", "periods": "1"}).trial
+    trial = stores.alarm(ERRORS, {"threshold": "1", "periods": "1"}).preview
 
     assert trial.problem == ""
     assert trial.changed.state == "ALARM"
@@ -113,19 +113,19 @@ def test_a_preview_changes_nothing(stores, policed_site):
 def test_wrong_values_are_said_beside_the_form(stores, asked, words):
     view = stores.alarm(LATENCY, asked)
 
-    assert words in view.trial.problem
-    assert view.trial.changed is None
+    assert words in view.preview.problem
+    assert view.preview.changed is None
     query = "&".join(f"{key}={value}" for key, value in asked.items())
     page = texts(render(stores, parse("/alarms/latency%20high", query)))
     assert words.casefold() in page.casefold()
 
 
 def test_period_of_metric_math_is_left_to_its_queries(stores):
-    assert "stands in its queries" in stores.alarm(ERRORS, {"period": "300"}).trial.problem
+    assert "stands in its queries" in stores.alarm(ERRORS, {"period": "300"}).preview.problem
 
 
 def test_without_data_there_is_nothing_to_try(stores):
-    assert "nothing is stored" in stores.alarm(LONELY, {"threshold": "2"}).trial.problem
+    assert "nothing is stored" in stores.alarm(LONELY, {"threshold": "2"}).preview.problem
 
 
 def test_fewer_periods_take_the_count_of_breaching_ones_with_them(rule):
@@ -150,7 +150,7 @@ def test_copied_text_applies_as_the_alarm_it_is(policed_site, name):
 def test_values_of_a_link_fill_the_form_and_the_preview(stores):
     address = parse("/alarms/latency%20high", "?threshold=204&needed=2&tab=9")
 
-    assert dict(address.trial) == {"threshold": "204", "needed": "2"}
+    assert dict(address.preview) == {"threshold": "204", "needed": "2"}
     page = str(render(stores, address))
     assert "With these values" in page
     assert "threshold: 204.0" in page

@@ -38,7 +38,7 @@ def test_overview_counts_what_the_tables_hold(stores, seeded):
         rows = connection.scalar(select(func.sum(executions.c.row_count)))
         sent = connection.scalar(select(func.count()).select_from(outbox))
     assert len(view.monitors[0].runs) == windows
-    assert view.endpoints[0].rows == rows
+    assert view.endpoints[0].stats.rows == rows
     assert len(view.deliveries) == sent
     assert {line.status for line in view.deliveries} == {"delivered"}
 
@@ -58,7 +58,7 @@ def test_newest_window_and_worst_feature_are_shown_first(stores, seeded):
 
     assert view.detail.run.stamp == "20131122T000000Z"
     assert view.feature == view.detail.features[0]
-    assert sum(line.blame for line in view.detail.violating) == pytest.approx(1.0)
+    assert sum(line.contribution for line in view.detail.violating) == pytest.approx(1.0)
 
 
 def test_guilty_rows_are_those_of_the_planted_carrier(stores, seeded):
@@ -136,9 +136,9 @@ def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):
     page = monitor_page.page(view)
 
     assert feature.checks == ("unit_change_check",)
-    assert rows.phrase == feature.accused != feature.what
+    assert rows.phrase == feature.violations[0].phrase != feature.what
     assert f"Marked: {rows.phrase}, unit changed." in str(page)
-    assert f"Moved most: {feature.what}" not in str(page)
+    assert f"Changed most: {feature.what}" not in str(page)
     assert "by check: unit changed" in str(page)
     found = view.comparison
     # The marked bars hold all the rows that are listed, and at most a cell's rest more.
@@ -217,7 +217,7 @@ def test_rows_that_are_no_longer_kept_are_said_to_be_gone(stores, seeded, tmp_pa
     view = bare.monitor(seeded.monitor, BUG, "carrier")
 
     assert view.rows.events == ()
-    assert "no longer kept" in str(monitor_page.page(view))
+    assert "have been deleted" in str(monitor_page.page(view))
 
 
 def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
@@ -230,7 +230,7 @@ def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
     assert "EDV" in str(monitor_page.page(view))
     calm = replace(view.detail, run=replace(view.detail.run, violation_count=0))
     said = monitor_page.verdict(view.monitor, calm)
-    assert said.startswith("No violation, but this window's documents are gone (")
+    assert said.startswith("No violation, but this window's documents have been deleted (")
 
 
 def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded, tmp_path):
@@ -258,7 +258,10 @@ def test_a_broken_table_hides_neither_alarms_nor_other_endpoints(seeded, tmp_pat
     view = broken.overview()
 
     assert view.firing
-    assert [(line.name, line.rows) for line in view.endpoints] == [("flights", None), ("other", 0)]
+    assert [(line.name, line.stats and line.stats.rows) for line in view.endpoints] == [
+        ("flights", None),
+        ("other", 0),
+    ]
     page = str(overview_page.page(view))
     assert "the captured rows cannot be read now" in page
     assert "1 endpoint not counted" in page
@@ -308,13 +311,13 @@ def test_a_message_that_was_given_up_stands_out(stores):
 
     page = str(overview_page.page(replace(view, deliveries=(lost,))))
 
-    assert "Span(children='✕ given up', className='alarm-text')" in page
+    assert "Span(children='✕ failed', className='alarm-text')" in page
 
 
 def test_a_message_stands_at_the_time_of_the_change_it_tells_of(stores):
     view = stores.overview()
 
-    assert view.firing[0].since in {line.time for line in view.deliveries}
+    assert view.firing[0].since in {line.created_at for line in view.deliveries}
 
 
 def test_verdict_says_what_is_wrong_worst_first(stores):
@@ -323,12 +326,12 @@ def test_verdict_says_what_is_wrong_worst_first(stores):
     quiet = replace(view, alarms=())
     calm = replace(quiet, monitors=())
 
-    assert overview_page.verdict(view)[0].endswith("firing, 1 of them for the pager")
+    assert overview_page.verdict(view)[0].endswith("firing, 1 of them paging")
     assert overview_page.verdict(quiet) == (
         "1 monitor found violations; no alarm is firing",
         "soft",
     )
-    assert overview_page.verdict(calm)[0] == "Nothing is being watched yet"
+    assert overview_page.verdict(calm)[0] == "Nothing is monitored yet"
 
 
 def test_reading_changes_nothing(stores, seeded):
@@ -361,11 +364,12 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     broken = Stores(seeded.engine, root, seeded.now).overview()
 
     line = {one.name: one for one in whole}["orders"]
-    assert (line.lost, line.reasons, line.unaccounted) == (1, (("full", 1),), 0)
+    assert (line.lost, line.unaccounted) == (1, 0)
+    assert [(gap.reason, gap.records) for gap in line.stats.gaps] == [("full", 1)]
     assert line.coverage == 0.95
     text = str(overview_page.page(broken))
-    assert "95.0 % stored; full 1; 3 do not add up" in text
-    faulty = replace(line, lost=0, reasons=(), faults=1)
+    assert "95.0 % stored; full 1; 3 unaccounted for" in text
+    faulty = replace(line, stats=replace(line.stats, gaps=(), faults=1))
     text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
     # 18 of 19.
     assert "94.7 % stored; 1 not decoded (decoder fault)" in text

@@ -1,4 +1,4 @@
-"""Drift that is held back is seen on the overview and the window's page, and decided there."""
+"""Suppressed drift is seen on the overview and the window's page, and decided there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def text(component) -> str:
 
 
 def quiet(server) -> None:
-    """Expect all that alarms besides, so that what is held back is all there is to see."""
+    """Expect all that alarms besides, so that what is suppressed is all there is to see."""
     for feature in ("distance", "carrier"):
         body = {"window": "20260112T000000Z", "verdict": "expected", "reason": "r", "author": "a",
                 "feature": feature, "until": "2026-02-01T00:00:00Z"}  # fmt: skip
@@ -53,13 +53,13 @@ def test_what_is_held_back_is_said_where_nothing_else_is_wrong(server, stores):
     view = stores.monitor("quality", THIRD, None)
     page = text(monitor_page.page(view))
 
-    assert "carrier" in line.held
-    assert view.held is not None
-    assert "driftline monitor commission quality --accept" in view.held.words
-    assert "driftline monitor baseline quality --from 2026-01-12T00:00:00Z" in view.held.words
+    assert "carrier" in line.suppressed
+    assert view.warm_up is not None
+    assert "driftline monitor commission quality --accept" in view.warm_up.words
+    assert "driftline monitor baseline quality --from 2026-01-12T00:00:00Z" in view.warm_up.words
     assert "The baseline does not fit" in page
-    assert "Every constraint is kept" not in monitor_page.verdict(view.monitor, view.detail)
-    assert "is held back, since the baseline does not fit" in text(overview_page.page(overview))
+    assert "No violations" not in monitor_page.verdict(view.monitor, view.detail)
+    assert "is suppressed because the baseline does not fit" in text(overview_page.page(overview))
 
 
 def test_it_is_accepted_on_the_page(server, stores, actions):
@@ -71,12 +71,12 @@ def test_it_is_accepted_on_the_page(server, stores, actions):
     assert (status, said.split(";")[0]) == (200, "Accepted")
     found = server.client.get("/api/v1/monitors/quality/commission").json()
     assert (found["state"], found["accepted_by"]) == ("accepted", "lee")
-    assert stores.monitor("quality", THIRD, None).held is None
-    assert next(one for one in stores.overview().monitors if one.name == "quality").held == ()
+    assert stores.monitor("quality", THIRD, None).warm_up is None
+    assert next(one for one in stores.overview().monitors if one.name == "quality").suppressed == ()
 
 
 def test_the_proposed_baseline_is_made_on_the_page(server, stores, actions):
-    stable = stores.monitor("quality", THIRD, None).held.stable
+    stable = stores.monitor("quality", THIRD, None).warm_up.stable
     given = {"monitor": "quality", "from": stable.start.isoformat(), "to": stable.end.isoformat()}
 
     status, said = actions.run("rebase", given)
@@ -84,4 +84,4 @@ def test_the_proposed_baseline_is_made_on_the_page(server, stores, actions):
     assert status == 200
     assert "new version of 1\u202f440 captured rows" in said
     assert judge(server, 2)["status"] == "Completed"
-    assert stores.monitor("quality", THIRD, None).held is None
+    assert stores.monitor("quality", THIRD, None).warm_up is None

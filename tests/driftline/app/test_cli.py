@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from driftline.app.cli import COMMANDS, build
+from tests.servers.commands import driftline
 
 GROUPS = {
     "alarm",
@@ -25,13 +26,8 @@ GROUPS = {
 
 
 def _help(*command: str) -> str:
-    found = subprocess.run(
-        [sys.executable, "-m", "driftline", *command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "80"},
-    )
+    found = driftline(*command, "--help", env={**os.environ, "COLUMNS": "80"})
+    assert found.returncode == 0, found.stderr
     return found.stdout
 
 
@@ -53,16 +49,14 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 def test_an_unknown_command_is_2() -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "driftline", "nosuch"], capture_output=True, text=True
-    )
+    found = driftline("nosuch")
 
     assert found.returncode == 2
     assert "nosuch" in found.stderr
 
 
 def test_a_crash_is_never_read_as_violations() -> None:
-    code = "import driftline.app.commands.running as r; r.version = lambda: 1 / 0;"
+    code = "import driftline.app.commands.installation as r; r.version = lambda: 1 / 0;"
     code += "import sys; sys.argv = ['driftline', 'version']; "
     code += "from driftline.app.cli import main; main()"
 
@@ -74,9 +68,7 @@ def test_a_crash_is_never_read_as_violations() -> None:
 
 @pytest.mark.parametrize("name", ["sidecar", "sink"])
 def test_half_of_the_local_transport_says_what_to_run(name: str) -> None:
-    found = subprocess.run(
-        [sys.executable, "-m", "driftline", name], capture_output=True, text=True
-    )
+    found = driftline(name)
 
     assert found.returncode == 2
     assert "driftline up --only capture" in found.stderr
@@ -95,9 +87,8 @@ def test_half_of_the_local_transport_says_what_to_run(name: str) -> None:
 def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    lines = (
-        "import sys; import driftline.app.commands.running as r; from driftline.app.cli import main"
-    )
+    lines = "import sys; import driftline.app.commands.installation as r\n"
+    lines += "from driftline.app.cli import main"
 
     found = subprocess.run(
         [sys.executable, "-c", f"{lines}\n{code}\nmain()"],
@@ -112,7 +103,7 @@ def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None
 
 def test_another_broken_pipe_is_a_defect() -> None:
     code = (
-        "import sys; import driftline.app.commands.running as r\n"
+        "import sys; import driftline.app.commands.installation as r\n"
         "from driftline.app.cli import main\n"
         "def version(): raise BrokenPipeError(32, 'a worker is gone')\n"
         "r.version = version; sys.argv = ['driftline', 'version']; main()"

@@ -1,10 +1,8 @@
 """The doctor: what it says of an installation that is well, and of each way to be ill."""
 
 import json
-import subprocess
-import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.tables import outbox
 from driftline.app.doctor import Finding, examine, worst
 from driftline.app.processes import clock
+from driftline.app.settings.schema import Kafka
 from driftline.app.settings.settings import Settings, load, override
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
@@ -29,6 +28,7 @@ from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from tests.servers.commands import driftline
 from tests.servers.kafka import kafka_broker, topic
 
 __all__ = ["kafka_broker", "topic"]
@@ -135,16 +135,16 @@ def test_records_that_wait_for_long_are_a_warning(settings):
 
 
 def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
-    kafka = replace(
-        settings.kafka,
-        bootstrap_servers=(bootstrap,),
+    kafka = Kafka(
+        bootstrap_servers=[bootstrap],
         topic=topic,
         partitions=3,
         replication=1,
         sasl_username="me",
         sasl_password="hushhush",
     )
-    return replace(settings, kafka=kafka, capture=replace(settings.capture, transport="kafka"))
+    capture = settings.capture.model_copy(update={"transport": "kafka"})
+    return replace(settings, kafka=kafka, capture=capture)
 
 
 def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings):
@@ -166,7 +166,7 @@ def test_a_topic_that_is_not_there_is_a_defect_and_one_that_is_tells_its_partiti
     given = with_kafka(settings, kafka_broker.bootstrap, topic)
 
     without = findings_of(given)["kafka"]
-    make_topics(KafkaOptions(**asdict(given.kafka)))
+    make_topics(KafkaOptions(**given.kafka.model_dump()))
     there = findings_of(given)["kafka"]
 
     assert (without.verdict, without.found) == (
@@ -275,8 +275,9 @@ def test_what_cannot_be_read_is_not_to_be_thrown_away(settings):
         "endpoint_url": "http://127.0.0.1:1", "allow_http": "true", "region": "us-east-1",
         "access_key_id": "a", "secret_access_key": "b",
     }  # fmt: skip
-    storage = replace(settings.storage, root="s3://models/driftline", options=options)
-    away = findings_of(replace(settings, storage=storage))
+    storage = {"root": "s3://models/driftline", "options": options}
+    bucket = settings.storage.model_copy(update=storage)
+    away = findings_of(replace(settings, storage=bucket))
 
     assert "bring back from a copy" in damaged.mend
     assert "the storage cannot be reached" in away["store"].found
@@ -316,11 +317,11 @@ def test_messages_given_up_are_a_defect_for_as_long_as_they_are_news(settings):
 
 
 def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_path):
-    command = [sys.executable, "-m", "driftline", "doctor", "-c", str(tmp_path / "driftline.toml")]
+    asked = ("doctor", "-c", tmp_path / "driftline.toml")
 
-    well = subprocess.run(command, capture_output=True, text=True, check=False)
+    well = driftline(*asked)
     Path(settings.root, "driftline.db").unlink()
-    ill = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    ill = driftline(*asked, "--json")
 
     assert well.returncode == 0, well.stderr
     assert "mend: driftline up" in well.stdout

@@ -28,6 +28,7 @@ from driftline.errors import (
     UndecidedError,
 )
 from tests.journeys.conftest import free_port
+from tests.servers.commands import driftline
 
 # One line for each command that asks a server; words in capitals are files.
 COMMANDS = """
@@ -84,10 +85,7 @@ metric data -f QUERIES
 
 
 def run(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "driftline", *words],
-        cwd=cwd, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True,
-    )  # fmt: skip
+    return driftline(*words, cwd=cwd, env={"PATH": "/usr/bin:/bin", **environment})
 
 
 @pytest.mark.parametrize("line", COMMANDS.strip().splitlines())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from driftline.app.redactor import redactor
 from driftline.app.settings.settings import SettingsError, describe, load
 from driftline.capture.redaction.rules import Rule
+from tests.servers.commands import driftline
 
 RULE = '[[capture.redact]]\nendpoint = "flights"\nfield = "/a"\naction = "drop"\n'
 HASH = RULE.replace("drop", "hash")
@@ -20,8 +20,7 @@ KEY = "k1:0123456789abcdef"
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "driftline", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return driftline(*arguments)
 
 
 def _file(folder: Path, text: str) -> Path:

@@ -10,6 +10,7 @@ import pytest
 
 from driftline.app.up import start
 from driftline.errors import InputError
+from tests.servers.commands import driftline
 
 
 def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Path) -> None:
@@ -42,10 +43,7 @@ def test_a_listener_for_others_is_refused_before_anything_starts(
 ) -> None:
     (tmp_path / "driftline.toml").write_text(f'[{section}]\nhost = "0.0.0.0"\n')
 
-    found = subprocess.run(
-        [sys.executable, "-m", "driftline", "up"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    found = driftline("up", cwd=tmp_path, timeout=60)
 
     assert found.returncode == 2
     assert f'[{section}] host "0.0.0.0": while [auth]' in found.stderr

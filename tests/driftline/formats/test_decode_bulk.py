@@ -18,8 +18,8 @@ from driftline.formats.body_limits import BodyError
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.coercion import Coerced, _one_by_one, from_array
 from driftline.formats.csv.bodies import _read_carefully, read_csv
-from driftline.formats.json.requests import RequestRows
-from driftline.formats.json.responses import AnswerRows
+from driftline.formats.shapes.requests import RequestRows
+from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Column, ColumnType, Role, Signature
 from tests.driftline.formats.decode_tools import CSV, JSON, SIGNATURE, decode, features, frame
 

@@ -10,7 +10,8 @@ import pytest
 from deltalake import write_deltalake
 
 from driftline.errors import InputError, NotFoundError
-from driftline.formats.location import Location, data_files, locate
+from driftline.formats.data_files import data_files
+from driftline.formats.location import Location, locate
 from driftline.formats.source import open_source
 from tests.servers.s3 import S3Server, s3_root, s3_server
 

@@ -17,12 +17,13 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.profiling import profile
-from driftline.capture.labels.files import read_label_body
+from driftline.capture.labels.files import read_label_body, read_label_file
 from driftline.capture.redaction.rules import Rule
 from driftline.formats.capture_line import CaptureLine, Side, write_line
 from driftline.formats.cells import MISSING_TEXTS
 from driftline.formats.coercion import from_array
-from driftline.serving.http.rows import RowsError, read_columns
+from driftline.formats.shapes.requests import RequestRows
+from driftline.serving.bodies.rows import RowsError, read_columns
 from driftline.signature import Column, ColumnType, Signature
 from tests.capture.redaction.redaction_tools import applied
 from tests.capture.redaction.redaction_tools import frame as redacted_frame
@@ -175,8 +176,12 @@ def through_capture(body: bytes, content_type: str, kind: ColumnType) -> Any:
     return answer(found.columns["feature_x"][0].as_py(), is_unfit="x" in unfit)
 
 
-def through_labels(body: bytes, form: Any, kind: ColumnType) -> Any:
-    (table,) = read_label_body(body, form)
+def through_labels(body: bytes, form: Any, kind: ColumnType, path: Path) -> Any:
+    if form == "parquet":
+        path.write_bytes(body)
+        (table,) = read_label_file(path)
+    else:
+        (table,) = read_label_body(body, form)
     found = from_array(table["label"].combine_chunks(), kind)
     return answer(found.values[0].as_py(), is_unfit=bool(len(found.unfit)))
 
@@ -184,7 +189,7 @@ def through_labels(body: bytes, form: Any, kind: ColumnType) -> Any:
 def through_server(body: bytes, form: Any, kind: ColumnType) -> Any:
     """Return what the model gets; a fraction where whole numbers belong is passed on to it."""
     try:
-        value = read_columns(body, form, signature(kind).inputs)["x"][0]
+        value = read_columns(body, form, RequestRows(signature(kind), is_strict=True))["x"][0]
     except RowsError:
         return MISFIT
     if kind == "timestamp":
@@ -245,7 +250,7 @@ def test_a_cell_means_the_same_in_every_format_at_every_door(
             found = through_capture(as_bytes(written(text)), content_type, kind)
             answers[f"capture, {name}"] = expected, found
         for form in ("csv", "json", "jsonlines", "parquet"):
-            found = through_labels(label_body(form, text), form, kind)
+            found = through_labels(label_body(form, text), form, kind, tmp_path / "label")
             answers[f"labels, {form}"] = expected, found
         for form, name in (("csv", "csv"), ("json", "json"), ("jsonlines", "jsonl")):
             body, content_type = as_bytes(BODIES[name][0](text)), BODIES[name][1]
@@ -331,6 +336,6 @@ def test_a_value_of_json_means_the_same_at_every_door(
 
     assert through_capture(line, LINES, kind) == expected
     assert through_server(line, "jsonlines", kind) == expected
-    assert through_labels(record, "jsonlines", kind) == expected
+    assert through_labels(record, "jsonlines", kind, tmp_path / "label") == expected
     counted = expected if expected in (MISSING, MISFIT) else "value"
     assert through_baseline(path, kind) == counted

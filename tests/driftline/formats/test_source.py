@@ -12,7 +12,7 @@ import pytest
 import driftline as dl
 from driftline.baseline.schema import infer_signature
 from driftline.errors import InputError
-from driftline.formats import source
+from driftline.formats import opening
 from driftline.formats.csv.files import CsvFile
 from driftline.formats.csv.quotes import QuoteWatch
 from driftline.formats.csv.rows import CsvRows
@@ -204,7 +204,7 @@ def test_a_big_text_file_is_streamed_with_the_same_types(tmp_path, monkeypatch):
     small = open_source(path)
     expected = rows(small)
 
-    monkeypatch.setattr(source, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(opening, "IN_MEMORY_BYTES", 0)
     big = open_source(path)
 
     assert big.schema == small.schema

@@ -18,19 +18,19 @@ from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError, InputError, NotFoundError
-from driftline.monitors.annotations.annotation import Mark, standing_mark
+from driftline.monitors.annotations.annotation import Annotation, annotation_of
 from driftline.monitors.annotations.store import (
-    get_mark,
-    list_marks,
-    marks_between,
-    put_mark,
-    withdraw_mark,
+    annotations_between,
+    get_annotation,
+    list_annotations,
+    put_annotation,
+    withdraw_annotation,
 )
-from driftline.monitors.backtest.marks import backtest_marks
+from driftline.monitors.backtest.labelled_events import labelled_events
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.apply_annotations import with_marks, without_expected
+from driftline.monitors.run.apply_annotations import with_annotations, without_expected
 from driftline.monitors.run.execution import run
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -39,7 +39,7 @@ WINDOW = Window(START, START + DAY)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
 DRIFT = "baseline_drift_check"
-EXPECTED = Mark("daily", WINDOW, "expected", "a sale", "ann", NOW)
+EXPECTED = Annotation("daily", WINDOW, "expected", "a sale", "ann", NOW)
 
 
 def day(number: int) -> Window:
@@ -82,7 +82,7 @@ def test_a_mark_covers_what_it_names(changed, covered: bool) -> None:
 def test_a_mark_lasts_until_its_date() -> None:
     lasting = replace(EXPECTED, until=START + 3 * DAY)
 
-    assert [lasting.reaches(day(number)) for number in range(-1, 5)] == [
+    assert [lasting.includes(day(number)) for number in range(-1, 5)] == [
         False, True, True, True, False, False,
     ]  # fmt: skip
 
@@ -93,20 +93,22 @@ def test_the_newest_mark_that_stands_counts() -> None:
     gone = replace(EXPECTED, id=3).withdrawn("ann", NOW)
     marks = [named, gone, whole]
 
-    assert standing_mark(marks, "wind", DRIFT, WINDOW) == named
-    assert standing_mark(marks, "temp", DRIFT, WINDOW) == whole
-    assert standing_mark(marks, "temp", DRIFT, day(1)) is None
+    assert annotation_of(marks, "wind", DRIFT, WINDOW) == named
+    assert annotation_of(marks, "temp", DRIFT, WINDOW) == whole
+    assert annotation_of(marks, "temp", DRIFT, day(1)) is None
 
 
 def test_only_what_is_expected_makes_it_another_question() -> None:
     harmful = replace(EXPECTED, id=1, verdict="harmful")
     expected = replace(EXPECTED, id=2)
 
-    assert with_marks("rows", [harmful], WINDOW) == "rows"
-    assert with_marks("rows", [expected], day(1)) == "rows"
-    one, two = (with_marks("rows", found, WINDOW) for found in ([expected], [expected, harmful]))
+    assert with_annotations("rows", [harmful], WINDOW) == "rows"
+    assert with_annotations("rows", [expected], day(1)) == "rows"
+    one, two = (
+        with_annotations("rows", found, WINDOW) for found in ([expected], [expected, harmful])
+    )
     assert len({"rows", one, two}) == 3
-    assert with_marks("rows", [harmful, expected], WINDOW) == two
+    assert with_annotations("rows", [harmful, expected], WINDOW) == two
 
 
 def test_windows_that_were_expected_to_drift_bring_no_rows_to_longer_spans() -> None:
@@ -122,10 +124,10 @@ def test_windows_that_were_expected_to_drift_bring_no_rows_to_longer_spans() -> 
 
 
 @pytest.fixture
-def put(engine: Engine) -> Callable[[Mark], Mark]:
-    def once(mark: Mark) -> Mark:
+def put(engine: Engine) -> Callable[[Annotation], Annotation]:
+    def once(mark: Annotation) -> Annotation:
         with engine.begin() as connection:
-            return put_mark(connection, mark)
+            return put_annotation(connection, mark)
 
     return once
 
@@ -140,9 +142,9 @@ def test_marks_are_kept_as_they_were_made_newest_first(engine: Engine, put) -> N
     put(replace(EXPECTED, monitor="other"))
 
     with engine.connect() as connection:
-        found = list_marks(connection, "daily")
+        found = list_annotations(connection, "daily")
         with pytest.raises(NotFoundError, match='monitor "daily" has no mark 99'):
-            get_mark(connection, "daily", 99)
+            get_annotation(connection, "daily", 99)
 
     assert found == [second, first]
     assert first == replace(
@@ -156,8 +158,8 @@ def test_marks_are_found_by_the_windows_that_they_reach(engine: Engine, put) -> 
 
     with engine.connect() as connection:
 
-        def found(first: int, last: int) -> list[Mark]:
-            return marks_between(connection, "daily", START + first * DAY, START + last * DAY)
+        def found(first: int, last: int) -> list[Annotation]:
+            return annotations_between(connection, "daily", START + first * DAY, START + last * DAY)
 
         assert found(1, 2) == [short, lasting]
         assert found(2, 3) == [lasting]
@@ -169,13 +171,13 @@ def test_a_mark_is_withdrawn_once_and_stays_as_history(engine: Engine, put) -> N
     mark = put(EXPECTED)
 
     with engine.begin() as connection:
-        withdrawn = withdraw_mark(connection, mark, by="bob", now=NOW + timedelta(days=1))
+        withdrawn = withdraw_annotation(connection, mark, by="bob", now=NOW + timedelta(days=1))
     with pytest.raises(ConflictError, match="was withdrawn before"), engine.begin() as connection:
-        withdraw_mark(connection, mark, by="bob", now=NOW)
+        withdraw_annotation(connection, mark, by="bob", now=NOW)
 
     with engine.connect() as connection:
-        assert list_marks(connection, "daily") == [withdrawn]
-        assert marks_between(connection, "daily", START, START + DAY) == []
+        assert list_annotations(connection, "daily") == [withdrawn]
+        assert annotations_between(connection, "daily", START, START + DAY) == []
 
 
 def test_a_backtest_gets_the_newest_verdict_of_each_span(engine: Engine, put) -> None:
@@ -189,8 +191,8 @@ def test_a_backtest_gets_the_newest_verdict_of_each_span(engine: Engine, put) ->
     found_by = {"dewp": {"unit_check"}, "visib": {"unit_check", DRIFT}}
 
     with engine.connect() as connection:
-        known = list_marks(connection, "daily")
-    found = backtest_marks(known, lambda mark: found_by.get(mark.feature or "", set()))
+        known = list_annotations(connection, "daily")
+    found = labelled_events(known, lambda mark: found_by.get(mark.feature or "", set()))
 
     assert {(one.column, one.verdict, one.is_drift) for one in found} == {
         (None, "harmful", True),
@@ -283,12 +285,12 @@ def test_a_later_verdict_makes_it_alarm_again(judge, put, append: Append, rng) -
 def test_another_monitor_of_a_removed_one_s_name_is_not_quiet_by_its_marks(engine: Engine) -> None:
     with engine.begin() as connection:
         put_definition(connection, DEFINITION, NOW)
-        kept = put_mark(connection, replace(EXPECTED, until=START + 900 * DAY))
-        put_mark(connection, replace(EXPECTED, monitor="other"))
+        kept = put_annotation(connection, replace(EXPECTED, until=START + 900 * DAY))
+        put_annotation(connection, replace(EXPECTED, monitor="other"))
 
         delete_definition(connection, "daily", NOW + DAY)
 
-        assert marks_between(connection, "daily", START, START + DAY) == []
-        (listed,) = list_marks(connection, "daily")
+        assert annotations_between(connection, "daily", START, START + DAY) == []
+        (listed,) = list_annotations(connection, "daily")
         assert listed == kept.withdrawn("removal of the monitor", NOW + DAY)
-        assert len(marks_between(connection, "other", START, START + DAY)) == 1
+        assert len(annotations_between(connection, "other", START, START + DAY)) == 1

@@ -15,7 +15,7 @@ from driftline.app.commands.backtest_text import told
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest as whole_backtest
-from driftline.monitors.backtest.marks import Mark
+from driftline.monitors.backtest.labelled_events import LabelledEvent
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
 
@@ -168,15 +168,15 @@ def test_other_rules_stand_beside_on_the_same_windows(rows: pa.Table, baseline) 
 
 def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseline) -> None:
     marks = (
-        Mark("amount", CHANGE, CHANGE + DAY, "harmful"),
-        Mark("size", CHANGE, CHANGE + DAY, "harmful"),
-        Mark(None, CHANGE + 2 * DAY, CHANGE + 3 * DAY, "expected"),
-        Mark(None, START + 30 * DAY, START + 31 * DAY, "new_normal"),
+        LabelledEvent("amount", CHANGE, CHANGE + DAY, "harmful"),
+        LabelledEvent("size", CHANGE, CHANGE + DAY, "harmful"),
+        LabelledEvent(None, CHANGE + 2 * DAY, CHANGE + 3 * DAY, "expected"),
+        LabelledEvent(None, START + 30 * DAY, START + 31 * DAY, "new_normal"),
         # What other checks found can be found, but not missed.
-        Mark("amount", CHANGE, CHANGE + 2 * DAY, "harmful", is_drift=False),
-        Mark("size", CHANGE, CHANGE + 2 * DAY, "harmful", is_drift=False),
+        LabelledEvent("amount", CHANGE, CHANGE + 2 * DAY, "harmful", is_drift=False),
+        LabelledEvent("size", CHANGE, CHANGE + 2 * DAY, "harmful", is_drift=False),
         # Of windows that are not replayed: neither found nor missed.
-        Mark("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),
+        LabelledEvent("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),
     )
 
     found = backtest(rows, baseline, timestamp="at", options=Options(marks=marks))
@@ -194,7 +194,7 @@ def test_marks_count_what_was_found_and_what_was_needless(rows: pa.Table, baseli
 
 
 def test_marks_of_other_windows_are_no_score(rows: pa.Table, baseline) -> None:
-    marks = (Mark("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),)
+    marks = (LabelledEvent("amount", START + 90 * DAY, START + 91 * DAY, "harmful"),)
 
     assert backtest(rows, baseline, timestamp="at", options=Options(marks=marks)).marks is None
 
@@ -203,7 +203,7 @@ def test_the_page_tells_of_marks_and_of_rows_without_a_time(rows: pa.Table, base
     times = rows["at"].to_pylist()[: 2 * 960]
     times[:5] = [None] * 5
     some = rows.slice(0, 2 * 960).set_column(0, "at", pa.array(times, pa.timestamp("us")))
-    marks = (Mark("amount", START, START + DAY, "harmful"),)
+    marks = (LabelledEvent("amount", START, START + DAY, "harmful"),)
 
     found = backtest(some, baseline, timestamp="at", options=Options(marks=marks))
 

@@ -12,12 +12,12 @@ import pytest
 from driftline.baseline.replacement import Change, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.formats.source import open_source
-from driftline.monitors.backtest.backtest import backtest, decider_of
+from driftline.monitors.backtest.backtest import backtest, drift_test_of
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.drift_test import DriftTest
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -45,13 +45,15 @@ def baseline() -> Baseline:
     return Baseline.fit(stream(56, 2000, 1), timestamp="at")
 
 
-def decider(baseline: Baseline, length: timedelta = DAY, tolerance: float | None = None) -> Decider:
+def drift_test(
+    baseline: Baseline, length: timedelta = DAY, tolerance: float | None = None
+) -> DriftTest:
     budget = Budget(1.0, timedelta(days=365.25) / length)
-    return decider_of(baseline, COLUMNS, length=length, budget=budget, tolerance=tolerance)
+    return drift_test_of(baseline, COLUMNS, length=length, budget=budget, tolerance=tolerance)
 
 
 def test_days_of_the_reference_drawn_anew_hardly_alarm(baseline: Baseline) -> None:
-    rate = resampled_alarms(decider(baseline), baseline.blocks, windows=300)
+    rate = resampled_alarms(drift_test(baseline), baseline.blocks, windows=300)
 
     assert rate is not None
     assert rate.count == 0
@@ -65,7 +67,7 @@ def test_windows_of_some_days_are_drawn_to_the_weekdays_that_they_had(days: int)
     amount = rows["amount"].to_numpy() + 20 * weekend
     weekly = Baseline.fit(rows.set_column(1, "amount", pa.array(amount)), timestamp="at")
 
-    rate = resampled_alarms(decider(weekly, days * DAY), weekly.blocks, windows=100)
+    rate = resampled_alarms(drift_test(weekly, days * DAY), weekly.blocks, windows=100)
 
     assert rate is not None
     assert rate.count <= 1
@@ -79,7 +81,7 @@ def test_weekends_of_few_rows_are_drawn_as_weekends() -> None:
     few = rows.filter(pa.array(~weekend | (np.arange(rows.num_rows) % 4 == 0)))
     weekly = Baseline.fit(few, timestamp="at")
 
-    rate = resampled_alarms(decider(weekly), weekly.blocks, windows=100)
+    rate = resampled_alarms(drift_test(weekly), weekly.blocks, windows=100)
 
     assert rate is not None
     assert rate.count <= 1
@@ -88,9 +90,9 @@ def test_weekends_of_few_rows_are_drawn_as_weekends() -> None:
 def test_a_reference_without_times_or_of_a_few_days_is_not_drawn_from(baseline: Baseline) -> None:
     short = Baseline.fit(stream(4, 500, 3), timestamp="at")
 
-    assert resampled_alarms(decider(baseline), None) is None
-    assert resampled_alarms(decider(short), short.blocks) is None
-    assert resampled_alarms(replace(decider(baseline), length=None), baseline.blocks) is None
+    assert resampled_alarms(drift_test(baseline), None) is None
+    assert resampled_alarms(drift_test(short), short.blocks) is None
+    assert resampled_alarms(replace(drift_test(baseline), length=None), baseline.blocks) is None
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ def made_anew(baseline: Baseline, rows: pa.Table) -> Baseline:
 
 
 def test_a_column_that_is_a_new_normal_is_drawn_from_its_own_days(anew: Baseline) -> None:
-    rate = resampled_alarms(decider(anew), anew.blocks, windows=100)
+    rate = resampled_alarms(drift_test(anew), anew.blocks, windows=100)
 
     assert rate is not None
     assert rate.count == 0
@@ -118,7 +120,7 @@ def test_a_column_that_is_a_new_normal_is_drawn_from_its_own_days(anew: Baseline
 def test_a_day_that_the_new_normal_lacks_holds_no_rows_of_it(baseline: Baseline) -> None:
     rows = stream(28, 2000, 4)
     evenings = made_anew(baseline, rows.filter(pa.array(np.arange(rows.num_rows) % 2000 >= 1000)))
-    rule = decider(evenings, timedelta(hours=12))
+    rule = drift_test(evenings, timedelta(hours=12))
 
     assert resampled_alarms(rule, evenings.blocks, windows=50) is not None
 
@@ -135,7 +137,7 @@ def test_the_windows_of_a_new_normal_tell_another_rule_how_they_vary(anew: Basel
 
 def test_windows_that_fill_no_days_are_not_drawn(baseline: Baseline) -> None:
     for length in (timedelta(minutes=30), timedelta(hours=7), timedelta(hours=36)):
-        assert resampled_alarms(decider(baseline, length), baseline.blocks) is None
+        assert resampled_alarms(drift_test(baseline, length), baseline.blocks) is None
 
 
 def test_the_interval_of_a_rate_is_the_published_one() -> None:

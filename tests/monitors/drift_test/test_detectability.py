@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.drift_test.drift_test import INSUFFICIENT, Decider
+from driftline.monitors.drift_test.drift_test import INSUFFICIENT, DriftTest
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, reference, window
 
 DAY = timedelta(days=1)
 DAYS, ROWS = 40, 200
 
 
-def decider(rng: np.random.Generator, scales: tuple[int, ...] = (1,)) -> Decider:
+def decider(rng: np.random.Generator, scales: tuple[int, ...] = (1,)) -> DriftTest:
     """Forty days: of "slow" each is wholly a or b for eight days, of "x" its rows are alike."""
     a = {
         "slow": np.where(np.arange(DAYS) // 8 % 2, ROWS, 0),
@@ -26,7 +26,7 @@ def decider(rng: np.random.Generator, scales: tuple[int, ...] = (1,)) -> Decider
         tables[name] = np.zeros((24 * DAYS, flag(name).size), dtype=np.int64)
         tables[name][::24] = flags(counts, np.full(DAYS, ROWS))
     columns, blocks = reference({name: flag(name) for name in tables}, tables)
-    return Decider(columns, blocks, DAY, scales=scales)
+    return DriftTest(columns, blocks, DAY, scales=scales)
 
 
 def day(of: int, rows: int = ROWS, number: int = 0) -> object:

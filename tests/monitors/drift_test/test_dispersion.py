@@ -159,8 +159,8 @@ def test_sets_of_a_twentieth_of_the_rows_up_to_its_complement_say_how_a_column_v
     layout = Layout.of(columns)
 
     shares = layout.reference_sets / 1_000
-    assert (layout.inner == ((shares >= 0.05) & (shares <= 0.95))).all()
-    assert layout.inner.any() == is_inner
+    assert (layout.central == ((shares >= 0.05) & (shares <= 0.95))).all()
+    assert layout.central.any() == is_inner
 
 
 def test_a_reference_none_of_whose_columns_are_counted_by_the_hour_has_no_season() -> None:

@@ -15,10 +15,10 @@ from driftline.baseline.cells import number_cells, text_cells
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.drift_test import INSUFFICIENT, SCALES, Decider
+from driftline.monitors.drift_test.drift_test import INSUFFICIENT, SCALES, DriftTest
 from driftline.monitors.drift_test.layout import Layout
 from driftline.monitors.drift_test.scan import SpanScan, merge_spans, scan_span
-from driftline.monitors.drift_test.significance import evidence
+from driftline.monitors.drift_test.significance import likelihood_ratio
 from driftline.monitors.drift_test.spans import Span
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, number, window
 
@@ -31,9 +31,9 @@ def one(a: int, rows: int) -> dict[str, np.ndarray]:
     return {"x": flags(np.array([a]), np.array([rows]))[0]}
 
 
-def flag_decider(share: float = 0.3, rows: int = 100_000, **more) -> Decider:
+def flag_decider(share: float = 0.3, rows: int = 100_000, **more) -> DriftTest:
     counts = flags(np.array([round(share * rows)]), np.array([rows]))[0]
-    return Decider({"x": ReferenceColumn(flag(), counts.astype(float))}, length=HOUR, **more)
+    return DriftTest({"x": ReferenceColumn(flag(), counts.astype(float))}, length=HOUR, **more)
 
 
 counts_of = st.lists(st.integers(0, 60), min_size=NUMBER.size, max_size=NUMBER.size).map(
@@ -45,13 +45,13 @@ counts_of = st.lists(st.integers(0, 60), min_size=NUMBER.size, max_size=NUMBER.s
 @given(counts_of, st.floats(0, 0.3))
 def test_a_violation_is_a_small_p_value_is_a_distance_above_its_bound(counts, tolerance) -> None:
     budget = Budget(tolerance=tolerance)
-    decider = Decider({"x": ReferenceColumn(NUMBER, REFERENCE)}, budget=budget)
+    decider = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}, budget=budget)
 
     decision = decider.judge(window({"x": counts}))
 
     for found in decision.drifts.values():
-        assert found.drifted == (found.evidence > found.needed)
-        if not math.isclose(found.evidence, found.needed, rel_tol=1e-9):
+        assert found.drifted == (found.likelihood_ratio > found.critical_value)
+        if not math.isclose(found.likelihood_ratio, found.critical_value, rel_tol=1e-9):
             assert found.drifted == (found.p_value < found.alpha)
 
 
@@ -59,11 +59,11 @@ def test_the_evidence_is_that_of_the_strongest_set() -> None:
     found = flag_decider().judge(window(one(450, 1000))).drifts["x"]
 
     free = 2 * 0.01 * math.sqrt(0.3 * 0.7)
-    expected = evidence(np.array([0.3]), 1e5, np.array([0.45]), 1000.0, tolerance=free)[0]
-    assert found.evidence == pytest.approx(expected)
+    expected = likelihood_ratio(np.array([0.3]), 1e5, np.array([0.45]), 1000.0, tolerance=free)[0]
+    assert found.likelihood_ratio == pytest.approx(expected)
     assert (found.share_reference, found.share_window) == pytest.approx((0.3, 0.45))
     assert found.predicate.phrase == '= "a"'
-    assert found.needed == pytest.approx(math.log(2 * flag().scan_size / found.alpha))
+    assert found.critical_value == pytest.approx(math.log(2 * flag().scan_size / found.alpha))
 
 
 @pytest.mark.parametrize(("by", "drifted"), [(0.0999, False), (0.1005, True)])
@@ -76,14 +76,14 @@ def test_the_tolerance_is_the_shift_of_a_half_that_costs_nothing(by: float, drif
 
 
 def test_within_the_tolerance_the_set_that_moved_most_is_shown() -> None:
-    decider = Decider({"x": ReferenceColumn(NUMBER, REFERENCE)}, tolerances={"x": 0.2})
+    decider = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}, tolerances={"x": 0.2})
     counts = np.full(NUMBER.size, 20)
     counts[[0, -3, -2, -1]] = 0
     counts[5] += 40
 
     verdict = decider.judge(window({"x": counts})).drifts["x"]
 
-    assert verdict.evidence == 0
+    assert verdict.likelihood_ratio == 0
     assert verdict.share_window > verdict.share_reference
     assert verdict.distance > 0.02
 
@@ -125,7 +125,7 @@ def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:
         window(one(min(a, rows), rows), START + hour * HOUR) for hour, (a, rows) in enumerate(parts)
     ]
     merged = window({"x": sum(one.cells["x"] for one in windows)})
-    known = flag_decider().knowledge
+    known = flag_decider().reference_model
     tolerance = np.array([0.01])
 
     found, expected = (
@@ -140,7 +140,7 @@ def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:
         for span in (Span(tuple(windows[::-1]), 8, 8), Span((merged,), 8, 8))
     )
 
-    assert (found.weighed == expected.weighed).all()
+    assert (found.ratios == expected.ratios).all()
     assert found.rows == expected.rows
 
 
@@ -153,9 +153,9 @@ def test_the_order_of_columns_is_of_no_matter(order, a) -> None:
         columns[f"c{place}"] = ReferenceColumn(flag(f"c{place}"), counts.astype(float))
     now = window({name: one(a, 400)["x"] for name in columns})
 
-    found = Decider({f"c{i}": columns[f"c{i}"] for i in order}).judge(now).drifts
+    found = DriftTest({f"c{i}": columns[f"c{i}"] for i in order}).judge(now).drifts
 
-    expected = Decider(columns).judge(now).drifts
+    expected = DriftTest(columns).judge(now).drifts
     assert found == expected
 
 
@@ -167,7 +167,7 @@ def test_more_of_the_same_shift_is_never_less_evidence(rows, data) -> None:
 
     less, greater = (decider.judge(window(one(a, rows))).drifts["x"] for a in (few, more))
 
-    assert greater.evidence >= less.evidence * (1 - 1e-9)
+    assert greater.likelihood_ratio >= less.likelihood_ratio * (1 - 1e-9)
 
 
 def test_small_windows_are_judged_together() -> None:
@@ -200,25 +200,25 @@ def test_too_few_rows_of_either_side_are_no_verdict(rows: int) -> None:
 
 
 def test_a_monitor_without_columns_has_no_verdicts() -> None:
-    assert Decider({}).judge(window({})).drifts == {}
+    assert DriftTest({}).judge(window({})).drifts == {}
 
 
 def test_a_column_that_comes_empty_says_so() -> None:
     counts = np.zeros(NUMBER.size, dtype=np.int64)
     counts[-2] = 100
 
-    found = Decider({"x": ReferenceColumn(NUMBER, REFERENCE)}).judge(window({"x": counts}))
+    found = DriftTest({"x": ReferenceColumn(NUMBER, REFERENCE)}).judge(window({"x": counts}))
 
     verdict = found.drifts["x"]
     assert verdict.drifted
     assert verdict.predicate.op == "null"
-    assert verdict.null_evidence == verdict.evidence
+    assert verdict.null_likelihood_ratio == verdict.likelihood_ratio
 
 
 def test_a_stuck_value_of_a_constant_column_is_none() -> None:
     cells = number_cells("x", "double", np.array([5.0]), np.array([1000.0]), few=True)
     reference = cells.count(array_of(np.full(1000, 5.0))).astype(float)
-    decider = Decider({"x": ReferenceColumn(cells, reference)})
+    decider = DriftTest({"x": ReferenceColumn(cells, reference)})
 
     same = decider.judge(window({"x": cells.count(array_of(np.full(200, 5.0)))}))
     other = decider.judge(window({"x": cells.count(array_of(np.full(200, 7.0)))}))
@@ -231,13 +231,13 @@ def array_of(values: np.ndarray) -> pa.Array:
     return pa.array(values)
 
 
-def open_words(once: int) -> Decider:
+def open_words(once: int) -> DriftTest:
     """A reference of 10,000 rows: half of them one word, the others rare ones."""
     levels = {"often": 5000} | {f"w{i}": 1 for i in range(once)}
     cells = text_cells("x", "string", levels, complete=True, row_count=10_000)
     # A value that came once was unseen to the rest, and is counted so.
     counts = np.array([5000, 5000 - once, once, 0, 0], dtype=float)
-    return Decider({"x": ReferenceColumn(cells, counts, once)})
+    return DriftTest({"x": ReferenceColumn(cells, counts, once)})
 
 
 @pytest.mark.parametrize("unseen", [0, 60, 100])
@@ -245,14 +245,14 @@ def test_as_many_unseen_values_are_expected_as_came_once(unseen: int) -> None:
     # Good and Turing: 1,000 of 10,000 rows came once, so up to a tenth of the rows is new.
     found = open_words(1000).judge(window({"x": np.array([500, 500 - unseen, unseen, 0, 0])}))
 
-    assert found.drifts["x"].evidence < 1
+    assert found.drifts["x"].likelihood_ratio < 1
 
 
 def test_more_unseen_values_than_that_are_drift() -> None:
     found = open_words(1000).judge(window({"x": np.array([500, 250, 250, 0, 0])})).drifts["x"]
 
     assert found.drifted
-    assert found.unseen_evidence > found.needed
+    assert found.unseen_likelihood_ratio > found.critical_value
 
 
 def test_counts_on_other_cells_are_refused() -> None:
@@ -315,10 +315,10 @@ def test_within_the_tolerance_the_strongest_set_is_that_of_the_most_evidence_by_
         effect=effect,
         cluster_effect=effect,
         shift_effect=per_set,
-        free=np.full(size, 0.1),
-        weighed=per_set,
-        top=nothing,
-        needed=np.full(1, 20.0),
+        tolerance=np.full(size, 0.1),
+        ratios=per_set,
+        largest_ratio=nothing,
+        critical_value=np.full(1, 20.0),
         judged=np.array([True]),
     )
 

@@ -10,7 +10,7 @@ import pytest
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.drift_test import DriftTest
 from driftline.monitors.drift_test.spans import Span
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
@@ -37,15 +37,15 @@ def column(blocks: BlockCounts, name: str) -> ReferenceColumn:
 def test_each_column_is_expected_as_by_its_own_hours() -> None:
     one, two = counted(1, 30), counted(2, 45)
     names = {"x1": column(one, "x1"), "x2": column(two, "x2")}
-    both = Decider(names, BlockCounts(one.hours, one.counts, (two,)), timedelta(hours=1))
+    both = DriftTest(names, BlockCounts(one.hours, one.counts, (two,)), timedelta(hours=1))
     window = WindowCounts(START, START + timedelta(hours=1), 60, {})
     span = Span((window,), 1, 1)
 
-    found = both.knowledge.expect(span)
+    found = both.reference_model.expect(span)
 
     for name, blocks in (("x1", one), ("x2", two)):
-        alone = Decider({name: names[name]}, blocks, timedelta(hours=1)).knowledge
-        expected, layout = alone.expect(span), both.knowledge.layout
+        alone = DriftTest({name: names[name]}, blocks, timedelta(hours=1)).reference_model
+        expected, layout = alone.expect(span), both.reference_model.layout
         at = [layout.names.index(name)]
         assert found.cells[layout.cell_places(at)] == pytest.approx(expected.cells, abs=0)
         assert found.rows[at] == pytest.approx(expected.rows, abs=0)
@@ -58,7 +58,7 @@ def test_each_column_is_expected_as_by_its_own_hours() -> None:
 def test_drift_is_found_in_either_part_and_in_no_other() -> None:
     one, two = counted(1, 30), counted(2, 45)
     names = {"x1": column(one, "x1"), "x2": column(two, "x2")}
-    decider = Decider(names, BlockCounts(one.hours, one.counts, (two,)), DAY)
+    decider = DriftTest(names, BlockCounts(one.hours, one.counts, (two,)), DAY)
     usual, moved = np.array([720, 720, 0, 0, 0]), np.array([1300, 140, 0, 0, 0])
 
     for drifted in names:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from driftline.monitors.drift_test.drift import ColumnDrift
-from driftline.monitors.drift_test.drift_test import Decider
+from driftline.monitors.drift_test.drift_test import DriftTest
 from driftline.monitors.drift_test.reference_blocks import ReferenceBlocks
 from driftline.monitors.drift_test.season import GRIDS, SeasonTable, hours_of, possible_grids
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, reference, window
@@ -49,7 +49,7 @@ def test_hours_that_are_touched_in_part_count_in_part() -> None:
 
 
 def test_a_block_mixes_the_reference_by_its_own_rows(rng: np.random.Generator) -> None:
-    # drift-methods.md section 6.2: p = sum w_c p_c, 1/n = sum w_c^2 / n_c.
+    # p = sum w_c p_c, 1/n = sum w_c^2 / n_c.
     a, rows = rng.integers(10, 40, HOURS.size), rng.integers(50, 90, HOURS.size)
     table = SeasonTable.of(DAY, HOURS, rows.astype(float), flags(a, rows))
     spans = [(START + h * HOUR, START + (h + 1) * HOUR, m) for h, m in ((3, 30.0), (4, 90.0))]
@@ -121,11 +121,11 @@ def judged(
     rows = np.full(HOURS.size, 400)
     counts = flags(rng.binomial(rows, shares), rows)
     columns, blocks = reference({"x": flag()}, {"x": counts})
-    decider = Decider(columns, blocks, HOUR)
+    decider = DriftTest(columns, blocks, HOUR)
     start = START + timedelta(weeks=WEEKS) + hour * HOUR
     own = flags(np.array([round(400 * share)]), np.array([400]))[0]
     verdict = decider.judge(window({"x": own}, start)).drifts["x"]
-    dispersion = decider.knowledge.seasonal
+    dispersion = decider.reference_model.seasonal
     assert dispersion is not None
     return verdict, dispersion.grids[0].name
 

@@ -12,12 +12,10 @@ from hypothesis.extra import numpy as hnp
 from scipy import special, stats
 
 from driftline.monitors.drift_test.significance import (
-    alpha_per_column,
     blame,
     bounds,
-    clustered_evidence,
-    evidence,
-    wilson_interval,
+    clustered_likelihood_ratio,
+    likelihood_ratio,
 )
 
 shares = hnp.arrays(np.float64, 8, elements=st.floats(0, 1))
@@ -29,7 +27,7 @@ def test_evidence_rises_with_the_difference_and_is_nothing_within_the_tolerance(
 ) -> None:
     q = np.linspace(0, 1, 201)
 
-    found = evidence(np.full(201, p), n, q, m, tolerance=tolerance)
+    found = likelihood_ratio(np.full(201, p), n, q, m, tolerance=tolerance)
 
     assert (found[np.abs(q - p) <= tolerance] == 0).all()
     slack = 1e-9 * (1 + found.max())
@@ -52,7 +50,7 @@ def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
     )
     expected = -special.logsumexp(chances)
 
-    found = clustered_evidence(
+    found = clustered_likelihood_ratio(
         np.array([usual / rows]),
         1e13,
         np.array([count / rows]),
@@ -75,7 +73,7 @@ def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
     counts = clusters + rng.negative_binomial(np.maximum(clusters, 1), 1 / size)
     counts[clusters == 0] = 0
 
-    found = clustered_evidence(
+    found = clustered_likelihood_ratio(
         np.full(counts.size, usual / rows),
         1e12,
         counts / rows,
@@ -103,7 +101,7 @@ def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
 def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size, shift) -> None:
     q = np.linspace(0, 1, 401)
 
-    found = clustered_evidence(
+    found = clustered_likelihood_ratio(
         np.full(401, p),
         n,
         q,
@@ -125,7 +123,7 @@ def test_clustered_evidence_rises_with_the_difference(p, n, m, effect, size, shi
 def test_without_a_tolerance_evidence_is_the_log_likelihood_ratio(p, q, n, m) -> None:
     # The G-test of a 2 x 2 table, half of scipy's statistic, with the reference's half row.
     smoothed = (p * n + 0.5) / (n + 1)
-    found = evidence(p, n, q, m, tolerance=0.0)
+    found = likelihood_ratio(p, n, q, m, tolerance=0.0)
 
     for index in np.flatnonzero(np.abs(q - p) > np.abs(smoothed - p)):
         middle = (m * q[index] + n * smoothed[index]) / (m + n)
@@ -140,7 +138,9 @@ def test_evidence_is_half_of_scipys_g_statistic() -> None:
     table = np.array([[31_000, 69_000], [1_200_000, 2_800_000]])
     expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
 
-    found = evidence(np.array([0.3]), 4_000_000.0, np.array([0.31]), 100_000.0, tolerance=0.0)
+    found = likelihood_ratio(
+        np.array([0.3]), 4_000_000.0, np.array([0.31]), 100_000.0, tolerance=0.0
+    )
 
     assert 2 * found[0] == pytest.approx(expected, rel=1e-4)
 
@@ -156,7 +156,7 @@ def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: boo
         10_000.0,
         np.array([above]),
         1_000.0,
-        free=free,
+        tolerance=free,
         effect=np.ones(1),
         cluster_effect=np.ones(1),
         shift_effect=np.zeros(1),
@@ -166,12 +166,12 @@ def test_the_bound_is_where_the_evidence_reaches_the_target(p: float, above: boo
     room = 1 - p if above else p
     if bound < 1:
         below, beyond = (
-            evidence(share, 10_000.0, share + side * by, 1_000.0, tolerance=free)[0]
+            likelihood_ratio(share, 10_000.0, share + side * by, 1_000.0, tolerance=free)[0]
             for by in (bound - 1e-6, bound + 1e-6)
         )
         assert below <= 20.0 < beyond
     else:
-        most = evidence(share, 10_000.0, share + side * room, 1_000.0, tolerance=free)
+        most = likelihood_ratio(share, 10_000.0, share + side * room, 1_000.0, tolerance=free)
         assert most[0] <= 20.0
 
 
@@ -181,36 +181,16 @@ def test_false_alarms_of_one_set_stay_below_the_p_value(p: float) -> None:
     rng = np.random.default_rng(5)
     x, a = rng.binomial(300, p, 200_000), rng.binomial(3000, p, 200_000)
 
-    found = evidence(a / 3000, 3000.0, x / 300, 300.0, tolerance=0.0)
+    found = likelihood_ratio(a / 3000, 3000.0, x / 300, 300.0, tolerance=0.0)
 
     for level in (1e-2, 1e-3):
         hits = int((2 * np.exp(-found) < level).sum())
         assert stats.poisson.sf(hits - 1, 200_000 * level) > 1e-6
 
 
-def test_the_budget_is_shared_by_windows_and_columns() -> None:
-    assert alpha_per_column(1.0, 365.0, 20) == pytest.approx(1 / 7300)
-
-
-@given(st.floats(0.01, 12), st.sampled_from([52, 365, 8760]), st.integers(1, 500))
-def test_the_tests_of_a_year_take_no_more_than_the_budget(budget, windows, columns) -> None:
-    scales = (1, 2, 4, 8, 16, 32, 64)
-    tests = {scale: windows // scale for scale in scales}
-
-    spent = sum(
-        tests[scale]
-        * columns
-        * alpha_per_column(budget, windows, columns, scale=scale, scale_count=len(scales))
-        for scale in scales
-    )
-
-    assert spent <= budget * (1 + 1e-9)
-    assert spent > 0.7 * budget  # 52 weeks hold no block of 64.
-
-
 def test_a_far_cut_tells_no_more_than_the_shift_it_would_take() -> None:
     # 1 % to 16 %: a shift of ndtri(0.16) - ndtri(0.01) = 1.332 standard deviations.
-    found = clustered_evidence(
+    found = clustered_likelihood_ratio(
         np.array([0.01]),
         1e9,
         np.array([0.16]),
@@ -234,20 +214,6 @@ def test_nobody_is_to_blame_for_nothing() -> None:
     assert blame({}) == {}
 
 
-@given(st.integers(1, 5000), st.floats(0, 1))
-def test_the_interval_is_wilsons(rows, share) -> None:
-    count = round(share * rows)
-    expected = stats.binomtest(count, rows).proportion_ci(0.95, method="wilson")
-
-    assert wilson_interval(count, rows) == pytest.approx((expected.low, expected.high), abs=1e-9)
-
-
-@pytest.mark.parametrize("rows", [4, 1_000, 7_999, 20_000])
-def test_an_interval_of_nothing_begins_at_nothing_and_one_of_all_ends_at_all(rows: int) -> None:
-    assert wilson_interval(0, rows)[0] == 0.0
-    assert wilson_interval(rows, rows)[1] == 1.0
-
-
 @pytest.mark.parametrize(("count", "usual", "effect"), [(3, 1e-5, 1.1), (4, 1e-4, 1.1)])
 def test_small_clusters_where_none_are_usual_are_bounded_as_well_as_markov_can(
     count, usual, effect
@@ -262,7 +228,7 @@ def test_small_clusters_where_none_are_usual_are_bounded_as_well_as_markov_can(
     best = np.nanmax(np.log(np.expm1(height)) - mass - np.log(-np.expm1(-mass)))
     rows = 1e7
 
-    found = clustered_evidence(
+    found = clustered_likelihood_ratio(
         np.array([usual / rows]),
         1e16,
         np.array([count / rows]),

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.drift_test.significance import wilson_interval
 from driftline.monitors.report.comparison import compare
+from driftline.stats.intervals import wilson
 
 RNG = np.random.default_rng(20131118)
 
@@ -211,6 +211,6 @@ def test_intervals_are_wilsons(rows):
     found = compare(cells, cells.count(pa.array(values)), counts)
 
     shares = found.window * rows
-    expected = [wilson_interval(float(count), rows) for count in shares]
+    expected = [wilson(float(count), rows) for count in shares]
     assert found.window_low == pytest.approx([low for low, _ in expected], abs=1e-12)
     assert found.window_high == pytest.approx([high for _, high in expected], abs=1e-12)

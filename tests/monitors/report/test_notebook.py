@@ -9,7 +9,7 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.display import number_words
-from driftline.monitors.report.ranking import broken_features
+from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 
@@ -146,7 +146,7 @@ def test_each_sentence_has_its_number_beside_it(report: Report) -> None:
     lines = re.findall(r"<tr>(.*?)</tr>", report._repr_html_().split("</table>")[0])
 
     told = [text_of(line) for line in lines[1:]]
-    assert len(told) == sum(len(one.tellings) for one in broken_features(report.violations)) > 2
+    assert len(told) == sum(len(one.findings) for one in violated_features(report.violations)) > 2
     for one in report.violations:
         assert any(line.endswith(f"{one.cause}{one.row_count:,}") for line in told)
     assert "<br>" not in lines[1]

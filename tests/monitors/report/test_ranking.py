@@ -9,12 +9,11 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.distances.units import UnitChange
-from driftline.monitors.report.ranking import broken_features, ranked_results, state_of
+from driftline.monitors.report.ranking import state_of, violated_features
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import side_tables
-from driftline.monitors.results.segment_result import SegmentResult
-from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.results.violation import FeatureResult, SegmentResult, Violation
+from driftline.stats.distances.units import UnitChange
 
 
 def violation(name: str, check: str, severity: str, cause: str, rows: int = 5) -> Violation:
@@ -35,11 +34,11 @@ VIOLATIONS = (
 
 
 def test_a_feature_that_pages_comes_first_with_what_pages() -> None:
-    first, second = broken_features(VIOLATIONS)
+    first, second = violated_features(VIOLATIONS)
 
     assert (first.feature, first.severity) == ("loud", "page")
     assert (second.feature, second.severity) == ("quiet", "ticket")
-    told = [(one.checks, one.cause, one.first.row_count) for one in first.tellings]
+    told = [(one.checks, one.cause, one.first.row_count) for one in first.findings]
     assert told == [
         (("completeness_check", "data_type_check"), "empty", 5),
         (("range_check",), "empty", 6),
@@ -57,9 +56,9 @@ def test_a_unit_that_changed_is_told_once_with_its_drift() -> None:
         violation("a", "range_check", "ticket", plain, rows=6),
     )
 
-    (broken,) = broken_features(found)
+    (broken,) = violated_features(found)
 
-    assert [(one.checks, one.cause) for one in broken.tellings] == [
+    assert [(one.checks, one.cause) for one in broken.findings] == [
         (("unit_change_check", "baseline_drift_check"), cause),
         (("range_check",), plain),
     ]
@@ -78,7 +77,7 @@ def test_features_follow_their_violations_then_their_distance() -> None:
                                ("loud", 0.9)]
     )  # fmt: skip
 
-    ranked = ranked_results(Report("data-quality", VIOLATIONS, 10, results=results))
+    ranked = Report("data-quality", VIOLATIONS, 10, results=results).ranked_results
 
     assert [one.feature for one in ranked] == ["loud", "quiet", "far", "near", "none"]
     states = [state_of(one, frozenset({"loud", "quiet"})) for one in ranked]

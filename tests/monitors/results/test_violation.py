@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.report.summary_line import cause_sentence
+from driftline.monitors.report.ranking import cause_sentence
 from driftline.monitors.results.violation import Segment, Violation, hide_values
 
 TEXTS = st.text(alphabet='"ab, ;:', min_size=1, max_size=8)

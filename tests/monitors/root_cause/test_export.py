@@ -15,10 +15,9 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.reference_columns import reference_columns
-from driftline.monitors.root_cause.export import blamed_batches, written
-from driftline.monitors.root_cause.shares import Blamed, weigh
+from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.root_cause.contributions import Contribution, weigh
+from driftline.monitors.root_cause.export import contributing_batches, written
 from tests.monitors.conftest import weather
 
 
@@ -62,9 +61,9 @@ def test_a_cell_bears_its_excess_and_its_rows_share_it(reference: Baseline, rng)
     values = rng.normal(75, 12, 3_000)
     batch = pa.record_batch({"temp": values})
     condition = next(one for one in column.cells.predicates if one.op == "ge")
-    blamed = [Blamed("temp", condition, 0.7)]
+    contributions = [Contribution("temp", condition, 0.7)]
 
-    shares = weigh([batch[:1_000], batch[1_000:]], blamed, {"temp": column})
+    shares = weigh([batch[:1_000], batch[1_000:]], contributions, {"temp": column})
     found, share = shares.of(batch)
 
     edges = np.array([-np.inf, *column.cells.edges, np.inf])
@@ -80,23 +79,23 @@ def test_a_cell_bears_its_excess_and_its_rows_share_it(reference: Baseline, rng)
 
 def test_over_several_violations_each_weighs_by_its_blame() -> None:
     rows = pa.record_batch({"a": [1.0, 2.0, 3.0, 4.0], "b": ["x", None, None, "x"]})
-    blamed = [
-        Blamed("a", Predicate("a", "ge", 3.0), 0.6),
-        Blamed("b", Predicate("b", "null"), 0.3),
-        Blamed("b", Predicate("b", "eq", "y"), 0.3),
+    contributions = [
+        Contribution("a", Predicate("a", "ge", 3.0), 0.6),
+        Contribution("b", Predicate("b", "null"), 0.3),
+        Contribution("b", Predicate("b", "eq", "y"), 0.3),
     ]
 
-    shares = weigh([rows], blamed, {})
+    shares = weigh([rows], contributions, {})
     found, share = shares.of(rows)
 
-    # No row has "y": what is left of b is half of its blame, 0.15 beside 0.6.
+    # No row has "y": what is left of b is half of its contribution, 0.15 beside 0.6.
     assert found.tolist() == [False, True, True, True]
     np.testing.assert_allclose(share, [0, 0.1, 0.1 + 0.4, 0.4])
 
 
 def test_without_blame_or_cells_all_rows_bear_the_same() -> None:
     rows = pa.record_batch({"a": [1.0, 2.0, 3.0]})
-    shares = weigh([rows], [Blamed("a", Predicate("a", "lt", 9.0), 0.0)], {})
+    shares = weigh([rows], [Contribution("a", Predicate("a", "lt", 9.0), 0.0)], {})
     np.testing.assert_allclose(shares.of(rows)[1], [1 / 3] * 3)
 
 
@@ -122,9 +121,11 @@ def test_lists_and_columns_of_our_names_are_written_too() -> None:
         "row": ["a", "b"], "share_of_blame": [7, 8], "x": [1.0, 2.0], "v": [[0.5, 1.0], None],
     })  # fmt: skip
     references: dict[str, ReferenceColumn] = {}
-    blamed = [Blamed("x", Predicate("x", "gt", 1.5), 1.0)]
+    contributions = [Contribution("x", Predicate("x", "gt", 1.5), 1.0)]
 
-    text = b"".join(written(blamed_batches(lambda: iter([rows]), blamed, references), "csv"))
+    text = b"".join(
+        written(contributing_batches(lambda: iter([rows]), contributions, references), "csv")
+    )
 
     assert text.decode().splitlines() == [
         '"driftline_row","driftline_share_of_blame","x","row","share_of_blame","v"',
@@ -134,10 +135,13 @@ def test_lists_and_columns_of_our_names_are_written_too() -> None:
 
 def test_nothing_that_meets_the_condition_gives_a_file_without_rows() -> None:
     rows = pa.record_batch({"x": [1.0]})
-    blamed = [Blamed("x", Predicate("x", "gt", 5.0), 1.0)]
+    contributions = [Contribution("x", Predicate("x", "gt", 5.0), 1.0)]
     for batches in ([rows], []):
         body = b"".join(
-            written(blamed_batches(lambda found=batches: iter(found), blamed, {}), "parquet")
+            written(
+                contributing_batches(lambda found=batches: iter(found), contributions, {}),
+                "parquet",
+            )
         )
         assert pq.read_table(pa.BufferReader(body)).num_rows == 0
 

@@ -13,14 +13,14 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.reference_columns import reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.report.ranking import cause_sentence
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.summary_line import cause_sentence
 from driftline.monitors.results.violation import Draft, Onset, Violation
-from driftline.monitors.root_cause import counted_rows as scene
+from driftline.monitors.root_cause import row_sample as sample
 from driftline.monitors.root_cause.search import began_before
 from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -50,9 +50,9 @@ def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline
     assert found.segment is not None
     assert found.segment.words == 'carrier = "UA" and origin = "EWR"'
     assert found.predicate is not None
-    guilty = found.predicate.mask(pa.table(rows)).to_numpy(zero_copy_only=False)
-    assert guilty.sum() == found.row_count
-    assert found.segment.share_of_culprits == (guilty & inside).sum() / guilty.sum()
+    matching = found.predicate.mask(pa.table(rows)).to_numpy(zero_copy_only=False)
+    assert matching.sum() == found.row_count
+    assert found.segment.share_of_culprits == (matching & inside).sum() / matching.sum()
     assert found.segment.share_of_rows == inside.mean()
     assert 'carrier = "UA" and origin = "EWR" holds 99.7 % of the excess (5.4 % of' in report.cause
     assert not {"UA", "EWR"} & set(report.plain_cause.replace('"', " ").split())
@@ -61,7 +61,7 @@ def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline
 def test_of_more_rows_than_are_kept_the_shares_are_those_of_all(
     reference: Baseline, rng, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scene, "ROWS_MAX", 1_500)
+    monkeypatch.setattr(sample, "ROWS_MAX", 1_500)
     rows, inside = planted_pair(rng, 6_001)
 
     report = check(pa.table(rows), reference)
@@ -70,9 +70,9 @@ def test_of_more_rows_than_are_kept_the_shares_are_those_of_all(
     assert found.segment is not None
     assert found.segment.words == 'carrier = "UA" and origin = "EWR"'
     assert found.predicate is not None
-    guilty = found.predicate.mask(pa.table(rows)).to_numpy(zero_copy_only=False)
-    assert guilty.sum() == found.row_count
-    assert found.segment.share_of_culprits == (guilty & inside).sum() / guilty.sum()
+    matching = found.predicate.mask(pa.table(rows)).to_numpy(zero_copy_only=False)
+    assert matching.sum() == found.row_count
+    assert found.segment.share_of_culprits == (matching & inside).sum() / matching.sum()
     assert found.segment.share_of_rows == inside.mean()
 
 

@@ -77,13 +77,13 @@ def test_rows_that_come_in_bunches_are_no_beginning():
 def test_the_gain_is_that_of_two_binomials_over_one():
     """Against scipy's logpmf, whose binomial coefficients cancel, summed over the blocks."""
     rng = np.random.default_rng(4)
-    rows, guilty = drawn(rng, np.linspace(0.05, 0.5, 6), 50)
+    rows, matching = drawn(rng, np.linspace(0.05, 0.5, 6), 50)
 
-    gains = _gains(rows.astype(float), guilty.astype(float))
+    gains = _gains(rows.astype(float), matching.astype(float))
 
     def fit(chosen):
-        share = guilty[chosen].sum() / rows[chosen].sum()
-        return binom.logpmf(guilty[chosen], rows[chosen], share).sum()
+        share = matching[chosen].sum() / rows[chosen].sum()
+        return binom.logpmf(matching[chosen], rows[chosen], share).sum()
 
     inside = np.array([False, False, True, True, True, True])
     expected = fit(inside) + fit(~inside) - fit(inside | ~inside)
@@ -106,13 +106,13 @@ def test_counts_by_minute_add_up_however_they_are_cut():
     times = pa.array(
         [DAY + timedelta(seconds=int(one)) for one in seconds], pa.timestamp("us", "UTC")
     )
-    guilty = seconds >= 14 * 3600
+    matching = seconds >= 14 * 3600
 
     whole = TimeCounts(2)
-    whole.update(times, [guilty, None])
+    whole.update(times, [matching, None])
     parts = [TimeCounts(2) for _ in range(2)]
-    parts[0].update(times[:1000], [guilty[:1000], None])
-    parts[1].update(times[1000:], [guilty[1000:], None])
+    parts[0].update(times[:1000], [matching[:1000], None])
+    parts[1].update(times[1000:], [matching[1000:], None])
     merged = parts[0].merge(parts[1])
 
     assert whole.counts is not None
@@ -122,7 +122,7 @@ def test_counts_by_minute_add_up_however_they_are_cut():
     starts, rows, bad = merged.blocks(0)
     assert starts == HOURS
     assert rows.sum() == 3_000
-    assert (bad[:14].sum(), bad.sum()) == (0, guilty.sum())
+    assert (bad[:14].sum(), bad.sum()) == (0, matching.sum())
     assert merged.blocks(1)[2].sum() == 0
 
 
@@ -138,26 +138,26 @@ def test_rows_of_years_that_the_calendar_does_not_have_are_left_out():
     counted = TimeCounts(1)
 
     counted.update(pa.array(far, pa.timestamp("us", "UTC")), [np.array([True, False, True, True])])
-    starts, rows, guilty = counted.blocks(0)
+    starts, rows, matching = counted.blocks(0)
 
     assert starts == [DAY]
-    assert (rows.tolist(), guilty.tolist()) == ([1], [1])
+    assert (rows.tolist(), matching.tolist()) == ([1], [1])
 
 
 def test_a_year_takes_no_more_room_than_its_days_in_whatever_order_rows_come():
     rng = np.random.default_rng(6)
     begin = 1_704_240_000_000_000
     times = begin + rng.integers(0, 365 * 1440, 20_000) * 60_000_000
-    guilty = rng.random(20_000) < 0.3
+    matching = rng.random(20_000) < 0.3
     counted = TimeCounts(1)
 
     # The first batch is of one hour: its blocks are narrow ones, which widen with the next.
     order = np.argsort(times)
     for part in (order[:3], *np.array_split(rng.permutation(order[3:]), 7)):
-        counted.update(pa.array(times[part], pa.timestamp("us", "UTC")), [guilty[part]])
+        counted.update(pa.array(times[part], pa.timestamp("us", "UTC")), [matching[part]])
     starts, rows, bad = counted.blocks(0)
 
     days = (times - begin) // 86_400_000_000
     assert starts == [DAY + timedelta(days=day) for day in range(365)]
     assert rows.tolist() == np.bincount(days).tolist()
-    assert bad.tolist() == np.bincount(days, weights=guilty).tolist()
+    assert bad.tolist() == np.bincount(days, weights=matching).tolist()

@@ -1,4 +1,4 @@
-"""The search for the slice that holds the guilty rows, on planted ones, against plain counting."""
+"""The search for the slice that holds the matching rows, on planted ones, by plain counting."""
 
 import itertools
 
@@ -30,9 +30,9 @@ def guilt(rng: np.random.Generator, inside: np.ndarray, *, background: float, ra
     return (rng.random(inside.size) < background) | (inside & (rng.random(inside.size) < rate))
 
 
-def found_in(rows: pa.Table, guilty: np.ndarray, expected: float):
+def found_in(rows: pa.Table, matching: np.ndarray, expected: float):
     columns = slice_columns(rows, ["origin", "carrier"], ["distance", "hour"])
-    return best_slice(columns, guilty, expected)
+    return best_slice(columns, matching, expected)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -41,15 +41,17 @@ def test_a_planted_pair_is_found_with_the_counts_that_plain_counting_gives(seed)
     rows = flights(rng, 5_000)
     carrier, origin = (np.array(rows[name].to_pylist()) for name in ("carrier", "origin"))
     inside = (carrier == "UA") & (origin == "EWR")
-    guilty = guilt(rng, inside, background=0.02, rate=0.8)
+    matching = guilt(rng, inside, background=0.02, rate=0.8)
 
-    found = found_in(rows, guilty, 0.02)
+    found = found_in(rows, matching, 0.02)
 
     assert found is not None
     assert [str(one) for one in found.conditions] == ['carrier = "UA"', 'origin = "EWR"']
     assert found.row_count == inside.sum()
-    assert found.guilty_count == (inside & guilty).sum()
-    expected = (found.guilty_count - 0.02 * inside.sum()) / (guilty.sum() - 0.02 * guilty.size)
+    assert found.matching_count == (inside & matching).sum()
+    expected = (found.matching_count - 0.02 * inside.sum()) / (
+        matching.sum() - 0.02 * matching.size
+    )
     assert found.share_of_excess == pytest.approx(min(expected, 1.0), abs=1e-12)
 
 
@@ -90,7 +92,7 @@ def test_two_edges_of_one_number_are_a_range():
 
     assert found is not None
     assert {(one.op, one.value) for one in found.conditions} == {("ge", low), ("lt", high)}
-    assert (found.share_of_guilty, found.share_of_excess) == (1.0, 1.0)
+    assert (found.share_of_matching, found.share_of_excess) == (1.0, 1.0)
 
 
 def test_a_text_wins_over_a_number_that_follows_from_it():
@@ -118,12 +120,12 @@ def test_guilty_rows_that_sit_nowhere_are_in_no_slice():
 
 def test_the_column_at_fault_and_small_slices_are_left_out():
     rows = pa.table({"a": ["x"] * 31 + ["y"] * 400, "b": ["x"] * 31 + ["y"] * 400})
-    guilty = np.arange(431) < 31
+    matching = np.arange(431) < 31
 
-    assert best_slice(slice_columns(rows, ["a", "b"]), guilty, 0.0) is None
+    assert best_slice(slice_columns(rows, ["a", "b"]), matching, 0.0) is None
     rows = pa.table({"a": ["x"] * 40 + ["y"] * 400, "b": ["x"] * 40 + ["y"] * 400})
-    guilty = np.arange(440) < 40
-    found = best_slice(slice_columns(rows, ["a", "b"]), guilty, 0.0, leave_out=["a"])
+    matching = np.arange(440) < 40
+    found = best_slice(slice_columns(rows, ["a", "b"]), matching, 0.0, leave_out=["a"])
     assert found is not None
     assert [str(one) for one in found.conditions] == ['b = "x"']
 
@@ -135,12 +137,12 @@ def test_the_best_of_all_slices_is_found(data):
     count = 200
     rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
     rows = pa.table({name: rng.choice(levels[:3], count) for name, levels in LEVELS.items()})
-    guilty = rng.random(count) < 0.1
-    guilty |= (np.array(rows["carrier"].to_pylist()) == "UA") & (rng.random(count) < 0.7)
+    matching = rng.random(count) < 0.1
+    matching |= (np.array(rows["carrier"].to_pylist()) == "UA") & (rng.random(count) < 0.7)
 
-    found = best_slice(slice_columns(rows, list(LEVELS)), guilty, 0.05)
+    found = best_slice(slice_columns(rows, list(LEVELS)), matching, 0.05)
 
-    allowed = dict(gains(rows, guilty, 0.05))
+    allowed = dict(gains(rows, matching, 0.05))
     if found is not None:
         assert found.gain == pytest.approx(allowed[tuple(map(str, found.conditions))])
         ones = [gain for words, gain in allowed.items() if len(words) == 1]
@@ -150,7 +152,7 @@ def test_the_best_of_all_slices_is_found(data):
         assert found.gain == pytest.approx(max(above, default=best))
 
 
-def gains(rows: pa.Table, guilty: np.ndarray, expected: float):
+def gains(rows: pa.Table, matching: np.ndarray, expected: float):
     """The measure of every slice that may be named, each by marking its rows; scipy's entropy."""
     masks = {
         f'{name} = "{level}"': np.array(rows[name].to_pylist()) == level
@@ -158,20 +160,20 @@ def gains(rows: pa.Table, guilty: np.ndarray, expected: float):
         for level in levels[:3]
     }
     needed = np.log((8 + 4 * 4) / 1e-3)  # Four places a column: three levels, and none.
-    whole = guilty.sum() - expected * guilty.size
+    whole = matching.sum() - expected * matching.size
 
     def is_news(inside: np.ndarray, among: np.ndarray) -> bool:
-        held = (inside & guilty).sum() / (among & guilty).sum()
+        held = (inside & matching).sum() / (among & matching).sum()
         size = inside.sum() / among.sum()
-        return (among & guilty).sum() * entropy([held, 1 - held], [size, 1 - size]) >= needed
+        return (among & matching).sum() * entropy([held, 1 - held], [size, 1 - size]) >= needed
 
-    everyone = np.ones(guilty.size, bool)
+    all_counts = np.ones(matching.size, bool)
     both = itertools.combinations(masks, 2)
     for words in (*((one,) for one in masks), *both):
         mask = np.logical_and.reduce([masks[one] for one in words])
-        share, size = (mask & guilty).sum() / guilty.sum(), mask.mean()
-        held = ((mask & guilty).sum() - expected * mask.sum()) / whole
-        if mask.sum() < 32 or held < 0.5 or share < 1.3 * size or not is_news(mask, everyone):
+        share, size = (mask & matching).sum() / matching.sum(), mask.mean()
+        held = ((mask & matching).sum() - expected * mask.sum()) / whole
+        if mask.sum() < 32 or held < 0.5 or share < 1.3 * size or not is_news(mask, all_counts):
             continue
         if len(words) == 1 or all(is_news(mask, masks[one]) for one in words):
             yield words, min(held, 1.0) - size
@@ -190,9 +192,9 @@ def test_a_pair_is_found_among_twenty_columns_of_a_hundred_thousand_rows():
     numbers = {f"n{i}": rng.normal(size=100_000) for i in range(10)}
     rows = pa.table({**texts, **numbers})
     inside = (texts["t3"] == "v1") & (texts["t7"] == "v2")
-    guilty = inside | (rng.random(100_000) < 0.001)
+    matching = inside | (rng.random(100_000) < 0.001)
 
-    found = best_slice(slice_columns(rows, list(texts), list(numbers)), guilty, 0.001)
+    found = best_slice(slice_columns(rows, list(texts), list(numbers)), matching, 0.001)
 
     assert found is not None
     assert [str(one) for one in found.conditions] == ['t3 = "v1"', 't7 = "v2"']

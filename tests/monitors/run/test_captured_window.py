@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -184,6 +185,37 @@ def test_a_prediction_that_came_the_day_before_is_missed(
     append_day(root, labelled.signature, 1, {name: rows[name] for name in ("temp", "chance")})
 
     execution = judge_day(engine, root, labelled, 1, "data-quality")
+
+    assert execution.violation_count >= 1
+    assert "said" in execution.cause
+    assert "prediction_note" not in details(root, execution)
+
+
+def test_a_prediction_that_came_under_a_former_column_is_missed(
+    engine: Engine, root: str, labelled: Baseline
+) -> None:
+    store.put(root, "flights", labelled, lambda: START)
+    before = labelled.signature
+    # A change of its type gave the prediction a column of its own, the day after.
+    after = replace(
+        before,
+        outputs=tuple(
+            replace(column, column="prediction_2", former=(column.column,))
+            if column.name == "said"
+            else column
+            for column in before.outputs
+        ),
+    )
+    rows = answers(2, ROWS)
+    append_day(root, before, 0, {k: v for k, v in rows.items() if k != "late"})
+    rows = answers(3, ROWS)
+    append_day(root, after, 1, {name: rows[name] for name in ("temp", "chance")})
+
+    execution = run(
+        engine, root, MonitorDefinition("daily", "flights", "flights"),
+        Window(START + DAY, START + 2 * DAY),
+        now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=after,
+    )  # fmt: skip
 
     assert execution.violation_count >= 1
     assert "said" in execution.cause

@@ -9,13 +9,15 @@ import struct
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, select
 
@@ -29,10 +31,17 @@ from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.incidents import list_incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.erasure import expunging
 from driftline.capture.erasure.clearing import ClearedWindows
 from driftline.capture.erasure.erasing import Erased, erase
-from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
+from driftline.capture.erasure.pending import (
+    begin_clearing,
+    end_clearing,
+    finish_clearing,
+    is_clearing,
+)
 from driftline.capture.erasure.standing import LateErasing
+from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
@@ -40,7 +49,7 @@ from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.execution import run
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver  # noqa: F401 - a fixture
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, append_day, weather
 
 NOW = datetime(2024, 1, 3, tzinfo=UTC)
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
@@ -280,7 +289,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     noon = int((START + DAY / 2).timestamp()) * 1_000_000
     clear_windows(engine, root, "Flights", {noon})
 
-    # Sixteen windows are the longest span (monitors/kinds/multivariate/spans.py).
+    # Sixteen windows are the longest span (monitors/kinds/multivariate/kind.py).
     with engine.connect() as connection:
         causes = dict(connection.execute(select(executions.c.id, executions.c.cause)).all())
     assert causes == {"next": "(erased)", "last": "(erased)", "after": PLACE}
@@ -346,6 +355,147 @@ def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
     assert execution.cause == "(erased)"
     assert get_execution_cause(engine, execution.id) == "(erased)"
     assert holding(root, engine) == []
+
+
+def test_a_run_that_begins_while_rows_are_being_removed_keeps_none_of_their_values(
+    judged: Execution,
+    engine: Engine,
+    root: str,
+    reference: Baseline,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    has_evaluated, is_erased = threading.Event(), threading.Event()
+    moments: list[datetime] = []
+    executions_run: list[Execution] = []
+    replace_files = expunging._replace
+
+    def now() -> datetime:
+        moments.append(NOW)
+        if len(moments) == 2:  # It has evaluated the rows, and publishes when they are gone.
+            has_evaluated.set()
+            assert is_erased.wait(timeout=60)
+        return NOW
+
+    def evaluate() -> None:
+        definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
+        executions_run.append(
+            run(
+                engine,
+                root,
+                definition,
+                Window(START, START + DAY),
+                now=now,
+                signature=reference.signature,
+            )
+        )
+
+    thread = threading.Thread(target=evaluate)
+
+    def replace_after_reading(*found) -> None:
+        # What is removed has been recorded; the files still hold it.
+        thread.start()
+        assert has_evaluated.wait(timeout=60)
+        replace_files(*found)
+
+    monkeypatch.setattr(expunging, "_replace", replace_after_reading)
+    erase_person(engine, root, tmp_path)
+    is_erased.set()
+    thread.join(timeout=60)
+
+    (execution,) = executions_run
+    assert execution.row_count == 400
+    assert execution.cause == "(erased)"
+    assert get_execution_cause(engine, execution.id) == "(erased)"
+    assert holding(root, engine) == []
+
+
+@pytest.fixture
+def unlabelled(root: str) -> Baseline:
+    """A day of which model quality fails: its only labels name rows that their requests lack."""
+    rng = np.random.default_rng(1)
+    rows = {
+        "temp": rng.normal(0, 1, 2_000),
+        "late": rng.integers(0, 2, 2_000),
+        "said": rng.integers(0, 2, 2_000),
+    }
+    baseline = Baseline.fit(pa.table(rows), label="late", prediction="said")
+    store.put(root, "flights", baseline, lambda: NOW)
+    captured = {name: rows[name][:400] for name in ("temp", "said")}
+    append_day(root, baseline.signature, 0, captured)
+    labels = pa.table(
+        {"key": PERSON[:2], "row_index": pa.array([3, 3], pa.int32()), "label": ["1", "0"]}
+    )
+    put_labels(root, "flights", labels, lambda: NOW)
+    return baseline
+
+
+def run_quality(
+    engine: Engine, root: str, baseline: Baseline, now: Callable[[], datetime] = lambda: NOW
+) -> Execution:
+    definition = MonitorDefinition("daily", "flights", "flights", kind="model-quality")
+    window = Window(START, START + DAY)
+    return run(engine, root, definition, window, now=now, signature=baseline.signature)
+
+
+def failure_of(engine: Engine, identity: str) -> tuple[str | None, list[object]]:
+    """The stored reason of a failed run, and the causes in the notes of its datapoints."""
+    points = alert_tables.datapoints.c
+    with engine.connect() as connection:
+        reason = get_execution(connection, identity).failure_reason
+        notes = connection.scalars(select(points.note).where(points.note.is_not(None))).all()
+    return reason, [note["cause"] for note in notes]
+
+
+def test_a_failed_run_loses_the_reason_that_names_what_was_erased(
+    unlabelled: Baseline, engine: Engine, root: str, tmp_path: Path
+) -> None:
+    execution = run_quality(engine, root, unlabelled)
+    reason, causes = failure_of(engine, execution.id)
+    assert PERSON[0] in (reason or "")
+    assert PERSON[0] in str(causes)
+
+    erase_person(engine, root, tmp_path)
+
+    reason, causes = failure_of(engine, execution.id)
+    assert reason == "(erased)"
+    assert set(causes) == {"(erased)"}
+
+
+def test_a_run_that_fails_beside_an_erasure_keeps_no_reason_that_names_what_was_erased(
+    unlabelled: Baseline, engine: Engine, root: str, tmp_path: Path
+) -> None:
+    moments: list[datetime] = []
+
+    def now() -> datetime:
+        moments.append(NOW)
+        if len(moments) == 2:  # It has failed, and is recorded next.
+            erase_person(engine, root, tmp_path)
+        return NOW
+
+    execution = run_quality(engine, root, unlabelled, now)
+
+    assert (execution.status, execution.failure_reason) == ("Failed", "(erased)")
+    reason, causes = failure_of(engine, execution.id)
+    assert reason == "(erased)"
+    assert set(causes) == {"(erased)"}
+
+
+def test_a_note_of_an_erasure_that_is_being_written_is_passed_over(tmp_path: Path) -> None:
+    cleared: list[object] = []
+
+    def windows(*found, **more):
+        cleared.append((found, more))
+        return ClearedWindows()
+
+    path = Path(begin_clearing(str(tmp_path), "flights", {3, 1}, NOW))
+    # As `replace_object` names a file until it is whole: half a document.
+    path.with_name(f".{path.name}.4711").write_text('{"endpoint": "fl')
+    path.unlink()
+
+    assert not is_clearing(str(tmp_path))
+    assert finish_clearing(str(tmp_path), windows, NOW) == ClearedWindows()
+    assert cleared == []
 
 
 def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(

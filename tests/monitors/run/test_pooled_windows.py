@@ -12,10 +12,10 @@ from sqlalchemy import Engine, update
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Mark
+from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import run
-from driftline.monitors.run.past_windows import stretch_before
+from driftline.monitors.run.past_windows import pooled_window
 from driftline.monitors.tables import executions
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -50,11 +50,16 @@ def stretch(engine: Engine, reference: Baseline, judged: None):
         *,
         version: str = reference.version,
         row_count: int = 40,
-        marks: tuple[Mark, ...] = (),
+        annotations: tuple[Annotation, ...] = (),
     ) -> tuple[int, int] | None:
         with engine.connect() as connection:
-            found = stretch_before(
-                connection, definition, version, day(at), row_count=row_count, marks=marks
+            found = pooled_window(
+                connection,
+                definition,
+                version,
+                day(at),
+                row_count=row_count,
+                annotations=annotations,
             )
         return found and ((found.start - START) // DAY, (found.end - START) // DAY)
 
@@ -81,14 +86,14 @@ def test_windows_that_were_judged_otherwise_are_not_pooled(stretch) -> None:
 
 
 def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
-    def mark(verdict: str) -> Mark:
-        return Mark("together", day(1), verdict, "a sale", "A. N.", clock())
+    def mark(verdict: str) -> Annotation:
+        return Annotation("together", day(1), verdict, "a sale", "A. N.", clock())
 
     expected = mark(EXPECTED)
 
-    assert stretch(3, marks=(expected,)) == (2, 3)
-    assert stretch(3, marks=(expected.withdrawn("A. N.", clock()),)) == (0, 3)
-    assert stretch(3, marks=(mark(HARMFUL),)) == (0, 3)
+    assert stretch(3, annotations=(expected,)) == (2, 3)
+    assert stretch(3, annotations=(expected.withdrawn("A. N.", clock()),)) == (0, 3)
+    assert stretch(3, annotations=(mark(HARMFUL),)) == (0, 3)
 
 
 def test_a_window_that_failed_ends_the_stretch(stretch, engine: Engine) -> None:

@@ -25,7 +25,7 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import lease, revisit, scheduler
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import list_standings
+from driftline.monitors.run.status import list_states
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
@@ -155,7 +155,7 @@ def test_what_touches_nothing_is_looked_at_once(one, house, late, clock, append,
 @pytest.mark.parametrize("moved", ["owner", "done_until", "seen_capture"])
 def test_a_position_moves_only_while_a_monitor_stands_as_it_was_read(one, house, moved) -> None:
     with house.connect() as connection:
-        read = list_standings(connection)[0]
+        read = list_states(connection)[0]
     assert read.position is not None
     values = {"owner": "other", "done_until": START, "seen_capture": read.position.capture + 5}
     with house.begin() as connection:
@@ -320,9 +320,9 @@ def test_labels_touch_the_windows_of_kinds_that_need_them(
 
 def taken(engine: Engine, name: str):
     with engine.connect() as connection:
-        found = list_standings(connection)
-    standing = next(one for one in found if one.definition.name == name)
-    return lease.take(engine, standing, "me", START)
+        found = list_states(connection)
+    state = next(one for one in found if one.definition.name == name)
+    return lease.take(engine, state, "me", START)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import list_standings, overdue
+from driftline.monitors.run.status import list_states, overdue
 from driftline.monitors.tables import leases
 from tests.monitors.conftest import DAY, START
 
@@ -29,9 +29,9 @@ def declare(engine: Engine):
     return put
 
 
-def standing(engine: Engine, name: str = "daily"):
+def state(engine: Engine, name: str = "daily"):
     with engine.connect() as connection:
-        return next(one for one in list_standings(connection) if one.definition.name == name)
+        return next(one for one in list_states(connection) if one.definition.name == name)
 
 
 def late(engine: Engine, now: datetime) -> list[tuple[str, Window]]:
@@ -42,16 +42,16 @@ def late(engine: Engine, now: datetime) -> list[tuple[str, Window]]:
 def test_a_monitor_that_has_never_run_stands_at_its_start(engine, declare):
     declare()
 
-    found = standing(engine)
+    found = state(engine)
 
-    assert (found.begin, found.is_kept, found.position) == (START, False, None)
+    assert (found.begin, found.is_stored, found.position) == (START, False, None)
     assert found.next_window() == Window(START, START + DAY)
 
 
 def test_without_a_start_it_stands_where_the_schedule_fired_before_it_was_made(engine, declare):
     declare(start=None)
 
-    assert standing(engine).begin == START
+    assert state(engine).begin == START
 
 
 def test_one_that_has_run_stands_where_its_lease_says(engine, declare):
@@ -64,15 +64,15 @@ def test_one_that_has_run_stands_where_its_lease_says(engine, declare):
             )
         )  # fmt: skip
 
-    found = standing(engine)
+    found = state(engine)
 
     assert (found.owner, found.definition.owner) == ("x", "somebody")
     assert found.next_window() == Window(START + DAY, START + 2 * DAY)
     assert found.position == Position(3_000_000_000, -1)
     assert found.touched == (START,)
-    assert found.is_held("me", START + DAY)
-    assert not found.is_held("x", START + DAY)
-    assert not found.is_held("me", START + 2 * DAY)
+    assert found.is_leased("me", START + DAY)
+    assert not found.is_leased("x", START + DAY)
+    assert not found.is_leased("me", START + 2 * DAY)
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 3600.0])

@@ -14,13 +14,13 @@ from sqlalchemy import Engine
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import Mark
+from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import run
-from driftline.monitors.warm_up.new_normal import new_normal
-from driftline.monitors.warm_up.store import carry_over, save, standing
-from driftline.monitors.warm_up.warm_up import Finding
+from driftline.monitors.warm_up.captured_baseline import new_normal
+from driftline.monitors.warm_up.store import carry_over, read_status, save
+from driftline.monitors.warm_up.warm_up import SuppressedDrift
 from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START, append_day, weather
 
@@ -56,7 +56,7 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
         chosen = replace(monitor, baseline_version=version)
         return run(engine, root, chosen, window, now=lambda: NOW, signature=reference.signature)
 
-    mark = Mark(
+    mark = Annotation(
         "daily", Window(START, START + DAY), "new-normal", "other unit", "ann", NOW,
         feature="temp", rows=Window(START, START + DAYS * DAY),
     )  # fmt: skip
@@ -71,23 +71,23 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
 
 def test_a_monitor_is_not_new_to_a_version_with_one_new_feature(engine: Engine) -> None:
     old, new = (Key("daily", "source", version) for version in ("v1", "v2"))
-    held = Finding(
+    held = SuppressedDrift(
         {"temp": "misfit", "wind": "misfit"}, {"temp": "hot", "wind": "calm"}, text="both differ"
     )
 
     with engine.begin() as connection:
         save(connection, old, Window(START, START + DAY), held)
         carry_over(connection, old, new, {"temp"})
-        found, kept = standing(connection, new), standing(connection, old)
+        found, kept = read_status(connection, new), read_status(connection, old)
 
     assert found is not None
     assert kept is not None
     assert found.begun_at == kept.begun_at == START
-    assert (dict(found.held), dict(kept.held)) == (
+    assert (dict(found.misfits), dict(kept.misfits)) == (
         {"wind": "calm"},
         {"temp": "hot", "wind": "calm"},
     )
-    assert found.told == kept.told
+    assert found.reported_in == kept.reported_in
 
 
 def test_a_monitor_that_judged_nothing_yet_has_nothing_to_carry_over(engine: Engine) -> None:
@@ -96,4 +96,4 @@ def test_a_monitor_that_judged_nothing_yet_has_nothing_to_carry_over(engine: Eng
     with engine.begin() as connection:
         carry_over(connection, old, new, {"temp"})
 
-        assert standing(connection, new) is None
+        assert read_status(connection, new) is None

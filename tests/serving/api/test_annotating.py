@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.monitors.annotations.store import half_done_marks
+from driftline.monitors.annotations.store import unsettled_annotations
 from driftline.serving.api.annotating import resume_marks
 from driftline.serving.hosting.explain import ModelShelf
 from tests.serving.conftest import Running, running, wait_for
@@ -26,7 +26,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import Mark
+from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.api import annotating as marking
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url
@@ -46,7 +46,7 @@ window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=
 context = ServerContext(engine=open_url(url), root=root, spool_dir=Path(root), now=lambda: now)
 if verdict == "withdrawn":
     marking.unmark(context, None, "quality", int(feature), author="ann")
-mark = Mark("quality", window, verdict, "so it is", "ann", now, feature=feature)
+mark = Annotation("quality", window, verdict, "so it is", "ann", now, feature=feature)
 marking.mark_window(context, None, replace(mark, until=now if verdict == "expected" else None))
 """
 
@@ -58,7 +58,7 @@ def server(tmp_path: Path):
 
 
 def die(server: Running, verdict: str, feature: str, *, after: int) -> None:
-    """Mark in a process that is killed when it has judged so many windows again."""
+    """Annotation in a process that is killed when it has judged so many windows again."""
     url = server.engine.url.render_as_string(hide_password=False)
     told = [url, server.context.root, verdict, feature, str(after)]
     died = subprocess.run(
@@ -78,7 +78,7 @@ def verdicts(server: Running) -> list[tuple[str, int]]:
 
 def waiting(server: Running) -> list[str]:
     with server.engine.connect() as connection:
-        return [one.verdict for one in half_done_marks(connection)]
+        return [one.verdict for one in unsettled_annotations(connection)]
 
 
 @pytest.mark.parametrize("after", [0, 1])

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from sqlalchemy import Engine
 
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.serving.api import row_conditions
-from driftline.serving.context import ServerContext
 from tests.capture.conftest import SIGNATURE, record
 
 
@@ -37,8 +37,8 @@ def test_rows_of_an_older_type_are_found_under_the_name_of_their_column(
         Sink(root, transport, lambda _, signature=signature: signature).step()
         transport.close()
     writer.close()
-    monkeypatch.setattr(row_conditions, "known_signature", lambda *_: after)
-    where = row_conditions.row_condition(cast("ServerContext", None), "flights", condition)
+    monkeypatch.setattr(row_conditions, "require_signature", lambda *_: after)
+    where = row_conditions.row_condition(cast("Engine", None), "flights", condition)
 
     found = erase(
         root, tmp_path / "names", {}, endpoint="flights", where=where, keep=timedelta(days=1),

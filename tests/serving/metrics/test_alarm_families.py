@@ -115,7 +115,7 @@ def test_failing_channels_open_incidents_and_active_silences_are_told(connection
     for name, days in (("now", 0), ("later", 1)):
         spec = {"matchers": matchers, "comment": "c", "created_by": "b"}
         times = {"starts_at": NOW + days * DAY, "ends_at": NOW + 2 * DAY}
-        put_silence(connection, Silence.from_dict(name, {**spec, **times}), NOW)
+        put_silence(connection, Silence.read(name, {**spec, **times}), NOW)
 
     found = told(alarm_families(connection, SeriesCap(100), NOW))
 

@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from driftline.alerts import tables
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.erasing import ToldWindow, clear_messages
+from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.receivers.alertmanager import RESEND_S, alerts_url, with_end
 
 LINK = "/monitors/daily?window=20130101T000000Z#rows"
@@ -57,7 +57,7 @@ def test_what_fires_is_told_each_minute_with_a_later_end(firing, clock, delivere
 
 
 def test_what_fires_still_fires_when_its_message_was_erased(firing, house, deliverer):
-    window = ToldWindow("daily", "20130101T000000Z", house.day)
+    window = QuotedWindow("daily", "20130101T000000Z", house.day)
     with house.engine.begin() as connection:
         connection.execute(update(tables.outbox).values(facts={"link": LINK}))
         assert clear_messages(connection, "flights", [window]) == 1

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from driftline.app.cli import main
+from tests.servers.commands import driftline
 
 DOCUMENT = {
     "alarm": {
@@ -31,12 +32,11 @@ DOCUMENT = {
 }
 
 
-def replay(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "driftline", "alarm", "replay", *arguments]
-    return subprocess.run(command, input=given, capture_output=True)
+def replay(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[str]:
+    return driftline("alarm", "replay", *arguments, stdin=given)
 
 
-def lines_of(found: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
+def lines_of(found: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
     assert found.returncode == 0, found.stderr
     return [json.loads(line) for line in found.stdout.splitlines()]
 
@@ -107,4 +107,4 @@ def test_a_file_that_is_not_there_is_2(tmp_path):
     found = replay(str(tmp_path / "nothing.json"))
 
     assert found.returncode == 2
-    assert b"No such file" in found.stderr
+    assert "No such file" in found.stderr

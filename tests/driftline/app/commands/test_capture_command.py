@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from driftline.app.commands.capture import _lines
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
+from tests.servers.commands import driftline
 
 
 @pytest.fixture
@@ -34,14 +34,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "driftline", "capture", "audit", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "DRIFTLINE_STORAGE__ROOT": str(root)},
-        cwd=root.parent,
-    )
+    environment = {**os.environ, "DRIFTLINE_STORAGE__ROOT": str(root)}
+    return driftline("capture", "audit", *arguments, cwd=root.parent, env=environment)
 
 
 def test_an_audit_that_adds_up_is_0_and_one_that_does_not_is_1(root: Path) -> None:

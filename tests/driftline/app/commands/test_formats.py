@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +15,7 @@ import driftline as dl
 from driftline.app.commands.formats import Format, formats_of, show
 from driftline.errors import InputError
 from driftline.monitors.report.report import Report
+from tests.servers.commands import driftline
 
 ALL = (Format.TEXT, Format.JSON, Format.HTML, Format.JUNIT)
 
@@ -138,11 +137,7 @@ def test_the_command_writes_what_was_asked_for_and_says_what_it_found(
     dl.Baseline.fit(tmp_path / "then.parquet").save(tmp_path / "baseline")
     words = options.replace("OUT", str(tmp_path / "out")).split()
 
-    done = subprocess.run(
-        [sys.executable, "-m", "driftline", "check", tmp_path / "now.parquet",
-         "--baseline", tmp_path / "baseline", *words],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = driftline("check", tmp_path / "now.parquet", "--baseline", tmp_path / "baseline", *words)
 
     assert done.returncode == code
     found = {one.name for one in (tmp_path / "out").glob("*")}

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
+from tests.servers.commands import driftline
 
 
 def orders(rows: int = 2_000, *, late_factor: float = 1.0) -> pd.DataFrame:
@@ -40,8 +40,7 @@ def orders(rows: int = 2_000, *, late_factor: float = 1.0) -> pd.DataFrame:
 
 
 def init(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "driftline", "init", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+    return driftline("init", *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
-from dataclasses import asdict
+import traceback
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from driftline.app.settings.schema import Kafka
 from driftline.app.settings.settings import SettingsError, describe, load, override
 from driftline.capture.line.kafka_options import KafkaOptions
 
@@ -49,7 +51,10 @@ def test_every_value_tells_its_source(tmp_path: Path) -> None:
     [
         ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
-        ('[server]\nport = "x"\n', "expected a number such as 8080"),
+        ('[server]\nport = "x"\n', "expected a whole number such as 8080"),
+        ('[server]\nport = "5.0"\n', "port = '5.0'; expected a whole number such as 8080"),
+        ('[metrics]\nsink_port = "5.0"\n', "expected a whole number such as"),
+        ('[scheduler]\npoll_s = "x"\n', "expected a number such as"),
         ("[server]\nport = 70000\n", "expected 1 to 65535"),
         ("[server]\nport = 0\n", "expected a number above 0"),
         ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
@@ -123,7 +128,7 @@ def test_a_brokers_password_is_never_shown() -> None:
     assert found.kafka.sasl_password == "hunter2"
     assert shown["kafka.sasl_password"] == "***"
     assert "hunter2" not in repr(found)
-    assert "hunter2" not in repr(KafkaOptions(**asdict(found.kafka)))
+    assert "hunter2" not in repr(KafkaOptions(**found.kafka.model_dump()))
 
 
 @pytest.mark.parametrize(
@@ -152,10 +157,13 @@ def test_a_secret_that_is_no_text_is_refused_without_being_told(tmp_path: Path, 
     with pytest.raises(SettingsError, match="expected text in quotes") as raised:
         load(_file(tmp_path, text), environment={})
 
-    assert "123456" not in str(raised.value)
+    assert "123456" not in "".join(traceback.format_exception(raised.value))
+    with pytest.raises(ValidationError) as plain:
+        Kafka(sasl_password=["123456"])  # type: ignore[arg-type] # what is wrong with it
+    assert "123456" not in str(plain.value)
 
 
 def test_the_section_and_the_options_of_kafka_have_the_same_fields_and_defaults() -> None:
-    options = KafkaOptions(**asdict(load(environment={}).kafka))
+    options = KafkaOptions(**load(environment={}).kafka.model_dump())
 
     assert options == KafkaOptions([])

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import select
 
 from driftline.alerts.tables import metrics
@@ -20,7 +18,7 @@ from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.attribution.drift import compare, holm_levels, settle
+from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
@@ -358,22 +356,6 @@ def test_a_captured_window_is_judged_and_its_numbers_are_stored(
     assert {"feature_d", "ExpectedValue", "attribution_ndcg", "tickets"} <= names
     written = {file.name for file in Path(root, execution.folder).iterdir()}
     assert written == {"analysis.json", "constraint_violations.json", "report.json"}
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
-@settings(deadline=None)
-def test_levels_are_holms(p_values: list[float]) -> None:
-    levels = holm_levels(p_values, 0.05)
-
-    rejected = {at for at, value in enumerate(p_values) if value < levels[at]}
-    # Holm, 1979: step down through the ordered p-values until one fails.
-    order = np.argsort(p_values, kind="stable")
-    expected = set()
-    for step, at in enumerate(order):
-        if p_values[at] >= 0.05 / (len(p_values) - step):
-            break
-        expected.add(int(at))
-    assert rejected == expected
 
 
 def test_share_errors_are_those_of_repeated_samples() -> None:

@@ -21,7 +21,7 @@ def test_the_guides_example_gives_its_number() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "current", "expected"),
-    [  # Measured with scikit-learn (reference: bias-and-attribution.md section 7).
+    [  # Measured with scikit-learn.
         ([0.4, 0.3, 0.2, 0.1], [0.3, 0.4, 0.2, 0.1], 0.950),
         ([0.4, 0.3, 0.2, 0.1], [0.97, 0.02, 0.007, 0.003], 1.0),
         ([0.4, 0.3, 0.2, 0.1], [0.0, 0.0, 0.0, 0.0], 0.874),

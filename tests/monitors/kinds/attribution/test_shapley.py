@@ -161,22 +161,6 @@ def test_text_and_gaps_are_replaced_by_the_background_rows_value() -> None:
     assert pa.concat_tables(seen)["temp"].null_count > 0
 
 
-def test_columns_of_one_group_go_together(rng: np.random.Generator) -> None:
-    codes = np.eye(3)[rng.integers(0, 3, 50)]
-    rows = np.column_stack([codes, rng.normal(size=50)])
-
-    def model(values: np.ndarray) -> np.ndarray:
-        assert (values[:, :3].sum(axis=1) == 1).all()
-        return values @ np.array([1.0, 5.0, 9.0, 1.0])
-
-    groups = {"carrier": ("x0", "x1", "x2"), "temp": ("x3",)}
-    found = explain(table(rows), table(rows[:2]), asked(model), seed=0, groups=groups)
-
-    assert found.values.shape == (50, 1, 2)
-    own = codes @ np.array([1.0, 5.0, 9.0])
-    np.testing.assert_allclose(found.values[:, 0, 0], own - own[:2].mean(), atol=1e-12)
-
-
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [

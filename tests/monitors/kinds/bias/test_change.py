@@ -16,9 +16,10 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import evaluation as bias
-from driftline.monitors.kinds.bias.change import Comparison, Estimate, Spread, exactly, holm, spread
+from driftline.monitors.kinds.bias.change import Comparison, Estimate, exactly, spread
 from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
 from driftline.monitors.rows import Rows, WindowFacts
+from driftline.stats.blocks import NO_BLOCKS
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -81,13 +82,7 @@ def test_the_spread_between_blocks_is_an_upper_limit_of_what_was_planted() -> No
     assert found.blocks == 300
     assert 1 <= found.variance / (2 * 0.05**2) <= 1.5
     assert 1 <= spread("DI", counts).variance / (2 * (0.05 / 0.3) ** 2) <= 1.5
-    assert spread("GE", counts) == Spread()
-
-
-def test_holm_is_step_down() -> None:
-    # Holm 1979: 0.01 < 0.05/4, 0.013 < 0.05/3, 0.04 >= 0.05/2 and there it stops.
-    assert holm([0.04, 0.01, 0.2, 0.013], 0.05) == pytest.approx([0.025, 0.0125, 0.025, 0.05 / 3])
-    assert holm([], 0.05) == []
+    assert spread("GE", counts) == NO_BLOCKS
 
 
 def test_a_limit_is_broken_when_the_interval_lies_beyond_it() -> None:
@@ -129,7 +124,7 @@ def test_a_reference_where_a_group_has_one_answer_only_tells_no_spread(positive:
     blocks[:, 0, 2, :2] = 60, 40
     blocks[:, 1, 2, :2] = 100 - positive, positive
 
-    assert spread("DPPL", blocks) == spread("DI", blocks) == Spread()
+    assert spread("DPPL", blocks) == spread("DI", blocks) == NO_BLOCKS
 
 
 def of_answers(first: tuple[int, int], second: tuple[int, int]) -> np.ndarray:
@@ -211,9 +206,9 @@ def test_a_spread_is_learnt_from_three_blocks_or_more_that_hold_both_sides() -> 
     blocks[:, :, 2, :2] = 60, 40
 
     assert spread("DPPL", blocks).blocks == 3
-    assert spread("DPPL", blocks[:2]) == Spread()
+    assert spread("DPPL", blocks[:2]) == NO_BLOCKS
     blocks[0, 1] = 0
-    assert spread("DPPL", blocks) == Spread()
+    assert spread("DPPL", blocks) == NO_BLOCKS
 
 
 def test_a_block_in_which_a_side_has_one_row_tells_of_the_spread_too() -> None:

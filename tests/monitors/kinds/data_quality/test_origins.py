@@ -61,6 +61,26 @@ def test_a_clean_next_night_of_an_unjudged_column_is_quiet(reference, window, na
     assert origin_violations(reference, window, name) == []
 
 
+@pytest.mark.parametrize(
+    ("reference", "name", "roles"),
+    [
+        (DAYS, "ds", {}),
+        (["b17"], "batch_id", {}),
+        (["a.csv"], "origin", {}),
+        (range(ROWS), "order_no", {}),
+        (range(ROWS), "key", {"id": "key"}),
+    ],
+)
+def test_a_column_of_keys_or_origins_that_comes_empty_pages(reference, name, roles) -> None:
+    baseline = Baseline.fit(night(reference, name, seed=1), **roles)
+
+    (violation,) = check(night([None], name, seed=2), baseline).violations
+    few = check(night([None], name, seed=2).head(1), baseline)
+
+    assert (violation.constraint_check_type, violation.severity) == ("completeness_check", "page")
+    assert few.page_count == 0
+
+
 SHUFFLED = np.random.default_rng(3).permutation(ROWS)
 
 

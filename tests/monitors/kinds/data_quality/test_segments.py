@@ -19,7 +19,7 @@ from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.data_quality.segments import segment_plan
-from driftline.monitors.report.ranking import broken_features
+from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
 from tests.monitors.conftest import weather
 
@@ -167,8 +167,8 @@ def test_what_is_missing_evenly_is_told_once(reference: Baseline) -> None:
 
     report = judged(values, reference)
 
-    told = {one.feature: [telling.first.within for telling in one.tellings]
-            for one in broken_features(report.violations)}  # fmt: skip
+    told = {one.feature: [finding.first.within for finding in one.findings]
+            for one in violated_features(report.violations)}  # fmt: skip
     assert "temp" in {feature for _, feature, _ in within(report)}
     assert told["temp"] == [""]
     assert told["wind"] == ["", 'origin = "JFK"']

@@ -8,7 +8,7 @@ import numpy as np
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.capture.windows.window import Window
-from driftline.monitors.kinds.multivariate.spans import EPOCH, HOUR, Earlier, spans_of
+from driftline.monitors.kinds.multivariate.judgement import EPOCH, HOUR, Earlier, spans_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOURLY = Window(NOON, NOON + HOUR)

@@ -10,9 +10,8 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.outliers.evaluation import cluster_size
+from driftline.monitors.kinds.outliers.evaluation import cluster_size, judge_share
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, row_scorer
-from driftline.monitors.kinds.outliers.share import judge_share
 from tests.monitors.kinds.outliers.test_scorer import scores_of
 
 DAY = timedelta(days=1)

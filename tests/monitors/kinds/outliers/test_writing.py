@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
 from driftline.monitors.kinds.outliers.writing import write_scored
+from tests.servers.commands import driftline
 
 
 def rows(count: int, seed: int) -> pa.Table:
@@ -88,11 +87,9 @@ def test_the_command_shows_the_worst_and_writes_all(baseline: Baseline, tmp_path
     frame.loc[42] = 1e6, -1e6
     frame.to_parquet(tmp_path / "rows.parquet")
     baseline.save(tmp_path / "known")
-    asked = [sys.executable, "-m", "driftline", "outliers", "rows.parquet", "--baseline", "known"]
+    asked = ("outliers", "rows.parquet", "--baseline", "known")
 
-    done = subprocess.run(
-        [*asked, "-o", "scored.csv", "--json"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = driftline(*asked, "-o", "scored.csv", "--json", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -121,9 +118,9 @@ def test_columns_that_the_data_lack_are_named(baseline: Baseline, tmp_path: Path
     gone = frame.columns[0]
     frame.drop(columns=gone).to_parquet(tmp_path / "rows.parquet")
     baseline.save(tmp_path / "known")
-    asked = [sys.executable, "-m", "driftline", "outliers", "rows.parquet", "--baseline", "known"]
+    asked = ("outliers", "rows.parquet", "--baseline", "known")
 
-    done = subprocess.run([*asked, "--json"], cwd=tmp_path, capture_output=True, text=True)
+    done = driftline(*asked, "--json", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["missing_columns"] == [gone]

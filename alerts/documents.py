@@ -1,0 +1,161 @@
+"""Documents: what is read from and written to JSON, each field spelled once, in its model.
+
+Wrong input is refused with one sentence on one field: its name, its value and what was expected,
+which is the field's ``description``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+)
+
+from driftline.errors import InputError
+from driftline.validation import expected
+
+_SHOWN_MAX = 80
+_HALF = "has half a character; expected whole ones"
+
+
+def _whole(text: str) -> str:
+    """Refuse half of a surrogate pair, which JSON can write and no encoding can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(_HALF) from None
+    return text
+
+
+def iso(time: datetime) -> str:
+    """Write a time as ISO 8601 in UTC with Z, with parts of a second only if there are any."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+# Times as they are written: with their offset, or with Z.
+Time = Annotated[datetime, PlainSerializer(datetime.isoformat)]
+TimeZ = Annotated[datetime, PlainSerializer(iso)]
+
+
+_PLAIN = ConfigDict(arbitrary_types_allowed=True, ser_json_inf_nan="constants")
+
+
+class Output:
+    """A dataclass that is written to JSON as its fields are annotated, and not read back."""
+
+    __slots__ = ()
+    __pydantic_config__ = _PLAIN
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        found: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")  # type: ignore[arg-type] # classes are hashable
+        return found
+
+
+@cache
+def _adapter(kind: type[object]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+class Document(BaseModel):
+    """A definition that people write; what is wrong with it is an `error` in one sentence.
+
+    Null is as good as nothing.
+    """
+
+    model_config = _PLAIN | ConfigDict(extra="forbid", frozen=True, strict=True)
+    error: ClassVar[type[InputError]] = InputError
+
+    def __init__(self, /, **fields: object) -> None:
+        try:
+            known = type(self).model_fields
+            super().__init__(
+                **{key: one for key, one in fields.items() if one is not None or key not in known}
+            )
+        except ValidationError as error:
+            raise self.error(self.sentence(error, fields)) from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Read it from plain JSON values."""
+        return cls(**{str(key): value for key, value in given.items()})
+
+    def changed(self, **fields: object) -> Self:
+        """Return it with other values of some fields, checked as a whole."""
+        return type(self)(**{**dict(self), **fields})
+
+    @classmethod
+    def sentence(cls, error: ValidationError, given: Mapping[str, Any]) -> str:
+        """Return what is wrong with the first field, its value, and what was expected."""
+        errors = error.errors(include_url=False)
+        first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+        kind, name = first["type"], str(first["loc"][0])
+        if kind == "extra_forbidden":
+            return f'unknown key "{name[:_SHOWN_MAX]}"; {nearest_key(name, cls.model_fields)}'
+        if kind == "missing":
+            return f'"{name}" is missing; expected it'
+        about, value = cls.model_fields[name], given.get(name)
+        if first["msg"].endswith(_HALF):
+            return f"{name} {value!r:.80} {_HALF}"
+        shown = f'"{value}"' if kind == "literal_error" else f"{value!r:.80}"
+        if about.repr is False:
+            shown = "cannot be sent"
+        return f"{name} {shown}; expected {about.description or expected(first)}"
+
+
+def fields_of(
+    given: object, known: Collection[str], where: str, error: type[InputError]
+) -> dict[str, Any]:
+    """Return the fields of an object that are not null, AWS's names in snake case."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise error(f"{where}: {given!r:.80}; expected an object")
+    found = {snake(str(key)): value for key, value in given.items()}
+    if unknown := sorted(set(found) - set(known)):
+        raise error(
+            f'{where}: unknown field "{unknown[0]}"; expected some of {", ".join(sorted(known))}'
+        )
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def snake(name: str) -> str:
+    """Write a name of AWS's in snake case: ``MetricName`` as ``metric_name``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def nearest_key(wrong: str, known: Iterable[str]) -> str:
+    """Return the half sentence that names the field most like a wrong one, in any case."""
+    plain = {one.replace("_", ""): one for one in sorted(known)}
+    given = wrong[:_SHOWN_MAX].replace("_", "").casefold()
+    near = difflib.get_close_matches(given, plain, n=1)
+    if not near:
+        return f"expected one of {', '.join(plain.values())}"
+    return f'the nearest known one is "{plain[near[0]]}"'
+
+
+def time_of(given: object) -> datetime:
+    """Read a time: ISO 8601, in UTC when it names no zone, or seconds since 1970; else ValueError.
+
+    OverflowError and OSError, too: where the calendar ends.
+    """
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        return datetime.fromtimestamp(given, UTC)
+    found = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,0 +1,338 @@
+"""The panels that alarms of all kinds share: verdict, why, messages, what keeps it quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from dash import html
+
+from driftline.alerts.evaluation.diagnosis import Finding
+from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation, NotifiedAction
+from driftline.alerts.notify.deliveries import Delivery
+from driftline.alerts.notify.silences import SilenceRecord
+from driftline.dashboard.address import alarm_link, incident_link, messages_link
+from driftline.dashboard.pages.forms import act_button, act_form, choice, field
+from driftline.dashboard.pages.parts import (
+    Cell,
+    empty,
+    facts,
+    faint,
+    glyph,
+    keyed,
+    legend,
+    marked,
+    more_of,
+    panel,
+    stack,
+    state_chip,
+    table,
+    verdict_box,
+    way,
+    when,
+)
+from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
+from driftline.dashboard.words import (
+    delivery_words,
+    duration,
+    moment,
+    number,
+    plural,
+    sentence,
+    short_reason,
+)
+
+LONGEST = timedelta(days=7)
+"""A message that takes longer from its change to its end was not waiting for its receiver."""
+
+LENGTH_WORDS = {
+    "30m": "30 minutes",
+    "2h": "2 hours",
+    "8h": "8 hours",
+    "1d": "1 day",
+    "7d": "7 days",
+}
+
+OTHERS_SHOWN = 20
+MARKS_SHOWN = 120
+"""Chips of a window; of a longer one the newest, which decide."""
+
+MARKS = {"X": ("X", "breaching", "breach"), "0": ("0", "good", "good")}
+MISSING = ("-", "no data", "gone")
+
+
+def verdict(view: StoryView) -> str:
+    """Return the state of the alarm, and since when, in one sentence."""
+    alarm = view.alarm
+    word = {"ALARM": "Firing", "OK": "OK"}.get(alarm.state, "Insufficient data")
+    return f"{word} for {duration(view.now - alarm.since)}, since {moment(alarm.since)}"
+
+
+def verdict_panel(view: StoryView) -> html.Div:
+    """Show first how the alarm stands, with its cause and the way to the rows."""
+    alarm = view.alarm
+    lines: list[Cell] = [stack(state_chip(alarm.state), html.H2(verdict(view)))]
+    if alarm.cause:
+        lines.append(html.P(alarm.cause, className="cause"))
+    lines.append(html.P(short_reason(alarm.reason), className="faint reason"))
+    if alarm.link and alarm.state == "ALARM":
+        lines.append(html.P(way(alarm.link, "button")))
+    return verdict_box({"ALARM": "alarm", "OK": "ok"}.get(alarm.state, "none"), *lines)
+
+
+def channels(view: StoryView) -> html.Section:
+    """List whom the alarm notifies, and how they fare."""
+    title = "Notified channels"
+    if not view.channels:
+        why = "This alarm notifies nobody. Name a channel in its alarm_actions, then apply it."
+        return panel(title, [empty(why, "driftline apply -f alarms.yaml")])
+    body = table(
+        view.channels,
+        {
+            "Channel": lambda one: html.Div(
+                [html.B(one.name), faint(f" {one.status.channel.format if one.status else ''}")]
+            ),
+            "States": lambda one: stack(*(state_chip(state, small=True) for state in one.states)),
+            "Health": _health,
+        },
+        label="Channels",
+        kind="cards",
+    )
+    note = "" if view.alarm.actions_enabled else "its actions are disabled"
+    return panel(title, [body], note=note)
+
+
+def _health(one: ChannelLine) -> Cell:
+    return html.Span(f"✕ {one.health}", className="alarm-text") if one.health else "✓ works"
+
+
+def history(view: StoryView) -> html.Section:
+    """List the changes of state with their causes and the way to the window and its rows."""
+    if not view.changes:
+        return panel("State history", [empty("Its state has not changed since it was created.")])
+
+    def change(one: AlarmChange) -> Cell:
+        to = marked(html.Span("→"), aria_label="to")
+        return stack(state_chip(one.old, small=True), to, state_chip(one.new, small=True))
+
+    body = change_table(view.changes, view.now, {"Change": change})
+    return panel("State history", [body])
+
+
+def change_table(
+    changes: Sequence[AlarmChange],
+    now: datetime,
+    middle: Mapping[str, Callable[[AlarmChange], Cell]],
+) -> html.Div:
+    """List changes of alarms' states, newest first: when, what is asked for, and why."""
+    return table(
+        changes,
+        {"When": lambda one: when(one.time, now), **middle, "Why": _why},
+        label="Changes of state",
+        kind="cards tall",
+    )
+
+
+def _why(one: AlarmChange) -> Cell:
+    words = one.cause or short_reason(one.reason)
+    return html.Div([html.Span(words, className="clip", title=one.reason), *way(one.link)])
+
+
+def messages(view: StoryView) -> html.Section:
+    """List the messages: attempts, status code, when, and those that failed."""
+    title = "Notifications"
+    if not view.messages:
+        return panel(title, [empty("This alarm has sent no notification yet.")])
+    dead = sum(one.status == "dead" for one in view.messages)
+    body = table(
+        view.messages,
+        {
+            "When": lambda one: when(one.created_at, view.now),
+            "State": lambda one: state_chip(one.state, small=True),
+            "To": lambda one: one.channel,
+            "Result": lambda one: _result(view, one),
+        },
+        label="Notifications",
+        kind="cards tall sent",
+        tone=lambda one: "dead" if one.status == "dead" else "",
+    )
+    note = html.Span(f"✕ {dead} failed", className="alarm-text") if dead else ""
+    return panel(title, [body], note=note)
+
+
+def _result(view: StoryView, one: Delivery) -> Cell:
+    tries = [plural(one.attempts, "attempt")]
+    if one.last_status:
+        tries.append(f"HTTP {one.last_status}")
+    if one.last_error and one.last_error != f"answered {one.last_status}":
+        tries.append(one.last_error)
+    # A replayed year is sent by today's clock: what took longer than any wait says nothing.
+    if one.finished_at and one.finished_at - one.created_at < LONGEST:
+        tries.append(f"after {duration(one.finished_at - one.created_at)}")
+    elif one.status == "pending" and one.attempts and not one.finished_at:
+        wait = one.next_attempt_at - view.now
+        tries.append(
+            f"next attempt in {duration(wait)}" if wait > timedelta() else "next attempt is due"
+        )
+    if one.reason and one.status != "delivered":
+        tries.append(one.reason)
+    is_dead = one.status == "dead"
+    about = f"to {one.channel}"
+    again = [act_button("redeliver", "Send again", {"id": one.id}, about=about)] if is_dead else []
+    words = html.Span(delivery_words(one.status), className="alarm-text" if is_dead else "")
+    return html.Div([words, faint(", ".join(tries), line=True), *again])
+
+
+def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:
+    """List alarms with their states, as many as there is room for."""
+    links: list[Cell] = [
+        html.Span(
+            [html.A(one.name, href=alarm_link(one.name)), " ", state_chip(one.state, small=True)],
+            className="line",
+        )
+        for one in alarms[:OTHERS_SHOWN]
+    ]
+    return html.Div([*links, *more_of(len(alarms) - len(links))])
+
+
+def quiet_panel(view: StoryView) -> html.Section:
+    """Show what suppresses notifications of the alarm now, and offer to do so for a while."""
+    parts: list[Cell] = []
+    alarm = view.alarm
+    if alarm.incident:
+        link = html.A("an open incident", href=incident_link(alarm.incident))
+        parts.append(html.P(["It is part of ", link, "."], className="sentence"))
+    if not alarm.quiet:
+        parts.append(html.P("Its notifications are not suppressed.", className="sentence"))
+    else:
+        said = [html.Li(f"◌ {words}") for words in alarm.quiet]
+        parts.append(html.Ul(said, className="sentence"))
+    parts += [_silence(one, view.now) for one in view.silences]
+    parts.append(silence_form([alarm.name]))
+    words = f"{'Disable' if alarm.actions_enabled else 'Enable'} its actions"
+    enabled = "false" if alarm.actions_enabled else "true"
+    parts.append(act_button("switch", words, {"alarm": alarm.name, "enabled": enabled}))
+    return panel("Suppression", parts, name="quiet")
+
+
+def silence_form(names: Sequence[str]) -> html.Form:
+    """Offer to suppress the notifications of alarms for a while."""
+    fields: list[Cell] = [
+        choice("length", "For", LENGTH_WORDS, "2h"),
+        field("comment", "Reason", hint="new model rolls out"),
+        field("created_by", "By", hint="your name"),
+    ]
+    words = "Silence" if len(names) == 1 else f"Silence all {len(names)}"
+    return act_form("silence", fields, words, {"alarms": list(names)})
+
+
+def _silence(record: SilenceRecord, now: datetime) -> html.Div:
+    one = record.silence
+    until = one.mutes_until(now)
+    who = f" by {one.created_by}" if one.created_by else ""
+    end = f"until {moment(until)}" if until is not None else ""
+    about = f"for {about_words(record)}, {end}{who}{': ' if one.comment else ''}{one.comment}"
+    button = act_button("expire", "End now", {"name": one.name}, about=one.name)
+    return html.Div([html.P([html.B(one.name), f" {about}"]), button], className="finding-box")
+
+
+def about_words(record: SilenceRecord) -> str:
+    """Return which alarms a silence is about."""
+    names = [*map(str, record.silence.matchers), *record.silence.alarm_names]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def why_panel(view: StoryView) -> html.Section:
+    """Show in the words of ``driftline alarm explain`` why the alarm is in its state."""
+    why, title = view.why, "Why it is in this state"
+    if why is None:
+        return panel(title, [empty(f"It cannot be judged now: {view.why_not}")], name="why")
+    parts: list[Cell] = []
+    if why.problem:
+        parts.append(html.P(f"✕ {why.problem}", className="alarm-text sentence"))
+    if why.points:
+        parts.append(marks_row(why.points))
+    parts.append(html.P(sentence(why.decided), className="sentence decided"))
+    parts += [_finding(one) for one in why.findings]
+    if why.changed:
+        changed = [
+            html.Li(f"{moment(one.start)}: {number(one.decided)} then, {number(one.now)} now")
+            for one in why.changed
+        ]
+        said = "Late datapoints have changed the values that decided the state:"
+        parts.append(html.Div([html.P(said), html.Ul(changed)], className="finding-box"))
+    entries: list[tuple[str, Cell]] = []
+    if why.judged != why.state:
+        entries.append(("Evaluates to", state_chip(why.judged, small=True)))
+    entries += [("Next evaluation", why.next_evaluation), ("Notified", _actions(why))]
+    signs = [
+        keyed(html.Span(sign, className=f"mark-chip {tone}"), word)
+        for sign, word, tone in (*MARKS.values(), MISSING)
+    ]
+    note = legend(*signs, glyph("□", "faint", "framed: counted")) if why.points else ""
+    return panel(title, [*parts, facts(entries)], note=note, name="why")
+
+
+def marks_row(points: tuple[ExplainedPoint, ...]) -> html.Div:
+    """Draw a window as X, 0 and -, oldest first; those that count are framed."""
+    shown = points[-MARKS_SHOWN:]
+    counts = {mark: sum(point.mark == mark for point in points) for mark in ("X", "0", "-")}
+    label = (
+        f"window of {plural(len(points), 'period')}, oldest first: {counts['X']} breaching, "
+        f"{counts['0']} good, {counts['-']} without data"
+    )
+    more = len(points) - len(shown)
+    head = [faint(f"{more:,} older …")] if more else []
+    chips = [_chip(point) for point in shown]
+    return marked(html.Div([*head, *chips], className="marks", role="img"), aria_label=label)
+
+
+def _chip(point: ExplainedPoint) -> html.Span:
+    sign, word, tone = MARKS.get(point.mark, MISSING)
+    text = f"{moment(point.start)}: {word}"
+    if point.value is not None:
+        text += f", {number(point.value)}"
+    if point.lower is not None and point.upper is not None:
+        text += f" beside {number(point.lower)} to {number(point.upper)}"
+    counted = " counted" if point.is_counted else ""
+    return html.Span(sign, className=f"mark-chip {tone}{counted}", title=text)
+
+
+def _finding(finding: Finding) -> html.Div:
+    parts: list[Cell] = [html.P(html.B(finding.metric)), html.P(sentence(finding.problem))]
+    parts.append(html.P(sentence(finding.mend)))
+    if finding.similar:
+        names = [
+            f"{one.namespace} {one.name} "
+            + ", ".join(f"{key}={value}" for key, value in sorted(one.dimensions.items()))
+            for one in finding.similar
+        ]
+        parts += similar_metrics(names)
+    return html.Div(parts, className="finding-box")
+
+
+def similar_metrics(names: Sequence[str]) -> list[Cell]:
+    """List metrics that have data in place of one that has none."""
+    listed = html.Ul([html.Li(html.Code(name)) for name in names])
+    return [html.P("Similar metrics that have data:"), listed]
+
+
+def _actions(why: Explanation) -> Cell:
+    if not why.actions:
+        return sentence(why.actions_reason or "nobody")
+    lines: list[Cell] = [html.Li(_action(one)) for one in why.actions]
+    if why.actions_reason:
+        lines.append(html.Li(sentence(why.actions_reason)))
+    return html.Ul(lines)
+
+
+def _action(action: NotifiedAction) -> list[Cell]:
+    words = {"disabled": "not notified", "suppressed": "suppressed"}.get(action.status)
+    said = words or delivery_words(action.status).replace("_", " ")
+    reason = f" · {action.why}" if action.why else ""
+    link: list[Cell] = []
+    if action.status == "dead":
+        link = [" ", html.A("Send again", href=messages_link(status="dead"))]
+    tone = "alarm-text" if action.status == "dead" else ""
+    return [html.B(action.channel), " ", html.Span(said, className=tone), reason, *link]

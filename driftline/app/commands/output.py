@@ -1,0 +1,73 @@
+"""What a command prints: one value as JSON, or lines and tables for people."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+# Control characters (C0 but for tab and the line's end, DEL, C1), the other line ends of Unicode
+# and what turns the direction of writing: names and values may hold them to steer a terminal.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows to print, by column."""
+
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a command: the value for ``--json``, what people read, the exit code."""
+
+    value: object
+    shown: Iterable[str | Table] = ()  # Taken only when it is printed.
+    code: int = 0
+
+    def print(self, *, as_json: bool) -> None:
+        """Print it on standard output, and leave with its exit code."""
+        if as_json:
+            show_json(self.value)
+        else:
+            for part in self.shown:
+                if isinstance(part, Table):
+                    show_table(part.columns, part.rows, title=part.title)
+                else:
+                    typer.echo(harmless(part))
+        if self.code:
+            raise typer.Exit(self.code)
+
+
+def show_json(value: object) -> None:
+    """Print a value as JSON on standard output."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write(harmless_json(text) + "\n")
+
+
+def show_table(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
+) -> None:
+    """Print rows as a table on standard output, plain when it is not a terminal."""
+    # Imported here: rich is slow to import, and most calls print no table.
+    from driftline.app.commands.table import print_table
+
+    print_table(columns, rows, title=title)
+
+
+def harmless(text: str) -> str:
+    """Return a text with a mark for each character that would steer a terminal, not be shown."""
+    return _STEERING.sub("\ufffd", text)
+
+
+def harmless_json(text: str) -> str:
+    """Return a JSON text with such characters as escapes: the same values, and nothing steers."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,1 @@
+"""The shapes in which JSON carries rows: requests, answers, tensors."""

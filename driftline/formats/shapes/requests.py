@@ -1,0 +1,351 @@
+"""The shapes in which JSON carries the rows of a request: what model servers take.
+
+SageMaker's (``instances``, ``features``), TensorFlow Serving's (``instances``; ``inputs`` by
+column), MLflow's (``dataframe_split``, ``dataframe_records``, ``inputs``), the Open Inference
+Protocol's tensors, and what apps of one's own take: an object, a list, lists by name.
+
+References
+----------
+SageMaker, common data formats for inference; TensorFlow Serving, g3doc/api_rest.md; MLflow,
+pyfunc/scoring_server; pandas.DataFrame.to_dict, its orients.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
+
+from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
+from driftline.formats.cells import as_text
+from driftline.formats.shapes.tensors import TENSOR_FIELDS, is_tensors, read_tensors
+from driftline.signature import Column, Signature
+
+_MAX_EXTRAS = 64
+_MAX_TOLD = 6
+# Rows stand in one of these, beside parameters that are none of our business.
+ENVELOPES = (
+    "instances", "inputs", "features", "dataframe_records", "dataframe_split", "examples", "data",
+)  # fmt: skip
+# Callers send the same few fields again and again; the bound keeps hostile ones from piling up.
+_MAX_PLANS = 256
+_NESTED = frozenset({list, dict})
+
+Extra = tuple[int, str, str]
+Row = Sequence[object]
+Key = TypeVar("Key")
+
+
+class Plan(NamedTuple):
+    """How the values of an object, in its order and with None at the end, become a row.
+
+    ``others`` are places and names of fields that the signature does not know.
+    """
+
+    pick: Callable[[Sequence[object]], Row]
+    others: tuple[tuple[int, str], ...] = ()
+
+
+class RequestRows:
+    """Finds the rows of requests: values in the order of the signature's inputs.
+
+    Objects with the same fields in the same order are read by a plan that is made once; whatever is
+    in any way unusual is read step by step. Both give the same. A strict one refuses objects that
+    lack an input, and lists beside objects; it bounds no number of rows.
+    """
+
+    def __init__(self, signature: Signature, *, is_strict: bool = False) -> None:
+        self.columns: tuple[Column, ...] = signature.inputs
+        self._is_strict = is_strict
+        self._max_rows = sys.maxsize if is_strict else MAX_ROWS
+        self._names = [column.name for column in self.columns]
+        # The id is no input, but told among the extras, so that it can be picked up from there.
+        self._id_name = signature.inference_id
+        self._known = {column.name for column in signature.columns} - {signature.inference_id}
+        # Alone, one of several inputs makes no strict row: its name is that of an envelope.
+        is_partial = is_strict and len(self._names) > 1
+        self._lone = self._known.difference(ENVELOPES) if is_partial else self._known
+        self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
+
+    def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Return the rows of one JSON document, and fields that the signature does not know."""
+        return self._quickly(document) or self._carefully(document)
+
+    def _quickly(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        """Read objects, and lists of one length, in the usual envelopes."""
+        entries = document
+        if type(document) is dict:
+            entries = [document]
+            if len(document) == 1:
+                ((name, inside),) = document.items()
+                if name not in self._lone and type(inside) is list:
+                    entries = inside
+        if type(entries) is not list or not 0 < len(entries) <= self._max_rows:
+            return None
+        kinds = set(map(type, entries))
+        if kinds == {dict} and "features" in entries[0] and "features" not in self._known:
+            if any(len(entry) != 1 for entry in entries):
+                return None
+            entries = [entry.get("features") for entry in entries]
+            kinds = set(map(type, entries))
+            if kinds != {list}:
+                return None
+        if kinds == {list}:
+            return (entries, ()) if set(map(len, entries)) == {len(self._names)} else None
+        return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
+
+    def _objects(
+        self, entries: Sequence[Mapping[str, object]], *, is_alone: bool
+    ) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        rows: list[Row] = []
+        extras: list[Extra] = []
+        plans = self._plans
+        for entry in entries:
+            plan = plans[tuple(entry)]
+            if plan is None:
+                return None
+            pick, others = plan
+            values = [*entry.values(), None]
+            if is_alone and not _NESTED.isdisjoint(map(type, values)):
+                return None  # It may be one of columns.
+            for place, name in others:
+                extras.append((len(rows), name, as_text(values[place])))
+            rows.append(pick(values))
+        return rows, extras
+
+    def _plan(self, keys: tuple[str, ...]) -> Plan | None:
+        """Return where in an object of these fields the inputs stand; behind it stands None."""
+        if self._known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
+            return None
+        if self._is_strict and not set(self._names).issubset(keys):
+            return None
+        place = {name: at for at, name in enumerate(keys)}
+        others = [(place[name], as_text(name)) for name in self._unknown(keys)]
+        pick = picker([place.get(name, len(keys)) for name in self._names])
+        return Plan(pick, tuple(others))
+
+    def _unknown(self, names: Iterable[str]) -> list[str]:
+        """Choose the fields that are told beside a row: not too many, but the id in any case."""
+        found = [name for name in names if name not in self._known]
+        return sorted(found, key=lambda name: name != self._id_name)[:_MAX_EXTRAS]
+
+    def _carefully(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Return the rows of one document in any of the shapes."""
+        found = self._framed(document)
+        if isinstance(found, dict):
+            found = by_index(found, self._known) or self._by_columns(found) or [found]
+        elif found and isinstance(found, list) and _is_flat(found):
+            # One row, or one value each of a model of one input.
+            found = [[value] for value in found] if len(self._names) == 1 else [found]
+        if not isinstance(found, list) or not found:
+            told = "the body holds no rows" if found == [] else "the body is a single JSON value"
+            raise BodyError(f'{told}; expected a row, a list of rows or {{"instances": [rows]}}')
+        require_rows(len(found), self._max_rows)
+        rows: list[Row] = []
+        extras: list[Extra] = []
+        for number, entry in enumerate(found):
+            row, others = self._row(entry, number + 1)
+            rows.append(row)
+            extras += [(number, as_text(name), as_text(value)) for name, value in others]
+        if (
+            self._is_strict
+            and len({isinstance(inner(entry, self._lone), dict) for entry in found}) > 1
+        ):
+            raise BodyError("some rows are lists and some are objects; expected one of the two")
+        return rows, extras
+
+    def _framed(self, document: object) -> object:
+        """Take rows out of what stands around them: envelopes, tensors, a frame of pandas."""
+        is_lone = isinstance(document, dict) and len(document) == 1
+        known = self._lone if is_lone else self._known
+        found = opened(without_index(document, known), known, ENVELOPES)
+        is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
+        if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
+            return split_frame(found)
+        return self._of_tensors(found) if is_tensors(found) else found
+
+    def _of_tensors(self, found: object) -> object:
+        assert isinstance(found, list), "is_tensors says so"
+        tensors = read_tensors(found, len(self._names), self._max_rows)
+        if any(tensor.name in self._known for tensor in tensors):
+            return self._by_columns({tensor.name: tensor.rows for tensor in tensors})
+        width = sum(tensor.width for tensor in tensors)
+        if width != len(self._names):
+            raise BodyError(f"tensors of {width} values a row; expected {len(self._names)}")
+        return [
+            [value for part in parts for value in part]
+            for parts in zip(*(tensor.rows for tensor in tensors), strict=True)
+        ]
+
+    def _by_columns(self, found: Mapping[str, object]) -> list[object] | None:
+        return by_columns(found, self._known, self._max_rows)
+
+    def _row(self, entry: object, number: int) -> tuple[Row, list[tuple[str, object]]]:
+        row = inner(entry, self._lone)
+        if isinstance(row, dict):
+            if self._is_strict and (lacking := [name for name in self._names if name not in row]):
+                expected = listed(self._names)
+                raise BodyError(f'row {number} has no "{lacking[0]}"; expected {expected}')
+            if len(row) and self._known.isdisjoint(row):
+                raise BodyError(f"row {number} has none of the signature's fields")
+            others = [(name, row[name]) for name in self._unknown(row)]
+            return [row.get(name) for name in self._names], others
+        if isinstance(row, list) and len(row) == len(self._names):
+            return row, []
+        if isinstance(row, list):
+            raise BodyError(f"row {number} has {len(row)} values; expected {listed(self._names)}")
+        raise BodyError(f"row {number} is neither a list nor an object")
+
+
+class Plans(dict[Key, Plan | None]):
+    """Remembers for a bounded number of keys how what has them is read; None: step by step."""
+
+    def __init__(self, make: Callable[[Key], Plan | None]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Key) -> Plan | None:
+        if len(self) >= _MAX_PLANS:
+            return None
+        plan = self[key] = self._make(key)
+        return plan
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return how many names there are, and the first of them."""
+    more = ", …" if len(names) > _MAX_TOLD else ""
+    return f"{len(names)} ({', '.join(names[:_MAX_TOLD])}{more})"
+
+
+def opened(document: object, known: Container[str], envelopes: Sequence[str]) -> object:
+    """Take the envelope off: one of those named, or the only field, if it is unknown.
+
+    Below ``data`` of SageMaker's nested form the rows stand under one more name. FastAPI's
+    ``embed`` takes the parameter's name.
+    """
+    if not isinstance(document, dict):
+        return document
+    if len(document) == 1:
+        ((name, inside),) = document.items()
+        return inside if name not in known and isinstance(inside, list | dict) else document
+    if any(name in known for name in document) or {"columns", "data"} <= document.keys():
+        return document
+    found = [document[name] for name in envelopes if isinstance(document.get(name), list | dict)]
+    return found[0] if len(found) == 1 else document
+
+
+def by_columns(
+    found: Mapping[str, object], known: Container[str], most: int
+) -> list[object] | None:
+    """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one.
+
+    A column may be an object of its values by index, as pandas writes them. Where most columns have
+    lists, one value in the place of a list, as redaction leaves it, is that of no row: it is told
+    beside the first as what does not fit, and nothing is told of null.
+    """
+    columns = cells_by_index({name: found[name] for name in found if name in known})
+    lists = {name: value for name, value in columns.items() if isinstance(value, list)}
+    single = {name: value for name, value in columns.items() if name not in lists}
+    if len(lists) <= sum(value is not None for value in single.values()):
+        return None
+    if len({len(values) for values in lists.values()}) > 1:
+        raise BodyError("columns of different lengths")
+    count = len(next(iter(lists.values())))
+    require_rows(count, most)
+    rows: list[object] = [
+        dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)
+    ]
+    told = {name: [value] for name, value in single.items() if value is not None}
+    rows[0] = {**dict(zip(lists, next(zip(*lists.values(), strict=True)), strict=True)), **told}
+    return rows
+
+
+def by_index(found: Mapping[str, object], known: Container[str]) -> list[object] | None:
+    """Turn an object of rows by their index (pandas' orient ``index``) into rows, if it is one."""
+    rows = list(found.values())
+    if not rows or any(name in known for name in found):
+        return None
+    is_rows = all(isinstance(row, dict) and any(name in known for name in row) for row in rows)
+    return rows if is_rows else None
+
+
+def cells_by_index(columns: dict[str, object]) -> dict[str, object]:
+    """Return columns with lists in the place of objects by index, as pandas writes columns.
+
+    These have the same index; a single one has numbers, or it is a value that happens to be an
+    object.
+    """
+    indices = [list(value) for value in columns.values() if isinstance(value, dict)]
+    is_frame = len(indices) > 1 or (indices and all(key.isdecimal() for key in indices[0]))
+    if not is_frame or any(index != indices[0] for index in indices):
+        indices = []
+    return {
+        name: list(value.values())
+        if isinstance(value, dict) and indices
+        else _flat(value)
+        if isinstance(value, list)
+        else value
+        for name, value in columns.items()
+    }
+
+
+def without_index(document: object, known: Container[str]) -> object:
+    """Take the index out of a frame in pandas' orient ``table``: it is none of the data."""
+    if not (isinstance(document, dict) and document.keys() == {"schema", "data"}):
+        return document
+    schema, rows = document["schema"], document["data"]
+    index = schema.get("primaryKey") if isinstance(schema, dict) else None
+    if not isinstance(index, list) or not isinstance(rows, list):
+        return document
+    names = {name for name in index if isinstance(name, str) and name not in known}
+    return [
+        {name: value for name, value in row.items() if name not in names}
+        if isinstance(row, dict)
+        else row
+        for row in rows
+    ]
+
+
+def _flat(values: list[object]) -> list[object]:
+    """Take single values out of lists of one: a tensor of shape [n, 1] is a column."""
+    if all(isinstance(value, list) and len(value) == 1 for value in values):
+        return [value[0] for value in values if isinstance(value, list)]
+    return values
+
+
+def split_frame(found: Mapping[str, object]) -> list[object]:
+    """Read a frame of pandas in the orient ``split``: names once, then rows."""
+    names, rows = found["columns"], found["data"]
+    if not isinstance(names, list) or not isinstance(rows, list):
+        raise BodyError("“columns” and “data” are to be lists")
+    if not all(isinstance(name, str) for name in names):
+        return rows  # Numbered, as pandas does without names.
+    if any(not isinstance(row, list) or len(row) != len(names) for row in rows):
+        raise BodyError(f"a row of “data” has other than {len(names)} values")
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def inner(entry: object, known: Container[str]) -> object:
+    """Take a row out of SageMaker's ``{"features": …}`` and ``{"data": {"features": {…}}}``."""
+    for name in ("data", "features", "values"):
+        if isinstance(entry, dict) and len(entry) == 1 and name in entry and name not in known:
+            inside = entry[name]
+            if not isinstance(inside, list | dict):
+                break
+            entry = inside
+    return entry
+
+
+def _is_flat(found: Iterable[object]) -> bool:
+    return not any(isinstance(entry, list | dict) for entry in found)
+
+
+def picker(places: Sequence[int]) -> Callable[[Sequence[object]], Row]:
+    """Make a function that takes the values at some places, in their order."""
+    if len(places) == 1:
+        (place,) = places
+        return lambda values: (values[place],)
+    if not places:
+        return lambda _: ()
+    return itemgetter(*places)

@@ -1,0 +1,1 @@
+"""Statistics: distances, intervals, multiple testing, variation between blocks; pure functions."""

@@ -1,0 +1,332 @@
+"""Variation between blocks of time: how much a number differs from one to the next beyond chance.
+
+Rows of one day share their weather and their customers, so days differ by more than their rows say,
+without any change. What the reference's own blocks vary by, a window may vary by, too. Every kind
+of monitor learns it here, each on the scale of its own numbers (docs/reference/statistics.md,
+"Variation between blocks"). Where two kinds differ in a parameter, their decisions were measured
+with it. Shapes: N rows, M numbers, B blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Numbers = NDArray[np.float64]
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+MINIMUM_BLOCKS = 3
+"""With fewer blocks nothing is learnt of their variation."""
+
+# Blocks of the window's length, or of half of it, and so on, until there are so many.
+WANTED_BLOCKS = 8
+# A block with fewer rows than this share of the usual is a ragged end, not a window.
+PARTIAL_SHARE = 0.1
+# Means of fewer rows have the tails of their rows, not of their block.
+WORST_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BlockVariation:
+    """How much a number, or several at once, differs between blocks.
+
+    Parameters
+    ----------
+    variance
+        Of the blocks' own values, beyond chance; any shape.
+    chance
+        Of a usual block's value by its rows alone, of the same shape.
+    blocks
+        How many it was learnt from; 0 when nothing is known: rows count as independent.
+    """
+
+    variance: Numbers | float = 0.0
+    chance: Numbers | float = 0.0
+    blocks: int = 0
+
+    @property
+    def added(self) -> Numbers:
+        """Variance of a window against the mean of the blocks, rows' errors left out.
+
+        References
+        ----------
+        Hahn, Technometrics 12, 1970 (a new block beside B old ones).
+        """
+        return np.asarray(self.variance) * (1 + 1 / self.blocks if self.blocks else 1)
+
+    def degrees(self, known: Numbers | float) -> Numbers:
+        """Return the degrees of freedom of ``known + added``, at least 2; infinite without blocks.
+
+        Parameters
+        ----------
+        known
+            Variance that is known exactly, such as that of the rows.
+
+        References
+        ----------
+        Satterthwaite, Biometrics Bulletin 2, 1946.
+        """
+        if not self.blocks:
+            return np.full(np.shape(known), np.inf)
+        guessed = (1 + 1 / self.blocks) * (np.asarray(self.variance) + self.chance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(guessed > 0, (known + self.added) / guessed, np.inf)
+        return np.asarray(np.maximum(2.0, (self.blocks - 1) * ratio**2))
+
+
+NO_BLOCKS = BlockVariation()
+"""Of a reference without times, or of too few blocks: rows count as independent."""
+
+
+def block_hours(span_h: float, wanted_h: float) -> int:
+    """Return the length of blocks: the window's, halved until there are 8 of them.
+
+    Shorter ones are taken as they are: what days share may last for a whole week.
+
+    Parameters
+    ----------
+    span_h, wanted_h
+        Of the reference and of the window, in hours.
+
+    Returns
+    -------
+    int
+        Whole hours, at least 1.
+    """
+    hours = max(1, round(wanted_h))
+    while hours > 1 and span_h / hours < WANTED_BLOCKS:
+        hours //= 2
+    return hours
+
+
+def time_blocks(
+    time_us: NDArray[np.int64],
+    length_us: int,
+    *,
+    partial_share: float = PARTIAL_SHARE,
+    fewest_rows: int = 1,
+) -> NDArray[np.int64]:
+    """Return the block that each row lies in.
+
+    Parameters
+    ----------
+    time_us
+        Microseconds since 1970-01-01T00:00Z, shape (N,), at least one, in any order.
+    length_us
+        Of a block; those of whole days begin at midnight UTC, others at a full hour.
+    partial_share, fewest_rows
+        Blocks of fewer rows than this share of the median block, or than this number, are left out.
+
+    Returns
+    -------
+    numpy.ndarray
+        0, 1 ... in order of time, shape (N,); -1 for rows of blocks that are left out.
+    """
+    unit = DAY_US if length_us % DAY_US == 0 else min(length_us, HOUR_US)
+    origin = int(time_us.min()) // unit * unit
+    _, block, counts = np.unique(
+        (time_us - origin) // length_us, return_inverse=True, return_counts=True
+    )
+    kept = counts >= max(partial_share * float(np.median(counts)), fewest_rows)
+    return np.asarray(np.where(kept, np.cumsum(kept) - 1, -1)[block], dtype=np.int64)
+
+
+def upper_factor(blocks: int) -> float:
+    """Return how far above an estimate from so many blocks the true variance may lie.
+
+    Two standard errors of a variance from B normal values, 1 + 2 sqrt(2 / B).
+
+    Parameters
+    ----------
+    blocks
+        At least 1.
+
+    References
+    ----------
+    Searle, Casella and McCulloch, Variance Components, 1992, section 2.2.
+    """
+    return 1.0 + 2.0 * math.sqrt(2.0 / blocks)
+
+
+def worst_quantile(blocks: int, freedom: float | None = None) -> float:
+    """Return how many standard deviations the worst of so many blocks usually lies out.
+
+    Parameters
+    ----------
+    blocks
+        At least 2.
+    freedom
+        Of Student's t, whose quantile at 1 / (4 B) it is; ``blocks - 1`` when missing.
+    """
+    freedom = blocks - 1 if freedom is None else freedom
+    return float(-special.stdtrit(freedom, 1.0 / (4.0 * blocks)))
+
+
+def variation_of_rows(values: Numbers, counts: NDArray[np.int64]) -> tuple[BlockVariation, Numbers]:
+    """Part the variance of rows into blocks' and rows' (one-way layout), by moments.
+
+    Parameters
+    ----------
+    values
+        Shape (N, M), rows of a block below each other.
+    counts
+        Rows of each block, shape (B,); more rows than blocks, at least 2 blocks.
+
+    Returns
+    -------
+    tuple of BlockVariation and numpy.ndarray
+        Of each column, with a variance at which the worst block is as usual as the worst of so
+        many; and the blocks' means less the mean of all, shape (B, M).
+
+    References
+    ----------
+    Searle, Casella and McCulloch, Variance Components, 1992, section 3.6 (unbalanced).
+    """
+    rows, blocks = len(values), len(counts)
+    starts = np.cumsum(counts) - counts
+    weights = counts[:, None]
+    centred = values - values.mean(axis=0)
+    means = np.add.reduceat(centred, starts, axis=0) / weights
+    among = (weights * means**2).sum(axis=0)
+    within = np.maximum((centred**2).sum(axis=0) - among, 0.0) / (rows - blocks)
+    usual = (rows - (counts**2).sum() / rows) / (blocks - 1)
+    variance = np.maximum((among / (blocks - 1) - within) / usual, 0.0)
+    large, worst = counts >= WORST_ROWS, worst_quantile(blocks)
+    if large.any() and math.isfinite(worst):
+        excess = (means[large] / worst) ** 2 - within / counts[large, None]
+        variance = np.maximum(variance, excess.max(axis=0))
+    return BlockVariation(variance, within / usual, blocks), means
+
+
+def variation_of_estimates(
+    values: Numbers, chance: Numbers, *, deviations: Numbers | None = None
+) -> BlockVariation:
+    """Return the variation of one estimate of each block, whose variances by chance are known.
+
+    An upper bound (`upper_factor`), since a year brings what a quarter did not, and at least such
+    that the most surprising block is the median of the largest of so many normal deviations: days
+    that share a fate have heavier tails than a normal distribution.
+
+    Parameters
+    ----------
+    values, chance
+        Of the blocks, shape (B,), B >= 2; variances above 0.
+    deviations
+        The values on another scale, on which the most surprising block is sought.
+
+    References
+    ----------
+    DerSimonian and Laird, Controlled Clinical Trials 7, 1986.
+    """
+    blocks, inverse = len(values), 1 / chance
+    total = inverse.sum()
+    centre = (inverse * values).sum() / total
+    excess = (inverse * (values - centre) ** 2).sum() - (blocks - 1)
+    usual = float(excess / (total - (inverse**2).sum() / total)) * upper_factor(blocks)
+    shown = values if deviations is None else deviations
+    expected = special.ndtri((1 - 0.5 ** (1 / blocks)) / 2) ** 2
+    worst = float(((shown - np.median(shown)) ** 2 / expected - chance).max())
+    return BlockVariation(max(0.0, usual, worst), float(blocks / total), blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanVariation:
+    """What rows of one block share, for means of rows, in units of the variance of one row.
+
+    Parameters
+    ----------
+    bound
+        Of a block's mean beyond what its rows explain, from above; any shape.
+    tail
+        Factor, at least 1, of the same shape, by which a variance must grow for the reference's
+        most surprising block not to surprise.
+    estimate
+        The same variance, no bound.
+    """
+
+    bound: Numbers | float = 0.0
+    tail: Numbers | float = 1.0
+    estimate: BlockVariation = NO_BLOCKS
+
+    def between(self, reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
+        """Return a bound of the variance of window mean less reference mean."""
+        shared = BlockVariation(self.bound, blocks=self.estimate.blocks).added
+        return np.asarray(self.tail * (_of_rows(reference_rows, window_rows) + shared))
+
+    def student(
+        self, reference_rows: Numbers | float, window_rows: Numbers | float
+    ) -> tuple[Numbers, Numbers]:
+        """Return the estimate of that variance, and its degrees of freedom; no blocks, no end.
+
+        A variance of few blocks comes out far too small now and then, bound or not: at one in a
+        million Student's law for the estimate asks for more than the normal one for the bound.
+        """
+        rows = _of_rows(reference_rows, window_rows)
+        return rows + self.estimate.added, self.estimate.degrees(rows)
+
+
+def variation_of_sums(
+    sums: Numbers, counts: Numbers, variance: Numbers | float = 1.0
+) -> MeanVariation:
+    """Return how much means of blocks differ, from the blocks' sums.
+
+    Parameters
+    ----------
+    sums, counts
+        Of values with mean 0 in each block, and how many they are, shape (B, ...).
+    variance
+        Of one row.
+
+    References
+    ----------
+    docs/reference/statistics.md, "Design effect": E[sum^2 / rows] is 1 + (rows - 1) x shared.
+    """
+    blocks = len(sums)
+    if blocks < MINIMUM_BLOCKS:
+        return MeanVariation(np.zeros(np.shape(sums)[1:]))
+    counts = np.maximum(np.broadcast_to(counts, np.shape(sums)), 1.0)
+    squares = sums**2 / counts / np.maximum(variance, np.finfo(np.float64).tiny)
+    usual = np.maximum(counts.mean(axis=0) - 1.0, 0.5)
+    mean_square = squares.mean(axis=0)
+    bound = np.maximum(mean_square * upper_factor(blocks) - 1.0, 0.0) / usual
+    estimate = np.maximum(mean_square * blocks / (blocks - 1) - 1.0, 0.0) / usual
+    surprise = np.where(counts >= WORST_ROWS, squares / (1.0 + (counts - 1.0) * bound), 0.0)
+    tail = np.maximum(1.0, surprise.max(axis=0) / (2.0 * math.log(4.0 * squares.size)))
+    return MeanVariation(bound, np.asarray(tail), BlockVariation(estimate, 0.0, blocks))
+
+
+def _of_rows(reference_rows: Numbers | float, window_rows: Numbers | float) -> Numbers:
+    return np.asarray(1.0 / np.maximum(window_rows, 1.0) + 1.0 / np.maximum(reference_rows, 1.0))
+
+
+def dispersion(counts: Numbers, rows: Numbers, *, binomial: bool = True) -> Numbers:
+    """Return how many times more counts vary between blocks than those of independent rows.
+
+    Pearson's chi-squared over its degrees of freedom.
+
+    Parameters
+    ----------
+    counts, rows
+        Rows that count, shape (B, S) for S sets, and all rows of each block, shape (B,), above 0.
+    binomial
+        Whether a count varies as one of so many rows, or, as where it is rare, by Poisson's law.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of each set, shape (S,), 1 for independent rows.
+
+    References
+    ----------
+    McCullagh and Nelder, Generalized Linear Models, 1989, section 4.5.
+    """
+    share = counts.sum(axis=0) / rows.sum()
+    expected = rows[:, None] * share
+    variance = expected * (1.0 - share) if binomial else expected
+    squares = (counts - expected) ** 2 / np.maximum(variance, np.finfo(np.float64).tiny)
+    return np.asarray(squares.sum(axis=0) / (len(rows) - 1))

@@ -1,0 +1,141 @@
+"""The distances by name, ours and those of installed packages.
+
+References
+----------
+docs/distances.md: formula, range and usual limit of each.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.metadata import entry_points
+
+from driftline.errors import DriftlineError, InputError
+from driftline.stats.distances import (
+    cardinality,
+    edf,
+    proportions,
+    quadratic,
+    tails,
+    transport,
+    units,
+    variation,
+)
+from driftline.stats.distances.curves import Curves
+from driftline.stats.distances.distance import Distance
+from driftline.stats.distances.pair import Pair
+from driftline.stats.distances.sample import SampleKind
+
+GROUP = "driftline.distances"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One way to measure.
+
+    Parameters
+    ----------
+    kind
+        What it measures; None for both.
+    measure
+        Gives the distance of a pair, or raises UndecidedError.
+    """
+
+    kind: SampleKind | None
+    measure: Callable[[Pair], Distance]
+
+
+def _on_curves(measure: Callable[[Curves], Distance]) -> Entry:
+    return Entry("numbers", lambda pair: measure(pair.curves))
+
+
+def _quadratic(name: str) -> Entry:
+    return Entry(None, lambda pair: quadratic.quadratic(name, pair.bins))
+
+
+def _of_sides(kind: SampleKind | None, measure: Callable[..., Distance]) -> Entry:
+    return Entry(kind, lambda pair: measure(pair.reference, pair.window))
+
+
+DISTANCES: Mapping[str, Entry] = {
+    "kolmogorov_smirnov": _on_curves(edf.kolmogorov_smirnov),
+    "wasserstein": _on_curves(transport.wasserstein),
+    "wasserstein_raw": _on_curves(transport.wasserstein_raw),
+    "cramer_von_mises": _on_curves(edf.cramer_von_mises),
+    "anderson_darling": _on_curves(edf.anderson_darling),
+    "energy": _on_curves(transport.energy),
+    "tails": _on_curves(tails.tails),
+    "unit_change": _on_curves(units.unit_change),
+    **{name: _quadratic(name) for name in (*quadratic.FORMS, "chi_squared")},
+    "total_variation": Entry(None, lambda pair: variation.total_variation(pair.bins)),
+    "l_infinity": Entry(None, lambda pair: variation.largest_difference(pair.bins)),
+    "unseen": _of_sides("levels", proportions.unseen),
+    "distinct": _of_sides(None, cardinality.distinct),
+    "missing": _of_sides(None, proportions.missing),
+    "unfit": _of_sides(None, proportions.unfit),
+    "zeros": _of_sides("numbers", proportions.zeros),
+    "infinite": _of_sides("numbers", proportions.infinite),
+    "empty_text": _of_sides("levels", proportions.empty_text),
+}
+
+
+def plugged_in() -> tuple[str, ...]:
+    """Name the distances of other packages that are installed, in alphabetical order."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def find(name: str) -> Entry:
+    """Return a distance by its name, ours first.
+
+    Raises
+    ------
+    InputError
+        When nobody has it, or a package's cannot be loaded.
+    """
+    return DISTANCES.get(name) or Entry(None, partial(_foreign, name, _load(name)))
+
+
+@lru_cache(maxsize=64)
+def _load(name: str) -> Callable[..., object]:
+    points = list(entry_points(group=GROUP, name=name))
+    if not points:
+        names = (*DISTANCES, *plugged_in())
+        near = difflib.get_close_matches(name, names, n=1)
+        guess = f' (did you mean "{near[0]}"?)' if near else ""
+        raise InputError(
+            f'distance "{name}": no such distance{guess}; expected one of {", ".join(names)}, or '
+            f'the entry point of a package in the group "{GROUP}"'
+        )
+    try:
+        loaded = points[0].load()
+    except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        raise InputError(
+            f'distance "{name}": {points[0].value} cannot be loaded ({type(error).__name__}: '
+            f"{error}); mend or remove the package that provides it"
+        ) from error
+    if not callable(loaded):
+        raise InputError(f'distance "{name}": {points[0].value} is no function; expected one')
+    return loaded  # type: ignore[no-any-return] # Checked to be callable.
+
+
+def _foreign(name: str, function: Callable[..., object], pair: Pair) -> Distance:
+    """Call another package's distance, which gives a number or a Distance."""
+    try:
+        result = function(pair.reference, pair.window)
+        if isinstance(result, Distance):
+            return result
+        value = float(result)  # type: ignore[arg-type] # What is no number raises.
+    except DriftlineError:
+        raise
+    except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        raise InputError(
+            f'distance "{name}" failed: {type(error).__name__}: {error}; mend or remove the '
+            "package that provides it"
+        ) from error
+    if not math.isfinite(value):
+        raise InputError(f'distance "{name}" gave {value}; expected a finite number or a Distance')
+    return Distance(name, value, "")

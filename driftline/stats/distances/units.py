@@ -1,0 +1,258 @@
+"""Suspects a change of unit: the values fit what is expected once they are converted.
+
+A season moves values a little and all sources together; a change of unit moves them far, often at
+one source, and a well-known conversion brings them back. Pure functions of values.
+
+References
+----------
+docs/distances.md (`unit_change`); docs/why/distances.md, point 7: what counts as restored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.stats.distances.counts import Counts
+from driftline.stats.distances.curves import Curves, cdf_distance
+from driftline.stats.distances.distance import Distance
+
+# Fewer values than this, or fewer distinct ones, fit anything.
+MIN_VALUES = 30
+MIN_DISTINCT = 5
+
+# Values are compared beside others of the same window, or with the reference of another season:
+# nearly apart before the conversion, largely together after it, with a spread of the same size.
+APART = 0.85
+TOGETHER = 0.45
+SPREAD_RATIO = 4.0
+
+# All of a column that drifted, or a good part of it, is the reference's again once converted: of
+# the largest difference hardly anything is left.
+RESTORED, LEFT_SHARE, LEAST_PART = 0.15, 0.5, 0.2
+# A conversion is named where its factor is so near the ratio of the medians: 12 is not 10.
+NEAR = 1.1
+# What lies on both sides of zero, so many of it on the rarer one, may go over by a mere season.
+BOTH_SIGNS = 0.005
+
+# Values that stand for a side of a distance: enough for curves that are apart or together.
+POINTS = 400
+
+FAR_FACTOR = 50.0
+FAR_OFFSET = 200.0
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A conversion that would explain the values.
+
+    Parameters
+    ----------
+    name
+        In words, as the end of "looks like".
+    factor, offset
+        Expected value = factor x value + offset.
+    distance_before, distance_after
+        Largest difference of the cumulative distributions without and with the conversion.
+    """
+
+    name: str
+    factor: float
+    offset: float
+    distance_before: float
+    distance_after: float
+
+
+# Only conversions that move values far: those by less than two are what weather and prices do.
+CONVERSIONS: tuple[tuple[str, float, float], ...] = (
+    ("Celsius instead of Fahrenheit", 1.8, 32.0),
+    ("Fahrenheit instead of Celsius", 1 / 1.8, -32.0 / 1.8),
+    ("Kelvin instead of Celsius", 1.0, -273.15),
+    ("Celsius instead of Kelvin", 1.0, 273.15),
+    ("Kelvin instead of Fahrenheit", 1.8, -459.67),
+    *((f"{10**k:,} times the expected unit", 10.0**-k, 0.0) for k in range(1, 10)),
+    *((f"1/{10**k:,} of the expected unit", 10.0**k, 0.0) for k in range(1, 10)),
+    ("the opposite sign", -1.0, 0.0),
+    ("hours instead of minutes (or minutes instead of seconds)", 60.0, 0.0),
+    ("minutes instead of hours (or seconds instead of minutes)", 1 / 60, 0.0),
+    ("hours instead of seconds", 3600.0, 0.0),
+    ("seconds instead of hours", 1 / 3600, 0.0),
+    ("metres instead of feet", 3.28084, 0.0),
+    ("feet instead of metres", 1 / 3.28084, 0.0),
+    ("inches instead of centimetres", 2.54, 0.0),
+    ("centimetres instead of inches", 1 / 2.54, 0.0),
+    ("inches instead of millimetres", 25.4, 0.0),
+    ("millimetres instead of inches", 1 / 25.4, 0.0),
+    ("kilograms instead of pounds", 2.20462, 0.0),
+    ("pounds instead of kilograms", 1 / 2.20462, 0.0),
+)
+
+
+def unit_change(curves: Curves) -> Distance:
+    """Measure what part of the largest difference of the curves a known conversion undoes, 0-1.
+
+    Powers of ten, the opposite sign, temperatures, times, lengths and weights are tried; the note
+    names the one that fits best. 0 when none brings the window back to the reference: to 0.15, or
+    to 0.45 by a factor of 50 or an offset of 200, which no season has.
+    """
+    if min(curves.reference_rows, curves.window_rows) < MIN_VALUES:
+        return Distance("unit_change", None, "share", note=f"fewer than {MIN_VALUES} values")
+    change = _unit_of(curves)
+    if change is None:
+        return Distance("unit_change", 0.0, "share", note="no known conversion fits")
+    undone = max(0.0, change.distance_before - change.distance_after)
+    return Distance("unit_change", undone, "share", note=f"looks like {change.name}")
+
+
+def _unit_of(curves: Curves) -> UnitChange | None:
+    """Return the conversion that would bring the window back to the reference; None when none fits.
+
+    One that a season can imitate must leave hardly any difference.
+    """
+    first = _points(curves, curves.reference, curves.reference_rows)
+    second = _points(curves, curves.window, curves.window_rows)
+    far = suspect_unit(second, first, far_only=True)
+    near = restoring_unit(second, np.ones(second.size, bool), first, np.ones(first.size))
+    changes = [change for change in (near, far) if change is not None]
+    return min(changes, key=lambda change: change.distance_after, default=None)
+
+
+def _points(curves: Curves, share: Counts, rows: float) -> Counts:
+    """Return values that lie as the side's do, as many as its rows and at most 400."""
+    count = int(min(POINTS, rows))
+    at = np.searchsorted(share, (np.arange(count) + 0.5) / count - 1e-12)
+    return np.asarray(curves.points[np.minimum(at, curves.points.size - 1)])
+
+
+def suspect_unit(
+    values: Numbers,
+    expected: Numbers,
+    *,
+    expected_weights: Numbers | None = None,
+    far_only: bool = False,
+) -> UnitChange | None:
+    """Return the conversion that would bring values back to what is expected, if one would.
+
+    Parameters
+    ----------
+    values
+        The values under suspicion, shape (n,), finite.
+    expected
+        Values that are right: other sources of the same window, or the reference's quantiles.
+    expected_weights
+        Rows that each expected value stands for; 1 each when missing.
+    far_only
+        Try only conversions that no season can imitate: by a factor of 50 or an offset of 200.
+
+    Returns
+    -------
+    UnitChange or None
+        The conversion that fits best; None with too few values or when none fits.
+    """
+    if min(values.size, expected.size) < MIN_VALUES:
+        return None
+    if min(np.unique(values).size, np.unique(expected).size) < MIN_DISTINCT:
+        return None
+    before = cdf_distance(expected, values, reference_weights=expected_weights)
+    if before < APART:
+        return None
+    fitting = [
+        UnitChange(name, factor, offset, before, after)
+        for name, factor, offset in CONVERSIONS
+        if (not far_only or _is_far(factor, offset))
+        and _spreads_agree(values * factor, expected, expected_weights)
+        and (
+            after := cdf_distance(
+                expected, values * factor + offset, reference_weights=expected_weights
+            )
+        )
+        <= TOGETHER
+    ]
+    best = min(fitting, key=lambda change: change.distance_after, default=None)
+    return best and _measured(best, values, expected, expected_weights)
+
+
+def restoring_unit(
+    values: Numbers, changed: NDArray[np.bool_], expected: Numbers, expected_weights: Numbers
+) -> UnitChange | None:
+    """Return the conversion of some values that makes all of them what the reference holds.
+
+    For columns that are known to have drifted: by distance alone a season may look like it.
+
+    Parameters
+    ----------
+    values
+        The window's, shape (n,), finite.
+    changed
+        Which of them are converted, shape (n,).
+    expected, expected_weights
+        The reference's quantiles, and the rows that each stands for.
+
+    Returns
+    -------
+    UnitChange or None
+        The conversion that fits best; None with too few values or when none fits.
+    """
+    chosen = values[changed]
+    if chosen.size < MIN_VALUES or expected.size < MIN_VALUES:
+        return None
+    if min(np.unique(chosen).size, np.unique(expected).size) < MIN_DISTINCT:
+        return None
+    before = cdf_distance(expected, values, reference_weights=expected_weights)
+    if before < (APART if changed.all() else LEAST_PART):
+        return None
+    fitting = []
+    negative = float(np.average(expected < 0, weights=expected_weights))
+    for name, factor, offset in CONVERSIONS:
+        if factor < 0 and changed.all() and BOTH_SIGNS < negative < 1.0 - BOTH_SIGNS:
+            continue
+        converted = np.where(changed, values * factor + offset, values)
+        after = cdf_distance(expected, converted, reference_weights=expected_weights)
+        if after <= min(RESTORED, LEFT_SHARE * before):
+            fitting.append(UnitChange(name, factor, offset, before, after))
+    best = min(fitting, key=lambda change: change.distance_after, default=None)
+    # Of a part nobody knows where it lay before.
+    if best is None or not changed.all():
+        return best
+    return _measured(best, values, expected, expected_weights)
+
+
+def _measured(
+    best: UnitChange, values: Numbers, expected: Numbers, weights: Numbers | None
+) -> UnitChange:
+    """Return the measured ratio instead of a conversion that is not near it and fits far worse."""
+    if best.offset or best.factor < 0:
+        return best
+    typical = float(np.quantile(expected, 0.5, weights=weights, method="inverted_cdf"))
+    ratio = float(np.median(values)) / typical if typical else 0.0
+    if ratio <= 0 or max(ratio * best.factor, 1 / (ratio * best.factor)) <= NEAR:
+        return best
+    after = cdf_distance(expected, values / ratio, reference_weights=weights)
+    if after > LEFT_SHARE * best.distance_after:
+        return best
+    times = float(f"{max(ratio, 1 / ratio):.2g}")
+    number = f"{times:,.0f}" if times >= 1_000 else f"{times:g}"
+    shown = f"{number} times" if ratio > 1 else f"1/{number} of"
+    return UnitChange(
+        f"about {shown} the expected unit", 1 / ratio, 0.0, best.distance_before, after
+    )
+
+
+def _is_far(factor: float, offset: float) -> bool:
+    return max(factor, 1 / factor) >= FAR_FACTOR or abs(offset) >= FAR_OFFSET
+
+
+def _spreads_agree(values: Numbers, expected: Numbers, weights: Numbers | None) -> bool:
+    """Whether the middle halves of both are of a like width."""
+    if weights is not None:
+        share = np.cumsum(weights[np.argsort(expected)]) / weights.sum()
+        low, high = np.interp([0.25, 0.75], share, np.sort(expected))
+    else:
+        low, high = np.quantile(expected, [0.25, 0.75])
+    first, last = np.quantile(values, [0.25, 0.75])
+    width, wanted = abs(last - first), high - low
+    return bool(wanted > 0 and wanted / SPREAD_RATIO <= width <= wanted * SPREAD_RATIO)

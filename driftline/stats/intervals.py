@@ -1,0 +1,232 @@
+"""Confidence intervals: of shares, their difference and ratio, an AUC, and of resampled means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Z95 = float(special.ndtri(0.975))
+"""Normal quantile of a two-sided 95 % interval."""
+
+TINY = 1e-9
+# So many drawn rows fit in memory at once; another number would draw others.
+CELLS = 1 << 22
+
+Numbers = NDArray[np.float64]
+Limits = tuple[float, float]
+
+
+def wilson(count: float, rows: float, z: float = Z95) -> Limits:
+    """Return the limits of a share, 0-1.
+
+    Parameters
+    ----------
+    count, rows
+        Rows that count and all rows, at least 0; need not be whole (effective rows).
+    z
+        Normal quantile of the limits.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper limit; exactly 0 or 1 at the ends, (0, 1) for no rows.
+
+    References
+    ----------
+    Wilson, JASA 22, 1927.
+    """
+    if rows <= 0:
+        return 0.0, 1.0
+    share = count / rows
+    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    half /= 1 + z * z / rows
+    # At either end the limit is the end itself; rounding would leave 1e-20 of it.
+    low = 0.0 if count <= 0 else min(share, max(0.0, centre - half))
+    return low, 1.0 if count >= rows else max(share, min(1.0, centre + half))
+
+
+def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:
+    """Return the 95 % limits of several shares of the same rows.
+
+    Parameters
+    ----------
+    counts
+        Rows that count, shape (K,).
+    rows
+        All rows.
+
+    Returns
+    -------
+    numpy.ndarray
+        Lower and upper limits, 0-1, shape (K, 2); 0 and 1 for no rows.
+
+    References
+    ----------
+    Wilson, JASA 22, 1927.
+    """
+    if rows <= 0:
+        return np.tile([0.0, 1.0], (len(counts), 1))
+    share, square = counts / rows, Z95 * Z95 / rows
+    half = Z95 * np.sqrt(share * (1 - share) / rows + square / (4 * rows))
+    limits = np.stack([share + square / 2 - half, share + square / 2 + half], axis=1)
+    return np.clip(limits / (1 + square), 0.0, 1.0)
+
+
+def newcombe(count1: float, rows1: float, count2: float, rows2: float, z: float = Z95) -> Limits:
+    """Return the limits of the difference of two independent shares, first minus second.
+
+    Parameters
+    ----------
+    count1, rows1, count2, rows2
+        Rows that count and all rows of either side; the latter above 0.
+    z
+        Normal quantile of the limits.
+
+    Returns
+    -------
+    tuple of float
+        In [-1, 1].
+
+    References
+    ----------
+    Newcombe, Statistics in Medicine 17, 1998 (method 10).
+    """
+    p1, p2 = count1 / rows1, count2 / rows2
+    (l1, u1), (l2, u2) = wilson(count1, rows1, z), wilson(count2, rows2, z)
+    gap = p1 - p2
+    return gap - math.hypot(p1 - l1, u2 - p2), gap + math.hypot(u1 - p1, p2 - l2)
+
+
+def ratio_limits(
+    count1: float, rows1: float, count2: float, rows2: float, z: float = Z95
+) -> Limits:
+    """Return the limits of the ratio of two independent shares, first over second (MOVER).
+
+    Parameters
+    ----------
+    count1, rows1, count2, rows2
+        Rows that count and all rows of either side; the latter above 0.
+    z
+        Normal quantile of the limits.
+
+    Returns
+    -------
+    tuple of float
+        At least 0; the upper one is infinite where the second share may be 0.
+
+    References
+    ----------
+    Donner and Zou, Statistical Methods in Medical Research 21, 2012.
+    """
+    p1, p2 = count1 / rows1, count2 / rows2
+    (l1, u1), (l2, u2) = wilson(count1, rows1, z), wilson(count2, rows2, z)
+    product = p1 * p2
+    # Roots of R^2 under - 2 R p1 p2 + over = 0, written so that nothing small is divided by.
+    over, under = l1 * (2 * p1 - l1), u2 * (2 * p2 - u2)
+    root = product + math.sqrt(max(0.0, product**2 - over * under))
+    low = over / root if root > 0 else 0.0
+    if not product and over > 0:
+        low = math.sqrt(over) / u2
+    over, under = u1 * (2 * p1 - u1), l2 * (2 * p2 - l2)
+    root = product + math.sqrt(max(0.0, product**2 - over * under))
+    high = root / under if under > 0 else math.inf
+    return max(0.0, low), high
+
+
+def auc_limits(auc: float, sizes: tuple[int, int]) -> Limits:
+    """Return the AUCs whose own 95 % reach the one that was measured, as Wilson does for shares.
+
+    By the error of the one measured, 100 rows that are all told apart would leave no doubt.
+
+    Parameters
+    ----------
+    auc
+        0-1.
+    sizes
+        Rows of the two classes, each above 0.
+
+    References
+    ----------
+    Newcombe, Statistics in Medicine 25, 2006; Hanley and McNeil, Radiology 143, 1982 (error).
+    """
+    # Takes longer to import than all else here, and only one kind of monitor measures an AUC.
+    from scipy import optimize
+
+    n, m = sizes
+
+    def error(true: float) -> float:
+        first, second = true / (2 - true), 2 * true**2 / (1 + true)
+        square = true * (1 - true) + (m - 1) * (first - true**2) + (n - 1) * (second - true**2)
+        return math.sqrt(max(square, 0.0) / (n * m))
+
+    def beyond(true: float, side: int) -> float:
+        return auc - true - side * Z95 * error(true)
+
+    # At 0 and 1 themselves nothing errs, and the search would end there at once.
+    low = optimize.brentq(beyond, 0.0, min(auc, 1.0 - TINY), args=(1,)) if auc > 0 else 0.0
+    high = optimize.brentq(beyond, max(auc, TINY), 1.0, args=(-1,)) if auc < 1 else 1.0
+    return float(low), float(high)
+
+
+def percentile_limits(drawn: Numbers, z: float = Z95) -> Limits:
+    """Return the percentile limits of bootstrap replicates.
+
+    Parameters
+    ----------
+    drawn
+        The statistic of each replicate, shape (replicates,); some may be infinite, so the limits
+        are order statistics.
+    z
+        Normal quantile of the limits.
+
+    References
+    ----------
+    Efron, SIAM Review 21, 1979.
+    """
+    ordered = np.sort(drawn)
+    tail, last = special.ndtr(-z), len(drawn) - 1
+    return float(ordered[math.floor(tail * last)]), float(ordered[math.ceil((1 - tail) * last)])
+
+
+def resampled_means(
+    rows: NDArray[np.float32], size: int, replicates: int, random: np.random.Generator
+) -> Numbers:
+    """Return the means of bootstrap samples of rows.
+
+    Parameters
+    ----------
+    rows
+        Shape (N, M).
+    size, replicates
+        Rows of each sample, drawn with replacement; how many samples.
+    random
+        Draws them.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (replicates, M).
+
+    References
+    ----------
+    Efron, Annals of Statistics 7, 1979.
+    """
+    parts = [counts @ rows / size for counts in _drawn_counts(len(rows), size, replicates, random)]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def _drawn_counts(
+    count: int, size: int, replicates: int, random: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
+    """Yield how often each row is drawn, in batches of shape (some replicates, count)."""
+    step = max(1, CELLS // max(count, size))
+    for first in range(0, replicates, step):
+        some = min(step, replicates - first)
+        drawn = random.integers(0, count, (some, size)) + count * np.arange(some)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=some * count)
+        yield counts.reshape(some, count).astype(np.float32)

@@ -1,0 +1,81 @@
+"""What pydantic found wrong, in the house's words: which field, which value, what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_MAX_SHOWN = 80
+_TIME = "a time such as 2026-01-15T06:00:00Z"
+
+# By pydantic's types of errors; in braces what its context has.
+_EXPECTED: Final[Mapping[str, str]] = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+    "string_pattern_mismatch": "text that fits {pattern}",
+    "too_long": "at most {max_length} items",
+    "too_short": "at least {min_length} item(s)",
+    "list_type": "a list",
+    "timezone_aware": "a time with its zone, such as 2026-01-15T06:00:00Z",
+}
+_BY_PREFIX: Final[Mapping[str, str]] = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "dict_": "an object",
+    "model_": "an object",
+    "mapping_": "an object",
+    "datetime_": _TIME,
+    "date_": "a day such as 2026-01-15",
+}
+
+
+def expected(error: Mapping[str, object]) -> str:
+    """Return in a few words what was expected; where nothing else is known, what pydantic says."""
+    kind, context, said = str(error["type"]), error.get("ctx"), str(error["msg"])
+    context = context if isinstance(context, Mapping) else {}
+    if kind == "literal_error":
+        return str(context["expected"]).replace("'", "")
+    if kind in _EXPECTED:
+        words = _EXPECTED[kind].format(**context)
+        return words.replace("item(s)", "item" if context.get("min_length") == 1 else "items")
+    for prefix, words in _BY_PREFIX.items():
+        if kind.startswith(prefix):
+            return words
+    return said[:1].lower() + said[1:]
+
+
+def told(error: Mapping[str, object]) -> str:
+    """Write the sentence on a request: the place in it, the value, and what was expected."""
+    kind, found = error["type"], error["loc"]
+    parts = [str(part) for part in found] if isinstance(found, tuple | list) else [str(found)]
+    place = ".".join(parts)
+    if kind == "json_invalid":
+        return f"body: no JSON from character {parts[-1]} on; expected a whole document"
+    if isinstance(error["input"], bytes):  # What is not declared as JSON is not read as such.
+        return f"{place}: not JSON by its Content-Type; expected application/json"
+    if kind == "missing":
+        return f"{place}: missing; expected a value"
+    if kind == "extra_forbidden":
+        return f"{place}: unknown; expected no such field"
+    if kind == "value_error":  # Our own words.
+        return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"
+    return f"{place} {shown(error['input'])}; expected {expected(error)}"
+
+
+def shown(value: object) -> str:
+    """Quote a value in a sentence, cut to a readable length."""
+    if value is None:
+        return "is missing"
+    if isinstance(value, str):
+        return f'"{value[:_MAX_SHOWN]}"'
+    try:
+        return repr(value)[:_MAX_SHOWN]
+    except RecursionError:
+        return "nested too deep"

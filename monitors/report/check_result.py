@@ -1,0 +1,288 @@
+"""The result of a check as data: what is violated, what was measured, and what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+
+from driftline.baseline.statistics import Statistics
+from driftline.capture.windows.window import Window
+from driftline.monitors.annotations.annotation import ExpectedViolation
+from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.report.ranking import cause_sentence, findings, violated_features
+from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
+from driftline.monitors.results.violation import (
+    FeatureResult,
+    JsonValue,
+    SegmentResult,
+    Violation,
+    plural,
+)
+from driftline.monitors.rows import BatchMaker, WindowFacts
+from driftline.monitors.warm_up.warm_up import SuppressedDrift
+
+FORMAT_VERSION = 1
+# So many columns that vary too much are named.
+NAMED = 3
+# As report.json spells them, where that is not the field's name.
+SPELLED = {"fault_count": "decoder_fault_count"}
+
+Comparer = Callable[[str], Comparison | None]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found; `Report` adds how it is shown and stored.
+
+    Parameters
+    ----------
+    kind
+        Of the monitor, by its name.
+    violations
+        Most blamed feature first.
+    expected
+        Violations that somebody has marked as expected: no alarm, and in no count.
+    row_count
+        Rows that were judged.
+    results
+        One line for each column of the signature, of data quality.
+    metrics
+        One line for each measured number, of the other kinds.
+    statistics
+        The window's summaries, of data quality.
+    files
+        SageMaker's documents of the window by name, besides constraint_violations.json.
+    points
+        Numbers for the metric store under SageMaker's names, of the other kinds.
+    facts
+        What capture says, when the data were a window.
+    baseline_version
+        Digest of the baseline's documents.
+    alpha
+        The p-value below which one column, or one number, is a violation.
+    unmetered
+        Columns for which the constraints ask for no metrics.
+    segments
+        One line for each segment that was judged apart.
+    details
+        What else a kind has to tell people, for report.json, such as a confusion matrix.
+    counts, cell_ids
+        What the next windows are judged together with, and the cells it was counted on by column;
+        None when the kind needs none.
+    suppressed_drift
+        Which drift is held back, since the monitor is new to a baseline that does not fit.
+    batches
+        Gives the judged rows again; None when they are gone.
+    references
+        By column: the reference's cells and counts, by which rows share the blame.
+    comparer
+        Lays one feature's values beside the reference's; None when there are none to lay.
+    """
+
+    kind: str
+    violations: tuple[Violation, ...]
+    row_count: int
+    results: tuple[FeatureResult, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
+    statistics: Statistics | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    points: tuple[MetricPoint, ...] = ()
+    facts: WindowFacts | None = None
+    baseline_version: str = ""
+    alpha: float = 0.0
+    unmetered: frozenset[str] = frozenset()
+    segments: tuple[SegmentResult, ...] = ()
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+    counts: WindowCounts | None = field(default=None, repr=False, compare=False)
+    cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    suppressed_drift: SuppressedDrift | None = None
+    expected: tuple[ExpectedViolation, ...] = ()
+    batches: BatchMaker | None = field(default=None, repr=False, compare=False)
+    references: Mapping[str, ReferenceColumn] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    comparer: Comparer | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def window(self) -> Window | None:
+        """The span of time, when the data were a window."""
+        return None if self.facts is None else self.facts.window
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is violated, and anything was `decided`: no data have not passed."""
+        return self.decided and not self.violations
+
+    @property
+    def decided(self) -> bool:
+        """Whether anything at all could be judged: there are rows, and not too few for all of it.
+
+        What is violated is decided, however few the rows; so is a baseline without a distribution
+        to compare with, as one of constraints alone.
+        """
+        if not self.row_count:
+            return self._found_any  # A rule may demand rows.
+        if self.metrics:
+            # What is only shown, such as a class's share, decides nothing.
+            return self._found_any or any(metric.bound is not None for metric in self.metrics)
+        known = self.max_drift_ratio is not None or bool(self.details.get("rules"))
+        return self._found_any or known or not (self.insufficient_data or self.undecidable)
+
+    @property
+    def _found_any(self) -> bool:
+        return bool(self.violations or self.expected)
+
+    @property
+    def insufficient_data(self) -> tuple[str, ...]:
+        """Columns, or numbers, that could not be judged because there are too few rows."""
+        small = [result.feature for result in self.results if result.note == INSUFFICIENT]
+        return (*small, *(metric.shown for metric in self.metrics if metric.note == INSUFFICIENT))
+
+    @property
+    def undecidable(self) -> tuple[str, ...]:
+        """Columns that vary too much in the reference for so many rows to show any drift."""
+        return tuple(result.feature for result in self.results if result.note == UNDECIDABLE)
+
+    @property
+    def violation_count(self) -> int:
+        """What happened, each thing once, however many checks have noticed it in the same rows."""
+        return len(findings(self.violations))
+
+    @property
+    def page_count(self) -> int:
+        """Of these, what no season can bring."""
+        return sum(finding.first.severity == "page" for finding in findings(self.violations))
+
+    @property
+    def max_drift_ratio(self) -> float | None:
+        """Largest distance over its bound, violated or not; None when no drift was judged.
+
+        Columns whose violations are all expected do not count.
+        """
+        loud = {violation.feature_name for violation in self.violations}
+        quiet = {expected.violation.feature_name for expected in self.expected} - loud
+        ratios = [result.ratio for result in self.results if result.feature not in quiet]
+        return max((one for one in ratios if one is not None), default=None)
+
+    @property
+    def cause(self) -> str:
+        """One sentence that a pager can print; empty when nothing is violated."""
+        return cause_sentence(self.violations)
+
+    @property
+    def plain_cause(self) -> str:
+        """The same without values of rows, for channels that may not be told them."""
+        return cause_sentence(self.violations, has_values=False)
+
+    @property
+    def ranked_results(self) -> tuple[FeatureResult, ...]:
+        """The features: the violated as their violations are, then those nearest to the bound."""
+        places = {one.feature: at for at, one in enumerate(violated_features(self.violations))}
+        last = len(places)
+
+        def place(one: FeatureResult) -> tuple[int, bool, float]:
+            return places.get(one.feature, last), one.ratio is None, -(one.ratio or 0.0)
+
+        return tuple(sorted(self.results, key=place))
+
+    @property
+    def summary(self) -> str:
+        """One sentence for the command line: the result, or why nothing could be judged."""
+        rows, small = plural(self.row_count, "row"), len(self.insufficient_data)
+        what = "metric" if self.metrics else "column"
+        if self.decided:
+            return self.headline if self.passed else f"{self.headline}: {self.cause}"
+        if not self.row_count:
+            return "no rows; nothing could be judged"
+        if self.details.get("rows_without_label") == self.row_count:
+            return f"{rows}, none of them has a label yet; nothing could be judged"
+        if not small and self.undecidable:
+            return f"{rows}; nothing could be judged: {self._varied}"
+        if not small:
+            reasons = sorted({metric.note for metric in self.metrics if metric.note})
+            return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
+        need = f": drift needs {MIN_ROWS} rows here and in the reference" * (not self.metrics)
+        return (
+            f"{rows}, too few to judge any of {plural(small, what)}{need}; nothing could be judged"
+        )
+
+    @property
+    def headline(self) -> str:
+        """How many rows and violations, and what was left, without the cause."""
+        small = len(self.insufficient_data)
+        what = "metric" if self.metrics else "column"
+        left = f"; {plural(small, what)} too small to judge" if small else ""
+        left += f"; {self._varied}" if self.undecidable else ""
+        # A threshold that nothing can be held against is no reason to be calm.
+        lost = [
+            metric
+            for metric in self.metrics
+            if metric.operator and metric.note.startswith(UNDEFINED)
+        ]
+        if lost:
+            why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
+            left += f"; {plural(len(lost), 'metric')} without a value ({why})"
+        if self.suppressed_drift is not None:
+            left += f"; drift of {plural(len(self.suppressed_drift.reasons), 'column')} held back"
+        if self.expected:
+            left += f"; {plural(len(self.expected), 'violation')} expected"
+        if self.facts is not None and self.facts.fault_count:
+            left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
+        found = plural(self.violation_count, "violation") if self.violations else "no violations"
+        return f"{plural(self.row_count, 'row')}, {found}{left}"
+
+    @property
+    def _varied(self) -> str:
+        names = self.undecidable
+        shown = ", ".join(names) if len(names) <= NAMED else plural(len(names), "column")
+        return f"drift of {shown} cannot be judged (the reference varies too much)"
+
+    def comparison(self, feature: str) -> Comparison | None:
+        """Lay the shares of a feature's values beside the reference's, with intervals."""
+        return None if self.comparer is None else self.comparer(feature)
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return report.json as plain values, the same for the same rows and baseline."""
+        window: JsonValue = None
+        if self.window is not None:
+            window = {
+                "start": self.window.start.isoformat().replace("+00:00", "Z"),
+                "end": self.window.end.isoformat().replace("+00:00", "Z"),
+            }
+        return {
+            "format": FORMAT_VERSION,
+            "kind": self.kind,
+            "window": window,
+            "baseline_version": self.baseline_version,
+            "passed": self.passed,
+            "decided": self.decided,
+            "cause": self.cause,
+            "row_count": self.row_count,
+            **_counts(self.facts),
+            "violation_count": self.violation_count,
+            "page_count": self.page_count,
+            "max_drift_ratio": self.max_drift_ratio,
+            "alpha": self.alpha,
+            "insufficient_data": list(self.insufficient_data),
+            "undecidable": list(self.undecidable),
+            "violations": [violation.to_dict() for violation in self.violations],
+            "expected_violations": [expected.to_dict() for expected in self.expected],
+            "features": [{**asdict(result), "ratio": result.ratio} for result in self.results],
+            "metrics": [metric.to_dict() for metric in self.metrics],
+            "segments": [segment.to_dict() for segment in self.segments],
+            "details": dict(self.details),
+        }
+
+
+def _counts(facts: WindowFacts | None) -> dict[str, JsonValue]:
+    """Return what capture counted in a window; zeros for other data."""
+    found: dict[str, JsonValue] = {
+        SPELLED.get(one.name, one.name): getattr(facts, one.name, 0)
+        for one in fields(WindowFacts)
+        if one.name not in ("window", "stray_label_ids")
+    }
+    return {**found, "stray_label_ids": list(facts.stray_label_ids) if facts else []}

@@ -1,0 +1,100 @@
+"""Baselines made of captured rows: as a whole, or of the columns that changed for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+import pyarrow as pa
+
+from driftline.baseline import store
+from driftline.baseline.renewal import renewed
+from driftline.baseline.replacement import Change, replaceable, with_columns_anew
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window, read_window
+from driftline.errors import InputError, UndecidedError
+from driftline.formats.source import Source
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.signature import Signature
+
+EVENT_TIME = "event_time"
+# Fewer rows make tails and levels of chance.
+FEWEST_ROWS = 500
+
+
+def put_captured(
+    root: str,
+    definition: MonitorDefinition,
+    window: Window,
+    signature: Signature,
+    now: Callable[[], datetime],
+) -> Baseline:
+    """Keep a new version of a monitor's baseline whose distributions are those of captured rows.
+
+    Nobody uses it yet but monitors that name no version.
+    """
+    known = store.get(root, definition.baseline, definition.baseline_version)
+    made = captured_baseline(root, definition.endpoint, known, window, signature)
+    store.put(root, definition.baseline, made, now)
+    return made
+
+
+def captured_baseline(
+    root: str, endpoint: str, baseline: Baseline, window: Window, signature: Signature
+) -> Baseline:
+    """Make a baseline of the rows that an endpoint captured in a span of time."""
+    names = [column.name for column in signature.columns if baseline.signature.get(column.name)]
+    rows = captured_rows(root, endpoint, names, window, signature)
+    return renewed(baseline, rows, event_time=EVENT_TIME)
+
+
+def new_normal(
+    root: str, definition: MonitorDefinition, annotation: Annotation, signature: Signature
+) -> Baseline:
+    """Make the version of a monitor's baseline in which a mark's feature is what was captured.
+
+    It is not kept yet.
+    """
+    known = store.get(root, definition.baseline, definition.baseline_version)
+    if annotation.feature is None:
+        raise InputError(
+            'a mark as "new-normal" names no feature; expected the one whose baseline is made '
+            "anew, since all others stay as they are"
+        )
+    if annotation.feature not in replaceable(known) or signature.get(annotation.feature) is None:
+        raise InputError(
+            f'feature "{annotation.feature}" has no distribution in the baseline that could be '
+            f"made anew; expected one of {', '.join(replaceable(known)[:20])}"
+        )
+    rows = annotation.rows or Window(annotation.window.start, annotation.made_at)
+    change = Change(
+        (annotation.feature,),
+        rows.start,
+        rows.end,
+        annotation.author,
+        annotation.reason,
+        annotation.made_at,
+    )
+    source = captured_rows(root, definition.endpoint, change.columns, rows, signature)
+    return with_columns_anew(known, source, change, event_time=EVENT_TIME)
+
+
+def captured_rows(
+    root: str, endpoint: str, names: Sequence[str], window: Window, signature: Signature
+) -> Source:
+    """Open columns, and times, of the rows that an endpoint captured in a span of time."""
+    columns = [*names, EVENT_TIME]
+    read = read_window(root, endpoint, window, signature, columns=columns)
+    if read.row_count < FEWEST_ROWS:
+        raise UndecidedError(
+            f'endpoint "{endpoint}": {read.row_count:,} rows were captured in {window}; a baseline '
+            f"needs {FEWEST_ROWS} at least, so take a longer time"
+        )
+
+    # What capture found unfit stands in a map beside the columns, and is no data.
+    def batches() -> Iterator[pa.RecordBatch]:
+        return (batch.select(columns) for batch in read.batches())
+
+    schema = pa.schema([read.schema.field(name) for name in columns])
+    return Source(schema, batches, row_count=read.row_count)

@@ -1,0 +1,1 @@
+"""Bodies of invocations: media types, rows in, predictions out."""

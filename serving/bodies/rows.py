@@ -1,0 +1,267 @@
+"""Bodies of invocations to columns: CSV, JSON and JSON Lines, one row or many.
+
+Runs in the worker process. Values are taken by column, not by row: the standard library's CSV and
+JSON readers, ``zip`` and numpy walk over the cells in C, which for the few rows of a usual request
+is several times faster than a data frame reader (17 rows of 10 columns: 0.05 ms against 0.25 ms
+for pandas.read_csv). Only when a value does not fit are the cells looked at one by one, to name
+the row and the column in the refusal.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from driftline.errors import InputError
+from driftline.formats.body_limits import BodyError
+from driftline.formats.cells import MisfitError, read_cell
+from driftline.formats.json.parsing import LONG_NUMBER, parse
+from driftline.formats.media_types import TextFormat
+from driftline.formats.shapes.requests import RequestRows, inner, listed, opened
+from driftline.signature import Column, ColumnType, Signature
+
+Columns = dict[str, np.ndarray]
+
+_ENVELOPES = ("instances", "features", "inputs")
+
+
+class RowsError(InputError):
+    """A request body cannot be read as rows of the endpoint's columns."""
+
+
+def read_columns(body: bytes, form: TextFormat, expected: RequestRows | None) -> Columns:
+    """Read the rows of a body as columns of one length, at least 1.
+
+    Numbers are int64 or float64 (missing is NaN), text and values with gaps objects (None).
+    Without ``expected`` a column is of numbers when every value in it is one, of text
+    otherwise, and is called ``_c0``, ``_c1`` … by position unless the rows are objects.
+    """
+    text = _decode(body)
+    if form == "csv":
+        columns = None if expected is None else expected.columns
+        names, cells = _csv_cells(text, columns)
+    else:
+        document = _parse(body, "the body") if form == "json" else _lines(text)
+        finder = expected or _finder(document)
+        names = [column.name for column in finder.columns]
+        try:
+            rows, _ = finder.take(document)
+        except BodyError as error:
+            raise RowsError(str(error)) from None
+        cells = list(zip(*rows, strict=True))
+    if expected is None:
+        return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
+    return {
+        column.name: _typed(values, column, names if form == "csv" else ())
+        for column, values in zip(expected.columns, cells, strict=True)
+    }
+
+
+def _decode(body: bytes) -> str:
+    """Read UTF-8 text; a mark in front would become part of the first value."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise RowsError(f"the body is not UTF-8 text (byte {error.start})") from None
+    if text.startswith("\ufeff"):
+        raise RowsError("the body begins with a byte order mark; send UTF-8 without one")
+    if not text.strip():
+        raise RowsError("the body is empty; expected at least one row")
+    return text
+
+
+def _csv_cells(
+    text: str, expected: Sequence[Column] | None
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Split CSV text and turn rows into columns."""
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise RowsError(f"the body is not CSV ({error})") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    if not rows:
+        raise RowsError("the body is empty; expected at least one row")
+    width = len(expected) if expected is not None else len(rows[0])
+    names = [column.name for column in expected] if expected else [f"_c{i}" for i in range(width)]
+    _require_width(rows, names)
+    return names, list(zip(*rows, strict=True))
+
+
+def _require_width(rows: Sequence[Sequence[object]], names: Sequence[str]) -> None:
+    """Refuse rows that do not hold one value a column."""
+    widths = set(map(len, rows))
+    if widths == {len(names)} and names:
+        return
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            raise RowsError(f"row {number} is empty; expected {len(names)} values")
+        if len(row) != len(names):
+            raise RowsError(f"row {number} has {len(row)} values; expected {listed(names)}")
+
+
+def _lines(text: str) -> list[object]:
+    """Return the document of each line; empty lines at the end do not count."""
+    found = []
+    for number, line in enumerate(text.rstrip().split("\n"), 1):
+        found.append(_parse(line.encode(), f"row {number}"))
+        if not isinstance(found[-1], list | dict):
+            raise RowsError(f"row {number} is {_shown(found[-1])}; expected a list or an object")
+    return found
+
+
+def _parse(text: bytes, what: str) -> object:
+    try:
+        return parse(text, has_long=LONG_NUMBER.search(text) is not None)
+    except RecursionError:
+        raise RowsError(f"{what} is nested too deeply; expected rows of plain values") from None
+    except ValueError as error:
+        raise RowsError(f"{what} is not JSON ({error})") from None
+
+
+def _finder(document: object) -> RequestRows:
+    """Return what finds rows like the first: of its names, or as many values."""
+    first = opened(document, (), _ENVELOPES)
+    while isinstance(first, list) and first and isinstance(first[0], list | dict):
+        first = first[0]
+    first = inner(first, ())
+    if not isinstance(first, list | dict):
+        raise RowsError(
+            'the body is a single JSON value; expected a row, a list of rows or {"instances": […]}'
+        )
+    if not first:
+        raise RowsError("row 1 is empty; expected at least one value")
+    names = list(first) if isinstance(first, dict) else [f"_c{at}" for at in range(len(first))]
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:
+        raise RowsError("row 1 has a name that is not UTF-8 text") from None
+    columns = [Column(name, f"feature_{at}", "string") for at, name in enumerate(names)]
+    return RequestRows(Signature(tuple(columns)), is_strict=True)
+
+
+def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:
+    """Return a column's values as an array of its type; ``names`` could stand in a header."""
+    convert = _CONVERTERS[column.type]
+    try:
+        return convert(values)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    for number, value in enumerate(values, start=1):
+        try:
+            convert((value,))
+        except (ValueError, TypeError, OverflowError):
+            place = f'row {number}, column "{column.name}"'
+            wrong = f"{place}: {_shown(value)} is not {_WORDS[column.type]}"
+            if number == 1 and isinstance(value, str) and value.strip() in names:
+                wrong += (
+                    "; line 1 looks like a header (it holds the column's name): "
+                    "leave it out, values are taken by their order"
+                )
+            raise RowsError(wrong) from None
+    raise RowsError(f'column "{column.name}": its values do not go together')
+
+
+def _guessed(values: Sequence[Any], name: str) -> np.ndarray:
+    """Return numbers when every value is one or missing, else text."""
+    try:
+        return _doubles(values)
+    except (ValueError, TypeError, OverflowError):
+        return _typed(values, Column(name, "feature_x", "string"))
+
+
+def _shown(value: object) -> str:
+    """Quote a value in a sentence, cut to a readable length."""
+    if isinstance(value, str):
+        cut = value if len(value) <= 40 else value[:40] + "…"
+        return json.dumps(cut, ensure_ascii=False).encode("utf-8", "replace").decode()
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    return str(value)[:40]
+
+
+def _cells(values: Sequence[Any], kind: ColumnType) -> list[Any]:
+    return [read_cell(value, kind) for value in values]
+
+
+def _doubles(values: Sequence[Any]) -> np.ndarray:
+    """Convert to float64; missing values are NaN."""
+    kinds = set(map(type, values))
+    if kinds <= {int, float}:
+        return np.array(values, dtype=np.float64)
+    if kinds == {str} and _is_plain(values):
+        try:
+            return np.array(list(map(float, values)), dtype=np.float64)
+        except ValueError:
+            pass
+    return np.array(_cells(values, "double"), dtype=np.float64)
+
+
+def _is_plain(values: Sequence[str]) -> bool:
+    """Whether float() and int() read these texts as `read_cell` does."""
+    joined = "".join(values)
+    return joined.isascii() and "_" not in joined
+
+
+def _integers(values: Sequence[Any]) -> np.ndarray:
+    """Convert to int64; with missing values to float64, as pandas does.
+
+    A number that is not whole is a misfit, and all the same no reason to refuse a prediction: the
+    model gets it as float64, and the capture table tells of it.
+    """
+    kinds = set(map(type, values))
+    if kinds <= {int} or (kinds == {str} and _is_plain(values)):
+        try:
+            return np.array(list(map(int, values)), dtype=np.int64)
+        except (ValueError, OverflowError):
+            pass
+    try:
+        cells = _cells(values, "int64")
+    except MisfitError:
+        return _doubles(values)
+    return np.array(cells, dtype=np.float64 if None in cells else np.int64)
+
+
+def _texts(values: Sequence[Any]) -> np.ndarray:
+    """Convert to text; empty and null are missing, numbers are written as they stood in JSON."""
+    cells = values if set(map(type, values)) == {str} else _cells(values, "string")
+    # Half of a surrogate pair can stand in JSON but in no UTF-8 text; this raises for it.
+    "".join(filter(None, cells)).encode()
+    found = np.empty(len(values), dtype=object)
+    found[:] = [cell or None for cell in cells]
+    return found
+
+
+def _booleans(values: Sequence[Any]) -> np.ndarray:
+    """Convert to bool; with missing values to object, where missing is None."""
+    cells = _cells(values, "bool")
+    return np.array(cells, dtype=object if None in cells else bool)
+
+
+def _timestamps(values: Sequence[Any]) -> np.ndarray:
+    """Convert ISO 8601 text to datetime64[us] in UTC; missing values are NaT."""
+    cells = _cells(values, "timestamp")
+    naive = [None if cell is None else cell.replace(tzinfo=None) for cell in cells]
+    return np.array(naive, dtype="datetime64[us]")
+
+
+_CONVERTERS = {
+    "double": _doubles,
+    "int64": _integers,
+    "string": _texts,
+    "bool": _booleans,
+    "timestamp": _timestamps,
+}
+
+_WORDS: dict[ColumnType, str] = {
+    "double": "a number",
+    "int64": "a number",
+    "string": "text",
+    "bool": "true or false",
+    "timestamp": "a time such as 2013-01-15T06:00:00Z",
+}

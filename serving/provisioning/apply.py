@@ -1,0 +1,360 @@
+"""Apply and delete declared resources: all or nothing, the same twice changes nothing.
+
+First everything is checked and compared, then files are made, then one transaction stores all of
+it in all rooms, then the endpoints are brought in line. An error at any step leaves rows and files
+as they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
+from driftline.alerts.evaluation.composites import put_composites
+from driftline.alerts.notify.channels import delete_channel, put_channel
+from driftline.alerts.notify.silences import expire_silence, put_silence
+from driftline.baseline.scripting import script_in
+from driftline.database.engine import read_connection
+from driftline.errors import ConflictError, InputError
+from driftline.monitors.definitions import delete_definition, put_definition
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.provisioning.definitions import (
+    alarm_of,
+    channel_of,
+    composite_of,
+    fill_in,
+    monitor_of,
+    silence_of,
+)
+from driftline.serving.provisioning.plan import (
+    Key,
+    Plan,
+    Planned,
+    contents,
+    known_targets,
+    make_plan,
+)
+from driftline.serving.provisioning.provisioner import Made, Provisioner, make_endpoint
+from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
+from driftline.serving.resources import store
+from driftline.serving.resources.resources import (
+    ALARM_KINDS,
+    Resource,
+    ResourceError,
+    key_of,
+    parse_resources,
+)
+from driftline.serving.resources.specs import (
+    KINDS,
+    AlarmSpec,
+    BaselineSpec,
+    ChannelSpec,
+    CompositeAlarmSpec,
+    EndpointSpec,
+    Kind,
+    MonitorSpec,
+    SilenceSpec,
+)
+from driftline.serving.resources.store import Stored
+
+log = logging.getLogger(__name__)
+
+
+class Applier:
+    """Applies and deletes, one at a time, and has the pools follow."""
+
+    def __init__(self, context: ServerContext, reconciler: EndpointReconciler) -> None:
+        self._context = context
+        self._reconciler = reconciler
+        self._lock = asyncio.Lock()
+        self._asking = asyncio.Semaphore(ASKING_MAX)
+
+    async def apply(self, documents: Sequence[object], *, dry_run: bool) -> Plan:
+        """Apply declared resources, or say what that would change.
+
+        Returns when the endpoints that changed are in service, or have failed.
+        """
+        resources = await asyncio.to_thread(self._filled_in, parse_resources(documents))
+        for resource in resources:
+            _check(resource)
+            _check_scripts(resource, self._context.scripts_dir)
+        await require_ways(
+            resources,
+            commands=self._context.commands,
+            allow_networks=self._context.allow_networks,
+            turns=self._asking,
+            known=await asyncio.to_thread(self._known_targets, resources),
+        )
+        async with self._lock:
+            found = await asyncio.to_thread(
+                contents,
+                resources,
+                trust_pickle=self._context.trust_pickle,
+                scripts_dir=self._context.scripts_dir,
+            )
+            plan = await asyncio.to_thread(self._plan, resources, found)
+            if dry_run:
+                return replace(plan, is_dry_run=True)
+            provisioner = Provisioner(self._context)
+            try:
+                made = {
+                    _key(entry.resource): await provisioner.make(
+                        entry, found.get(_key(entry.resource), {}).get("source")
+                    )
+                    for entry in plan.planned
+                }
+                await asyncio.to_thread(self._store, plan, made)
+            except BaseException:
+                await asyncio.to_thread(provisioner.undo)
+                await provisioner.close()
+                raise
+            try:
+                await self._reconciler.refresh(loaded=provisioner.loaded)
+            finally:
+                await provisioner.close()
+            await asyncio.to_thread(self._prune, plan, made)
+        for entry in plan.planned:
+            log.info(
+                "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action
+            )
+        return plan
+
+    async def delete(self, kind: Kind, name: str) -> None:
+        """Delete a declared resource; what was captured, fitted and executed stays."""
+        async with self._lock:
+            await asyncio.to_thread(self._delete, kind, name)
+            await self._reconciler.refresh()
+
+    def _filled_in(self, resources: Sequence[Resource]) -> list[Resource]:
+        with read_connection(self._context.engine) as connection:
+            return fill_in(connection, resources)
+
+    def _known_targets(self, resources: Sequence[Resource]) -> frozenset[str]:
+        with read_connection(self._context.engine) as connection:
+            return known_targets(connection, resources)
+
+    def _plan(self, resources: Sequence[Resource], found: Mapping[Key, Mapping[str, str]]) -> Plan:
+        with read_connection(self._context.engine) as connection:
+            return make_plan(connection, resources, found)
+
+    def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:
+        """Write everything in one transaction."""
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            _hold_alarms(connection, plan)
+            for entry in plan.planned:
+                resource = entry.resource
+                if resource.kind != "Endpoint":
+                    self._put(connection, entry, made[_key(resource)])
+                else:
+                    self._put(connection, entry, self._endpoint(connection, entry))
+            self._put_composites(connection, plan)
+            self._settle(connection, plan, made)
+
+    def _put_composites(self, connection: Connection, plan: Plan) -> None:
+        """Hand all composite alarms on at once: their rules may name each other."""
+        definitions = [
+            composite_of(entry.resource, entry.resource.spec)
+            for entry in plan.of_kind("CompositeAlarm")
+            if entry.action != "unchanged" and isinstance(entry.resource.spec, CompositeAlarmSpec)
+        ]
+        if definitions:
+            url = self._context.dashboard_url
+            put_composites(connection, definitions, self._context.now(), dashboard_url=url)
+
+    def _put(self, connection: Connection, entry: Planned, made: Made) -> None:
+        """Write one resource's row if anything in it is new, and tell the room that acts on it."""
+        resource = entry.resource
+        row = Stored(resource.kind, resource.name, resource.owner, resource.tags, entry.spec, made)
+        if entry.action != "unchanged" or (entry.before and entry.before.made != made):
+            store.put_row(connection, row, self._context.now())
+        if entry.action != "unchanged":
+            self._act(connection, resource)
+
+    def _act(self, connection: Connection, resource: Resource) -> None:
+        """Hand a resource to the room that acts on it."""
+        now, spec = self._context.now(), resource.spec
+        if isinstance(spec, ChannelSpec):
+            put_channel(connection, channel_of(resource.name, spec), now, vault=self._context.vault)
+        elif isinstance(spec, AlarmSpec):
+            put_alarm(connection, alarm_of(resource, spec), now)
+        elif isinstance(spec, SilenceSpec):
+            put_silence(connection, silence_of(resource.name, resource.owner, spec), now)
+        elif isinstance(spec, MonitorSpec):
+            baseline = store.get(connection, "Baseline", spec.baseline)
+            endpoint = store.get(connection, "Endpoint", spec.endpoint)
+            definition = monitor_of(resource, spec)
+            put_definition(
+                connection,
+                replace(
+                    definition,
+                    endpoint=endpoint.name,
+                    baseline=baseline.name,
+                    baseline_version=baseline.made["version"],
+                ),
+                now,
+            )
+
+    def _endpoint(self, connection: Connection, entry: Planned) -> Made:
+        return _endpoint_made(connection, entry.resource.name, entry.spec, entry.before)
+
+    def _settle(self, connection: Connection, plan: Plan, fresh: Mapping[Key, Made]) -> None:
+        """Bring what was not declared now, but needs what was, in line with it."""
+        declared = {_key(entry.resource) for entry in plan.planned}
+        changed = {
+            _key(entry.resource)
+            for entry in plan.planned
+            if entry.resource.kind in ("Model", "Baseline")
+            # A baseline is made anew for a new model, though nothing of its own has changed.
+            and (
+                entry.before is None
+                or entry.action != "unchanged"
+                or entry.before.made != fresh[_key(entry.resource)]
+            )
+        }
+
+        def is_touched(row: Stored) -> bool:
+            return any(
+                (kind, key_of(kind, name)) in changed
+                for kind, name in store.needs(row.kind, row.spec)
+            )
+
+        for row in filter(is_touched, store.list_kind(connection, "Endpoint")):
+            if ("Endpoint", key_of("Endpoint", row.name)) not in declared:
+                made = _endpoint_made(connection, row.name, row.spec, row)
+                if made != row.made:
+                    store.put_row(connection, replace(row, made=made), self._context.now())
+        for row in filter(is_touched, store.list_kind(connection, "Monitor")):
+            spec = MonitorSpec.model_validate(row.spec)
+            self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
+
+    def _prune(self, plan: Plan, made: Mapping[Key, Made]) -> None:
+        """Remove copies of model files that were replaced, unless an endpoint could not follow."""
+        for entry in plan.of_kind("Model"):
+            old = None if entry.before is None else entry.before.made["file"]
+            is_replaced = old is not None and old != made[_key(entry.resource)]["file"]
+            if old is not None and is_replaced and not self._reconciler.uses(old):
+                self._context.models.remove(old.rpartition("/")[0])
+
+    def _delete(self, kind: Kind, name: str) -> None:
+        now = self._context.now()
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            row = store.get(connection, kind, name)
+            for other in KINDS:
+                for user in store.list_kind(connection, other):
+                    if (kind, key_of(kind, name)) in {
+                        (needed, key_of(needed, named))
+                        for needed, named in store.needs(other, user.spec)
+                    }:
+                        raise ConflictError(
+                            f'{kind} "{row.name}" is needed by {other} "{user.name}"; '
+                            "delete or change that first"
+                        )
+            if kind == "Monitor":
+                delete_definition(connection, row.name, now)
+            elif kind in ALARM_KINDS:
+                delete_alarm(connection, row.name, now)
+            elif kind == "Channel":
+                delete_channel(connection, row.name, now)
+            elif kind == "Silence":
+                expire_silence(connection, row.name, now)
+            store.delete_row(connection, kind, name)
+        if kind == "Model":
+            self._context.models.remove(f"models/{row.name.casefold()}")
+        log.info("kind=%s name=%s action=delete", kind, row.name)
+
+
+def _hold_alarms(connection: Connection, plan: Plan) -> None:
+    """Take the locks of all alarms that change in the order that all who change several keep."""
+    entries = [entry for kind in ALARM_KINDS for entry in plan.of_kind(kind)]
+    if names := [entry.resource.name for entry in entries if entry.action != "unchanged"]:
+        hold_for_change(connection, names)
+
+
+def _key(resource: Resource) -> Key:
+    return resource.kind, resource.key
+
+
+def _check(resource: Resource) -> None:
+    """Have the rooms check what they will be given, before anything is made."""
+    try:
+        _check_spec(resource)
+    except ResourceError:
+        raise
+    except InputError as error:
+        # The rooms name what they refuse in their own way, or not at all.
+        kind = "alarm" if resource.kind in ALARM_KINDS else resource.kind.lower()
+        own = f'{kind} "{resource.name}": '
+        raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error
+
+
+def _check_scripts(resource: Resource, folder: str) -> None:
+    """Refuse scripts that are not in the installation's folder."""
+    named: tuple[str | None, ...] = ()
+    if isinstance(resource.spec, MonitorSpec):
+        named = resource.spec.preprocess, resource.spec.postprocess
+    elif isinstance(resource.spec, BaselineSpec):
+        named = (resource.spec.preprocess,)
+    for name in named:
+        if name is not None:
+            try:
+                script_in(folder, name)
+            except InputError as error:
+                raise ResourceError(f"{resource}: {error}") from error
+
+
+def _check_spec(resource: Resource) -> None:
+    if isinstance(resource.spec, ChannelSpec):
+        channel_of(resource.name, resource.spec)
+    elif isinstance(resource.spec, AlarmSpec):
+        alarm_of(resource, resource.spec)
+    elif isinstance(resource.spec, CompositeAlarmSpec):
+        composite_of(resource, resource.spec)
+    elif isinstance(resource.spec, SilenceSpec):
+        silence_of(resource.name, resource.owner, resource.spec)
+    elif isinstance(resource.spec, MonitorSpec):
+        monitor_of(resource, resource.spec)
+    elif isinstance(resource.spec, EndpointSpec):
+        spec = resource.spec
+        if spec.baseline is not None and spec.signature is not None:
+            raise ResourceError(
+                f"{resource}: spec.baseline and spec.signature are both given; expected one of them"
+            )
+        if spec.model is None:
+            _check_foreign(resource, spec)
+
+
+def _check_foreign(resource: Resource, spec: EndpointSpec) -> None:
+    """Refuse what has an effect only where a model is served here."""
+    if spec.baseline is None and spec.signature is None:
+        raise ResourceError(
+            f"{resource}: spec has no model, baseline or signature; expected a model to be served, "
+            "or the baseline or signature of what an app of your own is captured as"
+        )
+    # Whether times are trusted is for events of KServe's logger, which the server takes itself.
+    for key in ("variant", "initial_instance_count", "sampling_percentage"):
+        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
+            raise ResourceError(
+                f"{resource}: spec.{key} without spec.model; the app that captures decides that, "
+                "for example dl.Capture(..., sampling_percentage=10)"
+            )
+
+
+def _endpoint_made(
+    connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
+) -> Made:
+    """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
+    model = None
+    if spec["model"] is not None:
+        model = store.get(connection, "Model", str(spec["model"])).made
+    baseline = None
+    if spec["baseline"] is not None:
+        baseline = store.get(connection, "Baseline", str(spec["baseline"]))
+    return make_endpoint(name, spec, model, baseline, before)

@@ -1,0 +1,174 @@
+"""From declared resources to the definitions that alerts and monitors know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+
+from sqlalchemy import Connection
+
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.errors import ChannelError
+from driftline.alerts.notify.channel import KEY_FIELDS, Channel
+from driftline.alerts.notify.silence import Silence
+from driftline.monitors.cron import Schedule, once, windows_from
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.kind import OWN_METRICS, kind_named
+from driftline.monitors.report.datapoints import OWN_NAMES
+from driftline.monitors.rules.ruleset import RuleSet
+from driftline.serving.resources import store
+from driftline.serving.resources.resources import Resource, ResourceError, key_of, nearest
+from driftline.serving.resources.specs import (
+    AlarmSpec,
+    ChannelSpec,
+    CompositeAlarmSpec,
+    MonitorSpec,
+    SilenceSpec,
+)
+
+# Any week would do: schedules repeat. It begins on a Monday.
+_SOME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+_WINDOWS_COMPARED = 60
+# What a channel holds beside the options of its receiver.
+_OWN = frozenset({"type", "url", "secret", "format", *KEY_FIELDS.values()})
+
+
+def alarm_of(resource: Resource, spec: AlarmSpec) -> AlarmDefinition:
+    """Return the alarm of a resource whose spec is filled in."""
+    found = spec.model_dump(exclude={"monitor"}, exclude_none=True)
+    more = {"alarm_name": resource.name, "owner": resource.owner or "", "tags": dict(resource.tags)}
+    return AlarmDefinition.from_dict({**found, **more})
+
+
+def composite_of(resource: Resource, spec: CompositeAlarmSpec) -> CompositeDefinition:
+    """Return the composite alarm of a resource."""
+    more = {"alarm_name": resource.name, "owner": resource.owner or "", "tags": dict(resource.tags)}
+    return CompositeDefinition.from_dict({**spec.model_dump(), **more})
+
+
+def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
+    """Return the monitor of a resource; its baseline's version is not known yet."""
+    return MonitorDefinition(
+        name=resource.name,
+        endpoint=spec.endpoint,
+        baseline=spec.baseline,
+        kind=spec.kind,
+        schedule=once(spec.schedule, spec.data_analysis_start_time, spec.data_analysis_end_time),
+        false_alarms_per_year=spec.false_alarms_per_year,
+        start=spec.start,
+        delay_s=spec.delay_s,
+        compat=spec.compat,
+        deequ_ties=spec.deequ_ties,
+        rules=tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
+        segments=None if spec.segments is None else tuple(spec.segments),
+        preprocess=spec.preprocess,
+        postprocess=spec.postprocess,
+        owner=resource.owner,
+        tags=resource.tags,
+    )
+
+
+def channel_of(name: str, spec: ChannelSpec) -> Channel:
+    """Return the channel of a spec."""
+    options = spec.model_dump(mode="json", exclude=set(_OWN), exclude_defaults=True)
+    return Channel(name, spec.url, _secret(name, spec), spec.format, spec.type, options)
+
+
+def _secret(name: str, spec: ChannelSpec) -> str | None:
+    """Return the secret by the name that it has in this type of channel."""
+    where = f'channel "{name}"'
+    for kind, field in KEY_FIELDS.items():
+        key = getattr(spec, field)
+        if key is not None and spec.type != kind:
+            raise ChannelError(f"{where}: {field} with type {spec.type}; expected type {kind}")
+        # Apprise opens an incident for the recovery, too, or sends nothing at all.
+        if spec.type == "apprise" and spec.url.lower().startswith(f"{kind}:"):
+            raise ChannelError(
+                f'{where}: url begins with "{kind}:", and apprise closes no incident there; '
+                f"expected type: {kind} with {field}"
+            )
+    if spec.type not in KEY_FIELDS:
+        secret: str | None = spec.secret
+        return secret
+    field = KEY_FIELDS[spec.type]
+    if spec.secret is not None:
+        raise ChannelError(f"{where}: secret with type {spec.type}; expected {field}")
+    key = getattr(spec, field)
+    if key is None:
+        raise ChannelError(f"{where}: {field} is missing; type {spec.type} needs one")
+    return str(key)
+
+
+def silence_of(name: str, owner: str | None, spec: SilenceSpec) -> Silence:
+    """Return the silence of a spec; who declared it made it, unless it says otherwise."""
+    found = spec.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    found.setdefault("created_by", owner or "")
+    return Silence.read(name, found)
+
+
+def fill_in(connection: Connection, resources: Sequence[Resource]) -> list[Resource]:
+    """Fill in what alarms with ``monitor`` leave out: namespace, dimensions and period."""
+    declared = {
+        one.key: (one.name, one.spec) for one in resources if isinstance(one.spec, MonitorSpec)
+    }
+    found = []
+    for resource in resources:
+        spec = resource.spec
+        if isinstance(spec, AlarmSpec) and spec.monitor is not None:
+            name, monitor = _monitor(connection, resource, spec.monitor, declared)
+            resource = replace(resource, spec=_filled(resource, spec, name, monitor))
+        found.append(resource)
+    return found
+
+
+def _monitor(
+    connection: Connection,
+    resource: Resource,
+    name: str,
+    declared: Mapping[str, tuple[str, MonitorSpec]],
+) -> tuple[str, MonitorSpec]:
+    key = key_of("Monitor", name)
+    if key in declared:
+        return declared[key]
+    row = store.find(connection, "Monitor", name)
+    if row is None:
+        names = [one for one, _ in declared.values()]
+        names += [one.name for one in store.list_kind(connection, "Monitor")]
+        near = nearest(name, names) or "there is no Monitor yet"
+        raise ResourceError(f'{resource}: spec.monitor "{name}" does not exist; {near}')
+    return row.name, MonitorSpec.model_validate(row.spec)
+
+
+def _filled(resource: Resource, spec: AlarmSpec, name: str, monitor: MonitorSpec) -> AlarmSpec:
+    if spec.metrics is not None:
+        raise ResourceError(f"{resource}: spec.monitor and spec.metrics; expected one of them")
+    metric = spec.metric_name or "violations"
+    namespace = spec.namespace or (
+        OWN_METRICS if metric in OWN_NAMES else kind_named(monitor.kind).namespace
+    )
+    own = {"Endpoint": monitor.endpoint, "MonitoringSchedule": name}
+    return spec.model_copy(
+        update={
+            "monitor": name,
+            "namespace": namespace,
+            "metric_name": metric,
+            "dimensions": {**own, **spec.dimensions},
+            "period": spec.period or _window_s(resource, monitor.schedule),
+        }
+    )
+
+
+def _window_s(resource: Resource, schedule: str) -> int:
+    """Return the length of a schedule's windows in seconds."""
+    windows = islice(windows_from(Schedule(schedule), _SOME_TIME), _WINDOWS_COMPARED)
+    lengths = {round(window.length.total_seconds()) for window in windows}
+    if len(lengths) != 1:
+        raise ResourceError(
+            f'{resource}: spec.monitor with schedule "{schedule}", whose windows '
+            f"{'differ in length' if lengths else 'have no length'}; expected spec.period, in "
+            "seconds"
+        )
+    return lengths.pop()

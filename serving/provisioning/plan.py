@@ -1,0 +1,281 @@
+"""What an apply would change: declared resources against stored ones. Changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from driftline.alerts.alarms.rule import Rule, alarm_name
+from driftline.baseline.scripting import script_in
+from driftline.errors import ConflictError, InputError
+from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file
+from driftline.serving.provisioning.definitions import channel_of
+from driftline.serving.resources import store
+from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
+from driftline.serving.resources.resources import (
+    ALARM_KINDS,
+    Resource,
+    ResourceError,
+    key_of,
+    nearest,
+)
+from driftline.serving.resources.specs import (
+    SECRET_FIELDS,
+    BaselineSpec,
+    ChannelSpec,
+    CompositeAlarmSpec,
+    Kind,
+    ModelSpec,
+)
+from driftline.serving.resources.store import Stored
+
+Action = Literal["create", "update", "unchanged"]
+Key = tuple[Kind, str]
+
+_MAX_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One declared resource, what is stored under its name, and what would change."""
+
+    resource: Resource
+    spec: Mapping[str, Any]
+    before: Stored | None
+    content: Mapping[str, str]
+    fields: tuple[str, ...] = ()
+
+    @property
+    def action(self) -> Action:
+        """What applying it does."""
+        if self.before is None:
+            return "create"
+        return "update" if self.fields else "unchanged"
+
+    @property
+    def is_new_content(self) -> bool:
+        """Whether the files it names hold other bytes than those that were stored."""
+        return self.before is None or any(
+            self.before.made.get(key) != value for key, value in self.content.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one apply does, in the order of its doing."""
+
+    planned: Sequence[Planned]
+    is_dry_run: bool = False
+    statuses: Mapping[str, str] = field(default_factory=dict)
+
+    def of_kind(self, kind: Kind) -> list[Planned]:
+        """Return the planned resources of a kind."""
+        return [entry for entry in self.planned if entry.resource.kind == kind]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the plan as plain JSON values: one change for each resource."""
+        found: dict[str, object] = {
+            "dry_run": self.is_dry_run,
+            "changes": [
+                {
+                    "action": entry.action,
+                    "kind": entry.resource.kind,
+                    "name": entry.resource.name,
+                    "fields": list(entry.fields),
+                }
+                for entry in self.planned
+            ],
+        }
+        if self.statuses:
+            found["endpoints"] = dict(self.statuses)
+        return found
+
+
+def contents(
+    resources: Sequence[Resource], *, trust_pickle: bool, scripts_dir: str = ""
+) -> dict[Key, Mapping[str, str]]:
+    """Look at the files that resources name and give their digests."""
+    found: dict[Key, Mapping[str, str]] = {}
+    for resource in resources:
+        key = (resource.kind, resource.key)
+        try:
+            if isinstance(resource.spec, ModelSpec):
+                file = _model_file(resource.spec, trust_pickle=trust_pickle)
+                found[key] = {"digest": model_digest(file), "source": str(file)}
+            elif isinstance(resource.spec, BaselineSpec):
+                found[key] = {"fingerprint": data_fingerprint(resource.spec.data)}
+                if resource.spec.preprocess is not None:
+                    script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
+                    digest = hashlib.blake2b(script, digest_size=16).hexdigest()
+                    found[key] = {**found[key], "script": digest}
+        except InputError as error:
+            raise ResourceError(f"{resource}: {error}") from error
+        # Paths come from documents: too long, with NUL or half a character, in a closed folder.
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
+    return found
+
+
+def make_plan(
+    connection: Connection,
+    resources: Sequence[Resource],
+    found: Mapping[Key, Mapping[str, str]],
+) -> Plan:
+    """Compare declared resources with stored ones."""
+    declared = {(resource.kind, resource.key) for resource in resources}
+    planned = []
+    for resource in resources:
+        spec = _stored_spec(resource)
+        for kind, name in store.needs(resource.kind, spec):
+            is_known = (kind, key_of(kind, name)) in declared
+            if not is_known and store.find(connection, kind, name) is None:
+                names = [one.name for one in resources if one.kind == kind]
+                names += [row.name for row in store.list_kind(connection, kind)]
+                near = nearest(name, names) or f"there is no {kind} yet"
+                if kind == "Channel" and name.startswith("arn:"):
+                    near = "actions are names of Channels here, no ARNs"
+                raise ResourceError(
+                    f'{resource}: {kind} "{name}" does not exist; {near}; declare it, too, or '
+                    "name one that does"
+                )
+        before = store.find(connection, resource.kind, resource.name)
+        if before is not None and before.name != resource.name:
+            raise ConflictError(
+                f'{resource}: "{before.name}" exists; names differ by more than case'
+            )
+        if resource.kind in ALARM_KINDS:
+            _check_alarm(connection, resource, declared)
+        content = found.get((resource.kind, resource.key), {})
+        content = {key: value for key, value in content.items() if key != "source"}
+        is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
+        if before is not None and is_signed and spec["secret"] is None:
+            # Without a secret a channel keeps the one it has.
+            spec = {**spec, "secret": before.spec.get("secret")}
+        fields = () if before is None else _differences(before, resource, spec, content)
+        planned.append(Planned(resource, spec, before, content, fields))
+    return Plan(planned)
+
+
+def known_targets(connection: Connection, resources: Sequence[Resource]) -> frozenset[str]:
+    """Return the keys of declared channels that are stored with the same type and URL."""
+    found = set()
+    for resource in resources:
+        if isinstance(resource.spec, ChannelSpec):
+            before = store.find(connection, resource.kind, resource.name)
+            spec = _stored_spec(resource)
+            if before is not None and all(
+                before.spec.get(key) == spec[key] for key in ("type", "url")
+            ):
+                found.add(resource.key)
+    return frozenset(found)
+
+
+def _check_alarm(connection: Connection, resource: Resource, declared: Set[Key]) -> None:
+    """Refuse names that an alarm of the other kind has, and rules on alarms that do not exist."""
+
+    def is_known(kind: Kind, name: str) -> bool:
+        return (kind, name) in declared or store.find(connection, kind, name) is not None
+
+    for kind in ALARM_KINDS:
+        if kind != resource.kind and is_known(kind, resource.name):
+            raise ConflictError(
+                f"{resource}: {_article(kind)} has this name; names of alarms are unique over all "
+                "kinds"
+            )
+    if isinstance(resource.spec, CompositeAlarmSpec):
+
+        def is_alarm(name: str) -> bool:
+            return any(is_known(kind, name) for kind in ALARM_KINDS)
+
+        names = Rule.parse(resource.spec.alarm_rule).names
+        if missing := [one for one in names if not is_alarm(one)]:
+            # CloudWatch's own sentence, then what mends it.
+            raise ResourceError(
+                f"{resource}: Could not save the composite alarm as alarms [{', '.join(missing)}] "
+                "in the alarm rule do not exist; declare them, too, or name others"
+            )
+        suppressor = resource.spec.actions_suppressor
+        if suppressor is not None and not is_alarm(alarm_name(suppressor)):
+            raise ResourceError(
+                f'{resource}: actions_suppressor "{suppressor[:_MAX_SHOWN]}" does not exist; '
+                "expected the name or ARN of an alarm"
+            )
+
+
+def _article(kind: Kind) -> str:
+    return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
+
+
+def _model_file(spec: ModelSpec, *, trust_pickle: bool) -> Path:
+    file = model_file(absolute(spec.path, "path"))
+    if is_pickle(file):
+        if spec.trust_pickle is False:
+            raise ModelError(f"{file.name} is a pickle and trust_pickle is false")
+        if not trust_pickle:
+            raise ModelError(
+                f"{file.name} is a pickle, which can run any code when it is read; save the model "
+                "with skops, or allow pickles by [serving] trust_pickle = true"
+            )
+    return file
+
+
+def _stored_spec(resource: Resource) -> dict[str, Any]:
+    """Return a spec as plain JSON values; of a secret only a digest, to see that it changes."""
+    spec = resource.spec.model_dump(mode="json")
+    if isinstance(resource.spec, ChannelSpec):
+        channel = channel_of(resource.name, resource.spec)
+        for key in SECRET_FIELDS:
+            if spec[key] is not None:
+                spec[key] = _digest(spec[key])
+        if channel.has_secret_url:
+            spec["url"] = f"{channel.shown_url} {_digest(channel.url)}"
+    return spec
+
+
+def _digest(secret: str) -> str:
+    return f"blake2b:{hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()}"
+
+
+def _differences(
+    before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return one line for each change."""
+    # What was stored by an older version lacks what it did not know.
+    known = {name: one.get_default() for name, one in type(resource.spec).model_fields.items()}
+    known |= before.spec
+    lines = [
+        _line(f"spec.{key}", known.get(key), value)
+        for key, value in spec.items()
+        if known.get(key) != value
+    ]
+    for key, old, new in (
+        ("owner", before.owner, resource.owner),
+        ("tags", dict(before.tags), dict(resource.tags)),
+    ):
+        if old != new:
+            lines.append(_line(key, old, new))
+    changed = {
+        "digest": "the model's file holds other bytes",
+        "fingerprint": "the reference data have changed",
+        "script": "the preprocess script has changed",
+    }
+    lines += [changed[key] for key, value in content.items() if before.made.get(key) != value]
+    return tuple(lines)
+
+
+def _line(field_name: str, old: object, new: object) -> str:
+    if any("blake2b:" in str(value) for value in (old, new)):
+        return f"{field_name}: changed"
+    return f"{field_name}: {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"

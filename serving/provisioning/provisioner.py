@@ -1,0 +1,221 @@
+"""From planned resources to what they stand for: model copies, baselines, signatures.
+
+Everything here happens before the one transaction that stores the result. Each thing made is
+remembered with how to take it back, so that an apply that fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from driftline.baseline import store as baselines
+from driftline.baseline.scripting import preprocessed, script_in
+from driftline.database.engine import read_connection
+from driftline.errors import InputError, UnavailableError
+from driftline.formats.source import open_source
+from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.kinds.catalog import complete
+from driftline.roles import Roles
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.explain import ModelProcess
+from driftline.serving.hosting.pool import describe_model
+from driftline.serving.provisioning.plan import Planned
+from driftline.serving.provisioning.signatures import (
+    endpoint_signature,
+    foreign_signature,
+    positive_class,
+    require_match,
+    succeed,
+)
+from driftline.serving.resources import store
+from driftline.serving.resources.resources import ResourceError, key_of
+from driftline.serving.resources.specs import BaselineSpec, ModelSpec
+from driftline.serving.resources.store import Stored
+from driftline.signature import Signature
+
+Made = Mapping[str, Any]
+
+
+class Provisioner:
+    """Makes what planned resources need, and can take all of it back.
+
+    Attributes
+    ----------
+    loaded
+        Processes that have loaded a new model, by its file: starting one takes seconds, so pools
+        take them over. Whoever holds the provisioner stops those that are left.
+    """
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+        self._store = context.models
+        self._undo: list[Callable[[], None]] = []
+        self._models: dict[str, Made] = {}
+        self.loaded: dict[str, Child] = {}
+
+    async def make(self, planned: Planned, source: str | None) -> Made:
+        """Make what one resource stands for, or give what was made before if that still holds."""
+        resource = planned.resource
+        try:
+            if isinstance(resource.spec, ModelSpec):
+                made = await self._model(planned, resource.spec, Path(source or ""))
+                self._models[resource.key] = made
+                return made
+            if isinstance(resource.spec, BaselineSpec):
+                return await asyncio.to_thread(self._baseline, planned, resource.spec)
+        except InputError as error:
+            raise ResourceError(f"{resource}: {error}") from error
+        except OSError as error:
+            raise UnavailableError(f"{resource}: the storage root fails ({error})") from error
+        return {}
+
+    async def close(self) -> None:
+        """Stop the processes that nobody took over."""
+        while self.loaded:
+            _, child = self.loaded.popitem()
+            await child.stop()
+
+    def undo(self) -> None:
+        """Take back everything that was made."""
+        while self._undo:
+            self._undo.pop()()
+
+    async def _model(self, planned: Planned, spec: ModelSpec, file: Path) -> Made:
+        trusted = self._context.trust_pickle and spec.trust_pickle is not False
+        if planned.before is not None and not planned.is_new_content:
+            return {**planned.before.made, "trust_pickle": trusted}
+        digest = planned.content["digest"]
+        name = planned.resource.name.casefold()
+        copy = self._store.put(name, file, digest)
+        self._undo.append(copy.undo)
+        await asyncio.to_thread(copy.make)
+        launch = Launch(str(self._store.path(copy.path)), trust_pickle=trusted)
+        description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
+        self.loaded[launch.path] = child
+        return {
+            "digest": digest,
+            "file": copy.path,
+            "trust_pickle": trusted,
+            "description": description,
+        }
+
+    def _baseline(self, planned: Planned, spec: BaselineSpec) -> Made:
+        before = planned.before
+        model = None if spec.model is None else self._model_named(spec.model)
+        digest = None if model is None else model["digest"]
+        if (
+            before is not None
+            and not planned.is_new_content
+            and before.made.get("model_digest") == digest
+            and _roles(before.spec) == _roles(planned.spec)
+        ):
+            return before.made
+        name, root = planned.resource.name, self._context.root
+        known = baselines.versions(root, name)
+        roles = Roles.of(
+            label=spec.label,
+            prediction=spec.prediction,
+            probability=spec.probability,
+            id_column=spec.id,
+            timestamp=spec.timestamp,
+            exclude=spec.exclude,
+            categorical=spec.categorical,
+            problem=spec.problem,
+            positive=spec.positive,
+            threshold=spec.threshold,
+            facet=spec.facet,
+            group=spec.group,
+        )
+        data: object = spec.data
+        if spec.preprocess is not None:
+            script = script_in(self._context.scripts_dir, spec.preprocess)
+            data = preprocessed(data, script, quiet=True, discreet=True)
+        classes = () if model is None else model["description"]["classes"]
+        fitted = baselines.Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
+        if model is not None:
+            fitted = self._explained(spec, data, fitted, model)
+        # With the documents of all kinds, so that they can be read and changed where they lie.
+        baseline = complete(fitted)
+        version = baselines.put(root, name, baseline, self._context.now)
+        if version not in known:
+            self._undo.append(lambda: baselines.remove(root, name, version))
+        return {
+            **planned.content,
+            "version": version,
+            "signature": baseline.signature.to_json(),
+            "model_digest": digest,
+        }
+
+    def _model_named(self, name: str) -> Made:
+        """Return what was made of a model, now or before."""
+        made = self._models.get(key_of("Model", name))
+        if made is not None:
+            return made
+        with read_connection(self._context.engine) as connection:
+            return store.get(connection, "Model", name).made
+
+    def _explained(
+        self, spec: BaselineSpec, data: object, fitted: baselines.Baseline, model: Made
+    ) -> baselines.Baseline:
+        """Add how much each feature counts for the model, asked in a process of its own."""
+        launch = Launch(
+            str(self._store.fetch(model["file"])),
+            # What was trusted once may be no more.
+            trust_pickle=self._context.trust_pickle and model["trust_pickle"],
+            positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
+        )
+        timeout_s = self._context.start_timeout_s
+        with ModelProcess(launch, model["digest"], start_timeout_s=timeout_s) as predict:
+            return explain_reference(open_source(data), fitted, predict)
+
+
+def make_endpoint(
+    name: str,
+    spec: Mapping[str, Any],
+    model: Made | None,
+    baseline: Stored | None,
+    before: Stored | None,
+) -> Made:
+    """Return an endpoint's signature and positive class from its model and its baseline."""
+    try:
+        declared = _declared(spec, None if baseline is None else baseline.made)
+        chosen = None if baseline is None else baseline.spec["positive"]
+        if model is None:
+            assert declared is not None  # The check of the spec asks for one of both.
+            positive, signature = None, foreign_signature(declared)
+        else:
+            description = model["description"]
+            positive = positive_class(declared, description, chosen=chosen)
+            if declared is None:
+                return {"signature": None, "positive": positive}
+            require_match(declared.inputs, description)
+            signature = endpoint_signature(declared, description, chosen=chosen)
+    except InputError as error:
+        raise InputError(f'Endpoint "{name}": {error}') from error
+    old = None if before is None else before.made.get("signature")
+    signature = succeed(None if old is None else Signature.from_json(old), signature)
+    return {"signature": signature.to_json(), "positive": positive}
+
+
+def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | None:
+    if baseline is not None:
+        return Signature.from_json(baseline["signature"])
+    if spec["signature"] is None:
+        return None
+    try:
+        return Signature.from_json(json.dumps(spec["signature"]))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"signature: a value is of the wrong type ({error})") from error
+
+
+def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a baseline's spec decides about the result, besides the data's bytes.
+
+    What is not said and what is said to be nothing are the same: older versions stored less.
+    """
+    return {key: value for key, value in spec.items() if key != "data" and value not in (None, [])}

@@ -1,0 +1,229 @@
+"""The signature of an endpoint: what the baseline says about inputs, the model about outputs.
+
+Of an app of somebody else's the baseline says both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from driftline.classes import class_text, classes_of_columns, known_classes
+from driftline.errors import InputError
+from driftline.signature import Column, Role, Signature, column_names
+
+
+def endpoint_signature(
+    declared: Signature, description: Mapping[str, Any], *, chosen: object = None
+) -> Signature:
+    """Complete a declared signature, or a baseline's, by what the model answers."""
+    inputs = declared.as_sent().inputs
+    require_match(inputs, description)
+    positive = positive_class(declared, description, chosen=chosen)
+    _require_classes(declared, description["classes"], chosen)
+    outputs = _named(declared.outputs, _outputs(description, positive))
+    taken = {column.name for column in inputs}
+    free = tuple(replace(column, name=_free(column.name, taken)) for column in outputs)
+    return Signature(features=inputs, outputs=free, version=declared.version)
+
+
+def foreign_signature(declared: Signature) -> Signature:
+    """Return the signature under which an app of somebody else's is captured.
+
+    Inputs and outputs are the declared ones. When a label is declared but no prediction, the app's
+    answer is taken to be of the label's type and named ``prediction``: what is not recorded today
+    cannot be compared with the truth tomorrow.
+    """
+    labels = [column for column in declared.features if column.role == "label"]
+    outputs = declared.outputs
+    if labels and not any(column.role == "prediction" for column in outputs):
+        taken = {column.name for column in declared.columns}
+        answer = Column(
+            _free("prediction", taken),
+            "prediction",
+            labels[0].type,
+            "prediction",
+            classes=labels[0].classes,
+        )
+        outputs = (answer, *outputs)
+    # Columns that are no inputs stay, for their names: apps are sent an order's id and answer
+    # {"late": true} for what they predict of "late".
+    return replace(declared.as_sent(), outputs=outputs)
+
+
+def positive_class(
+    declared: Signature | None, description: Mapping[str, Any], *, chosen: object = None
+) -> str | None:
+    """Return the class whose probability is answered when there are two; nothing otherwise."""
+    classes: Sequence[str] = description["classes"]
+    if len(classes) != 2:
+        return None
+    names = _listed(chosen)
+    if names:
+        found = next((own for name in names if (own := _own(classes, name)) is not None), None)
+        if found is None:
+            shown = ", ".join(f'"{name}"' for name in names)
+            raise InputError(
+                f"positive {shown}; the model answers {', '.join(classes)}; name its positive "
+                f"value, too: positive: [{shown}, VALUE]"
+            )
+        return found
+    for column in declared.outputs if declared is not None else ():
+        if column.role == "probability" and column.classes:
+            found = _own(classes, column.classes[-1])
+            if found is not None:
+                return found
+    return classes[1]
+
+
+def _listed(chosen: object) -> list[object]:
+    """Return what a spec names as positive: nothing, one value or several."""
+    if chosen is None:
+        return []
+    return chosen if isinstance(chosen, list) else [chosen]
+
+
+def _require_classes(declared: Signature, classes: Sequence[str], chosen: object) -> None:
+    """Refuse a model whose answers can never be those of the reference, nor named by its labels."""
+    answers = [column for column in declared.outputs if column.role == "prediction"]
+    known = [one for column in answers for one in column.classes or ()]
+    if not known or not classes:
+        return
+    if all(_own(classes, name) is None for name in (*known, *_listed(chosen))):
+        raise InputError(
+            f"the model answers {', '.join(classes[:8])}, the reference's predictions are "
+            f"{', '.join(known[:8])}; name the positive value of both, such as "
+            f"positive: [{known[-1]}, {classes[-1]}], or bring the reference to the model's values"
+        )
+
+
+def _own(classes: Sequence[str], name: object) -> str | None:
+    """Return the model's class that a name means: 1, 1.0, true and their texts are one."""
+    found = known_classes([class_text(name)], classes)[0]
+    return found if found in classes else None
+
+
+def require_match(inputs: Sequence[Column], description: Mapping[str, Any]) -> None:
+    """Refuse a model that takes other columns than the signature names."""
+    names, count = description["feature_names"], description["feature_count"]
+    given = [column.name for column in inputs]
+    if names is not None:
+        lacking = [name for name in names if name not in given]
+        extra = [name for name in given if name not in names]
+        if lacking or extra:
+            parts = [
+                f"{what} {', '.join(found[:10])}"
+                for what, found in (
+                    ("the signature lacks", lacking),
+                    ("the model does not know", extra),
+                )
+                if found
+            ]
+            raise InputError(
+                f"the model's columns are not the signature's: {'; '.join(parts)}; "
+                "exclude columns of the reference (also facets: what a model is not sent is not "
+                "captured with its requests), or name their roles"
+            )
+    elif count is not None and count != len(given):
+        raise InputError(
+            f"the model takes {count} columns, the signature has {len(given)}; "
+            "exclude columns of the reference, or name their roles"
+        )
+
+
+def succeed(before: Signature | None, after: Signature) -> Signature:
+    """Return a new signature the place of an old one.
+
+    A column of the same name and type keeps its column of the capture table; one of another type
+    gets a new one, for a table's column has one type for ever, and remembers the old one, so that
+    rows from before can be read. The version counts up when a name or a type has changed.
+    """
+    if before is None:
+        return after
+    old = {column.name: column for column in before.columns}
+    kinds = [(column.name, column.type) for column in after.columns]
+    if kinds == [(column.name, column.type) for column in before.columns]:
+        version = before.version
+    else:
+        version = before.version + 1
+
+    def placed(column: Column) -> Column:
+        known = old.get(column.name)
+        if known is None or known.role != column.role:
+            return column
+        if known.type == column.type:
+            return replace(column, column=known.column, former=known.former)
+        former = (known.column, *known.former)
+        return replace(column, column=f"{column.column}_v{version}", former=former)
+
+    return replace(
+        after,
+        features=tuple(map(placed, after.features)),
+        outputs=tuple(map(placed, after.outputs)),
+        version=version,
+    )
+
+
+def _outputs(description: Mapping[str, Any], positive: str | None) -> list[Column]:
+    """Describe what the model answers: the prediction, then its probabilities."""
+    classes: tuple[str, ...] = tuple(description["classes"])
+    found = [
+        Column(
+            "prediction",
+            "prediction",
+            description["class_type"],
+            "prediction",
+            classes=classes or None,
+        )
+    ]
+    if not description["has_probability"]:
+        return found
+    if positive is not None:
+        found.append(
+            Column("probability", "probability", "double", "probability", classes=(positive,))
+        )
+        return found
+    columns = column_names(classes, prefix="probability")
+    found.extend(
+        Column(f"probability_{one}", column, "double", "probability", classes=(one,))
+        for one, column in zip(classes, columns, strict=True)
+    )
+    return found
+
+
+def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column]:
+    """Return the outputs the names and table columns that were declared for their role."""
+    found: list[Column] = []
+    roles: tuple[Role, ...] = ("prediction", "probability")
+    for role in roles:
+        named = [column for column in declared if column.role == role]
+        made = [column for column in outputs if column.role == role]
+        if not named:
+            found.extend(made)
+        elif len(named) != len(made):
+            raise InputError(
+                f"the reference names {len(named)} columns of role {role}, "
+                f"the model answers {len(made)}; name as many"
+            )
+        else:
+            # Names say which probability is which; else they are in the model's order.
+            order = [one.classes[0] for one in made if one.classes] if len(made) > 1 else []
+            places = classes_of_columns([one.name for one in named], order)
+            if places is not None and set(places) == set(order):
+                named = [named[places.index(one)] for one in order]
+            found.extend(
+                replace(new, name=old.name, column=old.column)
+                for old, new in zip(named, made, strict=True)
+            )
+    return found
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Find a name that no input has."""
+    found, count = name, 1
+    while found in taken:
+        count += 1
+        found = f"{name}_{count}"
+    taken.add(found)
+    return found

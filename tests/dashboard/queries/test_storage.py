@@ -1,0 +1,76 @@
+"""The rows behind a violation on pages and in files, of every kind, with all that is known."""
+
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.compute as pc
+import pytest
+from sqlalchemy import create_engine
+
+from driftline.app.demo import flights
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.dashboard.pages import measured as measured_page
+from driftline.dashboard.queries.stores import Stores
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run.execution import run
+from driftline.signature import Column
+from tests.dashboard.conftest import HOSTILE
+from tests.dashboard.seed import END_OF_YEAR
+
+DAY = datetime(2013, 11, 18, tzinfo=UTC)
+BUG = "20131118T000000Z"
+
+
+@pytest.fixture(scope="module")
+def stores(seeded, tmp_path_factory):
+    """The installation with a monitor of outliers besides, and what its endpoint answers."""
+    file = tmp_path_factory.mktemp("culprits") / "copy.db"
+    with sqlite3.connect(seeded.engine.url.database) as old, sqlite3.connect(file) as new:
+        old.backup(new)
+    old.close()
+    new.close()
+    engine = create_engine(f"sqlite:///{file}")
+    rows = flights.load(END_OF_YEAR).reference()
+    place = rows.schema.get_field_index("distance")
+    near = rows.set_column(place, "distance", pc.divide(rows["distance"].cast("int64"), 100))
+    near = near.rename_columns([HOSTILE if one == "temp" else one for one in near.column_names])
+    baseline = Baseline.fit(near, label=flights.LABEL, timestamp=flights.EVENT_TIME)
+    store.put(seeded.root, "near", baseline, seeded.now)
+    signature = store.get(seeded.root, "flights", None).signature
+    answer = Column("prediction", "prediction", "int64", "prediction")
+    odd = MonitorDefinition("odd", endpoint="flights", baseline="near", kind="outliers",
+                            schedule="cron(0 0 ? * * *)")  # fmt: skip
+    with engine.begin() as connection:
+        odd = put_definition(connection, odd, DAY)
+    window = Window(DAY, DAY + timedelta(days=1))
+    run(engine, seeded.root, odd, window, now=seeded.now, signature=signature)
+    answering = replace(signature, outputs=(answer,))
+    yield Stores(engine, seeded.root, seeded.now, lambda _: answering)
+    engine.dispose()
+
+
+def test_the_page_of_a_monitor_of_outliers_shows_the_worst_rows_with_their_scores(stores):
+    view = stores.measured("odd", BUG, None)
+
+    scores = [float(one) for one in view.rows.offending]
+    page = str(measured_page.page(view))
+    assert scores == sorted(scores, reverse=True)
+    assert min(scores) >= 4
+    assert "outlier_score" in page
+    assert "/rows.csv?monitor=odd&window=20131118T000000Z&feature=outlier_share" in page
+
+
+def test_the_file_has_what_was_answered_and_the_label(stores, seeded):
+    line, judged = stores.judged(seeded.monitor, BUG)
+    found = stores.storage.report(judged.folder).pointing(HOSTILE)
+    baseline = stores.storage.baseline_of(line)
+
+    batch = next(stores.storage.all_rows(baseline, line, judged, found))
+
+    names = batch.schema.names
+    inputs = [one.name for one in baseline.signature.inputs]
+    assert set(inputs) <= set(names)
+    assert names[-2:] == ["prediction", "late"]

@@ -1,0 +1,127 @@
+"""How blocks of a reference differ: nothing learnt from noise, what they share found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from driftline.monitors.kinds.multivariate.blocks import student_distance, student_nats, weigh
+from driftline.stats.blocks import (
+    DAY_US,
+    HOUR_US,
+    NO_BLOCKS,
+    BlockVariation,
+    dispersion,
+    time_blocks,
+    variation_of_estimates,
+    variation_of_rows,
+    variation_of_sums,
+)
+
+
+def test_an_hours_share_of_a_rows_variance_is_found_though_few_rows_of_each_are_kept() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4_800, 4)) + rng.normal(size=(4_800, 1))
+
+    shared = variation_of_sums(rows.sum(axis=1), np.full(4_800, 4.0), 2.0)
+
+    # Half of a row's variance is its hour's.
+    assert 0.45 < shared.bound < 0.6
+
+
+def test_independent_rows_share_little_and_blocks_that_differ_share_much() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 100))
+
+    alone = variation_of_sums(rows.sum(axis=1), np.full(40, 100.0))
+    shared = variation_of_sums(
+        (rows + rng.normal(size=(40, 1))).sum(axis=1), np.full(40, 100.0), 2.0
+    )
+
+    # A block's mean of 100 independent rows has variance 0.01; the upper bound adds 45 % of it.
+    assert alone.bound < 0.01
+    # Truth: half of a row's variance is its block's.
+    assert 0.35 < shared.bound < 1.2
+    assert shared.between(1e6, 1e6) > 0.3
+
+
+def test_a_surprising_block_raises_the_variance_of_its_mean_alone() -> None:
+    sums = np.random.default_rng(1).normal(size=(30, 5)) * 10
+    calm = variation_of_sums(sums, np.full((30, 5), 100.0))
+    sums[7, 2] = 200.0
+
+    assert calm.tail.tolist() == [1.0] * 5
+    tail = variation_of_sums(sums, np.full((30, 5), 100.0)).tail
+    assert tail[2] > 1.4
+    assert np.delete(tail, 2).tolist() == [1.0] * 4
+
+
+def test_few_blocks_give_no_more_certainty_than_they_have() -> None:
+    rng = np.random.default_rng(0)
+    trials, rows, alpha = 200_000, 1e4, 1e-4
+    blocks = rng.normal(size=(8, trials))
+    distance = np.abs(rng.normal(size=trials) - blocks.mean(axis=0))
+
+    # Means of blocks that differ by 1, a hundred times more than their rows say.
+    sums = (blocks - blocks.mean(axis=0)) * rows
+    shared = variation_of_sums(sums, np.full(sums.shape, rows), 1.0)
+    by_bound = weigh(distance, shared.between(1e9, rows))
+    nats = student_nats(distance, *shared.student(1e9, rows))
+
+    needed = np.log(2 / alpha)
+    assert np.mean(by_bound > needed) > 3 * alpha
+    assert np.mean(np.minimum(by_bound, nats) > needed) <= 1.5 * alpha
+    reach = student_distance(float(needed), *shared.student(1e9, rows))
+    assert ((distance > reach) == (nats > needed)).all()
+
+
+def test_rows_that_count_as_independent_have_the_normal_law() -> None:
+    alone = variation_of_sums(np.zeros((1, 2)), np.ones((1, 2)))
+
+    variance, freedom = alone.student(100.0, 50.0)
+
+    assert variance == pytest.approx(0.03)
+    assert np.isinf(freedom).all()
+    assert student_nats(0.5, variance, freedom) == pytest.approx(-stats.norm.logsf(0.5 / 0.03**0.5))
+
+
+def test_days_begin_at_midnight_and_ragged_ends_are_in_no_block() -> None:
+    times = np.concatenate([np.arange(20, 24), np.arange(24, 96), [97]]) * HOUR_US
+
+    blocks = time_blocks(times, DAY_US, partial_share=0.5)
+
+    assert blocks.tolist() == [-1] * 4 + [0] * 24 + [1] * 24 + [2] * 24 + [-1]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_all_estimators_find_the_same_variance_between_blocks(spread: float) -> None:
+    rng = np.random.default_rng(4)
+    blocks, size = 400, 200
+    middles = 0.5 + spread * rng.choice([-1.0, 1.0], blocks) / 2
+    hits = rng.binomial(size, middles).astype(np.float64)
+    values = (np.arange(size) < hits[:, None]).astype(np.float64).reshape(-1, 1)
+
+    by_rows, _ = variation_of_rows(values, np.full(blocks, size))
+    shares = hits / size
+    usual = shares.mean() * (1 - shares.mean()) / size
+    by_estimates = variation_of_estimates(shares, np.full(blocks, usual))
+    by_sums = variation_of_sums(hits - size * shares.mean(), np.full(blocks, size), usual * size)
+    over = dispersion(hits[:, None], np.full(blocks, float(size)))
+
+    truth = (spread / 2) ** 2
+    for found in (
+        float(np.asarray(by_rows.variance)[0]),
+        float(by_estimates.variance),
+        float(by_sums.estimate.variance) * usual * size,
+        (float(over[0]) - 1) * usual,
+    ):
+        # Of 400 blocks chance moves each by 0.07 of the usual variance; one is an upper bound.
+        assert 0.95 * truth - 0.4 * usual <= found <= 1.25 * truth + 0.4 * usual
+
+
+def test_without_blocks_nothing_is_added_and_nothing_is_guessed() -> None:
+    assert float(NO_BLOCKS.added) == 0.0
+    assert np.isinf(NO_BLOCKS.degrees(np.ones(2))).all()
+    # Where the blocks decide alone, their number does (Satterthwaite).
+    assert float(BlockVariation(1.0, 0.0, 12).degrees(0.0)) == pytest.approx(11.0)

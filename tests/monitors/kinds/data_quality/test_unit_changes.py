@@ -1,0 +1,234 @@
+"""A change of unit is suspected where a conversion explains the values, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from driftline.baseline.profile import Profile
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.kinds.data_quality.range_checks import (
+    SAMPLE_ROWS,
+    Implausible,
+    Sampler,
+    find_implausible,
+)
+from driftline.stats.distances.units import restoring_unit, suspect_unit
+from tests.monitors.conftest import weather
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("Celsius instead of Fahrenheit", lambda x: (x - 32) / 1.8),
+        ("Kelvin instead of Fahrenheit", lambda x: (x - 32) / 1.8 + 273.15),
+        ("1,000 times the expected unit", lambda x: x * 1000),
+        ("1/100 of the expected unit", lambda x: x / 100),
+        ("metres instead of feet", lambda x: x / 3.28084),
+    ],
+)
+def test_the_conversion_is_named(name: str, spoil, rng: np.random.Generator) -> None:
+    found = suspect_unit(spoil(rng.normal(60, 8, 300)), rng.normal(60, 8, 500))
+
+    assert found is not None
+    assert found.name == name
+    assert found.distance_after < 0.2 < found.distance_before
+
+
+@pytest.mark.parametrize(
+    ("factor", "name"),
+    [
+        (12, "about 12 times the expected unit"),
+        (1 / 12, "about 1/12 of the expected unit"),
+        (1_200, "about 1,200 times the expected unit"),
+        (10, "10 times the expected unit"),
+        (60, "minutes instead of hours (or seconds instead of minutes)"),
+    ],
+)
+def test_a_factor_that_is_no_known_unit_is_told_as_measured(
+    factor: float, name: str, rng: np.random.Generator
+) -> None:
+    incomes, expected = np.exp(rng.normal(10.5, 0.7, (2, 4_000)))
+
+    found = suspect_unit(incomes * factor, expected)
+    whole = restoring_unit(incomes * factor, np.ones(4_000, bool), expected, np.ones(expected.size))
+
+    assert found is not None
+    assert whole is not None
+    assert found.name == whole.name == name
+    assert found.distance_after < 0.05
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda x: x, lambda x: x + 10, lambda x: x * 0 + 7, lambda x: x + 1000],
+    ids=["unchanged", "a little more", "stuck", "much more"],
+)
+def test_a_shift_is_no_change_of_unit(spoil, rng: np.random.Generator) -> None:
+    assert suspect_unit(spoil(rng.normal(60, 8, 300)), rng.normal(60, 8, 500)) is None
+
+
+def test_too_few_values_fit_anything_and_so_nothing_is_said(rng: np.random.Generator) -> None:
+    assert suspect_unit(rng.normal(60, 8, 20) * 1000, rng.normal(60, 8, 500)) is None
+
+
+def evaluate(values: dict[str, np.ndarray], reference: Baseline) -> list[Implausible]:
+    table = pa.table(values)
+    profile = Profile.empty(reference.signature, reference.cells)
+    profile.update(table)
+    sampler = Sampler(list(values))
+    for batch in table.to_batches():
+        sampler.update(batch)
+    assert reference.profile is not None
+    return find_implausible(
+        sampler.table(), reference_columns(reference), reference.profile.columns, profile.columns
+    )
+
+
+def test_unchanged_windows_hold_nothing_implausible(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    assert all(not evaluate(weather(rng, 300), reference) for _ in range(50))
+
+
+def test_a_season_that_moves_all_sources_is_not_implausible(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    for shift in (-60, -30, 30, 60):
+        values = weather(rng, 300)
+        values["temp"] = values["temp"] * 0.5 + shift
+
+        assert evaluate(values, reference) == []
+
+
+def test_a_source_that_was_always_otherwise_is_not_implausible(rng: np.random.Generator) -> None:
+    def stream(rows: int) -> dict[str, np.ndarray]:
+        values = weather(rng, rows)
+        metric = values["origin"] == "LGA"
+        values["temp"] = np.where(metric, (values["temp"] - 32) / 1.8 - 40, values["temp"])
+        return values
+
+    baseline = Baseline.fit(pa.table(stream(5000)))
+
+    assert all(evaluate(stream(300), baseline) == [] for _ in range(20))
+
+
+def test_rows_at_fault_are_told_from_all_others_where_they_lie_apart(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 600)
+    values["temp"] = rng.normal(60, 3, 600)
+    newark = values["origin"] == "EWR"
+    values["temp"] = np.where(newark, (values["temp"] - 32) / 1.8, values["temp"])
+
+    found = evaluate(values, reference)
+
+    assert [one.column for one in found] == ["temp"]
+    assert found[0].where == 'origin = "EWR"'
+    mask = found[0].predicate.mask(pa.RecordBatch.from_pydict(values))
+    assert np.array_equal(mask.to_numpy(zero_copy_only=False), newark)
+
+
+def test_a_few_values_far_outside_are_implausible_without_a_unit(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 500)
+    values["wind"][:10] = -99_999.0
+
+    found = evaluate(values, reference)
+
+    assert [(one.column, one.unit) for one in found] == [("wind", None)]
+    assert found[0].share_window == pytest.approx(0.02)
+
+
+def test_the_sample_is_spread_evenly_and_bounded(rng: np.random.Generator) -> None:
+    sampler = Sampler(["x"])
+    for first in range(0, 200_000, 7_001):
+        sampler.update(
+            pa.RecordBatch.from_pydict({"x": np.arange(first, min(first + 7_001, 200_000))})
+        )
+
+    kept = sampler.table()["x"].to_numpy()
+
+    assert len(kept) <= 2 * SAMPLE_ROWS
+    assert set(np.diff(kept)) == {sampler.stride}
+    assert kept[0] == 0
+
+
+def test_a_sample_holds_no_lists():
+    sampler = Sampler(["x", "v"])
+    sampler.update(pa.record_batch({"x": [1.0, 2.0], "v": [[1.0], [2.0]]}))
+
+    assert sampler.table().column_names == ["x"]
+
+
+WHOLE = {
+    "Celsius instead of Fahrenheit": ("temp", lambda x: (x - 32) / 1.8),
+    "metres instead of feet": ("temp", lambda x: x / 3.28084),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_unit_of_a_whole_column_that_drifted_is_named(
+    name: str, reference: Baseline, rng: np.random.Generator
+) -> None:
+    column, spoil = WHOLE[name]
+    values = weather(rng, 2_000)
+    values[column] = spoil(values[column])
+
+    report = check(pa.table(values), reference)
+
+    (found,) = (one for one in report.violations if one.unit is not None)
+    assert (found.feature_name, found.severity) == (column, "page")
+    assert found.unit is not None and found.unit.name == name
+    assert f"looks like {name}" in report.cause
+
+
+def test_the_unit_of_some_rows_is_named_when_the_others_leave_their_place(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 2_000)
+    values["wind"] = np.where(values["temp"] > 58, (values["wind"] + 3) * 25.4, values["wind"])
+
+    report = check(pa.table(values), reference)
+
+    found = [one.constraint_check_type for one in report.violations if one.feature_name == "wind"]
+    assert found == ["unit_change_check", "baseline_drift_check"]
+    assert "looks like millimetres instead of inches" in report.cause
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda x: x + 45,
+        lambda x: x * 0.5 - 30,
+        lambda x: x * 0.5 + 60,
+        lambda x: x * 1.5 + 60,
+        lambda x: np.where(x > 60, 9_000 + x, x),
+        lambda x: np.where(x > 60, 0.0, x),
+    ],
+    ids=["warm", "cold", "warm and even", "hot", "another sensor", "stuck in part"],
+)
+def test_a_drift_that_no_conversion_undoes_names_no_unit(
+    spoil, reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 2_000)
+    values["temp"] = spoil(values["temp"])
+
+    report = check(pa.table(values), reference)
+
+    assert "temp" in {one.feature_name for one in report.violations}
+    assert all(one.unit is None for one in report.violations)
+
+
+def test_a_season_across_zero_is_no_change_of_sign(rng: np.random.Generator) -> None:
+    summer, winter = rng.normal(8, 4, 4_000), rng.normal(-7, 4, 4_000)
+    rows = np.ones(summer.size)
+
+    assert restoring_unit(winter, rows > 0, summer, rows) is None
+    one_sided = restoring_unit(-np.abs(summer), rows > 0, np.abs(summer), rows)
+    assert one_sided is not None
+    assert one_sided.factor == -1

@@ -1,0 +1,273 @@
+"""The public face: which columns it takes, what it says of them, and other packages' distances."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from scipy.spatial.distance import jensenshannon
+
+import driftline as dl
+from driftline.baseline.profile import Profile
+from driftline.errors import InputError, UndecidedError
+from driftline.stats.distances import catalog
+
+NUMBERS = np.random.default_rng(1).normal(50, 8, 3_000).round(2)
+MOVED = np.random.default_rng(2).normal(53, 8, 1_000).round(2)
+TEXTS = ["UA"] * 50 + ["AA"] * 30 + ["B6"] * 20
+
+
+@pytest.mark.parametrize(
+    "make",
+    [list, pd.Series, pl.Series, pa.array, lambda found: pa.chunked_array([found[:9], found[9:]])],
+    ids=["list", "pandas", "polars", "arrow", "chunked"],
+)
+def test_every_form_of_a_column_gives_the_same(make) -> None:
+    for name, values, others in (
+        ("kolmogorov_smirnov", NUMBERS, MOVED),
+        ("js_distance", TEXTS, TEXTS[:70]),
+    ):
+        assert dl.distance(name, make(values), make(others)) == dl.distance(name, values, others)
+
+
+def test_levels_are_compared_one_by_one_as_scipy_does() -> None:
+    expected = jensenshannon([0.5, 0.3, 0.2], [50 / 70, 20 / 70, 0], base=2)
+
+    assert dl.distance("js_distance", TEXTS, TEXTS[:70]).value == pytest.approx(expected)
+    assert dl.distance("total_variation", TEXTS, TEXTS[:70]).value == pytest.approx(50 / 70 - 0.5)
+    assert dl.distance("l_infinity", [True, False], [True, True]).value == 0.5
+
+
+def profiles(*parts: object) -> list:
+    return [dl.profile(pa.table({"x": part})) for part in parts]
+
+
+@pytest.mark.parametrize("values", [np.random.default_rng(1).poisson(4, 3_000), TEXTS * 30])
+def test_profiles_of_few_values_and_of_merged_parts_give_what_the_rows_give(values) -> None:
+    whole, other = pa.array(values), pa.array(values[:900])
+    merged = Profile.merged(profiles(whole[:700], whole[700:1_500], whole[1_500:]))
+    (window,) = profiles(other)
+
+    found = dl.distances(merged.columns["x"], window.columns["x"])
+
+    rows = dl.distances(whole, other)
+    assert found.keys() == rows.keys()
+    for name in found.keys() - {"empty_text"}:
+        assert found[name] == rows[name], name
+
+
+def test_sketches_are_within_the_error_that_they_state() -> None:
+    rng = np.random.default_rng(3)
+    first, second = rng.normal(size=60_000), rng.normal(0.1, 1, 60_000)
+    parts = Profile.merged(profiles(*np.split(first, 12)))
+    (window,) = profiles(second)
+    sides = parts.columns["x"], window.columns["x"]
+
+    found, rows = (dl.distances(*one) for one in (sides, (first, second)))
+
+    error = float(found["kolmogorov_smirnov"].note.split("up to ")[1].split()[0])
+    assert 0 < error < 0.02
+    truth = rows["kolmogorov_smirnov"]
+    assert found["kolmogorov_smirnov"].value == pytest.approx(truth.value, abs=error)
+    assert found["kolmogorov_smirnov"].p_value >= truth.p_value
+    for name in ("wasserstein", "wasserstein_raw"):
+        wide = found[name].upper - rows[name].upper
+        assert wide > 0
+        assert found[name].value == pytest.approx(rows[name].value, abs=wide + 0.01)
+    assert found["psi"].p_value is None
+    assert "sketches" in found["psi"].note
+    assert found["psi"].value == pytest.approx(rows["psi"].value, abs=0.005)
+
+
+def test_on_a_baselines_cells_merged_hours_are_the_whole_to_the_last_digit() -> None:
+    reference = dl.Baseline.fit(pa.table({"x": NUMBERS}))
+
+    def counted(*parts: np.ndarray) -> Profile:
+        found = []
+        for part in parts:
+            profile = Profile.empty(reference.signature, reference.cells)
+            profile.update(pa.table({"x": part}))
+            found.append(profile)
+        return Profile.merged(found)
+
+    known = reference.profile.columns["x"]
+    whole, parts = counted(MOVED).columns["x"], counted(*np.split(MOVED, 4)).columns["x"]
+
+    for name in ("psi", "js_divergence", "hellinger", "chi_squared", "total_variation"):
+        one = dl.distance(name, known, whole)
+        assert one == dl.distance(name, known, parts)
+        assert one == dl.distance(name, known, MOVED)  # Rows are counted on the same cells.
+        assert one.p_value < 1e-3
+
+
+def test_nothing_to_compare_is_an_error_and_no_zero() -> None:
+    for empty in ([], [None, None], np.array([np.nan])):
+        for name in ("wasserstein", "psi", "distinct"):
+            with pytest.raises(UndecidedError, match="expected some on both sides"):
+                dl.distance(name, NUMBERS, empty)
+        assert dl.distances(NUMBERS, empty)["psi"].value is None
+    with pytest.raises(UndecidedError, match="expected rows on both sides"):
+        dl.distance("missing", [1.0], [])
+    assert dl.distance("missing", [1.0], [None]).value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (np.full(40, 3.0), np.full(30, 3.0)),
+        ([1.0], [2.0]),
+        ([1.0], NUMBERS),
+        (NUMBERS, [51.0]),
+        (np.full(40, 3.0), NUMBERS),
+        (["a"] * 40, ["a"] * 30),
+        (["a"] * 40, ["b"] * 30),
+        ([np.inf, 1.0, 2.0], [-np.inf, 1.0, 2.0]),
+        ([1e300, -1e300], [1e-300, 0.0]),
+    ],
+    ids=["constant", "rows", "row", "one", "spread", "level", "new", "infinite", "far"],
+)
+def test_edges_give_finite_numbers_or_a_reason(first, second) -> None:
+    measured = dl.distances(first, second)
+    assert measured
+    for name, found in measured.items():
+        text = json.dumps(found.to_dict(), allow_nan=False)
+        assert found.value is not None or found.note, text
+        assert found.p_value is None or 0.0 <= found.p_value <= 1.0, name
+        assert None in (found.lower, found.upper) or found.lower <= found.upper, name
+        assert found.value is None or found.value >= 0.0, name
+    same = dl.distances(first, first)
+    names = same.keys() - {"missing", "distinct", "unfit"}
+    assert names
+    for name in names:
+        assert same[name].value in (None, pytest.approx(0.0, abs=1e-12)), name
+
+
+def test_unit_changes_are_named() -> None:
+    for spoilt, words in (
+        (NUMBERS * 1_000, "1,000 times the expected unit"),
+        (NUMBERS / 10_000, "1/10,000 of the expected unit"),
+        (-NUMBERS, "the opposite sign"),
+        ((NUMBERS - 32) / 1.8, "Celsius instead of Fahrenheit"),
+    ):
+        found = dl.distance("unit_change", NUMBERS, spoilt)
+        assert words in found.note
+        assert found.value > 0.9
+    assert dl.distance("unit_change", NUMBERS, MOVED).value == 0.0
+
+
+def test_a_season_has_no_unit() -> None:
+    """January's and July's degrees in New York: 35.6 and 80.1 on average, deviations 10.2 and 7.1.
+
+    Divided by 2.2 July's would lie near January's.
+    """
+    rng = np.random.default_rng(9)
+    january, july = rng.normal(35.6, 10.2, 5_000), rng.normal(80.1, 7.1, 5_000)
+
+    for first, second in ((january, july), (july, january)):
+        found = dl.distance("unit_change", first, second)
+        assert (found.value, found.note) == (0.0, "no known conversion fits")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "sentence"),
+    [
+        ("wassertein", [1.0], [1.0], 'no such distance (did you mean "wasserstein"?)'),
+        ("wasserstein", ["a"], ["b"], "measures numbers, and the columns hold levels"),
+        ("unseen", [1.0], [2.0], "measures levels, and the columns hold numbers"),
+        ("psi", [1.0], ["a"], "reference holds numbers and the window texts or truth values"),
+        ("psi", np.ones((2, 2)), [1.0], "ndarray of shape (2, 2) is not one column"),
+        ("psi", [1.0], pd.DataFrame({"a": [1]}), "window: DataFrame of shape (1, 1) is not one"),
+        ("psi", [1.0], "abc", "window: str is not one column"),
+        ("psi", [1.0], [1, "a"], "window: list is not one column"),
+        ("psi", [[1.0]], [[1.0]], "reference: values of type list<item: double> have no distance"),
+        ("psi", pd.to_datetime(["2020-01-01"]), [1.0], "values of type timestamp["),
+        (
+            "empty_text",
+            *(one.columns["x"] for one in profiles(["a"], ["b"])),
+            "does not exist here",
+        ),
+    ],
+)
+def test_a_wrong_question_is_answered_in_one_sentence(name, first, second, sentence) -> None:
+    with pytest.raises((InputError, UndecidedError)) as raised:
+        dl.distance(name, first, second)
+
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+MODULE = """
+from driftline import Distance
+from driftline.errors import UndecidedError
+
+def medians(reference, window):
+    return abs(reference.numbers.values.mean() - window.numbers.values.mean())
+
+def whole(reference, window):
+    return Distance("acme_whole", 1.0, "sd", note="ours")
+
+def shy(reference, window):
+    raise UndecidedError("too few")
+
+def broken(reference, window):
+    raise RuntimeError("no luck")
+
+def endless(reference, window):
+    return float("nan")
+
+nothing = 3
+"""
+NAMES = ("medians", "whole", "shy", "broken", "endless", "nothing", "gone")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An installed package with entry points, as pip leaves it."""
+    place = tmp_path_factory.mktemp("site")
+    (place / "acme_distances.py").write_text(MODULE)
+    metadata = place / "acme_distances-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-distances\nVersion: 1\n")
+    points = "".join(f"acme_{name} = acme_distances:{name}\n" for name in NAMES)
+    (metadata / "entry_points.txt").write_text(f"[driftline.distances]\n{points}")
+    sys.path.insert(0, str(place))
+    yield
+    sys.path.remove(str(place))
+    sys.modules.pop("acme_distances", None)
+
+
+def test_other_packages_add_distances_by_name() -> None:
+    assert {f"acme_{name}" for name in NAMES} <= set(catalog.plugged_in())
+    assert dl.distance("acme_medians", [1.0, 3.0], [5.0]).value == 3.0
+    assert dl.distance("acme_whole", ["a"], ["b"]).note == "ours"
+    with pytest.raises(UndecidedError, match="too few"):
+        dl.distance("acme_shy", [1.0], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("acme_broken", 'distance "acme_broken" failed: RuntimeError: no luck; mend'),
+        ("acme_endless", 'distance "acme_endless" gave nan; expected a finite number'),
+        ("acme_nothing", "acme_distances:nothing is no function; expected one"),
+        ("acme_gone", "acme_distances:gone cannot be loaded (AttributeError"),
+    ],
+)
+def test_a_defect_of_a_plugin_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(InputError) as raised:
+        dl.distance(name, [1.0], [1.0])
+
+    assert sentence in str(raised.value)
+
+
+def test_the_page_names_every_distance() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "distances.md").read_text()
+
+    assert [name for name in catalog.DISTANCES if f"`{name}`" not in page] == []

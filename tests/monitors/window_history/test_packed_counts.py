@@ -1,0 +1,81 @@
+"""Counts of a window as bytes: back as they were, small, refused when they are of another kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.errors import InputError
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.window_history.store import Layout, pack, unpack
+
+COUNT = st.integers(0, 2**62)
+
+
+def window(cells: dict[str, list[int]]) -> tuple[dict[str, np.ndarray], Layout]:
+    arrays = {name: np.array(counts, np.int64) for name, counts in cells.items()}
+    ids = {name: f"id of {name}" for name in cells}
+    return arrays, Layout.of(WindowCounts(None, None, 0, arrays), ids)
+
+
+@given(st.dictionaries(st.text(max_size=5), st.lists(COUNT, max_size=6), max_size=4))
+def test_what_is_unpacked_is_what_was_packed(cells: dict[str, list[int]]) -> None:
+    arrays, layout = window(cells)
+
+    found = unpack(pack(arrays, layout), layout)
+
+    assert {name: counts.tolist() for name, counts in found.items()} == cells
+    assert all(counts.dtype == np.int64 for counts in found.values())
+
+
+@pytest.mark.parametrize("greatest", [255, 256, 65_535, 65_536, 2**32 - 1, 2**32])
+def test_a_count_at_the_edge_of_a_width_is_not_cut(greatest: int) -> None:
+    arrays, layout = window({"a": [0, greatest]})
+
+    assert unpack(pack(arrays, layout), layout)["a"].tolist() == [0, greatest]
+
+
+def test_another_cell_or_another_order_is_another_layout() -> None:
+    ids = {"a": "1", "b": "2"}
+    counts = {"a": np.zeros(2, np.int64), "b": np.zeros(3, np.int64)}
+    of = [
+        Layout.of(WindowCounts(None, None, 0, counts), ids),
+        Layout.of(WindowCounts(None, None, 0, dict(reversed(counts.items()))), ids),
+        Layout.of(WindowCounts(None, None, 0, counts), {**ids, "b": "3"}),
+        Layout.of(WindowCounts(None, None, 0, {"a": counts["a"]}), ids),
+    ]
+
+    assert of[0].id == of[1].id
+    assert len({one.id for one in of}) == 3
+
+
+def test_a_format_of_later_is_refused_with_the_mend() -> None:
+    arrays, layout = window({"a": [1, 2]})
+    data = pack(arrays, layout)
+
+    with pytest.raises(InputError, match=r"begin with 0901; expected format 1: .* upgrade"):
+        unpack(b"\x09" + data[1:], layout)
+    with pytest.raises(InputError, match="begin with nothing"):
+        unpack(b"", layout)
+
+
+def test_counts_of_other_cells_are_refused() -> None:
+    data = pack(*window({"a": [1, 2]}))
+    _, other = window({"a": [1, 2, 3]})
+
+    with pytest.raises(InputError, match="on 2 cells; expected 3"):
+        unpack(data, other)
+
+
+def test_a_year_of_hourly_windows_with_25_columns_stays_small() -> None:
+    # 200 rows an hour on 43 cells of equal share, as an equi-depth baseline counts numbers.
+    rng = np.random.default_rng(7)
+    arrays, layout = window({f"column {number}": [0] * 43 for number in range(25)})
+    sizes = [
+        len(pack({name: rng.multinomial(200, np.ones(43) / 43) for name in arrays}, layout))
+        for _ in range(50)
+    ]
+
+    assert 24 * 365 * np.mean(sizes) < 6_000_000

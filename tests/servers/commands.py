@@ -1,0 +1,201 @@
+"""Commands of driftline, each in a process of its own that has the imports behind it.
+
+A command imports for about a second and works for a tenth of one; the tests run hundreds. So one
+process for each worker of the tests imports what commands import, and forks for each command. The
+fork runs ``python -m driftline`` from there on: its own arguments, folder, environment and files,
+its own end. What a command imports, and how fast it starts, is the matter of
+tests/driftline/app/test_imports.py; journeys that follow a document run its words in a shell.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+__all__ = ["driftline"]
+
+ROOT = Path(__file__).parents[2]
+LONGEST_S = 400.0
+STOP_S = 10.0
+# What commands import, and with it what they import on first use.
+PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
+MODULES = (
+    "driftline.app.cli",
+    "driftline.app.settings.settings",
+    "driftline.baseline.store",
+    "encodings.idna",
+    "httpcore._sync",
+    "pydantic.json_schema",
+    "pydantic.main",
+    "pydantic.type_adapter",
+    "pydantic.types",
+    "rich.console",
+    "sqlalchemy.dialects.sqlite",
+    "zoneinfo",
+)
+
+
+def driftline(
+    *arguments: object,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout: float = LONGEST_S,
+) -> subprocess.CompletedProcess[str]:
+    """Run one command of the command line to its end; return its exit code and what it printed."""
+    words = [str(one) for one in arguments]
+    asked = {"words": words, "cwd": str(cwd or Path.cwd()), "env": dict(env or os.environ)}
+    with (
+        TemporaryFile() as source,
+        TemporaryFile() as out,
+        TemporaryFile() as err,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
+    ):
+        source.write(stdin)
+        source.seek(0)
+        connection.connect(_start(os.getpid()))
+        connection.settimeout(timeout)
+        socket.send_fds(connection, [b"f"], [one.fileno() for one in (source, out, err)])
+        connection.sendall(json.dumps(asked).encode())
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("r") as answers:
+            process = int(answers.readline())
+            try:
+                code = int(answers.readline())
+            except TimeoutError:
+                os.kill(process, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(words, timeout) from None
+        return subprocess.CompletedProcess(words, code, _text(out), _text(err))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
+
+
+@cache
+def _start(parent: int) -> str:
+    """Start the process that forks, once for each process of the tests; return its address."""
+    address = f"\0driftline-tests-{parent}-{uuid.uuid4().hex}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.servers.commands", str(listener.fileno())],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+        )
+    atexit.register(_stop, process)
+    return address
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End it in order; where this process is killed, it sees the end of its input, too."""
+    process.communicate(timeout=STOP_S)
+
+
+def _serve(listener: socket.socket) -> dict[str, Any] | None:
+    """Fork for each command; return in the fork, with its words, or at the end, with nothing."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        ready, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in ready:
+            return None
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            return _become(connection)
+        connection.close()
+
+
+def _become(connection: socket.socket) -> dict[str, Any]:
+    """Fork once more: one waits for the other's end and tells of it, the other runs the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, files, _, _ = socket.recv_fds(connection, 1, 3)
+    with connection.makefile("r") as sent:
+        asked: dict[str, Any] = json.load(sent)
+    process = os.fork()
+    if process:
+        connection.sendall(f"{process}\n".encode())
+        _, status = os.waitpid(process, 0)
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        os._exit(0)
+    connection.close()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    return asked
+
+
+def _main() -> None:
+    with socket.socket(fileno=int(sys.argv[1])) as listener:
+        _preload()
+        gc.freeze()
+        asked = _serve(listener)
+    if asked is None:
+        return
+    os.chdir(asked["cwd"])
+    os.environ.clear()
+    os.environ.update(asked["env"])
+    time.tzset()
+    sys.path[0] = asked["cwd"]
+    sys.argv = ["driftline", *asked["words"]]
+    _end(_run())
+
+
+def _preload() -> None:
+    import_module("driftline.app.lazy_imports").start_lean_process()
+    for name in MODULES:
+        import_module(name)
+    for name in PACKAGES:
+        folders = import_module(name).__path__
+        for found in pkgutil.walk_packages(folders, f"{name}."):
+            import_module(found.name)
+
+
+def _run() -> int:
+    """Run the command as ``python -m driftline`` does; return its exit code."""
+    try:
+        runpy.run_module("driftline", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    except Exception:  # noqa: BLE001  # What the interpreter does with whatever leaves a program.
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _end(code: int) -> None:
+    """End as a fork does: freeing every imported object would cost more than most commands."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,245 @@
+import json
+import math
+import string
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.formats.body_limits import MAX_ROWS
+from driftline.formats.shapes.requests import RequestRows
+from driftline.serving.bodies.rows import RowsError, read_columns
+from driftline.signature import Column, Signature
+
+
+def rows_of(*columns: Column) -> RequestRows:
+    return RequestRows(Signature(columns), is_strict=True)
+
+
+COLUMNS = rows_of(
+    Column("carrier", "feature_carrier", "string"),
+    Column("distance", "feature_distance", "int64"),
+    Column("temp", "feature_temp", "double"),
+    Column("is_hub", "feature_is_hub", "bool"),
+)
+
+
+def test_csv_gives_each_column_its_type():
+    found = read_columns(b"UA,1400,39.02,true\nAA,200,,false\n", "csv", COLUMNS)
+
+    assert found["carrier"].tolist() == ["UA", "AA"]
+    assert found["distance"].dtype == np.int64
+    assert found["temp"][0] == 39.02
+    assert math.isnan(found["temp"][1])
+    assert found["is_hub"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"instances": [["UA", 1400, 39.02, True]]},
+        {"instances": [{"carrier": "UA", "distance": 1400, "temp": 39.02, "is_hub": True}]},
+        {"instances": [{"features": ["UA", 1400, 39.02, True]}]},
+        {"features": ["UA", 1400, 39.02, True]},
+        [["UA", 1400, 39.02, True]],
+        ["UA", 1400, 39.02, True],
+        [{"carrier": "UA", "distance": 1400, "temp": 39.02, "is_hub": True, "extra": [1]}],
+        {"carrier": "UA", "distance": 1400, "temp": 39.02, "is_hub": True},
+        ["UA", "1400", "39.02", "true"],
+        {"inputs": {"carrier": ["UA"], "distance": [1400], "temp": [39.02], "is_hub": [True]}},
+        {
+            "dataframe_split": {
+                "columns": ["is_hub", "temp", "distance", "carrier"],
+                "data": [[True, 39.02, 1400, "UA"]],
+            }
+        },
+        {
+            "inputs": [
+                {"name": name, "shape": [1], "datatype": "BYTES", "data": [value]}
+                for name, value in zip(
+                    ("carrier", "distance", "temp", "is_hub"),
+                    ("UA", 1400, 39.02, True),
+                    strict=True,
+                )
+            ]
+        },
+    ],
+)
+def test_all_shapes_of_json_give_the_same_row(document):
+    found = read_columns(json.dumps(document).encode(), "json", COLUMNS)
+
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "carrier": ["UA"],
+        "distance": [1400],
+        "temp": [39.02],
+        "is_hub": [True],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("features", '{"features": [1, 2]}'),
+        ("features", '[{"features": [1, 2]}]'),
+        ("features", '{"features": [1], "b": [2]}'),
+        ("features", '{"features": 1, "b": 2}'),
+        ("inputs", '{"inputs": [[1, 2]]}'),
+        ("inputs", '{"inputs": [{"inputs": 1, "b": 2}]}'),
+    ],
+)
+def test_an_input_may_be_called_as_an_envelope(name, document):
+    expected = rows_of(Column(name, "feature_a", "int64"), Column("b", "feature_b", "int64"))
+
+    found = read_columns(document.encode(), "json", expected)
+
+    assert [values.tolist() for values in found.values()] == [[1], [2]]
+
+
+def test_each_shape_may_hold_more_rows_than_a_captured_request():
+    count = MAX_ROWS + 1
+    tensor = {"name": "n", "shape": [count], "datatype": "INT64", "data": [1] * count}
+    for document in ([[1]] * count, {"n": [1] * count}, {"inputs": [tensor]}):
+        found = read_columns(
+            json.dumps(document).encode(), "json", rows_of(Column("n", "feature_n", "int64"))
+        )
+        assert len(found["n"]) == count
+
+
+def test_json_lines_give_a_row_a_line():
+    body = b'["UA", 1, 2.5, true]\n{"carrier": "AA", "distance": 2, "temp": null, "is_hub": null}\n'
+
+    with pytest.raises(RowsError, match="expected one of the two"):
+        read_columns(body, "jsonlines", COLUMNS)
+    found = read_columns(b'["UA", 1, 2.5, true]\n["AA", 2, null, null]\n', "jsonlines", COLUMNS)
+
+    assert found["carrier"].tolist() == ["UA", "AA"]
+    assert found["is_hub"].tolist() == [True, None]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"UA,1,2,true\nUA,x,2,true", 'row 2, column "distance": "x" is not a number'),
+        (b"carrier,distance,temp,is_hub\nUA,1,2,true", "line 1 looks like a header"),
+        (b"carrier,temp,distance,is_hub\nUA,1,2,true", "column's name): leave it out"),
+        (b"UA,1,2,perhaps", 'row 1, column "is_hub": "perhaps" is not true or false'),
+        (b"UA,1,2", "row 1 has 3 values; expected 4"),
+        (b"UA,1,2,true\n\nUA,1,2,true", "row 2 is empty"),
+        (b"UA,1_000,2,true", '"1_000" is not a number'),
+        ("UA,١,2,true".encode(), "is not a number"),
+        (b'UA,1,2,"true', "not CSV"),
+        (b"", "empty"),
+        (b" \n ", "empty"),
+        (b"\xff\xfe", "not UTF-8"),
+        ("\ufeffUA,1,2,true".encode(), "byte order mark"),
+    ],
+)
+def test_bad_csv_is_one_sentence_that_names_the_place(body, sentence):
+    with pytest.raises(RowsError) as refusal:
+        read_columns(body, "csv", COLUMNS)
+
+    assert sentence in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ("5", 'a single JSON value; expected a row, a list of rows or {"instances": [rows]}'),
+        ('["UA", 1, 2]', "row 1 has 3 values; expected 4 (carrier, distance, temp, is_hub)"),
+        ("[]", "no rows"),
+        ('{"instances": []}', "no rows"),
+        ('[{"carrier": "UA"}]', 'row 1 has no "distance"'),
+        ('["UA", 1, [2], true]', "row 1 is"),
+        ('[["UA", 1, {}, true]]', 'column "temp": an object is not a number'),
+        ("[" * 100_000, "nested too deeply"),
+        ('[["UA", 1' + "0" * 400 + ", 2, true]]", "is not a number"),
+        ('[["\\ud800", 1, 2, true]]', "is not text"),
+        ("{", "not JSON"),
+    ],
+)
+def test_bad_json_is_one_sentence(document, sentence):
+    with pytest.raises(RowsError) as refusal:
+        read_columns(document.encode(), "json", COLUMNS)
+
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_whole_numbers_keep_all_digits_and_gaps_make_them_fractions():
+    large = 2**60 + 1
+
+    whole = read_columns(f"{large}\n".encode(), "csv", rows_of(Column("n", "feature_n", "int64")))
+    gaps = read_columns(b"[[1], [null]]", "json", rows_of(Column("n", "feature_n", "int64")))
+
+    assert whole["n"].tolist() == [large]
+    assert gaps["n"].dtype == np.float64
+
+
+def test_without_a_signature_columns_are_numbers_or_text():
+    found = read_columns(b"UA,1.5\nAA,\n", "csv", None)
+
+    assert found["_c0"].tolist() == ["UA", "AA"]
+    assert found["_c1"].dtype == np.float64
+
+
+times = rows_of(Column("t", "feature_t", "timestamp"))
+
+
+def test_times_become_utc():
+    found = read_columns(b'[["2013-01-15T06:00:00+02:00"], [null]]', "json", times)
+
+    assert found["t"][0] == np.datetime64("2013-01-15T04:00:00", "us")
+    assert np.isnat(found["t"][1])
+
+
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("nan")
+)
+documents = st.recursive(
+    values,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["instances", "features", "carrier", "distance", "temp", "is_hub", "x"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(documents, st.sampled_from(["json", "jsonlines"]), st.booleans())
+def test_any_json_is_read_or_refused_in_one_sentence(document, form, is_known):
+    body = json.dumps(document).encode()
+
+    _read_or_refuse(body, form, is_known=is_known)
+
+
+@given(st.binary(max_size=60), st.sampled_from(["csv", "json", "jsonlines"]), st.booleans())
+def test_any_bytes_are_read_or_refused_in_one_sentence(body, form, is_known):
+    _read_or_refuse(body, form, is_known=is_known)
+
+
+cells = st.text(string.printable + "é١\x00", max_size=6)
+
+
+@given(st.lists(st.lists(cells, min_size=3, max_size=5), max_size=4), st.booleans())
+def test_any_csv_is_read_or_refused_in_one_sentence(rows, is_known):
+    body = "\n".join(",".join(row) for row in rows).encode()
+
+    _read_or_refuse(body, "csv", is_known=is_known)
+
+
+def _read_or_refuse(body, form, *, is_known):
+    try:
+        found = read_columns(body, form, COLUMNS if is_known else None)
+    except RowsError as refusal:
+        assert "\n" not in str(refusal)
+        assert len(str(refusal)) < 300
+    else:
+        assert len({len(column) for column in found.values()}) == 1
+        assert len(next(iter(found.values()))) >= 1

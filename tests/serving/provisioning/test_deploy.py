@@ -1,0 +1,107 @@
+import pytest
+
+from driftline.errors import InputError
+from driftline.roles import Facet, Roles
+from driftline.serving.provisioning.deploy import deploy_resources, monitor_resources
+from driftline.serving.resources.resources import parse_resources
+
+
+def names_of(resources):
+    return [(one["kind"], one["name"]) for one in resources]
+
+
+def test_a_model_alone_becomes_an_endpoint():
+    found = deploy_resources(model="/m.skops", name="flights")
+
+    assert names_of(found) == [("Model", "flights"), ("Endpoint", "flights")]
+    parse_resources(found)
+
+
+def test_a_reference_brings_baseline_monitor_and_alarms():
+    found = deploy_resources(
+        model="/m.skops",
+        name="flights",
+        reference="/train.parquet",
+        roles=Roles(label="late", positive="1"),
+    )
+
+    assert names_of(found) == [
+        ("Model", "flights"),
+        ("Baseline", "flights"),
+        ("Endpoint", "flights"),
+        ("Monitor", "flights-data-quality"),
+        ("Alarm", "flights: broken input"),
+        ("Alarm", "flights: no traffic judged"),
+        ("Alarm", "flights: drift"),
+        ("Monitor", "flights-attribution"),
+        ("Alarm", "flights: attribution"),
+    ]
+    assert found[1]["spec"] == {
+        "data": "/train.parquet",
+        "model": "flights",
+        "label": "late",
+        "positive": "1",
+    }
+    parse_resources(found)
+
+
+def test_roles_bring_the_kinds_of_monitor_that_they_allow():
+    def kinds(roles, **more):
+        found = monitor_resources("flights", roles, **more)
+        return [one["spec"]["kind"] for one in found if one["kind"] == "Monitor"]
+
+    answers = Roles(label="late", prediction="guess", facets=(Facet("origin"),))
+
+    assert kinds(Roles(), has_model=False) == ["data-quality"]
+    assert kinds(Roles(label="late"), has_model=False) == ["data-quality"]
+    assert kinds(answers, has_model=False) == ["data-quality", "model-quality", "bias"]
+    assert kinds(answers, has_model=True)[-1] == "attribution"
+
+
+def test_roles_are_written_as_a_baseline_declares_them():
+    roles = Roles.of(
+        label="y", probability=["p", "q"], threshold=0.3, facet=["sex=F", "age"], group="job"
+    )
+
+    found = deploy_resources(model="/m.skops", name="a", reference="/t.parquet", roles=roles)
+
+    assert found[1]["spec"] == {
+        "data": "/t.parquet",
+        "model": "a",
+        "label": "y",
+        "probability": ["p", "q"],
+        "threshold": 0.3,
+        "facet": ["sex=F", "age"],
+        "group": "job",
+    }
+    parse_resources(found)
+
+
+def test_a_long_name_leaves_room_for_the_monitors():
+    found = deploy_resources(model="/m.skops", name="a" * 63, reference="/t.parquet")
+
+    assert len(found[3]["name"]) == 63
+    parse_resources(found)
+
+
+def test_wrong_names_and_roles_without_data_are_said():
+    with pytest.raises(InputError, match="expected letters, digits"):
+        deploy_resources(model="/m.skops", name="a b")
+    with pytest.raises(InputError, match="label given without a reference"):
+        deploy_resources(model="/m.skops", name="a", roles=Roles(label="late"))
+
+
+def test_a_deployed_model_is_served_and_monitored(start, trained, tmp_path):
+    resources = deploy_resources(
+        model=str(trained.file),
+        name="late",
+        reference=str(trained.reference),
+        roles=Roles(label="late"),
+    )
+
+    with start(tmp_path) as server:
+        first, second = server.apply(*resources), server.apply(*resources)
+
+        assert {one["action"] for one in first.json()["changes"]} == {"create"}
+        assert {one["action"] for one in second.json()["changes"]} == {"unchanged"}
+        assert server.invoke("late", trained.csv(slice(3))).status_code == 200

@@ -1,0 +1,174 @@
+import pytest
+
+from driftline.errors import InputError
+from driftline.serving.provisioning.signatures import endpoint_signature, positive_class, succeed
+from driftline.signature import Column, Signature
+
+BINARY = {
+    "feature_names": ["a", "b"],
+    "feature_count": 2,
+    "class_type": "int64",
+    "classes": ["0", "1"],
+    "has_probability": True,
+}
+INPUTS = (Column("a", "feature_a", "double"), Column("b", "feature_b", "string"))
+
+
+def test_only_inputs_are_taken_and_outputs_are_the_models():
+    declared = Signature((*INPUTS, Column("late", "feature_late", "int64", "label")))
+
+    found = endpoint_signature(declared, BINARY)
+
+    assert found.inputs == found.features == INPUTS
+    assert [(one.name, one.role, one.classes) for one in found.outputs] == [
+        ("prediction", "prediction", ("0", "1")),
+        ("probability", "probability", ("1",)),
+    ]
+
+
+def test_the_references_names_for_outputs_are_kept():
+    declared = Signature(
+        INPUTS,
+        (
+            Column("p_late", "probability", "double", "probability", classes=("1",)),
+            Column("said", "prediction", "int64", "prediction"),
+        ),
+    )
+
+    found = endpoint_signature(declared, BINARY)
+
+    assert [(one.name, one.column) for one in found.outputs] == [
+        ("said", "prediction"),
+        ("p_late", "probability"),
+    ]
+
+
+def test_many_classes_have_a_probability_each():
+    found = endpoint_signature(
+        Signature(INPUTS), {**BINARY, "class_type": "string", "classes": ["x", "Y z", "y-z"]}
+    )
+
+    assert [(one.name, one.column) for one in found.outputs[1:]] == [
+        ("probability_x", "probability_x"),
+        ("probability_Y z", "probability_y_z"),
+        ("probability_y-z", "probability_y_z_2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["p_z", "p_x", "p_y"], ["p_x", "p_y", "p_z"]),
+        (["first", "second", "third"], ["first", "second", "third"]),
+    ],
+)
+def test_names_of_probabilities_meet_their_classes_else_the_models_order(names, expected):
+    declared = Signature(
+        INPUTS,
+        tuple(Column(one, f"probability_{one}", "double", "probability") for one in names),
+    )
+    description = {**BINARY, "class_type": "string", "classes": ["x", "y", "z"]}
+
+    found = endpoint_signature(declared, description)
+
+    assert [(one.name, one.column, one.classes) for one in found.outputs[1:]] == [
+        (name, f"probability_{name}", (of,)) for name, of in zip(expected, "xyz", strict=True)
+    ]
+
+
+def test_an_input_called_prediction_does_not_hide_the_prediction():
+    declared = Signature((Column("prediction", "feature_prediction", "double"),))
+
+    found = endpoint_signature(
+        declared, {**BINARY, "feature_names": ["prediction"], "has_probability": False}
+    )
+
+    assert [one.name for one in found.outputs] == ["prediction_2"]
+
+
+def test_the_positive_class_is_the_references_or_the_second():
+    declared = Signature(
+        INPUTS, (Column("p", "probability", "double", "probability", classes=("0",)),)
+    )
+
+    assert positive_class(declared, BINARY) == "0"
+    assert positive_class(Signature(INPUTS), BINARY) == "1"
+    assert positive_class(None, {**BINARY, "classes": ["a", "b", "c"]}) is None
+
+
+def test_a_model_with_other_columns_is_refused_by_their_names():
+    with pytest.raises(InputError, match=r"lacks c; the model does not know b; exclude"):
+        endpoint_signature(Signature(INPUTS), {**BINARY, "feature_names": ["a", "c"]})
+    with pytest.raises(InputError, match="takes 3 columns, the signature has 2"):
+        endpoint_signature(Signature(INPUTS), {**BINARY, "feature_names": None, "feature_count": 3})
+    with pytest.raises(InputError, match="names 2 columns of role probability"):
+        endpoint_signature(
+            Signature(
+                INPUTS,
+                tuple(Column(f"p{i}", f"probability_{i}", "double", "probability") for i in "01"),
+            ),
+            BINARY,
+        )
+
+
+def test_a_change_of_type_is_a_new_version_and_a_new_column():
+    before = Signature(INPUTS, version=3)
+    after = Signature((Column("a", "feature_a", "string"), INPUTS[1]))
+
+    found = succeed(before, after)
+
+    assert found.version == 4
+    newer = Column("a", "feature_a_v4", "string", former=("feature_a",))
+    assert found.features == (newer, INPUTS[1])
+    assert succeed(found, after) == found
+    assert succeed(None, after) == after
+
+
+@pytest.mark.parametrize(
+    ("classes", "chosen", "expected"),
+    [
+        (["no", "yes"], "no", "no"),
+        (["0", "1"], 0.0, "0"),
+        (["false", "true"], "False", "false"),
+        (["false", "true"], False, "false"),
+        (["0.0", "1.0"], "0", "0.0"),
+        (["nan", "x"], "nan", "nan"),
+        (["a", "b", "c"], "a", None),
+    ],
+)
+def test_a_positive_class_that_was_named_is_taken(classes, chosen, expected):
+    description = {**BINARY, "classes": classes}
+
+    assert positive_class(Signature(INPUTS), description, chosen=chosen) == expected
+
+
+def test_a_positive_class_that_the_model_does_not_know_is_refused():
+    with pytest.raises(InputError, match='positive "late"; the model answers 0, 1'):
+        endpoint_signature(Signature(INPUTS), BINARY, chosen="late")
+
+
+WORDS = {**BINARY, "classes": ["approve", "reject"], "class_type": "string"}
+
+
+def loans(*classes: str) -> Signature:
+    answer = Column("said", "prediction", "int64", "prediction", classes=classes)
+    return Signature((Column("x", "feature_x", "double"),), (answer,))
+
+
+def test_a_model_that_answers_other_classes_than_the_reference_is_refused():
+    description = {**WORDS, "feature_names": ["x"], "feature_count": 1}
+
+    with pytest.raises(InputError, match="the model answers approve, reject, the reference's"):
+        endpoint_signature(loans("0", "1"), description)
+    with pytest.raises(InputError, match='positive "1"; the model answers approve, reject'):
+        endpoint_signature(loans("0", "1"), description, chosen=1)
+
+
+@pytest.mark.parametrize("chosen", [[1, "approve"], ["approve", "1"]])
+def test_one_of_several_positive_values_is_the_models(chosen):
+    description = {**WORDS, "feature_names": ["x"], "feature_count": 1}
+
+    found = endpoint_signature(loans("0", "1"), description, chosen=chosen)
+
+    assert positive_class(None, description, chosen=chosen) == "approve"
+    assert found.outputs[-1].classes == ("approve",)

@@ -1,0 +1,105 @@
+import asyncio
+import json
+
+import pytest
+
+from driftline.alerts.notify.receivers.receiver import Answer
+from driftline.serving.provisioning.targets import ASKING_MAX, require_reachable, require_ways
+from driftline.serving.resources.resources import Resource, ResourceError
+from driftline.serving.resources.specs import ChannelSpec
+
+
+@pytest.mark.parametrize(
+    ("url", "networks", "value"),
+    [
+        ("http://127.0.0.1:9911/hook", [], '"127.0.0.0/8"'),
+        ("http://127.0.0.1:9911/hook", ["10.0.0.0/8"], '"127.0.0.0/8"'),
+        ("http://localhost:9911/hook", [], '"127.0.0.0/8"'),
+        ("http://0x7f.1/hook", [], '"127.0.0.0/8"'),
+        ("http://[::1]/hook", ["127.0.0.0/8"], '"::1/128"'),
+        ("http://[::ffff:127.0.0.1]/hook", [], '"127.0.0.0/8"'),
+        ("https://10.1.2.3/hook", [], '"10.1.2.3/32"'),
+        ("http://93.184.215.14/hook", [], '"93.184.215.14/32"'),
+        ("https://93.184.215.14:9000/hook", [], '"93.184.215.14/32"'),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_refused_with_the_value_that_allows_it(
+    url: str, networks: list[str], value: str
+) -> None:
+    with pytest.raises(ResourceError, match=r'^Channel "c": spec\.url') as refused:
+        asyncio.run(require_reachable('Channel "c"', url, networks))
+
+    assert "[notify] allow_networks" in str(refused.value)
+    added = str(refused.value).split("; add ")[1].split(" to ")[0]
+    assert value in added
+    asyncio.run(require_reachable("", url, [*networks, *added.replace('"', "").split(", ")]))
+
+
+def test_an_address_that_hands_out_credentials_is_refused_whatever_is_listed() -> None:
+    with pytest.raises(ResourceError, match="whatever"):
+        asyncio.run(require_reachable("", "https://169.254.169.254/x", ["169.254.0.0/16"]))
+
+
+@pytest.mark.parametrize("url", ["https://93.184.215.14/hook", "http://intern.example:9/hook"])
+def test_public_addresses_and_names_that_need_dns_are_taken(url: str) -> None:
+    asyncio.run(require_reachable("", url, []))
+
+
+def test_apply_asks_and_changes_nothing(start, declare, tmp_path) -> None:
+    channel = declare("Channel", "pager", url="http://127.0.0.1:9911/hook")
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open").mkdir()
+
+    with start(tmp_path / "closed") as server:
+        refused = server.apply(channel)
+        left = server.client.get("/api/v1/channels").json()["items"]
+    with start(tmp_path / "open", allow_networks=["127.0.0.0/8"]) as server:
+        taken = server.apply(channel)
+
+    assert refused.status_code == 400
+    assert 'add "127.0.0.0/8" to [notify] allow_networks' in server.error_of(refused)["message"]
+    assert left == []
+    assert taken.status_code == 200
+
+
+BELL = {"type": "apprise", "url": "pover://t0ken@one"}
+
+
+def test_apprise_is_asked_about_a_url_again_only_when_it_changed(start, declare, tmp_path) -> None:
+    with start(tmp_path) as server, pytest.MonkeyPatch.context() as patch:
+        asked = []
+
+        async def run(_argv, body, **_more) -> Answer:
+            asked.append(json.loads(body)["to_read"])
+            return Answer(0, "", is_http=False)
+
+        patch.setattr("driftline.serving.provisioning.targets.run_program", run)
+        for more in ({}, {}, {"configuration_changes": True}, {"url": "pover://t1ken@one"}):
+            applied = server.apply(declare("Channel", "bell", **BELL | more))
+            assert applied.is_success, applied.text
+
+    assert asked == [["pover://t0ken@one"], ["pover://t1ken@one"]]
+
+
+def test_many_who_apply_at_once_start_two_programs_at_a_time(monkeypatch) -> None:
+    running, most = 0, 0
+
+    async def run(*_given, **_more) -> Answer:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(10):  # Others come to their turn meanwhile.
+            await asyncio.sleep(0)
+        running -= 1
+        return Answer(0, "", is_http=False)
+
+    async def apply_at_once() -> None:
+        turns = asyncio.Semaphore(ASKING_MAX)
+        bell = Resource("Channel", "bell", ChannelSpec(**BELL))
+        asks = (require_ways([bell], commands={}, allow_networks=[], turns=turns) for _ in range(8))
+        await asyncio.gather(*asks)
+
+    monkeypatch.setattr("driftline.serving.provisioning.targets.run_program", run)
+    asyncio.run(apply_at_once())
+
+    assert most == ASKING_MAX == 2
