@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -94,14 +93,6 @@ def _scores(rows: pd.DataFrame) -> dict[str, float]:
         "recall": metrics.recall_score(label, rows["prediction"]),
         "precision": metrics.precision_score(label, rows["prediction"]),
     }
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

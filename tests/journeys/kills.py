@@ -30,8 +30,9 @@ from driftline.app.deployment import deploy
 from driftline.app.up import Supervisor, start
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.tables.dataset import read_gaps
-from tests.journeys.conftest import eventually, free_port
+from tests.journeys.conftest import eventually
 from tests.servers.kafka import KafkaBroker
+from tests.servers.ports import free_port
 
 __all__ = ["PARTS", "VICTIMS", "Customer", "Installation", "Outcome", "customers_of", "rehearse"]
 

@@ -23,7 +23,8 @@ from driftline.app.client.client import Client
 from driftline.app.up import Supervisor, start
 from driftline.capture.tables.dataset import Dataset
 from tests.alerts.conftest import Receiver, receiver
-from tests.journeys.conftest import driftline, eventually, free_port
+from tests.journeys.conftest import driftline, eventually
+from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres, postgres
 
 __all__ = ["postgres", "receiver"]

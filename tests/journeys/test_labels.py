@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from driftline.app.client.client import Client
 from driftline.errors import DriftlineError
-from tests.journeys.conftest import driftline, eventually, free_port, running
+from tests.journeys.conftest import driftline, eventually, running
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
 

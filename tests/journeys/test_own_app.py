@@ -18,7 +18,8 @@ import polars as pl
 import pytest
 
 from driftline.app.client.client import Client
-from tests.journeys.conftest import eventually, free_port
+from tests.journeys.conftest import eventually
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
 

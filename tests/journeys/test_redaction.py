@@ -20,8 +20,9 @@ from driftline.capture.line.envelope import read_envelope
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.tap import Capture
-from tests.journeys.conftest import eventually, free_port, running
+from tests.journeys.conftest import eventually, running
 from tests.servers.kafka import KafkaBroker
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -27,7 +27,8 @@ from driftline.app.client.client import Client
 from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.storage import Storage
 from driftline.storage import use_options
-from tests.journeys.conftest import driftline, eventually, free_port, running
+from tests.journeys.conftest import driftline, eventually, running
+from tests.servers.ports import free_port
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
 __all__ = ["s3_root", "s3_server"]

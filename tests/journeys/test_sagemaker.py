@@ -25,7 +25,8 @@ import yaml
 from deltalake import DeltaTable
 
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
-from tests.journeys.conftest import driftline, free_port, running
+from tests.journeys.conftest import driftline, running
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from driftline.app.client.client import Client
-from tests.journeys.conftest import driftline, eventually, free_port, running
+from tests.journeys.conftest import driftline, eventually, running
+from tests.servers.ports import free_port
 
 DATABASE = Path(".driftline") / "driftline.db"
 

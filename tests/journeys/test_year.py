@@ -13,6 +13,7 @@ import pytest
 
 from tests.journeys.conftest import Demo, quality_weeks
 from tests.servers.kafka import KafkaBroker
+from tests.servers.ports import free_port
 from tests.servers.postgres import Postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.kafka, pytest.mark.postgres]
@@ -43,6 +44,9 @@ def year(
     days = YEAR_DAYS if pytestconfig.getoption("full") else DAYS
     folder = tmp_path_factory.mktemp("year") / "here"
     settings = {
+        # A demo chooses its ports when it begins and opens them later: another one runs beside it.
+        "server": {"port": free_port()},
+        "dashboard": {"port": free_port()},
         "capture": {"transport": "kafka"},
         "kafka": {
             "bootstrap_servers": [kafka_broker.bootstrap],

@@ -15,6 +15,8 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from tests.servers.ports import free_port
+
 __all__ = ["KafkaBroker", "kafka_broker", "kafka_jars"]
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +102,7 @@ class KafkaBroker:
         format_words: Sequence[str] = (),
     ) -> None:
         self._folder = folder
-        self._port, controller, *others = _free_ports(2 + len(protocols))
+        self._port, controller, *others = (free_port() for _ in range(2 + len(protocols)))
         self.bootstrap = f"127.0.0.1:{self._port}"
         self.doors = {
             protocol: f"127.0.0.1:{port}" for protocol, port in zip(protocols, others, strict=True)
@@ -205,15 +207,3 @@ def kafka_jars() -> Path:
 def topic() -> str:
     """Give a name for a topic, or a group, that no other test uses."""
     return f"dl-{uuid.uuid4().hex[:12]}"
-
-
-def _free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now, below those that the kernel hands to clients."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

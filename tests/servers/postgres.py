@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -31,6 +30,7 @@ from driftline.database.migrations import migrate
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import installation
 from driftline.serving.tables import metadata as serving
+from tests.servers.ports import free_port
 
 __all__ = [
     "Postgres",
@@ -246,14 +246,8 @@ def _user() -> dict[str, object]:
     return {"user": "postgres", "group": "postgres", "extra_groups": []}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def _start(binaries: Path, folder: Path) -> Postgres:
-    server = Postgres(binaries, folder, _free_port())
+    server = Postgres(binaries, folder, free_port())
     (folder / "password").write_text(server.password)
     if os.geteuid() == 0:
         for one in (folder, folder / "password"):

@@ -19,7 +19,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from driftline.storage import use_options
-from tests.servers.kafka import _free_ports
+from tests.servers.ports import free_port
 
 __all__ = ["S3Server", "s3_root", "s3_server"]
 
@@ -41,7 +41,7 @@ class S3Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (self._port,) = _free_ports(1)
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -19,6 +19,7 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import InputError
 from driftline.signature import Signature
+from tests.servers.ports import free_port
 
 Write = Callable[..., bool]
 
@@ -84,11 +85,12 @@ def test_many_endpoints_share_one_label_past_the_cap(spool_dir: Path) -> None:
     assert len(found) <= 205
 
 
-def test_a_process_shows_its_metrics_to_this_machine_only(free_port: int) -> None:
+def test_a_process_shows_its_metrics_to_this_machine_only() -> None:
+    port = free_port()
     registry = CollectorRegistry()
     registry.register(Counted("driftline_sink_", lambda: {"records": 5}, {}))
-    address = f"http://127.0.0.1:{free_port}"
-    with exposed(registry, name="sink", host="127.0.0.1", port=free_port):
+    address = f"http://127.0.0.1:{port}"
+    with exposed(registry, name="sink", host="127.0.0.1", port=port):
         response = _answer(f"{address}/metrics")
         assert "driftline_sink_records_total 5.0" in response.text
         assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -96,7 +98,7 @@ def test_a_process_shows_its_metrics_to_this_machine_only(free_port: int) -> Non
         assert httpx.get(f"{address}/other").status_code == 404
         assert httpx.get(f"{address}/metrics", headers={"host": "evil.example"}).status_code == 403
         # A second process on the same port goes on without.
-        with exposed(registry, name="sink", host="127.0.0.1", port=free_port):
+        with exposed(registry, name="sink", host="127.0.0.1", port=port):
             pass
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/metrics")
@@ -106,15 +108,6 @@ def test_metrics_for_others_are_refused_while_auth_is_off() -> None:
     shown = exposed(CollectorRegistry(), name="sink", host="0.0.0.0", port=0)
     with pytest.raises(InputError, match=r"\[metrics\] host"), shown:
         pass
-
-
-@pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answer(url: str) -> httpx.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from driftline.capture.spool.frame import Frame
 from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
 from tests.capture.tap.test_tap import frames_of
+from tests.servers.ports import free_port
 
 UPSTREAM = """
 import asyncio, gzip, json, os, sys
@@ -105,8 +105,7 @@ class Upstream:
     """A model server of somebody else: a process on a port of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()

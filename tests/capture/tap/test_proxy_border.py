@@ -17,6 +17,7 @@ from driftline.capture.tap.proxy import ReverseProxy
 from driftline.errors import InputError
 from tests.capture.tap.proxy_tools import Upstream, proxying, records
 from tests.servers.commands import driftline
+from tests.servers.ports import free_port
 
 
 def test_only_this_machine_is_answered(proxy: str, spool_dir: Path) -> None:
@@ -64,8 +65,7 @@ def test_only_paths_are_handed_on(proxy: str, target: bytes) -> None:
 
 
 def test_a_proxy_that_is_its_own_upstream_says_so_at_once(spool_dir: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
 
     with proxying(f"http://127.0.0.1:{port}", spool_dir, port=port) as url:
         answer = httpx.get(f"{url}/echo", timeout=10)
@@ -93,8 +93,7 @@ def test_a_path_of_the_upstream_goes_before_each_request(
 
 
 def test_the_command_runs_until_told_to_stop(upstream: Upstream, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["--upstream", upstream.url, "--endpoint", "flights", "--port", str(port)]
     process = subprocess.Popen(
         [sys.executable, "-m", "driftline", "proxy", *options, "--path", "/upload"],

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from driftline.app.settings.settings import load
 from driftline.capture.tap.place import find_place
 from driftline.errors import InputError
 from tests.capture.tap.test_tap import answering, frames_of
+from tests.servers.ports import free_port
 
 Call = Callable[..., list[dict[str, Any]]]
 
@@ -265,8 +265,7 @@ def predict(row: dict[str, float]) -> dict[str, float]:
 
 def test_several_workers_each_record_what_they_answered(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", "app:app", "--port", str(port), "--workers", "2"]
     process = subprocess.Popen(
         [*command, "--log-level", "warning"], cwd=tmp_path, start_new_session=True

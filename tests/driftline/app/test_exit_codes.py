@@ -27,8 +27,8 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
-from tests.journeys.conftest import free_port
 from tests.servers.commands import driftline
+from tests.servers.ports import free_port
 
 # One line for each command that asks a server; words in capitals are files.
 COMMANDS = """
