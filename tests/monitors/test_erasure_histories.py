@@ -21,7 +21,7 @@ from driftline.alerts.tables import incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.monitors.run.test_erasure import (
+from tests.monitors.run.erased_person import (
     DIMENSIONS,
     NOW,
     PLACE,
@@ -84,7 +84,7 @@ def messages_of(engine: Engine):
 
 
 def texts_of(engine: Engine) -> str:
-    """Give all that messages, histories and incidents say."""
+    """Return all that messages, histories and incidents say."""
     with engine.connect() as connection:
         histories = connection.scalars(select(alert_tables.history.c.data)).all()
         causes = connection.scalars(select(incidents.c.cause)).all()
