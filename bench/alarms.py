@@ -196,7 +196,7 @@ def measure(engine: Engine, kind: str, given: argparse.Namespace) -> Found:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float, Sequence[object]]:
-    """Give the wall and CPU seconds that some work takes, and what came of it."""
+    """Return the wall and CPU seconds that some work takes, and what came of it."""
     wall, cpu = time.perf_counter(), time.process_time()
     made = work()
     spent = time.perf_counter() - wall, time.process_time() - cpu
@@ -235,7 +235,7 @@ def put_alarms(engine: Engine, kind: str, alarms: int, metrics: int) -> None:
 
 
 def definition(kind: str, number: int, alarms: int, metrics: int) -> AlarmDefinition:
-    """Give one of the alarms."""
+    """Return one of the alarms."""
     fields = {
         "alarm_name": f"alarm {number:05}",
         "evaluation_periods": 3,
@@ -265,7 +265,7 @@ def definition(kind: str, number: int, alarms: int, metrics: int) -> AlarmDefini
 
 
 def dimensions(index: int) -> dict[str, str]:
-    """Give the dimensions of a metric, as a fleet of hosts has them."""
+    """Return the dimensions of a metric, as a fleet of hosts has them."""
     return {"Host": f"host-{index // 10:05}", "Core": str(index % 10)}
 
 
@@ -281,7 +281,7 @@ def put_minute(engine: Engine, at: datetime, values: np.ndarray) -> None:
 
 
 def measure_size(engine: Engine, size: Callable[[], int], metrics: int) -> tuple[float, float]:
-    """Give the bytes of a metric's day of minutes, as they came and packed."""
+    """Return the bytes of a metric's day of minutes, as they came and packed."""
     rng = np.random.default_rng(1)
     day = START.replace(hour=0)
     put_minute(engine, day - MINUTE, rng.uniform(0, 10, metrics))

@@ -107,7 +107,7 @@ def what_is_refused(home: House, url: str) -> list[tuple[str, object]]:
 
 
 def many(home: House, url: str) -> list[tuple[str, object]]:
-    """Tell of many alarms, and of all of them again."""
+    """Report on many alarms, and of all of them again."""
     home.clock.advance(seconds=-2 * RESEND_S)
     home.channel("am", url, type="alertmanager", secret=None, options={"rate_limit_per_minute": 0})
     for number in range(ALARMS):

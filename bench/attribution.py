@@ -30,7 +30,7 @@ TRUTH_BACKGROUND = 60
 
 
 def cpu_s(process: ModelProcess) -> float:
-    """Give the CPU seconds of this process and of the model's so far."""
+    """Return the CPU seconds of this process and of the model's so far."""
     fields = Path(f"/proc/{process.process_id}/stat").read_text().rsplit(")", 1)[1].split()
     return time.process_time() + (int(fields[11]) + int(fields[12])) / 100
 

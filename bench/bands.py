@@ -27,7 +27,7 @@ START = 1_704_067_200  # Monday, 1 January 2024.
 
 
 def season(times: NDArray[np.int64]) -> Values:
-    """Give working days with a hump at noon, and flat free days: from 0 to 1."""
+    """Return working days with a hump at noon, and flat free days: from 0 to 1."""
     hours = times % DAY_S / 3600
     free = (times // DAY_S + 3) % 7 >= 5
     hump = np.exp(-((hours - 13) ** 2) / 18)
@@ -60,20 +60,20 @@ def kinds(times: NDArray[np.int64], random: np.random.Generator) -> dict[str, Va
 
 
 def ours(times: NDArray[np.int64], values: Values, asked: NDArray[np.int64], period: int) -> Limits:
-    """Give the band of driftline.alerts.math.band, three deviations wide."""
+    """Return the band of driftline.alerts.math.band, three deviations wide."""
     model = fit(times, values, period, Learning())
     assert model is not None
     return band(model, asked, 3.0)
 
 
 def static(times: NDArray[np.int64], values: Values, asked: NDArray[np.int64], _: int) -> Limits:
-    """Give mean and standard deviation of the history."""
+    """Return mean and standard deviation of the history."""
     middle, wide = values.mean(), 3 * values.std()
     return np.full(len(asked), middle - wide), np.full(len(asked), middle + wide)
 
 
 def slots(times: NDArray[np.int64], values: Values, asked: NDArray[np.int64], _: int) -> Limits:
-    """Give median and MAD of each hour of working and free days, and nothing else."""
+    """Return median and MAD of each hour of working and free days, and nothing else."""
 
     def slot(some: NDArray[np.int64]) -> NDArray[np.int64]:
         free = (some // DAY_S + 3) % 7 >= 5
@@ -91,7 +91,7 @@ def slots(times: NDArray[np.int64], values: Values, asked: NDArray[np.int64], _:
 
 
 def watch(values: Values, times: NDArray[np.int64], period: int, of: Band) -> tuple[Values, Values]:
-    """Give the limits of the weeks that are watched, the model fitted anew each day."""
+    """Return the limits of the weeks that are watched, the model fitted anew each day."""
     a_day = DAY_S // period
     lower, upper = [], []
     for day in range(LEARN_D, LEARN_D + WATCH_D):

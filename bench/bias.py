@@ -54,7 +54,7 @@ def make(seed: int) -> pa.Table:
 
 
 def seconds(work: Callable[[], object], times: int = 5) -> str:
-    """Give the median and the best of several runs, of processor time too."""
+    """Return the median and the best of several runs, of processor time too."""
     taken, busy = [], []
     for _ in range(times):
         clock, own = time.perf_counter(), time.process_time()

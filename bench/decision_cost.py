@@ -31,7 +31,7 @@ REPEATS = 5
 
 
 def columns() -> dict[str, Cells]:
-    """Give the cells of numbers and of texts with sixty levels."""
+    """Return the cells of numbers and of texts with sixty levels."""
     values = np.sort(np.random.default_rng(SEED).normal(size=20_000))
     often = {f"v{place}": 10_000 // (place + 1) for place in range(LEVELS)}
     rows = sum(often.values())
@@ -59,7 +59,7 @@ def draw(rng: np.random.Generator, cells: Cells, hours: int) -> np.ndarray:
 
 
 def cost(work: Callable[[], object], repeats: int = 1) -> float:
-    """Give the least CPU seconds that some work takes."""
+    """Return the least CPU seconds that some work takes."""
     found = []
     for _ in range(repeats):
         began = time.process_time()

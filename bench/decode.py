@@ -113,7 +113,7 @@ def answer_of(rows: int, kind: str) -> tuple[str, bytes]:
 
 
 def microseconds(run: Callable[[], object]) -> float:
-    """Give the least CPU time of several rounds, a record."""
+    """Return the least CPU time of several rounds, a record."""
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()

@@ -73,7 +73,7 @@ def _columns(rng: np.random.Generator, rows: int, columns: int) -> dict[str, pa.
 
 
 def environment(peer: str, cache: Path) -> Path | str:
-    """Give the Python of a peer's environment, made if need be; else why there is none."""
+    """Return the Python of a peer's environment, made if need be; else why there is none."""
     asked = HERE / "peers" / f"{peer}.txt"
     place = cache / peer
     python = place / "bin" / "python"

@@ -81,13 +81,13 @@ def draw(rng: np.random.Generator, rows: int, effect: np.ndarray) -> np.ndarray:
 
 
 def pairs(days: np.ndarray, place: int) -> np.ndarray:
-    """Give the others and the group: (..., 3, 3, 3) to (..., 2, 3, 3)."""
+    """Return the others and the group: (..., 3, 3, 3) to (..., 2, 3, 3)."""
     group = days[..., place, :, :]
     return np.stack([days.sum(axis=-3) - group, group], axis=-3)
 
 
 def known(days: np.ndarray, length: int) -> list[GroupCounts]:
-    """Give what the reference tells of each group; the window comes later."""
+    """Return what the reference tells of each group; the window comes later."""
     blocks = days[: len(days) // length * length].reshape(-1, length, 3, 3, 3).sum(axis=1)
     nothing = np.zeros((2, 1, 3, 3), np.int64)
     return [

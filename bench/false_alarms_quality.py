@@ -123,7 +123,7 @@ def simulate(
 
 
 def shuffled(share: float) -> Loss:
-    """Give the probabilities of so many rows to others: ranking is lost there."""
+    """Exchange the probabilities of so many rows among them: ranking is lost there."""
 
     def change(answers: Answers, rng: np.random.Generator) -> Answers:
         assert answers.probability is not None
@@ -189,7 +189,7 @@ def real_weeks(trained: model.Trained, year: flights.Flights) -> Iterator[str]:
 
 
 def _breaks_plainly(one: MetricResult) -> bool:
-    """Tell whether a metric breaks the reference's own value, as SageMaker judges."""
+    """Whether a metric breaks the reference's own value, as SageMaker judges."""
     if not one.operator or one.name == "brier_skill" or one.value is None or one.reference is None:
         return False
     is_lower = one.operator == "LessThanThreshold"

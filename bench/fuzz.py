@@ -300,7 +300,7 @@ def _outcome(begun: list[object], outcome: str, told: str, took_s: float) -> Out
 
 
 def _shape(told: str) -> str:
-    """Give a sentence without what differs from input to input."""
+    """Return a sentence without what differs from input to input."""
     told = re.sub(r'"[^"]*"', '"…"', told)
     told = re.sub(r"\([^()]*(\([^()]*\)[^()]*)*\)", "(…)", told)
     told = re.sub(r"^\S+\.(csv|jsonl|json|parquet|arrow)", "FILE", told)

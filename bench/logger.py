@@ -27,7 +27,7 @@ COLUMNS = 10
 
 
 def cost_us(call: Callable[[], object], count: int) -> float:
-    """Give CPU microseconds a call: user and system time of this process."""
+    """Return CPU microseconds a call: user and system time of this process."""
     best = float("inf")
     for _ in range(ROUNDS):
         start = time.process_time()

@@ -61,7 +61,7 @@ class Malformed:
 
 
 def good_table(seed: int = 7) -> pa.Table:
-    """Give rows of every plain type, some missing."""
+    """Return rows of every plain type, some missing."""
     found = np.random.default_rng(seed)
     numbers = found.normal(size=ROWS)
     return pa.table(
@@ -140,7 +140,7 @@ def _arrow(table: pa.Table, *, is_file: bool, compression: str | None = None) ->
 
 
 def samples() -> dict[str, dict[str, bytes]]:
-    """Give good files by kind and name; documents are made by whoever has a baseline."""
+    """Return good files by kind and name; documents are made by whoever has a baseline."""
     table = good_table()
     rows = _rows(table)
     coded = table.set_column(2, "city", table.column("city").dictionary_encode())

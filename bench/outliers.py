@@ -88,7 +88,7 @@ def lookups() -> Iterator[str]:
 
 
 def ecod(reference: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Give the paper's score of rows, from the reference's values."""
+    """Return the paper's score of rows, from the reference's values."""
     sums = np.zeros((3, len(rows)))
     for known, values in zip(reference.T, rows.T, strict=True):
         ordered, count = np.sort(known), len(known)
@@ -111,7 +111,7 @@ def ours(reference: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def cases() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Give reference, rows, and which of these are of another kind."""
+    """Return reference, rows, and which of these are of another kind."""
     cancer, digits = load_breast_cancer(), load_digits()
     for name, data, other in (
         ("breast cancer, malignant among benign", cancer, cancer.target == 0),

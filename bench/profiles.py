@@ -64,14 +64,14 @@ def profile(path: Path, reference: Baseline) -> None:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Give seconds on the wall and of all cores together."""
+    """Return seconds on the wall and of all cores together."""
     wall, cores = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cores
 
 
 def measure(rows: int, columns: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Give the median seconds of each kind of work."""
+    """Return the median seconds of each kind of work."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.parquet"
         make(path, rows, columns)

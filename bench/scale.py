@@ -82,14 +82,14 @@ def _import() -> None:
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:
-    """Give the seconds that some work takes, and what came of it."""
+    """Return the seconds that some work takes, and what came of it."""
     began = time.perf_counter()
     found = work()
     return time.perf_counter() - began, found
 
 
 def measure(data: Path, scratch: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Give the least wall seconds of each work in each place; check that all results are equal."""
+    """Return the least wall seconds of each work in each place; all results must be equal."""
     seconds: dict[str, dict[str, float]] = {"baseline": {}, "check": {}}
     with cluster(scratch, 1) as one, cluster(scratch, 2) as two:
         places = {

@@ -56,7 +56,7 @@ class Soak(NamedTuple):
 
 
 def options_of(bootstrap: str, topic: str) -> KafkaOptions:
-    """Give the options of one run."""
+    """Return the options of one run."""
     return KafkaOptions([bootstrap], topic, topic, partitions=2, replication=1)
 
 

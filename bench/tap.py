@@ -184,7 +184,7 @@ class Server:
         self.tapped += count // CONNECTIONS * CONNECTIONS if path == TAPPED else 0
 
     def cpu_us(self, path: str, count: int) -> float:
-        """Give the CPU that a request takes, over so many."""
+        """Return the CPU that a request takes, over so many."""
         start = cpu_s(self._process.pid)
         self.ask(path, count)
         return (cpu_s(self._process.pid) - start) / count * 1e6
@@ -251,7 +251,7 @@ def in_process(app: App, count: int) -> float:
 
 
 def floor(act: Callable[[], object], count: int = 3_000) -> float:
-    """Give CPU microseconds of an act."""
+    """Return CPU microseconds of an act."""
     start = time.process_time()
     for _ in range(count):
         act()

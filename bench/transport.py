@@ -100,7 +100,7 @@ def measure(
 
 
 def limits(form: str, rows: pa.Table, here: Path, count: int) -> dict[str, Callable[[], None]]:
-    """Give what pyarrow and delta-rs need for the same records, with nothing around it."""
+    """Return what pyarrow and delta-rs need for the same records, with nothing around it."""
     bodies = [request for request, _ in requests(form)]
     joined = b"\n".join(bodies[number % len(bodies)] for number in range(count))
     buffer, size = pa.py_buffer(joined), len(joined) + 1

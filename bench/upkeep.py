@@ -111,7 +111,7 @@ def part(
     rows: int,
     draw: np.random.Generator,
 ) -> pa.Table:
-    """Give the rows of one commit, in the order in which they came."""
+    """Return the rows of one commit, in the order in which they came."""
     times = at.timestamp() * 1e6 + np.sort(draw.random(rows)) * step.total_seconds() * 1e6
     known: dict[str, pa.Array] = {
         "event_id": pa.array([str(uuid.UUID(bytes=draw.bytes(16))) for _ in range(rows)]),

@@ -45,7 +45,7 @@ class Scheduling(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
-    """Give out files as above, unless another way is asked for."""
+    """Hand out files as above, unless another way is asked for."""
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 

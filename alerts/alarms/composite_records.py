@@ -199,7 +199,7 @@ def above(connection: Connection, names: Iterable[str]) -> set[str]:
 
 
 def crowds(connection: Connection, names: Iterable[str], most: int) -> dict[str, int]:
-    """Give, of these alarms, those whom more than ``most`` rules name, and how many do."""
+    """Return, of these alarms, those whom more than ``most`` rules name, and how many do."""
     count = func.count()
     found: dict[str, int] = {}
     for some in chunks(list(names)):

@@ -65,7 +65,7 @@ def seasons_of(
 
 
 def nearest_seen(seen: NDArray[np.bool_], period_s: int) -> NDArray[np.int64]:
-    """Give, for each hour, the hour that speaks for it: itself, or one of the same long period."""
+    """Return, for each hour, the hour that stands for it: itself or one of the same long period."""
     found = np.arange(SLOTS)
     reach = min(HOURS // 2, -(-period_s // (2 * HOUR_S))) if period_s > HOUR_S else 0
     for slot in np.flatnonzero(~seen).tolist():

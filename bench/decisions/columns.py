@@ -112,7 +112,7 @@ def autocorrelated(rng: np.random.Generator, rows: Rows, place: int) -> np.ndarr
 
 
 def clusters(rng: np.random.Generator, rows: Rows, longest: int) -> np.ndarray:
-    """Give each row the number of its session; sessions have 1 to ``longest`` rows."""
+    """Return for each row the number of its session; sessions have 1 to ``longest`` rows."""
     sizes = rng.integers(1, longest + 1, 2 * rows.total // (longest + 1) + 100)
     while sizes.sum() < rows.total:
         sizes = np.concatenate([sizes, sizes])

@@ -71,7 +71,7 @@ def _mean(delays: Sequence[float]) -> float:
 
 
 def _delay(delays: Delays) -> float:
-    """Give the mean delay; what is not found counts as found at the end."""
+    """Return the mean delay; what is not found counts as found at the end."""
     return _mean([one or FIND_DAYS * 24 // monitor.length_h for one, monitor in delays])
 
 
@@ -136,7 +136,7 @@ def joint_table(joint: Sequence[Joint]) -> str:
 
 
 def summary(calm: Sequence[Calm], found: Sequence[Found], joint: Sequence[Joint]) -> str:
-    """Say in lines whether the bounds hold."""
+    """Return lines that say whether the bounds hold."""
     years, alarms = years_of(calm), sum(one.alarms for one in calm)
     limit = poisson_limit(alarms, years)
     kinds = {name: _rate(calm, name) for name in dict.fromkeys(one.kind for one in calm)}

@@ -78,7 +78,7 @@ class Monitor:
         return f"{length}, {self.window_rows:,} rows, {self.reference_days} d, {self.columns} col."
 
     def generator(self, seed: int) -> np.random.Generator:
-        """Give the random numbers of one run: other seeds and monitors have others."""
+        """Return the random numbers of one run: other seeds and monitors have others."""
         text = f"{self.kind}/{self.window_rows}/{self.length_h}/{self.reference_days}"
         return np.random.default_rng([seed, zlib.crc32(text.encode()), self.columns])
 

@@ -27,7 +27,7 @@ PEERS = ("sagemaker", "evidently", WHOLE_DATA, "nannyml")
 
 
 def peer_flags(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> dict[str, np.ndarray]:
-    """Say for each rule in which windows which columns drift: bool, shape (W, K)."""
+    """Return for each rule in which windows which columns drift: bool, shape (W, K)."""
     windows = {name: one.windows(monitor.length_h) for name, one in histories.items()}
     rows = next(iter(windows.values())).sum(axis=1)
     at = np.arange(rows.size, dtype=np.int64)

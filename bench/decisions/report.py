@@ -17,7 +17,7 @@ Rows = list[list[str]]
 
 
 def poisson_limit(alarms: int, years: float, *, confidence: float = 0.95) -> float:
-    """Give the upper limit of a yearly rate: alarms are counted, years known."""
+    """Return the upper limit of a yearly rate: alarms are counted, years known."""
     return float(stats.chi2.ppf(confidence, 2 * alarms + 2)) / 2 / years
 
 
@@ -33,7 +33,7 @@ def years_of(calm: Sequence[Calm]) -> float:
 
 
 def _rate(calm: Sequence[Calm]) -> list[str]:
-    """Give years, alarms, alarms a year and their upper limit."""
+    """Return years, alarms, alarms a year and their upper limit."""
     years, alarms = years_of(calm), sum(one.alarms for one in calm)
     return [
         f"{years:.1f}",

@@ -144,7 +144,7 @@ def _mean_score(counts: np.ndarray, column: ColumnHistory, power: int) -> np.nda
 
 
 def _standard(sides: Sides, statistic: Statistic) -> np.ndarray:
-    """Give the windows' statistic in standard deviations from the reference's own blocks."""
+    """Return the windows' statistic in standard deviations from the reference's own blocks."""
     before = statistic(sides.blocks, sides.known_blocks, sides.column)
     after = statistic(sides.windows, sides.known_windows, sides.column)
     often = np.bincount(sides.block_groups, minlength=2 * DAY_H)
@@ -228,7 +228,7 @@ RIVALS: Mapping[str, Rival] = _rivals()
 def scores(
     monitor: Monitor, histories: Mapping[str, ColumnHistory], *, seasonal: bool
 ) -> dict[str, np.ndarray]:
-    """Give each detector's scores, shape (W, K)."""
+    """Return each detector's scores, shape (W, K)."""
     sides = [Sides.of(one, monitor, seasonal=seasonal) for one in histories.values()]
     standard: dict[Statistic, np.ndarray] = {}
     found = {}
@@ -241,7 +241,7 @@ def scores(
 
 
 def threshold(score: list[np.ndarray], allowed: int) -> float:
-    """Give the least threshold at which these scores, that know no drift, alarm so often at most.
+    """Return the least threshold at which these scores, that know no drift, alarm so often at most.
 
     Parameters
     ----------

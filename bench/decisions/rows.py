@@ -18,12 +18,12 @@ Traffic = Literal["even", "daily", "weekly"]
 
 
 def hour_of_day(hours: np.ndarray) -> np.ndarray:
-    """Give 0-23 for hours since ``START``."""
+    """Return 0-23 for hours since ``START``."""
     return np.asarray(hours % DAY_H)
 
 
 def is_weekend(hours: np.ndarray) -> np.ndarray:
-    """Say for hours since ``START`` whether they lie on a Saturday or Sunday."""
+    """Return whether hours since ``START`` lie on a Saturday or Sunday."""
     return np.asarray(hours // DAY_H % 7 >= 5)
 
 
@@ -67,5 +67,5 @@ class Rows:
         return self.total / self.counts.size
 
     def first_of(self, hour: int) -> int:
-        """Give the index of the first row at or after an hour."""
+        """Return the index of the first row at or after an hour."""
         return int(self.counts[:hour].sum())

@@ -114,7 +114,7 @@ def _windows(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> Iterat
 
 
 def first_alarm(monitor: Monitor, histories: Mapping[str, ColumnHistory], onset: int) -> int | None:
-    """Give the windows from a change of column "x0" to its alarm, 1 for the first; None: no alarm.
+    """Return windows from a change of column "x0" to its alarm, 1 for the first; None: no alarm.
 
     Only an alarm that begins after the change counts: the window before it is judged, too.
     """

@@ -80,7 +80,7 @@ class ColumnDrift:
 
 
 def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:
-    """Give, by column, the cells and what the reference holds in them."""
+    """Return, by column, the cells and what the reference holds in them."""
     found = {}
     for name, cells in baseline.cells.items():
         column = baseline.profile.columns.get(name) if baseline.profile else None

@@ -28,7 +28,7 @@ CLEAR = 3.0
 
 
 def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, ColumnDrift]:
-    """Give, by column, the verdict of the shortest span that is a violation.
+    """Return, by column, the verdict of the shortest span that is a violation.
 
     What the window itself shows is told of it, and not thinned by the days before. Where no span is
     one, that with the largest ratio to its critical value speaks, of equal ones the shortest.

@@ -18,7 +18,7 @@ def at(seconds: float) -> str:
 
 
 def document(values, *, period=60, start=0, end=None, more=None, **alarm):
-    """Give a replay of one value a period, None for none."""
+    """Return a replay of one value a period, None for none."""
     fields = {
         "AlarmName": "drift",
         "Namespace": "shop",

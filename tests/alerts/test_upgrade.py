@@ -51,7 +51,7 @@ DEFINITION = {
 
 @pytest.fixture
 def opened_at(backend, request, tmp_path) -> Callable[[str], Engine]:
-    """Give an empty database of the version that had a revision."""
+    """Return an empty database of the version that had a revision."""
 
     def opened(revision: str) -> Engine:
         url = f"sqlite:///{tmp_path}/rows.db"

@@ -81,7 +81,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def count_rows(part: Part) -> tuple[int, int]:
-    """Say which process counted how many rows."""
+    """Return which process counted how many rows."""
     return os.getpid(), sum(batch.num_rows for batch in part.batches())
 
 

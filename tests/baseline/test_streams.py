@@ -40,7 +40,7 @@ def spools() -> set[Path]:
 
 
 def once(table: pa.Table) -> object:
-    """Give an object of which only the stream is known."""
+    """Return an object of which only the stream is known."""
 
     class Once:
         def __init__(self) -> None:
@@ -188,7 +188,7 @@ def test_pandas_is_taken_over_by_slices(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def piped(data: bytes) -> Iterator[str]:
-    """Give the path of a pipe into which data are written, some at a time."""
+    """Return the path of a pipe into which data are written, some at a time."""
     reading, writing = os.pipe()
 
     def write() -> None:

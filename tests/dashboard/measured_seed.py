@@ -85,7 +85,7 @@ def seed_measured(folder: Path) -> Seeded:
 
 
 def quality_metrics(week: int) -> tuple[MetricResult, ...]:
-    """Give a binary model's numbers: the ranking holds, the calibration goes in week 10."""
+    """Return a binary model's numbers: the ranking holds, the calibration goes in week 10."""
     sway = 0.012 * np.sin(week)
     lost = week >= 10
     skill = -0.04 if lost else 0.06
@@ -106,7 +106,7 @@ def quality_metrics(week: int) -> tuple[MetricResult, ...]:
 
 
 def bias_metrics(week: int) -> tuple[MetricResult, ...]:
-    """Give three groups' numbers: the one with the hostile name is worse off from week 12 on."""
+    """Return three groups' numbers: the one with the hostile name is worse off from week 12 on."""
     worse = 0.09 if week >= 12 else 0.01
     found: list[MetricResult] = []
     for group, gap in ((HOSTILE, worse), ("EWR", -0.03), ("LGA", 0.0)):
@@ -125,7 +125,7 @@ def bias_metrics(week: int) -> tuple[MetricResult, ...]:
 
 
 def attribution_metrics(week: int) -> tuple[MetricResult, ...]:
-    """Give the shares of nine features: in week 14 the second falls to the last place."""
+    """Return the shares of nine features: in week 14 the second falls to the last place."""
     reference = np.array([0.3, 0.2, 0.14, 0.1, 0.09, 0.07, 0.05, 0.03, 0.02])
     window = reference.copy()
     if week >= 14:
@@ -305,7 +305,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 @contextmanager

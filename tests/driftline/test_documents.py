@@ -55,7 +55,7 @@ def prose(text: str) -> str:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """Give the words of each command: lines of fenced blocks, and code within sentences."""
+    """Return the words of each command: lines of fenced blocks, and code within sentences."""
     blocks = [block.replace("\\\n", " ") for _, block in FENCE.findall(text)]
     lines = [line for block in blocks for line in block.splitlines()]
     spans = [" ".join(span.split()) for span in SPAN.findall(prose(text))]
@@ -72,7 +72,7 @@ def _command_line() -> Any:
 
 
 def unknown(words: list[str]) -> str | None:
-    """Give the first word that the command line does not know."""
+    """Return the first word that the command line does not know."""
     known = _command_line()
     while hasattr(known, "commands") and words and not words[0].startswith("-"):
         word, *words = words

@@ -46,7 +46,7 @@ class Receiver(ThreadingHTTPServer):
         return "ok" if self._calm.is_set() else manner
 
     def is_genuine(self, body: bytes, headers: dict[str, str]) -> bool:
-        """Say whether the signature is right."""
+        """Whether the signature is right."""
         try:
             self._webhook.verify(body, headers)
         except WebhookVerificationError:

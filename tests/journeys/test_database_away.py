@@ -79,7 +79,7 @@ class House:
                 self.sent += [name] * len(part)
 
     def executions(self) -> dict[datetime, tuple[str, int]]:
-        """Give status and rows of each window, as it stands now."""
+        """Return status and rows of each window, as it stands now."""
         items = httpx.get(f"{self.server}/api/v1/monitors/daily/executions").json()["items"]
         return {
             datetime.fromisoformat(item["window_start"]): (item["status"], item["row_count"])
@@ -88,7 +88,7 @@ class House:
         }
 
     def stored(self) -> list[str]:
-        """Give the ids of the rows that are stored."""
+        """Return the ids of the rows that are stored."""
         return pl.read_delta(Dataset(str(self.folder / "store"), "cells").folder.uri)[
             "inference_id"
         ].to_list()

@@ -59,7 +59,7 @@ class Shop:
             self.answered.append(answer.headers["x-amzn-requestid"])
 
     def counted(self, what: str) -> int:
-        """Give a counter of the tap."""
+        """Return a counter of the tap."""
         found: int = self.client.get("/counters").json()[what]
         return found
 

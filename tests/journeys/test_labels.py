@@ -58,7 +58,7 @@ class House:
         return found
 
     def executions(self) -> dict[datetime, tuple[str, bytes | None, int]]:
-        """Give, for each window, the id, the report and the labelled rows of what stands now."""
+        """Return, for each window, the id, the report and the labelled rows of what stands now."""
         with httpx.Client(base_url=f"{self.server}/api/v1") as client:
             listed = client.get("/monitors/quality/executions").json()["items"]
             found = {}
@@ -83,7 +83,7 @@ class House:
 
 
 def _labels(day: int, request: int, rows: range) -> list[Label]:
-    """Give the true answers of some rows of a request."""
+    """Return the true answers of some rows of a request."""
     first = _first(day, request)
     return [(_name(day, request), row, int(DATA.target[first + row])) for row in rows]
 

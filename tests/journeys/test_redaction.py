@@ -260,7 +260,7 @@ def test_no_secret_gets_into_kafka(
 
 
 def messages(broker: KafkaBroker, topic: str) -> Iterator[list[Any]]:
-    """Give the frames of every letter of a topic, and of its dead letters."""
+    """Return the frames of every letter of a topic, and of its dead letters."""
     consumer = KafkaConsumer(
         topic, f"{topic}.dlq", bootstrap_servers=[broker.bootstrap],
         auto_offset_reset="earliest", consumer_timeout_ms=3_000,

@@ -128,7 +128,7 @@ WORDS = pa.array(["reject", "approve"])
 
 
 def in_words(table: pa.Table) -> pa.Table:
-    """Give the same rows from a model that answers in words."""
+    """Return the same rows from a model that answers in words."""
     place = table.column_names.index("said")
     return table.set_column(place, "said", WORDS.take(table["said"]))
 
@@ -188,7 +188,7 @@ def test_a_positive_value_may_be_absent_from_a_window_with_one_class_of_predicti
 
 
 def iter_batches(table: pa.Table) -> pa.RecordBatchReader:
-    """Give rows that can be read once."""
+    """Return rows that can be read once."""
     return table.to_reader()
 
 

@@ -97,7 +97,7 @@ def dask_cluster(
 
 
 def _path(first: Path | None) -> list[str]:
-    """Give the places of packages: tasks of the tests are packages, too."""
+    """Return the places of packages: tasks of the tests are packages, too."""
     found = [] if first is None else [str(first)]
     return [*found, str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 

@@ -169,11 +169,11 @@ class KafkaBroker:
         file.write_bytes(data)
 
     def admin(self) -> KafkaAdminClient:
-        """Give a client for its topics and groups; to be closed."""
+        """Return a client for its topics and groups; to be closed."""
         return KafkaAdminClient(bootstrap_servers=self.bootstrap)
 
     def log(self) -> str:
-        """Give the end of what it said."""
+        """Return the end of what it said."""
         return (self._folder / "broker.log").read_text(errors="replace")[-4000:]
 
     def _answers(self) -> bool:
@@ -205,5 +205,5 @@ def kafka_jars() -> Path:
 
 @pytest.fixture
 def topic() -> str:
-    """Give a name for a topic, or a group, that no other test uses."""
+    """Return a name for a topic, or a group, that no other test uses."""
     return f"dl-{uuid.uuid4().hex[:12]}"

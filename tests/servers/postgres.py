@@ -125,13 +125,13 @@ class Postgres:
     spare: list[str] = field(default_factory=list)
 
     def url(self, database: str = "postgres", **query: str) -> str:
-        """Give the URL of a database by the server's socket, which is cheapest."""
+        """Return the URL of a database by the server's socket, which is cheapest."""
         parts = {"host": str(self.folder), **query}
         url = URL.create("postgresql", self.user, port=self.port, database=database, query=parts)
         return url.render_as_string(hide_password=False)
 
     def tcp_url(self, database: str = "postgres", *, password: str | None = None) -> str:
-        """Give the URL of a database as users write it."""
+        """Return the URL of a database as users write it."""
         word = self.password if password is None else password
         return f"postgresql://{self.user}:{word}@127.0.0.1:{self.port}/{database}"
 
@@ -228,7 +228,7 @@ def open_url(url: str, *, read_only: bool = False) -> Engine:
 
 
 def settings_of(url: str) -> Settings:
-    """Give the default settings with this database."""
+    """Return the default settings with this database."""
     return load(environment={"DRIFTLINE_DATABASE__URL": url})
 
 

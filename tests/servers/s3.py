@@ -120,7 +120,7 @@ class S3Server:
         self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
-        """Give the end of what it said."""
+        """Return the end of what it said."""
         return (self._folder / "server.log").read_text(errors="replace")[-4000:]
 
     def _command(self) -> list[str]:
@@ -155,7 +155,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3_root(s3_server: S3Server) -> Iterator[str]:
-    """Give a folder in a bucket of its own, which this process can open."""
+    """Return a folder in a bucket of its own, which this process can open."""
     s3_server.ensure_running()
     use_options(s3_server.options)
     yield f"{s3_server.new_bucket()}/store"

@@ -115,7 +115,7 @@ def _run(app: Any, environ: dict[str, Any]) -> Answer:
 
 
 def _read(journal: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Give the changes that were written whole; a torn last one was never answered."""
+    """Return the changes that were written whole; a torn last one was never answered."""
     if not journal.exists():
         return
     size = 0

@@ -47,11 +47,11 @@ class Trained:
         return self.frame[["carrier", "origin", "distance", "temp"]]
 
     def csv(self, rows: slice) -> str:
-        """Give some rows as a request body."""
+        """Return some rows as a request body."""
         return self.inputs[rows].to_csv(header=False, index=False)
 
     def flights(self, **endpoint: Any) -> list[dict[str, Any]]:
-        """Give model, baseline and endpoint of one name."""
+        """Return model, baseline and endpoint of one name."""
         return [
             resource("Model", "flights", path=str(self.file)),
             resource("Baseline", "flights", data=str(self.reference), label="late"),
@@ -60,7 +60,7 @@ class Trained:
 
 
 def make_frame(rows: int = 600, seed: int = 7) -> pd.DataFrame:
-    """Give flights: two texts, a whole number, a fraction with gaps, and a label."""
+    """Return flights: two texts, a whole number, a fraction with gaps, and a label."""
     random = np.random.default_rng(seed)
     temperature = random.normal(55, 18, rows).round(2)
     temperature[::50] = np.nan
@@ -119,7 +119,7 @@ class Running:
 
     @staticmethod
     def error_of(response: httpx.Response) -> dict[str, str]:
-        """Give code and message, after checking the one form that errors have."""
+        """Return code and message, after checking the one form that errors have."""
         found = json.loads(response.content)
         assert set(found) == {"error"}
         assert set(found["error"]) == {"code", "message"}
@@ -189,25 +189,25 @@ def resource(kind: str, name: str, **spec: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def start() -> Callable[..., contextlib.AbstractContextManager[Running]]:
-    """Give what starts a server in a folder, with settings."""
+    """Return what starts a server in a folder, with settings."""
     return running
 
 
 @pytest.fixture(scope="session")
 def declare() -> Callable[..., dict[str, Any]]:
-    """Give what writes a resource: kind, name, spec."""
+    """Return what writes a resource: kind, name, spec."""
     return resource
 
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
-    """Give what waits for a condition."""
+    """Return what waits for a condition."""
     return wait_for
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """Give an empty database with all tables."""
+    """Return an empty database with all tables."""
     found = open_url(database_url)
     yield found
     found.dispose()

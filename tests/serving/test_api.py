@@ -13,7 +13,7 @@ DAY = datetime(2026, 1, 14, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def server(start, trained, declare, tmp_path_factory, module_database_url):
-    """Give a server with a day of captured requests, of which some carriers are new."""
+    """Return a server with a day of captured requests, of which some carriers are new."""
     folder, dashboard = tmp_path_factory.mktemp("api"), "http://127.0.0.1:1"
     with start(folder, database=module_database_url, dashboard_url=dashboard) as found:
         answer = found.apply(

@@ -39,7 +39,7 @@ NOT_SCRAPED = {"up", "driftline_audit_adds_up"}
 
 
 def board_queries() -> list[tuple[str, str]]:
-    """Give title and query of everything that the board asks for."""
+    """Return title and query of everything that the board asks for."""
     found = [
         (panel["title"], target["expr"])
         for panel in BOARD["panels"]
@@ -57,7 +57,7 @@ def rule_queries() -> list[tuple[str, str]]:
 
 
 def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
-    """Give every selector of a query, wherever it stands."""
+    """Return every selector of a query, wherever it stands."""
     if isinstance(node, promql_parser.VectorSelector):
         yield node
     for name in ("expr", "lhs", "rhs", "vector_selector", "param"):
@@ -110,7 +110,7 @@ def fill(connection: Any) -> None:
 
 @pytest.fixture(scope="module")
 def scraped(start, trained, declare, tmp_path_factory) -> Mapping[str, set[str]]:
-    """Give the labels of each series of a running server, by the series' name."""
+    """Return the labels of each series of a running server, by the series' name."""
     with start(tmp_path_factory.mktemp("board")) as server:
         server.apply(
             declare("Model", "late", path=str(trained.file)),

@@ -21,7 +21,7 @@ JOINT = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
 
 @pytest.fixture(scope="module")
 def server(start, trained, declare, tmp_path_factory):
-    """Give a server with three days of captured requests, of which some carriers are new."""
+    """Return a server with three days of captured requests, of which some carriers are new."""
     with start(tmp_path_factory.mktemp("commission")) as found:
         answer = found.apply(
             *trained.flights(trust_event_time=True),

@@ -39,7 +39,7 @@ def server(start: Start, tmp_path: Path) -> Any:
 
 @pytest.fixture
 def reference(trained: Any, tmp_path: Path) -> Path:
-    """Give the training data with the model's answers beside it."""
+    """Return the training data with the model's answers beside it."""
     frame = trained.frame.assign(
         said_late=trained.model.predict(trained.inputs),
         score=trained.model.predict_proba(trained.inputs)[:, 1],

@@ -60,7 +60,7 @@ def line(event: str, minute: int, rows: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def moved(server, declare, values):
-    """Give an endpoint with four requests of three rows, and the requests' ids."""
+    """Return an endpoint with four requests of three rows, and the requests' ids."""
     name, ids = f"moved-{uuid.uuid4().hex[:8]}", [uuid.uuid4().hex for _ in range(EVENTS)]
     assert server.apply(declare("Endpoint", name, signature=SIGNATURE)).status_code == 200
     lines = [line(one, at, rows) for at, (one, rows) in enumerate(zip(ids, values, strict=True))]

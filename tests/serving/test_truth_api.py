@@ -36,7 +36,7 @@ class Labelled:
         return None if data is None else data.to_table()
 
     def stored(self):
-        """Give all labels as (key, row, label), sorted."""
+        """Return all labels as (key, row, label), sorted."""
         rows = [] if self.table() is None else self.table().to_pylist()
         return sorted((row["key"], row["row_index"], row["label"]) for row in rows)
 

@@ -24,7 +24,7 @@ WHY = 'unknown key "from_the_future"'
 
 @pytest.fixture(params=["c", "both"])
 def broken(request, server, yard) -> str:
-    """Give the name of an alarm, metric or composite, that cannot be read."""
+    """Return the name of an alarm, metric or composite, that cannot be read."""
     with server.engine.begin() as connection:
         row = update(alarms).where(alarms.c.name == request.param)
         connection.execute(row.values(definition={"from_the_future": 1}))

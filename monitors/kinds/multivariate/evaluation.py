@@ -351,7 +351,7 @@ def _derived(found: JointJudgement) -> Iterator[Found]:
 def by_source(
     known: DerivedRows, drifts: Mapping[str, ColumnDrift]
 ) -> dict[str, list[ColumnDrift]]:
-    """Give, by column that something is derived of, its verdicts, the strongest first."""
+    """Return, by column that something is derived of, its verdicts, the strongest first."""
     found: dict[str, list[ColumnDrift]] = {}
     for name, one in drifts.items():
         found.setdefault(known.sources[name], []).append(one)

@@ -264,7 +264,7 @@ def band_alarm(define, comparison, *, n=1, m: int | None = 1, period=60):
 
 
 def banded(end: str, *rows: tuple[float, float, float], period=60) -> list[Point]:
-    """Give points (value, lower, upper), oldest first, with two empty periods before them."""
+    """Return points (value, lower, upper), oldest first, with two empty periods before them."""
     newest = datetime.strptime(end, "%d/%m/%y %H:%M:%S").replace(tzinfo=UTC)
     step = timedelta(seconds=period)
     known = [

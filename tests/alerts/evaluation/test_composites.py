@@ -62,7 +62,7 @@ class Yard:
         return composites.release(self.engine, self.clock())
 
     def told(self, name: str) -> list[tuple[str, int]]:
-        """Give state and number of the changes whose actions ran."""
+        """Return state and number of the changes whose actions ran."""
         columns = outbox.c.state, outbox.c.state_seq
         query = select(*columns).where(outbox.c.alarm_name == name).order_by(outbox.c.state_seq)
         with self.engine.begin() as connection:

@@ -147,7 +147,7 @@ def together(*tasks: Callable[[], object]) -> None:
 
 
 def seqs(engine: Engine, name: str) -> list[int]:
-    """Give the numbers of all changes of an alarm, as the history has them."""
+    """Return the numbers of all changes of an alarm, as the history has them."""
     with engine.begin() as connection:
         items = history(connection, name, type="StateUpdate", limit=1000, newest_first=False)
     return [int(str(item.data["seq"])) for item in items]

@@ -205,7 +205,7 @@ def test_a_row_that_was_being_stored_while_none_waited_is_seen(served):
 
 
 def _renamed(subject: list[dict], name: str) -> list[dict]:
-    """Give a stored subject, on another metric."""
+    """Return a stored subject, on another metric."""
     stat = subject[0]["metric_stat"]
     metric = {**stat["metric"], "metric_name": name}
     return [{**subject[0], "metric_stat": {**stat, "metric": metric}}]

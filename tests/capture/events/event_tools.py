@@ -47,7 +47,7 @@ def binary(
     host: str = "127.0.0.1:8080",
     query: str = "",
 ) -> bytes:
-    """Give a half as it comes over the wire; ``kind`` is "request" or "response"."""
+    """Return a half as it comes over the wire; ``kind`` is "request" or "response"."""
     is_request = kind == "request"
     head = _BINARY.format(
         id=event_id,

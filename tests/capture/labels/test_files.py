@@ -29,7 +29,7 @@ Label = tuple[str, int, str | None]
 
 
 def labels(tables: Any) -> list[Label]:
-    """Give labels as id, row and text."""
+    """Return labels as id, row and text."""
     rows = [row for table in tables for row in table.to_pylist()]
     return [(row["key"], row["row_index"] or 0, row["label"]) for row in rows]
 

@@ -271,7 +271,7 @@ _TEMPLATE: list[Path] = []
 
 
 def _house(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Give a root of its own with three captured requests, copied from one that was filled once."""
+    """Return a root of its own with three captured requests, a copy of one filled once."""
 
     if not _TEMPLATE:
         _TEMPLATE.append(_filled(tmp_path_factory.mktemp("template")))

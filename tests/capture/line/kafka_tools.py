@@ -19,7 +19,7 @@ from driftline.signature import Signature
 
 
 def options(bootstrap: str, topic: str, **more: Any) -> KafkaOptions:
-    """Give options for one broker and a topic, and a group, of a test's own."""
+    """Return options for one broker and a topic, and a group, of a test's own."""
     values = {
         "partitions": 4,
         "replication": 1,

@@ -85,7 +85,7 @@ def test_headers_that_do_not_fit_the_content_are_an_error(header: str, value: by
 
 
 def record(**changes: object) -> Frame:
-    """Give a frame as the tap writes it, but for some of it."""
+    """Return a frame as the tap writes it, but for some of it."""
     return Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {"endpoint": "e"})._replace(**changes)
 
 

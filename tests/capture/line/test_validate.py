@@ -11,7 +11,7 @@ from driftline.capture.spool.frame import Frame, Kind, whole
 
 
 def record(**changes: object) -> Frame:
-    """Give a frame as the tap writes it, but for some of it."""
+    """Return a frame as the tap writes it, but for some of it."""
     return Frame(Kind.RECORD, 0, 1, 5, 0, 0, 0, 0, 0, 200, {"endpoint": "e"})._replace(**changes)
 
 

@@ -57,7 +57,7 @@ def redacted(given_frame: Frame, *rules: Rule) -> Frame:
 
 
 def traces(secret: str) -> list[bytes]:
-    """Give the forms in which a text can stand in bytes."""
+    """Return the forms in which a text can stand in bytes."""
     forms = {
         secret,
         json.dumps(secret)[1:-1],
@@ -228,7 +228,7 @@ def test_no_secret_survives_in_csv(
 
 @st.composite
 def damages(draw: st.DrawFn, most: int) -> Callable[[bytes], bytes]:
-    """Give ways to break a body: bytes replaced, taken out, put in, cut off."""
+    """Return ways to break a body: bytes replaced, taken out, put in, cut off."""
     steps = draw(
         st.lists(
             st.tuples(

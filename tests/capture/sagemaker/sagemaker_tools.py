@@ -19,6 +19,6 @@ SAMPLES = (
 
 
 def sample_lines(name: str, time: str = "2026-01-15T12:34:56Z") -> list[bytes]:
-    """Give the lines of a sample, the place of a time filled in."""
+    """Return the lines of a sample, the place of a time filled in."""
     text = (FIXTURES / name).read_bytes().replace(_PLACE, time.encode())
     return [line for line in text.split(b"\n") if line]

@@ -30,23 +30,23 @@ class Clock:
 
 
 def spool_of(folder: Path) -> Path:
-    """Give the folder of the only spool."""
+    """Return the folder of the only spool."""
     (spool,) = (one for one in folder.iterdir() if not one.name.startswith("."))
     return spool
 
 
 def in_segments(folder: Path) -> bytes:
-    """Give all that was written to segments."""
+    """Return all that was written to segments."""
     return b"".join(file.read_bytes() for file in sorted(spool_of(folder).glob("*.dls")))
 
 
 def seqs(found: list[Frame]) -> list[int]:
-    """Give the numbers of the records."""
+    """Return the numbers of the records."""
     return [frame.seq for frame in found if frame.kind == Kind.RECORD]
 
 
 def gaps(found: list[Frame]) -> list[tuple[str, str | None]]:
-    """Give reason and count of each gap."""
+    """Return reason and count of each gap."""
     return [(f.meta["reason"], f.meta.get("records")) for f in found if f.kind == Kind.GAP]
 
 

@@ -15,7 +15,7 @@ __all__ = ["main", "some_rows"]
 
 
 def main() -> None:
-    """Say "ready", wait for a line, commit as often as told; exit 0 when all is stored.
+    """Print "ready", wait for a line, commit as often as told; exit 0 when all is stored.
 
     What a run before this one has stored is not stored again: the watermarks tell.
     """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def some_rows(spool: str, first: int) -> pa.Table:
-    """Give five rows of a spool, from a sequence number on."""
+    """Return five rows of a spool, from a sequence number on."""
     given = {
         "event_id": [f"{spool}-{seq}" for seq in range(first, first + 5)],
         "row_index": [0] * 5,

@@ -138,7 +138,7 @@ def test_the_quick_way_and_the_general_one_record_the_same(
 
 
 def with_id(app: Any, request_id: str) -> Any:
-    """Give an app that has been told the request's id."""
+    """Return an app that has been told the request's id."""
 
     async def called(scope: Message, receive: Any, send: Any) -> None:
         await app({**scope, REQUEST_ID_KEY: request_id}, receive, send)

@@ -122,7 +122,7 @@ def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(seeded,
 
 
 def _copied(engine, folder):
-    """Give a database of its own with the same rows."""
+    """Return a database of its own with the same rows."""
     with sqlite3.connect(engine.url.database) as old, sqlite3.connect(folder / "copy.db") as new:
         old.backup(new)
     old.close()

@@ -14,7 +14,7 @@ from driftline.errors import InputError
 
 
 def line_of(message: str, *arguments: object, error: bool = False) -> dict[str, object]:
-    """Give a formatted record, read back."""
+    """Return a formatted record, read back."""
     info = None
     if error:
         try:

@@ -20,7 +20,7 @@ def _texts(nodes: list[ast.expr]) -> Iterator[str]:
 
 
 def _reasons(node: ast.AST) -> Iterator[str]:
-    """Give the reasons that a piece of code names."""
+    """Return the reasons that a piece of code names."""
     if isinstance(node, ast.Call):
         called = node.func
         name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")

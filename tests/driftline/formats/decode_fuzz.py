@@ -40,7 +40,7 @@ BATCH = 50
 
 
 def corpus() -> list[tuple[str, str, bytes]]:
-    """Give good bodies of every form: content type, encoding, bytes."""
+    """Return good bodies of every form: content type, encoding, bytes."""
     text = b"1.5,2,UA,true,2013-01-15\n2.5,3,AA,false,\n"
     rows = [ROW, ROW]
     tensors = [{"name": "x", "shape": [2, 5], "datatype": "FP32", "data": rows}]
@@ -92,7 +92,7 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
 
 
 def frame_of(kind: str, encoding: str, body: bytes, head: int) -> Frame:
-    """Give a record that sends and answers the body."""
+    """Return a record that sends and answers the body."""
     meta = {
         f"{side}_{name}": value
         for side in ("request", "response")

@@ -40,7 +40,7 @@ def number(name: str = "x", parts: int = 100) -> Cells:
 def reference(
     cells: Mapping[str, Cells], counts: Mapping[str, np.ndarray], start: datetime = START
 ) -> tuple[dict[str, ReferenceColumn], BlockCounts]:
-    """Give the reference's columns and hours from counts by column, shape (hours, cells)."""
+    """Return the reference's columns and hours from counts by column, shape (hours, cells)."""
     first = round(start.timestamp()) // 3600
     hours = np.arange(len(next(iter(counts.values())))) + first
     columns = {
@@ -53,6 +53,6 @@ def reference(
 def window(
     counts: Mapping[str, np.ndarray], start: datetime | None = None, length: timedelta = HOUR
 ) -> WindowCounts:
-    """Give a window from counts per cell."""
+    """Return a window from counts per cell."""
     rows = max((int(one.sum()) for one in counts.values()), default=0)
     return WindowCounts(start, None if start is None else start + length, rows, counts)

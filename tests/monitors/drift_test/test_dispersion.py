@@ -103,7 +103,7 @@ def test_a_slow_process_is_not_compared_with_itself(rng: np.random.Generator) ->
 
 
 def null_effect(rng: np.random.Generator, session_rows: int, gaps: int = 0) -> float:
-    """Give the effect of the gaps of a column of independent rows, among clustered columns."""
+    """Return the effect of the gaps of a column of independent rows, among clustered columns."""
     tables = {
         f"s{i}": daily(rng.binomial(DAY_ROWS // session_rows, 0.5, DAYS) * session_rows / DAY_ROWS)
         for i in range(3)

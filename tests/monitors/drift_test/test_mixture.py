@@ -20,7 +20,7 @@ FIRST_HOUR = 480_000
 
 
 def counted(seed: int, days: int) -> BlockCounts:
-    """Give hours of one column whose shares follow the hour of the day."""
+    """Return hours of one column whose shares follow the hour of the day."""
     rng = np.random.default_rng(seed)
     hours = FIRST_HOUR + 10_000 * seed + np.arange(24 * days)
     share = 0.5 + 0.3 * np.sin(hours * 2 * np.pi / 24)

@@ -349,7 +349,7 @@ def test_a_document_with_something_wrong_is_used_or_refused_in_a_sentence(
 
 
 def _places(found: Any) -> Iterator[tuple[Any, Any]]:
-    """Give every place of a document, few of long lists."""
+    """Return every place of a document, few of long lists."""
     keys = found if isinstance(found, dict) else range(min(len(found), 4))
     for key in list(keys):
         yield found, key

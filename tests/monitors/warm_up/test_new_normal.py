@@ -29,7 +29,7 @@ DAYS = 4
 
 
 def timed(rng: np.random.Generator) -> pa.Table:
-    """Give 30 days of reference before the first window, 200 rows a day."""
+    """Return 30 days of reference before the first window, 200 rows a day."""
     rows = 200 * 30
     first = START - 30 * DAY
     times = [first + timedelta(minutes=7.2 * number) for number in range(rows)]

@@ -30,7 +30,7 @@ def forking(request, tmp_path, monkeypatch) -> Launch:
 
 
 def is_running(process: int) -> bool:
-    """Say whether a process runs; one that only its new parent has not collected does not."""
+    """Whether a process runs; one that only its new parent has not collected does not."""
     try:
         state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except (FileNotFoundError, ProcessLookupError):

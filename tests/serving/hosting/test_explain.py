@@ -37,7 +37,7 @@ NAMES = ("x", "y", "z")
 
 @pytest.fixture(scope="module")
 def flights(trained):
-    """Give the model of the flights in a process."""
+    """Return the model of the flights in a process."""
     with open_model(trained.file, trust_pickle=False) as process:
         yield process
 

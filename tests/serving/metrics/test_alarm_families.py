@@ -31,7 +31,7 @@ def connection(start, tmp_path):
 
 
 def told(families) -> dict[str, dict[tuple[str, ...], float]]:
-    """Give values by family and labels' values, in the order in which they are told."""
+    """Return values by family and labels' values, in the order in which they are told."""
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in families:
         assert isinstance(family, Metric)

@@ -20,7 +20,7 @@ END = datetime(2026, 1, 10, tzinfo=UTC)
 
 
 def samples_of(text: str) -> dict[str, dict[tuple[str, ...], float]]:
-    """Give values by sample name and its labels' values, by the labels' names."""
+    """Return values by sample name and its labels' values, by the labels' names."""
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

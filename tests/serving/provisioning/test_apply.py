@@ -23,14 +23,14 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @pytest.fixture(scope="module")
 def shared(start, tmp_path_factory, module_database_url):
-    """Give one server for all tests that leave it as it was, or use names of their own."""
+    """Return one server for all tests that leave it as it was, or use names of their own."""
     with start(tmp_path_factory.mktemp("apply"), database=module_database_url) as found:
         yield found
 
 
 @pytest.fixture
 def everything(trained, declare):
-    """Give one resource of each kind."""
+    """Return one resource of each kind."""
     return [
         *trained.flights(),
         declare("Channel", "pager", url="https://pager.example/hook", secret=SECRET),
@@ -55,7 +55,7 @@ def alarm_spec(**changes):
 
 
 def state_of(server):
-    """Give everything that an apply could change: rows of all rooms, files of the root."""
+    """Return everything that an apply could change: rows of all rooms, files of the root."""
     found = {}
     with server.engine.connect() as connection:
         for room in (serving_tables, monitors_tables, alerts_tables):

@@ -16,7 +16,7 @@ from tests.servers.postgres import new_sqlite, open_url
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    """Give an empty database; nothing is written to it."""
+    """Return an empty database; nothing is written to it."""
     made = open_url(new_sqlite(tmp_path_factory.mktemp("specs")))
     yield made
     made.dispose()
@@ -39,7 +39,7 @@ def monitor(**spec):
 
 
 def defined(engine, *documents):
-    """Give the alarm that the last of some documents declares."""
+    """Return the alarm that the last of some documents declares."""
     with engine.connect() as connection:
         resource = fill_in(connection, parse_resources(documents))[-1]
     return alarm_of(resource, resource.spec)

@@ -21,7 +21,7 @@ from tests.servers.commands import driftline
 
 
 def orders(rows: int = 2_000, *, late_factor: float = 1.0) -> pd.DataFrame:
-    """Give orders with every role; the last tenth's distances may be scaled."""
+    """Return orders with every role; the last tenth's distances may be scaled."""
     random = np.random.default_rng(7)
     km = random.gamma(3, 2, rows).round(1)
     frame = pd.DataFrame(

@@ -35,7 +35,7 @@ ANSWERS = [Answer(index, "abc"[index], 200) for index in range(3)]
 def _compared(
     root: Path, rows: Sequence[tuple[str, int, int]], ledger: Ledger | None = None
 ) -> list[str]:
-    """Give the stages that differ when the table holds these rows."""
+    """Return the stages that differ when the table holds these rows."""
     columns = [pa.array([row[at] for row in rows]) for at in range(3)]
     table = pa.table(columns, names=["event_id", "row_index", "status"])
     write_deltalake(str(root / "capture" / "flights"), table)

@@ -106,7 +106,7 @@ DOCUMENTS = {
 
 
 def objects(found):
-    """Give every object inside of a document."""
+    """Return every object inside of a document."""
     held = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
     return [
         *([found] if isinstance(found, dict) else []),

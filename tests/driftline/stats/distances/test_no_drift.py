@@ -39,7 +39,7 @@ def pairs(p, q, n: int, m: int) -> list[Bins]:
 
 
 def rare_events(rate: float) -> float:
-    """Give a count that is exceeded with a chance below 1e-6 at this rate."""
+    """Return a count that is exceeded with a chance below 1e-6 at this rate."""
     return float(stats.binom.isf(1e-6, PAIRS, rate))
 
 
