@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -208,30 +205,22 @@ def _labels_follow(house: House) -> None:
 
 def _import_until_killed(house: House, lines: int) -> None:
     """Import a few lines a request, and kill it when so many were sent."""
-    code = (
-        "import sys, driftline.app.commands.transfer as t; t.CHUNK_LINES = 5; old = t._send\n"
-        "sent = 0\n"
-        "def send(*given):\n"
-        "    global sent\n"
-        "    answer = old(*given)\n"
-        "    sent += answer['lines']\n"
-        f"    if sent >= {lines}:\n"
-        "        print('now', flush=True); sys.stdin.read()\n"
-        "    return answer\n"
-        "t._send = send\n"
-        "from driftline.app.cli import main; main()"
-    )
-    command = [
-        sys.executable, "-c", code, "capture", "import", "bucket", "--endpoint", "moved",
-        "--server", house.server,
-    ]  # fmt: skip
-    child = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=house.folder
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    assert child.stdout.readline() == "now\n"
-    os.kill(child.pid, signal.SIGKILL)
-    child.stdin.close()
-    child.stdout.close()
-    child.wait()
+    first = f"""
+        import os, signal
+        import driftline.app.commands.transfer as t
+
+        t.CHUNK_LINES, old, sent = 5, t._send, 0
+
+        def send(*given):
+            global sent
+            answer = old(*given)
+            sent += answer["lines"]
+            if sent >= {lines}:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        t._send = send
+    """
+    asked = ("capture", "import", "bucket", "--endpoint", "moved", "--server", house.server)
+    found = driftline(*asked, cwd=house.folder, first=first)
+    assert found.returncode == -signal.SIGKILL, found.stderr

@@ -1,10 +1,11 @@
-"""Commands of driftline, each in a process of its own that has the imports behind it.
+"""Commands of driftline, and code, each in a process of its own that has the imports behind it.
 
 A command imports for about a second and works for a tenth of one; the tests run hundreds. So one
 process for each worker of the tests imports what commands import, and forks for each command. The
-fork runs ``python -m driftline`` from there on: its own arguments, folder, environment and files,
-its own end. What a command imports, and how fast it starts, is the matter of
-tests/driftline/app/test_imports.py; journeys that follow a document run its words in a shell.
+fork runs ``python -m driftline``, or ``python -c`` with code of a test, from there on: its own
+arguments, folder, environment and files, its own end, also by SIGKILL. What a command imports, and
+how fast it starts, is the matter of tests/driftline/app/test_imports.py; journeys that follow a
+document run its words in a shell.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-__all__ = ["driftline"]
+__all__ = ["Fork", "driftline", "python"]
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 400.0
 STOP_S = 10.0
-# What commands import, and with it what they import on first use.
+# What commands import, and with it what they import on first use; then what code of tests does.
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
 MODULES = (
     "driftline.app.cli",
@@ -50,7 +52,63 @@ MODULES = (
     "rich.console",
     "sqlalchemy.dialects.sqlite",
     "zoneinfo",
+    "driftline.alerts.evaluation.evaluator",
+    "driftline.alerts.notify.deliverer",
+    "tests.servers.postgres",
 )
+
+
+class Fork:
+    """A process that was forked with its imports; it has a number and an end of its own."""
+
+    def __init__(
+        self,
+        words: Sequence[object],
+        files: Sequence[int],
+        *,
+        code: str = "",
+        is_command: bool = False,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.args = [str(one) for one in words]
+        asked = {
+            "words": self.args,
+            "code": textwrap.dedent(code),
+            "is_command": is_command,
+            "cwd": str(cwd or Path.cwd()),
+            "env": dict(env or os.environ),
+        }
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(_start(os.getpid()))
+            socket.send_fds(connection, [b"f"], files)
+            connection.sendall(json.dumps(asked).encode())
+            connection.shutdown(socket.SHUT_WR)
+            self._answers = connection.makefile("r")
+        self.pid = int(self._answers.readline())
+        self.returncode: int | None = None
+        self._waiting = threading.Lock()
+
+    def wait(self, timeout: float = LONGEST_S) -> int:
+        """Wait for the end; return the exit code, or the signal below zero. Kill what is late."""
+        with self._waiting:
+            if self.returncode is None:
+                self.returncode = self._end(timeout)
+            return self.returncode
+
+    def _end(self, timeout: float) -> int:
+        with self._answers:
+            ready, _, _ = select.select([self._answers], [], [], timeout)
+            if not ready:
+                os.kill(self.pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            return int(self._answers.readline())
+
+
+def python(code: str, *arguments: object) -> Fork:
+    """Start ``python -c`` with code and arguments, without input; its output is this process's."""
+    with Path(os.devnull).open("rb") as nothing:
+        return Fork(arguments, (nothing.fileno(), 1, 2), code=code)
 
 
 def driftline(
@@ -59,31 +117,19 @@ def driftline(
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
     timeout: float = LONGEST_S,
+    first: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command of the command line to its end; return its exit code and what it printed."""
-    words = [str(one) for one in arguments]
-    asked = {"words": words, "cwd": str(cwd or Path.cwd()), "env": dict(env or os.environ)}
-    with (
-        TemporaryFile() as source,
-        TemporaryFile() as out,
-        TemporaryFile() as err,
-        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
-    ):
+    """Run one command of the command line to its end; return its exit code and what it printed.
+
+    ``first`` is code that its process runs before the command.
+    """
+    with TemporaryFile() as source, TemporaryFile() as out, TemporaryFile() as err:
         source.write(stdin)
         source.seek(0)
-        connection.connect(_start(os.getpid()))
-        connection.settimeout(timeout)
-        socket.send_fds(connection, [b"f"], [one.fileno() for one in (source, out, err)])
-        connection.sendall(json.dumps(asked).encode())
-        connection.shutdown(socket.SHUT_WR)
-        with connection.makefile("r") as answers:
-            process = int(answers.readline())
-            try:
-                code = int(answers.readline())
-            except TimeoutError:
-                os.kill(process, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(words, timeout) from None
-        return subprocess.CompletedProcess(words, code, _text(out), _text(err))
+        files = [one.fileno() for one in (source, out, err)]
+        process = Fork(arguments, files, code=first, is_command=True, cwd=cwd, env=env)
+        code = process.wait(timeout)
+        return subprocess.CompletedProcess(process.args, code, _text(out), _text(err))
 
 
 def _text(file: IO[bytes]) -> str:
@@ -159,8 +205,8 @@ def _main() -> None:
     os.environ.update(asked["env"])
     time.tzset()
     sys.path[0] = asked["cwd"]
-    sys.argv = ["driftline", *asked["words"]]
-    _end(_run())
+    sys.argv = ["driftline" if asked["is_command"] else "-c", *asked["words"]]
+    _end(_run(asked["code"], is_command=asked["is_command"]))
 
 
 def _preload() -> None:
@@ -173,10 +219,12 @@ def _preload() -> None:
             import_module(found.name)
 
 
-def _run() -> int:
-    """Run the command as ``python -m driftline`` does; return its exit code."""
+def _run(code: str, *, is_command: bool) -> int:
+    """Run code as ``python -c``, a command as ``python -m driftline``; return the exit code."""
     try:
-        runpy.run_module("driftline", run_name="__main__", alter_sys=True)
+        exec(code, {"__name__": "__main__"})
+        if is_command:
+            runpy.run_module("driftline", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -21,6 +18,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.api.annotating import checks_of, unmark
 from driftline.serving.hosting.explain import ModelShelf
+from tests.servers.commands import python
 from tests.serving.conftest import NOW
 from tests.serving.marks_yard import DAY, judge, marked
 
@@ -262,12 +260,9 @@ def test_a_kill_before_the_end_leaves_neither_mark_nor_version_in_use(server):
     before = version(server), server.client.get(f"{PATH}/marks").json()
     url = server.engine.url.render_as_string(hide_password=False)
 
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED, url, server.context.root],
-        capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+    died = python(KILLED, url, server.context.root).wait(60)
 
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert died == -signal.SIGKILL
     # The version was written, and nobody uses it.
     assert len(baselines.versions(server.context.root, "flights")) >= 2
     assert (version(server), server.client.get(f"{PATH}/marks").json()) == before

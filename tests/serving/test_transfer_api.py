@@ -2,10 +2,7 @@
 
 import gzip
 import json
-import os
 import shutil
-import subprocess
-import sys
 import uuid
 
 import pytest
@@ -232,16 +229,9 @@ def test_a_line_beyond_the_servers_limit_is_bad_by_itself(server, moved, tmp_pat
     (tmp_path / "long.jsonl").write_bytes(b"\n".join([first, long, second]))
 
     # One line a request, as when lines are that long.
-    code = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, driftline.app.commands.transfer as t; t.CHUNK_BYTES = 1_000_000; "
-            "from driftline.app.cli import main; main()",
-            "capture", "import", str(tmp_path / "long.jsonl"), "--endpoint", moved,
-            "--server", server.url, "--json",
-        ],
-        capture_output=True, text=True, check=False, env=os.environ,
+    code = commands.driftline(
+        "capture", "import", tmp_path / "long.jsonl", "--endpoint", moved, "--server", server.url,
+        "--json", first="import driftline.app.commands.transfer as t; t.CHUNK_BYTES = 1_000_000",
     )  # fmt: skip
 
     found = json.loads(code.stdout)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import textwrap
 from datetime import timedelta
 
 from sqlalchemy import Engine, select
@@ -16,6 +13,7 @@ from driftline.alerts.alarms.records import history
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.tables import outbox
+from tests.servers.commands import python
 
 CHILD = """
     import itertools, os, signal, sys
@@ -42,9 +40,8 @@ CHILDREN = ("a", "b", "c")
 
 def step(engine: Engine, clock, statements: int) -> int:
     """Run one pass of an evaluator that is killed after so many statements; give its exit."""
-    words = [engine.url.render_as_string(), clock().isoformat(), str(statements)]
-    code = textwrap.dedent(CHILD)
-    return subprocess.run([sys.executable, "-c", code, *words], timeout=60).returncode
+    words = (engine.url.render_as_string(), clock().isoformat(), statements)
+    return python(CHILD, *words).wait(60)
 
 
 def check(engine: Engine) -> int:

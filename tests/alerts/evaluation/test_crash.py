@@ -3,9 +3,6 @@
 import os
 import queue
 import signal
-import subprocess
-import sys
-import textwrap
 from datetime import timedelta
 
 import pytest
@@ -20,6 +17,7 @@ from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from tests.alerts.conftest import House
 from tests.alerts.plants import NOON, Plant
+from tests.servers.commands import Fork, python
 
 CHILD = """
     import itertools, os, signal, sys
@@ -47,10 +45,8 @@ CHILD = """
 """
 
 
-def start(what, engine, clock, *more) -> subprocess.Popen:
-    code = textwrap.dedent(CHILD)
-    url = engine.url.render_as_string()
-    return subprocess.Popen([sys.executable, "-c", code, what, url, clock().isoformat(), *more])
+def start(what, engine, clock, *more) -> Fork:
+    return python(CHILD, what, engine.url.render_as_string(), clock().isoformat(), *more)
 
 
 @pytest.mark.parametrize("moment", ["on_request", "after_answer"])
@@ -61,7 +57,7 @@ def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
     house.alarm(alarm_actions=("pager",))
     house.put(1)
     Evaluator(engine, now=clock).step()
-    started: queue.Queue[subprocess.Popen] = queue.Queue()
+    started: queue.Queue[Fork] = queue.Queue()
     locks = []
 
     def lock():

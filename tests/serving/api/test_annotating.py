@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 from driftline.monitors.annotations.store import unsettled_annotations
 from driftline.serving.api.annotating import resume_marks
 from driftline.serving.hosting.explain import ModelShelf
+from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
 from tests.serving.marks_yard import marked
 
@@ -60,13 +58,8 @@ def server(tmp_path: Path):
 def die(server: Running, verdict: str, feature: str, *, after: int) -> None:
     """Annotation in a process that is killed when it has judged so many windows again."""
     url = server.engine.url.render_as_string(hide_password=False)
-    told = [url, server.context.root, verdict, feature, str(after)]
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED, *told],
-        capture_output=True, text=True, timeout=60, check=False, cwd=Path(__file__).parents[3],
-        env=os.environ,
-    )  # fmt: skip
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    died = python(KILLED, url, server.context.root, verdict, feature, after).wait(60)
+    assert died == -signal.SIGKILL
 
 
 def verdicts(server: Running) -> list[tuple[str, int]]:
