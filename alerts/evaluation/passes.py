@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts import tables
@@ -31,6 +30,7 @@ from driftline.alerts.evaluation.due import (
 from driftline.alerts.tables import passes
 from driftline.database.engine import read_connection
 from driftline.database.leases import Lease
+from driftline.database.upserts import upsert
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +176,5 @@ def _is(key: tuple[int, int]) -> ColumnElement[bool]:
 def _make(connection: Connection, key: tuple[int, int]) -> None:
     """Make the row, unless it is there."""
     if connection.scalar(select(passes.c.part).where(_is(key))) is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(passes).on_conflict_do_nothing()
+        new = upsert(connection, passes).on_conflict_do_nothing()
         connection.execute(new.values(cadence_s=key[0], part=key[1]))

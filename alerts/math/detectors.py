@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.documents import iso
 from driftline.alerts.errors import UnknownDetector
@@ -17,6 +16,7 @@ from driftline.alerts.math.detector import Configuration, Detector, Subject
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.tables import detectors, models
 from driftline.database.locks import advisory_lock
+from driftline.database.upserts import upsert
 
 # CloudWatch API, AnomalyDetectorStateValue.
 PENDING = "PENDING_TRAINING"
@@ -100,7 +100,6 @@ def want(connection: Connection, wanted: Iterable[tuple[Subject, int]], now: dat
     """Have detectors learn for these lengths of period; missing ones are made and counted."""
     found = {(subject.key, period_s): subject for subject, period_s in wanted}
     ordered = sorted(found)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     if ordered:
         rows = {
             key: {
@@ -112,7 +111,7 @@ def want(connection: Connection, wanted: Iterable[tuple[Subject, int]], now: dat
             }
             for key, period_s in ordered
         }
-        new = dialect.insert(detectors).on_conflict_do_nothing(index_elements=["id"])
+        new = upsert(connection, detectors).on_conflict_do_nothing(index_elements=["id"])
         connection.execute(new, list(rows.values()))
     return _want_models(connection, ordered, now)
 
@@ -164,8 +163,9 @@ def train_again(connection: Connection, key: str, now: datetime) -> None:
 
 
 def _want_models(connection: Connection, wanted: Sequence[tuple[str, int]], now: datetime) -> int:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(models).on_conflict_do_nothing(index_elements=["detector_id", "period_s"])
+    new = upsert(connection, models).on_conflict_do_nothing(
+        index_elements=["detector_id", "period_s"]
+    )
     made = 0
     for key, period_s in wanted:
         made += connection.execute(

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import ARRAY, Connection, bindparam, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.documents import iso
 from driftline.alerts.errors import DatapointError, RequestChanged
@@ -25,6 +24,7 @@ from driftline.alerts.metrics.identity import chunks, ids_of
 from driftline.alerts.metrics.putting import append
 from driftline.alerts.tables import SLOT_S, requests, samples
 from driftline.alerts.tables import metrics as metric_table
+from driftline.database.upserts import upsert
 
 # How long the id of a request is known; it is forgotten at the next upkeep after that.
 REQUEST_KEPT: Final = timedelta(hours=1)
@@ -81,10 +81,9 @@ def _is_new(
         raise DatapointError(
             f"request id {request_id[:80]!r}; expected 1 to {_REQUEST_ID_MAX} characters"
         )
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     table = requests.c
     values = {"received_at": received_at, "digest": digest}
-    statement = dialect.insert(requests).values(id=request_id, **values)
+    statement = upsert(connection, requests).values(id=request_id, **values)
     # An id that is older than the hour counts as new, whether or not upkeep has been there.
     statement = statement.on_conflict_do_update(
         index_elements=["id"],

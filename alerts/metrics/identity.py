@@ -7,10 +7,10 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import metrics as metric_table
+from driftline.database.upserts import upsert
 
 # SQLite takes at most 999 variables a statement in its older builds.
 KEYS_PER_QUERY: Final = 500
@@ -51,8 +51,7 @@ def ids_of(connection: Connection, wanted: Mapping[str, Datapoint]) -> dict[str,
     ]
     if missing:
         # Another process may put the first datapoint of the same metric at the same moment.
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(metric_table).on_conflict_do_nothing(index_elements=["key"])
+        new = upsert(connection, metric_table).on_conflict_do_nothing(index_elements=["key"])
         # In one order, or two that insert the same ones would wait for each other.
         connection.execute(new, sorted(missing, key=lambda row: str(row["key"])))
         ids |= known_ids(connection, [str(row["key"]) for row in missing])

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 from sqlalchemy import Connection, and_, bindparam, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.alerts.metrics.block import SPANS_S, Block
 from driftline.alerts.tables import SLOT_S, blocks, datapoints, samples
 from driftline.alerts.tables import metrics as metric_table
 from driftline.database.locks import advisory_lock
+from driftline.database.upserts import upsert
 
 # To which period each is rolled up.
 NEXT_LEVEL: Final[Mapping[int, int]] = {1: 60, 60: 300, 300: 3600}
@@ -190,8 +190,7 @@ def _store(connection: Connection, level: int, found: Mapping[_Key, Block]) -> N
         key = metric_id, start, unit
         if key in whole:
             whole[key] = Block.from_bytes(data).joined(whole[key])
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(blocks)
+    statement = upsert(connection, blocks)
     rows = [
         {
             "metric_id": metric_id,

@@ -11,10 +11,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.changes import Position
 from driftline.database.leases import Lease
+from driftline.database.upserts import upsert
 from driftline.monitors.run.status import MonitorState, with_state
 from driftline.monitors.tables import leases
 
@@ -24,11 +24,10 @@ _LEASE = Lease(leases.c.owner, leases.c.expires_at, timedelta(minutes=5))
 def take(engine: Engine, state: MonitorState, owner: str, moment: datetime) -> MonitorState | None:
     """Take the monitor's lease until five minutes from a moment."""
     monitor = state.definition.name
-    dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
     with engine.begin() as connection:
         if not state.is_stored:
             connection.execute(
-                dialect.insert(leases)
+                upsert(connection, leases)
                 .values(monitor=monitor, done_until=state.begin)
                 .on_conflict_do_nothing(index_elements=["monitor"])
             )

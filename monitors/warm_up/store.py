@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
+from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -126,9 +126,8 @@ def save(
     connection: Connection, key: Key, window: Window, suppressed: SuppressedDrift | None
 ) -> WarmUpStatus:
     """Store what a window adds, whose counts have been put."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
-        dialect.insert(warm_ups)
+        upsert(connection, warm_ups)
         .values(
             monitor=key.monitor,
             source=key.source,

@@ -18,9 +18,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, delete, insert, not_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from driftline.capture.windows.window import Window
+from driftline.database.upserts import upsert
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -62,9 +62,8 @@ def put(
     assert counts.start is not None
     assert counts.end is not None
     layout = Layout.of(counts, cell_ids)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
-        dialect.insert(count_layouts)
+        upsert(connection, count_layouts)
         .values(id=layout.id, columns=[list(column) for column in layout.columns])
         .on_conflict_do_nothing(index_elements=["id"])
     )
