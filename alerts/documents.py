@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -80,7 +80,7 @@ class Document(BaseModel):
 
     def __init__(self, /, **fields: object) -> None:
         try:
-            known = type(self).model_fields
+            known = type(self).__pydantic_fields__
             super().__init__(
                 **{key: one for key, one in fields.items() if one is not None or key not in known}
             )
@@ -94,7 +94,8 @@ class Document(BaseModel):
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
         """Read it from plain JSON values."""
-        return cls(**{str(key): value for key, value in given.items()})
+        is_plain = {*map(type, given)} == {str}  # As JSON's always are.
+        return cls(**given if is_plain else {str(key): value for key, value in given.items()})
 
     def changed(self, **fields: object) -> Self:
         """Return it with other values of some fields, checked as a whole."""
@@ -135,6 +136,7 @@ def fields_of(
     return {key: value for key, value in found.items() if value is not None}
 
 
+@lru_cache(maxsize=1024)
 def snake(name: str) -> str:
     """Write a name of AWS's in snake case: ``MetricName`` as ``metric_name``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

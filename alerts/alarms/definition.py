@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, SkipValidation, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, SkipValidation, model_validator
 
 from driftline.alerts.alarms.parts import Alarm, Pairs, StandaloneError, TextField, own_names
 from driftline.alerts.alarms.window import (
@@ -113,7 +113,7 @@ class AlarmDefinition(Alarm):
     # None: datapoints of all units are taken together.
     unit: Annotated[str | None, Field(description='a unit such as "Count"')] = None
     # Instead of a metric: queries and expressions, one of which is watched.
-    metrics: Annotated[tuple[MetricQuery, ...], BeforeValidator(_queries)] = ()
+    metrics: Annotated[tuple[InstanceOf[MetricQuery], ...], BeforeValidator(_queries)] = ()
     evaluation_periods: Annotated[int, Field(ge=1, le=_DAY_S, description="1 or more")]
     datapoints_to_alarm: SkipValidation[int | None] = None  # `_check_periods` names the limits.
     # The right operand; the statistic is the left one. Or the band of that id.
@@ -269,8 +269,8 @@ def _check_source(alarm: AlarmDefinition) -> None:
     if alarm.metrics:
         _check_math(alarm)
         return
-    for key in ("namespace", "metric_name"):
-        if getattr(alarm, key) == "":
+    for key, text in (("namespace", alarm.namespace), ("metric_name", alarm.metric_name)):
+        if text == "":
             raise AlarmError(f'"{key}" is missing; expected it, or a list of metrics')
     check_metric(alarm.namespace, alarm.metric_name, alarm.dimensions)
     if alarm.extended_statistic is not None:
@@ -346,9 +346,8 @@ def _check_periods(alarm: AlarmDefinition) -> None:
 
 
 def _check_span(alarm: AlarmDefinition) -> None:
-    if _namespaces(alarm) and all(
-        one.startswith(_MONITOR_NAMESPACES) for one in _namespaces(alarm)
-    ):
+    namespaces = [one.namespace for one in alarm.metrics or (alarm,) if one.namespace]
+    if namespaces and all(one.startswith(_MONITOR_NAMESPACES) for one in namespaces):
         if alarm.evaluation_periods > _PERIODS_MAX:
             raise AlarmError(
                 f"evaluation_periods {alarm.evaluation_periods}; expected {_PERIODS_MAX} or fewer"
@@ -363,12 +362,6 @@ def _check_span(alarm: AlarmDefinition) -> None:
     span = alarm.period * alarm.evaluation_periods
     if span > longest:
         raise AlarmError(f"period x evaluation_periods is {span} s; expected {longest} s or less")
-
-
-def _namespaces(alarm: AlarmDefinition) -> tuple[str, ...]:
-    if alarm.metrics:
-        return tuple(one.namespace for one in alarm.metrics if one.namespace)
-    return (alarm.namespace,)
 
 
 def _common_period(alarm: AlarmDefinition) -> int:

@@ -32,20 +32,13 @@ class StandaloneError(AlarmError):
     """A sentence that names the alarm itself, or is CloudWatch's, on which users match."""
 
 
-def listed(given: object) -> object:
-    """Take a list for a tuple, and null for an empty one."""
-    return tuple(given or ()) if isinstance(given, list | None) else given
-
-
 def _pairs(given: object, info: ValidationInfo) -> object:
     """Take CloudWatch's list of two-field objects for an object of texts."""
     if isinstance(given, Mapping):
         return dict(given)
-    if given is not None and not isinstance(given, list | tuple):
+    if not isinstance(given, list | tuple) or not all(isinstance(one, Mapping) for one in given):
         return given
-    if not all(isinstance(entry, Mapping) for entry in given or ()):
-        return given
-    lowered = [{str(key).lower(): entry[key] for key in entry} for entry in given or ()]
+    lowered = [{str(key).lower(): entry[key] for key in entry} for entry in given]
     pairs = [(one.get("name", one.get("key")), one.get("value")) for one in lowered]
     if any(not isinstance(part, str) for pair in pairs for part in pair):
         return given
@@ -63,9 +56,8 @@ def _named(given: object) -> str:
     )
 
 
-Names = Annotated[
-    tuple[str, ...], BeforeValidator(listed), Field(description="a list of channel names")
-]
+# Not strict: JSON's lists are tuples here.
+Names = Annotated[tuple[str, ...], Field(strict=False, description="a list of channel names")]
 Pairs = Annotated[dict[str, str], BeforeValidator(_pairs), Field(description="an object of texts")]
 TextField = Annotated[str, Field(description="a text")]
 
@@ -109,11 +101,14 @@ class Alarm(Document):
                 raise AlarmError(f"{name} of {len(text)} characters; expected {longest} or fewer")
         if len(self.tags) > _TAGS_MAX:
             raise AlarmError(f"{len(self.tags)} tags; expected {_TAGS_MAX} or fewer")
-        for state in ("ALARM", "OK", "INSUFFICIENT_DATA"):
-            count = len(self.actions(state))
-            if count > _ACTIONS_MAX or count != len(set(self.actions(state))):
+        for state, names in (
+            ("ALARM", self.alarm_actions),
+            ("OK", self.ok_actions),
+            ("INSUFFICIENT_DATA", self.insufficient_data_actions),
+        ):
+            if len(names) > _ACTIONS_MAX or len(names) != len(set(names)):
                 raise AlarmError(
-                    f"{count} actions for {state}; expected {_ACTIONS_MAX} or fewer, each once"
+                    f"{len(names)} actions for {state}; expected {_ACTIONS_MAX} or fewer, each once"
                 )
         _check_propagation(self.action_configuration)
         return self

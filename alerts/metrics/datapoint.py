@@ -178,8 +178,9 @@ def check_metric(namespace: str, name: str, dimensions: Mapping[str, str]) -> No
             f'metric "{name}": {len(dimensions)} dimensions; expected {_DIMENSIONS_MAX} or fewer'
         )
     for key, value in dimensions.items():
-        _check_text(f'metric "{name}": dimension', key, _NAME_MAX)
-        _check_text(f'metric "{name}": value of dimension "{key}"', value, _DIMENSION_VALUE_MAX)
+        _check_text('metric "{}": dimension', key, _NAME_MAX, name)
+        where = 'metric "{}": value of dimension "{}"'
+        _check_text(where, value, _DIMENSION_VALUE_MAX, name, key)
         if key.startswith(":"):
             raise DatapointError(f'metric "{name}": dimension "{key}" starts with ":"')
 
@@ -195,9 +196,9 @@ def metric_key(namespace: str, name: str, dimensions: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _check_text(what: str, text: str, longest: int) -> None:
+def _check_text(what: str, text: str, longest: int, *names: str) -> None:
     if not 1 <= len(text) <= longest or _PRINTABLE.fullmatch(text) is None:
         raise DatapointError(
-            f"{what} {text[:80]!r}; expected 1 to {longest} printable ASCII characters, "
+            f"{what.format(*names)} {text[:80]!r}; expected 1 to {longest} printable ASCII characters, "
             f"percent-encode others"
         )
