@@ -199,6 +199,6 @@ def metric_key(namespace: str, name: str, dimensions: Mapping[str, str]) -> str:
 def _check_text(what: str, text: str, longest: int, *names: str) -> None:
     if not 1 <= len(text) <= longest or _PRINTABLE.fullmatch(text) is None:
         raise DatapointError(
-            f"{what.format(*names)} {text[:80]!r}; expected 1 to {longest} printable ASCII characters, "
-            f"percent-encode others"
+            f"{what.format(*names)} {text[:80]!r}; expected 1 to {longest} printable ASCII "
+            "characters, percent-encode others"
         )
