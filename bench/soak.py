@@ -137,7 +137,7 @@ def soak(bootstrap: str, topic: str, folder: Path, records: int) -> Soak:
             else:
                 pause.wait(0.2)
             before = stored
-            table.folder.refresh()
+            table.refresh()
             stored = table.watermark(str(writer.spool_id))
             now = time.monotonic()
             moved_s = now if stored > before else moved_s
@@ -149,7 +149,7 @@ def soak(bootstrap: str, topic: str, folder: Path, records: int) -> Soak:
                 print(f"{stored} stored, {left_s:.0f} s to go, {peaks[-1][1]}", file=sys.stderr)
         writer.close()
         seconds = time.monotonic() - started
-    data = table.folder.open()
+    data = table.open()
     assert data is not None
     seqs = data.to_table(["spool_seq"])["spool_seq"].to_numpy()
     if len(seqs) != len(np.unique(seqs)):

@@ -141,7 +141,7 @@ def round_of(
     seconds["sidecar"].append(apart(ship, options, spool))
     seconds["sink"].append(apart(store, options, here, count))
     seconds["limit: the spool is read and checked"].append(apart(read, again))
-    data = Dataset(str(here / "root"), ENDPOINT).folder.open()
+    data = Dataset(str(here / "root"), ENDPOINT).open()
     assert data is not None
     rows = data.to_table().combine_chunks()
     if rows.num_rows != count or rows["parse_error"].null_count != count:

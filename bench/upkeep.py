@@ -62,12 +62,12 @@ def main() -> None:
         fill(root, files, rows // files)
         total = rows // files * files
         before = {name: read(root, code, total) for name, code in READERS.items()}
-        size = Dataset(root, "bench").folder.size_bytes()
+        size = Dataset(root, "bench").size_bytes()
         done = compacted(root)
-        vacuum(Dataset(root, "bench").folder, 0, datetime.now(UTC))
+        vacuum(Dataset(root, "bench"), 0, datetime.now(UTC))
         after = {name: read(root, code, total) for name, code in READERS.items()}
-        table = DeltaTable(Dataset(root, "bench").folder.uri)
-        now = Dataset(root, "bench").folder.size_bytes()
+        table = DeltaTable(Dataset(root, "bench").uri)
+        now = Dataset(root, "bench").size_bytes()
         left = len(table.file_uris())
     print(f"{total:,} rows of {FEATURES} features and a body of {BODY_BYTES} bytes\n")
     print("| | before | after |\n|---|---|---|")
@@ -86,7 +86,7 @@ def fill(root: str, files: int, rows: int) -> None:
     columns = tuple(Column(f"{n}", f"feature_{n}", "double") for n in range(FEATURES))
     outputs = (Column("prediction", "prediction", "int64", role="prediction"),)
     schema = table_schema(Signature(features=columns, outputs=outputs))
-    folder = Dataset(root, "bench", writer="bench").folder
+    folder = Dataset(root, "bench", writer="bench")
     folder.append(schema.empty_table(), {"bench": 1})
     table = DeltaTable(folder.uri)
     draw = np.random.default_rng(7)
@@ -132,7 +132,7 @@ def part(
 
 def read(root: str, code: str, rows: int) -> float:
     """Read the table in a new process; give the least seconds of three, without imports."""
-    folder = Dataset(root, "bench").folder.path
+    folder = Dataset(root, "bench").path
     return _run(_READER, folder, str(rows), code)["wall_s"]
 
 
@@ -171,7 +171,7 @@ _COMPACTOR = """
 import json, resource, sys, time
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
-folder = Dataset(sys.argv[1], "bench").folder
+folder = Dataset(sys.argv[1], "bench")
 def mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 base, begun, cpu = mib(), time.perf_counter(), time.process_time()

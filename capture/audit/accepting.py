@@ -38,7 +38,7 @@ def accept(root: str, *, now: Callable[[], datetime], spool_dir: Path | None = N
     number = gaps.watermark(_WATERMARK) + 1
     for file in audit(root, now=now, spool_dir=spool_dir).damaged:
         endpoint, _, path = file.partition("/")
-        _let_go(Dataset(root, endpoint, writer=_WRITER).folder, path)
+        _let_go(Dataset(root, endpoint, writer=_WRITER), path)
     result = audit(root, now=now, spool_dir=spool_dir, max_runs=None)
     lost = [gap for spool in result.found for gap in _gaps_of(spool, result.time)]
     if lost:

@@ -308,7 +308,7 @@ class _Book:
         for endpoint, files in self.stock.files.items():
             if not files:
                 continue
-            folder = Dataset(self._root, endpoint).folder
+            folder = Dataset(self._root, endpoint)
             data = folder.read_files(files, schema)
             try:
                 for batch in data.to_batches(columns=["spool_seq"], filter=wanted):

@@ -115,7 +115,7 @@ def report(
     counts: Mapping[str, EndpointCounts] | None = None,
 ) -> EndpointReport:
     """Report on one endpoint."""
-    folder = Dataset(root, endpoint).folder
+    folder = Dataset(root, endpoint)
     data = folder.open()
     table = folder.table
     since = now - RECENT

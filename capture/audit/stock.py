@@ -61,7 +61,7 @@ def take_stock(root: str, ledger: Ledger, *, full: bool) -> Stock:
     stock.add(read_watermarks(gaps))
     seen: set[tuple[str, str]] = set()
     for endpoint in list_endpoints(root):
-        folder = Dataset(root, endpoint).folder
+        folder = Dataset(root, endpoint)
         folder.catch_up()
         if folder.table is None:
             continue

@@ -232,7 +232,7 @@ class Eraser:
     ) -> None:
         self.labelled: set[str] = set()
         self.endpoint = endpoint
-        self._rows = Dataset(root, endpoint, writer=writer).folder
+        self._rows = Dataset(root, endpoint, writer=writer)
         self._truth = label_folder(root, endpoint, writer=writer)
         self._removed = removed_folder(root)
         self.now = now

@@ -119,7 +119,7 @@ class LateErasing:
         return erased
 
     def _folders(self, endpoint: str) -> tuple[DeltaFolder, DeltaFolder]:
-        rows = Dataset(self._root, endpoint, writer=self._writer).folder
+        rows = Dataset(self._root, endpoint, writer=self._writer)
         return rows, label_folder(self._root, endpoint, writer=self._writer)
 
     def _position(self, folder: DeltaFolder) -> int:

@@ -291,7 +291,7 @@ def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
 
 def _days(root: str, endpoint: str) -> Iterator[tuple[str, pa.Table]]:
     """Return the answered rows of each captured day, in order."""
-    folder = Dataset(root, endpoint).folder
+    folder = Dataset(root, endpoint)
     if folder.open() is None or folder.table is None:
         return
     actions = pa.table(folder.table.get_add_actions(flatten=True))

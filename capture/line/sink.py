@@ -288,7 +288,7 @@ class Sink:
                     self._append(dataset, group, rows, batch.offsets(endpoint) if is_last else {})
             except WatermarkMovedError as error:
                 log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
-                dataset.folder.refresh()
+                dataset.refresh()
                 prepared = self._prepare(endpoint, batch.records(endpoint))
                 continue
             self.counters["duplicates"] += prepared.received - sum(map(len, prepared.groups))

@@ -143,9 +143,9 @@ class Upkeep:
         signature = None if self._signatures is None else self._signatures(endpoint)
         if signature is None:
             return
-        dataset, text = Dataset(self._root, endpoint, writer=self._writer), signature.to_json()
+        dataset, text = self._capture(endpoint), signature.to_json()
         decoded_signature, version = self._looked.get(endpoint, ("", NO_TABLE))
-        new = added_since(dataset.folder, version)
+        new = added_since(dataset, version)
         is_partial = decoded_signature == text and not new.parts
         if not (is_partial and not new.files):
             only = new.files if is_partial else None
@@ -199,8 +199,8 @@ class Upkeep:
         yield requests_folder(self._root, writer=self._writer)
         yield removed_folder(self._root, writer=self._writer)
 
-    def _capture(self, endpoint: str) -> DeltaFolder:
-        return Dataset(self._root, endpoint, writer=self._writer).folder
+    def _capture(self, endpoint: str) -> Dataset:
+        return Dataset(self._root, endpoint, writer=self._writer)
 
     def _truth(self, endpoint: str) -> DeltaFolder:
         return label_folder(self._root, endpoint, writer=self._writer)

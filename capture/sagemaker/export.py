@@ -61,7 +61,7 @@ def captured_hours(
 ) -> list[Hour]:
     """List the hours of an endpoint that have records, in order; only whole ones before ``end``."""
     start, last = start and _floor(start.astimezone(UTC)), _floor(end.astimezone(UTC))
-    data = Dataset(root, endpoint).folder.open(*_days(start, last))
+    data = Dataset(root, endpoint).open(*_days(start, last))
     if data is None:
         return []
     chosen = _span(start, last) & IS_FIRST
@@ -102,7 +102,7 @@ def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> It
     All of them are of one state of the table, and some 64 MB of bodies are held at once.
     """
     begin = _floor(hour.astimezone(UTC))
-    data = Dataset(root, endpoint).folder.open(*_days(begin, begin + _HOUR))
+    data = Dataset(root, endpoint).open(*_days(begin, begin + _HOUR))
     if data is None:
         return
     named = pads.field("variant") == variant
@@ -116,7 +116,7 @@ def lines_between(
 ) -> Iterator[CaptureLine]:
     """Return the lines of all variants in a half-open span of event time; order as above."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
-    data = Dataset(root, endpoint).folder.open(*_days(start, end))
+    data = Dataset(root, endpoint).open(*_days(start, end))
     begin = _floor(start)
     while data is not None and begin < end:
         yield from _lines(data, _span(max(start, begin), min(end, begin + _HOUR)), begin, endpoint)

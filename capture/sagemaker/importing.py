@@ -97,7 +97,7 @@ def store_lines(
                 dataset.append(rows, {_spool_of(endpoint, new): len(new)})
             except WatermarkMovedError:
                 # The same lines came twice at once; what the other one stored is known now.
-                dataset.folder.refresh()
+                dataset.refresh()
                 continue
         known_count = read.count - len(read.bad) - erased - len(new)
         log.info("import endpoint=%s records=%d known=%d", endpoint, len(new), known_count)
@@ -168,13 +168,13 @@ def _unparsed(rows: pa.Table) -> int:
 def _unknown(dataset: Dataset, records: dict[str, CaptureLine]) -> list[CaptureLine]:
     """Return the records that the table does not have, by event id, in the order of the lines."""
     days = [line.time.date().isoformat() for line in records.values() if line.time is not None]
-    data = dataset.folder.open(min(days), max(days)) if days else None
+    data = dataset.open(min(days), max(days)) if days else None
     if data is None:
         return list(records.values())
     sought = pa.array(records, pa.string())
     first = pads.field("row_index") == 0
     stored: set[str] = set()
-    with reaching(dataset.folder.uri):
+    with reaching(dataset.uri):
         for part in gathered(data.to_batches(columns=["event_id"], filter=first)):
             stored.update(part["event_id"].filter(pc.is_in(part["event_id"], sought)).to_pylist())
     return [line for event_id, line in records.items() if event_id not in stored]

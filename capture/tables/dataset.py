@@ -9,9 +9,7 @@ fence against a second sink; the check against one's own repetition is ``waterma
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 
@@ -24,8 +22,6 @@ from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder
 from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.signature import Column, Signature
-
-log = logging.getLogger(__name__)
 
 PARTITION = "event_date"
 # What tells the first row of each record: a batch that was logged in several records has row 0 in
@@ -99,34 +95,6 @@ class Gap:
     last_time: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureStats:
-    """What the table of an endpoint holds.
-
-    ``faults`` are the requests that a fault of the decoder kept from becoming rows, ``cut`` those
-    with a body that was not kept whole and should have been decoded; ``spools`` maps each spool to
-    the last sequence number in the table; ``size_bytes`` are the bytes of the table's files; times
-    are None while it is empty.
-    """
-
-    requests: int
-    rows: int
-    unparsed: int
-    faults: int
-    cut: int
-    failed: int
-    spools: Mapping[str, int]
-    gaps: tuple[Gap, ...]
-    oldest: datetime | None
-    newest: datetime | None
-    size_bytes: int
-
-    @property
-    def dropped(self) -> int:
-        """How many records are known to be lost."""
-        return sum(gap.records or 0 for gap in self.gaps)
-
-
 def is_flagged(flags: pa.Array | pa.ChunkedArray, bits: int) -> pa.Array | pa.ChunkedArray:
     """Return where any of some bits is set in the column of flags."""
     return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(int(bits), pa.int32())), 0)
@@ -152,16 +120,14 @@ def table_schema(signature: Signature | None) -> pa.Schema:
     return pa.schema([*META_SCHEMA, *typed, unfit, pa.field(PARTITION, pa.string())])
 
 
-class Dataset:
+class Dataset(DeltaFolder):
     """The capture table of one endpoint.
 
     ``writer``: who writes, part of its file names; only a sink needs to say so.
     """
 
     def __init__(self, root: str, endpoint: str, *, writer: str = "sink") -> None:
-        self.endpoint = endpoint
-        self._root = root
-        self.folder = DeltaFolder(
+        super().__init__(
             root,
             f"capture/{endpoint}",
             partition=PARTITION,
@@ -169,35 +135,7 @@ class Dataset:
             repeated=_REPEATED,
             order=ROW_ORDER,
         )
-
-    @property
-    def exists(self) -> bool:
-        """Whether anything was ever committed."""
-        return self.folder.table is not None
-
-    def append(
-        self,
-        table: pa.Table,
-        watermarks: Mapping[str, int],
-        offsets: Mapping[str, int] | None = None,
-    ) -> int:
-        """Commit rows, watermarks and a broker's offsets in one step; return the number of rows."""
-        return self.folder.append(table, watermarks, offsets)
-
-    def watermark(self, spool_id: str) -> int:
-        """Return the last sequence number of a spool that is in the table, 0 for none."""
-        return self.folder.watermark(spool_id)
-
-    def watermarks(self, spools: Iterable[str] | None = None) -> dict[str, int]:
-        """Return the watermarks of these spools, or of all that have rows in the table."""
-        if spools is None:
-            data = self.folder.open()
-            spools = (
-                []
-                if data is None
-                else pc.unique(data.to_table(["spool_id"])["spool_id"]).to_pylist()
-            )
-        return {spool: self.watermark(spool) for spool in spools}
+        self.endpoint = endpoint
 
     def settle(self, signature: Signature | None) -> Signature | None:
         """Return the signature with the types that columns of the same name already have here.
@@ -205,7 +143,7 @@ class Dataset:
         A changed type should come as a new column; where it does not, the old column keeps its
         type, and what does not fit goes to ``unfit`` instead of stopping the sink.
         """
-        schema = self.folder.schema()
+        schema = self.schema()
         if signature is None or schema is None:
             return signature
         names = {kind: name for name, kind in ARROW_TYPES.items()}
@@ -219,55 +157,6 @@ class Dataset:
             signature,
             features=tuple(map(settled, signature.features)),
             outputs=tuple(map(settled, signature.outputs)),
-        )
-
-    def sweep(self) -> int:
-        """Remove files of this writer that no commit knows; only safe when it runs once."""
-        return self.folder.sweep()
-
-    def stats(self) -> CaptureStats:
-        """Count what the table holds; an endpoint without a table has counts of zero."""
-        data = self.folder.open()
-        if data is None:
-            return CaptureStats(0, 0, 0, 0, 0, 0, {}, (), None, None, 0)
-        counts: Counter[str] = Counter()
-        names: set[str] = set()
-        times: list[datetime] = []
-        # Batch by batch: all rows at once are gigabytes.
-        for rows in data.to_batches(
-            [*FIRST_COLUMNS, "status", "flags", "parse_error", "spool_id", "event_time"]
-        ):
-            first = is_first(rows)
-            counts["rows"] += rows.num_rows
-            for name, chosen in (
-                ("requests", first),
-                ("failed", pc.and_(first, pc.greater_equal(rows["status"], 400))),
-                ("unparsed", pc.and_(first, pc.is_valid(rows["parse_error"]))),
-                ("faults", pc.and_(first, is_flagged(rows["flags"], Flag.DECODER_FAULT))),
-                ("cut", pc.and_(first, is_cut(rows["flags"]))),
-            ):
-                counts[name] += pc.sum(chosen).as_py() or 0
-            names.update(pc.unique(rows["spool_id"].drop_null()).to_pylist())
-            span = pc.min_max(rows["event_time"]).as_py()
-            times = [time for time in (*times, *span.values()) if time is not None]
-            times = [min(times), max(times)] if times else []
-        spools = self.watermarks(names)
-        return CaptureStats(
-            requests=counts["requests"],
-            rows=counts["rows"],
-            unparsed=counts["unparsed"],
-            faults=counts["faults"],
-            cut=counts["cut"],
-            failed=counts["failed"],
-            spools=spools,
-            gaps=tuple(
-                gap
-                for gap in read_gaps(self._root)
-                if gap.endpoint == self.endpoint or (not gap.endpoint and gap.spool_id in spools)
-            ),
-            oldest=times[0] if times else None,
-            newest=times[-1] if times else None,
-            size_bytes=self.folder.size_bytes(),
         )
 
 

@@ -34,7 +34,7 @@ def forecast(root: str, endpoint: str, *, retention_days: int, now: datetime) ->
 
     Replaced files that still lie there, and the log, come on top for a day.
     """
-    folder = Dataset(root, endpoint).folder
+    folder = Dataset(root, endpoint)
     folder.catch_up()
     if folder.table is None:
         return Forecast(0, None, None, 0)

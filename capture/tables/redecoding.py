@@ -78,31 +78,31 @@ def decode_again(
     stop: Event | None = None,
 ) -> Redecoded:
     """Decode with a signature the requests that could not be decoded when they arrived."""
-    folder, total = dataset.folder, Redecoded()
+    total = Redecoded()
     done: set[str] = set()
     for _ in range(_ATTEMPTS):
-        folder.refresh()
-        if folder.table is None:
+        dataset.refresh()
+        if dataset.table is None:
             return total
         settled = dataset.settle(signature)
         assert settled is not None, "it was given"
         try:
-            for file in sorted(held_files(folder.table), key=lambda entry: entry.path):
+            for file in sorted(held_files(dataset.table), key=lambda entry: entry.path):
                 if stop is not None and stop.is_set():
                     return total
                 if file.path not in done and (only is None or file.path in only):
-                    total = total.plus(_decode_file(folder, file, settled))
+                    total = total.plus(_decode_file(dataset, file, settled))
                     done.add(file.path)
         except (OvertakenError, FileNotFoundError) as error:
-            log.info("decoding looks again table=%s: %s", folder.uri, error)
+            log.info("decoding looks again table=%s: %s", dataset.uri, error)
             only = None  # Compaction may have put the rows elsewhere.
             continue
         except (OSError, pa.ArrowException) as error:
-            raise trouble(folder.uri, error) from error
+            raise trouble(dataset.uri, error) from error
         if total.decoded:
             log.info("decoded again endpoint=%s requests=%d", dataset.endpoint, total.decoded)
         return total
-    raise ConflictError(f'table "{folder.uri}": others rewrite it all the while; ask again')
+    raise ConflictError(f'table "{dataset.uri}": others rewrite it all the while; ask again')
 
 
 def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redecoded:

@@ -60,7 +60,7 @@ def changes(
     after: datetime | None = None,
 ) -> Changes:
     """Return which hours of event time were touched by what was stored after a position."""
-    records = Dataset(root, endpoint).folder
+    records = Dataset(root, endpoint)
     truth = label_folder(root, endpoint)
     if since is None:
         return Changes(Position(_version(records), _version(truth)), ())

@@ -188,7 +188,7 @@ def read_window(
     wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
     first, last = window.start.date().isoformat(), window.end.date().isoformat()
-    data = dataset.folder.open(first, last)
+    data = dataset.open(first, last)
     schema = pa.schema([pa.field(name, kind) for name, _, kind in wanted])
     if data is None:
         return WindowRead(window, 0, 0, 0, 0, 0, _digest(None), schema, None, wanted)
@@ -224,9 +224,7 @@ def was_answered(
     A value of the window that did not fit its type was answered, too.
     """
     window = read.window
-    data = Dataset(root, endpoint).folder.open(
-        since.date().isoformat(), window.end.date().isoformat()
-    )
+    data = Dataset(root, endpoint).open(since.date().isoformat(), window.end.date().isoformat())
     if data is None:
         return False
     inside = _inside(since, window.end) & _usable()

@@ -20,7 +20,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.store import Baseline
 from driftline.capture.audit.note import read_note
-from driftline.capture.tables.dataset import CaptureStats, Dataset
+from driftline.capture.audit.report import EndpointReport, report
 from driftline.capture.tables.storage import list_folders, open_storage
 from driftline.capture.windows.window import Window, WindowRead, read_window, unfit_counts
 from driftline.dashboard.queries.documents import (
@@ -83,7 +83,7 @@ class Storage:
         self.root, self._signature_of = root, signature_of
         self._lock = threading.Lock()
         self._baselines: dict[tuple[str, str], Baseline] = {}
-        self._stats: dict[str, tuple[float, CaptureStats]] = {}
+        self._stats: dict[str, tuple[float, EndpointReport]] = {}
 
     def report(self, folder: str) -> Report | None:
         """Read an execution's report; None when it wrote none or retention took it."""
@@ -245,14 +245,14 @@ class Storage:
         """List the endpoints that have a folder of captured rows."""
         return list_folders(self.root, "capture")
 
-    def capture_stats(self, endpoint: str) -> CaptureStats | None:
+    def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:
         """Count what was captured of an endpoint, for some seconds; None when it cannot be read."""
         with self._lock:
             at, stats = self._stats.get(endpoint, (0.0, None))
         if stats is not None and time.monotonic() - at < CAPTURE_FRESH_S:
             return stats
         try:
-            stats = Dataset(self.root, endpoint).stats()
+            stats = report(self.root, endpoint, now=now)
         except UNREADABLE:
             # A broken table must not hide the alarms, nor the other endpoints.
             log.exception("capture_unreadable endpoint=%s", endpoint)

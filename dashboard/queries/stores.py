@@ -259,7 +259,7 @@ class Stores:
             watched.setdefault(line.endpoint, []).append(line.name)
         audited = self.storage.unaccounted()
         for name, names in sorted(watched.items()):
-            stats = self.storage.capture_stats(name)
+            stats = self.storage.capture_stats(name, self.now())
             yield EndpointLine(name, stats, tuple(names), audited.get(name, 0))
 
 

@@ -21,7 +21,7 @@ from driftline.alerts.notify.channels import ChannelStatus
 from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
-from driftline.capture.tables.dataset import CaptureStats
+from driftline.capture.audit.report import EndpointReport
 from driftline.dashboard.queries.documents import Confusion, Feature, Group, Violation
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
@@ -155,21 +155,19 @@ class EndpointLine:
     """
 
     name: str
-    stats: CaptureStats | None
+    stats: EndpointReport | None
     monitors: tuple[str, ...]
     unaccounted: int = 0
 
     @property
     def lost(self) -> int:
         """How many records are known to be missing."""
-        return self.stats.dropped if self.stats else 0
+        return self.stats.overall.dropped if self.stats else 0
 
     @property
     def coverage(self) -> float | None:
         """Share that is stored and can be decoded; None when there was nothing."""
-        if self.stats is None or not (total := self.stats.requests + self.lost):
-            return None
-        return (self.stats.requests - self.stats.faults - self.stats.cut) / total
+        return self.stats.overall.ratio if self.stats else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,20 +75,21 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                 "executions_by_status": {str(status): count for status, count in by_status},
                 "alerts": alert_counts(connection).as_dict(),
             }
-        tables = {name: Dataset(context.root, name).stats() for name in sorted(names)}
+        gaps, now = read_gaps(context.root), context.now()
+        tables = {name: report(context.root, name, now=now, gaps=gaps) for name in sorted(names)}
         return {
             **found,
             "capture": {
                 name: {
-                    "requests": stats.requests,
-                    "rows": stats.rows,
-                    "failed": stats.failed,
-                    "unparsed": stats.unparsed,
-                    "decoder_faults": stats.faults,
-                    "cut": stats.cut,
-                    "dropped": stats.dropped,
+                    "requests": table.requests,
+                    "rows": table.rows,
+                    "failed": table.failed,
+                    "unparsed": sum(table.unparsed.values()),
+                    "decoder_faults": table.faults,
+                    "cut": table.cut,
+                    "dropped": table.overall.dropped,
                 }
-                for name, stats in tables.items()
+                for name, table in tables.items()
             },
         }
 

@@ -89,7 +89,7 @@ class House:
 
     def stored(self) -> list[str]:
         """Return the ids of the rows that are stored."""
-        return pl.read_delta(Dataset(str(self.folder / "store"), "cells").folder.uri)[
+        return pl.read_delta(Dataset(str(self.folder / "store"), "cells").uri)[
             "inference_id"
         ].to_list()
 

@@ -19,6 +19,7 @@ import pytest
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.tables.dataset import Dataset, read_gaps
+from tests.capture.counts import counted
 from tests.journeys.conftest import eventually
 from tests.journeys.kills import PARTS, Customer, Installation, customers_of
 from tests.servers.kafka import KafkaBroker
@@ -152,7 +153,7 @@ def test_a_full_disk_costs_counted_records_and_no_answer(
         with storing(root, spool):
             asked_until_stored(app, stored)
             app.ask(50)
-            eventually(lambda: Dataset(str(root), "echo").stats().requests > stored)
+            eventually(lambda: counted(str(root), "echo").requests > stored)
     check(app, root, spool)
 
 
@@ -183,7 +184,7 @@ def check(app: Shop, root: Path, spool: Path) -> None:
     """Account for each answer: stored once, or counted as dropped."""
     with storing(root, spool):
         eventually(lambda: not [path for path in spool.glob("[!.]*") if path.is_dir()])
-    table = Dataset(str(root), "echo").folder.open()
+    table = Dataset(str(root), "echo").open()
     assert table is not None
     stored = table.to_table(["event_id"])["event_id"].to_pylist()
     gaps = read_gaps(str(root))

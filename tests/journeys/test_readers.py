@@ -160,7 +160,7 @@ def test_readers_see_committed_states_while_others_write_and_rewrite(
         assert all(rows == max(2 * events - 1, 0) for rows, events in found), f"{kind}: torn commit"
         assert len({rows for rows, _ in found}) >= 4, f"{kind}: it was to see states in between"
 
-    vacuum(Dataset(str(root), "flights").folder, 0, datetime.now(UTC))
+    vacuum(Dataset(str(root), "flights"), 0, datetime.now(UTC))
     # Not **: after a hundred commits the log holds a checkpoint, which is Parquet, too.
     glob = f"{folder}/event_date=*/*.parquet"
     assert pl.scan_parquet(glob).select(pl.len()).collect().item() == 2 * REQUESTS - 1

@@ -104,7 +104,7 @@ def test_the_documented_alarms_stay_ok_and_fire_on_loss(place: Place) -> None:
     place.record(1)
     assert place.hour() == ok
 
-    folder = Dataset(place.context.root, "orders").folder
+    folder = Dataset(place.context.root, "orders")
     next(Path(folder.path).glob("event_date=*/*.parquet")).unlink()
     states = place.hour()
     assert states[ALARMS[0]] == "ALARM"

@@ -135,7 +135,7 @@ def test_requests_are_erased_by_what_a_column_holds(declared):
     assert (code, "flights: 2 requests (3 rows) and 0 labels erased" in told) == (0, True)
     assert "what comes later under these ids is dropped until" in told
     assert again.splitlines()[0] == "no stored row meets the condition"
-    folder = Dataset(declared.context.root, "flights").folder
+    folder = Dataset(declared.context.root, "flights")
     left = pl.read_delta(folder.uri).filter(pl.col("event_id").str.starts_with("w"))
     assert sorted(left["event_id"]) == ["w2", "w3"]
     for path in Path(declared.context.root).rglob("*.parquet"):
@@ -159,7 +159,7 @@ def test_requests_are_erased_by_what_a_column_holds(declared):
     ],
 )
 def test_a_condition_that_is_none_is_wrong_use_and_erases_nothing(declared, arguments, sentence):
-    folder = Dataset(declared.context.root, "flights").folder
+    folder = Dataset(declared.context.root, "flights")
     before = pl.read_delta(folder.uri).height
 
     code, _, said = command(declared, *arguments)

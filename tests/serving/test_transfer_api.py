@@ -12,6 +12,7 @@ from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.redaction.rules import Rule
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError, NotFoundError, UnavailableError
+from tests.capture.counts import counted
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 from tests.servers import commands
 
@@ -47,7 +48,7 @@ def driftline(server, *arguments):
 
 
 def stored(server, name):
-    return Dataset(server.context.root, name).stats()
+    return counted(server.context.root, name)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_rules_of_redaction_hold_for_what_is_imported(server, declare, bucket):
     code, _, said = driftline(server, "capture", "import", bucket, "--endpoint", "guarded")
 
     assert code == 0, said
-    rows = Dataset(server.context.root, "guarded").folder.open().to_table().to_pylist()
+    rows = Dataset(server.context.root, "guarded").open().to_table().to_pylist()
     assert len(rows) == 49
     assert not any(row["request_body"] for row in rows)
     assert all(row["response_body"] for row in rows)
@@ -94,7 +95,7 @@ def test_a_folder_is_imported_once_and_what_is_bad_is_named(server, moved, bucke
     assert told.startswith(f"0 records imported into {moved} (0 rows) of 52 lines; 51 there")
     assert "odd.jsonl:2: no JSON" in said
     assert stored(server, moved).requests == 49
-    rows = Dataset(server.context.root, moved).folder.open().to_table(["variant"])
+    rows = Dataset(server.context.root, moved).open().to_table(["variant"])
     assert rows["variant"].to_pylist().count("blue") == 3
 
 

@@ -63,8 +63,8 @@ class RequestRows:
         # The id is no input, but told among the extras, so that it can be picked up from there.
         self._id_name = signature.inference_id
         self._known = {column.name for column in signature.columns} - {signature.inference_id}
-        # Alone, one of several inputs makes no strict row: its name is that of an envelope.
-        is_partial = is_strict and len(self._names) > 1
+        # Alone, one of several inputs makes no row: its name is that of an envelope.
+        is_partial = len(self._names) > 1
         self._lone = self._known.difference(ENVELOPES) if is_partial else self._known
         self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
 
@@ -116,7 +116,8 @@ class RequestRows:
 
     def _plan(self, keys: tuple[str, ...]) -> Plan | None:
         """Return where in an object of these fields the inputs stand; behind it stands None."""
-        if self._known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
+        known = self._lone if len(keys) == 1 else self._known
+        if known.isdisjoint(keys) or TENSOR_FIELDS.issubset(keys):
             return None
         if self._is_strict and not set(self._names).issubset(keys):
             return None

@@ -209,7 +209,7 @@ def test_compaction_changes_nothing(root: str, spool_dir: Path, drain: Drain, ch
             record(writer)
         drain()
     assert check().stored == 20
-    compact(Dataset(root, "flights").folder, "2100-01-01")
+    compact(Dataset(root, "flights"), "2100-01-01")
 
     found = check()
 
@@ -226,7 +226,7 @@ def test_what_retention_removes_stays_accounted_for(
     drain()
     if is_audited:
         assert check().stored == 30
-    expire(Dataset(root, "flights").folder, "2013-01-15")
+    expire(Dataset(root, "flights"), "2013-01-15")
 
     found = check()
 
@@ -360,9 +360,9 @@ def test_no_schedule_of_what_may_happen_makes_it_cry_wolf(
             with suppress(StorageError):
                 run_sink(failing)
         elif step == "compact":
-            compact(Dataset(root, "e0").folder, "2100-01-01")
+            compact(Dataset(root, "e0"), "2100-01-01")
         elif step == "expire":
-            expire(Dataset(root, "e0").folder, DAYS[1].date().isoformat())
+            expire(Dataset(root, "e0"), DAYS[1].date().isoformat())
         elif step == "erase":
             ids = [f"id-{number - 3}", f"id-{number - 2}"]
             erase(root, place / "names", {"event_id": ids}, now=NOW, keep=timedelta(days=9999))

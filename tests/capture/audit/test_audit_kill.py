@@ -60,8 +60,8 @@ def test_no_audit_between_kills_finds_what_is_not_so(
                 audited = found.stored
                 if audited > before:
                     break
-            if Dataset(root, "e0").exists:
-                compact(Dataset(root, "e0", writer="upkeep").folder, "2100-01-01")
+            if Dataset(root, "e0").table is not None:
+                compact(Dataset(root, "e0", writer="upkeep"), "2100-01-01")
             victim = chance.randrange(3)
             processes[victim].kill()
             processes[victim].wait(10)

@@ -88,7 +88,7 @@ def files_with(root: str, *texts: bytes) -> list[Path]:
 
 
 def events(root: str) -> list[str]:
-    found: list[str] = pl.read_delta(Dataset(root, "flights").folder.uri)["event_id"].to_list()
+    found: list[str] = pl.read_delta(Dataset(root, "flights").uri)["event_id"].to_list()
     return sorted(found)
 
 
@@ -96,7 +96,7 @@ def test_rows_bodies_and_labels_go_from_every_file(
     root: str, stored: SpoolWriter, ask: Erase
 ) -> None:
     # Left over by a compaction, and with the rows in it.
-    compact(Dataset(root, "flights").folder, "2026-02-01")
+    compact(Dataset(root, "flights"), "2026-02-01")
     assert len(files_with(root, ID.encode(), SECRET)) >= 3
 
     found = ask(ID)
@@ -200,7 +200,7 @@ def test_a_new_process_goes_on_where_the_last_one_stood(
         folder = requests_folder(root)
         folder.catch_up()
         seen = folder.watermark("seen/capture/flights") - 1
-    records = Dataset(root, "flights").folder
+    records = Dataset(root, "flights")
     records.catch_up()
 
     assert records.table is not None
@@ -296,7 +296,7 @@ def test_only_the_endpoint_that_is_named_is_touched(
 
     assert list(found.endpoints) == ["hotels"]
     assert "e7" in events(root)
-    assert pl.read_delta(Dataset(root, "hotels").folder.uri).is_empty()
+    assert pl.read_delta(Dataset(root, "hotels").uri).is_empty()
 
 
 def test_the_sequences_that_are_left_and_those_that_went_are_all_of_them(
@@ -304,7 +304,7 @@ def test_the_sequences_that_are_left_and_those_that_went_are_all_of_them(
 ) -> None:
     ask(ID, "other-3", event_ids=("e12", "e13"))
 
-    left = pl.read_delta(Dataset(root, "flights").folder.uri)["spool_seq"].unique().to_numpy()
+    left = pl.read_delta(Dataset(root, "flights").uri)["spool_seq"].unique().to_numpy()
     gone = erased_sequences(root)[stored.spool_id]
 
     assert sorted(np.concatenate([left, gone]).tolist()) == list(range(1, 21))

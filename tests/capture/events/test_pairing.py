@@ -363,7 +363,7 @@ def test_kill_9_loses_no_half_that_was_acknowledged_and_doubles_none(
     last_words.close()
     drain()
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     rows = data.to_table()
     assert kills > 10

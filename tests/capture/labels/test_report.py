@@ -127,7 +127,7 @@ def test_labels_of_requests_that_sampling_left_out_are_told_apart(
         log([1.5, 3, "UA"], 1, inference_id=one)
     log.close()
     drain()
-    captured = pl.read_delta(Dataset(root, "flights").folder.uri)["inference_id"].to_list()
+    captured = pl.read_delta(Dataset(root, "flights").uri)["inference_id"].to_list()
     load(root, *((one, "1") for one in ids), after=timedelta(days=9999))
 
     found = report(root)

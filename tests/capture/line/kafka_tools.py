@@ -73,7 +73,7 @@ def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
 
 def stored(root: str, endpoint: str = "flights") -> pa.Table:
     """Read the ids of what is stored, in sequence."""
-    data = Dataset(root, endpoint).folder.open()
+    data = Dataset(root, endpoint).open()
     if data is None:
         return pa.table({"event_id": [], "spool_seq": []})
     return data.to_table(["event_id", "spool_seq", "spool_id"]).sort_by("spool_seq")

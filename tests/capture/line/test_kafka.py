@@ -126,7 +126,7 @@ def test_the_table_says_how_far_in_the_topic_it_is(line: Line) -> None:
     ship_all(line.options, line.spool_dir)
     line.sink_until_stored("a", "b")
 
-    table = Dataset(line.root, "flights").folder.table
+    table = Dataset(line.root, "flights").table
     assert table is not None
     marks = [table.transaction_version(f"k/{line.options.topic}/{at}") for at in range(4)]
     assert sorted(mark for mark in marks if mark is not None) == [0]
@@ -301,7 +301,7 @@ def test_a_record_too_large_for_a_message_goes_without_its_bodies(line: Line) ->
     sidecar.run(stop)
     line.sink_until_stored("a", "b", "c")
 
-    data = Dataset(line.root, "flights").folder.open()
+    data = Dataset(line.root, "flights").open()
     assert data is not None
     rows = {row["event_id"]: row for row in data.to_table().to_pylist()}
     assert sender.counters["light"] == 1

@@ -167,7 +167,7 @@ def test_answered_requests_are_stored_exactly_once_after_a_dozen_kills(
             listener.close()
     drain(narrow)
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     stored = data.to_table(["event_id", "inference_id", "feature_temp", "prediction"])
     names = stored["inference_id"].to_pylist()
@@ -179,5 +179,5 @@ def test_answered_requests_are_stored_exactly_once_after_a_dozen_kills(
     assert set(stored["feature_temp"].to_pylist()) == {2.5}
     assert all(gap.reason == "torn" for gap in read_gaps(root))
     files = list(Path(root, "capture", "flights").rglob("*.parquet"))
-    assert sum(1 for _ in files) == len(Dataset(root, "flights").folder.table.file_uris())  # type: ignore[union-attr] # it was opened above
+    assert sum(1 for _ in files) == len(Dataset(root, "flights").table.file_uris())  # type: ignore[union-attr] # it was opened above
     assert [path for path in spool_dir.iterdir() if path.is_dir()] == []

@@ -24,6 +24,7 @@ from driftline.capture.tables.decoding import Decoded, decode
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Signature
+from tests.capture.counts import counted
 
 Write = Callable[..., bool]
 
@@ -42,7 +43,7 @@ def test_a_spool_read_again_from_its_beginning_adds_nothing(
     assert first.counters["records"] == 10
     assert second.counters["records"] == 5
     assert second.counters["duplicates"] == 10
-    assert Dataset(root, "flights").stats().requests == 15
+    assert counted(root, "flights").requests == 15
 
 
 def test_a_table_that_was_lost_is_filled_again_from_what_lies_in_the_spool(
@@ -56,7 +57,7 @@ def test_a_table_that_was_lost_is_filled_again_from_what_lies_in_the_spool(
 
     drain()
 
-    assert Dataset(root, "flights").stats().requests == 3
+    assert counted(root, "flights").requests == 3
 
 
 def test_a_note_that_cannot_be_written_stops_nothing(
@@ -72,7 +73,7 @@ def test_a_note_that_cannot_be_written_stops_nothing(
     last = drain()
 
     assert last.counters["gaps"] == 0
-    assert Dataset(root, "flights").stats().requests == 6
+    assert counted(root, "flights").requests == 6
 
 
 def test_each_endpoint_has_a_table_of_its_own(
@@ -83,7 +84,7 @@ def test_each_endpoint_has_a_table_of_its_own(
         write(writer, endpoint=f"e{number % 3}")
     drain()
 
-    assert [Dataset(root, f"e{number}").stats().requests for number in range(3)] == [10, 10, 10]
+    assert [counted(root, f"e{number}").requests for number in range(3)] == [10, 10, 10]
 
 
 def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(
@@ -101,7 +102,7 @@ def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(
     blocked.unlink()
     drain()
 
-    assert [Dataset(root, f"e{number}").stats().requests for number in range(2)] == [10, 10]
+    assert [counted(root, f"e{number}").requests for number in range(2)] == [10, 10]
 
 
 def test_the_same_sink_goes_on_after_storage_trouble(
@@ -118,7 +119,7 @@ def test_the_same_sink_goes_on_after_storage_trouble(
     write(writer)
 
     assert sink.step() == 2
-    assert Dataset(root, "flights").stats().requests == 2
+    assert counted(root, "flights").requests == 2
 
 
 def test_bodies_lie_on_the_first_row_only(
@@ -127,7 +128,7 @@ def test_bodies_lie_on_the_first_row_only(
     write(SpoolWriter(spool_dir), b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", event_id="e1")
     drain()
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     names = ["event_id", "row_index", "request_body", "response_body", "request_bytes"]
     assert data.to_table(names).to_pylist() == [
@@ -145,7 +146,7 @@ def test_an_endpoint_without_a_signature_is_kept_raw_and_typed_later(
     write(writer)
     drain()
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
     assert found["feature_temp"].to_pylist() == [None, 1.5]
@@ -170,12 +171,12 @@ def test_a_body_that_breaks_the_decoder_is_kept_raw_and_stops_no_other(
         write(writer, b"poison" if number == 13 else b"1.5,3,UA")
     drain()
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found = data.to_table(["spool_seq", "feature_temp", "parse_error"]).sort_by("spool_seq")
     assert found["feature_temp"].to_pylist() == [None if n == 13 else 1.5 for n in range(20)]
     assert found["parse_error"].to_pylist()[13] == "decoder fault: KeyError"
-    counts = Dataset(root, "flights").stats()
+    counts = counted(root, "flights")
     assert (counts.requests, counts.faults) == (20, 1)
 
 
@@ -221,7 +222,7 @@ def test_sixty_thousand_short_rows_in_one_body_are_stored_with_the_body_once(
     write(SpoolWriter(spool_dir), body, b"1,0.25\n" * count)
     drain()
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found = data.to_table(["row_index", "request_body", "feature_carrier", "parse_error"])
     found = found.sort_by("row_index")
@@ -240,7 +241,7 @@ ODD = {
 
 
 def seqs(root: str) -> list[int]:
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found: list[int] = data.to_table(["spool_seq"]).sort_by("spool_seq")["spool_seq"].to_pylist()
     return found
@@ -345,7 +346,7 @@ def test_a_spool_whose_writer_ended_goes_once_it_is_stored(
     drain()
 
     assert [path.name for path in spool_dir.iterdir() if path.is_dir()] == []
-    assert Dataset(root, "flights").stats().requests == 1
+    assert counted(root, "flights").requests == 1
 
 
 def test_segments_go_as_they_are_stored(
@@ -437,4 +438,4 @@ def test_files_of_a_killed_sink_are_swept(
     drain()
 
     assert len(list(Path(root).rglob("*.parquet"))) == 2
-    assert Dataset(root, "flights").stats().requests == 2
+    assert counted(root, "flights").requests == 2

@@ -24,7 +24,7 @@ Write = Callable[..., bool]
 
 
 def seqs(root: str, endpoint: str) -> list[int]:
-    data = Dataset(root, endpoint).folder.open()
+    data = Dataset(root, endpoint).open()
     if data is None:
         return []
     found: list[int] = sorted(data.to_table(["spool_seq"])["spool_seq"].to_pylist())
@@ -153,7 +153,7 @@ def test_packed_bodies_are_committed_by_what_they_expand_to(
     assert sink.step() == 100
     assert largest <= 40
     assert sink.counters["commits"] >= 3
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found = data.to_table(["spool_seq", "feature_temp"]).sort_by("spool_seq")
     assert found["spool_seq"].to_pylist() == list(range(1, 101))

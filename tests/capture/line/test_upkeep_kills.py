@@ -81,7 +81,7 @@ def test_rows_are_there_once_after_kills_at_any_moment(
         worker.kill()
         worker.communicate()
 
-        folder = Dataset(root, "flights").folder
+        folder = Dataset(root, "flights")
         found = pl.read_delta(folder.uri)["event_id"].to_list()
         assert len(found) == len(set(found)), f"doubled after kill {kill}"
         assert kept <= set(found), f"lost after kill {kill}"
@@ -89,7 +89,7 @@ def test_rows_are_there_once_after_kills_at_any_moment(
     upkeep = Upkeep(root, names, vacuum_after_h=0, now=lambda: datetime(2026, 1, 20, tzinfo=UTC))
     upkeep.step()
     upkeep.close()
-    stored = pl.read_delta(Dataset(root, "flights").folder.uri)
+    stored = pl.read_delta(Dataset(root, "flights").uri)
     plain = duckdb.sql(f"select count(*) from read_parquet('{root}/capture/flights/**/*.parquet')")
     assert plain.fetchall() == [(len(stored),)]
     assert kept <= set(stored["event_id"])

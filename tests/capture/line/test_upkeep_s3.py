@@ -37,7 +37,7 @@ def test_small_files_are_put_together_and_erased_rows_are_gone_from_the_bucket(
             transport = LocalTransport(spool)
             Sink(s3_root, transport, lambda _: SIGNATURE).step()
             transport.close()
-    folder = Dataset(s3_root, "flights").folder
+    folder = Dataset(s3_root, "flights")
     assert compact(folder, "2026-02-01") == 3
 
     found = erase(

@@ -21,10 +21,10 @@ from driftline.capture.sagemaker.export import captured_hours, captured_lines, c
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
+from tests.capture.counts import counted
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 
 NOW = datetime(2026, 11, 20, 13, 30, tzinfo=UTC)
@@ -195,7 +195,7 @@ def test_an_export_is_read_as_lines_of_a_table_of_its_own(root: str, out: Path) 
     assert [text for _, text in found] == lines
     assert [number for number, _ in found] == list(range(1, 45))
     assert store_lines(root, "other", [text for _, text in found], None).imported == 44
-    assert Dataset(root, "other").stats().requests == 44
+    assert counted(root, "other").requests == 44
 
 
 def test_a_target_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.watermarks import read_watermarks
 from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Column, Signature
 from tests.capture.sagemaker.sagemaker_tools import SAMPLES, sample_lines
@@ -49,7 +50,7 @@ def line(event_id: str, data: str = "1,2,3,4,5,6,7", at: str = "2026-01-15T12:00
 
 
 def table(root: str, endpoint: str = "moved") -> pa.Table:
-    data = Dataset(root, endpoint).folder.open()
+    data = Dataset(root, endpoint).open()
     assert data is not None
     return data.to_table()
 
@@ -144,7 +145,7 @@ def test_marks_add_up_for_an_audit(root: str) -> None:
     store_lines(root, "moved", [line("b"), line("c"), line("c")], SEVEN)
 
     rows = table(root)
-    marks = Dataset(root, "moved").watermarks()
+    marks = read_watermarks(Dataset(root, "moved")).stored
 
     assert sum(marks.values()) == rows.num_rows == 3
     for spool, mark in marks.items():

@@ -32,7 +32,7 @@ def main() -> None:
             try:
                 dataset.append(rows, {spool: number * 5 + 5})
             except WatermarkMovedError:
-                dataset.folder.refresh()
+                dataset.refresh()
 
 
 def some_rows(spool: str, first: int) -> pa.Table:

@@ -22,6 +22,7 @@ from driftline.capture.tables.compaction import TARGET_BYTES, compact, worth_mer
 from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, read_gaps, record_gaps
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.tables.watermarks import read_watermarks
 from driftline.capture.windows.changes import changes
 from driftline.capture.windows.window import Window, read_window
 from tests.capture.conftest import SIGNATURE, record
@@ -41,7 +42,7 @@ def stored(root: str, spool_dir: Path, drain: Drain) -> DeltaFolder:
         record(writer, event_id=f"e{number}", at=at, request=b"1.5,%d,UA" % number)
         if number % 5 == 4:
             drain()
-    return Dataset(root, "flights").folder
+    return Dataset(root, "flights")
 
 
 def rows_of(folder: DeltaFolder) -> pl.DataFrame:
@@ -95,7 +96,7 @@ def test_windows_give_the_same_digest_and_nothing_counts_as_new(
 def test_marks_outlive_compaction_checkpoints_a_cut_log_and_vacuum(
     root: str, stored: DeltaFolder, spool_dir: Path, drain: Drain
 ) -> None:
-    (spool,) = Dataset(root, "flights").watermarks()
+    (spool,) = read_watermarks(Dataset(root, "flights")).stored
     compact(stored, CLOSED)
     table = DeltaTable(stored.uri)
     table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
@@ -116,7 +117,7 @@ def test_a_long_log_is_cut_by_itself_once_its_entries_are_old(
     table = DeltaTable(stored.uri)
     assert table.metadata().configuration["delta.logRetentionDuration"] == "interval 24 hours"
     table.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 days"})
-    rows = Dataset(root, "flights").folder.open()
+    rows = Dataset(root, "flights").open()
     assert rows is not None
     one = rows.to_table().slice(0, 1)
     for number in range(1, 104):
@@ -133,7 +134,7 @@ def test_of_two_rewriters_of_one_state_the_second_is_refused(
     root: str, stored: DeltaFolder
 ) -> None:
     """delta-rs alone (1.6.6) lets both pass, and each row stands there twice."""
-    first, second = (Dataset(root, "flights", writer=name).folder for name in ("a", "b"))
+    first, second = (Dataset(root, "flights", writer=name) for name in ("a", "b"))
     tables = first.table, second.table
     assert tables[0] is not None and tables[1] is not None
     old = held_files(tables[1])
@@ -179,7 +180,7 @@ def test_rows_from_before_a_column_was_added_have_null_there(
     drain(replace(SIGNATURE, features=SIGNATURE.features[:1], outputs=SIGNATURE.outputs[:1]))
     record(writer, event_id="new", at=DAY)
     drain()
-    folder = Dataset(root, "flights").folder
+    folder = Dataset(root, "flights")
 
     assert compact(folder, CLOSED) == 2
 
@@ -251,7 +252,7 @@ def test_however_files_come_few_are_left_and_each_byte_is_moved_few_times(
 def test_retention_counts_what_it_takes_by_spool_in_the_same_commit(
     root: str, stored: DeltaFolder
 ) -> None:
-    (spool,) = Dataset(root, "flights").watermarks()
+    (spool,) = read_watermarks(Dataset(root, "flights")).stored
 
     assert expire(stored, "2026-01-16") == 60
 

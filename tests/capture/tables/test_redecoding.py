@@ -38,7 +38,7 @@ WINDOW = Window(AT, AT + timedelta(hours=1))
 
 
 def rows_of(root: str) -> list[dict[str, object]]:
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     order = [("spool_seq", "ascending"), ("row_index", "ascending")]
     found: list[dict[str, object]] = data.to_table().sort_by(order).to_pylist()
@@ -180,7 +180,7 @@ def test_retention_and_audit_count_decoded_requests_as_before(
     dataset = Dataset(root, "flights")
     decode_again(dataset, SIGNATURE)
 
-    assert expire(dataset.folder, "2013-01-16") == 2
+    assert expire(dataset, "2013-01-16") == 2
     found = audit(root, now=lambda: AT, spool_dir=spool_dir)
 
     assert (found.adds_up, found.expired, found.stored) == (True, 1, 2)
@@ -263,7 +263,7 @@ def test_a_commit_of_decoding_is_news_and_compaction_is_none(
 ) -> None:
     write(SpoolWriter(spool_dir), at=AT)
     drain(None)
-    folder = Dataset(root, "flights").folder
+    folder = Dataset(root, "flights")
     before = added_since(folder, -1).version
 
     decode_again(Dataset(root, "flights"), SIGNATURE)
@@ -283,7 +283,7 @@ def test_a_request_that_lies_in_two_row_groups_is_not_doubled(
 
     decode_again(Dataset(root, "flights"), no_answers)
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found = data.to_table(["spool_seq", "row_index"], filter=pads.field("spool_seq") == 2)
     assert sorted(found["row_index"].to_pylist()) == [0, 1, 2]

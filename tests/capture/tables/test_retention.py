@@ -16,6 +16,7 @@ from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
+from tests.capture.counts import counted
 
 OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -41,7 +42,7 @@ def test_days_before_the_first_to_keep_go_and_do_not_return(
     upkeep = _expire(root, spool_dir, date(2026, 2, 1))
     again = drain()
 
-    found = pl.read_delta(Dataset(root, "flights").folder.uri)
+    found = pl.read_delta(Dataset(root, "flights").uri)
     assert upkeep.counters["expired"] == 5
     assert found["event_date"].unique().to_list() == ["2026-03-01"]
     assert again.counters["records"] == 0
@@ -57,7 +58,7 @@ def test_nothing_goes_when_all_is_young(
     upkeep = _expire(root, spool_dir, date(2026, 2, 1))
 
     assert upkeep.counters["expired"] == 0
-    assert Dataset(root, "flights").stats().requests == 1
+    assert counted(root, "flights").requests == 1
 
 
 def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool_dir: Path) -> None:

@@ -31,6 +31,7 @@ from driftline.errors import UnavailableError
 from driftline.formats.location import locate
 from driftline.signature import Signature
 from driftline.storage import use_options
+from tests.capture.counts import counted
 from tests.capture.tables.s3_tools import some_rows
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
@@ -69,7 +70,7 @@ def test_what_was_captured_lies_in_the_bucket_once_and_is_read_without_us(
     assert sorted(found["event_id"]) == sorted(f"e{number}" for number in range(20))
     assert found["feature_temp"].to_list() == [1.5] * 20
     assert list_endpoints(root) == ["flights"]
-    assert Dataset(root, "flights").stats().requests == 20
+    assert counted(root, "flights").requests == 20
 
 
 def test_nothing_but_whole_files_lies_in_the_bucket(
@@ -120,7 +121,7 @@ def test_no_commit_of_several_writers_at_once_is_lost(
 
     options = {f"aws_{name}": value for name, value in s3_server.options.items()}
     table = DeltaTable(f"{root}/capture/flights", storage_options=options)
-    rows = Dataset(root, "flights").stats()
+    rows = counted(root, "flights")
     assert done == [0, 0, 0]
     assert rows.rows == 3 * 8 * 5
     assert rows.spools == {f"writer{number}": 40 for number in range(3)}
@@ -146,7 +147,7 @@ def test_a_writer_that_is_killed_at_any_moment_goes_on_where_the_table_stands(
     last.stdin.flush()
 
     assert last.wait(60) == 0
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     seqs = sorted(data.to_table(["spool_seq"])["spool_seq"].to_pylist())
     assert seqs == list(range(1, stands + 16))
@@ -165,7 +166,7 @@ def test_a_writer_that_stands_behind_cannot_store_again(root: str) -> None:
     with pytest.raises(WatermarkMovedError):
         second.append(some_rows("spool", 6), {"spool": 10})
 
-    assert Dataset(root, "flights").stats().requests == 10
+    assert counted(root, "flights").requests == 10
 
 
 def test_a_server_that_is_killed_under_the_sink_loses_and_doubles_nothing(
@@ -197,7 +198,7 @@ def test_a_server_that_is_killed_under_the_sink_loses_and_doubles_nothing(
         stop.set()
         thread.join()
 
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     found = data.to_table(["event_id"])["event_id"].to_pylist()
     assert sorted(found) == sorted(f"e{number}" for number in range(sent))
@@ -227,7 +228,7 @@ def test_a_sink_that_is_killed_leaves_nothing_that_its_successor_does_not_sweep(
 
     names = s3_server.filesystem().get_file_info(pafs.FileSelector(part))
     assert not [one for one in names if one.base_name.endswith("-left.parquet")]
-    assert Dataset(root, "flights").stats().requests == 2
+    assert counted(root, "flights").requests == 2
 
 
 def _said(error: pytest.ExceptionInfo) -> str:
@@ -241,7 +242,7 @@ def test_a_bucket_that_is_not_there_is_named_in_one_sentence(root: str) -> None:
     bucket = "s3://dl-there-is-none"
 
     with pytest.raises(StorageError) as reading:
-        Dataset(f"{bucket}/store", "flights").stats()
+        counted(f"{bucket}/store", "flights")
     with pytest.raises(UnavailableError) as writing:
         (locate(bucket) / "report.json").write(b"{}")
 
@@ -253,7 +254,7 @@ def test_wrong_keys_are_told_in_one_sentence(root: str, s3_server: S3Server) -> 
     use_options(s3_server.options | {"access_key_id": "somebody-else"})
 
     with pytest.raises(StorageError) as reading:
-        Dataset(root, "flights").stats()
+        counted(root, "flights")
     with pytest.raises(StorageError) as listing:
         list_endpoints(root)
 
@@ -276,7 +277,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_bounded_time(
         s3_server.freeze()
     try:
         with pytest.raises(UnavailableError) as reading:
-            Dataset(root, "flights").stats()
+            counted(root, "flights")
         with pytest.raises(UnavailableError) as listing:
             list_endpoints(root)
     finally:
@@ -296,16 +297,16 @@ def test_small_files_are_put_together_and_old_days_go_from_the_bucket(
         dataset.append(some_rows("spool", number * 5 + 1), {"spool": number * 5 + 5})
     part = f"{root.removeprefix('s3://')}/capture/flights/event_date=2026-11-20"
 
-    gone = compact(dataset.folder, "2026-11-21")
-    dead = vacuum(dataset.folder, 0, datetime(2026, 11, 22, tzinfo=UTC))
+    gone = compact(dataset, "2026-11-21")
+    dead = vacuum(dataset, 0, datetime(2026, 11, 22, tzinfo=UTC))
     files = s3_server.filesystem().get_file_info(pafs.FileSelector(part))
-    after = Dataset(root, "flights").stats().requests
-    expired = expire(dataset.folder, "2026-11-21")
+    after = counted(root, "flights").requests
+    expired = expire(dataset, "2026-11-21")
 
     assert (gone, dead, len(files), after) == (6, 6, 1, 30)
     assert expired == 30
-    assert Dataset(root, "flights").stats().rows == 0
-    assert Dataset(root, "flights").watermarks(["spool"]) == {"spool": 30}
+    assert counted(root, "flights").rows == 0
+    assert Dataset(root, "flights").watermark("spool") == 30
 
 
 def test_the_note_of_an_audit_is_kept_in_the_bucket(root: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
 from driftline.storage import use_options
+from tests.capture.counts import counted
 from tests.capture.tables.s3_tools import some_rows
 from tests.servers.s3 import S3Server, s3_root, s3_server
 
@@ -95,11 +96,11 @@ def test_rows_of_a_commit_whose_answer_was_an_error_stay(gateway: Gateway, s3_ro
 
     stored = dataset.append(some_rows("a", 6), {"a": 10})
 
-    dataset.folder.refresh()
+    dataset.refresh()
     assert stored == 5
     assert gateway.lies == 0
     assert dataset.watermark("a") == 10
-    assert dataset.stats().rows == 10
+    assert counted(s3_root, "flights").rows == 10
 
 
 def test_files_of_a_compaction_whose_answer_was_an_error_stay(
@@ -110,8 +111,8 @@ def test_files_of_a_compaction_whose_answer_was_an_error_stay(
         dataset.append(some_rows("a", number * 5 + 1), {"a": number * 5 + 5})
     gateway.lies = 1
 
-    compact(Dataset(s3_root, "flights", writer="upkeep").folder, "2100-01-01")
+    compact(Dataset(s3_root, "flights", writer="upkeep"), "2100-01-01")
 
-    dataset.folder.refresh()
+    dataset.refresh()
     assert gateway.lies == 0
-    assert dataset.stats().rows == 15
+    assert counted(s3_root, "flights").rows == 15

@@ -30,7 +30,7 @@ def microseconds(moment: datetime) -> str:
 
 
 def stored(root: str) -> pl.DataFrame:
-    return pl.read_delta(Dataset(root, "flights").folder.uri)
+    return pl.read_delta(Dataset(root, "flights").uri)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_time_that_cannot_be_is_that_of_arrival_and_says_so(
     assert found["event_date"].to_list() == ["2026-01-15"]
     assert found["flags"][0] & Flag.EVENT_TIME_SUSPECT
     # pandas of any version can hold it.
-    frame = DeltaTable(Dataset(root, "flights").folder.uri).to_pandas()
+    frame = DeltaTable(Dataset(root, "flights").uri).to_pandas()
     assert frame["event_time"].astype("datetime64[ns, UTC]")[0] == pd.Timestamp(ARRIVAL)
 
 
@@ -86,7 +86,7 @@ def test_late_records_go_to_their_day_which_is_put_together_again(
     upkeep.close()
 
     found = stored(root)
-    files = DeltaTable(Dataset(root, "flights").folder.uri).file_uris()
+    files = DeltaTable(Dataset(root, "flights").uri).file_uris()
     assert sorted(found["event_id"]) == [f"e{number}" for number in range(6)]
     assert len(files) == 2
     assert upkeep.counters["compacted"] == 8

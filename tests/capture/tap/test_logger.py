@@ -27,10 +27,11 @@ import driftline as dl
 from driftline.capture.audit.report import report
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.dataset import Dataset, read_gaps
+from driftline.capture.tables.dataset import read_gaps
 from driftline.capture.tap.target import CaptureTarget
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
+from tests.capture.counts import counted
 from tests.capture.tap.test_tap import frames_of
 from tests.driftline.formats.decode_tools import decode
 
@@ -246,7 +247,7 @@ def test_misuse_never_raises_and_is_counted_and_told_once(
     assert log.counters == {"calls": 4, "stored": 1, "dropped": 0, "misused": 3}
     assert [sentence in record.message for record in caplog.records] == [True]
     assert [(gap.reason, gap.records) for gap in read_gaps(root)] == [("misuse", 3)]
-    assert Dataset(root, "flights").stats().dropped == 3
+    assert counted(root, "flights").overall.dropped == 3
 
 
 def test_a_value_that_breaks_is_named_by_its_kind_alone(

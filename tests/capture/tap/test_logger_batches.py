@@ -49,7 +49,7 @@ def frame(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
 
 
 def stored(root: str) -> pa.Table:
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     return data.to_table().sort_by([("spool_seq", "ascending"), ("row_index", "ascending")])
 
@@ -120,7 +120,7 @@ def test_an_audit_adds_up_over_the_parts_of_a_batch_and_finds_a_row_that_is_gone
     second = stored(root).filter(pc.field("spool_seq") == 2)["row_index"][0].as_py()
     found = [audit(root, now=lambda: datetime.now(UTC), spool_dir=spool_dir)]
     for row in (second + 1, second):
-        folder = Dataset(root, "flights").folder
+        folder = Dataset(root, "flights")
         folder.open()
         assert folder.table is not None
         folder.table.delete(f"row_index = {row}")

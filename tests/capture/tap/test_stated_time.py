@@ -38,7 +38,7 @@ def ask(spool_dir: Path, call: Callable[..., Any], *times: bytes | None) -> None
 
 
 def stored(root: str) -> list[tuple[datetime, int]]:
-    data = Dataset(root, "flights").folder.open()
+    data = Dataset(root, "flights").open()
     assert data is not None
     rows = data.to_table(["event_time", "flags", "spool_seq"]).sort_by("spool_seq")
     return list(zip(rows["event_time"].to_pylist(), rows["flags"].to_pylist(), strict=True))

@@ -261,7 +261,7 @@ def test_kept_headers_are_a_column_of_the_table(
     tap.spool.append({"endpoint": "f", "headers": "no name\naccept:x"}, [b"1"], [b"2"])
     drain()
 
-    data = Dataset(root, "f").folder.open()
+    data = Dataset(root, "f").open()
     assert data is not None
     found = data.to_table(["headers", "spool_seq"]).sort_by("spool_seq")["headers"].to_pylist()
     assert found == [[("accept", "a:b"), ("x-request-id", "café")], None, [("accept", "x")]]

@@ -142,7 +142,7 @@ def test_compaction_and_retention_are_no_changes(
     drain()
     since = look(root, None).position
 
-    records, labels = Dataset(root, "flights").folder, label_folder(root, "flights")
+    records, labels = Dataset(root, "flights"), label_folder(root, "flights")
     assert compact(records, "2026-01-01") == 2
     assert compact(labels, "2026-01-01") == 2
     assert expire(records, "2013-01-01") == 1
@@ -160,7 +160,7 @@ def test_files_that_were_compacted_away_count_with_their_whole_day(
     record(stored, at=DAY + 1.5 * HOUR)
     drain()
     load(root, "e4")
-    records, labels = Dataset(root, "flights").folder, label_folder(root, "flights")
+    records, labels = Dataset(root, "flights"), label_folder(root, "flights")
     load(root, "nobody")
     for folder in (records, labels):
         compact(folder, "2026-01-01")
@@ -205,7 +205,7 @@ def test_days_before_the_records_of_the_labels_are_not_searched(
     drain()
     since = look(root, None).position
     load(root, "e1", "e4")
-    folder = Path(Dataset(root, "flights").folder.path, f"event_date={old:%Y-%m-%d}")
+    folder = Path(Dataset(root, "flights").path, f"event_date={old:%Y-%m-%d}")
     (file,) = folder.glob("*.parquet")
     whole = file.read_bytes()
     file.write_bytes(b"damaged")

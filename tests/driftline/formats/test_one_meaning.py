@@ -339,3 +339,28 @@ def test_a_value_of_json_means_the_same_at_every_door(
     assert through_labels(record, "jsonlines", kind, tmp_path / "label") == expected
     counted = expected if expected in (MISSING, MISFIT) else "value"
     assert through_baseline(path, kind) == counted
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ({"features": [1, 2]}, [(1, 2)]),
+        ({"features": [[1, 2], [3, 4]]}, [(1, 2), (3, 4)]),
+        ([{"features": [1, 2]}, {"features": [3, 4]}], [(1, 2), (3, 4)]),
+        ({"features": 1, "b": 2}, [(1, 2)]),
+        ({"features": [1, 3], "b": [2, 4]}, [(1, 2), (3, 4)]),
+        ([{"features": 1, "b": 2}, {"features": 3, "b": 4}], [(1, 2), (3, 4)]),
+    ],
+)
+def test_a_body_has_the_same_rows_for_capture_and_for_the_server(
+    body: object, rows: list[tuple[int, int]]
+) -> None:
+    """Also where an input is called as the envelope that stands around rows."""
+    named = Signature((Column("features", "x_f", "int64"), Column("b", "x_b", "int64")))
+    sent = json.dumps(body).encode()
+
+    captured = decode([frame(sent, JSON)], named).columns
+    served = read_columns(sent, "json", RequestRows(named, is_strict=True))
+
+    assert list(zip(captured["x_f"].to_pylist(), captured["x_b"].to_pylist(), strict=True)) == rows
+    assert list(zip(served["features"], served["b"], strict=True)) == rows

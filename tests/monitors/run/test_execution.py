@@ -173,7 +173,7 @@ def test_a_verdict_on_rows_that_were_erased_since_stands_and_is_not_made_again(
     before = judge()
     values = value(engine, "rows")
     # Fewer of the rows, as erasure leaves them, and then none, as retention does.
-    folder = Dataset(root, "flights").folder
+    folder = Dataset(root, "flights")
     expunge(folder, ("spool_seq",), lambda rows: rows["spool_seq"].to_numpy() % 4 == 0)
 
     again = judge()
