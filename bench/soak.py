@@ -31,9 +31,12 @@ sys.path[1:1] = [str(ROOT), str(Path(__file__).parent)]
 
 from capture_load import SIGNATURE, metas, requests  # noqa: E402 - found by the line above.
 
-from driftline.capture.line.kafka import KafkaTransport, kafka_sender  # noqa: E402
+from driftline.capture.line.kafka import (  # noqa: E402
+    KafkaTransport,
+    kafka_sender,
+    make_topics,
+)
 from driftline.capture.line.kafka_options import KafkaOptions  # noqa: E402
-from driftline.capture.line.kafka_topics import make_topics  # noqa: E402
 from driftline.capture.line.sidecar import Sidecar  # noqa: E402
 from driftline.capture.line.sink import Sink  # noqa: E402
 from driftline.capture.spool.writer import SpoolWriter  # noqa: E402

@@ -1,4 +1,4 @@
-"""Kafka between sidecar and sink; with kafka_records and kafka_topics all that knows its client.
+"""Kafka between sidecar and sink; with kafka_records all that knows its client.
 
 One partition carries all of a spool, so order holds where the sink's watermarks need it. Kafka's
 own transactions and idempotence are not used: the tables lie outside of them, and the tables'
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
@@ -25,6 +25,7 @@ from kafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
+    TopicAlreadyExistsError,
     UnsupportedForMessageFormatError,
     for_code,
 )
@@ -33,7 +34,6 @@ from kafka.structs import OffsetAndMetadata
 from driftline.capture.line.envelope import Envelope, EnvelopeError, read_envelope
 from driftline.capture.line.kafka_options import CONNECT_MS, KafkaOptions
 from driftline.capture.line.kafka_records import read_any_record
-from driftline.capture.line.kafka_topics import make_topics
 from driftline.capture.line.producer import Producer, Refusal
 from driftline.capture.line.validate import lost
 from driftline.capture.spool.delivery import Delivery, Origin
@@ -370,3 +370,29 @@ def _is_joining(consumer: KafkaConsumer) -> bool:
 
 def _where(origin: Origin, *more: int) -> tuple[object, ...]:
     return (origin.name, *more, origin.offset)
+
+
+def make_topics(options: KafkaOptions) -> None:
+    """Make the topics that are missing; those that are there stay as they are."""
+    admin = KafkaAdminClient(**options.configured())
+    try:
+        if missing := options.missing_topics(admin.list_topics()):
+            with suppress(TopicAlreadyExistsError):  # Another process was faster.
+                admin.create_topics(missing, wait_for_metadata=True)
+            log.info("topics made names=%s", ",".join(missing))
+    finally:
+        admin.close()
+
+
+def find_partitions(options: KafkaOptions) -> int | None:
+    """Return how many partitions the topic has; None when there is no such topic."""
+    try:
+        admin = KafkaAdminClient(**options.configured(request_timeout_ms=5_000))
+        try:
+            if options.topic not in admin.list_topics():
+                return None
+            return len(admin.describe_topics([options.topic])[0]["partitions"])
+        finally:
+            admin.close()
+    except (KafkaError, OSError) as error:
+        raise options.trouble(error) from error

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from driftline.capture.redaction.json_shapes import (
-    UncertainError,
-    holds_rows,
-    is_index,
-    require_certain,
-)
 from driftline.capture.redaction.values import DROPPED, Change
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
 from driftline.formats.media_types import TextFormat, begins_as_json, media_type, text_format
+from driftline.formats.shapes.requests import ENVELOPES
 
 # Names under which clients send whatever they send, curl's default among them.
 _FORM = "application/x-www-form-urlencoded"
@@ -31,7 +27,11 @@ _VAGUE = ("", "text/plain", _FORM)
 _MAX_VALUES = 1_000_000
 _BEFORE_VALUES = (b",", b"[", b"{", b"\n", b"\r")
 
-
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+_TENSOR = frozenset({"name", "shape"})
+_FRAME = frozenset({"columns", "data"})
+# Rows may stand in these beside other names; anywhere else they do so alone.
+_AROUND_ROWS = (*ENVELOPES, "values")
 _HIT, _MISFIT = "hit", "misfit"
 
 
@@ -49,7 +49,7 @@ class JsonEdit(NamedTuple):
     @property
     def by_position(self) -> bool:
         """Whether a step counts elements."""
-        return any(map(is_index, self.steps))
+        return any(map(_is_index, self.steps))
 
 
 class Edited(NamedTuple):
@@ -112,14 +112,14 @@ def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
         document = json.loads(content)
         for edit in edits:  # All of them first: an edit may take away what tells.
             if edit.by_position:
-                require_certain(document, edit.steps)
+                _require_certain(document, edit.steps)
         for edit in edits:
             found = _edit(document, edit.steps, edit.change)
             hits.update([edit.rule] * (_HIT in found))
             misfits.update([edit.rule] * (_MISFIT in found))
         return Edited(_written(document), hits, misfits)
-    except UncertainError as error:
-        raise RewriteError(str(error)) from None
+    except RewriteError:
+        raise
     except (ValueError, RecursionError):
         raise RewriteError("it is not JSON") from None
 
@@ -158,11 +158,11 @@ def _keys(node: Any, step: str) -> Sequence[Any] | None:  # noqa: ANN401 - JSON
             return list(node)
         if step in node:
             return (step,)
-        is_fit = not (step == "-" or is_index(step) or holds_rows(node))
+        is_fit = not (step == "-" or _is_index(step) or _holds_rows(node))
     elif isinstance(node, list):
         if step in ("*", "-"):
             return range(len(node))
-        if is_index(step) and int(step) < len(node):
+        if _is_index(step) and int(step) < len(node):
             return (int(step),)
         is_fit = False
     else:
@@ -176,3 +176,72 @@ def _written(document: object) -> bytes:
         return form(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     except UnicodeEncodeError:  # Half of a surrogate pair can only be written escaped.
         return form(document, separators=(",", ":")).encode("ascii")
+
+
+def _is_index(step: str) -> bool:
+    """Whether a step of a pointer counts elements of a list."""
+    return _INDEX.fullmatch(step) is not None
+
+
+def _holds_rows(node: Mapping[str, object]) -> bool:
+    """Whether an object may be no row but stand around some."""
+    names = node if len(node) == 1 else [name for name in _AROUND_ROWS if name in node]
+    return any(_is_deep(node[name]) for name in names)
+
+
+def _require_certain(document: object, steps: Sequence[str]) -> None:
+    """Refuse a pointer by position where names or shapes tell otherwise.
+
+    Model servers read rows by position where nothing else tells, and by names where names stand
+    beside them: a frame's ``columns``, the ``name`` of a tensor. Those come in any order.
+    """
+    _walk(document, steps, 0, 0)
+
+
+def _walk(node: Any, steps: Sequence[str], at: int, below_frame: int) -> None:  # noqa: ANN401
+    """Follow a pointer; ``below_frame``: how many steps lead to a value of a frame's row."""
+    if at == len(steps):
+        return
+    step = steps[at]
+    if isinstance(node, dict):
+        for key in list(node) if step == "*" else [step] if step in node else []:
+            if key == "data" and at + 1 < len(steps):
+                _require_rows(node, steps[at + 1])
+            is_frame = key == "data" and _is_named_frame(node)
+            _walk(node[key], steps, at + 1, 2 if is_frame else 0)
+    elif isinstance(node, list):
+        is_count = _is_index(step)
+        if is_count and below_frame == 1:
+            raise RewriteError("names beside its rows tell their order, not the rule")
+        if is_count and len(node) > 1:
+            if all(isinstance(one, dict) and one.keys() >= _TENSOR for one in node):
+                raise RewriteError("its tensors are known by names, not by the rule's order")
+            is_last = at == len(steps) - 1 and at < 2
+            if is_last and all(isinstance(one, dict | list) for one in node):
+                raise RewriteError("it has rows where the rule tells a field")
+        wanted = node if step in ("*", "-") else node[int(step) : int(step) + 1] if is_count else ()
+        for one in wanted:
+            _walk(one, steps, at + 1, max(below_frame - 1, 0))
+
+
+def _require_rows(tensor: Mapping[str, object], step: str) -> None:
+    """Refuse to count values of several rows that are written flat."""
+    shape, data = tensor.get("shape"), tensor["data"]
+    if not _is_index(step) or not tensor.keys() >= _TENSOR or not isinstance(data, list):
+        return
+    is_one_row = isinstance(shape, list) and len(shape) > 1 and shape[0] == 1
+    if not is_one_row and not any(isinstance(one, list) for one in data):
+        raise RewriteError("its tensor may hold several rows where the rule tells a field")
+
+
+def _is_named_frame(node: Mapping[str, object]) -> bool:
+    columns = node.get("columns")
+    is_named = isinstance(columns, list) and any(isinstance(name, str) for name in columns)
+    return is_named and node.keys() >= _FRAME
+
+
+def _is_deep(value: object) -> bool:
+    """Whether this is an object, or a list of objects or lists."""
+    if isinstance(value, list):
+        return any(isinstance(one, dict | list) for one in value)
+    return isinstance(value, dict)

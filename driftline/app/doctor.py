@@ -157,7 +157,7 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
 def _kafka(options: KafkaOptions) -> Finding:
     """Ask the broker for the topic that lies between sidecar and sink."""
     # The client takes a while to load, and only this transport needs it.
-    from driftline.capture.line.kafka_topics import find_partitions
+    from driftline.capture.line.kafka import find_partitions
 
     shown = f'{",".join(options.bootstrap_servers)}, topic "{options.topic}"'
     try:

@@ -9,7 +9,7 @@ PROBE = """
 import resource
 import pyarrow as pa
 import pyarrow.compute as pc
-from driftline.capture.line.memory import keep_freed_memory
+from driftline.capture.line.sink import keep_freed_memory
 
 keep_freed_memory()
 numbers = pa.nulls(1_500_000, pa.float64())

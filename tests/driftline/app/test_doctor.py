@@ -18,8 +18,8 @@ from driftline.app.settings.schema import Kafka
 from driftline.app.settings.settings import Settings, load, override
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
+from driftline.capture.line.kafka import make_topics
 from driftline.capture.line.kafka_options import KafkaOptions
-from driftline.capture.line.kafka_topics import make_topics
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.follower import SpoolFollower
