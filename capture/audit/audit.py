@@ -46,7 +46,7 @@ from driftline.capture.tables.dataset import (
     Gap,
     read_gaps,
 )
-from driftline.capture.tables.storage import StorageError
+from driftline.capture.tables.storage import reaching
 
 log = logging.getLogger(__name__)
 
@@ -310,12 +310,10 @@ class _Book:
                 continue
             folder = Dataset(self._root, endpoint)
             data = folder.read_files(files, schema)
-            try:
+            with reaching(folder.uri):
                 for batch in data.to_batches(columns=["spool_seq"], filter=wanted):
                     if len(batch):
                         yield batch["spool_seq"].to_numpy()
-            except OSError as error:
-                raise StorageError(f'table "{folder.uri}": {error}') from error
 
     def _final(self, spool_id: str) -> int:
         """Return up to which number a spool's records are surely in all tables, or lost."""

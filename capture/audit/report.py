@@ -25,8 +25,8 @@ from driftline.capture.tables.dataset import (
     is_flagged,
     read_gaps,
 )
-from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.watermarks import read_watermarks
+from driftline.capture.tables.delta_log import read_watermarks
+from driftline.capture.tables.storage import reaching
 
 RECENT = timedelta(hours=24)
 _COLUMNS = (*FIRST_COLUMNS, "status", "flags", "parse_error", "event_time", "arrival_time")
@@ -213,12 +213,10 @@ class _Rows:
 
     def read(self, data: pads.Dataset, uri: str) -> None:
         """Add all rows of a table up."""
-        try:
+        with reaching(uri):
             for batch in data.to_batches(columns=list(_COLUMNS)):
                 if batch.num_rows:
                     self._add(batch)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise StorageError(f'table "{uri}": {error}') from error
 
     def _add(self, batch: pa.RecordBatch) -> None:
         times = pc.min_max(batch["event_time"]).as_py()

@@ -17,10 +17,10 @@ import pyarrow as pa
 from driftline.capture.audit.account import EMPTY, Account, add_accounts, read_accounts
 from driftline.capture.audit.ledger import Ledger, Part
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
+from driftline.capture.tables.delta_log import Watermarks, read_watermarks
 from driftline.capture.tables.rewriting import held_files
-from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.storage import reaching
 from driftline.capture.tables.table import DeltaFolder
-from driftline.capture.tables.watermarks import Watermarks, read_watermarks
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +141,10 @@ def _read(folder: DeltaFolder, files: Collection[str]) -> tuple[dict[str, Accoun
 
 def _read_through(folder: DeltaFolder, file: str) -> None:
     """Read a file to its end, to find out whether its bytes can be read."""
-    try:
-        with folder.filesystem.open_input_stream(f"{folder.path}/{file}", compression=None) as all_:
-            while all_.read(_READ_BYTES):
-                pass
-    except OSError as error:
-        raise trouble(folder.uri, error) from error
+    path = f"{folder.path}/{file}"
+    with (
+        reaching(folder.uri),
+        folder.filesystem.open_input_stream(path, compression=None) as stream,
+    ):
+        while stream.read(_READ_BYTES):
+            pass

@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 
 from driftline.capture.spool.folder import QUARANTINE
 from driftline.capture.spool.frame import seed_of, unpack
-from driftline.capture.tables.storage import open_storage, replace_object, trouble
+from driftline.capture.tables.storage import open_storage, reaching, replace_object
 
 # Stands where something was erased.
 ERASED = "(erased)"
@@ -82,7 +82,7 @@ def clear_documents(
     pattern = re.compile(rb"(?<![\w-])(?:" + inner + rb")(?![\w-])")
     filesystem, path = open_storage(root)
     cleared = 0
-    try:
+    with reaching(f"{root}/executions"):
         selector = pafs.FileSelector(f"{path}/executions", recursive=True, allow_not_found=True)
         for entry in filesystem.get_file_info(selector):
             if not entry.is_file or not _may_hold(entry.path, span):
@@ -94,8 +94,6 @@ def clear_documents(
                 cleared += 1
                 if not dry_run:
                     replace_object(filesystem, entry.path, clean)
-    except OSError as error:
-        raise trouble(f"{root}/executions", error) from error
     return cleared
 
 

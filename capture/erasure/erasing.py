@@ -165,7 +165,9 @@ def erase(
                 # Labels may come later under these, too.
                 by_event: Mapping[Kind, Iterable[str]] = {"event_id": rows.events}
                 until = record_requests(root, by_event, one, now=now, keep=keep)
-            erased[one], more, count = _remove_cleared(root, eraser, rows, keys, windows, dry_run)
+            erased[one], more, count = remove_cleared(
+                root, eraser, rows, keys, windows, dry_run=dry_run
+            )
             cleared, documents = cleared + more, documents + count
             rows_found.include(rows, eraser.labelled)
     finally:
@@ -184,13 +186,14 @@ def erase(
     )
 
 
-def _remove_cleared(
+def remove_cleared(
     root: str,
     eraser: Eraser,
     rows: Found,
     keys: set[str],
     windows: WindowClearer,
-    dry_run: bool,
+    *,
+    dry_run: bool = False,
 ) -> tuple[EndpointErased, ClearedWindows, int]:
     """Clear what was said of rows, then remove them; return also how many documents named them."""
     if not rows.events:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from driftline.capture.erasure.clearing import WindowClearer, clear_documents, clear_no_window
-from driftline.capture.erasure.erasing import Eraser, endpoints_of, find
+from driftline.capture.erasure.erasing import Eraser, endpoints_of, find, remove_cleared
 from driftline.capture.erasure.erasures import (
     KINDS,
     Wanted,
@@ -25,11 +25,11 @@ from driftline.capture.erasure.erasures import (
     requests_folder,
 )
 from driftline.capture.erasure.expunging import lying_files, part_of
-from driftline.capture.erasure.pending import begin_clearing, end_clearing, finish_clearing
+from driftline.capture.erasure.pending import finish_clearing
 from driftline.capture.labels.labels import label_folder
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import PARTITION, Dataset
-from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
+from driftline.capture.tables.delta_log import Added, added_since
 from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class LateErasing:
             (one, folder) for one in endpoints_of(self._root) for folder in self._folders(one)
         ]
         # Before the requests: what is asked for after this look is sought by who asks.
-        versions = {folder.path: _version(folder) for _, folder in tables}
+        versions = {folder.path: folder.newest_version() for _, folder in tables}
         wanted = open_requests(self._requests)
         erased = 0
         if wanted:
@@ -161,21 +161,10 @@ class LateErasing:
         )
         if not late.events:
             return 0
-        note = begin_clearing(self._root, endpoint, late.times, self._now())
-        self._windows(endpoint, late.times)
-        clear_documents(self._root, late.events, late.span)
-        gone = eraser.remove(late, set())
-        # What was judged meanwhile.
-        self._windows(endpoint, late.times, is_again=True)
-        clear_documents(self._root, late.events, late.span)
-        end_clearing(self._root, note)
+        gone, _, _ = remove_cleared(self._root, eraser, late, set(), self._windows)
+        clear_documents(self._root, late.events, late.span)  # What was judged meanwhile.
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)
         return gone.requests
-
-
-def _version(folder: DeltaFolder) -> int:
-    folder.catch_up()
-    return NO_TABLE if folder.table is None else int(folder.table.version())
 
 
 def _seen(folder: DeltaFolder) -> str:

@@ -23,14 +23,13 @@ from driftline.capture.labels.labelling import (
     set_at,
 )
 from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
-from driftline.capture.tables.dataset import PARTITION, Dataset
+from driftline.capture.tables.dataset import PARTITION, Dataset, is_answered
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tap.target import is_sampled
 from driftline.formats.coercion import from_array
 from driftline.signature import ColumnType
 
 _EXAMPLES = 5
-_FIRST_FAILURE = 400
 _BLOCK_ROWS = 1 << 19
 _LABEL_COLUMNS = ("key", "row_index", "label", "received_time", "load_number")
 _COLUMNS = ("event_id", "inference_id", "row_index", "status", "event_time", "sampling_rate")
@@ -299,9 +298,7 @@ def _days(root: str, endpoint: str) -> Iterator[tuple[str, pa.Table]]:
         data = folder.open(day, day)
         if data is not None:
             rows = data.to_table(list(_COLUMNS))
-            status = rows["status"]
-            answered = pc.and_(pc.greater(status, 0), pc.less(status, _FIRST_FAILURE))
-            yield day, rows.filter(answered)
+            yield day, rows.filter(is_answered(rows["status"]))
 
 
 def _inside(day: str, first: date | None, last: date | None) -> bool:

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from deltalake import CommitProperties, Transaction
-from deltalake.exceptions import DeltaError
 
 from driftline.capture.line.transport import Transport
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.tables.dataset import GAP_SCHEMA, gap_folder
-from driftline.capture.tables.storage import trouble
-from driftline.capture.tables.watermarks import SETTLED
+from driftline.capture.tables.delta_log import SETTLED
+from driftline.capture.tables.storage import reaching
 from driftline.errors import DriftlineError
 
 log = logging.getLogger(__name__)
@@ -96,12 +95,10 @@ def settle(root: str, watermarks: Mapping[str, int], *, writer: str = "sink") ->
     ]
     if not new:
         return
-    try:
+    with reaching(folder.uri):
         table.create_write_transaction(
             [],
             mode="append",
             schema=table.schema(),
             commit_properties=CommitProperties(app_transactions=new),
         )
-    except (DeltaError, OSError) as error:
-        raise trouble(folder.uri, error) from error

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
 
 from driftline.capture.erasure.clearing import WindowClearer, clear_no_window
 from driftline.capture.erasure.erasures import removed_folder, requests_folder
@@ -28,10 +27,10 @@ from driftline.capture.labels.labels import EARLIEST_LABEL, label_folder, list_l
 from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
-from driftline.capture.tables.delta_log import NO_TABLE, added_since
+from driftline.capture.tables.delta_log import added_since
 from driftline.capture.tables.redecoding import decode_again
-from driftline.capture.tables.storage import trouble
-from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, DeltaFolder
+from driftline.capture.tables.storage import reaching
+from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, NO_TABLE, DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
@@ -213,9 +212,8 @@ def _shorten_log(folder: DeltaFolder) -> None:
     if table is None or table.metadata().configuration.get(LOG_RETENTION) == LOG_KEPT:
         return
     try:
-        table.alter.set_table_properties({LOG_RETENTION: LOG_KEPT})
-    except (DeltaError, OSError) as error:
-        raise trouble(folder.uri, error) from error
+        with reaching(folder.uri):
+            table.alter.set_table_properties({LOG_RETENTION: LOG_KEPT})
     finally:
         folder.refresh()
 

@@ -26,12 +26,11 @@ from driftline.capture.redaction.csv_bodies import CsvEdit, rewrite_csv
 from driftline.capture.redaction.keys import Keys
 from driftline.capture.redaction.rules import EVERY, CsvPlace, HeaderPlace, JsonPlace, Rule
 from driftline.capture.redaction.values import DROPPED, Change, drop
-from driftline.capture.spool.frame import Flag, Frame, Kind
+from driftline.capture.spool.frame import FIRST_FAILURE, Flag, Frame, Kind
 
 log = logging.getLogger(__name__)
 
 _LINES = "headers"  # Under this name the tap keeps headers that have no column of their own.
-_FIRST_FAILURE = 400
 _MAX_TOLD = 200
 _MAX_PLANS = 10_000
 _CUT = {
@@ -174,7 +173,7 @@ def _redacted(frame: Frame, plan: _Plan) -> Frame:
     meta = _headers(frame.meta, plan.headers)
     request, response = frame.request, frame.response
     if plan.has_bodies:
-        if not 0 < frame.status < _FIRST_FAILURE or frame.flags & Flag.INCOMPLETE:
+        if not 0 < frame.status < FIRST_FAILURE or frame.flags & Flag.INCOMPLETE:
             # What tells of a failure may quote what was sent.
             response = b""
         asked = _body(frame, "request", request, plan.request, is_strict=True)

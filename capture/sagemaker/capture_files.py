@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from driftline.capture.sagemaker.batch_files import batch_rows
-from driftline.capture.tables.storage import open_storage, replace_object, trouble
+from driftline.capture.tables.storage import open_storage, reaching, replace_object, trouble
 from driftline.errors import InputError
 from driftline.formats.capture_line import CaptureLine
 from driftline.storage import is_remote
@@ -150,7 +150,7 @@ def written_hours(
     """List the hours from one time to before another that have folders, with their variants."""
     filesystem, path = open_storage(target)
     folders = [f"{path}/{folder}"]
-    try:
+    with reaching(target):
         for _ in ("variant", "year", "month", "day", "hour"):
             folders = [
                 entry.path
@@ -158,8 +158,6 @@ def written_hours(
                 for entry in filesystem.get_file_info(pafs.FileSelector(one, allow_not_found=True))
                 if entry.type == pafs.FileType.Directory
             ]
-    except OSError as error:
-        raise trouble(target, error) from error
     hours: list[tuple[str, datetime]] = []
     for one in sorted(folders):
         variant, *parts = one.rsplit("/", 5)[1:]

@@ -18,11 +18,10 @@ import pyarrow.dataset as pads
 
 from driftline.capture.labels.labels import gathered
 from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
-from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.dataset import IS_FIRST, Dataset
+from driftline.capture.spool.frame import FIRST_FAILURE, Flag
+from driftline.capture.tables.dataset import IS_FIRST, Dataset, is_answered, is_within
 from driftline.capture.tables.storage import reaching
 from driftline.errors import ConflictError
-from driftline.formats.arrow_types import UTC_MICROSECONDS
 from driftline.formats.capture_line import CaptureLine
 
 # A record may lie in the spool for a while; what comes even later is in the next export.
@@ -30,7 +29,6 @@ CLOSED_AFTER = timedelta(minutes=5)
 _HOUR = timedelta(hours=1)
 # Bodies that are held in memory at once.
 _SPAN_BYTES = 64 << 20
-_FIRST_FAILURE = 400
 _CUT = int(
     Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED | Flag.REDACTION_FAILED
 )
@@ -64,7 +62,7 @@ def captured_hours(
     data = Dataset(root, endpoint).open(*_days(start, last))
     if data is None:
         return []
-    chosen = _span(start, last) & IS_FIRST
+    chosen = is_within(start, last) & IS_FIRST
     if variant is not None:
         chosen &= pads.field("variant") == variant
     with reaching(f"{root}/capture/{endpoint}"):
@@ -108,7 +106,7 @@ def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> It
     named = pads.field("variant") == variant
     if not variant:
         named = named | pads.field("variant").is_null()
-    yield from _lines(data, named & _span(begin, begin + _HOUR), begin, endpoint)
+    yield from _lines(data, named & is_within(begin, begin + _HOUR), begin, endpoint)
 
 
 def lines_between(
@@ -119,7 +117,8 @@ def lines_between(
     data = Dataset(root, endpoint).open(*_days(start, end))
     begin = _floor(start)
     while data is not None and begin < end:
-        yield from _lines(data, _span(max(start, begin), min(end, begin + _HOUR)), begin, endpoint)
+        chosen = is_within(max(start, begin), min(end, begin + _HOUR))
+        yield from _lines(data, chosen, begin, endpoint)
         begin += _HOUR
 
 
@@ -127,13 +126,12 @@ def _lines(
     data: pads.Dataset, chosen: pads.Expression, begin: datetime, endpoint: str
 ) -> Iterator[CaptureLine]:
     """Return the chosen lines of one hour."""
-    chosen &= IS_FIRST
-    chosen &= (pads.field("status") > 0) & (pads.field("status") < _FIRST_FAILURE)
+    chosen &= IS_FIRST & is_answered(pads.field("status"))
     columns = [*LINE_COLUMNS, *([FORM] if FORM in data.schema.names else [])]
     read = list(dict.fromkeys([*columns, *_ORDER, "row_index", "status", "flags"]))
     try:
         for first, last in _spans(data, chosen, begin):
-            rows = data.to_table(read, filter=chosen & _span(first, last))
+            rows = data.to_table(read, filter=chosen & is_within(first, last))
             rows = _with_own_ids(rows.filter(pa.array(_outcomes(rows) == "")))
             yield from lines_of(rows.sort_by([(name, "ascending") for name in _ORDER]))
     except FileNotFoundError as error:
@@ -180,14 +178,8 @@ def _outcomes(rows: pa.Table) -> np.ndarray:
     outcomes = np.full(len(status), "", dtype="<U10")
     outcomes[flags & _CUT > 0] = "truncated"
     outcomes[flags & int(Flag.INCOMPLETE) > 0] = "incomplete"
-    outcomes[(status <= 0) | (status >= _FIRST_FAILURE)] = "failed"
+    outcomes[(status <= 0) | (status >= FIRST_FAILURE)] = "failed"
     return outcomes
-
-
-def _span(start: datetime | None, end: datetime) -> pads.Expression:
-    time = pads.field("event_time")
-    inside = time < pa.scalar(end, UTC_MICROSECONDS)
-    return inside if start is None else inside & (time >= pa.scalar(start, UTC_MICROSECONDS))
 
 
 def _days(start: datetime | None, end: datetime) -> tuple[str | None, str]:

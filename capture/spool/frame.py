@@ -36,6 +36,7 @@ _LARGEST = tuple(
 _SMALL_BYTES = 32 << 10
 _MAX_META_BYTES = 0xFFFF
 _DIGITS = 20  # Of the largest number that a frame may tell.
+FIRST_FAILURE = 400  # From this status on a request was not answered.
 
 
 class Kind(IntEnum):

@@ -6,14 +6,13 @@ from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 
 from driftline.capture.tables.dataset import FIRST_COLUMNS, is_first
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
-from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.storage import reaching
 from driftline.capture.tables.table import DeltaFolder
 
 # Watermarks that count the requests of each spool that retention took away.
@@ -55,13 +54,11 @@ def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, 
     )
     if "spool_id" not in data.schema.names:
         return {}
-    try:
+    with reaching(folder.uri):
         for batch in data.to_batches(columns=["spool_id", *FIRST_COLUMNS], use_threads=False):
             first = batch.filter(is_first(batch))
             for entry in pc.value_counts(first["spool_id"]).to_pylist():
                 counted[f"{EXPIRED}{entry['values']}"] += entry["counts"]
-    except (OSError, pa.ArrowException) as error:
-        raise trouble(folder.uri, error) from error
     return dict(counted)
 
 

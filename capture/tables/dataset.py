@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.spool.frame import Flag
+from driftline.capture.spool.frame import FIRST_FAILURE, Flag
 from driftline.capture.tables.storage import list_folders
 from driftline.capture.tables.table import DeltaFolder
 from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS
@@ -95,7 +95,9 @@ class Gap:
     last_time: datetime | None
 
 
-def is_flagged(flags: pa.Array | pa.ChunkedArray, bits: int) -> pa.Array | pa.ChunkedArray:
+def is_flagged(
+    flags: pa.Array | pa.ChunkedArray | pads.Expression, bits: int
+) -> pa.Array | pa.ChunkedArray | pads.Expression:
     """Return where any of some bits is set in the column of flags."""
     return pc.not_equal(pc.bit_wise_and(flags, pa.scalar(int(bits), pa.int32())), 0)
 
@@ -103,6 +105,18 @@ def is_flagged(flags: pa.Array | pa.ChunkedArray, bits: int) -> pa.Array | pa.Ch
 def is_first(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
     """Return which rows are the first of their record, by ``FIRST_COLUMNS``."""
     return pc.or_(pc.equal(rows["row_index"], 0), pc.is_valid(rows["request_bytes"]))
+
+
+def is_answered(status: pa.ChunkedArray | pads.Expression) -> pa.ChunkedArray | pads.Expression:
+    """Return where a request was answered: with a status, and one below 400."""
+    return pc.and_(pc.greater(status, 0), pc.less(status, FIRST_FAILURE))
+
+
+def is_within(start: datetime | None, end: datetime) -> pads.Expression:
+    """Return the filter of the rows whose event time is in a half-open span."""
+    time = pads.field("event_time")
+    inside = time < pa.scalar(end, UTC_MICROSECONDS)
+    return inside if start is None else inside & (time >= pa.scalar(start, UTC_MICROSECONDS))
 
 
 def is_cut(flags: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

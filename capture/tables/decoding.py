@@ -13,13 +13,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from driftline.capture.spool.frame import Flag
+from driftline.capture.spool.frame import FIRST_FAILURE, Flag
 from driftline.capture.spool.records import Records
 from driftline.formats.bodies import Sent, read_requests, read_responses
 from driftline.formats.body_columns import Bodies
 from driftline.signature import Signature
 
-_FIRST_FAILURE = 400
 _NULL = "null"  # How an id that is missing stands among the texts of extras.
 _NO_SIGNATURE = "the endpoint has no signature"
 
@@ -56,7 +55,7 @@ class Decoded:
 def decode(records: Records, signature: Signature | None) -> Decoded:
     """Read the bodies of records; those of failed requests (status 400 or above) are left out."""
     status = records.status
-    answered = (status > 0) & (status < _FIRST_FAILURE)
+    answered = (status > 0) & (status < FIRST_FAILURE)
     if signature is None:
         return _undecoded(answered)
     asked = read_requests(_sent(records, "request", answered), signature)

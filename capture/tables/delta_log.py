@@ -1,21 +1,32 @@
-"""What was appended to a Delta table since a version, read from its log alone."""
+"""A Delta table's own log: what was appended since a version, and all of its watermarks.
+
+The library tells a watermark only to who knows the spool's name. Whoever audits must also find a
+spool whose rows are gone, of which a watermark is left and nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake.exceptions import DeltaError
 
+from driftline.capture.tables.cleaning import EXPIRED
 from driftline.capture.tables.rewriting import DECODING, REASON
-from driftline.capture.tables.storage import trouble
+from driftline.capture.tables.storage import StorageError, trouble
 from driftline.capture.tables.table import DeltaFolder
 
-# The version of a table that is not there yet: one before its first.
-NO_TABLE = -1
+# Up to which number a spool's records are in this table.
+STORED = "s/"
+# Up to which number a spool's records are in all tables that they belong to.
+SETTLED = "d/"
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +50,9 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
     another place; what was decoded again is new in it. Where files of an append are gone, or
     entries of the log, all rows of their parts count as new: rather too many than too few.
     """
-    folder.catch_up()
+    newest = folder.newest_version()
     table = folder.table
-    if table is None:
-        return Added(NO_TABLE)
-    newest = table.version()
-    if newest == version:
+    if table is None or newest == version:
         return Added(newest)
     entries = [_appended(folder, number) for number in range(version + 1, newest + 1)]
     # A table that was made anew counts from 0 again.
@@ -64,10 +72,8 @@ def added_since(folder: DeltaFolder, version: int) -> Added:
 
 def _appended(folder: DeltaFolder, version: int) -> dict[str, str] | None:
     """Return the new files of a commit, each with its part; None when its entry is gone."""
-    path = f"{folder.path}/_delta_log/{version:020d}.json"
     try:
-        with folder.filesystem.open_input_stream(path) as stream:
-            actions = [json.loads(line) for line in bytes(stream.read()).splitlines() if line]
+        actions = [json.loads(line) for line in _lines(folder, version) if line]
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -84,6 +90,13 @@ def _appended(folder: DeltaFolder, version: int) -> dict[str, str] | None:
     }
 
 
+def _lines(folder: DeltaFolder, version: int) -> list[bytes]:
+    """Return the actions of a commit, a line of JSON each."""
+    path = f"{folder.path}/_delta_log/{version:020d}.json"
+    with folder.filesystem.open_input_stream(path) as stream:
+        return bytes(stream.read()).splitlines()
+
+
 def _holds(folder: DeltaFolder, file: str) -> bool:
     info = folder.filesystem.get_file_info(f"{folder.path}/{file}")
     return bool(info.type == pafs.FileType.File)
@@ -91,3 +104,65 @@ def _holds(folder: DeltaFolder, file: str) -> bool:
 
 def _sorted(texts: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({text for text in texts if text is not None}))
+
+
+class Watermarks(NamedTuple):
+    """The watermarks of a table at a version of it, by spool.
+
+    ``stored`` and ``settled`` say up to which number, ``expired`` how many requests retention took.
+    """
+
+    stored: dict[str, int]
+    settled: dict[str, int]
+    expired: dict[str, int]
+
+
+def read_watermarks(folder: DeltaFolder) -> Watermarks:
+    """Read the watermarks that the state which is open holds."""
+    table = folder.table
+    if table is None:
+        return Watermarks({}, {}, {})
+    for attempt in range(_ATTEMPTS):
+        try:
+            transactions = dict(_transactions(folder, table.version()))
+            break
+        except FileNotFoundError as error:
+            # A checkpoint has taken the place of entries just now.
+            if attempt + 1 == _ATTEMPTS:
+                raise StorageError(f'table "{folder.uri}": {error}') from error
+        except (DeltaError, OSError, pa.ArrowInvalid, ValueError) as error:
+            raise StorageError(f'table "{folder.uri}": {error}') from error
+    return Watermarks(*(_under(transactions, prefix) for prefix in (STORED, SETTLED, EXPIRED)))
+
+
+def _under(found: dict[str, int], prefix: str) -> dict[str, int]:
+    return {name[len(prefix) :]: at for name, at in found.items() if name.startswith(prefix)}
+
+
+def _transactions(folder: DeltaFolder, version: int) -> Iterator[tuple[str, int]]:
+    """Yield every transaction up to a version: the checkpoint's first, then each entry's."""
+    log = f"{folder.path}/_delta_log"
+    first = 0
+    if (checkpoint := _checkpoint(folder, version)) is not None:
+        with folder.filesystem.open_input_file(f"{log}/{checkpoint:020d}.checkpoint.parquet") as at:
+            column = pq.read_table(at, columns=["txn"])["txn"].drop_null()
+        for transaction in column.to_pylist():
+            yield transaction["appId"], transaction["version"]
+        first = checkpoint + 1
+    for number in range(first, version + 1):
+        for line in _lines(folder, number):
+            if line.startswith(b'{"txn"'):
+                entry = json.loads(line)["txn"]
+                yield entry["appId"], entry["version"]
+
+
+def _checkpoint(folder: DeltaFolder, version: int) -> int | None:
+    """Find the newest checkpoint that is not newer than a version."""
+    selector = pafs.FileSelector(f"{folder.path}/_delta_log")
+    suffix = ".checkpoint.parquet"
+    names = (entry.base_name for entry in folder.filesystem.get_file_info(selector))
+    numbers = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return max(
+        (int(number) for number in numbers if number.isdecimal() and int(number) <= version),
+        default=None,
+    )

@@ -25,6 +25,7 @@ from driftline.capture.tables.dataset import (
     META_SCHEMA,
     PARTITION,
     Dataset,
+    is_answered,
     is_first,
     is_flagged,
     table_schema,
@@ -40,7 +41,6 @@ from driftline.signature import Signature
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 20
-_FIRST_FAILURE = 400
 _UNPARSED = int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED)
 _CHANGED = _UNPARSED | int(Flag.DECODER_FAULT)
 _IN_FRAME = (1 << 16) - 1
@@ -143,10 +143,8 @@ def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redec
 
 def _raw(rows: pa.Table) -> np.ndarray:
     """Return the first rows of records that were answered and not read, shape (rows,)."""
-    status = rows["status"].to_numpy()
-    unparsed = is_flagged(rows["flags"], _UNPARSED).to_numpy()
-    first = is_first(rows).to_numpy()
-    return np.asarray(unparsed & first & (status > 0) & (status < _FIRST_FAILURE))
+    unparsed = pc.and_(is_flagged(rows["flags"], _UNPARSED), is_first(rows))
+    return np.asarray(pc.and_(unparsed, is_answered(rows["status"])).to_numpy())
 
 
 def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, Redecoded]:

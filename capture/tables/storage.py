@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
 
@@ -34,23 +35,19 @@ def open_storage(root: str) -> tuple[pafs.FileSystem, str]:
 def list_folders(root: str, name: str) -> list[str]:
     """Return the folders in ``<root>/<name>``, in order; none where there is no such folder."""
     filesystem, path = open_storage(root)
-    try:
+    with reaching(root):
         entries = filesystem.get_file_info(
             pafs.FileSelector(f"{path}/{name}", allow_not_found=True)
         )
-    except OSError as error:
-        raise trouble(root, error) from error
     return sorted(e.base_name for e in entries if e.type == pafs.FileType.Directory)
 
 
 def put_file(root: str, folder: str, name: str, data: bytes) -> None:
     """Write ``<root>/<folder>/<name>`` atomically, replacing what was there."""
     filesystem, path = open_storage(root)
-    try:
+    with reaching(f"{root}/{folder}"):
         filesystem.create_dir(f"{path}/{folder}", recursive=True)
         replace_object(filesystem, f"{path}/{folder}/{name}", data)
-    except OSError as error:
-        raise trouble(f"{root}/{folder}", error) from error
 
 
 def replace_object(filesystem: pafs.FileSystem, path: str, data: bytes) -> None:
@@ -69,13 +66,12 @@ def get_file(root: str, folder: str, name: str) -> bytes | None:
     """Read ``<root>/<folder>/<name>``; None where there is no such file."""
     filesystem, path = open_storage(root)
     file = f"{path}/{folder}/{name}"
-    try:
-        if filesystem.get_file_info(file).type != pafs.FileType.File:
-            return None
-        with filesystem.open_input_stream(file, compression=None) as stream:
-            return bytes(stream.read())
-    except OSError as error:
-        raise trouble(f"{root}/{folder}", error) from error
+    # Between the two looks another process may remove it.
+    with reaching(f"{root}/{folder}"), suppress(FileNotFoundError):
+        if filesystem.get_file_info(file).type == pafs.FileType.File:
+            with filesystem.open_input_stream(file, compression=None) as stream:
+                return bytes(stream.read())
+    return None
 
 
 @contextmanager
@@ -83,7 +79,7 @@ def reaching(where: str) -> Iterator[None]:
     """Turn a storage's errors into a StorageError of one sentence."""
     try:
         yield
-    except (DeltaError, OSError) as error:
+    except (DeltaError, OSError, pa.ArrowException) as error:
         raise trouble(where, error) from error
 
 

@@ -28,6 +28,8 @@ from driftline.capture.tables.storage import open_storage, reaching, trouble
 from driftline.errors import ConflictError
 from driftline.storage import delta_options
 
+# The version of a table that is not there yet: one before its first.
+NO_TABLE = -1
 # So many tables each thread keeps open for reading.
 _KEPT_TABLES = 8
 # A commit that others came before, without touching its spools, is tried again so often.
@@ -124,6 +126,11 @@ class DeltaFolder:
             self._table = None
         if self.table is not None:
             self._keep(self.table)
+
+    def newest_version(self) -> int:
+        """Load the newest version, and return its number; ``NO_TABLE`` while there is none."""
+        self.catch_up()
+        return NO_TABLE if self.table is None else int(self.table.version())
 
     def schema(self) -> pa.Schema | None:
         """Return the Arrow schema of the table; None while there is none."""
@@ -267,10 +274,8 @@ class DeltaFolder:
         """Return the files that left the table that many hours ago; some may be deleted."""
         if self.table is None:
             return set()
-        try:
+        with reaching(self.uri):
             named = self.table.vacuum(older_h, dry_run=True, enforce_retention_duration=False)
-        except (DeltaError, OSError) as error:
-            raise trouble(self.uri, error) from error
         return {unquote(name).removeprefix(f"{self.path}/") for name in named}
 
     def _held(self) -> set[str]:
@@ -300,14 +305,12 @@ class DeltaFolder:
         Buckets know times to the second only: of what lies there, the entry's own bytes.
         """
         path = f"{self.path}/_delta_log/{table.version():020d}.json"
-        try:
+        with reaching(self.uri):
             if not self._is_local:
                 with self.filesystem.open_input_stream(path) as stream:
                     return hashlib.blake2b(stream.readall(), digest_size=16).digest()
             info = self.filesystem.get_file_info(path)
-        except OSError as error:
-            raise trouble(self.uri, error) from error
-        return info.size, info.mtime_ns
+            return info.size, info.mtime_ns
 
     def widen(self, schema: pa.Schema) -> None:
         """Add the missing columns of a schema to the table, and load its newest version."""

@@ -18,9 +18,9 @@ import pyarrow.dataset as pads
 
 from driftline.capture.labels.labels import RECEIVED_DATE, gathered, label_folder
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.delta_log import NO_TABLE, Added, added_since
+from driftline.capture.tables.delta_log import Added, added_since
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.tables.table import NO_TABLE, DeltaFolder
 from driftline.formats.arrow_types import UTC_MICROSECONDS
 
 # Most labels are for records of the last days, so that older ones are not searched.
@@ -63,7 +63,7 @@ def changes(
     records = Dataset(root, endpoint)
     truth = label_folder(root, endpoint)
     if since is None:
-        return Changes(Position(_version(records), _version(truth)), ())
+        return Changes(Position(records.newest_version(), truth.newest_version()), ())
     # Labels first: a record that comes between the two looks is then seen by the second.
     new_labels = added_since(truth, since.truth) if labels else Added(since.truth)
     new_records = added_since(records, since.capture)
@@ -80,11 +80,6 @@ def changes(
         if hour < before and (first is None or hour >= first)
     )
     return Changes(Position(new_records.version, new_labels.version), tuple(hours))
-
-
-def _version(folder: DeltaFolder) -> int:
-    folder.catch_up()
-    return NO_TABLE if folder.table is None else int(folder.table.version())
 
 
 def _record_hours(folder: DeltaFolder, added: Added) -> set[datetime]:

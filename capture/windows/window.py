@@ -24,9 +24,12 @@ from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     META_SCHEMA,
     PARTITION,
+    ROW_ORDER,
     Dataset,
+    is_answered,
     is_first,
     is_flagged,
+    is_within,
 )
 from driftline.capture.windows.former import read_former
 from driftline.errors import InputError
@@ -36,9 +39,7 @@ from driftline.signature import Column, Signature
 UNFIT = "unfit"
 # The columns that say which captured row it is.
 ROW_IDS = ("event_id", "row_index", "event_time", "inference_id")
-_FIRST_FAILURE = 400
 _BATCH_ROWS = 65_536
-_ORDER = ("event_time", "spool_id", "spool_seq", "row_index")
 _UNFIT_TYPE = pa.map_(pa.string(), pa.string())
 # Stands for the column of labels, which no table has.
 _LABEL = "\0label"
@@ -151,11 +152,10 @@ class WindowRead:
             old for name, _, _ in self._columns for old in self._former.get(name, ())
         } & present
         # The day's own partition, so that no other day's file is opened.
-        chosen = (
-            (pads.field(PARTITION) == day) & _inside(self.window.start, self.window.end) & _usable()
-        )
-        rows = self._data.to_table([*present_columns.union(_ORDER)], filter=chosen)
-        order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in _ORDER])
+        inside = is_within(self.window.start, self.window.end)
+        chosen = (pads.field(PARTITION) == day) & inside & _usable()
+        rows = self._data.to_table([*present_columns.union(ROW_ORDER)], filter=chosen)
+        order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in ROW_ORDER])
         columns = {column: rows[column].take(order) for column in present_columns}
         if day in self._labels:
             columns[_LABEL] = self._labels[day]
@@ -197,8 +197,8 @@ def read_window(
     ]  # fmt: skip
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
-    records = data.to_table(read, filter=_inside(window.start, window.end))
-    answered = pc.and_(pc.greater(records["status"], 0), pc.less(records["status"], _FIRST_FAILURE))
+    records = data.to_table(read, filter=is_within(window.start, window.end))
+    answered = is_answered(records["status"])
     usable = pc.and_not(answered, is_flagged(records["flags"], Flag.REQUEST_UNPARSED))
     asked = {name for name, _, _ in wanted}
     left_out = frozenset(column.name for column in signature.columns if column.name not in asked)
@@ -227,12 +227,12 @@ def was_answered(
     data = Dataset(root, endpoint).open(since.date().isoformat(), window.end.date().isoformat())
     if data is None:
         return False
-    inside = _inside(since, window.end) & _usable()
+    inside = is_within(since, window.end) & _usable()
     for name in {column.column, *column.former} & set(data.schema.names):
         is_known = inside & pads.field(name).is_valid()
         if data.scanner([name], filter=is_known).head(1).num_rows:
             return True
-    kept = data.to_table([UNFIT], filter=_inside(window.start, window.end) & _usable())[UNFIT]
+    kept = data.to_table([UNFIT], filter=is_within(window.start, window.end) & _usable())[UNFIT]
     return any(column.name in chunk.keys.to_pylist() for chunk in kept.chunks if len(chunk.keys))
 
 
@@ -266,7 +266,7 @@ def _labelled(
 ) -> WindowRead:
     """Add what is known of the labels of a window's rows."""
     # As batches give them, so that each day's labels are a part of one array.
-    in_order = [(name, "ascending") for name in (PARTITION, *_ORDER)]
+    in_order = [(name, "ascending") for name in (PARTITION, *ROW_ORDER)]
     rows = rows.take(pc.sort_indices(rows, sort_keys=in_order))
     ids = pa.chunked_array([*rows["event_id"].chunks, *rows["inference_id"].chunks], pa.string())
     received_from = (read.window.start - EARLIEST_LABEL).date()
@@ -341,17 +341,9 @@ def _wanted(
     return (*wanted, (UNFIT, UNFIT, _UNFIT_TYPE))
 
 
-def _inside(start: datetime, end: datetime) -> pads.Expression:
-    time = pads.field("event_time")
-    return (time >= pa.scalar(start, UTC_MICROSECONDS)) & (time < pa.scalar(end, UTC_MICROSECONDS))
-
-
 def _usable() -> pads.Expression:
-    unparsed = pc.bit_wise_and(
-        pads.field("flags"), pa.scalar(int(Flag.REQUEST_UNPARSED), pa.int32())
-    )
-    status = pads.field("status")
-    return (status > 0) & (status < _FIRST_FAILURE) & (unparsed == 0)
+    unparsed = is_flagged(pads.field("flags"), Flag.REQUEST_UNPARSED)
+    return is_answered(pads.field("status")) & ~unparsed
 
 
 def _count(mask: pa.ChunkedArray) -> int:

@@ -14,8 +14,8 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import gap_folder
+from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.tables.storage import StorageError
-from driftline.capture.tables.watermarks import read_watermarks
 from driftline.signature import Signature
 from tests.capture.conftest import SIGNATURE
 

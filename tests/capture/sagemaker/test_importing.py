@@ -27,7 +27,7 @@ from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.watermarks import read_watermarks
+from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.windows.window import Window, read_window
 from driftline.signature import Column, Signature
 from tests.capture.sagemaker.sagemaker_tools import SAMPLES, sample_lines

@@ -24,6 +24,7 @@ from driftline.capture.erasure import expunging
 from driftline.capture.erasure.clearing import ClearedWindows
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.erasure.pending import (
+    FOLDER,
     begin_clearing,
     end_clearing,
     finish_clearing,
@@ -203,7 +204,7 @@ def test_a_note_of_an_erasure_that_is_being_written_is_passed_over(tmp_path: Pat
         cleared.append((found, more))
         return ClearedWindows()
 
-    path = Path(begin_clearing(str(tmp_path), "flights", {3, 1}, NOW))
+    path = tmp_path / FOLDER / begin_clearing(str(tmp_path), "flights", {3, 1}, NOW)
     # As `replace_object` names a file until it is whole: half a document.
     path.with_name(f".{path.name}.4711").write_text('{"endpoint": "fl')
     path.unlink()
