@@ -37,7 +37,7 @@ from driftline.capture.audit.account import (
 from driftline.capture.audit.ledger import Ledger, read_ledger
 from driftline.capture.audit.stock import Stock, take_stock
 from driftline.capture.erasure.erasures import erased_sequences
-from driftline.capture.spool.lag import STORED_NAME, read_watermark
+from driftline.capture.spool.backlog import STORED_NAME, read_watermark
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     IS_FIRST,

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from driftline.capture.spool.counting import EndpointCounts, read_counts
 from driftline.capture.spool.frame import Flag
+from driftline.capture.spool.host_counts import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     Dataset,

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from driftline.capture.audit.report import error_kind
 from driftline.capture.spool.backlog import measure
-from driftline.capture.spool.counting import read_counts
+from driftline.capture.spool.host_counts import read_counts
 from driftline.capture.tables.dataset import is_first
 
 # Endpoints that have labels of their own in one family; all others are told as "".

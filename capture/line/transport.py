@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from driftline.capture.spool.backlog import note_stored
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
 from driftline.capture.spool.folder import replace_file
 from driftline.capture.spool.follower import SpoolFollower
-from driftline.capture.spool.lag import note_stored
 
 _NAME_FILE = ".name"
 

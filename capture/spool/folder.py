@@ -12,7 +12,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from driftline.capture.spool.drops import DropCounters
+from driftline.capture.spool.counters import DropCounters
 from driftline.capture.spool.frame import pack_meta
 from driftline.capture.spool.quota import COUNTERS_NAME
 

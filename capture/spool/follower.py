@@ -10,9 +10,9 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from driftline.capture.spool.counting import keep_counts
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.folder import lock_file, spools_in
+from driftline.capture.spool.host_counts import keep_counts
 from driftline.capture.spool.reader import SpoolReader
 from driftline.capture.spool.records import Records
 from driftline.errors import ConflictError

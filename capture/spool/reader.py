@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.backlog import SHIPPED_NAME, read_watermark
+from driftline.capture.spool.counters import read_drops
 from driftline.capture.spool.folder import (
     boot_id,
     has_writer,
@@ -34,10 +35,9 @@ from driftline.capture.spool.frame import (
     walk,
     whole,
 )
-from driftline.capture.spool.lag import SHIPPED_NAME, read_watermark
 from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.records import Records, is_whole
-from driftline.capture.spool.write_buffer_reader import WriteBufferReader
+from driftline.capture.spool.write_buffer import WriteBufferReader
 
 log = logging.getLogger(__name__)
 

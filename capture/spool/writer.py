@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from driftline.capture.spool.append import Appender
-from driftline.capture.spool.drops import DropCounters
+from driftline.capture.spool.counters import DropCounters, TrafficCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
     Kind,
@@ -30,7 +30,6 @@ from driftline.capture.spool.frame import (
     unpack_meta,
 )  # fmt: skip
 from driftline.capture.spool.quota import Quota
-from driftline.capture.spool.traffic import TrafficCounters
 from driftline.capture.spool.write_buffer import WRITE_BUFFER_BYTES, WriteBuffer
 
 if TYPE_CHECKING:

@@ -109,7 +109,8 @@ def is_first(rows: pa.Table | pa.RecordBatch) -> pa.Array | pa.ChunkedArray:
 
 def is_answered(status: pa.ChunkedArray | pads.Expression) -> pa.ChunkedArray | pads.Expression:
     """Return where a request was answered: with a status, and one below 400."""
-    return pc.and_(pc.greater(status, 0), pc.less(status, FIRST_FAILURE))
+    # Not ``and_``, which Arrow does not know in a filter.
+    return pc.and_kleene(pc.greater(status, 0), pc.less(status, FIRST_FAILURE))
 
 
 def is_within(start: datetime | None, end: datetime) -> pads.Expression:

@@ -16,7 +16,7 @@ from driftline.capture.audit.report import document_of, report
 from driftline.capture.erasure.erasures import erasure_counts
 from driftline.capture.line.upkeep import NAMES
 from driftline.capture.spool.backlog import Backlog, measure
-from driftline.capture.spool.counting import EndpointCounts, read_counts
+from driftline.capture.spool.host_counts import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps
 from driftline.capture.tables.forecast import forecast
 from driftline.capture.tables.redecoding import decode_again

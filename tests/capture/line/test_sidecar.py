@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from driftline.capture.line.sidecar import Sidecar
+from driftline.capture.spool.counters import DropCounters
 from driftline.capture.spool.delivery import Delivery
-from driftline.capture.spool.drops import DropCounters
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.writer import SpoolWriter

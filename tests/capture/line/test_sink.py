@@ -14,8 +14,8 @@ from driftline.capture.audit.audit import audit
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.backlog import STORED_NAME
 from driftline.capture.spool.frame import Kind, pack_meta
-from driftline.capture.spool.lag import STORED_NAME
 from driftline.capture.spool.records import Records
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables import rows

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.spool import write_buffer_reader as reader_module
+from driftline.capture.spool import write_buffer as reader_module
 from driftline.capture.spool.reader import SpoolReader
 from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME
 from driftline.capture.spool.writer import SpoolWriter

@@ -15,8 +15,8 @@ import pytest
 
 from driftline.capture.events.halves import Halves, Taken
 from driftline.capture.spool import write_buffer as buffer_module
+from driftline.capture.spool.backlog import oldest_unshipped_ns
 from driftline.capture.spool.follower import SpoolFollower
-from driftline.capture.spool.lag import oldest_unshipped_ns
 from driftline.capture.spool.quota import Quota, spool_bytes
 from driftline.capture.spool.reader import SpoolReader
 from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME, keeps_pages

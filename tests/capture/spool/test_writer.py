@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.spool.drops import Drop, DropCounters, read_drops
+from driftline.capture.spool.counters import Drop, DropCounters, read_drops
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
 from driftline.capture.spool.writer import SpoolWriter

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from driftline.capture.spool import flusher
+from driftline.capture.spool.counters import Traffic, TrafficCounters, read_counters
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Flag, Kind
 from driftline.capture.spool.quota import COUNTERS_NAME
-from driftline.capture.spool.traffic import Traffic, TrafficCounters, read_counters
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tap.asgi import REQUEST_ID_KEY

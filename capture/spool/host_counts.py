@@ -13,10 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from driftline.capture.spool.drops import read_drops
+from driftline.capture.spool.counters import read_counters, read_drops
 from driftline.capture.spool.folder import replace_file, spools_in
 from driftline.capture.spool.quota import COUNTERS_NAME
-from driftline.capture.spool.traffic import read_counters
 
 TOTALS_NAME = ".totals"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.backlog import Backlog, measure
-from driftline.capture.spool.counting import TOTALS_NAME, keep_counts, read_counts
+from driftline.capture.spool.host_counts import TOTALS_NAME, keep_counts, read_counts
 from driftline.capture.spool.writer import SpoolWriter
 
 Drain = Callable[..., Sink]
