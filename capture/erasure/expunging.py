@@ -115,19 +115,12 @@ def _replace(folder: DeltaFolder, table: DeltaTable, old: Sequence[Held], match:
 
 def _without(folder: DeltaFolder, old: Held, schema: pa.Schema, match: Match) -> list[AddAction]:
     """Rewrite a file without the matching rows; return nothing when no row is left."""
-    file = folder.new_file(old.part, schema)
-    try:
+    with folder.new_file(old.part, schema) as file:
         for rows in read_groups(folder, old.path, schema):
             kept = rows.filter(pa.array(~match(rows)))
             if kept.num_rows:
                 file.write(kept)
-        if file.rows:
-            return [file.finish()]
-    except BaseException:
-        file.abandon()
-        raise
-    file.abandon()
-    return []
+        return [file.finish()] if file.rows else []
 
 
 def _clear_left_over(

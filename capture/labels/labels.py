@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, date, datetime, timedelta
+from operator import add
 
 import numpy as np
 import pyarrow as pa
@@ -62,13 +63,7 @@ class LabelCounts:
     conflicts: int = 0
 
     def __add__(self, other: LabelCounts) -> LabelCounts:
-        return LabelCounts(
-            self.received + other.received,
-            self.stored + other.stored,
-            self.duplicates + other.duplicates,
-            self.empty + other.empty,
-            self.conflicts + other.conflicts,
-        )
+        return LabelCounts(*map(add, astuple(self), astuple(other)))
 
 
 def label_folder(root: str, endpoint: str, *, writer: str = "truth") -> DeltaFolder:

@@ -28,7 +28,15 @@ _MAX_KINDS = 50
 Counters = Callable[[], Mapping[str, int]]
 
 
-class Counted(Collector):
+class _Collected(Collector):
+    """Metric families that are known when they are collected, not before."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: families are known when collected."""
+        return []
+
+
+class Counted(_Collected):
     """The counters of a process, one metric family each.
 
     ``prefix``: beginning of the names, such as ``driftline_sink_``; ``about``: one sentence for
@@ -38,10 +46,6 @@ class Counted(Collector):
     def __init__(self, prefix: str, counters: Counters, about: Mapping[str, str]) -> None:
         self._prefix, self._counters, self._about = prefix, counters, about
 
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: families are known when collected."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Return one metric family per counter."""
         for name, value in dict(self._counters()).items():
@@ -49,7 +53,7 @@ class Counted(Collector):
             yield CounterMetricFamily(f"{self._prefix}{name}", about, value=value)
 
 
-class Spools(Collector):
+class Spools(_Collected):
     """The size and age of this host's spools.
 
     ``max_bytes``: its budget; None when this process does not know it.
@@ -57,10 +61,6 @@ class Spools(Collector):
 
     def __init__(self, folder: Path, max_bytes: int | None = None) -> None:
         self._folder, self._max_bytes = folder, max_bytes
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: families are known when collected."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Measure the folder."""
@@ -80,15 +80,11 @@ class Spools(Collector):
             yield GaugeMetricFamily(f"driftline_spool_{name}", about, value=value)
 
 
-class HostTaps(Collector):
+class HostTaps(_Collected):
     """The counts of all taps of this host, dead ones included."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing: families are known when collected."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Add up the pages of all spools."""

@@ -14,9 +14,10 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from operator import add
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -49,12 +50,7 @@ class FileCounts:
     lines: int = 0
 
     def __add__(self, other: FileCounts) -> FileCounts:
-        return FileCounts(
-            self.written + other.written,
-            self.unchanged + other.unchanged,
-            self.removed + other.removed,
-            self.lines + other.lines,
-        )
+        return FileCounts(*map(add, astuple(self), astuple(other)))
 
 
 def write_hour(

@@ -95,29 +95,26 @@ def _counted(
 
 
 def captured_lines(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[CaptureLine]:
-    """Return the lines of one hour of a variant, by event time, spool and sequence.
-
-    All of them are of one state of the table, and some 64 MB of bodies are held at once.
-    """
+    """Return the lines of one hour of a variant, by event time, spool and sequence."""
     begin = _floor(hour.astimezone(UTC))
-    data = Dataset(root, endpoint).open(*_days(begin, begin + _HOUR))
-    if data is None:
-        return
-    named = pads.field("variant") == variant
-    if not variant:
-        named = named | pads.field("variant").is_null()
-    yield from _lines(data, named & is_within(begin, begin + _HOUR), begin, endpoint)
+    return lines_between(root, endpoint, begin, begin + _HOUR, variant=variant)
 
 
 def lines_between(
-    root: str, endpoint: str, start: datetime, end: datetime
+    root: str, endpoint: str, start: datetime, end: datetime, *, variant: str | None = None
 ) -> Iterator[CaptureLine]:
-    """Return the lines of all variants in a half-open span of event time; order as above."""
+    """Return the lines of a half-open span of event time, of one or all variants; order as above.
+
+    All of them are of one state of the table, and some 64 MB of bodies are held at once.
+    """
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     data = Dataset(root, endpoint).open(*_days(start, end))
+    named = pads.scalar(True) if variant is None else pads.field("variant") == variant
+    if variant == "":
+        named = named | pads.field("variant").is_null()
     begin = _floor(start)
     while data is not None and begin < end:
-        chosen = is_within(max(start, begin), min(end, begin + _HOUR))
+        chosen = named & is_within(max(start, begin), min(end, begin + _HOUR))
         yield from _lines(data, chosen, begin, endpoint)
         begin += _HOUR
 

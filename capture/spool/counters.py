@@ -42,11 +42,6 @@ class Traffic:
     requests: int
     sampled: int
 
-    @property
-    def left_out(self) -> int:
-        """How many requests sampling has left out."""
-        return self.requests - self.sampled
-
 
 class TrafficCounters:
     """Counts by endpoint; in memory and, once attached, in the page.

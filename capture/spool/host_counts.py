@@ -32,11 +32,6 @@ class EndpointCounts:
     sampled: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def recorded(self) -> int:
-        """How many went into the spool."""
-        return self.sampled - sum(self.dropped.values())
-
 
 def read_counts(folder: Path) -> dict[str, EndpointCounts]:
     """Sum the counts of all taps of a spool folder, dead ones and removed spools included."""

@@ -43,6 +43,7 @@ class PartFile:
         folder = "" if part is None else f"{part[0]}={part[1]}/"
         self.name = f"{folder}{name}"
         self.rows = 0
+        self._is_finished = False
         # An upload to a bucket is whole or not there at all; a local file is while it grows.
         self._path = f"{table_path}/{self.name}"
         self._grown = f"{table_path}/{folder}.{name}" if self._is_local else self._path
@@ -78,6 +79,7 @@ class PartFile:
         if self._is_local:
             _sync(self._grown)
             self._filesystem.move(self._grown, self._path)
+        self._is_finished = True
         return AddAction(
             path=self.name,
             size=size,
@@ -89,6 +91,14 @@ class PartFile:
             # erased from the rows would go on standing in the log.
             stats=json.dumps({"numRecords": self.rows}),
         )
+
+    def __enter__(self) -> PartFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Delete the file after a failure, or when it was not finished."""
+        if kind is not None or not self._is_finished:
+            self.abandon()
 
     def abandon(self) -> None:
         """Delete the file, finished or not."""

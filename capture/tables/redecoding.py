@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 from threading import Event
 
 import numpy as np
@@ -63,11 +64,8 @@ class Redecoded:
     rows: int = 0
     left: int = 0
 
-    def plus(self, other: Redecoded) -> Redecoded:
-        """Return the sum of two results."""
-        return Redecoded(
-            self.decoded + other.decoded, self.rows + other.rows, self.left + other.left
-        )
+    def __add__(self, other: Redecoded) -> Redecoded:
+        return Redecoded(*map(add, astuple(self), astuple(other)))
 
 
 def decode_again(
@@ -91,7 +89,7 @@ def decode_again(
                 if stop is not None and stop.is_set():
                     return total
                 if file.path not in done and (only is None or file.path in only):
-                    total = total.plus(_decode_file(dataset, file, settled))
+                    total += _decode_file(dataset, file, settled)
                     done.add(file.path)
         except (OvertakenError, FileNotFoundError) as error:
             log.info("decoding looks again table=%s: %s", dataset.uri, error)
@@ -117,25 +115,17 @@ def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redec
         raise OvertakenError(f'table "{folder.uri}": {held.path} was replaced')
     held_schema = pa.schema(table.schema().to_arrow())
     schema = held_schema.remove(held_schema.get_field_index(PARTITION))
-    files = [folder.new_file(held.part, schema) for _ in range(2)]
     total = Redecoded()
     new: list[AddAction] = []
-    try:
+    with folder.new_file(held.part, schema) as raw, folder.new_file(held.part, schema) as read:
         for rows in read_groups(folder, held.path, schema):
             kept, made, counts = _decoded(rows, signature)
-            total = total.plus(counts)
-            for file, part in zip(files, (kept, made), strict=True):
+            total += counts
+            for file, part in ((raw, kept), (read, made)):
                 if part.num_rows:
                     file.write(fitted(part, schema))
-        for file, is_change in zip(files, (False, True), strict=True):
-            if files[1].rows and file.rows:
-                new.append(file.finish(is_change=is_change))
-            else:
-                file.abandon()
-    except BaseException:
-        for file in files:
-            file.abandon()
-        raise
+        if read.rows:
+            new += [file.finish(is_change=file is read) for file in (raw, read) if file.rows]
     if new:
         rewrite(folder, table, [held], new, is_change=True, reason=DECODING)
     return total

@@ -374,10 +374,6 @@ class DeltaFolder:
 
     def _write(self, rows: pa.Table, part: str | None) -> AddAction:
         content = rows if self.partition is None else rows.drop_columns([self.partition])
-        file = self.new_file(part, content.schema)
-        try:
+        with self.new_file(part, content.schema) as file:
             file.write(content)
             return file.finish()
-        except BaseException:
-            file.abandon()
-            raise
