@@ -19,7 +19,6 @@ from typing import Literal
 from driftline.capture.events.cloudevents import Event
 from driftline.capture.events.halves import FOLDER, Half, Halves, Taken
 from driftline.capture.spool.frame import Flag
-from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tap.place import CapturePlace
 from driftline.capture.tap.target import CaptureTarget
 
@@ -60,13 +59,7 @@ class Pairing:
         self._window_ns = int(window_s * _NS)
         self._max_waiting = max_waiting
         self._now_ns = now_ns
-        self._spool = SpoolWriter(
-            place.spool_dir,
-            max_bytes=place.spool_max_bytes,
-            durability=place.durability,
-            on_full=place.on_full,
-            now_ns=now_ns,
-        )
+        self._spool = place.open_spool(now_ns)
         self._lock = threading.Lock()
         self._halves: Halves | None = None
         self._waiting: OrderedDict[str, tuple[bool, int, int]] = OrderedDict()

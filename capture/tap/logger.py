@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import NamedTuple
 
 from driftline.capture.spool.frame import Flag
-from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tap.place import CapturePlace, find_place
 from driftline.capture.tap.target import CaptureTarget, is_sampled, new_id, parse_event_time
 from driftline.capture.tap.values import MisuseError, json_bytes, prediction_rows, rows_of
@@ -99,13 +98,7 @@ class Logger:
         }
         self._max_body_bytes = place.max_body_bytes
         self._now_ns = now_ns
-        self.spool = SpoolWriter(
-            place.spool_dir,
-            max_bytes=place.spool_max_bytes,
-            durability=place.durability,
-            on_full=place.on_full,
-            now_ns=now_ns,
-        )
+        self.spool = place.open_spool(now_ns)
         self._at = self.spool.traffic.slot(endpoint)
         self._begin_counting()
         forget = weakref.WeakMethod(self._begin_counting)

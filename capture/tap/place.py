@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
 
-from driftline.capture.spool.writer import Durability, OnFull
+from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
 from driftline.capture.tap.target import DEFAULT_HEADERS
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,16 @@ class CapturePlace:
     on_full: OnFull = "drop"
     max_inflight_bytes: int = 64 << 20
     headers: tuple[str, ...] = DEFAULT_HEADERS
+
+    def open_spool(self, now_ns: Callable[[], int]) -> SpoolWriter:
+        """Return a writer to the spool; it makes nothing there before the first record."""
+        return SpoolWriter(
+            self.spool_dir,
+            max_bytes=self.spool_max_bytes,
+            durability=self.durability,
+            on_full=self.on_full,
+            now_ns=now_ns,
+        )
 
 
 def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:

@@ -12,12 +12,12 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
+from driftline.capture.spool.writer import Durability, OnFull
 from driftline.capture.tap.asgi import App, Message, Receive, Scope, Send
 from driftline.capture.tap.exchange import begin
 from driftline.capture.tap.place import CapturePlace, find_place
@@ -100,12 +100,16 @@ class Capture:
         headers: Sequence[str] | None = None,
         place: CapturePlace | None = None,
     ) -> None:
-        # What a copy in another process is made by; what was found here holds there, too.
-        options = {name: value for name, value in locals().items() if name not in ("self", "app")}
+        arguments = locals()
         place = place or find_place()
+        given = {entry.name: arguments[entry.name] for entry in fields(CapturePlace)}
         if spool_dir is not None:
-            place = replace(place, spool_dir=Path(spool_dir).absolute())
-        self._options = {**options, "spool_dir": None, "place": place}
+            given["spool_dir"] = Path(spool_dir).absolute()
+        place = replace(place, **{name: one for name, one in given.items() if one is not None})
+        # What a copy in another process is made by; what was found here holds there, too.
+        self._options = {
+            "endpoint": endpoint, "paths": paths, "route": route, "now_ns": now_ns, "place": place,
+        }  # fmt: skip
         if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
         if durability not in (None, *get_args(Durability)):
@@ -116,24 +120,15 @@ class Capture:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
             share = place.sampling_percentage
-            share = share if sampling_percentage is None else sampling_percentage
             route = posts_to(paths, CaptureTarget(endpoint, sampling_percentage=share))
         self.app = app
-        self.spool = SpoolWriter(
-            place.spool_dir,
-            max_bytes=place.spool_max_bytes if spool_max_bytes is None else spool_max_bytes,
-            durability=durability or place.durability,
-            on_full=on_full or place.on_full,
-            now_ns=now_ns,
-        )
+        self.spool = place.open_spool(now_ns)
         self._recorder = Recorder(
             self.spool,
-            max_body_bytes=place.max_body_bytes if max_body_bytes is None else max_body_bytes,
-            max_inflight_bytes=(
-                place.max_inflight_bytes if max_inflight_bytes is None else max_inflight_bytes
-            ),
-            is_before=(append or place.append) == "before",
-            headers=kept_headers(place.headers if headers is None else headers),
+            max_body_bytes=place.max_body_bytes,
+            max_inflight_bytes=place.max_inflight_bytes,
+            is_before=place.append == "before",
+            headers=kept_headers(place.headers),
             now_ns=now_ns,
         )
         self._route = route
