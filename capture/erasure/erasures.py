@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.tables.rewriting import OvertakenError, held_files, rewrite
-from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
+from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError, table_of
 from driftline.formats.arrow_types import UTC_MICROSECONDS
 
 Kind = Literal["inference_id", "event_id"]
@@ -151,15 +151,14 @@ def record_requests(
             rows += [(request, endpoint, kind, digest_of(key, text), now, until) for text in texts]
         number = folder.watermark(_WATERMARK) + 1
         with suppress(WatermarkMovedError):
-            folder.append(_table(rows, REQUEST_SCHEMA), {_WATERMARK: number})
+            folder.append(table_of(rows, REQUEST_SCHEMA), {_WATERMARK: number})
             return until
     raise WatermarkMovedError(f'table "{folder.uri}": too many requests at once; ask again')
 
 
 def open_requests(folder: DeltaFolder) -> Wanted:
     """Return the open requests; ``folder``: of ``requests_folder``."""
-    folder.catch_up()
-    return _read(folder)
+    return _read(folder.catch_up())
 
 
 def forget(folder: DeltaFolder, now: datetime) -> int:
@@ -171,7 +170,7 @@ def forget(folder: DeltaFolder, now: datetime) -> int:
     table = folder.table
     if table is None:
         return 0
-    rows = _rows(folder)
+    rows = folder.rows(REQUEST_SCHEMA)
     kept = rows.filter(pc.greater(pc.fill_null(rows["forget_time"], now), now))
     if kept.num_rows == pc.sum(pc.is_valid(rows["forget_time"])).as_py():
         return 0
@@ -196,24 +195,14 @@ def record_removed(
 ) -> None:
     """Record which sequence numbers of which spools were erased; repetitions count once."""
     if pairs:
-        spools, seqs = zip(*pairs, strict=True)
-        count = len(pairs)
-        rows = pa.Table.from_arrays(
-            [
-                pa.array(spools, pa.string()),
-                pa.array(seqs, pa.int64()),
-                pa.repeat(pa.scalar(endpoint), count),
-                pa.repeat(pa.scalar(now, UTC_MICROSECONDS), count),
-            ],
-            schema=REMOVED_SCHEMA,
-        )
+        rows = table_of([(*pair, endpoint, now) for pair in pairs], REMOVED_SCHEMA)
         folder.refresh()
         folder.append(rows, {})
 
 
 def erased_sequences(root: str) -> dict[str, np.ndarray]:
     """Return the numbers that were erased, by spool: int64, in order, each once."""
-    rows = _removed(root)
+    rows = removed_folder(root).catch_up().rows(REMOVED_SCHEMA)
     spools = rows["spool_id"].combine_chunks().dictionary_encode()
     codes, seqs = spools.indices.to_numpy(), rows["spool_seq"].to_numpy()
     return {
@@ -224,27 +213,20 @@ def erased_sequences(root: str) -> dict[str, np.ndarray]:
 
 def erasure_counts(root: str) -> dict[str, int]:
     """Count the requests that were erased, by endpoint."""
-    rows = _removed(root).group_by(["endpoint", "spool_id", "spool_seq"]).aggregate([])
+    rows = (
+        removed_folder(root)
+        .catch_up()
+        .rows(REMOVED_SCHEMA)
+        .group_by(["endpoint", "spool_id", "spool_seq"])
+        .aggregate([])
+    )
     return {
         count["values"]: count["counts"] for count in pc.value_counts(rows["endpoint"]).to_pylist()
     }
 
 
-def _removed(root: str) -> pa.Table:
-    data = removed_folder(root).open()
-    return REMOVED_SCHEMA.empty_table() if data is None else data.to_table().cast(REMOVED_SCHEMA)
-
-
-def _rows(folder: DeltaFolder) -> pa.Table:
-    table = folder.table
-    if table is None:
-        return REQUEST_SCHEMA.empty_table()
-    data = folder.read()
-    return REQUEST_SCHEMA.empty_table() if data is None else data.to_table().cast(REQUEST_SCHEMA)
-
-
 def _read(folder: DeltaFolder) -> Wanted:
-    rows = _rows(folder).to_pylist()
+    rows = folder.rows(REQUEST_SCHEMA).to_pylist()
     keys = [row["digest"] for row in rows if row["kind"] == _KEY]
     asked = [row for row in rows if row["kind"] != _KEY]
     digests: dict[tuple[str, str | None], set[str]] = {}
@@ -255,9 +237,3 @@ def _read(folder: DeltaFolder) -> Wanted:
         {of: frozenset(sought) for of, sought in digests.items()},
         max((row["forget_time"] for row in asked), default=None),
     )
-
-
-def _table(rows: Sequence[Sequence[object]], schema: pa.Schema) -> pa.Table:
-    columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)

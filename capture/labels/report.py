@@ -254,9 +254,8 @@ def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
 
 
 def _stored(root: str, endpoint: str) -> pa.Table:
-    data = label_folder(root, endpoint).open()
     schema = pa.schema([TRUTH_SCHEMA.field(name) for name in _LABEL_COLUMNS])
-    return schema.empty_table() if data is None else data.to_table(schema.names).cast(schema)
+    return label_folder(root, endpoint).catch_up().rows(schema)
 
 
 def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:

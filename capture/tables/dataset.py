@@ -19,7 +19,7 @@ import pyarrow.dataset as pads
 
 from driftline.capture.spool.frame import FIRST_FAILURE, Flag
 from driftline.capture.tables.storage import list_folders
-from driftline.capture.tables.table import DeltaFolder
+from driftline.capture.tables.table import DeltaFolder, table_of
 from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS
 from driftline.signature import Column, Signature
 
@@ -205,19 +205,14 @@ def record_gaps(folder: DeltaFolder, gaps: Iterable[Gap]) -> int:
 
 def gap_rows(gaps: Iterable[Gap]) -> pa.Table:
     """Return gaps as rows of their table."""
-    columns = zip(*map(astuple, gaps), strict=True)
-    arrays = [pa.array(column, f.type) for column, f in zip(columns, GAP_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=GAP_SCHEMA)
+    return table_of(map(astuple, gaps), GAP_SCHEMA)
 
 
 def read_gaps(root: str) -> list[Gap]:
     """Read all gaps of an installation, oldest spool first."""
-    data = gap_folder(root).open()
-    if data is None:
-        return []
-    rows = data.to_table().sort_by([("spool_id", "ascending"), ("seq", "ascending")])
-    columns = [rows[name].to_pylist() for name in GAP_SCHEMA.names]
-    return [Gap(*values) for values in zip(*columns, strict=True)]
+    rows = gap_folder(root).catch_up().rows(GAP_SCHEMA)
+    in_order = rows.sort_by([("spool_id", "ascending"), ("seq", "ascending")])
+    return [Gap(*gap.values()) for gap in in_order.to_pylist()]
 
 
 def time_of(wall_ns: int) -> datetime | None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -109,7 +110,7 @@ class DeltaFolder:
         """Load the newest version of the table at the next use."""
         self._table = None
 
-    def catch_up(self) -> None:
+    def catch_up(self) -> Self:
         """Load the newest version now, incrementally where this thread has read the table before.
 
         A writer that goes on from watermarks it has read rather takes ``refresh`` once, and keeps a
@@ -126,6 +127,7 @@ class DeltaFolder:
             self._table = None
         if self.table is not None:
             self._keep(self.table)
+        return self
 
     def newest_version(self) -> int:
         """Load the newest version, and return its number; ``NO_TABLE`` while there is none."""
@@ -138,8 +140,7 @@ class DeltaFolder:
 
     def open(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
         """Open the newest state for reading, or only the parts from ``first`` to ``last``."""
-        self.catch_up()
-        return self.read(first, last)
+        return self.catch_up().read(first, last)
 
     def read(self, first: str | None = None, last: str | None = None) -> pads.Dataset | None:
         """Open the state as last looked at, or only the parts from ``first`` to ``last``."""
@@ -154,6 +155,11 @@ class DeltaFolder:
             filesystem=pafs.SubTreeFileSystem(self.path, self.filesystem),
             file_pruning_predicate=inside or None,
         )
+
+    def rows(self, schema: pa.Schema) -> pa.Table:
+        """Return these columns of all rows of the state as last looked at, in no order."""
+        data = self.read()
+        return schema.empty_table() if data is None else data.to_table(schema.names).cast(schema)
 
     def watermark(self, spool_id: str) -> int:
         """Return the last sequence number of a spool in the table as last looked at; 0 for none."""
@@ -377,3 +383,10 @@ class DeltaFolder:
         with self.new_file(part, content.schema) as file:
             file.write(content)
             return file.finish()
+
+
+def table_of(rows: Iterable[Sequence[object]], schema: pa.Schema) -> pa.Table:
+    """Return rows, of which there is at least one, as a table of a schema."""
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
