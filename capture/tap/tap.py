@@ -107,9 +107,9 @@ class Capture:
             given["spool_dir"] = Path(spool_dir).absolute()
         place = replace(place, **{name: one for name, one in given.items() if one is not None})
         # What a copy in another process is made by; what was found here holds there, too.
-        self._options = {
-            "endpoint": endpoint, "paths": paths, "route": route, "now_ns": now_ns, "place": place,
-        }  # fmt: skip
+        self._again = partial(
+            type(self), endpoint=endpoint, paths=paths, route=route, now_ns=now_ns, place=place
+        )
         if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
         if durability not in (None, *get_args(Durability)):
@@ -140,7 +140,7 @@ class Capture:
 
     def __reduce__(self) -> tuple[Callable[..., Capture], tuple[object, ...]]:
         """Describe a copy for another process, where it writes to a spool of its own."""
-        return partial(type(self), **self._options), (self.app,)
+        return self._again, (self.app,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, and record it when it is one to be recorded."""
