@@ -64,8 +64,7 @@ class RequestRows:
         self._id_name = signature.inference_id
         self._known = {column.name for column in signature.columns} - {signature.inference_id}
         # Alone, one of several inputs makes no row: its name is that of an envelope.
-        is_partial = len(self._names) > 1
-        self._lone = self._known.difference(ENVELOPES) if is_partial else self._known
+        self._lone = self._known.difference(ENVELOPES if len(self._names) > 1 else ())
         self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
 
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
