@@ -75,8 +75,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                 "executions_by_status": {str(status): count for status, count in by_status},
                 "alerts": alert_counts(connection).as_dict(),
             }
-        gaps, now = read_gaps(context.root), context.now()
-        tables = {name: report(context.root, name, now=now, gaps=gaps) for name in sorted(names)}
+        tables = {name: report(context.root, name, now=context.now()) for name in sorted(names)}
         return {
             **found,
             "capture": {
