@@ -27,7 +27,7 @@ from tests.capture.conftest import SIGNATURE, record
 from tests.journeys.conftest import eventually
 
 TODAY = datetime(2026, 1, 15, tzinfo=UTC)
-REQUESTS = 3_000
+REQUESTS = 1_200
 
 SINK = """
 import signal, sys, threading
@@ -90,7 +90,7 @@ def duck():
     return duckdb.sql("select count(*), count(distinct event_id) from captured").fetchall()[0]
 
 read = {"pandas": pandas, "polars": polars, "duckdb": duck}[kind]
-while not stop.is_set():
+while not stop.wait(0.02):
     print(*read(), flush=True)
 print(*read(), flush=True)
 # Interpreters may abort at their end after a read by deltalake: see docs/capture.md.
@@ -152,7 +152,7 @@ def test_readers_see_committed_states_while_others_write_and_rewrite(
         for kind in kinds:
             eventually(lambda kind=kind: wanted in (tmp_path / kind).read_text())
         # It gives way to the sink, on a busy machine until that has nothing more to write.
-        eventually(lambda: lines(tmp_path / "upkeep")[-1][0] > 50)
+        eventually(lambda: lines(tmp_path / "upkeep")[-1][0] > 20)
     assert lines(tmp_path / "upkeep")[-1][1] == 0, "upkeep failed"
     for kind in kinds:
         found = lines(tmp_path / kind)

@@ -1,4 +1,4 @@
-"""After a stop in order the SQLite file alone is the whole database."""
+"""After a stop in order no process is left, and the SQLite file alone is the whole database."""
 
 import os
 import shutil
@@ -41,18 +41,27 @@ def copied(folder: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
+def children_of(parent: int) -> list[str]:
+    """Give the numbers of a process's children."""
+    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_installation_leaves_every_row_in_the_file(
+def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_file(
     folder: Path, number: signal.Signals
 ) -> None:
-    with running("up", until="ready", cwd=folder) as process:
+    with running("up", until="ready; Ctrl-C", cwd=folder) as process:
         port = (folder / "driftline.toml").read_text().split("port = ")[1].split()[0]
         with Client(f"http://127.0.0.1:{port}") as client:
             for name in ("a", "b", "c"):
                 client.put_metrics("shop", [{"MetricName": name, "Value": 1.0}])
+        children = children_of(process.pid)
         process.send_signal(number)
         process.wait(60)
 
+    assert process.returncode == 0
+    assert len(children) == 3
+    assert not [child for child in children if Path("/proc", child).exists()]
     assert copied(folder, "alerts_metrics WHERE namespace = 'shop'") == 3
 
 
