@@ -38,9 +38,9 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Run ``driftline demo --exit --no-browser`` for sixty days, as a user would."""
+    """Run ``driftline demo --exit --no-browser`` for 46 days, as a user would."""
     folder = tmp_path_factory.mktemp("demo") / "here"
-    words = ["demo", "--days", "60", "--exit", "--no-browser", "--folder", str(folder)]
+    words = ["demo", "--days", "46", "--exit", "--no-browser", "--folder", str(folder)]
     command = [sys.executable, "-m", "driftline", *words]
     found = subprocess.run(command, capture_output=True, text=True, timeout=400)
     return Demo(folder, found.returncode, found.stdout + found.stderr)

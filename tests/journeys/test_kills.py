@@ -1,4 +1,4 @@
-"""Twenty random kills of a whole installation over Kafka: every answer is stored once."""
+"""Ten random kills of a whole installation over Kafka: every answer is stored once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.servers.kafka import KafkaBroker
 pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 
 SEED = 20
-KILLS = 20
+KILLS = 10
 
 
-def test_every_answer_is_stored_exactly_once_after_twenty_kills(
+def test_every_answer_is_stored_exactly_once_after_ten_kills(
     kafka_broker: KafkaBroker, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("kills")
@@ -27,7 +27,7 @@ def test_every_answer_is_stored_exactly_once_after_twenty_kills(
     lost = found.answered - set(found.stored)
     say(f"{found.kills}, {found.statuses}, {found.seconds:.0f} s")
     assert set(found.kills) == set(VICTIMS)
-    assert found.statuses[200] > 200
+    assert found.statuses[200] > 100
     assert len(lost) <= found.counted
     assert len(found.stored) == len(set(found.stored))
     assert found.spools_left <= 1

@@ -1,13 +1,17 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import skops.io
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from driftline.app.demo.flights import FEATURES, LABEL, Flights, load
+import driftline as dl
+from driftline.alerts.evaluation.replay import replay
+from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, Flights, load
 from driftline.app.demo.model import PREDICTION, PROBABILITY, Trained, save, train
+from driftline.app.demo.resources import declare
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,85 @@ def test_a_level_that_training_never_saw_is_predicted_all_the_same(trained: Trai
     found = trained.estimator.predict_proba(rows)[:, 1]
 
     assert np.isfinite(found).all()
+
+
+@pytest.fixture(scope="module")
+def baseline(trained: Trained) -> dl.Baseline:
+    return dl.Baseline.fit(
+        trained.reference, label=LABEL, prediction=PREDICTION, probability=PROBABILITY,
+        timestamp=EVENT_TIME, problem="binary", positive="1",
+    )  # fmt: skip
+
+
+def _answered(flights: Flights, trained: Trained, start: datetime, length: timedelta) -> pa.Table:
+    """Give the flights of a window with the model's answers."""
+    rows = flights.between(start, start + length)
+    chance = trained.estimator.predict_proba(rows.select(FEATURES).to_pandas())[:, 1]
+    rows = rows.append_column(PREDICTION, pa.array((chance > 0.5).astype(np.int64)))
+    return rows.append_column(PROBABILITY, pa.array(chance))
+
+
+def test_the_weeks_in_which_guessing_is_better_page_and_the_pager_rings_once_for_them(
+    flights: Flights, trained: Trained, baseline: dl.Baseline
+) -> None:
+    """By monitor and alarm of the demo, from the end of August on; --full replays the year."""
+    week = timedelta(days=7)
+    starts = [flights.end - number * week for number in range(18, 9, -1)]
+    skills, pages = [], []
+    for start in starts:
+        rows = _answered(flights, trained, start, week)
+        report = dl.check(rows, baseline, kind="model-quality")
+        known = rows.filter(rows[LABEL].is_valid())
+        late = known[LABEL].to_numpy()
+        guess = brier_score_loss(late, np.full(len(late), late.mean()))
+        skills.append(1 - brier_score_loss(late, known[PROBABILITY].to_numpy()) / guess)
+        said = {one.name: one.value for one in report.metrics}["brier_skill"]
+        assert said == pytest.approx(skills[-1], rel=1e-9)
+        pages.append(report.page_count)
+
+    paged = [skill for skill, count in zip(skills, pages, strict=True) if count]
+    assert min(skills) in paged
+    assert all(skill < 0 for skill in paged)
+    assert len(paged) == 2  # The alarm looks at four weeks, within which both lie.
+    assert _changes("flights: loss of quality", starts, pages) == ["OK", "ALARM", "OK"]
+
+
+def test_drift_that_stays_is_one_ticket(
+    flights: Flights, trained: Trained, baseline: dl.Baseline
+) -> None:
+    day = timedelta(days=1)
+    starts = [flights.end - number * day for number in range(130, 116, -1)]
+    drifted = []
+    for start in starts:
+        report = dl.check(_answered(flights, trained, start, day), baseline)
+        found = {
+            one.feature_name
+            for one in report.violations
+            if one.constraint_check_type == "baseline_drift_check"
+        }
+        drifted.append(len(found))
+
+    assert _changes("flights: drift", starts, drifted) == ["ALARM"]
+
+
+def _changes(name: str, starts: list[datetime], values: list[float]) -> list[str]:
+    """Give the states that an alarm of the demo takes over periods with these values."""
+    declared = declare(
+        model_file=Path("m"), reference_file=Path("r"), start=starts[0], end=starts[-1],
+        receiver_url="http://127.0.0.1:9/", secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    )  # fmt: skip
+    spec = next(one["spec"] for one in declared if one["name"] == name)
+    data = [
+        {"timestamp": start.isoformat(), "value": value}
+        for start, value in zip(starts, values, strict=True)
+    ]
+    length = timedelta(seconds=spec["period"])
+    lines = replay(
+        {
+            "alarm": {"alarm_name": name, **spec},
+            "datapoints": data,
+            "start": starts[0].isoformat(),
+            "end": (starts[-1] + length).isoformat(),
+        }
+    )
+    return [line.state for line in lines if line.state != line.previous]
