@@ -152,9 +152,9 @@ def test_every_spelling_of_the_methods_is_read():
         ),
         (
             document(
-                monitoringConfigOverrides={"distribution_constraints": {"comparison_method": "KS"}}
+                monitoringConfigOverrides={"distribution_constraints": {"comparison_method": 1}}
             ),
-            "comparison_method is 'KS'; expected Simple or Robust",
+            "comparison_method is 1; expected Simple or Robust",
         ),
     ],
 )

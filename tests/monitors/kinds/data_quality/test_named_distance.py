@@ -119,19 +119,40 @@ def test_too_few_rows_are_not_judged_and_no_values_have_no_distance(
 @pytest.mark.parametrize(
     ("method", "threshold", "sentence"),
     [
-        ("wassertein", 1.0, 'did you mean "wasserstein"?'),
         ("wasserstein", None, "expected comparison_threshold beside it"),
         ("wasserstein", 0, "comparison_threshold is 0; expected a number above 0"),
         ("wasserstein", "1", "comparison_threshold is '1'; expected a number above 0"),
     ],
 )
-def test_a_wrong_name_or_limit_is_told_when_the_document_is_read(
+def test_a_wrong_limit_is_told_when_the_document_is_read(
     reference: Baseline, method: str, threshold: object, sentence: str
 ) -> None:
     with pytest.raises(InputError) as raised:
         named(reference, "temp", method, threshold)
 
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize("is_default", [False, True])
+def test_a_distance_that_nobody_provides_is_told_when_a_feature_is_judged_by_it(
+    reference: Baseline, rows: pd.DataFrame, tmp_path: Path, *, is_default: bool
+) -> None:
+    baseline = named(reference, "temp", "wassertein", 1.0)
+    if is_default:
+        document = json.loads(reference.constraints.to_json())
+        document["monitoring_config"]["distribution_constraints"] |= {
+            "comparison_method": "wassertein",
+            "comparison_threshold": 1.0,
+        }
+        baseline = replace(reference, constraints=Constraints.from_dict(document))
+    baseline.save(tmp_path)
+
+    loaded = Baseline.load(tmp_path)
+
+    if not is_default:  # The other features are judged without it.
+        assert line(dl.check(rows[["wind"]], loaded), "wind").note == ""
+    with pytest.raises(InputError, match=r'feature "\w+": distance "wassertein": no such distance'):
+        dl.check(rows, loaded)
 
 
 def test_what_a_distance_does_not_measure_is_refused(
