@@ -7,7 +7,8 @@ what it lacks is not known then.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.baseline.blocks_archive import block_notes, blocks_of
 from driftline.baseline.cells import Cells
-from driftline.baseline.column import ColumnProfile
+from driftline.baseline.column import COUNTERS, ColumnProfile
 from driftline.baseline.distinct import DistinctCount, LevelCounts
 from driftline.baseline.frequent import NumberCounts
 from driftline.baseline.lengths import LengthCounts
@@ -32,34 +32,33 @@ from driftline.errors import InputError
 FORMAT_VERSION = 2
 KEY = b"driftline.profile"
 
-COUNTERS = (
-    "row_count",
-    "missing_count",
-    "nan_count",
-    "inf_count",
-    "unfit_count",
-    "integral_count",
-)
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
 INTEGERS = pa.list_(pa.int64())
 FLOATS = pa.list_(pa.float64())
+# In the order of `LengthCounts` and of `Dimensions`.
+LENGTHS = [
+    ("lengths", INTEGERS),
+    ("length_counts", INTEGERS),
+    ("length_total", pa.int64()),
+    ("length_minimum", pa.int64()),
+    ("length_maximum", pa.int64()),
+]
+DIMENSIONS = [
+    ("dimension_counts", INTEGERS),
+    ("averages", FLOATS),
+    ("squares_by_dimension", FLOATS),
+    ("minima", FLOATS),
+    ("maxima", FLOATS),
+]
 VECTORS = pa.struct(
     [
-        ("lengths", INTEGERS),
-        ("length_counts", INTEGERS),
-        ("length_total", pa.int64()),
-        ("length_minimum", pa.int64()),
-        ("length_maximum", pa.int64()),
+        *LENGTHS,
         ("odd_count", pa.int64()),
         ("zero_count", pa.int64()),
         ("count", pa.int64()),
         *((number, pa.float64()) for number in NUMBERS),
         ("sketch", pa.list_(FLOATS)),
-        ("dimension_counts", INTEGERS),
-        ("averages", FLOATS),
-        ("squares_by_dimension", FLOATS),
-        ("minima", FLOATS),
-        ("maxima", FLOATS),
+        *DIMENSIONS,
     ]
 )
 FIELDS_1 = [
@@ -81,11 +80,7 @@ FIELDS_2 = [
     ("number_values", pa.list_(pa.float64())),
     ("number_counts", INTEGERS),
     ("numbers_complete", pa.bool_()),
-    ("lengths", INTEGERS),
-    ("length_counts", INTEGERS),
-    ("length_total", pa.int64()),
-    ("length_minimum", pa.int64()),
-    ("length_maximum", pa.int64()),
+    *LENGTHS,
     ("shapes", pa.list_(pa.string())),
     ("shape_counts", INTEGERS),
     ("shape_error", pa.int64()),
@@ -126,7 +121,7 @@ def columns_to_table(
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
-        **block_notes(blocks),
+        **_block_notes(blocks),
     }
     rows = [_row(column, blocks) for column in columns.values()]
     arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in SCHEMA]
@@ -168,38 +163,42 @@ def _text_row(texts: TextSummary | None) -> dict[str, Any]:
         return dict.fromkeys((name for name, _ in FIELDS_2 if name.startswith(("length", "shape"))))
     shapes = texts.shapes
     return {
-        **_length_row(texts.lengths),
+        **_named(LENGTHS, texts.lengths),
         "shapes": shapes.values.to_pylist(),
         "shape_counts": shapes.counts,
         "shape_error": shapes.error,
     }
 
 
-def _length_row(lengths: LengthCounts) -> dict[str, Any]:
-    return {
-        "lengths": lengths.lengths,
-        "length_counts": lengths.counts,
-        "length_total": lengths.total,
-        "length_minimum": lengths.minimum,
-        "length_maximum": lengths.maximum,
-    }
-
-
 def _vector_row(vectors: VectorSummary) -> dict[str, Any]:
-    dimensions = vectors.dimensions
     return {
-        **_length_row(vectors.lengths),
+        **_named(LENGTHS, vectors.lengths),
         "odd_count": vectors.odd_count,
         "zero_count": vectors.zero_count,
         "count": vectors.norms.count,
         **{number: getattr(vectors.norms, number) for number in NUMBERS},
         "sketch": vectors.norm_sketch.levels,
-        "dimension_counts": dimensions.counts,
-        "averages": dimensions.averages,
-        "squares_by_dimension": dimensions.squares,
-        "minima": dimensions.minima,
-        "maxima": dimensions.maxima,
+        **_named(DIMENSIONS, vectors.dimensions),
     }
+
+
+def _named(
+    names: Sequence[tuple[str, pa.DataType]], found: LengthCounts | Dimensions
+) -> dict[str, Any]:
+    """Return the fields of a summary under the names that they have in the table."""
+    own = (getattr(found, one.name) for one in fields(found))
+    return {name: value for (name, _), value in zip(names, own, strict=True)}
+
+
+def _block_notes(blocks: BlockCounts | None) -> dict[str, Any]:
+    """Return the hours as plain values: of most columns, then of those with hours of their own.
+
+    Without any of the latter the second key is not there.
+    """
+    if blocks is None:
+        return {"hours": None}
+    apart = [{"hours": one.hours.tolist(), "columns": sorted(one.counts)} for one in blocks.apart]
+    return {"hours": blocks.hours.tolist()} | ({"apart": apart} if apart else {})
 
 
 def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
@@ -210,12 +209,12 @@ def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[
         table = table.select(wanted.names).cast(wanted)
         table.validate(full=True)
         _check_rows(table)
-        fields = {
+        found = {
             name: _values(table.column(name).combine_chunks())
             for name in wanted.names
             if name != "blocks"
         }
-        rows = (dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True))
+        rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
         return {row["name"]: _column(row) for row in rows}, notes
     except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as error:
         raise _damaged(error) from error
@@ -256,8 +255,23 @@ def _slices(array: pa.ListArray) -> list[Any]:
 def blocks_from_table(table: pa.Table) -> BlockCounts | None:
     """Read the block counts that columns_to_table wrote; None when it was given none."""
     notes = _notes(table)
+    if notes["hours"] is None:
+        return None
     try:
-        return blocks_of(notes, table.column("name").to_pylist(), table.column("blocks"))
+        apart = notes.get("apart", [])
+        place = {name: at for at, one in enumerate(apart, 1) for name in one["columns"]}
+        hours = [np.asarray(one["hours"], dtype=np.int64) for one in (notes, *apart)]
+        counts: list[dict[str, np.ndarray]] = [{} for _ in hours]
+        for name, block in zip(
+            table.column("name").to_pylist(), table.column("blocks"), strict=True
+        ):
+            if block.is_valid:
+                at = place.get(name, 0)
+                flat = block.values.to_numpy(zero_copy_only=False).astype(np.int32)
+                lines = len(hours[at])
+                counts[at][name] = flat.reshape(lines, -1) if lines else flat.reshape(0, 0)
+        first, *rest = (BlockCounts(own, found) for own, found in zip(hours, counts, strict=True))
+        return replace(first, apart=tuple(rest))
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise _damaged(error) from error
 
@@ -307,19 +321,18 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
         sketch=QuantileSketch.from_levels(row["sketch"]),
         # Format 1 did not count numbers: nothing is known of their counts, unless there are none.
         numbers=NumberCounts(
-            row.get("number_values"),
-            row.get("number_counts"),
-            is_complete=row.get("numbers_complete", row["count"] == 0),
-        ),
+            row["number_values"], row["number_counts"], is_complete=row["numbers_complete"]
+        )
+        if "number_values" in row
+        else NumberCounts(is_complete=row["count"] == 0),
         levels=LevelCounts(row["level_values"], row["level_counts"], row["level_error"]),
         distinct=DistinctCount(row["hashes"]),
         texts=_texts(row),
         times=TimeSummary(
-            row.get("time_width_us", TimeSummary().width_us),
-            row.get("time_first"),
-            row.get("time_last"),
-            row.get("time_counts"),
-        ),
+            row["time_width_us"], row["time_first"], row["time_last"], row["time_counts"]
+        )
+        if "time_first" in row
+        else TimeSummary(),
         vectors=_vectors(row.get("vectors")),
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
@@ -334,18 +347,14 @@ def _texts(row: Mapping[str, Any]) -> TextSummary | None:
 
 
 def _lengths(row: Mapping[str, Any]) -> LengthCounts:
-    return LengthCounts(
-        np.asarray(row["lengths"], np.int64),
-        np.asarray(row["length_counts"], np.int64),
-        row["length_total"],
-        row["length_minimum"],
-        row["length_maximum"],
-    )
+    lengths, counts, *rest = (row[name] for name, _ in LENGTHS)
+    return LengthCounts(np.asarray(lengths, np.int64), np.asarray(counts, np.int64), *rest)
 
 
 def _vectors(row: Mapping[str, Any] | None) -> VectorSummary:
     if row is None:
         return VectorSummary()
+    counts, *numbers = (row[name] for name, _ in DIMENSIONS)
     return VectorSummary(
         _lengths(row),
         row["odd_count"],
@@ -353,10 +362,6 @@ def _vectors(row: Mapping[str, Any] | None) -> VectorSummary:
         Moments(row["count"], **{number: row[number] for number in NUMBERS}),
         QuantileSketch.from_levels(row["sketch"]),
         Dimensions(
-            np.asarray(row["dimension_counts"], np.int64),
-            *(
-                np.asarray(row[name], np.float64)
-                for name in ("averages", "squares_by_dimension", "minima", "maxima")
-            ),
+            np.asarray(counts, np.int64), *(np.asarray(each, np.float64) for each in numbers)
         ),
     )

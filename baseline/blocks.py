@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.errors import InputError
+from driftline.formats.coercion import coerce
 
 HOUR_US = 3_600_000_000
 # Three years of hours; older ones are let go so that the file stays small.
@@ -136,6 +139,13 @@ class BlockCounter:
         if self._parts:
             self._fold()
         return self._total
+
+
+def event_times(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have a time, shape (rows,), and those times in microseconds since 1970."""
+    times, _ = coerce(array, "timestamp")
+    known = times.is_valid().to_numpy(zero_copy_only=False)
+    return known, pc.cast(times.drop_null(), pa.int64()).to_numpy(zero_copy_only=False)
 
 
 def _no_rows(sizes: Mapping[str, int]) -> BlockCounts:

@@ -12,18 +12,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.counted import counted_texts
 from driftline.baseline.predicate import Predicate
-from driftline.baseline.scanning import SetKind, absent_set, members, scanned_sets, set_kind
-from driftline.baseline.texts import shortened
+from driftline.baseline.texts import counted_texts, shortened
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing
 from driftline.signature import ColumnType
@@ -37,6 +35,8 @@ LEVEL_SHARE = 1 / 200
 LEVEL_COUNT = 50
 # With so few distinct values each of them is a level of its own.
 FEW_VALUES = 32
+
+SetKind = Literal["range", "cut", "level", "unseen", "null", "unfit"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Cells:
     def describe(self, index: int) -> str:
         """Describe what one cell holds: ``= "UA"``, ``from 3 to below 5``, ``empty``."""
         if index >= self.size - 2:
-            return absent_set(self, index).phrase
+            return _absent_set(self, index).phrase
         if self.is_number:
             return self._describe_interval(index)
         if self.type == "timestamp":
@@ -233,22 +233,11 @@ class Cells:
 
     @cached_property
     def predicates(self) -> tuple[Predicate, ...]:
-        """The scanned sets: each can be counted from the cells and found again in rows."""
-        return scanned_sets(self)
+        """The scanned sets: each can be counted from the cells and found again in rows.
 
-    @property
-    def scan_size(self) -> int:
-        """Number of scanned sets."""
-        return len(self.predicates)
-
-    @property
-    def scan_names(self) -> tuple[str, ...]:
-        """The scanned sets in words, in the order of `scan`."""
-        return tuple(predicate.phrase for predicate in self.predicates)
-
-    def predicate(self, index: int) -> Predicate:
-        """Return the condition of one scanned set."""
-        return self.predicates[index]
+        Cuts, atoms, levels, others, unseen, empty, unfit, in this order.
+        """
+        return _scanned_sets(self)
 
     def set_kind(self, index: int) -> SetKind:
         """Return what a scanned set is.
@@ -256,12 +245,19 @@ class Cells:
         "range" is outside the reference's [minimum, maximum]; "unseen" a text that the reference
         did not hold; "level" one value, or all others that are known.
         """
-        return set_kind(self, self.predicates[index])
+        predicate = self.predicates[index]
+        if predicate.op in ("null", "unfit"):
+            return "null" if predicate.op == "null" else "unfit"
+        if predicate.op == "gt" or (predicate.op == "lt" and predicate.value == self.minimum):
+            return "range"
+        if predicate.op == "not_in" and self.known is not None:
+            return "unseen"
+        return "cut" if predicate.op in ("lt", "le", "ge") else "level"
 
     @cached_property
     def _scan_matrix(self) -> np.ndarray:
         """0/1 matrix, shape (scanned sets, cells): which cells make up each set."""
-        matrix = np.zeros((self.scan_size, self.size), dtype=np.int64)
+        matrix = np.zeros((len(self.predicates), self.size), dtype=np.int64)
         for row, predicate in enumerate(self.predicates):
             matrix[row, members(self, predicate)] = 1
         return matrix
@@ -277,35 +273,72 @@ class Cells:
         Returns
         -------
         np.ndarray
-            Shape (..., scan_size).
+            Shape (..., len(predicates)).
         """
         return np.asarray(counts @ self._scan_matrix.T)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "column": self.column,
-            "type": self.type,
-            "edges": list(self.edges),
-            "atoms": list(self.atoms),
-            "median": self.median,
-            "levels": list(self.levels),
-            "known": None if self.known is None else list(self.known),
-        }
+        """Return values that can be written as JSON."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Cells:
-        """Read what to_dict gave."""
-        known = found["known"]
-        return cls(
-            column=found["column"],
-            type=found["type"],
-            edges=tuple(found["edges"]),
-            atoms=tuple(found["atoms"]),
-            median=found["median"],
-            levels=tuple(found["levels"]),
-            known=None if known is None else tuple(known),
-        )
+        """Read what to_dict gave, from JSON."""
+        read = (found[one.name] for one in fields(cls))
+        values: list[Any] = [tuple(one) if isinstance(one, list) else one for one in read]
+        return cls(*values)
+
+
+def members(cells: Cells, predicate: Predicate) -> slice | int:
+    """Return the cells that make up a scanned set, as an index into the counts."""
+    values = cells.size - 2
+    if predicate.op in ("null", "unfit"):
+        return values + (predicate.op == "unfit")
+    if predicate.op == "gt":
+        return values - 1
+    if predicate.op in ("lt", "ge"):
+        cut = cells.edges.index(float(predicate.value or 0.0)) + 1
+        return slice(0, cut) if predicate.op == "lt" else slice(cut, values)
+    if predicate.op == "eq" and cells.is_number:
+        return cells.edges.index(float(predicate.value or 0.0)) + 1
+    if predicate.op == "eq":
+        return cells.levels.index(str(predicate.value))
+    if predicate.op == "in" or cells.known is None:
+        return len(cells.levels)
+    return len(cells.levels) + 1
+
+
+def _scanned_sets(cells: Cells) -> tuple[Predicate, ...]:
+    found: list[Predicate] = []
+    for index, edge in enumerate(cells.edges):
+        if index == len(cells.edges) - 1:
+            found.append(Predicate(cells.column, "gt", cells.maximum))
+        elif float(np.nextafter(edge, -np.inf)) not in cells.atom_set:
+            # The upper edge of an atom is left out: its count is the lower edge's plus the
+            # atom's own, and both of these are scanned.
+            below = index == 0 or cells.median is None or edge <= cells.median
+            found.append(Predicate(cells.column, "lt" if below else "ge", edge))
+    found.extend(Predicate(cells.column, "eq", atom) for atom in cells.atoms)
+    found.extend(Predicate(cells.column, "eq", level) for level in cells.levels)
+    if cells.type in ("string", "bool"):
+        found.extend(_other_sets(cells))
+    found.extend(_absent_set(cells, index) for index in (cells.size - 2, cells.size - 1))
+    return tuple(found)
+
+
+def _other_sets(cells: Cells) -> list[Predicate]:
+    if cells.known is None:
+        return [Predicate(cells.column, "not_in", values=cells.levels)]
+    rest = tuple(sorted(set(cells.known) - set(cells.levels)))
+    others = [Predicate(cells.column, "in", values=rest)] if rest else []
+    return [*others, Predicate(cells.column, "not_in", values=cells.known)]
+
+
+def _absent_set(cells: Cells, index: int) -> Predicate:
+    """Return the condition of one of the last two cells: the empty or the unfit."""
+    if index == cells.size - 2:
+        return Predicate(cells.column, "null")
+    return Predicate(cells.column, "unfit", cells.type)
 
 
 def number_cells(

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.cells import Cells
-from driftline.baseline.counted import counted_texts
 from driftline.baseline.distinct import DistinctCount, LevelCounts
 from driftline.baseline.frequent import (
     FrequentValue,
@@ -21,7 +20,7 @@ from driftline.baseline.moments import Moments
 from driftline.baseline.quantiles import Quantile, quantiles
 from driftline.baseline.schema import InferredType, inferred_type
 from driftline.baseline.sketch import QuantileSketch
-from driftline.baseline.texts import TextSummary, shortened
+from driftline.baseline.texts import TextSummary, counted_texts, shortened
 from driftline.baseline.times import TimeSummary
 from driftline.baseline.vectors import VectorSummary
 from driftline.errors import InputError
@@ -32,6 +31,14 @@ from driftline.signature import ColumnType
 
 # Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
+COUNTERS = (
+    "row_count",
+    "missing_count",
+    "nan_count",
+    "inf_count",
+    "unfit_count",
+    "integral_count",
+)
 
 
 @dataclass(slots=True)
@@ -197,7 +204,7 @@ class ColumnProfile:
         if whole and max(-self.moments.minimum, self.moments.maximum) >= EXACT_WHOLE:
             self._add_large(found, numbers)
             return
-        self.numbers.update(ordered, is_sorted=True)
+        self.numbers.update(ordered)
         # Where few differ, all that has come is at hand.
         few = self.numbers.is_complete
         self.distinct.update(hash_numbers(self.numbers.values if few else numbers))
@@ -249,12 +256,7 @@ class ColumnProfile:
         return ColumnProfile(
             name=self.name,
             type=self.type,
-            row_count=self.row_count + other.row_count,
-            missing_count=self.missing_count + other.missing_count,
-            nan_count=self.nan_count + other.nan_count,
-            inf_count=self.inf_count + other.inf_count,
-            unfit_count=self.unfit_count + other.unfit_count,
-            integral_count=self.integral_count + other.integral_count,
+            **{name: getattr(self, name) + getattr(other, name) for name in COUNTERS},
             moments=self.moments.merge(other.moments),
             sketch=self.sketch.merge(other.sketch),
             numbers=self.numbers.merge(other.numbers),

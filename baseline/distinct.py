@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from driftline.baseline.lengths import no_counts
 
 DISTINCT_CAP = 4096
 LEVEL_CAP = 5000
 
 
+@dataclass(slots=True, eq=False)
 class DistinctCount:
     """Number of distinct values: exact up to 4,096, beyond it an estimate (about 1.6 % off).
 
@@ -20,10 +26,7 @@ class DistinctCount:
     Bar-Yossef et al., "Counting distinct elements in a data stream", 2002 (k minimum values).
     """
 
-    __slots__ = ("hashes",)
-
-    def __init__(self, hashes: np.ndarray | None = None) -> None:
-        self.hashes = np.empty(0, dtype=np.uint64) if hashes is None else hashes
+    hashes: np.ndarray = field(default_factory=partial(np.empty, 0, np.uint64))
 
     def update(self, hashes: np.ndarray) -> None:
         """Add values by their 64-bit hashes, shape (values,)."""
@@ -58,6 +61,7 @@ def _smallest(hashes: np.ndarray) -> np.ndarray:
     return np.asarray(ordered[first][:DISTINCT_CAP])
 
 
+@dataclass(slots=True, eq=False)
 class LevelCounts:
     """Counts of text values: exact while at most 5,000 differ, else of the frequent ones only.
 
@@ -74,20 +78,10 @@ class LevelCounts:
         Most values kept, when it is not 5,000.
     """
 
-    __slots__ = ("cap", "counts", "error", "values")
-
-    def __init__(
-        self,
-        values: pa.Array | None = None,
-        counts: np.ndarray | None = None,
-        error: int = 0,
-        *,
-        cap: int | None = None,
-    ) -> None:
-        self.cap = cap
-        self.values = pa.array([], pa.string()) if values is None else values
-        self.counts = np.empty(0, dtype=np.int64) if counts is None else counts
-        self.error = error
+    values: pa.Array = field(default_factory=partial(pa.array, (), pa.string()))
+    counts: np.ndarray = field(default_factory=no_counts)
+    error: int = 0
+    cap: int | None = field(default=None, kw_only=True)
 
     @property
     def is_exact(self) -> bool:

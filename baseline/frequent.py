@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from driftline.baseline.distinct import LevelCounts
+from driftline.baseline.lengths import no_counts, sum_by_key
 from driftline.baseline.quantiles import rank_error
 from driftline.baseline.sketch import QuantileSketch
 
 NUMBER_CAP = 1024
-# So many values are looked at first: a column of measurements shows there that it is one.
-HEAD = 2 * NUMBER_CAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class FrequentValue:
         return self.lower == self.upper
 
 
+@dataclass(slots=True, eq=False)
 class NumberCounts:
     """Counts of numbers as long as at most 1,024 differ; with more, none at all.
 
@@ -54,28 +55,14 @@ class NumberCounts:
         Whether all numbers are here; when not, none is.
     """
 
-    __slots__ = ("counts", "is_complete", "values")
+    values: np.ndarray = field(default_factory=partial(np.empty, 0))
+    counts: np.ndarray = field(default_factory=no_counts)
+    is_complete: bool = field(default=True, kw_only=True)
 
-    def __init__(
-        self,
-        values: np.ndarray | None = None,
-        counts: np.ndarray | None = None,
-        *,
-        is_complete: bool = True,
-    ) -> None:
-        self.values = np.empty(0) if values is None else values
-        self.counts = np.empty(0, np.int64) if counts is None else counts
-        self.is_complete = is_complete
-
-    def update(self, numbers: np.ndarray, *, is_sorted: bool = False) -> None:
-        """Add finite numbers, float64, shape (values,); nothing is done once too many differ."""
+    def update(self, numbers: np.ndarray) -> None:
+        """Add finite numbers, float64, shape (values,), ascending, until too many differ."""
         if not self.is_complete or not len(numbers):
             return
-        if not is_sorted:
-            if len(numbers) > HEAD and _distinct(np.sort(numbers[:HEAD])) > NUMBER_CAP:
-                self.drop()
-                return
-            numbers = np.sort(numbers)
         starts = np.concatenate([[0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1])
         if len(starts) > NUMBER_CAP:
             self.drop()
@@ -94,22 +81,16 @@ class NumberCounts:
         if np.array_equal(values, self.values):
             self.counts = self.counts + counts
             return
-        found, inverse = np.unique(np.concatenate([self.values, values]), return_inverse=True)
-        if len(found) > NUMBER_CAP:
+        self.values, self.counts = sum_by_key(
+            np.concatenate([self.values, values]), np.concatenate([self.counts, counts])
+        )
+        if len(self.values) > NUMBER_CAP:
             self.drop()
-            return
-        sums = np.zeros(len(found), np.int64)
-        np.add.at(sums, inverse, np.concatenate([self.counts, counts]))
-        self.values, self.counts = found, sums
 
     def drop(self) -> None:
         """Stop counting: too many differ."""
-        self.values, self.counts = np.empty(0), np.empty(0, np.int64)
+        self.values, self.counts = np.empty(0), no_counts()
         self.is_complete = False
-
-
-def _distinct(ordered: np.ndarray) -> int:
-    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
 
 
 def frequent_numbers(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 # Lengths below 2^8 are counted one by one; of longer ones the first eight binary digits decide,
 # so a bin is at most 1/128 of its length wide and all there can be are some thousands.
 PRECISION_BITS = 8
+no_counts = partial(np.empty, 0, np.int64)
 
 
+@dataclass(slots=True, eq=False)
 class LengthCounts:
     """Counts by length: exact below 256, beyond it to the bin's lower end (less than 0.8 % off).
 
@@ -27,21 +31,11 @@ class LengthCounts:
         Shortest and longest; 0 and 0 without values.
     """
 
-    __slots__ = ("counts", "lengths", "maximum", "minimum", "total")
-
-    def __init__(
-        self,
-        lengths: np.ndarray | None = None,
-        counts: np.ndarray | None = None,
-        total: int = 0,
-        minimum: int = 0,
-        maximum: int = 0,
-    ) -> None:
-        self.lengths = np.empty(0, np.int64) if lengths is None else lengths
-        self.counts = np.empty(0, np.int64) if counts is None else counts
-        self.total = total
-        self.minimum = minimum
-        self.maximum = maximum
+    lengths: np.ndarray = field(default_factory=no_counts)
+    counts: np.ndarray = field(default_factory=no_counts)
+    total: int = 0
+    minimum: int = 0
+    maximum: int = 0
 
     @property
     def count(self) -> int:

@@ -17,7 +17,7 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.display import profile_html
-from driftline.baseline.seal import from_sealed, to_sealed
+from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.errors import InputError
 from driftline.signature import Signature
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftline.baseline.moments import Moments
-from driftline.baseline.sketch import QuantileSketch
+from driftline.baseline.sketch import QuantileSketch, capacities
 
 # Halvings take turns with the half they keep, so most of their errors cancel: the largest of 2,001
 # ranks stayed within 1.0 of these standard errors (tests/baseline/test_quantiles.py and a year of
@@ -57,16 +57,11 @@ def rank_error(sketch: QuantileSketch) -> float:
     sizes = [len(level) << height for height, level in enumerate(sketch.levels)]
     if len(sizes) == 1 or not sketch.count:
         return 0.0
+    limits, _ = capacities(sketch.items, sketch.shrinking)
     parts = (
-        sum(sizes[height + 1 :]) * 2.0**height / _capacity(sketch, height)
-        for height in range(len(sizes) - 1)
+        sum(sizes[height + 1 :]) * 2.0**height / limits[height] for height in range(len(sizes) - 1)
     )
     return min(1.0, STANDARD_ERRORS * math.sqrt(sum(parts)) / sketch.count)
-
-
-def _capacity(sketch: QuantileSketch, height: int) -> int:
-    """Return the number of items from which a level is full, as Deequ has it."""
-    return 2 * (math.ceil(sketch.items * sketch.shrinking**height / 2) + 1)
 
 
 def quantiles(

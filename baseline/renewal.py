@@ -1,20 +1,56 @@
-"""A baseline whose columns are counted anew from other rows, all that else it knows kept."""
+"""A baseline whose columns are counted anew from other rows: all of them, or some.
+
+All else that it knows is kept; of a baseline with some columns anew every other column stays to the
+last byte.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
-from driftline.baseline.fit import Fitted, fit_source
+from driftline.baseline.derived import derivations
+from driftline.baseline.fit import fit_source
 from driftline.baseline.profile import Profile
+from driftline.baseline.sample import RowSample
+from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import CHANGES, Baseline
 from driftline.baseline.suggest import suggest
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.roles import Roles
+
+EMPTY = '{"changes": []}'
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the baseline's own list of changes says of one."""
+
+    columns: tuple[str, ...]
+    # start, end: The time that their rows are of.
+    start: datetime
+    end: datetime
+    author: str
+    reason: str
+    made_at: datetime
+
+
+def replaceable(baseline: Baseline) -> tuple[str, ...]:
+    """Name the columns that can be made anew: those that windows are compared in."""
+    return tuple(name for name in baseline.cells if baseline.signature.get(name) is not None)
+
+
+def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
+    """Return the changes that made a baseline what it is, oldest first, as plain values."""
+    found: list[dict[str, Any]] = json.loads(baseline.documents.get(CHANGES, EMPTY))["changes"]
+    return found
 
 
 def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Baseline:
@@ -42,6 +78,12 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
                 f'column "{name}": the rows hold {found.type}, the baseline {known.type}; '
                 "fit a baseline of its own on them"
             )
+    suggested = {} if baseline.profile is None else _features(suggest(baseline.profile))
+
+    def is_suggested(one: Mapping[str, Any]) -> bool:
+        # What was changed by hand stays.
+        return one["name"] in names and one == suggested.get(one["name"])
+
     columns = {} if baseline.profile is None else dict(baseline.profile.columns)
     columns |= {name: fitted.profile.columns[name] for name in names}
     ordered = {one.name: columns[one.name] for one in baseline.signature.columns}
@@ -50,7 +92,9 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
         baseline,
         profile=profile,
         statistics=Statistics.from_profile(profile),
-        constraints=_constraints(baseline, fitted, names),
+        constraints=Constraints.from_dict(
+            _with_features(baseline.constraints, fitted.constraints, is_suggested)
+        ),
         cells={**baseline.cells, **fitted.cells},
         blocks=fitted.blocks,
         segments=fitted.segments,
@@ -58,17 +102,117 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
     )
 
 
-def _constraints(baseline: Baseline, fitted: Fitted, names: list[str]) -> Constraints:
-    """Take the suggested constraints of the rows, but for those that were changed by hand."""
-    document = json.loads(baseline.constraints.to_json())
-    before = {} if baseline.profile is None else _by_name(suggest(baseline.profile))
-    found = _by_name(fitted.constraints)
+def with_columns_anew(
+    baseline: Baseline, rows: Source, change: Change, *, event_time: str
+) -> Baseline:
+    """Return a baseline in which the named columns are those of other rows.
+
+    Summaries, cells, counts by the hour and suggested constraints of these columns are new; what
+    was set by hand stays. The sampled rows and the segments know nothing of them any more: how they
+    hang together with the others was not seen.
+    """
+    names = change.columns
+    for name in names:
+        if name not in replaceable(baseline):
+            known = ", ".join(replaceable(baseline)[:20])
+            raise InputError(f'column "{name}" cannot be made anew; expected one of {known}')
+    assert baseline.profile is not None
+    made = renewed(replace(baseline, segments=None), rows, event_time=event_time)
+    assert made.profile is not None
+    entry = {
+        "columns": list(names),
+        "from": change.start.isoformat(),
+        "to": change.end.isoformat(),
+        "rows": rows.row_count,
+        "author": change.author,
+        "reason": change.reason,
+        "made_at": change.made_at.isoformat(),
+        "version_before": baseline.version,
+    }
+
+    def is_named(one: Mapping[str, Any]) -> bool:
+        return one["name"] in names
+
+    changes = {"changes": [*changes_of(baseline), entry]}
+    listed = json.dumps(changes, indent=2, ensure_ascii=False) + "\n"
+    return replace(
+        made,
+        profile=_profile(baseline.profile, made.profile, names),
+        statistics=made.statistics
+        if baseline.statistics is None or made.statistics is None
+        else Statistics(_with_features(baseline.statistics, made.statistics, is_named)),
+        constraints=Constraints.from_dict(
+            _with_features(baseline.constraints, made.constraints, is_named)
+        ),
+        blocks=_blocks(baseline.blocks, made.blocks, names),
+        segments=_segments(baseline.segments, names),
+        sample=_sample(baseline, names),
+        documents={**baseline.documents, CHANGES: listed},
+    )
+
+
+def _profile(before: Profile, made: Profile, names: Collection[str]) -> Profile:
+    columns = {
+        name: made.columns[name] if name in names else one for name, one in before.columns.items()
+    }
+    return Profile(before.row_count, columns, seen=before.seen, extra=before.extra)
+
+
+def _with_features(
+    before: Statistics | Constraints,
+    made: Statistics | Constraints,
+    is_replaced: Callable[[Mapping[str, Any]], bool],
+) -> dict[str, Any]:
+    """Return a document in which some features are those of another."""
+    document: dict[str, Any] = json.loads(before.to_json())
+    found = _features(made)
     document["features"] = [
-        found[one["name"]] if one["name"] in names and one == before.get(one["name"]) else one
-        for one in document["features"]
+        found[one["name"]] if is_replaced(one) else one for one in document["features"]
     ]
-    return Constraints.from_dict(document)
+    return document
 
 
-def _by_name(constraints: Constraints) -> dict[str, Any]:
-    return {one["name"]: one for one in json.loads(constraints.to_json())["features"]}
+def _features(found: Statistics | Constraints) -> dict[str, Any]:
+    return {one["name"]: one for one in json.loads(found.to_json())["features"]}
+
+
+def _blocks(
+    before: BlockCounts | None, made: BlockCounts | None, names: Sequence[str]
+) -> BlockCounts | None:
+    # A reference without times is judged by how production's windows vary, in all its columns.
+    return None if before is None or made is None else before.replaced(names, made)
+
+
+def _segments(before: SegmentCounter | None, names: Collection[str]) -> SegmentCounter | None:
+    if before is None:
+        return None
+    blocks = {
+        segment: replace(
+            one, counts={name: found for name, found in one.counts.items() if name not in names}
+        )
+        for segment, one in before.blocks.items()
+    }
+    return replace(
+        before,
+        cells={name: one for name, one in before.cells.items() if name not in names},
+        counts={
+            segment: {name: one for name, one in found.items() if name not in names}
+            for segment, found in before.counts.items()
+        },
+        blocks=blocks,
+    )
+
+
+def _sample(before: Baseline, names: Collection[str]) -> RowSample | None:
+    sample, derived = before.sample, None
+    codes = {} if sample is None else sample.codes
+    codes = {name: one for name, one in codes.items() if name not in names}
+    if sample is None or not codes:
+        return None
+    if sample.derived is not None and before.profile is not None:
+        # How a vector is seen follows from all of its columns: with one anew, none is known.
+        vectors = derivations(before.profile, before.cells)
+        derived = sample.derived.without(
+            {one.column for one in vectors if {one.column, *one.parts} & {*names}}
+        )
+    return replace(sample, codes=codes, derived=derived)

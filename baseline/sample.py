@@ -24,18 +24,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.blocks import HOUR_US, event_times
 from driftline.baseline.cells import Cells
 from driftline.baseline.derived import Traits, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
 from driftline.formats.arrow_types import plain_type
-from driftline.formats.coercion import coerce
 from driftline.formats.hashing import hash_integers
 
 SAMPLE_ROWS = 20_000
 # With thousands of columns fewer rows are kept (16 MB of codes), but never fewer than this.
 SAMPLE_CELLS = 1 << 24
 FEWEST_ROWS = 2_000
-HOUR_US = 3_600_000_000
 ALL = np.iinfo(np.uint64).max
 ORDER, PRIORITY, TRAIT = "\0order", "\0priority", "\0trait "
 
@@ -204,11 +203,10 @@ def _codes(cell: Cells, array: pa.Array) -> NDArray[np.unsignedinteger]:
 
 
 def _hours(array: pa.Array) -> NDArray[np.int64]:
-    times, _ = coerce(array, "timestamp")
-    moments = pc.cast(times, pa.int64())
-    known = moments.is_valid().to_numpy(zero_copy_only=False)
-    found = pc.fill_null(moments, 0).to_numpy(zero_copy_only=False) // HOUR_US
-    return np.where(known, found, UNKNOWN_HOUR)
+    known, moments = event_times(array)
+    found = np.full(len(array), UNKNOWN_HOUR, np.int64)
+    found[known] = moments // HOUR_US
+    return found
 
 
 def _moved(part: pa.Table, rows: int) -> pa.Table:

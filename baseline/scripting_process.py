@@ -18,10 +18,9 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self
 
 from driftline.errors import InputError, NotFoundError, UndecidedError
@@ -126,12 +125,7 @@ class ScriptProcess:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _start(self) -> None:
@@ -166,11 +160,7 @@ class ScriptProcess:
         self._send({
             "script": str(self._script),
             "handler": self._handler,
-            "limits": {
-                "record_s": self._limits.record_s,
-                "memory_bytes": self._limits.memory_bytes,
-                "file_bytes": self._limits.file_bytes,
-            },
+            "limits": asdict(self._limits),
         })  # fmt: skip
         self._receive()
 

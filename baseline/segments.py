@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.blocks import HOUR_US, BlockCounts
+from driftline.baseline.blocks import HOUR_US, BlockCounts, event_times
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.baseline.profile import Profile
@@ -213,9 +213,7 @@ class SegmentCounter:
         """
         if self.event_time is None:
             return None
-        times, _ = coerce(batch.column(self.event_time), "timestamp")
-        known = times.is_valid().to_numpy(zero_copy_only=False)
-        moments = pc.cast(times.drop_null(), pa.int64()).to_numpy(zero_copy_only=False)
+        known, moments = event_times(batch.column(self.event_time))
         hours = moments // HOUR_US
         found = {}
         for one in self.columns:

@@ -81,7 +81,7 @@ class QuantileSketch:
         start, end = 0, len(self._levels[0])
         handed = [[level] for level in self._levels]
         sizes = [len(level) for level in self._levels]
-        limits, totals = _capacities(self.items, self.shrinking)
+        limits, totals = capacities(self.items, self.shrinking)
         while True:
             # Deequ compacts after the insert that exceeds the capacity: so many fit before.
             free = totals[len(sizes)] - sum(sizes) + 1
@@ -121,7 +121,7 @@ class QuantileSketch:
         ]
         merged._offsets = [self._offsets[h] if h < len(self._levels) else 0 for h in range(height)]
         levels = merged._levels
-        limits, totals = _capacities(self.items, self.shrinking)
+        limits, totals = capacities(self.items, self.shrinking)
         while sum(map(len, levels)) >= totals[len(levels)]:
             height = next(h for h, level in enumerate(levels) if len(level) >= limits[h])
             if height + 1 == len(levels):
@@ -170,7 +170,7 @@ class QuantileSketch:
 
 
 @cache
-def _capacities(items: int, shrinking: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def capacities(items: int, shrinking: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the number of items from which each level is full, and of 0, 1, 2, … levels together.
 
     The lowest level is the largest.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,14 @@ import numpy as np
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError
-from driftline.formats.json.jackson import JsonDocument, read_json
+from driftline.formats.json.jackson import read_json, to_jackson
 
 BUCKETS = 10
 # Deequ's default; the analyzer's own number is not published.
 CATEGORICAL_CAP = 120
 
 
-class Statistics(JsonDocument):
+class Statistics(Mapping[str, Any]):
     """A statistics document, readable like a dict; written in the analyzer's layout.
 
     Parameters
@@ -37,7 +37,20 @@ class Statistics(JsonDocument):
         rows = dataset.get("item_count", 0) if isinstance(dataset, Mapping) else None
         if not isinstance(rows, int | float) or not 0 <= rows < math.inf:
             raise InputError('statistics: "dataset" tells no "item_count" of 0 or more rows')
-        super().__init__(document)
+        self._document = dict(document)
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  # JSON values of any kind.
+        return self._document[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._document)
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def to_json(self) -> str:
+        """Write the document in the analyzer's layout, without newline at the end."""
+        return to_jackson(self._document)
 
     @property
     def item_count(self) -> int:

@@ -8,6 +8,8 @@ Profiler, Precisely's Text Patterns); a format that changed is one new line ther
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.distinct import LevelCounts
 from driftline.baseline.lengths import LengthCounts
+from driftline.formats.coercion import is_missing
 
 # Shapes kept; beyond them counts are those of the frequent ones, within an error that is known.
 SHAPE_CAP = 200
@@ -25,6 +28,7 @@ TEXT_CAP = 1024
 KEPT_CHARACTERS = 200
 
 
+@dataclass(slots=True, eq=False)
 class TextSummary:
     """Lengths in characters, and shapes, of a column's texts.
 
@@ -36,13 +40,8 @@ class TextSummary:
         Exact while at most 200 differ, else of the frequent ones, as `LevelCounts` says.
     """
 
-    __slots__ = ("lengths", "shapes")
-
-    def __init__(
-        self, lengths: LengthCounts | None = None, shapes: LevelCounts | None = None
-    ) -> None:
-        self.lengths = lengths or LengthCounts()
-        self.shapes = shapes or LevelCounts(cap=SHAPE_CAP)
+    lengths: LengthCounts = field(default_factory=LengthCounts)
+    shapes: LevelCounts = field(default_factory=partial(LevelCounts, cap=SHAPE_CAP))
 
     @classmethod
     def of(cls, values: pa.Array, counts: np.ndarray) -> TextSummary:
@@ -65,6 +64,20 @@ class TextSummary:
     def merge(self, other: TextSummary) -> TextSummary:
         """Return the summary of both; neither input changes."""
         return TextSummary(self.lengths.merge(other.lengths), self.shapes.merge(other.shapes))
+
+
+def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Count texts or booleans: distinct values in order of appearance, and how often each occurs.
+
+    What is missing is left out.
+    """
+    found = array.value_counts()
+    texts, counts = found.field("values").cast(pa.string()), found.field("counts").to_numpy()
+    missing = is_missing(texts)
+    if not pc.any(missing).as_py():
+        return texts, counts
+    present = pc.invert(missing)
+    return texts.filter(present), counts[present.to_numpy(zero_copy_only=False)]
 
 
 def shapes_of(values: pa.Array) -> pa.Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+
+from driftline.baseline.lengths import no_counts
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -39,6 +41,7 @@ class Gap:
         return self.end_us - self.start_us >= self.resolution_us - 1
 
 
+@dataclass(slots=True, eq=False)
 class TimeSummary:
     """Times, kept as stretches that hold any: the first, the last and the number of each.
 
@@ -54,19 +57,10 @@ class TimeSummary:
         int64, shape (stretches,), ascending: microseconds since 1970-01-01T00:00Z, and rows.
     """
 
-    __slots__ = ("counts", "first", "last", "width_us")
-
-    def __init__(
-        self,
-        width_us: int = WIDTHS_US[0],
-        first: np.ndarray | None = None,
-        last: np.ndarray | None = None,
-        counts: np.ndarray | None = None,
-    ) -> None:
-        self.width_us = width_us
-        self.first = np.empty(0, np.int64) if first is None else first
-        self.last = np.empty(0, np.int64) if last is None else last
-        self.counts = np.empty(0, np.int64) if counts is None else counts
+    width_us: int = WIDTHS_US[0]
+    first: np.ndarray = field(default_factory=no_counts)
+    last: np.ndarray = field(default_factory=no_counts)
+    counts: np.ndarray = field(default_factory=no_counts)
 
     @property
     def count(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.lengths import LengthCounts
+from driftline.baseline.lengths import LengthCounts, no_counts
 from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
 
@@ -16,8 +18,10 @@ from driftline.baseline.sketch import QuantileSketch
 DIMENSION_CAP = 4096
 # Numbers looked at in one go: what is computed beside them stays within some megabytes.
 SLICE_NUMBERS = 1 << 20
+_no_numbers = partial(np.empty, 0)
 
 
+@dataclass(slots=True, eq=False)
 class Dimensions:
     """Count, mean, spread and range of each position of the lists.
 
@@ -34,21 +38,11 @@ class Dimensions:
     Chan, Golub, LeVeque, 1979 (merge).
     """
 
-    __slots__ = ("averages", "counts", "maxima", "minima", "squares")
-
-    def __init__(
-        self,
-        counts: np.ndarray | None = None,
-        averages: np.ndarray | None = None,
-        squares: np.ndarray | None = None,
-        minima: np.ndarray | None = None,
-        maxima: np.ndarray | None = None,
-    ) -> None:
-        self.counts = np.empty(0, np.int64) if counts is None else counts
-        self.averages = np.empty(0) if averages is None else averages
-        self.squares = np.empty(0) if squares is None else squares
-        self.minima = np.empty(0) if minima is None else minima
-        self.maxima = np.empty(0) if maxima is None else maxima
+    counts: np.ndarray = field(default_factory=no_counts)
+    averages: np.ndarray = field(default_factory=_no_numbers)
+    squares: np.ndarray = field(default_factory=_no_numbers)
+    minima: np.ndarray = field(default_factory=_no_numbers)
+    maxima: np.ndarray = field(default_factory=_no_numbers)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -57,7 +51,7 @@ class Dimensions:
     def deviations(self) -> np.ndarray:
         """Standard deviation (divided by n) of each position, NaN without numbers."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt(self.squares / self.counts)
+            return np.asarray(np.sqrt(self.squares / self.counts))
 
     @classmethod
     @np.errstate(over="ignore", invalid="ignore")  # Squares of 1e200.
@@ -113,6 +107,7 @@ class Dimensions:
         )
 
 
+@dataclass(slots=True, eq=False)
 class VectorSummary:
     """Lengths, Euclidean norms and dimensions of a column's lists.
 
@@ -130,23 +125,12 @@ class VectorSummary:
         Of the first 4,096 positions.
     """
 
-    __slots__ = ("dimensions", "lengths", "norm_sketch", "norms", "odd_count", "zero_count")
-
-    def __init__(
-        self,
-        lengths: LengthCounts | None = None,
-        odd_count: int = 0,
-        zero_count: int = 0,
-        norms: Moments | None = None,
-        norm_sketch: QuantileSketch | None = None,
-        dimensions: Dimensions | None = None,
-    ) -> None:
-        self.lengths = lengths or LengthCounts()
-        self.odd_count = odd_count
-        self.zero_count = zero_count
-        self.norms = norms or Moments()
-        self.norm_sketch = norm_sketch or QuantileSketch()
-        self.dimensions = dimensions or Dimensions()
+    lengths: LengthCounts = field(default_factory=LengthCounts)
+    odd_count: int = 0
+    zero_count: int = 0
+    norms: Moments = field(default_factory=Moments)
+    norm_sketch: QuantileSketch = field(default_factory=QuantileSketch)
+    dimensions: Dimensions = field(default_factory=Dimensions)
 
     @property
     def count(self) -> int:

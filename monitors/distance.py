@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.counted import counted_texts
 from driftline.baseline.quantiles import rank_error
 from driftline.baseline.schema import column_type
-from driftline.baseline.texts import shortened
+from driftline.baseline.texts import counted_texts, shortened
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import coerce

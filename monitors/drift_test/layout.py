@@ -13,8 +13,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.baseline.cells import Cells
-from driftline.baseline.scanning import members
+from driftline.baseline.cells import Cells, members
+from driftline.baseline.predicate import Predicate
 from driftline.errors import InputError
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import Numbers
@@ -52,8 +52,8 @@ class ColumnSets:
                 f'column "{name}": the reference has {reference.counts.size} counts for '
                 f"{cells.size} cells; make the baseline again"
             )
-        ranges = [_range(cells, index) for index in range(cells.scan_size)]
-        kinds = [cells.set_kind(index) for index in range(cells.scan_size)]
+        ranges = [_range(cells, predicate) for predicate in cells.predicates]
+        kinds = [cells.set_kind(index) for index in range(len(ranges))]
         rest = [index for index, predicate in enumerate(cells.predicates) if predicate.op == "in"]
         return cls(
             name=name,
@@ -68,8 +68,8 @@ class ColumnSets:
         )
 
 
-def _range(cells: Cells, index: int) -> tuple[int, int]:
-    found = members(cells, cells.predicate(index))
+def _range(cells: Cells, predicate: Predicate) -> tuple[int, int]:
+    found = members(cells, predicate)
     return (found.start, found.stop) if isinstance(found, slice) else (found, found + 1)
 
 

@@ -81,7 +81,7 @@ def _verdict(
         p_value=min(1.0, 2.0 * own.low.size * math.exp(-ratio)),
         likelihood_ratio=ratio,
         cell_index=local,
-        cell=cells.predicate(local).phrase,
+        cell=cells.predicates[local].phrase,
         predicate=predicate,
         share_reference=known,
         share_window=share,
@@ -111,7 +111,7 @@ def _what_gained(
     places = slice(*layout.set_starts[column : column + 2])
     known, share = scan.known[places], scan.share[places]
     known_part, part = scan.known_part[places], scan.part[places]
-    strongest = cells.predicate(index)
+    strongest = cells.predicates[index]
     if share[index] >= known[index]:
         return (
             strongest,
@@ -131,7 +131,7 @@ def _what_gained(
     if gain[best] < 0:  # What came instead is no scanned set, as where nothing was ever there.
         best = index
     return (
-        cells.predicate(best),
+        cells.predicates[best],
         float(known[best] * known_part[best]),
         float(share[best] * part[best]),
     )

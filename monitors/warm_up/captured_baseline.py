@@ -8,8 +8,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from driftline.baseline import store
-from driftline.baseline.renewal import renewed
-from driftline.baseline.replacement import Change, replaceable, with_columns_anew
+from driftline.baseline.renewal import Change, renewed, replaceable, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.errors import InputError, UndecidedError

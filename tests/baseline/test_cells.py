@@ -29,8 +29,12 @@ def carriers(complete=True):
     return text_cells("carrier", "string", levels, complete=complete, row_count=1001)
 
 
+def mask_counts(cells, batch):
+    return [mask_count(cells, index, batch) for index in range(len(cells.predicates))]
+
+
 def mask_count(cells, index, batch):
-    return int(cells.predicate(index).mask(batch).to_numpy(zero_copy_only=False).sum())
+    return int(cells.predicates[index].mask(batch).to_numpy(zero_copy_only=False).sum())
 
 
 @given(reference, window)
@@ -62,7 +66,7 @@ def test_a_scanned_set_counts_the_rows_that_its_predicate_finds(values, rows):
     scanned = cells.scan(cells.count(array))
 
     batch = pa.record_batch({"x": array})
-    assert scanned.tolist() == [mask_count(cells, i, batch) for i in range(cells.scan_size)]
+    assert scanned.tolist() == mask_counts(cells, batch)
 
 
 @given(words)
@@ -75,7 +79,7 @@ def test_a_scanned_set_of_text_counts_the_rows_that_its_predicate_finds(rows):
 
         batch = pa.record_batch({"carrier": array})
         assert counts.sum() == len(rows)
-        assert scanned.tolist() == [mask_count(cells, i, batch) for i in range(cells.scan_size)]
+        assert scanned.tolist() == mask_counts(cells, batch)
 
 
 def test_the_reference_itself_is_cut_into_the_shares_that_were_asked_for():
@@ -96,8 +100,8 @@ def test_outside_the_reference_range_is_a_set_of_its_own():
 
     counts = cells.scan(cells.count(pa.array([-1.0, -0.5, 1001.0, 5.0])))
 
-    outside = [i for i in range(cells.scan_size) if cells.set_kind(i) == "range"]
-    assert [cells.scan_names[i] for i in outside] == ["below 0", "above 999"]
+    outside = [i for i in range(len(cells.predicates)) if cells.set_kind(i) == "range"]
+    assert [cells.predicates[i].phrase for i in outside] == ["below 0", "above 999"]
     assert counts[outside].tolist() == [2, 1]
 
 
@@ -143,7 +147,7 @@ def test_text_names_say_what_is_meant():
         "empty",
         "not of its type",
     )
-    assert [cells.set_kind(i) for i in range(cells.scan_size)] == [
+    assert [cells.set_kind(i) for i in range(len(cells.predicates))] == [
         "level",
         "level",
         "level",
@@ -183,7 +187,7 @@ def test_times_are_only_there_or_not():
     cells = Cells("when", "timestamp")
 
     assert cells.count(pa.array(["2013-01-01", None, "soon"])).tolist() == [1, 1, 1]
-    assert cells.scan_names == ("empty", "not a time")
+    assert [one.phrase for one in cells.predicates] == ["empty", "not a time"]
 
 
 @given(reference)

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.counted import counted_texts
+from driftline.baseline.texts import counted_texts
 from driftline.formats.source import open_source
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "", "ä", "NA", None]), max_size=50)

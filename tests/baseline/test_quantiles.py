@@ -88,7 +88,7 @@ def test_without_values_quantiles_are_nan():
 
 def counted(values):
     found = NumberCounts()
-    found.update(np.asarray(values, float))
+    found.update(np.sort(np.asarray(values, float)))
     return found
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.profile import Profile
-from driftline.baseline.replacement import Change, changes_of, with_columns_anew
+from driftline.baseline.renewal import Change, changes_of, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import open_source

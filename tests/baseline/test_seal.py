@@ -12,8 +12,8 @@ from pyarrow import ipc
 
 import driftline as dl
 from driftline.baseline.archive import KEY
+from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.baseline.profile import Profile
-from driftline.baseline.seal import from_sealed, to_sealed
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
 

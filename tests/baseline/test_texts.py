@@ -100,6 +100,6 @@ def test_long_texts_are_counted_on_the_cells_made_of_them_and_found_again():
         100, 100, 100, 0, 0, 1, 0,
     ]  # fmt: skip
     batch = pa.record_batch({"t": rows})
-    for index in range(cells.scan_size):
+    for index in range(len(cells.predicates)):
         counted = cells.scan(cells.count(rows))[index]
-        assert pc.sum(cells.predicate(index).mask(batch)).as_py() == counted
+        assert pc.sum(cells.predicates[index].mask(batch)).as_py() == counted

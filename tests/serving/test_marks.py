@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.baseline import store as baselines
-from driftline.baseline.replacement import changes_of
+from driftline.baseline.renewal import changes_of
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.api.annotating import checks_of, unmark

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -117,23 +116,3 @@ def _text(value: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return SHORT.get(found[0]) or f"\\u{ord(found[0]):04X}"
-
-
-class JsonDocument(Mapping[str, Any]):
-    """A JSON object of SageMaker's, readable like a dict; keys that we do not know survive."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._document = dict(document)
-
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401  # JSON values of any kind.
-        return self._document[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._document)
-
-    def __len__(self) -> int:
-        return len(self._document)
-
-    def to_json(self) -> str:
-        """Write the document in the analyzer's layout, without newline at the end."""
-        return to_jackson(self._document)

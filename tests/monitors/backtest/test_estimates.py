@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.replacement import Change, with_columns_anew
+from driftline.baseline.renewal import Change, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.formats.source import open_source
 from driftline.monitors.backtest.backtest import backtest, drift_test_of

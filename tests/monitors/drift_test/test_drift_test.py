@@ -63,7 +63,7 @@ def test_the_evidence_is_that_of_the_strongest_set() -> None:
     assert found.likelihood_ratio == pytest.approx(expected)
     assert (found.share_reference, found.share_window) == pytest.approx((0.3, 0.45))
     assert found.predicate.phrase == '= "a"'
-    assert found.critical_value == pytest.approx(math.log(2 * flag().scan_size / found.alpha))
+    assert found.critical_value == pytest.approx(math.log(2 * len(flag().predicates) / found.alpha))
 
 
 @pytest.mark.parametrize(("by", "drifted"), [(0.0999, False), (0.1005, True)])
