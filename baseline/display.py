@@ -11,8 +11,9 @@ JupyterLab, packages/apputils/src/sanitizer.ts: the tags, attributes and propert
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 BARS = 12
+REPR_WIDTH = 200
 BARS_PLACE = 2
 # A notebook is for reading; whoever wants all of five thousand columns asks for them.
 ROWS_MAX = 200
@@ -37,6 +39,12 @@ LEVEL_LENGTH = 24
 TRACE = 0.0005
 # From here on numbers are written whole; beyond a double's digits with an exponent again.
 WHOLE_FROM, WHOLE_BELOW = 1_000, 1e15
+
+
+def columns_line(what: str, rows: str, names: Collection[str]) -> str:
+    """Return what a prompt or a log shows: how many rows, and the first columns."""
+    shown = f"{rows}, columns: {len(names)} ({', '.join(names)})"
+    return f"<{what} {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
 
 
 def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLOCKS) -> str:

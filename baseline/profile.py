@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from textwrap import shorten
 
 import pyarrow as pa
 
@@ -16,13 +15,10 @@ from driftline.baseline.archive import (
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.display import profile_html
+from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.errors import InputError
 from driftline.signature import Signature
-
-# Characters of what a prompt or a log shows of a profile.
-REPR_WIDTH = 200
 
 
 @dataclass(slots=True)
@@ -129,9 +125,7 @@ class Profile:
 
     def __repr__(self) -> str:
         """Return one line: how many rows, and the first columns."""
-        names = ", ".join(self.columns)
-        shown = f"rows: {self.row_count:,}, columns: {len(self.columns)} ({names})"
-        return f"<Profile {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
+        return columns_line("Profile", f"rows: {self.row_count:,}", self.columns)
 
     def _repr_html_(self) -> str:
         """Show the columns in a notebook."""

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from textwrap import shorten
 from typing import TypeVar
 
 import pyarrow as pa
@@ -27,7 +26,7 @@ from driftline.baseline.archive import blocks_from_table
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.constraints import Constraints
-from driftline.baseline.display import profile_html
+from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.engine import Engine, open_engine
 from driftline.baseline.fit import Fitted, fit_source
@@ -80,7 +79,6 @@ NONE = '{"version": 0.0, "features": []}'
 T = TypeVar("T")
 R = TypeVar("R")
 NAME = r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}"  # As all names of resources: interface, section 4.
-REPR_WIDTH = 200  # Characters of what a prompt or a log shows.
 
 
 @dataclass(frozen=True)
@@ -248,8 +246,7 @@ class Baseline:
         """Return one line: how many rows, and the first columns."""
         names = [column.name for column in self.signature.columns]
         rows = "constraints alone" if self.profile is None else f"rows: {self.profile.row_count:,}"
-        shown = f"{rows}, columns: {len(names)} ({', '.join(names)})"
-        return f"<Baseline {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
+        return columns_line("Baseline", rows, names)
 
     def _repr_html_(self) -> str:
         """Show the reference's columns in a notebook."""
