@@ -1,8 +1,8 @@
 """Record scripts: each captured line through the user's preprocess_handler, then as data.
 
 A source in, a source out. The script is run once over all records, in a child process; its rows
-lie in an unlinked temporary file as text, and get the narrowest type that all of a column has, as
-those of a CSV file do. So however many records there are, memory stays bounded.
+are kept as text, in a temporary file where they are many, and get the narrowest type that all of a
+column has, as those of a CSV file do. So however many records there are, memory stays bounded.
 
 References
 ----------
@@ -15,11 +15,14 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
+
 from driftline.baseline.scripting_process import Limits, Record, ScriptProcess
-from driftline.baseline.scripting_spool import TextSpool
+from driftline.baseline.scripting_rows import source_of, texts_of
 from driftline.errors import InputError
 from driftline.formats.csv.files import CsvFile
 from driftline.formats.data_files import data_files
@@ -76,24 +79,30 @@ def preprocessed_records(
     progress: Progress | None = None,
 ) -> Source:
     """Put records that were read through a script's ``preprocess_handler``."""
-    spool = TextSpool()
     done = 0
-    with ScriptProcess(
-        script, "preprocess_handler", limits=limits, quiet=quiet, discreet=discreet
-    ) as process:
-        for batch in _batches(records):
-            answer = process.ask(batch)
-            ids = _ids(batch) if with_ids else None
-            spool.add(answer.columns, answer.counts, ids)
-            done += len(batch)
-            if progress is not None:
-                progress(done, None)
-    if not spool.row_count and signature is None:
+
+    def rows() -> Generator[pa.Table]:
+        nonlocal done
+        with ScriptProcess(
+            script, "preprocess_handler", limits=limits, quiet=quiet, discreet=discreet
+        ) as process:
+            for batch in _batches(records):
+                answer = process.ask(batch)
+                if any(answer.counts):
+                    ids = _ids(batch) if with_ids else None
+                    yield texts_of(answer.columns, answer.counts, ids)
+                done += len(batch)
+                if progress is not None:
+                    progress(done, None)
+
+    with closing(rows()) as texts:
+        source = source_of(texts, signature, compat=compat, with_ids=with_ids, header=header)
+    if not source.row_count and signature is None:
         raise InputError(
             f"{os.fspath(script)}: preprocess_handler gave no rows for any of {done:,} records; "
             "expected at least one"
         )
-    return spool.source(signature, compat=compat, header=header)
+    return source
 
 
 def postprocess(
