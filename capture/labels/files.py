@@ -20,7 +20,7 @@ from driftline.formats.json.documents import documents
 from driftline.formats.location import Body, Location, locate
 from driftline.formats.media_types import TextFormat
 from driftline.formats.opening import NotUtf8Error, find_encoding, read_head
-from driftline.formats.parquet.files import DatasetRows, open_parquet
+from driftline.formats.parquet.files import open_parquet, scanned
 
 _RECORDS_AT_ONCE = 1 << 15
 
@@ -96,7 +96,7 @@ def _from_parquet(place: Location, names: LabelNames) -> Iterator[pa.Table]:
     ids, wanted = _columns(dataset.schema.names, place.shown, names)
     schema = pa.schema([dataset.schema.field(name) for name in wanted])
     done = 0
-    for batch in DatasetRows(dataset.replace_schema(schema), place.shown)():
+    for batch in scanned(dataset.replace_schema(schema), place.shown, schema):
         columns = [
             _as_texts(_as_ids(column, name, place.shown) if name in ids else column, name, place)
             for name, column in zip(wanted, batch.columns, strict=True)

@@ -15,6 +15,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.formats.buffered import spooled_bytes
 from driftline.formats.formats import FORMATS, FormatName, sniff
 from driftline.formats.location import Location, is_pattern, locate
+from driftline.formats.media_types import TEXT_MEDIA_TYPES
 from driftline.formats.opening import find_encoding
 from driftline.storage import is_remote
 
@@ -85,7 +86,7 @@ def _piped(place: Location) -> Location:
 def form_of(head: bytes, shown: str, encoding: str | None = None) -> FormatName:
     """Return a file's format by its first bytes, never by its name; of text CSV or JSON."""
     form = sniff(head)
-    if FORMATS[form].signs and FORMATS[form].open_files is not None:
+    if form not in TEXT_MEDIA_TYPES and FORMATS[form].open_files is not None:
         return form
     is_zip = head.startswith(b"PK\x03\x04")
     if head.startswith(_OLD_EXCEL) or (is_zip and head[_FIRST_NAME:].startswith(_WORKBOOK)):

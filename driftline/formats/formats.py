@@ -59,8 +59,8 @@ class Format:
         Of bodies.
     suffixes
         Endings of files, in lower case: in a folder, these are data.
-    signs
-        First bytes; empty for text.
+    sniff
+        Whether first bytes look like it; None for text in lines, which is what nothing else is.
     read_many
         Reads bodies: adds the rows of each, by its index, to ``Wanted.reading``, or writes into
         its ``errors`` why it cannot be read. None: bodies are never of this format.
@@ -74,10 +74,14 @@ class Format:
     title: str
     media_types: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
-    signs: tuple[bytes, ...] = ()
+    sniff: Callable[[bytes], bool] | None = None
     read_many: ReadMany | None = None
     open_files: OpenFiles | None = None
     has_typed_values: bool = True
+
+
+def _begins(*signs: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(signs)
 
 
 FORMATS: dict[FormatName, Format] = {
@@ -94,23 +98,24 @@ FORMATS: dict[FormatName, Format] = {
         "JSON",
         TEXT_MEDIA_TYPES["json"],
         (".json", ".jsonl", ".ndjson"),
+        begins_as_json,
         read_many=read_json,
         open_files=open_json,
     ),
     "jsonlines": Format("JSON Lines", TEXT_MEDIA_TYPES["jsonlines"], read_many=read_json_lines),
-    "npy": Format("npy", ("application/x-npy",), signs=(b"\x93NUMPY",), read_many=read_npy),
+    "npy": Format("npy", ("application/x-npy",), sniff=_begins(b"\x93NUMPY"), read_many=read_npy),
     "parquet": Format(
         "Parquet",
         ("application/vnd.apache.parquet", "application/x-parquet"),
         (".parquet", ".pq"),
-        (b"PAR1",),
+        _begins(b"PAR1"),
         read_many=read_parquet,
         open_files=open_parquet,
     ),
     "arrow": Format(
         "Arrow",
         suffixes=(".arrow", ".arrows", ".ipc", ".feather"),
-        signs=(b"ARROW1", b"\xff\xff\xff\xff"),
+        sniff=_begins(b"ARROW1", b"\xff\xff\xff\xff"),
         open_files=open_arrow,
     ),
     # The Open Inference Protocol's binary data: a header says how long the JSON before it is.
@@ -125,8 +130,6 @@ def format_of(content_type: str) -> FormatName | None:
 
 
 def sniff(head: bytes) -> FormatName:
-    """Return the format that first bytes look like; text is JSON where it begins like it."""
-    for name, row in FORMATS.items():
-        if head.startswith(row.signs):
-            return name
-    return "json" if begins_as_json(head) else "csv"
+    """Return the format that first bytes look like; text that looks like none is CSV."""
+    looks = (name for name, row in FORMATS.items() if row.sniff is not None and row.sniff(head))
+    return next(looks, "csv")

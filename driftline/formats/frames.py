@@ -25,8 +25,6 @@ PLAIN_OBJECTS = frozenset(
      "time", "timedelta", "empty")
 )  # fmt: skip
 EXPECTED = "expected numbers, texts, truth values, times or lists of numbers"
-# Of libraries whose frames lie in memory: asked for their stream, they give no copy.
-IN_MEMORY = (("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch"))
 
 
 def is_pandas(data: object) -> TypeGuard[pd.DataFrame]:
@@ -60,10 +58,10 @@ def as_table(data: object) -> pa.Table | None:
     """Return data that lies in memory as a table; None for what is no such."""
     if isinstance(data, pa.Table):
         return data
-    if _is_a(data, "polars", "DataFrame"):
+    # A frame of polars lies in memory, too: asked for its stream, it gives no copy.
+    if is_polars := _is_a(data, "polars", "DataFrame"):
         _refuse_objects(data.schema.items())  # type: ignore[attr-defined] # A frame has it.
-    is_frame = any(_is_a(data, *one) for one in IN_MEMORY)
-    if is_frame or isinstance(data, Mapping) or hasattr(data, "__arrow_c_array__"):
+    if is_polars or isinstance(data, Mapping) or hasattr(data, "__arrow_c_array__"):
         try:
             return pa.table(data)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:

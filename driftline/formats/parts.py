@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 from pyarrow import ipc
 
 from driftline.formats.arrow_types import plain_array
-from driftline.formats.parquet.files import BATCH_ROWS, READ_ERRORS, broken, scan_arguments, sound
+from driftline.formats.parquet.files import BATCH_ROWS, READ_ERRORS, broken, scanned
 
 # Rows from which a part is large enough: its summary is then some percent of its size. A power of
 # two, so that rows kept at a stride of another fall on the same rows in parts as in the whole.
@@ -77,15 +77,10 @@ class FragmentPart:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the row groups one after the other."""
-        chosen = _chosen(self.plain, columns)
-        plain = pa.schema([self.plain.field(name) for name in chosen])
+        plain = pa.schema([self.plain.field(name) for name in _chosen(self.plain, columns)])
         for fragment in self.fragments:
-            try:
-                arguments = scan_arguments(fragment, plain)
-                scanner = fragment.scanner(schema=self.schema, columns=chosen, **arguments)
-                yield from normalised(sound(scanner.to_batches()), plain)
-            except READ_ERRORS as error:
-                raise broken(self.shown, error) from error
+            rows = scanned(fragment, self.shown, plain, schema=self.schema)
+            yield from normalised(rows, plain)
 
     def portable(self) -> FragmentPart:
         """Return itself: fragments are pickled as paths and numbers of row groups."""

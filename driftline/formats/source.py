@@ -20,7 +20,7 @@ from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.formats import FORMATS
 from driftline.formats.frames import PandasRows, as_stream, as_table, from_series, is_pandas
 from driftline.formats.opening import read_head
-from driftline.formats.parquet.files import DatasetRows, delta_dataset
+from driftline.formats.parquet.files import delta_dataset, scanned
 from driftline.formats.parts import (
     Part,
     PartMaker,
@@ -189,7 +189,7 @@ def _from_dataset(dataset: ds.Dataset, shown: str) -> Source:
     keys = {} if first is None else ds.get_partition_keys(first.partition_expression)
     return Source(
         plain,
-        DatasetRows(dataset, shown),
+        partial(scanned, dataset, shown, dataset.schema),
         row_count=dataset.count_rows(),
         splitter=splitter,
         partitions=frozenset(keys),

@@ -33,26 +33,21 @@ _NO_FOOTER = ("magic bytes not found in footer", "smaller than the minimum file 
 BUFFER_BYTES = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetRows:
-    """A data set of Arrow, read from its start."""
-
-    dataset: ds.Dataset
-    shown: str
-
-    def __call__(self) -> Iterator[pa.RecordBatch]:
-        """Read all rows."""
-        schema = self.dataset.schema
-        try:
-            scanner = self.dataset.scanner(**scan_arguments(self.dataset, schema))
-            yield from sound(scanner.to_batches())
-        except READ_ERRORS as error:
-            raise broken(self.shown, error) from error
+def scanned(
+    files: ds.Dataset | ds.Fragment, shown: str, wanted: pa.Schema, **options: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Read the wanted columns of a data set, or of one of its fragments, in little memory."""
+    try:
+        arguments = _scan_arguments(files, len(wanted))
+        scanner = files.scanner(columns=wanted.names, **arguments, **options)
+        yield from sound(scanner.to_batches())
+    except READ_ERRORS as error:
+        raise broken(shown, error) from error
 
 
-def scan_arguments(files: ds.Dataset | ds.Fragment, schema: pa.Schema) -> dict[str, Any]:
+def _scan_arguments(files: ds.Dataset | ds.Fragment, width: int) -> dict[str, Any]:
     """Return arguments of a scan in little memory: few batches ahead, few bytes of each column."""
-    rows = max(FEWEST_ROWS, min(BATCH_ROWS, BATCH_CELLS // max(len(schema), 1)))
+    rows = max(FEWEST_ROWS, min(BATCH_ROWS, BATCH_CELLS // max(width, 1)))
     found: dict[str, Any] = {
         "batch_size": rows,
         "batch_readahead": BATCHES_AHEAD,
