@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
+from driftline.baseline.schema import signature_of
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, plain_array
 from driftline.formats.coercion import coerce, is_missing
@@ -31,7 +32,7 @@ from driftline.formats.json.documents import documents
 from driftline.formats.opening import find_encoding, read_head
 from driftline.formats.parquet.files import delta_dataset
 from driftline.formats.source import Source, open_source
-from driftline.signature import Column, ColumnType, Signature, column_names
+from driftline.signature import ColumnType, Signature
 
 KINDS = ("Unknown", "Fractional", "Integral", "Boolean", "String")
 UNKNOWN, FRACTIONAL, INTEGRAL, BOOLEAN, STRING = range(len(KINDS))
@@ -168,13 +169,7 @@ class KindCounter:
 
     def signature(self) -> Signature:
         """Return the columns in the types that carry them, all as features."""
-        names = list(self.counts)
-        return Signature(
-            tuple(
-                Column(name, column, CARRIED[self.kind(name)])
-                for name, column in zip(names, column_names(names), strict=True)
-            )
-        )
+        return signature_of({name: CARRIED[self.kind(name)] for name in self.counts})
 
 
 def _nothing(rows: int) -> np.ndarray:
@@ -199,7 +194,8 @@ def open_texts(
     # Lines of capture would be named after the columns' roles, which the analyzer does not know.
     known = None if captured else signature
     source = open_source(data, signature=known, dialect=dialect)
-    source = open_source(data, signature=_all_text(source.schema.names), dialect=dialect)
+    texts = signature_of(dict.fromkeys(source.schema.names, "string"))
+    source = open_source(data, signature=texts, dialect=dialect)
     names = source.schema.names
     if signature is None or not all(map(POSITION.match, names)):
         return source
@@ -231,11 +227,6 @@ def _are_captured(paths: Sequence[str | os.PathLike[str]], dialect: Dialect) -> 
                     "moment. (So SageMaker says; without --compat such lines are read.)"
                 )
     return True
-
-
-def _all_text(names: Sequence[str]) -> Signature:
-    columns = zip(names, column_names(names), strict=True)
-    return Signature(tuple(Column(name, column, "string") for name, column in columns))
 
 
 def _renamed(source: Source, names: Sequence[str]) -> Source:

@@ -15,10 +15,11 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints
 from driftline.baseline.distinct import LevelCounts
 from driftline.baseline.moments import Moments
 from driftline.baseline.profile import Profile
+from driftline.baseline.schema import signature_of
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError
-from driftline.signature import JUDGED_ROLES, Column, ColumnType, Signature, column_names
+from driftline.signature import JUDGED_ROLES, ColumnType, Signature
 
 # Beyond this a double no longer counts one by one.
 MOST_ROWS = 2**53
@@ -30,12 +31,9 @@ def signature_from_constraints(
 ) -> Signature:
     """Make a signature of columns that all are features; the documents know no roles."""
     blocks = statistics.features if statistics is not None else {}
-    names = list(dict.fromkeys([*blocks, *(feature.name for feature in constraints.features)]))
-    return Signature(
-        tuple(
-            Column(name, column, _type(constraints.feature(name), blocks.get(name)))
-            for name, column in zip(names, column_names(names), strict=True)
-        )
+    names = dict.fromkeys([*blocks, *(feature.name for feature in constraints.features)])
+    return signature_of(
+        {name: _type(constraints.feature(name), blocks.get(name)) for name in names}
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -37,6 +37,12 @@ def column_type(found: pa.DataType) -> ColumnType:
         if plain == wanted:
             return kind
     return "string"
+
+
+def signature_of(types: Mapping[str, ColumnType]) -> Signature:
+    """Return the signature of columns of these types that all are features."""
+    columns = zip(types.items(), column_names(types), strict=True)
+    return Signature(tuple(Column(name, column, kind) for (name, kind), column in columns))
 
 
 def find_column(name: str, known: Sequence[str], *, what: str) -> str:

@@ -40,10 +40,8 @@ from driftline.baseline.folder import (
 )
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
-from driftline.baseline.sample import RowSample
-from driftline.baseline.sample_archive import sample_from_table, sample_to_table
-from driftline.baseline.segments import SegmentCounter
-from driftline.baseline.segments_archive import segments_from_table, segments_to_table
+from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
+from driftline.baseline.segments import SegmentCounter, segments_from_table, segments_to_table
 from driftline.baseline.statistics import Statistics
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.location import Location, locate
@@ -222,17 +220,7 @@ class Baseline:
             unjudged={} if compat else None,  # SageMaker's document leaves none out.
             model_classes=model_classes,
         )  # fmt: skip
-        return cls(
-            signature=fitted.signature,
-            profile=fitted.profile,
-            statistics=Statistics.from_profile(fitted.profile),
-            constraints=fitted.constraints,
-            cells=fitted.cells,
-            blocks=fitted.blocks,
-            outcomes=fitted.outcomes,
-            segments=fitted.segments,
-            sample=fitted.sample,
-        )
+        return cls(statistics=Statistics.from_profile(fitted.profile), **vars(fitted))
 
     @property
     def unnamed_times(self) -> str | None:

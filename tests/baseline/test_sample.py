@@ -12,8 +12,7 @@ from scipy import stats
 from driftline.baseline.cells import number_cells, text_cells
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.folder import from_ipc, to_ipc
-from driftline.baseline.sample import RowSampler
-from driftline.baseline.sample_archive import sample_from_table, sample_to_table
+from driftline.baseline.sample import RowSampler, sample_from_table, sample_to_table
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 
