@@ -237,16 +237,16 @@ def _renamed(source: Source, names: Sequence[str]) -> Source:
         for batch in source.batches():
             yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
 
-    return Source(schema, read, source.textual, source.row_count, source.repeatable)
+    return Source(schema, read, source.textual, source.row_count)
 
 
-def analyzed(data: object, *, times: Sequence[str] = (), dialect: Dialect = AS_FOUND) -> Source:
+def analyzed(data: object, *, times: Sequence[str] = ()) -> Source:
     """Open data with the types that the analyzer would find, so that a baseline is made of them."""
-    source = open_texts(data, dialect=dialect).buffered()
+    source = open_texts(data)
     counter = KindCounter()
     for batch in source.batches():
         counter.update(batch)
-    types: dict[str, ColumnType] = {one.name: one.type for one in counter.signature().columns}
+    types = {name: CARRIED[counter.kind(name)] for name in counter.counts}
     types |= {name: "timestamp" for name in times if name in types}
     # Without rows there are no types, but columns.
     chosen = {name: types.get(name, "string") for name in source.schema.names}

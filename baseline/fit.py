@@ -200,7 +200,6 @@ def fit_source(
     """
     signature = infer_signature(source.schema, roles)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
-    source = source.buffered()
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
     start = partial(FirstReading.start, signature, roles)

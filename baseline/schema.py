@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal
 
 import pyarrow as pa
@@ -59,9 +58,7 @@ def find_column(name: str, known: Sequence[str], *, what: str) -> str:
     raise InputError(f'{what} "{name}": the data has no such column; {hint}')
 
 
-def infer_signature(
-    schema: pa.Schema, roles: Roles | None = None, *, classes: Sequence[str] | None = None
-) -> Signature:
+def infer_signature(schema: pa.Schema, roles: Roles | None = None) -> Signature:
     """Make the signature of a data set from its Arrow schema and the roles the user names."""
     named = roles or Roles()
     names = list(schema.names)
@@ -73,7 +70,7 @@ def infer_signature(
         _column(schema, name, column, found.get(name, "feature"), named)
         for name, column in zip(inputs, column_names(inputs), strict=True)
     )
-    outputs = _outputs(schema, named.prediction, named.probability, classes)
+    outputs = _outputs(schema, named.prediction, named.probability)
     return Signature(features, outputs, event_time=named.timestamp, inference_id=named.id_column)
 
 
@@ -125,16 +122,13 @@ def _outputs(
     schema: pa.Schema,
     prediction: str | None,
     probabilities: Sequence[str],
-    classes: Sequence[str] | None,
 ) -> tuple[Column, ...]:
     found: list[Column] = []
-    known = tuple(classes) if classes else None
     if prediction is not None:
         kind = column_type(schema.field(prediction).type)
-        found.append(Column(prediction, "prediction", kind, "prediction", classes=known))
+        found.append(Column(prediction, "prediction", kind, "prediction"))
     if len(probabilities) == 1:
-        only = Column(probabilities[0], "probability", "double", "probability")
-        found.append(replace(only, classes=known[-1:] if known else None))
+        found.append(Column(probabilities[0], "probability", "double", "probability"))
     elif probabilities:
         columns = column_names((slug(name) for name in probabilities), prefix="probability")
         found.extend(

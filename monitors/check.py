@@ -214,7 +214,6 @@ def _with_positives(
     is_known = set(known_classes(roles.positives, others)) <= set(others)
     if is_known or not reference or used.problem == "regression":
         return source
-    source = source.buffered()
     named = {"label": used.label, "prediction": used.prediction}
     columns: dict[str, set[str]] = {
         f'{role} "{name}"': set() for role, name in named.items() if name in source.schema.names

@@ -53,8 +53,6 @@ class Source:
         Whether numbers were guessed from text (CSV).
     row_count
         Number of rows, when known before reading.
-    repeatable
-        Whether the data can be read more than once.
     splitter
         Cuts the data into parts that are opened on their own; None: they are read from front to
         end and cut as they come.
@@ -66,7 +64,6 @@ class Source:
     reader: Callable[[], Iterator[pa.RecordBatch]]
     textual: bool = False
     row_count: int | None = None
-    repeatable: bool = True
     splitter: PartMaker | None = None
     partitions: frozenset[str] = frozenset()
 
@@ -77,13 +74,6 @@ class Source:
     def parts(self) -> Iterator[Part]:
         """Cut the data into parts that can be read one beside the other, in order."""
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
-
-    def buffered(self) -> Source:
-        """Return a source that can be read again; what comes once is kept, on disk if large."""
-        if self.repeatable:
-            return self
-        spool = spooled(self.batches(), self.schema)
-        return Source(self.schema, spool, self.textual, spool.row_count)
 
 
 class Files:
@@ -158,7 +148,10 @@ def open_source(
     if (table := as_table(data)) is not None:
         return _from_table(table)
     if (stream := as_stream(data)) is not None:
-        return Source(_plain(stream.schema), lambda: iter(stream), repeatable=False).buffered()
+        # What comes once is kept, on disk if large.
+        schema = _plain(stream.schema)
+        spool = spooled(normalised(stream, schema), schema)
+        return Source(schema, spool, row_count=spool.row_count)
     raise InputError(
         f"data of type {type(data).__name__}; expected a path, a pandas or polars frame, or "
         "anything Arrow"

@@ -130,7 +130,7 @@ def backtest_roles(
         )
     if reference is None:
         assert reference_until is not None
-        source = open_source(data).buffered()
+        source = open_source(data)
         find_column(roles.timestamp, source.schema.names, what="timestamp")
         baseline = Baseline.of(_before(source, roles.timestamp, reference_until), roles)
         options = replace(options, start=max(reference_until, options.start or reference_until))

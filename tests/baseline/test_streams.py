@@ -73,7 +73,6 @@ def test_what_comes_once_can_be_read_again(
 
     found = open_source(make())  # type: ignore[operator]
 
-    assert found.repeatable
     assert found.row_count == 1000
     assert rows(found) == rows(found) == TABLE.to_pydict()
 

@@ -67,7 +67,7 @@ def init(
     file = output or Path(f"{endpoint}.yaml")
     if not overwrite:
         require_free(file)
-    source = open_source(data if len(data) > 1 else data[0]).buffered()
+    source = open_source(data if len(data) > 1 else data[0])
     guessed = guess_roles(source, roles)
     trial = try_out(source, guessed.roles)  # Before the file: it shows whether the roles hold.
     resources = draft_resources(data, endpoint, guessed.roles)

@@ -30,7 +30,6 @@ class Trial:
 
 def try_out(source: Source, roles: Roles) -> Trial:
     """Judge the last tenth against the rest; without usable times, the data against itself."""
-    source = source.buffered()
     cut = None if roles.timestamp is None else _cut(source, roles.timestamp)
     if cut is None or roles.timestamp is None:
         why = "without an event time" if roles.timestamp is None else "with too few times"

@@ -57,7 +57,7 @@ def test_frames_of_every_kind_give_the_same_rows(data):
 
 
 def test_a_reader_is_taken_into_memory_when_it_must_be_read_twice():
-    found = open_source(TABLE.to_reader()).buffered()
+    found = open_source(TABLE.to_reader())
 
     assert rows(found) == rows(found) == TABLE.to_pydict()
 
