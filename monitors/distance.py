@@ -60,14 +60,6 @@ def distance(name: str, reference: object, window: object) -> Distance:
     return found
 
 
-def require_distance(name: str) -> None:
-    """Refuse a name that no distance has, and a package's distance that cannot be loaded."""
-    # As for `distance`.
-    from driftline.stats.distances.catalog import find
-
-    find(name)
-
-
 def distances(reference: object, window: object) -> dict[str, Distance]:
     """Measure by all our own distances that fit two columns, by name.
 

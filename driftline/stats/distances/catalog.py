@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import entry_points
 
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.stats.distances import (
     cardinality,
     edf,
@@ -93,7 +93,7 @@ def find(name: str) -> Entry:
 
     Raises
     ------
-    InputError
+    NotFoundError
         When nobody has it, or a package's cannot be loaded.
     """
     return DISTANCES.get(name) or Entry(None, partial(_foreign, name, _load(name)))
@@ -106,19 +106,19 @@ def _load(name: str) -> Callable[..., object]:
         names = (*DISTANCES, *plugged_in())
         near = difflib.get_close_matches(name, names, n=1)
         guess = f' (did you mean "{near[0]}"?)' if near else ""
-        raise InputError(
+        raise NotFoundError(
             f'distance "{name}": no such distance{guess}; expected one of {", ".join(names)}, or '
             f'the entry point of a package in the group "{GROUP}"'
         )
     try:
         loaded = points[0].load()
     except Exception as error:  # It is foreign code: whatever it raises is its defect.
-        raise InputError(
+        raise NotFoundError(
             f'distance "{name}": {points[0].value} cannot be loaded ({type(error).__name__}: '
             f"{error}); mend or remove the package that provides it"
         ) from error
     if not callable(loaded):
-        raise InputError(f'distance "{name}": {points[0].value} is no function; expected one')
+        raise NotFoundError(f'distance "{name}": {points[0].value} is no function; expected one')
     return loaded  # type: ignore[no-any-return] # Checked to be callable.
 
 

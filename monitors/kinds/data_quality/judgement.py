@@ -16,8 +16,8 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints, Moni
 from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
-from driftline.errors import InputError, UndecidedError
-from driftline.monitors.distance import distance, require_distance
+from driftline.errors import InputError, NotFoundError, UndecidedError
+from driftline.monitors.distance import distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import (
@@ -100,15 +100,14 @@ class _Work:
             if drift is None or reference is None or config.distance is None:
                 self.notes[name] = decision.notes.get(name, INSUFFICIENT)
                 continue
-            is_default = False
             try:
-                require_distance(config.distance)
-                is_default = config.distance == self.constraints.monitoring_config.distance
                 found = distance(
                     config.distance, reference.columns[name], self.window.columns[name]
                 )
             except (UndecidedError, InputError) as error:
-                if isinstance(error, InputError) and not is_default:
+                is_default = config.distance == self.constraints.monitoring_config.distance
+                is_told = isinstance(error, NotFoundError) or not is_default
+                if isinstance(error, InputError) and is_told:
                     raise InputError(f'constraints: feature "{name}": {error}') from None
                 if not self.window.columns[name].present_count:
                     self.notes[name] = str(error)
