@@ -35,8 +35,8 @@ from driftline.capture.line.envelope import Envelope, EnvelopeError, read_envelo
 from driftline.capture.line.kafka_options import CONNECT_MS, KafkaOptions
 from driftline.capture.line.kafka_records import read_any_record
 from driftline.capture.line.producer import Producer, Refusal
-from driftline.capture.line.validate import lost
 from driftline.capture.spool.delivery import Delivery, Origin
+from driftline.capture.spool.frame import gap_frame
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import UnavailableError
 
@@ -315,7 +315,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             log.error(
                 "topic lost records at=%s from=%d to=%d", origin.name, expected, record.offset
             )
-            gap = lost("retention", record.offset, None, record.timestamp)
+            gap = gap_frame("retention", record.offset, _nanoseconds(record))
             deliveries.append(Delivery.of(origin.name, [gap], origin))
         self.counters["letters"] += 1
         try:
@@ -329,7 +329,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
     def _condemn(self, record: Any, origin: Origin, error: EnvelopeError) -> Delivery:  # noqa: ANN401
         """Put a record that cannot be read aside; return the gap that counts it."""
         self.counters["poison"] += 1
-        log.error("letter cannot be read at=%s offset=%d error=%s", *_where(origin), error)
+        log.error("letter cannot be read at=%s offset=%d error=%s", *origin, error)
         where = f"{origin.name}/{origin.offset}".encode()
         # Another's header may have no value, which the producer does not take.
         original = ((name, data or b"") for name, data in record.headers)
@@ -341,8 +341,9 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             refused = Refusal(str(trouble), is_size=False)
         if refused is not None:
             # It stays where it is until the topic's retention ends.
-            log.error("letter not set aside at=%s offset=%d why=%s", *_where(origin), refused.name)
-        gap = lost("poison", error.last_seq or record.offset + 1, error.count, record.timestamp)
+            log.error("letter not set aside at=%s offset=%d why=%s", *origin, refused.name)
+        seq = error.last_seq or record.offset + 1
+        gap = gap_frame("poison", seq, _nanoseconds(record), records=error.count)
         return Delivery.of(spool_id, [gap], origin)
 
     def _disconnect(self) -> None:
@@ -368,8 +369,8 @@ def _is_joining(consumer: KafkaConsumer) -> bool:
     return is_joining
 
 
-def _where(origin: Origin, *more: int) -> tuple[object, ...]:
-    return (origin.name, *more, origin.offset)
+def _nanoseconds(record: Any) -> int:  # noqa: ANN401 - untyped client
+    return int(record.timestamp or 0) * 1_000_000
 
 
 def make_topics(options: KafkaOptions) -> None:

@@ -13,12 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.frame import Frame, Kind, gap_frame
 from driftline.capture.spool.records import Records
 from driftline.capture.tap.target import is_name
 
 MAX_NUMBER = (1 << 63) - 1
-_NS_PER_MS = 1_000_000
 _MAX_ROW_DIGITS = 9  # Any such number is an int32.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
@@ -61,30 +60,18 @@ def unreadable(frame: Frame) -> Frame:
     kept = frame._replace(seq=min(frame.seq, MAX_NUMBER), wall_ns=min(frame.wall_ns, MAX_NUMBER))
     if frame.kind == Kind.RECORD:
         return gap_instead(kept, "unreadable")
-    return lost("unreadable", kept.seq, None, kept.wall_ns // _NS_PER_MS)
+    return gap_frame("unreadable", kept.seq, kept.wall_ns)
 
 
 def gap_instead(frame: Frame, reason: str) -> Frame:
     """Return the gap in place of a record that cannot be sent."""
     endpoint = frame.meta.get("endpoint", "")
-    meta = {
-        "reason": reason,
-        "endpoint": endpoint if is_name(endpoint) else "",
-        "records": "1",
-        "bytes": str(len(frame.request) + len(frame.response)),
-        "first_ns": str(frame.wall_ns),
-        "last_ns": str(frame.wall_ns),
-    }
-    return Frame(Kind.GAP, 0, frame.seq, frame.wall_ns, 0, 0, 0, 0, 0, 0, meta)
-
-
-def lost(reason: str, seq: int, records: int | None, timestamp_ms: int | None) -> Frame:
-    """Return the gap that counts what was lost or nobody can read; None: how many is unknown."""
-    wall_ns = (timestamp_ms or 0) * _NS_PER_MS
-    meta = {"reason": reason, "last_ns": str(wall_ns)}
-    if records is not None:
-        meta["records"] = str(records)
-    return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+    return gap_frame(
+        reason, frame.seq, frame.wall_ns, records=1,
+        endpoint=endpoint if is_name(endpoint) else "",
+        bytes=str(len(frame.request) + len(frame.response)),
+        first_ns=str(frame.wall_ns),
+    )  # fmt: skip
 
 
 def _is_valid(frame: Frame) -> bool:

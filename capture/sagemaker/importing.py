@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ from driftline.capture.erasure.erasures import open_requests, requests_folder
 from driftline.capture.labels.labels import gathered
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
-from driftline.capture.spool.frame import Flag, Frame
+from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.rows import build_rows
@@ -192,7 +192,10 @@ def _rows(
     Gives the ids of those that no row can be made of, too.
     """
     spool = _spool_of(dataset.endpoint, lines)
-    frames = list(_frames(lines, dataset.endpoint, variant))
+    frames = [
+        frame_of(line, seq, endpoint=dataset.endpoint, variant=variant)
+        for seq, line in enumerate(lines, 1)
+    ]
     if redactor is not None:
         frames = redactor.frames(frames)
         lines = [
@@ -204,25 +207,13 @@ def _rows(
     rows = built.rows
     at = rows.column_names.index("latency_us")
     rows = rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.int64()))
-    ids = {
-        seq: inference_id
-        for seq, index, inference_id in zip(
-            *(rows[name].to_pylist() for name in ("spool_seq", "row_index", "inference_id")),
-            strict=True,
-        )
-        if index == 0
-    }
-    forms = {seq: form_of(line, ids.get(seq)) for seq, line in enumerate(lines, 1)}
-    if any(forms.values()):
-        firsts = zip(rows["spool_seq"].to_pylist(), rows["row_index"].to_pylist(), strict=True)
-        column = [forms[seq] if index == 0 else None for seq, index in firsts]
-        rows = rows.append_column(FORM, pa.array(column, pa.string()))
+    forms = [
+        form_of(lines[row["spool_seq"] - 1], row["inference_id"]) if row["row_index"] == 0 else None
+        for row in rows.select(["spool_seq", "row_index", "inference_id"]).to_pylist()
+    ]
+    if any(forms):
+        rows = rows.append_column(FORM, pa.array(forms, pa.string()))
     return rows, {frame.meta["event_id"] for _, frame in built.unreadable}
-
-
-def _frames(lines: Sequence[CaptureLine], endpoint: str, variant: str) -> Iterator[Frame]:
-    for seq, line in enumerate(lines, 1):
-        yield frame_of(line, seq, endpoint=endpoint, variant=variant)
 
 
 def _spool_of(endpoint: str, lines: Sequence[CaptureLine]) -> str:

@@ -94,6 +94,16 @@ class Frame(NamedTuple):
     response: bytes = b""
 
 
+def gap_frame(
+    reason: str, seq: int, wall_ns: int, *, records: int | None = None, **told: str
+) -> Frame:
+    """Return the gap that counts lost records; without ``records`` nobody knows how many."""
+    meta = {"reason": reason, "last_ns": str(wall_ns), **told}
+    if records is not None:
+        meta["records"] = str(records)
+    return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+
+
 def seed_of(spool_id: str) -> int:
     """Return the start value of a spool's checksums.
 

@@ -31,6 +31,7 @@ from driftline.capture.spool.frame import (
     Kind,
     find_frame,
     frame_length,
+    gap_frame,
     seed_of,
     walk,
     whole,
@@ -230,7 +231,8 @@ class SpoolReader:
             self._is_closed = True
         if seq > self._expected:
             wall_ns = int(here.header["wall_ns"][first])
-            batch.add_frames([self._gap("corrupt", seq - 1, seq - self._expected, wall_ns)])
+            gap = gap_frame("corrupt", seq - 1, wall_ns, records=seq - self._expected)
+            batch.add_frames([gap])
             self._expected = seq
         if kind == Kind.GAP:  # Also one that was shipped before: it is told.
             meta = here.frame(first).meta
@@ -281,23 +283,16 @@ class SpoolReader:
     def _untold(self, *, torn: bool) -> Iterator[Frame]:
         """Yield the gaps that are in no segment, without their numbers."""
         if torn:
-            yield self._gap("torn", 0, 1, 0)
+            yield gap_frame("torn", 0, 0, records=1)
         for drop in read_drops(self.folder / COUNTERS_NAME):
             reported = max(drop.reported, self._told.get((drop.reason, drop.endpoint), 0))
             if drop.records > reported:
-                gap = self._gap(drop.reason, 0, drop.records - reported, drop.last_ns)
-                gap.meta.update(
-                    endpoint=drop.endpoint, bytes=str(drop.size_bytes), first_ns=str(drop.first_ns)
-                )
-                yield gap
+                yield gap_frame(
+                    drop.reason, 0, drop.last_ns, records=drop.records - reported,
+                    endpoint=drop.endpoint, bytes=str(drop.size_bytes), first_ns=str(drop.first_ns),
+                )  # fmt: skip
         if not self._is_closed and self._boot_id not in ("", boot_id()):
-            yield self._gap("power_loss", 0, None, 0)
-
-    def _gap(self, reason: str, seq: int, records: int | None, wall_ns: int) -> Frame:
-        meta = {"reason": reason, "last_ns": str(wall_ns)}
-        if records is not None:
-            meta["records"] = str(records)
-        return Frame(Kind.GAP, 0, seq, wall_ns, 0, 0, 0, 0, 0, 0, meta)
+            yield gap_frame("power_loss", 0, 0)
 
 
 class _Found:

@@ -114,13 +114,6 @@ class Records:
         """Unpack all frames."""
         return list(self)
 
-    def pairs(self) -> list[tuple[str, Frame]]:
-        """Unpack all frames, each with its spool's id."""
-        return [
-            (self.spools[code], frame)
-            for code, frame in zip(self.codes, self.frames(), strict=True)
-        ]
-
     def bytes(self) -> Buffer:
         """Return the frames as contiguous bytes, padding included."""
         if not len(self):

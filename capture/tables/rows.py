@@ -73,7 +73,7 @@ def _kept_raw(
     record: Records, signature: Signature | None, error: Exception, *, is_time_trusted: bool
 ) -> Built:
     """Return the row of a single record without what is in its bodies, or no row."""
-    ((spool, frame),) = record.pairs()
+    spool, frame = record.spools[record.codes[0]], record.frame(0)
     # Without its message: that may quote the body.
     name = type(error).__name__
     log.error("decoder fault spool=%s seq=%d error=%s", spool, frame.seq, name)

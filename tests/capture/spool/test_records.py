@@ -37,7 +37,7 @@ def pairs(draw: st.DrawFn) -> list[tuple[str, Frame]]:
 def assert_same(found: Records, given: list[tuple[str, Frame]]) -> None:
     frames = [frame for _, frame in given]
     assert len(found) == len(given)
-    assert found.pairs() == given
+    assert found.frames() == frames
     assert found.spool_id.to_pylist() == [spool for spool, _ in given]
     assert found.request.to_pylist() == [frame.request for frame in frames]
     assert found.response.to_pylist() == [frame.response for frame in frames]

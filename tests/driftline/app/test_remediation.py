@@ -9,7 +9,7 @@ from driftline.app.remediation import MENDS
 
 ROOT = Path(__file__).parents[3]
 # What counts a loss, and is given the reason as text.
-COUNTING = {"count_drop", "_gap", "gap_instead", "lost", "_lose", "Gap"}
+COUNTING = {"count_drop", "gap_frame", "gap_instead", "_lose", "Gap"}
 
 
 def _texts(nodes: list[ast.expr]) -> Iterator[str]:
