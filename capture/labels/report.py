@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.capture.labels.labelling import (
-    LastLabels,
     last_of_each,
     match_labels,
     places_of,
@@ -112,54 +111,46 @@ def _compared(
     root: str, endpoint: str, kind: ColumnType | None, first: date | None, last: date | None
 ) -> LabelReport:
     truth = _stored(root, endpoint)
-    same = _meaning(truth, kind)
-    matching = _Matching(last_of_each(truth) if truth.num_rows else None, truth, same, kind)
+    matching = _Matching(truth, kind) if truth.num_rows else None
     days: list[DayCoverage] = []
     for block in _blocks(root, endpoint):
-        labelled = matching.match(pa.concat_tables([rows for _, rows in block]))
+        rows_of_block = pa.concat_tables([rows for _, rows in block])
+        labelled = np.zeros(rows_of_block.num_rows, bool)
+        if matching is not None and rows_of_block.num_rows:
+            labelled = matching.match(rows_of_block)
         start = 0
         for day, rows in block:
             if _inside(day, first, last):
                 days.append(_coverage(day, rows, labelled[start : start + rows.num_rows]))
             start += rows.num_rows
+    if matching is None:
+        unfit = None if kind is None else 0
+        return LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), unfit, None, tuple(days))
     return matching.report(tuple(days))
 
 
 class _Matching:
-    """Matches labels with captured rows, day by day."""
+    """Matches labels, of which there are some, with captured rows, day by day."""
 
-    def __init__(
-        self,
-        last: LastLabels | None,
-        truth: pa.Table,
-        meaning: np.ndarray,
-        kind: ColumnType | None,
-    ) -> None:
-        self._last = last
-        self._has_value = np.empty(0, bool)
-        self._unfit = None if kind is None else 0
+    def __init__(self, truth: pa.Table, kind: ColumnType | None) -> None:
+        self._last = last_of_each(truth)
         self._labels = truth.num_rows
-        self._conflicting = np.empty(0, bool)
-        self._repeated = 0
-        self._received = np.empty(0, np.int64)
-        self._meaning = np.empty(0, np.int64)
-        if last is not None:
-            self._weigh(last, truth, meaning)
-            values, unfit, _ = from_array(last.labels, kind or "string")
-            # As for windows: a label that says "no value", such as "NA" for a number, is none yet.
-            self._has_value = values.is_valid().to_numpy(zero_copy_only=False)
-            self._has_value[unfit] = True
-            self._unfit = None if kind is None else len(unfit)
-        count = 0 if last is None else len(last.slots)
-        self._is_used = np.zeros(count, bool)
-        self._is_here = np.zeros(0 if last is None else len(last.keys), bool)
+        self._weigh(truth, _meaning(truth, kind))
+        values, unfit, _ = from_array(self._last.labels, kind or "string")
+        # As for windows: a label that says "no value", such as "NA" for a number, is none yet.
+        self._has_value = values.is_valid().to_numpy(zero_copy_only=False)
+        self._has_value[unfit] = True
+        self._unfit = None if kind is None else len(unfit)
+        self._is_used = np.zeros(len(self._last.slots), bool)
+        self._is_here = np.zeros(len(self._last.keys), bool)
         self._delays: list[np.ndarray] = []
         self._labelled_rows = 0
         # None: nothing was captured, so that nobody knows the share.
         self._share: float | None = None
 
-    def _weigh(self, last: LastLabels, truth: pa.Table, meaning: np.ndarray) -> None:
+    def _weigh(self, truth: pa.Table, meaning: np.ndarray) -> None:
         """Find which places got different labels, and how often the same was said again."""
+        last = self._last
         slots = (places_of(truth["key"], last.keys) << 32) | truth["row_index"].to_numpy()
         at = np.searchsorted(last.slots, slots)
         # Sorted by both; equal pairs then stand side by side.
@@ -174,14 +165,10 @@ class _Matching:
 
     def match(self, rows: pa.Table) -> np.ndarray:
         """Find which of these rows have a label, bool, shape (rows,)."""
-        if rows.num_rows:
-            # What was imported was chosen by others, who knows how: any of it might have come.
-            share = pc.max(pc.fill_null(rows["sampling_rate"], 1.0)).as_py()
-            self._share = max(share, self._share or 0.0)
-        if self._last is None or not rows.num_rows:
-            return np.zeros(rows.num_rows, bool)
-        last = self._last
-        keys, by_event, by_inference, latest = match_labels(rows, last)
+        # What was imported was chosen by others, who knows how: any of it might have come.
+        share = pc.max(pc.fill_null(rows["sampling_rate"], 1.0)).as_py()
+        self._share = max(share, self._share or 0.0)
+        keys, by_event, by_inference, latest = match_labels(rows, self._last)
         set_at(self._is_here, *keys)
         set_at(self._is_used, by_event, by_inference)
         # One row by both of its ids: the two may contradict each other, too.
@@ -196,8 +183,6 @@ class _Matching:
 
     def report(self, days: tuple[DayCoverage, ...]) -> LabelReport:
         """Return the report over all days."""
-        if self._last is None:
-            return LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), self._unfit, None, days)
         last = self._last
         of_key = last.slots >> 32
         unsampled = self._left_out()[of_key]
@@ -225,7 +210,7 @@ class _Matching:
     def _left_out(self) -> np.ndarray:
         """Find which ids are not captured because of sampling, bool, shape (keys,)."""
         left_out = ~self._is_here
-        if self._last is None or self._share is None or self._share >= 1:
+        if self._share is None or self._share >= 1:
             return np.zeros(len(left_out), bool)
         places = np.flatnonzero(left_out)
         for place, key in zip(places, self._last.keys.take(pa.array(places)), strict=True):
@@ -233,7 +218,6 @@ class _Matching:
         return left_out
 
     def _examples(self, chosen: np.ndarray) -> tuple[str, ...]:
-        assert self._last is not None
         keys = self._last.keys.take(pa.array(np.unique(self._last.slots[chosen] >> 32)))
         return tuple(sorted(keys.to_pylist())[:_EXAMPLES])
 
