@@ -12,8 +12,9 @@ from tests.servers.postgres import backend, database_url, module_database_url, p
 __all__ = ["backend", "database_url", "module_database_url", "postgres"]
 
 # A busy machine is no failure: time limits are for the benchmarks.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", ANY_SPEED, max_examples=50)
+settings.register_profile("full", ANY_SPEED, max_examples=500)
 
 LONGEST = [
     line
@@ -34,6 +35,11 @@ PROGRAMS = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--full``: campaigns at full length, which every run has in a shorter form."""
     parser.addoption("--full", action="store_true", help="campaigns at full length")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples a property is tried on, where its test does not say."""
+    settings.load_profile("full" if config.getoption("full") else "short")
 
 
 class Scheduling(LoadFileScheduling):

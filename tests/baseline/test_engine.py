@@ -67,9 +67,11 @@ ROLES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_ROWS", 4_096)
+@pytest.fixture(scope="module", autouse=True)
+def small_parts() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "PART_ROWS", 4_096)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(pa.Table.from_pandas(frame()), place / "before.parquet", row_group_size=2_048)
     pq.write_table(pa.Table.from_pandas(frame(4)), place / "after.parquet", row_group_size=2_048)
     return place
+
+
+@pytest.fixture(scope="module")
+def one(folder: Path) -> Baseline:
+    """The baseline as a single process makes it."""
+    return Baseline.fit(folder / "before.parquet", **ROLES)
 
 
 def count_rows(part: Part) -> tuple[int, int]:
@@ -101,8 +109,7 @@ def carried(count: int) -> Iterator[IpcPart]:
         yield next(stream_parts(pa.table({"x": [batch]}).to_batches())).portable()
 
 
-def test_several_processes_give_the_bytes_that_one_gives(folder: Path) -> None:
-    one = Baseline.fit(folder / "before.parquet", **ROLES)
+def test_several_processes_give_the_bytes_that_one_gives(folder: Path, one: Baseline) -> None:
     two = Baseline.fit(folder / "before.parquet", **ROLES, jobs=2)
     assert two.profile is not None
     assert two.profile.row_count == ROWS
@@ -111,7 +118,7 @@ def test_several_processes_give_the_bytes_that_one_gives(folder: Path) -> None:
     alone = check(folder / "after.parquet", one)
     together = check(folder / "after.parquet", one, jobs=2)
     assert together.documents() == alone.documents()
-    assert [one.feature_name for one in together.violations] == ["delay"]
+    assert [each.feature_name for each in together.violations] == ["delay"]
     assert together.violations[0].first_rows == alone.violations[0].first_rows
 
 
@@ -129,10 +136,14 @@ ASKED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("asked", ASKED)
-def test_whatever_else_a_check_is_asked_comes_out_the_same(folder: Path, asked: str) -> None:
-    given = {"segments": ["origin"]} if asked == "segments" else {}
-    one = Baseline.fit(folder / "before.parquet", **ROLES, **given)
-    assert Baseline.fit(folder / "before.parquet", **ROLES, **given, jobs=2).version == one.version
+def test_whatever_else_a_check_is_asked_comes_out_the_same(
+    folder: Path, one: Baseline, asked: str
+) -> None:
+    if asked == "segments":
+        roles = {**ROLES, "segments": ["origin"]}
+        one = Baseline.fit(folder / "before.parquet", **roles)
+        together = Baseline.fit(folder / "before.parquet", **roles, jobs=2)
+        assert together.version == one.version
     alone = check(folder / "after.parquet", one, **ASKED[asked])
     together = check(folder / "after.parquet", one, jobs=2, **ASKED[asked])
     assert together.documents() == alone.documents()
@@ -152,16 +163,17 @@ def test_rows_from_memory_are_carried_to_the_processes() -> None:
     assert set(found.rows(violation)["origin"]) == {"XXX"}
 
 
-def test_counts_are_those_of_one_single_part(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    baseline = Baseline.fit(folder / "before.parquet", **ROLES)
+def test_counts_are_those_of_one_single_part(
+    folder: Path, one: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = open_source(folder / "after.parquet")
-    whole = Profile.empty(baseline.signature, baseline.cells)
+    whole = Profile.empty(one.signature, one.cells)
     for batch in source.batches():
         whole.update(batch)
     assert len(list(source.parts())) > 5
-    merged = Profile.empty(baseline.signature, baseline.cells)
+    merged = Profile.empty(one.signature, one.cells)
     for part in source.parts():
-        profile = Profile.empty(baseline.signature, baseline.cells)
+        profile = Profile.empty(one.signature, one.cells)
         for batch in part.batches():
             profile.update(batch)
         merged = merged.merge(profile)
@@ -176,11 +188,11 @@ def test_counts_are_those_of_one_single_part(folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr(parts, "PART_ROWS", 1 << 19)
     single = Baseline.fit(folder / "before.parquet", **ROLES)
     assert single.outcomes is not None
-    assert baseline.outcomes is not None
-    assert baseline.outcomes.table.equals(single.outcomes.table)
-    assert baseline.blocks is not None
+    assert one.outcomes is not None
+    assert one.outcomes.table.equals(single.outcomes.table)
+    assert one.blocks is not None
     assert single.blocks is not None
-    np.testing.assert_array_equal(baseline.blocks.hours, single.blocks.hours)
+    np.testing.assert_array_equal(one.blocks.hours, single.blocks.hours)
 
 
 def test_results_come_in_the_parts_order_from_more_than_this_process() -> None:
@@ -250,10 +262,9 @@ def test_no_jobs_are_one_for_each_core() -> None:
     assert found == InProcess() if cores == 1 else isinstance(found, ProcessPool)
 
 
-def test_another_kind_refuses_an_engine_that_it_would_not_use(folder: Path) -> None:
-    baseline = Baseline.fit(folder / "before.parquet", **ROLES)
+def test_another_kind_refuses_an_engine_that_it_would_not_use(folder: Path, one: Baseline) -> None:
     with pytest.raises(InputError, match='kind "model-quality" is read in one process'):
-        check(folder / "after.parquet", baseline, kind="model-quality", jobs=2)
+        check(folder / "after.parquet", one, kind="model-quality", jobs=2)
 
 
 class Threads:
@@ -273,8 +284,7 @@ class Threads:
                 yield flight.land(flight.first.result())
 
 
-def test_an_engine_of_the_users_own_is_one_method(folder: Path) -> None:
-    one = Baseline.fit(folder / "before.parquet", **ROLES)
+def test_an_engine_of_the_users_own_is_one_method(folder: Path, one: Baseline) -> None:
     found = Baseline.fit(folder / "before.parquet", **ROLES, engine=Threads())
     assert found.version == one.version
     report = check(folder / "after.parquet", one, engine=Threads())
