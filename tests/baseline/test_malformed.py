@@ -9,8 +9,8 @@ from pathlib import Path
 FUZZ = Path(__file__).parents[2] / "bench" / "fuzz.py"
 
 
-def test_a_thousand_malformed_inputs_are_read_right_or_refused_in_a_sentence() -> None:
-    command = [sys.executable, str(FUZZ), "--count", "1000", "--seed", "5"]
+def test_malformed_inputs_are_read_right_or_refused_in_a_sentence() -> None:
+    command = [sys.executable, str(FUZZ), "--count", "400", "--seed", "5"]
 
     found = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 

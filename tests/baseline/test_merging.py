@@ -141,14 +141,22 @@ def hours_of_rows(seed, hours):
         )
 
 
-@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "as bytes"])
-def test_the_hours_of_ten_days_merge_to_the_profile_of_all_of_them(stored):
+@pytest.fixture(scope="module")
+def ten_days():
+    """The profile of all rows of ten days, and one of each hour."""
     whole, hours = Profile.empty(SIGNATURE), []
     for batch in hours_of_rows(7, 24 * 10):
         whole.update(batch)
-        hour = Profile.empty(SIGNATURE)
-        hour.update(batch)
-        hours.append(Profile.from_bytes(hour.to_bytes()) if stored and len(hours) < 99 else hour)
+        hours.append(Profile.empty(SIGNATURE))
+        hours[-1].update(batch)
+    return whole, hours
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "as bytes"])
+def test_the_hours_of_ten_days_merge_to_the_profile_of_all_of_them(ten_days, stored):
+    whole, hours = ten_days
+    if stored:
+        hours = [Profile.from_bytes(hour.to_bytes()) for hour in hours[:99]] + hours[99:]
 
     merged = Profile.merged(hours)
 
@@ -165,15 +173,12 @@ def test_the_hours_of_ten_days_merge_to_the_profile_of_all_of_them(stored):
     assert vectors.dimensions.averages == pytest.approx(both.dimensions.averages, abs=1e-12)
 
 
-def test_three_days_and_the_seven_that_follow_are_all_ten():
-    parts = []
-    for batch in hours_of_rows(8, 24 * 10):
-        parts.append(Profile.empty(SIGNATURE))
-        parts[-1].update(batch)
+def test_three_days_and_the_seven_that_follow_are_all_ten(ten_days):
+    whole, parts = ten_days
 
     days, rest = Profile.merged(parts[: 24 * 3]), Profile.merged(parts[24 * 3 :])
 
-    assert facts(days.merge(rest)) == facts(Profile.merged(parts))
+    assert facts(days.merge(rest)) == facts(whole)
 
 
 def test_memory_stays_bounded_whatever_the_cardinality():

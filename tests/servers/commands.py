@@ -11,6 +11,7 @@ document run its words in a shell.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import json
 import os
@@ -25,14 +26,14 @@ import textwrap
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-__all__ = ["Fork", "driftline", "python"]
+__all__ = ["Fork", "driftline", "python", "talking"]
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 400.0
@@ -54,6 +55,8 @@ MODULES = (
     "zoneinfo",
     "driftline.alerts.evaluation.evaluator",
     "driftline.alerts.notify.deliverer",
+    "driftline.capture.line.kafka",
+    "driftline.capture.line.upkeep",
     "tests.servers.postgres",
 )
 
@@ -96,6 +99,19 @@ class Fork:
                 self.returncode = self._end(timeout)
             return self.returncode
 
+    def kill(self) -> None:
+        """Send SIGKILL, where it has not ended."""
+        self._send(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM, where it has not ended."""
+        self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
     def _end(self, timeout: float) -> int:
         with self._answers:
             ready, _, _ = select.select([self._answers], [], [], timeout)
@@ -109,6 +125,23 @@ def python(code: str, *arguments: object) -> Fork:
     """Start ``python -c`` with code and arguments, without input; its output is this process's."""
     with Path(os.devnull).open("rb") as nothing:
         return Fork(arguments, (nothing.fileno(), 1, 2), code=code)
+
+
+@contextlib.contextmanager
+def talking(code: str, *arguments: object) -> Iterator[tuple[Fork, IO[str], IO[str]]]:
+    """Start ``python -c``; yield it, its input and what it prints, and kill it at the end."""
+    (reading, told), (printed, writing) = os.pipe(), os.pipe()
+    with os.fdopen(told, "w", buffering=1) as source, os.fdopen(printed) as output:
+        try:
+            process = Fork(arguments, (reading, writing, 2), code=code)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        try:
+            yield process, source, output
+        finally:
+            process.kill()
+            process.wait()
 
 
 def driftline(

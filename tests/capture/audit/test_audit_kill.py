@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
 from tests.capture.line.test_kill import running
+from tests.servers.commands import Fork, python
 
 WRITER = """
 import sys, time
@@ -44,8 +43,8 @@ Sink(
 def test_no_audit_between_kills_finds_what_is_not_so(
     root: str, spool_dir: Path, drain: Callable[..., Sink]
 ) -> None:
-    def start(code: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", code, str(spool_dir), root])
+    def start(code: str) -> Fork:
+        return python(code, spool_dir, root)
 
     chance, pause = random.Random(7), threading.Event()
     audited = 0

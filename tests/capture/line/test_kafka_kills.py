@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,17 +16,19 @@ from driftline.capture.tables.dataset import read_gaps
 from driftline.signature import Signature
 from tests.capture.conftest import record
 from tests.capture.line.kafka_tools import stored, wait_until
+from tests.servers.commands import Fork, python
 from tests.servers.kafka import KafkaBroker
 
 pytestmark = pytest.mark.kafka
 
 SIDECAR = """
-import json, sys, threading
+import json, sys, threading, warnings
 from pathlib import Path
 from driftline.capture.line.kafka import kafka_sender
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.sidecar import Sidecar
 
+warnings.simplefilter("ignore")
 given = json.loads(sys.argv[1])
 stop, spool = threading.Event(), Path(given["spool"])
 sender = kafka_sender(KafkaOptions(**given["options"]), spool, stop)
@@ -36,13 +36,14 @@ Sidecar(spool, sender, poll_s=0.01).run(stop)
 """
 
 SINK = """
-import json, sys, threading
+import json, sys, threading, warnings
 from pathlib import Path
 from driftline.capture.line.kafka import KafkaTransport
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.sink import Sink
 from driftline.signature import Signature
 
+warnings.simplefilter("ignore")
 given = json.loads(sys.argv[1])
 stop, signature = threading.Event(), Signature.from_json(given["signature"])
 transport = KafkaTransport(KafkaOptions(**given["options"]), Path(given["state"]), stop)
@@ -100,8 +101,8 @@ class House:
         self._given = given
         self._processes = processes
 
-    def start(self, code: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, self._given])
+    def start(self, code: str) -> Fork:
+        process = python(code, self._given)
         self._processes.callback(process.wait, 30)
         self._processes.callback(process.kill)
         return process

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import http.client
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +20,9 @@ import pytest
 from driftline.capture.line.sink import Sink
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.signature import Signature
+from tests.servers.commands import Fork, python
 
+# The socket that both servers share is their standard input.
 SERVER = """
 import socket, sys
 import uvicorn
@@ -42,7 +41,7 @@ async def app(scope, receive, send):
 config = uvicorn.Config(
     Capture(app, endpoint="flights", spool_dir=sys.argv[1]), log_level="critical", lifespan="off"
 )
-uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[2]))])
+uvicorn.Server(config).run(sockets=[socket.socket(fileno=0)])
 """
 
 SINK = """
@@ -102,8 +101,8 @@ class Client(threading.Thread):
 
 @contextmanager
 def running(
-    *starts: Callable[[], subprocess.Popen[bytes]],
-) -> Iterator[list[subprocess.Popen[bytes]]]:
+    *starts: Callable[[], Fork],
+) -> Iterator[list[Fork]]:
     processes = [start() for start in starts]
     try:
         yield processes
@@ -138,13 +137,11 @@ def test_answered_requests_are_stored_exactly_once_after_a_dozen_kills(
     described.write_text(narrow.to_json())
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
 
-    def start_server() -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-c", SERVER, str(spool_dir), str(listener.fileno())]
-        return subprocess.Popen(arguments, pass_fds=[listener.fileno()])
+    def start_server() -> Fork:
+        return Fork([spool_dir], (listener.fileno(), 1, 2), code=SERVER)
 
-    def start_sink() -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-c", SINK, str(spool_dir), root, str(described)]
-        return subprocess.Popen(arguments)
+    def start_sink() -> Fork:
+        return python(SINK, spool_dir, root, described)
 
     starts = [start_server, start_server, start_sink]
     chance = random.Random(seed)
@@ -157,7 +154,7 @@ def test_answered_requests_are_stored_exactly_once_after_a_dozen_kills(
                 if starts[victim] is start_sink:
                     commits = wait_for_commits(Path(root), commits + chance.randrange(1, 6))
                 client.wait_for(chance.randrange(1, 200))
-                processes[victim].send_signal(signal.SIGKILL)
+                processes[victim].kill()
                 processes[victim].wait(10)
                 processes[victim] = starts[victim]()
             client.wait_for(100)

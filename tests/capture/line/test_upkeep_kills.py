@@ -7,8 +7,7 @@ random moments. What it left behind goes when the next one of its name begins.
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
+import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from tests.capture.conftest import record
+from tests.servers.commands import talking
 
 DAY = datetime(2026, 1, 15, tzinfo=UTC)
 COMMITS_EACH = 4
@@ -72,14 +72,10 @@ def test_rows_are_there_once_after_kills_at_any_moment(
             drain()
         # Erasing goes on where it was killed: from the first id that may still be there.
         first = str(10 * COMMITS_EACH * kill)
-        worker = subprocess.Popen(
-            [sys.executable, "-c", WORKER, root, str(names), kind, first], stdout=subprocess.PIPE
-        )
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == b"begun\n"
-        threading.Event().wait(chance.uniform(0.0, 0.12))
-        worker.kill()
-        worker.communicate()
+        with talking(WORKER, root, names, kind, first) as (worker, _, printed):
+            assert printed.readline() == "begun\n"
+            threading.Event().wait(chance.uniform(0.0, 0.12))
+        assert worker.returncode == -signal.SIGKILL
 
         folder = Dataset(root, "flights")
         found = pl.read_delta(folder.uri)["event_id"].to_list()

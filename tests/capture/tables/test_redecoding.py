@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +27,7 @@ from driftline.capture.windows.changes import changes
 from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.signature import Column, Signature
 from tests.capture.conftest import SIGNATURE
+from tests.servers.commands import python, talking
 
 Write = Callable[..., bool]
 Drain = Callable[..., Sink]
@@ -210,15 +209,9 @@ def test_no_row_is_lost_or_doubled_when_the_decoder_is_killed_again_and_again(
     chance = random.Random(seed)
     kills = 0
     for attempt in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", DECODER, root, f"w{attempt}"],
-            cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0, 0.25))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        with talking(DECODER, root, f"w{attempt}") as (process, _, printed):
+            assert printed.readline() == "ready\n"
+            time.sleep(chance.uniform(0, 0.25))
         kills += process.returncode == -signal.SIGKILL
         found = rows_of(root)
         keys = [(row["spool_seq"], row["row_index"]) for row in found]
@@ -243,17 +236,9 @@ def test_two_decoders_at_once_make_each_row_once(
         for _ in range(5):
             write(writer, at=AT)
         drain(None)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", DECODER, root, f"w{number}"],
-            cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True,
-        )
-        for number in range(2)
-    ]  # fmt: skip
+    processes = [python(DECODER, root, f"w{number}") for number in range(2)]
 
-    codes = [process.wait() for process in [*processes] if process.communicate()]
-
-    assert codes == [0, 0]
+    assert [process.wait() for process in processes] == [0, 0]
     assert [row["spool_seq"] for row in rows_of(root)] == [*range(1, 41)]
     assert all(row["prediction"] == 1 for row in rows_of(root))
 

@@ -180,7 +180,7 @@ def test_a_server_that_is_killed_under_the_sink_loses_and_doubles_nothing(
     thread = threading.Thread(target=sink.run, args=(stop,))
     thread.start()
     try:
-        for _ in range(4):
+        for _ in range(2):
             before = sink.counters["commits"]
             for _ in range(200):
                 write(writer, event_id=f"e{sent}")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +30,7 @@ from tests.monitors.run.erased_person import (
     judge,
     judged,
 )
+from tests.servers.commands import python
 
 __all__ = ["judged", "receiver"]
 
@@ -218,10 +216,7 @@ def test_an_erasure_killed_at_any_step_is_ended_by_the_next(
             windows=partial(clear_windows, engine, {root!r}),
         )
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[3], check=False
-    )
-    assert done.returncode == -signal.SIGKILL
+    assert python(code).wait() == -signal.SIGKILL
 
     erase_person(engine, root, tmp_path)
 

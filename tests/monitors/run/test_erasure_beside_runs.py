@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -47,6 +44,7 @@ from tests.monitors.run.erased_person import (
     holding,
     judged,
 )
+from tests.servers.commands import python
 
 __all__ = ["judged", "receiver"]
 
@@ -282,10 +280,7 @@ def test_an_erasure_killed_before_it_cleared_again_is_finished_by_the_next(
             now=datetime.now(UTC), keep=timedelta(days=1), windows=windows,
         )
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=Path(__file__).parents[3], check=False
-    )
-    assert done.returncode == -signal.SIGKILL
+    assert python(code).wait() == -signal.SIGKILL
     assert holding(root, engine) != []
 
     windows = partial(clear_windows, engine, root)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +23,7 @@ from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.commands import talking
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
 
@@ -277,22 +277,15 @@ for _ in range(3):
 
 
 def test_two_schedulers_on_one_database_run_each_window_once(house, root, database_url) -> None:
-    command = [sys.executable, "-c", WORKER, database_url, root]
-    checkout = Path(__file__).parents[3]
-    workers = [
-        subprocess.Popen(
-            command, cwd=checkout, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    for worker in workers:
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    ran = Counter("".join(worker.communicate(timeout=60)[0] for worker in workers).split())
+    with ExitStack() as started:
+        workers = [started.enter_context(talking(WORKER, database_url, root)) for _ in range(2)]
+        for _, _, printed in workers:
+            assert printed.readline() == "ready\n"
+        for _, told, _ in workers:
+            told.write("go\n")
+        ran = Counter("".join(printed.read() for _, _, printed in workers).split())
 
-    assert [worker.returncode for worker in workers] == [0, 0]
+        assert [worker.wait(60) for worker, _, _ in workers] == [0, 0]
     assert ran == {(START + day * DAY).isoformat(): 1 for day in range(6)}
     with house.connect() as connection:
         assert len(connection.execute(select(tables.executions)).all()) == 6
@@ -301,23 +294,15 @@ def test_two_schedulers_on_one_database_run_each_window_once(house, root, databa
 def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
     house, root, reference, clock, database_url
 ) -> None:
-    command = [sys.executable, "-c", WORKER, database_url, root]
-    with subprocess.Popen(
-        command,
-        cwd=Path(__file__).parents[3],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as worker:
-        worker.stdout.readline()
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-        pause, seen = threading.Event(), 0
-        while seen < 2 and worker.poll() is None:
+    with talking(WORKER, database_url, root) as (_, told, printed):
+        printed.readline()
+        told.write("go\n")
+        pause, seen, end = threading.Event(), 0, time.monotonic() + 60
+        while seen < 2 and time.monotonic() < end:
             with house.connect() as connection:
                 seen = len(connection.execute(select(tables.executions)).all())
             pause.wait(0.02)
-        worker.kill()
+    assert seen >= 2
 
     clock.time = START + 6 * DAY + timedelta(minutes=10)
     scheduler(house, root, reference, clock).step()
