@@ -68,7 +68,6 @@ class Traffic:
     requests: Sequence[Request]
     planted: Planted
     faulty_days: Sequence[datetime]  # Their midnights, of those that are replayed.
-    usual_late_share: float  # In the reference, 0 to 1.
 
 
 @dataclass(frozen=True, slots=True)

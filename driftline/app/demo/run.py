@@ -21,13 +21,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import pyarrow.compute as pc
 from pyarrow import parquet
 from rich.console import Console
 
 from driftline.app.client.client import Client
 from driftline.app.demo import bug, flights, model, resources, telling
-from driftline.app.demo.explained import explain
 from driftline.app.demo.home import Home
 from driftline.app.demo.installation import Installation
 from driftline.app.demo.labels import LabelFeed
@@ -98,8 +96,7 @@ def _prepare(home: Home, end: datetime, start_of_replay: datetime, stages: _Stag
     parquet.write_table(trained.reference, home.reference_file)
     stages.done(f"model trained on the {trained.reference.num_rows:,} flights of the first quarter")
     faulty = [day for day in bug.bug_days(year.shift) if start_of_replay <= day]
-    usual = pc.mean(trained.reference[flights.LABEL]).as_py()
-    return Traffic(start_of_replay, end, requests, planted, faulty, usual)
+    return Traffic(start_of_replay, end, requests, planted, faulty)
 
 
 def _play(
@@ -164,18 +161,13 @@ def _account(
     for one in unfinished:
         stages.console.print(f"unfinished: {one}")
     stages.done("windows judged, alarms evaluated, messages delivered")
-    found = explain(run)
     with using_database(settings.database_url, read_only=True) as engine:
-        checks = [*reconcile(run, engine), *found.checks]
+        checks = reconcile(run, engine)
     stages.done("accounts compared")
     show(checks, Console(highlight=False))
     agrees = all(check.agrees for check in checks)
-    for about in (
-        telling.lost_quality(found.lost, run.traffic.usual_late_share),
-        telling.missing_weather(run.traffic.planted.table, run.traffic.end),
-    ):
-        if about:
-            telling.tell(stages.console, about)
+    if about := telling.missing_weather(run.traffic.planted.table, run.traffic.end):
+        telling.tell(stages.console, about)
     stages.total("everything adds up" if agrees else "the accounts do NOT agree")
     return agrees
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from driftline.app.demo import bug
-from driftline.app.demo.reasons import BadWeek, lacks_weather
+from driftline.app.demo.flights import WEATHER, is_between
 from driftline.app.demo.receiver import Page
 
 # Below the words of a stage, and below the name of an alarm.
@@ -63,7 +63,8 @@ def fault(shift: timedelta, start: datetime) -> str:
 def missing_weather(table: pa.Table, end: datetime) -> str:
     """Explain the last day's page when no row of that day has weather; empty otherwise."""
     day = end - timedelta(days=1)
-    if not lacks_weather(table, day):
+    flights = table.filter(is_between(table, day, end))
+    if not len(flights) or any(flights[name].null_count < len(flights) for name in WEATHER):
         return ""
     return (
         f"the empty weather of the last day, {_span([day])}, is real and not planted: "
@@ -71,29 +72,9 @@ def missing_weather(table: pa.Table, end: datetime) -> str:
     )
 
 
-def lost_quality(weeks: Sequence[BadWeek], usual_share: float) -> str:
-    """Explain the pages for measured loss of quality; empty when there were none."""
-    if not weeks:
-        return ""
-    spans = _listed([_span([week.start, week.start + timedelta(days=6)]) for week in weeks])
-    shares = _listed(list(dict.fromkeys(f"{week.late_share:.0%}" for week in weeks)))
-    skills = _listed([f"{week.skill:.2f}" for week in weeks])
-    return (
-        f"the loss of quality of {spans} is real and not planted: the model learnt from a winter "
-        f"with {usual_share:.0%} of its flights late, and then {shares} were; to guess that share "
-        f"for every flight would have been better (Brier skill {skills})"
-    ).replace("%", " %")
-
-
 def look_on(settings_file: Path, dashboard_url: str) -> str:
     """Return how to look at the demo's installation after it has ended."""
     return f"look on: driftline up -c {shlex.quote(str(settings_file))}, then {dashboard_url}"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """Join texts such as "a, b and c"."""
-    *first, last = texts
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _span(days: Sequence[datetime], *, with_year: bool = True) -> str:

@@ -27,7 +27,7 @@ STORED = [("a", 0, 200), ("a", 1, 200), ("b", 0, 200), ("b", 1, 200), ("c", 0, 2
 
 
 TRAFFIC = Traffic(
-    START, START + timedelta(days=1), REQUESTS, Planted(pa.table({"x": np.arange(6)}), {}), [], 0.2
+    START, START + timedelta(days=1), REQUESTS, Planted(pa.table({"x": np.arange(6)}), {}), []
 )
 ANSWERS = [Answer(index, "abc"[index], 200) for index in range(3)]
 

@@ -7,7 +7,6 @@ import pytest
 from rich.console import Console
 
 from driftline.app.demo import flights, telling
-from driftline.app.demo.reasons import BadWeek
 from driftline.app.demo.receiver import Page
 
 END = datetime(2026, 11, 18, tzinfo=UTC)
@@ -78,22 +77,6 @@ def test_the_weather_that_the_data_package_lacks_is_explained() -> None:
     assert (
         telling.missing_weather(year.between(earlier - timedelta(days=1), earlier), earlier) == ""
     )
-
-
-def test_a_page_for_lost_quality_is_explained_in_one_sentence() -> None:
-    week = datetime(2026, 7, 22, tzinfo=UTC)
-    weeks = [
-        BadWeek(week, -0.3131, 0.0693),
-        BadWeek(week + timedelta(weeks=3), -0.3672, 0.0811),
-    ]
-
-    assert telling.lost_quality([], 0.23) == ""
-    assert telling.lost_quality(weeks, 0.2312) == (
-        "the loss of quality of 22-28 July 2026 and 12-18 August 2026 is real and not planted: the "
-        "model learnt from a winter with 23 % of its flights late, and then 7 % and 8 % were; to "
-        "guess that share for every flight would have been better (Brier skill -0.31 and -0.37)"
-    )
-    assert "of 22-28 July 2026 is real" in telling.lost_quality(weeks[:1], 0.23)
 
 
 def test_how_to_look_on_can_be_copied() -> None:
