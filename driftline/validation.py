@@ -22,6 +22,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "too_long": "at most {max_length} items",
     "too_short": "at least {min_length} item(s)",
     "list_type": "a list",
+    "tuple_type": "a list",
     "timezone_aware": "a time with its zone, such as 2026-01-15T06:00:00Z",
 }
 _BY_PREFIX: Final[Mapping[str, str]] = {

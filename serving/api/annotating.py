@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, true
@@ -44,6 +44,7 @@ from driftline.monitors.warm_up.store import carry_over
 from driftline.monitors.window_history.store import Key
 from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.monitor_runs import judge_window
+from driftline.serving.api.requests import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.provisioning.renewal import move_version
@@ -73,17 +74,11 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     Of several with one start it is the schedule's own, else the one that was judged last.
     """
     try:
-        start = datetime.fromisoformat(window)
+        start = in_utc(datetime.fromisoformat(window))
     except ValueError as error:
         raise InputError(
             f'window "{window[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
         ) from error
-    try:
-        start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
-    except OverflowError:
-        raise InputError(
-            f"window {start.isoformat()}; expected one within the years 1 to 9999 in UTC"
-        ) from None
     table = executions.c
     query = select(table.window_start, table.window_end).where(table.monitor == monitor)
     newest = query.order_by(table.window_start.desc()).limit(1)

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, Field
 from sqlalchemy import select
 
 from driftline.capture.windows.window import Window
@@ -28,7 +27,7 @@ from driftline.monitors.root_cause.rows import matching_rows
 from driftline.serving.api.contributing_rows import find_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
 from driftline.serving.api.monitor_runs import judge_window
-from driftline.serving.api.requests import Fields, Limit
+from driftline.serving.api.requests import Limit, Span
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
@@ -38,22 +37,18 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-class RunRequest(Fields):
-    """A window, half-open; without one the monitor's last whole window."""
-
-    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    end: Annotated[AwareDatetime | None, Field(alias="to")] = None
-
-
 def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     """Return the routes; models to be explained come from the shelf."""
     routes = APIRouter(tags=["executions"])
 
     @routes.post("/monitors/{name}/run")
-    def run_monitor(name: str, asked: RunRequest) -> dict[str, Any]:
-        """Run a monitor on one window now; the same window and rows are not run twice."""
+    def run_monitor(name: str, asked: Span) -> dict[str, Any]:
+        """Run a monitor on one window now; the same window and rows are not run twice.
+
+        Without a window it is the monitor's last whole one.
+        """
         definition = declared_monitor(context, name)
-        window = _window(asked, definition, context.now())
+        window = asked.span or _last_window(definition, context.now())
         return _shown(asdict(judge_window(context, shelf, definition, window)))
 
     @routes.get("/monitors/{name}/executions")
@@ -157,16 +152,7 @@ def _file(
     )
 
 
-def _window(asked: RunRequest, definition: MonitorDefinition, now: datetime) -> Window:
-    if (asked.start is None) != (asked.end is None):
-        raise InputError("only one of from and to is given; expected both or none")
-    if asked.start is not None and asked.end is not None:
-        try:
-            return Window(asked.start.astimezone(UTC), asked.end.astimezone(UTC))
-        except OverflowError:
-            raise InputError(
-                f"from {asked.start} to {asked.end}: past the years 1 to 9999 in UTC"
-            ) from None
+def _last_window(definition: MonitorDefinition, now: datetime) -> Window:
     timetable = definition.timetable
     end = timetable.fired_before(now) if timetable.is_recurring else None
     start = None if end is None else timetable.fired_before(_just_before(end))

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, Field
 
-from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import list_annotations
 from driftline.serving.api.annotating import Marked, judged_window, mark_window, unmark
 from driftline.serving.api.known import known_monitor
-from driftline.serving.api.requests import Fields, Limit, in_utc
+from driftline.serving.api.requests import Fields, Limit, Span, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
@@ -24,7 +23,7 @@ NAME_MAX = 1000
 ID_MAX = (1 << 63) - 1
 
 
-class MarkRequest(Fields):
+class MarkRequest(Span):
     """What is said of which window, by whom; the window by its start."""
 
     window: Annotated[str, Field(max_length=64)]
@@ -34,8 +33,6 @@ class MarkRequest(Fields):
     feature: Annotated[str | None, Field(max_length=NAME_MAX)] = None
     check: Annotated[str | None, Field(max_length=64)] = None
     until: AwareDatetime | None = None
-    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    end: Annotated[AwareDatetime | None, Field(alias="to")] = None
 
 
 class UnmarkRequest(Fields):
@@ -63,11 +60,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
     def add_mark(name: str, asked: MarkRequest) -> dict[str, Any]:
         """Annotate a finding of a window as expected, harmful, or the new normal."""
         monitor = named(name)
-        if (asked.start is None) != (asked.end is None):
-            raise InputError("only one of from and to is given; expected both or none")
-        rows = None
-        if asked.start is not None and asked.end is not None:
-            rows = Window(in_utc(asked.start), in_utc(asked.end))
+        rows = asked.span
         if rows is not None and asked.verdict != "new-normal":
             raise InputError(
                 f'from and to with "{asked.verdict[:40]}"; expected "new-normal", the only one '

@@ -44,11 +44,9 @@ class BaselineRequest(Fields):
     end: Annotated[AwareDatetime, Field(alias="to")]
 
 
-class BacktestRequest(Fields):
+class BacktestRequest(BaselineRequest):
     """A captured period, and what is to be tried on it."""
 
-    start: Annotated[AwareDatetime, Field(alias="from")]
-    end: Annotated[AwareDatetime, Field(alias="to")]
     window: str | None = None
     tolerance: Annotated[float | None, Field(allow_inf_nan=False)] = None
     against: list[str] = Field(default=[])

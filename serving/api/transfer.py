@@ -22,6 +22,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
 from driftline.serving.api.known import known_endpoint
+from driftline.serving.api.requests import in_utc
 from driftline.serving.bodies.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -104,8 +105,8 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         """
         endpoint = known_endpoint(context, name)
         closed = closed_before(context.now())
-        last = closed if end is None else min(closed, _utc(end))
-        first = None if start is None else _utc(start)
+        last = closed if end is None else min(closed, in_utc(end))
+        first = None if start is None else in_utc(start)
         found = captured_hours(context.root, endpoint, first, last, variant=variant)
         items = [asdict(one) | {"start": one.start.isoformat()} for one in found]
         return {
@@ -121,7 +122,7 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
     ) -> StreamingResponse:
         """Return the records of one hour of a variant as capture lines of SageMaker."""
         endpoint = known_endpoint(context, name)
-        body = _written(context.root, endpoint, _utc(hour), variant)
+        body = _written(context.root, endpoint, in_utc(hour), variant)
         return StreamingResponse(body, media_type=_LINES)
 
 
@@ -160,7 +161,3 @@ def _check(what: str, name: str) -> None:
         raise InputError(
             f'{what} "{name[:80]}": expected up to 63 letters, digits and inner hyphens'
         )
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

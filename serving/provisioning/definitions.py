@@ -51,23 +51,14 @@ def composite_of(resource: Resource, spec: CompositeAlarmSpec) -> CompositeDefin
 
 def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
     """Return the monitor of a resource; its baseline's version is not known yet."""
+    found = spec.model_dump(exclude={"data_analysis_start_time", "data_analysis_end_time"})
+    own = {
+        "schedule": once(spec.schedule, spec.data_analysis_start_time, spec.data_analysis_end_time),
+        "rules": tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
+        "segments": None if spec.segments is None else tuple(spec.segments),
+    }
     return MonitorDefinition(
-        name=resource.name,
-        endpoint=spec.endpoint,
-        baseline=spec.baseline,
-        kind=spec.kind,
-        schedule=once(spec.schedule, spec.data_analysis_start_time, spec.data_analysis_end_time),
-        false_alarms_per_year=spec.false_alarms_per_year,
-        start=spec.start,
-        delay_s=spec.delay_s,
-        compat=spec.compat,
-        deequ_ties=spec.deequ_ties,
-        rules=tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
-        segments=None if spec.segments is None else tuple(spec.segments),
-        preprocess=spec.preprocess,
-        postprocess=spec.postprocess,
-        owner=resource.owner,
-        tags=resource.tags,
+        **{**found, **own}, name=resource.name, owner=resource.owner, tags=resource.tags
     )
 
 
@@ -150,7 +141,7 @@ def _filled(resource: Resource, spec: AlarmSpec, name: str, monitor: MonitorSpec
         OWN_METRICS if metric in OWN_NAMES else kind_named(monitor.kind).namespace
     )
     own = {"Endpoint": monitor.endpoint, "MonitoringSchedule": name}
-    return spec.model_copy(
+    filled: AlarmSpec = spec.model_copy(
         update={
             "monitor": name,
             "namespace": namespace,
@@ -159,6 +150,7 @@ def _filled(resource: Resource, spec: AlarmSpec, name: str, monitor: MonitorSpec
             "period": spec.period or _window_s(resource, monitor.schedule),
         }
     )
+    return filled
 
 
 def _window_s(resource: Resource, schedule: str) -> int:

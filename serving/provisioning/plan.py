@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +72,6 @@ class Plan:
 
     planned: Sequence[Planned]
     is_dry_run: bool = False
-    statuses: Mapping[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: Kind) -> list[Planned]:
         """Return the planned resources of a kind."""
@@ -80,7 +79,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, object]:
         """Return the plan as plain JSON values: one change for each resource."""
-        found: dict[str, object] = {
+        return {
             "dry_run": self.is_dry_run,
             "changes": [
                 {
@@ -92,9 +91,6 @@ class Plan:
                 for entry in self.planned
             ],
         }
-        if self.statuses:
-            found["endpoints"] = dict(self.statuses)
-        return found
 
 
 def contents(

@@ -117,20 +117,7 @@ class Provisioner:
             return before.made
         name, root = planned.resource.name, self._context.root
         known = baselines.versions(root, name)
-        roles = Roles.of(
-            label=spec.label,
-            prediction=spec.prediction,
-            probability=spec.probability,
-            id_column=spec.id,
-            timestamp=spec.timestamp,
-            exclude=spec.exclude,
-            categorical=spec.categorical,
-            problem=spec.problem,
-            positive=spec.positive,
-            threshold=spec.threshold,
-            facet=spec.facet,
-            group=spec.group,
-        )
+        roles = Roles.of(**spec.model_dump(exclude={"data", "model", "segments", "preprocess"}))
         data: object = spec.data
         if spec.preprocess is not None:
             script = script_in(self._context.scripts_dir, spec.preprocess)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Optional, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+from pydantic.fields import FieldInfo
 
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.parts import Alarm
 from driftline.alerts.notify.channel import KEY_FIELDS
+from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.receivers.webhook import FORMATS
 from driftline.monitors.kind import DEFAULT_KIND
@@ -79,10 +84,11 @@ class _ChannelTarget(Spec):
 
 
 # Their types alone: their rules are the channel's to check, which quotes no secret.
+_MODELS: list[type[BaseModel]] = [*(one.options for one in RECEIVERS.values()), ChannelPolicy]
 _OPTIONS: dict[str, Any] = {
-    name: (about.annotation, None)
-    for receiver in RECEIVERS.values()
-    for name, about in receiver.options.model_fields.items()
+    name: (Optional[about.annotation], None)  # noqa: UP045 - the annotation is a value
+    for options in _MODELS
+    for name, about in options.model_fields.items()
 }
 _ChannelOptions: Any = create_model("_ChannelOptions", __base__=_ChannelTarget, **_OPTIONS)
 
@@ -92,12 +98,6 @@ class ChannelSpec(_ChannelOptions):  # type: ignore[misc] # its fields are those
 
     include_values: bool = False
     configuration_changes: bool = False
-    # How notifications are held and grouped; defaults: `ChannelPolicy` in alerts/notify/policy.py.
-    group_by: list[str] | None = None
-    group_wait_s: float | None = None
-    group_interval_s: float | None = None
-    repeat_interval_s: float | None = None
-    rate_limit_per_minute: int | None = None
 
 
 class MonitorSpec(Spec):
@@ -121,63 +121,53 @@ class MonitorSpec(Spec):
     postprocess: str | None = None
 
 
-class AlarmSpec(Spec):
+def _fields_of(definition: type[Alarm]) -> Any:  # noqa: ANN401 - a base of its fields
+    """Return a spec with the fields of a definition but those of the resource itself.
+
+    By their types and defaults alone: their rules are the definition's to check.
+    """
+    fields: dict[str, Any] = {
+        name: (one.annotation, FieldInfo(default=one.default, default_factory=one.default_factory))
+        for name, one in definition.model_fields.items()
+        if name not in ("alarm_name", "owner", "tags")
+    }
+    return create_model(f"_{definition.__name__}Fields", __base__=Spec, **fields)
+
+
+class AlarmSpec(_fields_of(AlarmDefinition)):  # type: ignore[misc] # its fields are the definition's
     """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules.
 
     With ``monitor`` the namespace, the dimensions and the period are those of its metrics.
     """
 
     monitor: str | None = None
+    # As people write these; the definition reads them, and fills in what is left out.
     namespace: str | None = None
     metric_name: str | None = None
-    dimensions: dict[str, str] = {}
     statistic: str | None = "Average"
-    extended_statistic: str | None = None
-    unit: str | None = None
     period: int | None = None
     metrics: list[dict[str, Any]] | None = None
-    evaluation_periods: int
-    datapoints_to_alarm: int | None = None
     threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    threshold_metric_id: str | None = None
-    comparison_operator: str
     treat_missing_data: str | None = None
     evaluate_low_sample_count_percentile: str | None = None
     evaluation_window: dict[str, Any] | None = None
     warm_up_configuration: dict[str, Any] | None = None
-    alarm_description: str = ""
-    actions_enabled: bool = True
-    alarm_actions: list[str] = []
-    ok_actions: list[str] = []
-    insufficient_data_actions: list[str] = []
-    action_configuration: dict[str, Any] | None = None
-    severity: Literal["page", "ticket", "digest"] = "page"
-    evaluation_range: int | None = None
 
     @model_validator(mode="after")
     def _one_statistic(self) -> Self:
         """Take the default back where another statistic was given."""
+        found: Self = self
         is_given = "statistic" in self.model_fields_set
         if not is_given and (self.extended_statistic is not None or self.metrics is not None):
-            return self.model_copy(update={"statistic": None})
-        return self
+            found = self.model_copy(update={"statistic": None})
+        return found
 
 
-class CompositeAlarmSpec(Spec):
+class CompositeAlarmSpec(_fields_of(CompositeDefinition)):  # type: ignore[misc] # as above
     """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
 
     # Blocks of YAML end with a line's end, which CloudWatch refuses.
     alarm_rule: Annotated[str, StringConstraints(strip_whitespace=True)]
-    alarm_description: str = ""
-    actions_enabled: bool = True
-    alarm_actions: list[str] = []
-    ok_actions: list[str] = []
-    insufficient_data_actions: list[str] = []
-    actions_suppressor: str | None = None
-    actions_suppressor_wait_period: int | None = None
-    actions_suppressor_extension_period: int | None = None
-    action_configuration: dict[str, Any] | None = None
-    severity: Literal["page", "ticket", "digest"] = "page"
 
 
 class SilenceSpec(Spec):

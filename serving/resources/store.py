@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -129,17 +129,7 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
 
 
 def _read(row: Row[tuple[Any, ...]]) -> Stored:
-    return Stored(
-        kind=row.kind,
-        name=row.name,
-        owner=row.owner,
-        tags=row.tags,
-        spec=row.spec,
-        made=row.made,
-        generation=row.generation,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+    return Stored(**{field.name: getattr(row, field.name) for field in fields(Stored)})
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -128,7 +128,7 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
             "/api/v1/monitors/quality/run",
             {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:00:00-12:00"},
             400,
-            "past the years 1 to 9999",
+            "within the years 1 to 9999",
         ),
         ("POST", "/api/v1/monitors/none/run", {}, 404, 'Monitor "none" does not exist'),
         ("POST", "/api/v1/monitors/quality/backtest", {}, 400, "from"),
