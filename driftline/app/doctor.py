@@ -24,7 +24,6 @@ from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.tables import outbox
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
-from driftline.app.remediation import MENDS
 from driftline.app.settings.settings import Settings
 from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
@@ -50,6 +49,24 @@ RECENT = timedelta(days=7)
 DAY = timedelta(days=1)
 LATE_AUDIT = timedelta(hours=3)
 ANSWER_WITHIN_S = 3.0
+# What keeps records from being lost again, by the reason that a gap tells.
+MENDS = {
+    "full": "see that what stores them runs, or raise [capture] spool_max_bytes",
+    "io_error": "make room on the disk of the spool, or mend it",
+    "tap_error": "see the log of the server for the fault, and report it",
+    "tap_off": "see the log of the server for a hundred faults in a row, then start it anew",
+    "misuse": "see the log of the app for what dl.Logger was given that is no row",
+    "corrupt": "check the disk of the spool",
+    "torn": "nothing: a server was killed while it wrote",
+    "power_loss": 'nothing, or [capture] durability = "request" where no record may be lost',
+    "removed": "let nobody remove files from the spool",
+    "receiver_killed": "nothing: a server was killed while it wrote an event",
+    "receiver_damaged": "check the disk of the spool, and let nobody remove files from it",
+    "poison": "see the topic of dead letters for who sends what is no letter",
+    "missing": "nothing: an audit missed them, and somebody has accepted that",
+    "retention": "let the topic keep records for longer than a sink may be away",
+    "unreadable": "see that all processes are of one version",
+}
 
 
 @dataclass(frozen=True, slots=True)

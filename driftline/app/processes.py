@@ -42,6 +42,9 @@ log = logging.getLogger(__name__)
 
 # In the spool folder, for it is this host's own: the names of the sinks that run here.
 SINK_NAMES = ".sinks"
+# What is flushed at the end of a minute is there a moment later: an alarm that looked at once would
+# find the newest minute empty, and tell a minute late.
+_SETTLE_S = 3.0
 # Of malloc.h.
 _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8
 
@@ -360,16 +363,71 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
                 shelf.close()
 
         return {"scheduler": schedule, "audit": _auditor(settings, engine, now).run}
-    from driftline.app.alarm_processes import alarm_loops
+    return _alarm_loops(settings, engine, now)
 
-    return alarm_loops(settings, engine, now)
+
+def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loop]:
+    """Build the loops of those who judge alarms, and those who tell."""
+    from driftline.alerts.evaluation.evaluator import Evaluator
+    from driftline.alerts.math.band_models import BandModels
+    from driftline.alerts.math.training import Trainer
+    from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
+    from driftline.alerts.notify.deliverer import Deliverer
+    from driftline.alerts.notify.programs import commands_of
+    from driftline.alerts.notify.secrets import Vault
+    from driftline.alerts.notify.upkeep import Upkeep
+
+    band_models = BandModels()
+    evaluator = Evaluator(
+        engine,
+        now=now,
+        dashboard_url=settings.dashboard_url,
+        poll_s=settings.alarms.poll_s,
+        settle_s=_SETTLE_S,
+        bands=band_models,
+        lease_clock=lambda: datetime.now(UTC),
+    )
+    trainer = Trainer(engine, now=now, band_models=band_models)
+    # Messages go out by the wall clock, whatever clock the monitors live by.
+    deliverer = Deliverer(
+        engine,
+        now=lambda: datetime.now(UTC),
+        allow_networks=settings.notify.allow_networks,
+        vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
+        commands=commands_of(settings.notify.commands),
+        poll_s=settings.alarms.poll_s,
+    )
+    policy = Upkeep(
+        engine,
+        now=lambda: datetime.now(UTC),
+        retention_days=settings.alarms.retention_days,
+        digest=settings.notify.digest,
+        poll_s=min(settings.alarms.poll_s, 1.0),
+    )
+    return {
+        "alarms": evaluator.run,
+        "detectors": trainer.run,
+        "deliveries": deliverer.run,
+        "policy": policy.run,
+        "metrics": MetricUpkeep(engine, now).run,
+    }
+
+
+def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str] = ()) -> None:
+    """Be one process of an installation until told to stop."""
+    alone = {
+        "server": run_server, "dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink,
+    }  # fmt: skip
+    if name in alone:
+        alone[name](settings, ready)
+    else:
+        run_background(settings, roles, ready)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Be one process of an installation; exit 0 when stopped, else as exit_codes.py says."""
-    alone = {"dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink}
     parser = argparse.ArgumentParser(prog="driftline.app.processes")
-    parser.add_argument("name", choices=["server", "background", *alone])
+    parser.add_argument("name", choices=["server", "background", "dashboard", "sidecar", "sink"])
     parser.add_argument("--roles", default="")
     parser.add_argument("--settings", type=Path)
     parser.add_argument("--ready-fd", type=int)
@@ -389,12 +447,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if asked.name == "server":
             _return_freed_memory()
         start_lean_process()
-        if asked.name == "server":
-            run_server(settings, ready)
-        elif asked.name in alone:
-            alone[asked.name](settings, ready)
-        else:
-            run_background(settings, asked.roles.split(","), ready)
+        run_process(asked.name, settings, ready, asked.roles.split(","))
     except DriftlineError as error:
         log.error("%s", error)
         sys.exit(exit_code(error))

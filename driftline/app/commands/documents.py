@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +15,6 @@ from driftline.app.commands.output import show_json
 from driftline.app.commands.text_options import Dialect, files_of, with_dialect
 from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
-from driftline.app.settings.settings import load
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named
@@ -308,7 +306,7 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
     # What serves models is slow to import, and a check without one needs none of it.
     from driftline.serving.hosting.remote_model import is_endpoint_name, open_named
 
-    found = load(None, environment=os.environ)
+    found = options.load_settings(None)
     with open_named(
         model,
         trust_pickle=found.serving.trust_pickle,

@@ -68,13 +68,10 @@ def migrate(config_file: options.SettingsFile = None) -> None:
     Example: driftline migrate -c driftline.toml
     """
     # Imported here: only this command of them needs SQL.
-    from driftline.app.logs import configure_logging
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate as bring_up
 
-    configure_logging()
-    found = load_settings(config_file)
-    configure_logging(found.log.format)
+    found = options.load_process_settings(config_file)
     with using_database(found.database_url) as engine:
         typer.echo(f"database schema: {bring_up(engine)}")
 

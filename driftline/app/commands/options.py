@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
 import typer
 
 from driftline.app.commands.output import Answer
+from driftline.app.logs import configure_logging
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
@@ -230,6 +231,14 @@ def load_settings(file: Path | None) -> Settings:
     from driftline.app.settings.settings import load
 
     return load(file, environment=os.environ)
+
+
+def load_process_settings(file: Path | None) -> Settings:
+    """Read the settings of a command that is a process, and log as they say."""
+    configure_logging()
+    found = load_settings(file)
+    configure_logging(found.log.format)
+    return found
 
 
 def open_places(*places: str, config_file: Path | None = None) -> None:

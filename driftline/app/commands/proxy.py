@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.logs import configure_logging
-from driftline.app.processes import run_proxy
-from driftline.app.settings.settings import load
 
 PORT = 8085  # The next one after those of `driftline up` and its processes.
 
@@ -44,11 +40,11 @@ def proxy(
 
     Example: driftline proxy --upstream http://127.0.0.1:8000 --endpoint flights --path /predict
     """
-    configure_logging()
-    found = load(config_file, environment=os.environ)
-    configure_logging(found.log.format)
+    # Imported here: to explain the command, nobody reads settings.
+    from driftline.app.processes import run_proxy
+
     run_proxy(
-        found,
+        options.load_process_settings(config_file),
         lambda: typer.echo(f"http://{host}:{port} -> {upstream}; Ctrl-C ends it", err=True),
         upstream=upstream,
         endpoint=endpoint,

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from driftline.app import processes
 from driftline.app.commands import options
 from driftline.app.logs import configure_logging
-from driftline.app.redactor import redactor
-from driftline.app.settings.settings import Settings, load, override
 from driftline.app.up import start
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
 from driftline.storage import is_remote, use_options
+
+if TYPE_CHECKING:
+    from driftline.app.settings.settings import Settings
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 
 
 def up(
@@ -39,7 +41,10 @@ def up(
 
     Example: driftline up -c driftline.toml
     """
-    found = _load(config_file)
+    # Imported here, as the processes are: to explain the commands, nobody reads settings.
+    from driftline.app.redactor import redactor
+
+    found = options.load_process_settings(config_file)
     roles = [name for name in only.split(",") if name]
     _require_loopback(found, roles)
     if not roles or {"capture", "sidecar"}.intersection(roles):
@@ -64,32 +69,26 @@ def up(
 
 def server(
     config_file: options.SettingsFile = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    host: Host = None,
+    port: Port = None,
 ) -> None:
     """Run the inference server and the programming interface.
 
     Example: driftline server -c driftline.toml --port 9000
     """
-    found = _load(config_file)
-    for key, value in (("host", host), ("port", port)):
-        found = override(found, "server", key, value) if value is not None else found
-    processes.run_server(found, lambda: None)
+    _listen("server", config_file, host, port)
 
 
 def dashboard(
     config_file: options.SettingsFile = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    host: Host = None,
+    port: Port = None,
 ) -> None:
     """Run the dashboard.
 
     Example: driftline dashboard -c driftline.toml
     """
-    found = _load(config_file)
-    for key, value in (("host", host), ("port", port)):
-        found = override(found, "dashboard", key, value) if value is not None else found
-    processes.run_dashboard(found, lambda: None)
+    _listen("dashboard", config_file, host, port)
 
 
 def scheduler(config_file: options.SettingsFile = None) -> None:
@@ -97,7 +96,7 @@ def scheduler(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline scheduler -c driftline.toml
     """
-    processes.run_background(_load(config_file), ["scheduler"], lambda: None)
+    _run("scheduler", options.load_process_settings(config_file))
 
 
 def alarms(config_file: options.SettingsFile = None) -> None:
@@ -105,7 +104,7 @@ def alarms(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline alarms -c driftline.toml
     """
-    processes.run_background(_load(config_file), ["alarms"], lambda: None)
+    _run("alarms", options.load_process_settings(config_file))
 
 
 def sidecar(config_file: options.SettingsFile = None) -> None:
@@ -115,7 +114,7 @@ def sidecar(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline sidecar -c driftline.toml
     """
-    processes.run_sidecar(_with_kafka("sidecar", _load(config_file)), lambda: None)
+    _run("sidecar", _with_kafka("sidecar", options.load_process_settings(config_file)))
 
 
 def sink(config_file: options.SettingsFile = None) -> None:
@@ -125,7 +124,7 @@ def sink(config_file: options.SettingsFile = None) -> None:
 
     Example: driftline sink -c driftline.toml
     """
-    processes.run_sink(_with_kafka("sink", _load(config_file)), lambda: None)
+    _run("sink", _with_kafka("sink", options.load_process_settings(config_file)))
 
 
 def demo(
@@ -152,11 +151,21 @@ def demo(
     raise typer.Exit(run_demo(days=span, browser=browser, stay=not leave, folder=folder))
 
 
-def _load(file: Path | None) -> Settings:
-    configure_logging()
-    found = load(file, environment=os.environ)
-    configure_logging(found.log.format)
-    return found
+def _listen(name: str, config_file: Path | None, host: str | None, port: int | None) -> None:
+    """Be a process that listens, where the options say and otherwise the settings."""
+    from driftline.app.settings.settings import override
+
+    found = options.load_process_settings(config_file)
+    for key, value in (("host", host), ("port", port)):
+        found = override(found, name, key, value) if value is not None else found
+    _run(name, found)
+
+
+def _run(name: str, found: Settings) -> None:
+    """Be one process of an installation."""
+    from driftline.app.processes import run_process
+
+    run_process(name, found, lambda: None, [name])
 
 
 def _migrate(found: Settings) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from driftline.app.remediation import MENDS
+from driftline.app.doctor import MENDS
 
 ROOT = Path(__file__).parents[3]
 # What counts a loss, and is given the reason as text.
