@@ -33,6 +33,8 @@ from driftline.serving.http.responses import Scope
 
 # Some seconds of work; `driftline alarm replay` takes longer ones.
 _LONGEST = 1_000_000
+# What is shown of a change of state.
+_CHANGE = ("alarm_name", "seq", "old", "new", "reason")
 
 
 def _unicode(text: str) -> str:
@@ -164,18 +166,7 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
                 require_alarm(connection, name)
             if asked.channel is not None:
                 get_channel(connection, asked.channel)
-            found = list_any(
-                connection,
-                kind=asked.kind,
-                state=asked.state,
-                prefix=asked.prefix,
-                channel=asked.channel,
-                tags=asked.pairs,
-                parents_of=asked.parents_of,
-                children_of=asked.children_of,
-                after=asked.after,
-                limit=asked.limit,
-            )
+            found = list_any(connection, tags=asked.pairs, **asked.model_dump(exclude={"tag"}))
         following = found[-1].name if len(found) == asked.limit else None
         return {"items": [shown(one) for one in found], "next": following}
 
@@ -223,18 +214,7 @@ def _add_changes(routes: APIRouter, context: ServerContext) -> None:
                 reason_data=asked.state_reason_data,
                 dashboard_url=context.dashboard_url,
             )
-        return {
-            "changes": [
-                {
-                    "alarm_name": one.alarm_name,
-                    "seq": one.seq,
-                    "old": one.old,
-                    "new": one.new,
-                    "reason": one.reason,
-                }
-                for one in found
-            ]
-        }
+        return {"changes": [{name: getattr(one, name) for name in _CHANGE} for one in found]}
 
     @routes.post("/alarms/actions", status_code=204)
     def switch_actions(asked: ActionsAsked) -> None:

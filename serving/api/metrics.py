@@ -1,4 +1,4 @@
-"""Routes of metrics: put datapoints, list metrics, statistics of one; PutMetricData's own rules."""
+"""Routes of metrics: put datapoints, list metrics, ask for statistics, metrics and metric math."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from pydantic import AwareDatetime, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from driftline.alerts.documents import snake
-from driftline.alerts.math.query import read_dimensions
+from driftline.alerts.math.band_models import BandModels
+from driftline.alerts.math.data import MOST_POINTS, DataRequest, get_metric_data
+from driftline.alerts.math.plan import Plan
+from driftline.alerts.math.query import MetricQuery, read_dimensions
+from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.putdata import digest_of, read_put
 from driftline.alerts.metrics.questions import (
@@ -35,8 +39,23 @@ _INFLATED_MAX = 10 << 20
 _REQUEST_IDS = ("amz-sdk-invocation-id", "idempotency-key")
 
 
-class StatisticsAsked(Fields):
-    """GetMetricStatistics' fields in snake case; AWS's camel case is taken as well."""
+class AwsFields(Fields):
+    """Fields of AWS in snake case; its camel case and its list of dimensions are taken as well."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def in_snake_case(cls, given: object) -> object:
+        """Write AWS's names in snake case."""
+        if not isinstance(given, Mapping):
+            return given
+        found = {snake(str(key)): value for key, value in given.items()}
+        if isinstance(found.get("dimensions"), list):
+            found["dimensions"] = read_dimensions(found["dimensions"], "the request")
+        return found
+
+
+class StatisticsAsked(AwsFields):
+    """What GetMetricStatistics asks."""
 
     namespace: str
     metric_name: str
@@ -48,16 +67,16 @@ class StatisticsAsked(Fields):
     extended_statistics: list[str] = Field(default_factory=list, max_length=10)
     unit: str | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def in_snake_case(cls, given: object) -> object:
-        """Take AWS's names and its list of dimensions, too."""
-        if not isinstance(given, Mapping):
-            return given
-        found = {snake(str(key)): value for key, value in given.items()}
-        if isinstance(found.get("dimensions"), list):
-            found["dimensions"] = read_dimensions(found["dimensions"], "the request")
-        return found
+
+class DataAsked(AwsFields):
+    """What GetMetricData asks."""
+
+    metric_data_queries: list[dict[str, Any]]
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+    scan_by: Literal["TimestampDescending", "TimestampAscending"] = "TimestampDescending"
+    max_datapoints: int = MOST_POINTS
+    next_token: str | None = None
 
 
 def router(context: ServerContext) -> APIRouter:
@@ -108,6 +127,33 @@ def router(context: ServerContext) -> APIRouter:
         ]
         return {"items": items, "next_token": page.next_token}
 
+    _add_questions(routes, context)
+    return routes
+
+
+def _add_questions(routes: APIRouter, context: ServerContext) -> None:
+    band_models = BandModels()
+
+    @routes.post("/metrics/data")
+    def metric_data(asked: DataAsked) -> dict[str, Any]:
+        """Answer up to 500 queries, metrics and metric math, as GetMetricData does."""
+        request = DataRequest(
+            queries=tuple(MetricQuery.from_dict(one) for one in asked.metric_data_queries),
+            start=in_utc(asked.start_time),
+            end=in_utc(asked.end_time),
+            is_newest_first=asked.scan_by == "TimestampDescending",
+            max_datapoints=asked.max_datapoints,
+            next_token=asked.next_token,
+        ).aligned(context.now())
+        plan = Plan.of(request.queries)
+        first, last = int(request.start.timestamp()), int(request.end.timestamp())
+        with read_connection(context.engine) as connection:
+            band = None
+            if any(True for _ in plan.bands()):
+                band = band_models.over(connection, plan, first, last)
+            page = get_metric_data(request, fetch_from(connection, first, last), band)
+        return page.as_dict()
+
     @routes.post("/metrics/statistics")
     def statistics(asked: StatisticsAsked) -> dict[str, Any]:
         """Return statistics of one metric, period by period and unit by unit."""
@@ -126,8 +172,6 @@ def router(context: ServerContext) -> APIRouter:
                 "label": asked.metric_name,
                 "datapoints": metric_statistics(connection, request, context.now()),
             }
-
-    return routes
 
 
 def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
