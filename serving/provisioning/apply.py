@@ -9,29 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
 from driftline.alerts.evaluation.composites import put_composites
+from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import delete_channel, put_channel
+from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
-from driftline.monitors.definitions import delete_definition, put_definition
+from driftline.monitors.definitions import (
+    MonitorDefinition,
+    delete_definition,
+    put_definition,
+)
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.definitions import (
-    alarm_of,
-    channel_of,
-    composite_of,
-    fill_in,
-    monitor_of,
-    silence_of,
-)
+from driftline.serving.provisioning.definitions import definition_of, fill_in
 from driftline.serving.provisioning.plan import (
     Key,
     Plan,
@@ -50,20 +52,13 @@ from driftline.serving.resources.resources import (
     key_of,
     parse_resources,
 )
-from driftline.serving.resources.specs import (
-    KINDS,
-    AlarmSpec,
-    BaselineSpec,
-    ChannelSpec,
-    CompositeAlarmSpec,
-    EndpointSpec,
-    Kind,
-    MonitorSpec,
-    SilenceSpec,
-)
+from driftline.serving.resources.specs import KINDS, BaselineSpec, EndpointSpec, Kind, MonitorSpec
 from driftline.serving.resources.store import Stored
 
 log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Applier:
@@ -80,7 +75,7 @@ class Applier:
 
         Returns when the endpoints that changed are in service, or have failed.
         """
-        resources = await asyncio.to_thread(self._filled_in, parse_resources(documents))
+        resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:
             _check(resource)
             _check_scripts(resource, self._context.scripts_dir)
@@ -89,7 +84,7 @@ class Applier:
             commands=self._context.commands,
             allow_networks=self._context.allow_networks,
             turns=self._asking,
-            known=await asyncio.to_thread(self._known_targets, resources),
+            known=await self._read(known_targets, resources),
         )
         async with self._lock:
             found = await asyncio.to_thread(
@@ -98,7 +93,7 @@ class Applier:
                 trust_pickle=self._context.trust_pickle,
                 scripts_dir=self._context.scripts_dir,
             )
-            plan = await asyncio.to_thread(self._plan, resources, found)
+            plan = await self._read(make_plan, resources, found)
             if dry_run:
                 return replace(plan, is_dry_run=True)
             provisioner = Provisioner(self._context)
@@ -131,17 +126,16 @@ class Applier:
             await asyncio.to_thread(self._delete, kind, name)
             await self._reconciler.refresh()
 
-    def _filled_in(self, resources: Sequence[Resource]) -> list[Resource]:
-        with read_connection(self._context.engine) as connection:
-            return fill_in(connection, resources)
+    async def _read(
+        self, ask: Callable[Concatenate[Connection, P], T], *given: P.args, **named: P.kwargs
+    ) -> T:
+        """Ask the stored resources something in a thread, which changes nothing."""
 
-    def _known_targets(self, resources: Sequence[Resource]) -> frozenset[str]:
-        with read_connection(self._context.engine) as connection:
-            return known_targets(connection, resources)
+        def read() -> T:
+            with read_connection(self._context.engine) as connection:
+                return ask(connection, *given, **named)
 
-    def _plan(self, resources: Sequence[Resource], found: Mapping[Key, Mapping[str, str]]) -> Plan:
-        with read_connection(self._context.engine) as connection:
-            return make_plan(connection, resources, found)
+        return await asyncio.to_thread(read)
 
     def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:
         """Write everything in one transaction."""
@@ -153,16 +147,19 @@ class Applier:
                 if resource.kind != "Endpoint":
                     self._put(connection, entry, made[_key(resource)])
                 else:
-                    self._put(connection, entry, self._endpoint(connection, entry))
+                    name, spec = resource.name, entry.spec
+                    found = _endpoint_made(connection, name, spec, entry.before)
+                    self._put(connection, entry, found)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
 
     def _put_composites(self, connection: Connection, plan: Plan) -> None:
         """Hand all composite alarms on at once: their rules may name each other."""
         definitions = [
-            composite_of(entry.resource, entry.resource.spec)
+            definition
             for entry in plan.of_kind("CompositeAlarm")
-            if entry.action != "unchanged" and isinstance(entry.resource.spec, CompositeAlarmSpec)
+            if entry.action != "unchanged"
+            and isinstance(definition := definition_of(entry.resource), CompositeDefinition)
         ]
         if definitions:
             url = self._context.dashboard_url
@@ -179,17 +176,16 @@ class Applier:
 
     def _act(self, connection: Connection, resource: Resource) -> None:
         """Hand a resource to the room that acts on it."""
-        now, spec = self._context.now(), resource.spec
-        if isinstance(spec, ChannelSpec):
-            put_channel(connection, channel_of(resource.name, spec), now, vault=self._context.vault)
-        elif isinstance(spec, AlarmSpec):
-            put_alarm(connection, alarm_of(resource, spec), now)
-        elif isinstance(spec, SilenceSpec):
-            put_silence(connection, silence_of(resource.name, resource.owner, spec), now)
-        elif isinstance(spec, MonitorSpec):
-            baseline = store.get(connection, "Baseline", spec.baseline)
-            endpoint = store.get(connection, "Endpoint", spec.endpoint)
-            definition = monitor_of(resource, spec)
+        now, definition = self._context.now(), definition_of(resource)
+        if isinstance(definition, Channel):
+            put_channel(connection, definition, now, vault=self._context.vault)
+        elif isinstance(definition, AlarmDefinition):
+            put_alarm(connection, definition, now)
+        elif isinstance(definition, Silence):
+            put_silence(connection, definition, now)
+        elif isinstance(definition, MonitorDefinition):
+            baseline = store.get(connection, "Baseline", definition.baseline)
+            endpoint = store.get(connection, "Endpoint", definition.endpoint)
             put_definition(
                 connection,
                 replace(
@@ -200,9 +196,6 @@ class Applier:
                 ),
                 now,
             )
-
-    def _endpoint(self, connection: Connection, entry: Planned) -> Made:
-        return _endpoint_made(connection, entry.resource.name, entry.spec, entry.before)
 
     def _settle(self, connection: Connection, plan: Plan, fresh: Mapping[Key, Made]) -> None:
         """Bring what was not declared now, but needs what was, in line with it."""
@@ -311,17 +304,8 @@ def _check_scripts(resource: Resource, folder: str) -> None:
 
 
 def _check_spec(resource: Resource) -> None:
-    if isinstance(resource.spec, ChannelSpec):
-        channel_of(resource.name, resource.spec)
-    elif isinstance(resource.spec, AlarmSpec):
-        alarm_of(resource, resource.spec)
-    elif isinstance(resource.spec, CompositeAlarmSpec):
-        composite_of(resource, resource.spec)
-    elif isinstance(resource.spec, SilenceSpec):
-        silence_of(resource.name, resource.owner, resource.spec)
-    elif isinstance(resource.spec, MonitorSpec):
-        monitor_of(resource, resource.spec)
-    elif isinstance(resource.spec, EndpointSpec):
+    definition_of(resource)
+    if isinstance(resource.spec, EndpointSpec):
         spec = resource.spec
         if spec.baseline is not None and spec.signature is not None:
             raise ResourceError(

@@ -29,11 +29,29 @@ from driftline.serving.resources.specs import (
     SilenceSpec,
 )
 
+Definition = AlarmDefinition | CompositeDefinition | Channel | Silence | MonitorDefinition
+
 # Any week would do: schedules repeat. It begins on a Monday.
 _SOME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 _WINDOWS_COMPARED = 60
 # What a channel holds beside the options of its receiver.
 _OWN = frozenset({"type", "url", "secret", "format", *KEY_FIELDS.values()})
+
+
+def definition_of(resource: Resource) -> Definition | None:
+    """Return what alerts or monitors know a resource as; None of what is known to serving alone."""
+    match resource.spec:
+        case ChannelSpec() as spec:
+            return channel_of(resource.name, spec)
+        case AlarmSpec() as spec:
+            return alarm_of(resource, spec)
+        case CompositeAlarmSpec() as spec:
+            return composite_of(resource, spec)
+        case SilenceSpec() as spec:
+            return silence_of(resource.name, resource.owner, spec)
+        case MonitorSpec() as spec:
+            return monitor_of(resource, spec)
+    return None
 
 
 def alarm_of(resource: Resource, spec: AlarmSpec) -> AlarmDefinition:
