@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
-from driftline.serving.provisioning.deploy import deploy_resources
+from driftline.serving.provisioning.deploy import deploy_resources, name_of_file
 from driftline.storage import is_remote
 
 
@@ -97,7 +96,11 @@ def deploy_by(
     """Do what `deploy` does, the roles in one value."""
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)
-        endpoint = name or _endpoint_name(model_file)
+        endpoint = name or name_of_file(model_file)
+        if not endpoint:
+            raise InputError(
+                f"model {model_file}: its name gives no endpoint name; expected --name"
+            )
         resources = deploy_resources(
             model=str(model_file),
             reference=_reference_file(reference, Path(folder)),
@@ -147,11 +150,3 @@ def _reference_file(reference: object, folder: Path) -> str | None:
     table = reference if isinstance(reference, pa.Table) else pa.table(reference)
     parquet.write_table(table, path)
     return str(path)
-
-
-def _endpoint_name(file: Path) -> str:
-    """Bring a file's name to the form that names have."""
-    name = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9]", "-", file.stem)).strip("-")[:63]
-    if not name:
-        raise InputError(f"model {file}: its name gives no endpoint name; expected --name")
-    return name

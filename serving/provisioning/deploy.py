@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.monitors.kind import DAILY, Kind, all_kinds
 from driftline.roles import Roles
 
 _DAY_S = 86_400
-_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 _NAME_MAX = 63
+
+
+def name_of_file(file: Path) -> str:
+    """Return a file's name as endpoints have theirs; empty where nothing of it can stand in one."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", file.stem).strip("-")[:_NAME_MAX].rstrip("-")
 
 
 def deploy_resources(
@@ -23,7 +29,7 @@ def deploy_resources(
     Paths are absolute, as the server sees them. With a reference come a baseline, the monitors
     that the roles allow, and their alarms, which notify nobody until a channel is named.
     """
-    if _NAME.fullmatch(name) is None:
+    if not is_name(name):
         raise InputError(
             f'name "{name[:80]}"; expected letters, digits and inner hyphens, {_NAME_MAX} at most'
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,12 +17,12 @@ from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.parts import check_tags, own_names
 from driftline.alerts.math.query import read_dimensions
+from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
 from driftline.validation import expected, shown
 
 MAX_RESOURCES = 1000
-_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 _ALARM_NAME_MAX = 255
 _LISTED = 8
 # Their names are free text, and unique over both.
@@ -183,8 +182,8 @@ def _checked_name(kind: str, name: object, where: str) -> str:
             f"{where}: name {shown(name)}; expected 1 to {_ALARM_NAME_MAX} printable characters, "
             'not all blank, not "." or ".."'
         )
-    if isinstance(name, str) and _NAME.fullmatch(name):
-        return name
+    if is_name(name):
+        return str(name)
     raise ResourceError(
         f"{where}: name {shown(name)}; expected letters, digits and inner hyphens, 63 at most"
     )

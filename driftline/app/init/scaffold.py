@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ from typing import Any
 import yaml
 
 from driftline.app.init.infer_roles import Guess
+from driftline.capture.tap.target import is_name
 from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
-from driftline.serving.provisioning.deploy import monitor_resources, roles_spec
-
-_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
+from driftline.serving.provisioning.deploy import monitor_resources, name_of_file, roles_spec
 
 _CHANNEL = """\
 # So far nobody is told of an alarm. To tell somebody: uncomment this, give the address, and add
@@ -34,9 +32,8 @@ _CHANNEL = """\
 def endpoint_name(data: Sequence[str], name: str | None) -> str:
     """Return the endpoint's name: the one that was said, or one made of the file's."""
     stem = Path(data[0]).stem if name is None else name
-    found = stem if name is not None else re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:63]
-    found = found.rstrip("-") if name is None else found
-    if _NAME.fullmatch(found) is None:
+    found = name_of_file(Path(data[0])) if name is None else name
+    if not is_name(found):
         hint = "its name gives no endpoint's name; " if name is None else ""
         raise InputError(
             f'name "{stem[:80]}": {hint}expected --name with letters, digits and inner hyphens, '
