@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from driftline.app.client.connection import in_path
-from driftline.app.client.detectors import DetectorCalls
+from driftline.app.client.metrics import MetricCalls
 
 
-class AlarmCalls(DetectorCalls):
+class AlarmCalls(MetricCalls):
     """Calls about metrics, alarms, silences, deliveries and incidents."""
 
     def alarms(self, **chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - texts, lists, numbers

@@ -1,4 +1,4 @@
-"""What a client can ask of metrics: put datapoints, list them, statistics."""
+"""What a client can ask of metrics, metric math and detectors of anomalies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from driftline.app.client.connection import ServerCalls
+from driftline.app.client.connection import ServerCalls, in_path
 
 # As botocore does: below this, deflating costs more than it saves.
 _DEFLATE_FROM = 10_240
@@ -17,7 +17,7 @@ _PAGE = 500
 
 
 class MetricCalls(ServerCalls):
-    """Calls about metrics."""
+    """Calls about metrics, metric math and detectors."""
 
     def put_metrics(
         self, namespace: str, data: Sequence[Mapping[str, Any]], *, request_id: str | None = None
@@ -92,3 +92,86 @@ class MetricCalls(ServerCalls):
         path = "/api/v1/metrics/statistics"
         found: list[dict[str, Any]] = self._json("POST", path, json=asked)["datapoints"]
         return found
+
+    def metric_data(
+        self,
+        queries: Sequence[Mapping[str, Any]],
+        start: datetime,
+        end: datetime,
+        *,
+        newest_first: bool = True,
+        max_datapoints: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Ask metrics and metric math, as GetMetricData does; all pages."""
+        asked: dict[str, Any] = {
+            "metric_data_queries": [dict(query) for query in queries],
+            "start_time": start.isoformat(),
+            "end_time": end.isoformat(),
+            "scan_by": "TimestampDescending" if newest_first else "TimestampAscending",
+        }
+        if max_datapoints is not None:
+            asked["max_datapoints"] = max_datapoints
+        found: list[dict[str, Any]] = []
+        while True:
+            page = self._json("POST", "/api/v1/metrics/data", json=asked)
+            for part in page["metric_data_results"]:
+                last = found[-1] if found else {}
+                # A result that was cut goes on at the top of the next page.
+                if last.get("status_code") == "PartialData" and _is_same(last, part):
+                    last["timestamps"] += part["timestamps"]
+                    last["values"] += part["values"]
+                    last["status_code"] = part["status_code"]
+                else:
+                    found.append(part)
+            asked["next_token"] = page["next_token"]
+            if asked["next_token"] is None:
+                return found
+            _drop_unbegun(found)
+
+    def put_detector(self, detector: Mapping[str, Any]) -> dict[str, Any]:
+        """Put a detector of anomalies, in PutAnomalyDetector's form; it is trained in seconds."""
+        # Times may be such, as YAML reads them.
+        body = json.dumps(dict(detector), default=str)
+        headers = {"content-type": "application/json"}
+        return self._json("POST", "/api/v1/detectors", content=body, headers=headers)
+
+    def detectors(
+        self, *, namespace: str | None = None, metric_name: str | None = None
+    ) -> list[dict[str, Any]]:
+        """List detectors, all or those that look at a metric."""
+        return self._items("detectors", namespace=namespace, metric_name=metric_name)
+
+    def detector(self, detector_id: str) -> dict[str, Any]:
+        """Return one detector."""
+        return self._get("detectors", detector_id)
+
+    def train_detector(self, detector_id: str) -> dict[str, Any]:
+        """Have a detector trained again as soon as the alarms' process can."""
+        return self._post("detectors", detector_id, "train")
+
+    def detector_band(
+        self,
+        detector_id: str,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        *,
+        period: int | None = None,
+        deviations: float = 2.0,
+    ) -> dict[str, Any]:
+        """Return a detector's values and its band beside them; by default of the last day."""
+        params = {"from": start, "to": end, "period": period, "deviations": deviations}
+        return self._get("detectors", detector_id, "band", **params)
+
+    def delete_detector(self, detector_id: str) -> None:
+        """Delete a detector; an alarm that needs it has it made again."""
+        self._call("DELETE", f"/api/v1/detectors/{in_path(detector_id)}")
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (one["id"], one["label"]) == (other["id"], other["label"])
+
+
+def _drop_unbegun(found: list[dict[str, Any]]) -> None:
+    """Drop results at the end that the next page tells whole."""
+    while found and found[-1]["status_code"] == "PartialData" and not found[-1]["values"]:
+        found.pop()
