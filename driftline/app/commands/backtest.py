@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from driftline.app.commands import options, output
+from driftline.app.commands import options
 from driftline.app.commands.options import moment
+from driftline.app.commands.output import Answer
 from driftline.app.commands.resources import monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError
@@ -63,6 +64,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to wri
 @monitor.command("backtest")
 @options.with_roles
 @options.with_server
+@options.answers
 def backtest(
     name: Name = None,
     start: Start = None,
@@ -76,10 +78,9 @@ def backtest(
     estimates: Estimates = True,
     output: Output = None,
     server: options.Server = options.DEFAULT,
-    as_json: options.AsJson = False,
     *,
     roles: Roles,
-) -> None:
+) -> Answer:
     """Show what a monitor would have done, window by window; nothing is recorded.
 
     Drift is replayed by the monitor's own rule; checks of types and declared rules are not. NAME
@@ -104,23 +105,17 @@ def backtest(
         found = _of_captured(name, span, baseline or reference_until, asked, server)
     if output is not None:
         _write(output, found)
-    _show(found, as_json=as_json)
-    if any(one["alarms"] for one in found["windows"]):
-        raise typer.Exit(1)
-    if all(one["strength"] is None for one in found["windows"]):
-        raise typer.Exit(3)
+    alarms = any(one["alarms"] for one in found["windows"])
+    is_unjudged = all(one["strength"] is None for one in found["windows"])
+    return Answer(found, _lines(found), code=1 if alarms else 3 if is_unjudged else 0)
 
 
-def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        output.show_json(found)
-        return
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     # As heavy as the words of violations, which other commands do without.
     from driftline.app.commands.backtest_text import told
 
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    for line in told(found, plain=plain):
-        typer.echo(line)
+    yield from told(found, plain=plain)
 
 
 def _of_captured(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.output import show_json
-from driftline.app.commands.text_options import Dialect, files_of, with_dialect
+from driftline.app.commands.options import Dialect, files_of, with_dialect
+from driftline.app.commands.output import Answer
 from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
 from driftline.baseline.clarify import roles_of_config
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from driftline.monitors.check_context import Predictor
 
 KIND_LIST = ", ".join(KINDS)
-Data = Annotated[
-    list[str],
-    typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
-]
-
 
 KindOption = Annotated[
     Kind,
@@ -118,8 +114,9 @@ PostprocessOption = Annotated[
 
 @with_dialect
 @options.with_roles
+@options.answers
 def baseline(
-    data: Data,
+    data: options.Data,
     output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
     kind: KindOption = DEFAULT_KIND,  # type: ignore[assignment] # Read by the option.
     model: ModelOption = None,
@@ -130,11 +127,10 @@ def baseline(
     rules: RulesOption = None,
     segment: SegmentOption = None,
     preprocess: PreprocessOption = None,
-    as_json: options.AsJson = False,
     *,
     roles: Roles,
     dialect: Dialect,
-) -> None:
+) -> Answer:
     """Turn reference data into a baseline.
 
     That is SageMaker's documents of the kind, and finer summaries that only driftline reads.
@@ -177,14 +173,12 @@ def baseline(
     version = Baseline.load(output).version  # As a check of it will name it.
     count = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
-    if as_json:
-        found = {"version": version, "rows": count, "columns": columns}
-        show_json({"folder": output, "kind": kind.name, **found})
-        return
     from driftline.app.commands.fitted import told  # A check needs none of it.
 
-    size = f"{plural(count, 'row')}, {plural(columns, 'column')}"
-    typer.echo("\n".join([f"{output}: baseline {version} of {size}", *told(fitted)]))
+    found = {"version": version, "rows": count, "columns": columns}
+    line = f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
+    value = {"folder": output, "kind": kind.name, **found}
+    return Answer(value, chain([line], told(fitted)))
 
 
 def _explained(fitted: Baseline, rows: object, model: str | None, roles: Roles) -> Baseline:
@@ -199,7 +193,7 @@ def _explained(fitted: Baseline, rows: object, model: str | None, roles: Roles) 
 @with_dialect
 @options.with_roles
 def check(
-    data: Data,
+    data: options.Data,
     reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
     kind: CheckedKindOption = None,
     output: Annotated[

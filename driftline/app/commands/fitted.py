@@ -6,7 +6,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from driftline.app.commands.output import harmless
 from driftline.app.init.infer_roles import IDS
 from driftline.baseline.origin import name_words
 from driftline.baseline.store import UNNAMED_TIMES, Baseline
@@ -33,10 +32,10 @@ def told(baseline: Baseline) -> Iterator[str]:
     types = Counter[str](column.type for column in columns)
     parts = [plural(types[kind], word) for kind, word in WORDS.items() if types[kind]]
     roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
-    yield harmless("; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part))
+    yield "; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part)
     yield from unjudged(columns)
     if (times := baseline.unnamed_times) is not None:
-        yield harmless(UNNAMED_TIMES.format(times, f"--timestamp {shlex.quote(times)}"))
+        yield UNNAMED_TIMES.format(times, f"--timestamp {shlex.quote(times)}")
     known = {} if baseline.profile is None else baseline.profile.columns
     for column in columns:
         found = known.get(column.name)
@@ -49,7 +48,7 @@ def told(baseline: Baseline) -> Iterator[str]:
             continue
         is_unique = found.distinct_count >= NEARLY_ALL * found.row_count
         if found.row_count >= MIN_ROWS and is_unique and name_words(column.name) & IDS:
-            yield harmless(
+            yield (
                 f"{column.name} looks like an id, and is judged as a feature; if it is one: "
                 f"--id {column.name}"
             )
@@ -65,4 +64,4 @@ def unjudged(columns: Sequence[Column]) -> Iterator[str]:
     for reason, names in reasons.items():
         shown = ", ".join(names[:SHOWN_UNJUDGED])
         more = f" and {len(names) - SHOWN_UNJUDGED} more" if len(names) > SHOWN_UNJUDGED else ""
-        yield harmless(f"{shown}{more}: only types and gaps are judged ({reason})")
+        yield f"{shown}{more}: only types and gaps are judged ({reason})"

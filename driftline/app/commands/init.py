@@ -22,10 +22,7 @@ SEEN_WIDTH = 150
 
 @options.with_roles
 def init(
-    data: Annotated[
-        list[str],
-        typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
-    ],
+    data: options.Data,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from driftline import __version__
-from driftline.app.commands import options, output
+from driftline.app.commands import options
 from driftline.app.commands.options import load_settings
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer, Table, show_json
 
 if TYPE_CHECKING:
     from driftline.app.doctor import Finding
@@ -44,7 +45,7 @@ def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = F
                 typer.echo(f"{'':<7} {'':<18} mend: {finding.mend}")
     verdict = worst(findings)
     if as_json:
-        output.show_json({"verdict": verdict, "findings": [asdict(one) for one in findings]})
+        show_json({"verdict": verdict, "findings": [asdict(one) for one in findings]})
     if verdict == "defect":
         raise typer.Exit(1)
 
@@ -76,7 +77,8 @@ def migrate(config_file: options.SettingsFile = None) -> None:
         typer.echo(f"database schema: {bring_up(engine)}")
 
 
-def plugins(as_json: options.AsJson = False) -> None:
+@options.answers
+def plugins() -> Answer:
     """List what other packages plug in: monitor kinds, distances, checks, notifiers.
 
     These are the entry points of installed packages in groups that begin with driftline. None of
@@ -96,10 +98,12 @@ def plugins(as_json: options.AsJson = False) -> None:
         for group in groups
         for plugin in sorted(entry_points(group=group), key=lambda plugin: plugin.name)
     ]
-    if as_json:
-        output.show_json(rows)
-    elif rows:
-        output.show_table(COLUMNS, rows)
+    return Answer(rows, _listed(rows))
+
+
+def _listed(rows: Sequence[Mapping[str, object]]) -> Iterator[Table]:
+    if rows:
+        yield Table(COLUMNS, rows)
     else:
         typer.echo(
             "no plug-ins are installed; to write one: docs/distances.md, docs/rules.md", err=True

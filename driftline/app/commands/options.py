@@ -10,7 +10,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +36,10 @@ SettingsFile = Annotated[
     Path | None,
     typer.Option("-c", "--config-file", help="Settings file (default: ./driftline.toml)."),
 ]
+Data = Annotated[
+    list[str],
+    typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
+]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines at most.")]
 Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
 Dimensions = Annotated[
@@ -44,46 +48,37 @@ Dimensions = Annotated[
 ]
 _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _column(flag: str, about: str) -> Any:  # noqa: ANN401 - typer's own
+    """Declare an option that names a column."""
+    return typer.Option(flag, metavar="COL", help=about)
+
+
 # Every command that takes roles takes all of them, spelled the same: see `with_roles`.
 ROLES: dict[str, Any] = {
-    "label": Annotated[
-        str | None, typer.Option("--label", metavar="COL", help="Column with the true answer.")
-    ],
-    "prediction": Annotated[
-        str | None,
-        typer.Option("--prediction", metavar="COL", help="Column with the model's answer."),
-    ],
+    "label": Annotated[str | None, _column("--label", "Column with the true answer.")],
+    "prediction": Annotated[str | None, _column("--prediction", "Column with the model's answer.")],
     "probability": Annotated[
         list[str] | None,
-        typer.Option(
-            "--probability", metavar="COL", help="Column with its probability; one for each class."
-        ),
+        _column("--probability", "Column with its probability; one for each class."),
     ],
     # These four are settled with the baseline; a check of it refuses others.
     "id_column": Annotated[
-        str | None,
-        typer.Option(
-            "--id", metavar="COL", help="Column that only identifies; as in the baseline."
-        ),
+        str | None, _column("--id", "Column that only identifies; as in the baseline.")
     ],
     "timestamp": Annotated[
-        str | None,
-        typer.Option(
-            "--timestamp", metavar="COL", help="Column with the event's time; as in the baseline."
-        ),
+        str | None, _column("--timestamp", "Column with the event's time; as in the baseline.")
     ],
     "exclude": Annotated[
         list[str] | None,
-        typer.Option(
-            "--exclude", metavar="COL", help="Column left out of all checks; as in the baseline."
-        ),
+        _column("--exclude", "Column left out of all checks; as in the baseline."),
     ],
     "categorical": Annotated[
         list[str] | None,
-        typer.Option(
+        _column(
             "--categorical",
-            metavar="COL",
-            help="Column of codes, judged by level and not as a quantity; as in the baseline.",
+            "Column of codes, judged by level and not as a quantity; as in the baseline.",
         ),
     ],
     "problem": Annotated[
@@ -107,10 +102,7 @@ ROLES: dict[str, Any] = {
         list[str] | None,
         typer.Option("--facet", metavar="COL[=VALUE]", help="Group that is compared with others."),
     ],
-    "group": Annotated[
-        str | None,
-        typer.Option("--group", metavar="COL", help="Column to stratify by (CDDL, CDDPL)."),
-    ],
+    "group": Annotated[str | None, _column("--group", "Column to stratify by (CDDL, CDDPL).")],
 }
 
 
@@ -140,10 +132,70 @@ def with_options(
         value = make(**{name: given.pop(name) for name in options})
         command(**{parameter: value}, **given)
 
-    # Typer reads a command's options off its signature and its annotations.
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return _signed(run, parameters)
+
+
+def _signed(
+    run: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Return a function as Typer reads it: its options off its signature and its annotations."""
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
+
+
+# Every command that takes text files takes all of these: see `with_dialect`.
+DIALECT: dict[str, Any] = {
+    "delimiter": Annotated[
+        str | None,
+        typer.Option(
+            "--delimiter", metavar="SIGN", help="Between the fields of a CSV; default: found."
+        ),
+    ],
+    "encoding": Annotated[
+        str | None,
+        typer.Option(
+            "--encoding", metavar="NAME", help="Of text files; default: UTF-8, UTF-16 if so marked."
+        ),
+    ],
+    "header": Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header",
+            help="Whether a CSV's first line holds names; default: unless all are numbers.",
+            show_default=False,
+        ),
+    ],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the options say of text files; None leaves it to a look at them."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+
+
+def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
+    """Add these options to a command; it takes them as one parameter ``dialect``."""
+    return with_options(command, "dialect", DIALECT, Dialect)
+
+
+def files_of(data: Sequence[str], dialect: Dialect) -> object:
+    """Return the data of a command as `open_source` takes it."""
+    if dialect != Dialect():
+        # Imported here: reading needs Arrow, and the options alone do not.
+        from driftline.formats.source import Files
+
+        return Files(
+            *data,
+            delimiter=dialect.delimiter,
+            encoding=dialect.encoding,
+            header=dialect.header,
+        )
+    return list(data) if len(data) > 1 else data[0]
 
 
 SERVER: dict[str, Any] = {
@@ -219,10 +271,7 @@ def _with_json(run: Callable[..., None], own: list[inspect.Parameter]) -> Callab
     keyword = inspect.Parameter.KEYWORD_ONLY
     as_json = inspect.Parameter("as_json", keyword, default=False, annotation=AsJson)
     parameters = [*(one.replace(kind=keyword) for one in own), as_json]
-    # Typer reads a command's options off its signature and its annotations.
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
+    return _signed(run, parameters)
 
 
 def load_settings(file: Path | None) -> Settings:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.output import harmless, show_json, show_table
-from driftline.app.commands.text_options import Dialect, files_of, with_dialect
+from driftline.app.commands.options import Dialect, files_of, with_dialect
+from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
 from driftline.errors import UndecidedError
@@ -20,11 +21,9 @@ SHOWN = ("score", "row", "reason")
 
 
 @with_dialect
+@options.answers
 def outliers(
-    data: Annotated[
-        list[str],
-        typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
-    ],
+    data: options.Data,
     reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
     output: Annotated[
         str | None,
@@ -32,10 +31,9 @@ def outliers(
             "-o", "--output", metavar="FILE", help="All rows with their scores: .parquet or .csv."
         ),
     ] = None,
-    as_json: options.AsJson = False,
     *,
     dialect: Dialect,
-) -> None:
+) -> Answer:
     """Score each row by how seldom the baseline's reference has one as odd.
 
     A score of 4 is reached by at most one row in 10,000 of the reference, and makes an outlier.
@@ -68,23 +66,33 @@ def outliers(
     share = found.outlier_count / found.row_count
     missing = scorer.missing(source.schema.names)
     worst = [_line(one) for one in found.worst]
-    if as_json:
-        counts = {"rows": found.row_count, "outliers": found.outlier_count}
-        around = {"share": share, "share_low": low, "share_high": high}
-        columns = dict(found.columns.most_common())
-        lacking = {"columns": columns, "missing_columns": list(missing)}
-        show_json({**counts, **around, **lacking, "worst": worst})
-        return
-    typer.echo(
+    value = {
+        "rows": found.row_count,
+        "outliers": found.outlier_count,
+        "share": share,
+        "share_low": low,
+        "share_high": high,
+        "columns": dict(found.columns.most_common()),
+        "missing_columns": list(missing),
+        "worst": worst,
+    }
+    line = (
         f"{plural(found.outlier_count, 'outlier')} of {plural(found.row_count, 'row')}: "
         f"{share_words(share)} (95 % interval {share_words(low)} to {share_words(high)})"
     )
+    return Answer(value, _shown(line, missing, worst))
+
+
+def _shown(
+    line: str, missing: Sequence[str], worst: Sequence[Mapping[str, object]]
+) -> Iterator[str | Table]:
+    yield line
     if missing:
         typer.echo(
             f"not looked at, as the data lack them: {harmless(', '.join(missing))}", err=True
         )
     if worst:
-        show_table(SHOWN, worst)
+        yield Table(SHOWN, worst)
 
 
 def _line(one: OddRow) -> dict[str, object]:

@@ -40,7 +40,10 @@ class Answer:
         else:
             for part in self.shown:
                 if isinstance(part, Table):
-                    show_table(part.columns, part.rows, title=part.title)
+                    # Imported here: rich is slow to import, and most calls print no table.
+                    from driftline.app.commands.table import print_table
+
+                    print_table(part.columns, part.rows, title=part.title)
                 else:
                     typer.echo(harmless(part))
         if self.code:
@@ -51,16 +54,6 @@ def show_json(value: object) -> None:
     """Print a value as JSON on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write(harmless_json(text) + "\n")
-
-
-def show_table(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
-) -> None:
-    """Print rows as a table on standard output, plain when it is not a terminal."""
-    # Imported here: rich is slow to import, and most calls print no table.
-    from driftline.app.commands.table import print_table
-
-    print_table(columns, rows, title=title)
 
 
 def harmless(text: str) -> str:

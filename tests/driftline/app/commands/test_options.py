@@ -6,8 +6,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from driftline.app.commands import options, output
+from driftline.app.commands import options
 from driftline.app.commands.options import moment
+from driftline.app.commands.table import print_table
 from driftline.roles import Facet, Roles
 
 
@@ -62,10 +63,10 @@ def test_ids_stand_whole_in_eighty_columns(monkeypatch, capsys):
     message, incident = "msg_" + "a" * 26, "inc_" + "b" * 32
     rest = {"alarm_name": "flights drift", "state": "INSUFFICIENT_DATA", "channel": "pager"}
     rest |= {"status": "delivered", "attempts": 3, "why": "the channel said 500 " * 5}
-    output.show_table(["id", *rest], [{"id": message, **rest}])
+    print_table(["id", *rest], [{"id": message, **rest}])
     rest = {"status": "open", "endpoint": "flights", "severity": "page", "alarms": 3}
     rest |= {"cause": "drift of distance " * 5}
-    output.show_table(["id", *rest], [{"id": incident, **rest}])
+    print_table(["id", *rest], [{"id": incident, **rest}])
 
     lines = capsys.readouterr().out.splitlines()
 
@@ -79,7 +80,7 @@ def test_a_table_that_is_not_for_a_terminal_is_not_cut_to_eighty_columns(monkeyp
     row = {"window": "2026-11-16T00:00", "until": "2026-11-20T00:00", "reason": "a sale " * 20}
     columns = ["window", "until", *(f"column_{number}" for number in range(12)), "reason"]
 
-    output.show_table(columns, [row])
+    print_table(columns, [row])
 
     (_, line) = capsys.readouterr().out.splitlines()
     assert line.split()[:2] == [row["window"], row["until"]]
