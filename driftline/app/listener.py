@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
@@ -36,6 +36,20 @@ def listen(section: str, host: str, port: int, *, mend: str = "") -> socket.sock
     return listener
 
 
+def listener_config(
+    app: Callable[..., Any], *, lifespan: Literal["on", "off"], grace_s: int
+) -> uvicorn.Config:
+    """Return how a process answers: without logs and names of uvicorn's own."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=grace_s,
+    )
+
+
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Answer with an ASGI application until a signal comes."""
 
@@ -45,15 +59,7 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
             if self.started:
                 ready()
 
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = Server(config)
+    server = Server(listener_config(app, lifespan="on", grace_s=GRACE_S))
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops in order, then raises the signal once more, which would end the process
         # before the caller has closed what the application used.

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import uvicorn
 from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
 
-from driftline.app.metrics_listener import exposed
+from driftline.app.listener import listen, listener_config
 from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
+from driftline.errors import UnavailableError
+from driftline.loopback import LocalOnly, require_loopback
 
 if TYPE_CHECKING:
     from driftline.capture.line.producer import Producer
     from driftline.capture.line.sidecar import Sidecar
     from driftline.capture.line.sink import Sink
 
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_STOP_S = 5.0
 _SIDECAR = {
     "acked": "Records and gaps that the broker has acknowledged.",
     "failures": "Times that the broker took nothing, and was waited for.",
@@ -46,6 +57,9 @@ _SINK = {
 }
 
 Counters = Mapping[str, int]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class Observation:
@@ -107,3 +121,53 @@ def _counters_of(found: object) -> Counters:
     """Return what something counts of itself, if it does."""
     counters: Counters = getattr(found, "counters", {})
     return counters
+
+
+@contextmanager
+def exposed(registry: CollectorRegistry, *, name: str, host: str, port: int) -> Iterator[None]:
+    """Answer scrapes as long as the context lasts, in a thread of its own beside the loops.
+
+    A port that is taken costs the metrics, never the work: what captures must not stop because
+    somebody else listens there.
+    """
+    require_loopback("metrics", host)
+    if not port:
+        yield
+        return
+    try:
+        listener = listen("metrics", host, port, mend=f"set [metrics] {name}_port, 0 for none")
+    except UnavailableError as error:
+        log.warning("process=%s goes without its metrics: %s", name, error)
+        yield
+        return
+    server = uvicorn.Server(listener_config(LocalOnly(_app(registry)), lifespan="off", grace_s=1))
+    # Only the main thread may be told by signals, and it has its own way to stop.
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="metrics", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_S)
+        listener.close()
+
+
+def _app(registry: CollectorRegistry) -> Callable[[Message, Receive, Send], Awaitable[None]]:
+    async def answer(scope: Message, _receive: Receive, send: Send) -> None:
+        """Return the metrics, or say that the process lives."""
+        if scope["type"] != "http":
+            return
+        status, kind, body = 200, b"application/json", b'{"status": "ok"}'
+        if scope["path"] == "/metrics":
+            # In a thread: folders are measured and files read for it.
+            body = await asyncio.to_thread(generate_latest, registry)
+            kind = CONTENT_TYPE.encode()
+        elif scope["path"] != "/healthz":
+            status, body = 404, b'{"error": {"code": "not_found", "message": "see /metrics"}}'
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return answer

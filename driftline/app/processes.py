@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
-from driftline.app.settings.settings import Settings, load
-from driftline.errors import DriftlineError, UnavailableError
+from driftline.app.settings.settings import Settings, SettingsError, load
+from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import require_loopback
 from driftline.storage import use_options
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from driftline.capture.line.sink import Sink
     from driftline.capture.line.transport import Transport
     from driftline.capture.line.upkeep import Upkeep
+    from driftline.capture.redaction.redactor import Redactor
     from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.run.auditor import Auditor
 
@@ -75,7 +76,6 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.alerts.notify.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import listen, serve
-    from driftline.app.redactor import redactor
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
     from driftline.serving.app import create_app
@@ -181,7 +181,6 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
 def run_sidecar(settings: Settings, ready: Ready) -> None:
     """Ship this host's spool to the broker until told to stop; needs no database."""
     from driftline.app.process_metrics import Observation
-    from driftline.app.redactor import redactor
     from driftline.capture.line.kafka import kafka_sender
     from driftline.capture.line.sidecar import Sidecar
 
@@ -254,6 +253,33 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
         thread.join()
     if failures:
         raise error_of(exit_code(failures[0]), f"{', '.join(loops)}: {failures[0]}")
+
+
+def redactor(settings: Settings) -> Redactor | None:
+    """Return what applies the rules of ``[[capture.redact]]``; None when there are none.
+
+    What they leave open is told in the log.
+    """
+    capture = settings.capture
+    if not capture.redact:
+        return None
+    # Imported here: without rules nobody needs what rewrites bodies.
+    from driftline.capture.redaction.keys import read_keys
+    from driftline.capture.redaction.redactor import Redactor
+
+    file = settings.folder / capture.redact_key_file if capture.redact_key_file else None
+    try:
+        found = Redactor(capture.redact, read_keys(capture.redact_keys, file))
+    except InputError as error:
+        raise SettingsError(str(error)) from error
+    for endpoint, side in found.unguarded():
+        log.warning(
+            'redaction of "%s": all rules for a %s are optional, so bodies of another shape pass '
+            "as they were sent; leave out optional: of several rules one that finds its field "
+            "is enough",
+            endpoint, side,
+        )  # fmt: skip
+    return found
 
 
 def _recording(settings: Settings) -> CapturePlace:
@@ -330,7 +356,6 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
 
     now = clock(settings)
     if role == "capture":
-        from driftline.app.redactor import redactor
         from driftline.capture.line.transport import LocalTransport
 
         rules = redactor(settings)

@@ -42,7 +42,7 @@ def up(
     Example: driftline up -c driftline.toml
     """
     # Imported here, as the processes are: to explain the commands, nobody reads settings.
-    from driftline.app.redactor import redactor
+    from driftline.app.processes import redactor
 
     found = options.load_process_settings(config_file)
     roles = [name for name in only.split(",") if name]

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from driftline.app.metrics_listener import exposed
+from driftline.app.process_metrics import exposed
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport

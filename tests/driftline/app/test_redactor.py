@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.app.redactor import redactor
+from driftline.app.processes import redactor
 from driftline.app.settings.settings import SettingsError, describe, load
 from driftline.capture.redaction.rules import Rule
 from tests.servers.commands import driftline
