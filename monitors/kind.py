@@ -203,7 +203,7 @@ def kind_named(text: str) -> Kind:
         When there is no such kind.
     """
     name = text.strip().casefold().replace("_", "-")
-    found = _load(name)
+    found = find_kind(name)
     if found is None:
         hint = "; drift of single columns is data-quality, of several together joint"
         raise InputError(
@@ -223,11 +223,12 @@ def kind_names() -> tuple[str, ...]:
 
 def all_kinds() -> tuple[Kind, ...]:
     """Return every kind that is installed."""
-    return tuple(kind for name in kind_names() if (kind := _load(name)) is not None)
+    return tuple(kind for name in kind_names() if (kind := find_kind(name)) is not None)
 
 
 @cache
-def _load(name: str) -> Kind | None:
+def find_kind(name: str) -> Kind | None:
+    """Return a kind by its stored name; None where its package is gone or cannot be loaded."""
     if name in KINDS:
         module, _, attribute = KINDS[name].partition(":")
         return cast("Kind", getattr(import_module(module), attribute))
@@ -239,11 +240,6 @@ def _load(name: str) -> Kind | None:
         except Exception:  # Foreign code; without it the other kinds go on.
             log.exception("the kind of monitor cannot be loaded kind=%s from=%s", name, one.value)
     return None
-
-
-def find_kind(name: str) -> Kind | None:
-    """Return a kind by its stored name; None where its package is gone or cannot be loaded."""
-    return _load(name)
 
 
 @cache

@@ -98,7 +98,7 @@ def execution_id(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One window of a monitor, and what it takes to judge it; see `run`."""
+    """One window of a monitor, and what it takes to judge it."""
 
     engine: Engine
     root: str
@@ -139,33 +139,15 @@ class NotJudgedError(UndecidedError):
         self.is_recorded, self.is_published = is_recorded, is_published
 
 
-def run(
-    engine: Engine,
-    root: str,
-    definition: MonitorDefinition,
-    window: Window,
-    *,
-    now: Callable[[], datetime],
-    signature: Signature,
-    baselines: BaselineReader = store.get,
-    predict: Predictor | None = None,
-    scripts_dir: str = "",
-    retention: timedelta = RETENTION,
-    drift_tests: DriftTestCache | None = None,
-) -> Execution:
+def run(job: Job) -> Execution:
     """Judge one window and record the result."""
-    job = Job(
-        engine, root, definition, window, now, signature, baselines, predict, scripts_dir,
-        retention, drift_tests,
-    )  # fmt: skip
+    name, stamp = job.definition.name, job.window.stamp
     for _ in range(MOST_ATTEMPTS):
         try:
             return _attempt(job)
         except Overtaken:
-            log.info("monitor=%s window=%s overtaken", definition.name, window.stamp)
-    raise UnavailableError(
-        f'monitor "{definition.name}": window {window.stamp} is being judged by others; try again'
-    )
+            log.info("monitor=%s window=%s overtaken", name, stamp)
+    raise UnavailableError(f'monitor "{name}": window {stamp} is being judged by others; try again')
 
 
 def _attempt(job: Job) -> Execution:
@@ -228,13 +210,31 @@ def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
 
 
 def refuse_removed_rows(context: RunContext, report: Report) -> Report:
-    """End the run where rows that the window's standing result saw are gone."""
-    job = context.job
-    if reason := removed_since(
-        job.engine, job.definition, context.baseline.version, job.window, context.read
-    ):
+    """End the run where erasure or retention took requests that the window's standing result saw.
+
+    A result of fewer rows would take its place, and an alarm change by it, though nothing has
+    happened.
+    """
+    job, read, table = context.job, context.read, executions.c
+    query = select(table.id, table.request_count).where(
+        table.monitor == job.definition.name,
+        table.definition_version == job.definition.version,
+        table.baseline_version == context.baseline.version,
+        table.window_start == job.window.start,
+        table.window_end == job.window.end,
+        table.digest != read.digest,
+        table.is_current,
+    )
+    with read_connection(job.engine) as connection:
+        standing = connection.execute(query).first()
+    if standing is not None and standing.request_count > read.request_count:
         # Not recorded: what stands is not to be replaced.
-        raise NotJudgedError(reason, is_recorded=False)
+        raise NotJudgedError(
+            f"window {job.window.stamp}: {standing.request_count - read.request_count} of "
+            f"{standing.request_count} requests were erased or are past retention; execution "
+            f"{standing.id}, which saw them, stands",
+            is_recorded=False,
+        )
     return report
 
 
@@ -390,36 +390,3 @@ def _fail(
         reason=str(reason),
     )
     return keep(execution, points if reason.is_published else [], None)
-
-
-def removed_since(
-    engine: Engine,
-    definition: MonitorDefinition,
-    baseline_version: str,
-    window: Window,
-    read: WindowRead,
-) -> str | None:
-    """Describe in one sentence that erasure or retention took requests that the current result saw.
-
-    None: no such verdict stands, it was another question, or all of it is there. A verdict of fewer
-    rows would take its place, and an alarm change by it, though nothing has happened.
-    """
-    table = executions.c
-    query = select(table.id, table.request_count).where(
-        table.monitor == definition.name,
-        table.definition_version == definition.version,
-        table.baseline_version == baseline_version,
-        table.window_start == window.start,
-        table.window_end == window.end,
-        table.digest != read.digest,
-        table.is_current,
-    )
-    with read_connection(engine) as connection:
-        found = connection.execute(query).first()
-    if found is None or found.request_count <= read.request_count:
-        return None
-    return (
-        f"window {window.stamp}: {found.request_count - read.request_count} of "
-        f"{found.request_count} requests were erased or are past retention; execution {found.id}, "
-        "which saw them, stands"
-    )

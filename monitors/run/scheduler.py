@@ -34,7 +34,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import lease, revisit
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.status import MonitorState, list_states
 from driftline.signature import Signature
@@ -142,17 +142,19 @@ class Scheduler:
 
                 def judge(window: Window) -> Execution:
                     return run(
-                        self.engine,
-                        self.root,
-                        definition,
-                        window,
-                        now=self.now,
-                        signature=signature,
-                        baselines=self._read_baseline,
-                        predict=predict,
-                        scripts_dir=self.scripts_dir,
-                        retention=self.retention,
-                        drift_tests=self.drift_tests,
+                        Job(
+                            self.engine,
+                            self.root,
+                            definition,
+                            window,
+                            now=self.now,
+                            signature=signature,
+                            baselines=self._read_baseline,
+                            predict=predict,
+                            scripts_dir=self.scripts_dir,
+                            retention=self.retention,
+                            drift_tests=self.drift_tests,
+                        )
                     )
 
                 yield from self._take_turn(taken, judge, stop)

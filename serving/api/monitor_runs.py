@@ -8,7 +8,7 @@ from datetime import timedelta
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources.endpoints import require_signature
@@ -22,13 +22,15 @@ def judge_window(
         needs_model = definition.kind_value.needs_model
         model = shelf.open(definition.endpoint) if needs_model else None
         return run(
-            context.engine,
-            context.root,
-            definition,
-            window,
-            now=context.now,
-            signature=require_signature(context.engine, definition.endpoint),
-            predict=None if model is None else stack.enter_context(model),
-            scripts_dir=context.scripts_dir,
-            retention=timedelta(days=context.retention_days),
+            Job(
+                context.engine,
+                context.root,
+                definition,
+                window,
+                now=context.now,
+                signature=require_signature(context.engine, definition.endpoint),
+                predict=None if model is None else stack.enter_context(model),
+                scripts_dir=context.scripts_dir,
+                retention=timedelta(days=context.retention_days),
+            )
         )

@@ -34,7 +34,7 @@ from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.signature import Signature
 
 DAYS = 14
@@ -82,7 +82,7 @@ def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seede
         for day in range(days):
             window = Window(start + timedelta(days=day), start + timedelta(days=day + 1))
             clock = _Clock(window.end + timedelta(minutes=5))
-            run(engine, root, definition, window, now=clock, signature=baseline.signature)
+            run(Job(engine, root, definition, window, now=clock, signature=baseline.signature))
             Evaluator(engine, now=clock, dashboard_url="http://127.0.0.1:8081").step()
             deliverer = Deliverer(engine, now=clock, allow_networks=("127.0.0.0/8",))
             deliverer.step()

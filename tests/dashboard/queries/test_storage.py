@@ -15,7 +15,7 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.pages import measured as measured_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.signature import Column
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.seed import END_OF_YEAR
@@ -46,7 +46,7 @@ def stores(seeded, tmp_path_factory):
     with engine.begin() as connection:
         odd = put_definition(connection, odd, DAY)
     window = Window(DAY, DAY + timedelta(days=1))
-    run(engine, seeded.root, odd, window, now=seeded.now, signature=signature)
+    run(Job(engine, seeded.root, odd, window, now=seeded.now, signature=signature))
     answering = replace(signature, outputs=(answer,))
     yield Stores(engine, seeded.root, seeded.now, lambda _: answering)
     engine.dispose()

@@ -31,7 +31,7 @@ from driftline.monitors.definitions import MonitorDefinition, delete_definition,
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.apply_annotations import with_annotations, without_expected
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -208,7 +208,9 @@ def judge(engine: Engine, root: str, reference: Baseline):
     baselines.put(root, "flights", reference, lambda: NOW)
 
     def once(window: Window = WINDOW) -> Execution:
-        return run(engine, root, DEFINITION, window, now=lambda: NOW, signature=reference.signature)
+        return run(
+            Job(engine, root, DEFINITION, window, now=lambda: NOW, signature=reference.signature)
+        )
 
     return once
 

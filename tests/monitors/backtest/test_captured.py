@@ -20,7 +20,7 @@ from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -63,7 +63,9 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
     live = {}
     for day in range(DAYS):
         window = Window(START + day * DAY, START + (day + 1) * DAY)
-        execution = run(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
+        execution = run(
+            Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
+        )
         report = json.loads((Path(root) / execution.folder / "report.json").read_text())
         live[window.start] = report
 

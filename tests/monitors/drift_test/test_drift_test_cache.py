@@ -14,7 +14,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import DriftTest
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.kinds.data_quality import judgement as data_quality
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 
@@ -59,14 +59,14 @@ def test_windows_share_a_rule_until_the_question_changes(
     cache, counts = DriftTestCache(), []
     for day, budget in enumerate((1.0, 1.0, 1.0, 2.0)):
         append(day, weather(rng, 60))
-        run(
+        run(Job(
             engine, root,
             MonitorDefinition(
                 "daily", endpoint="flights", baseline="flights", false_alarms_per_year=budget
             ),
             Window(START + day * DAY, START + (day + 1) * DAY),
             now=clock, signature=reference.signature, drift_tests=cache,
-        )  # fmt: skip
+        ))  # fmt: skip
         counts.append(len(made))
 
     assert counts == [1, 1, 1, 2]

@@ -27,7 +27,7 @@ from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.captured_window import read_whole
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.tables import definitions
 from tests.monitors.conftest import DAY, START, Append, append_day, weather
 
@@ -87,7 +87,7 @@ def test_a_stored_rule_whose_package_is_gone_fails_the_runs_of_its_monitor_only(
         found = list_definitions(connection)
 
     runs = [
-        run(engine, root, one, WINDOW, now=lambda: NOW, signature=reference.signature)
+        run(Job(engine, root, one, WINDOW, now=lambda: NOW, signature=reference.signature))
         for one in found
     ]
 
@@ -108,7 +108,7 @@ def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
     append(0, {**values, "wind": wind, "unfit": unfit})
 
     execution = run(
-        engine, root, DEFINITION, WINDOW, now=lambda: NOW, signature=reference.signature
+        Job(engine, root, DEFINITION, WINDOW, now=lambda: NOW, signature=reference.signature)
     )
     report = json.loads((Path(root) / execution.folder / "report.json").read_text())
 
@@ -143,7 +143,9 @@ def test_the_same_window_gives_the_same_bytes_whenever_it_is_judged(
     documents = []
     for name in ("one", "two"):
         definition = replace(DEFINITION, name=name)
-        done = run(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
+        done = run(
+            Job(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
+        )
         documents.append((Path(root) / done.folder / "report.json").read_bytes())
 
     assert documents[0] == documents[1]
@@ -276,7 +278,9 @@ def test_a_rule_on_what_is_never_captured_is_not_judged_and_no_violation(
 
 def rule_report(engine: Engine, root: str, reference: Baseline, rules: list) -> dict:
     definition = replace(DEFINITION, rules=tuple(RuleSet.of(rules).to_list()))
-    done = run(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
+    done = run(
+        Job(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
+    )
     assert done.failure_reason is None
     found: dict = json.loads((Path(root) / done.folder / "report.json").read_text())
     return found

@@ -25,7 +25,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.alerts.conftest import receiver  # noqa: F401 - a fixture
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -82,7 +82,9 @@ def judged(engine: Engine, root: str, reference: Baseline, append: Append, rng, 
 def judge(engine: Engine, root: str, reference: Baseline, day: int) -> Execution:
     window = Window(START + day * DAY, START + (day + 1) * DAY)
     definition = MonitorDefinition("daily", endpoint="flights", baseline="flights")
-    return run(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
+    return run(
+        Job(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
+    )
 
 
 def erase_person(engine: Engine, root: str, tmp_path: Path, **more) -> Erased:

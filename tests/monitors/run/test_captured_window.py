@@ -21,7 +21,7 @@ from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, append_day
 
 WINDOW = Window(START, START + DAY)
@@ -61,10 +61,10 @@ def judge(engine: Engine, root: str, labelled: Baseline):
             }
         )
         put(root, "flights", table, lambda: START + 2 * DAY)
-        return run(
+        return run(Job(
             engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), WINDOW,
             now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=labelled.signature,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     return once
 
@@ -106,10 +106,10 @@ def test_labels_of_rows_that_a_request_lacks_are_named(judge, engine: Engine, ro
 
 def judge_day(engine: Engine, root: str, baseline: Baseline, day: int, kind: str) -> Execution:
     window = Window(START + day * DAY, START + (day + 1) * DAY)
-    return run(
+    return run(Job(
         engine, root, MonitorDefinition("daily", "flights", "flights", kind=kind), window,
         now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=baseline.signature,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def details(root: str, execution: Execution) -> dict[str, object]:
@@ -211,11 +211,11 @@ def test_a_prediction_that_came_under_a_former_column_is_missed(
     rows = answers(3, ROWS)
     append_day(root, after, 1, {name: rows[name] for name in ("temp", "chance")})
 
-    execution = run(
+    execution = run(Job(
         engine, root, MonitorDefinition("daily", "flights", "flights"),
         Window(START + DAY, START + 2 * DAY),
         now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=after,
-    )  # fmt: skip
+    ))  # fmt: skip
 
     assert execution.violation_count >= 1
     assert "said" in execution.cause

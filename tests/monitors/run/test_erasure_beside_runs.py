@@ -33,7 +33,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run.erasure import clear_windows
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
 from tests.monitors.conftest import DAY, START, append_day
@@ -62,7 +62,14 @@ def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
         return NOW
 
     execution = run(
-        engine, root, definition, Window(START, START + DAY), now=now, signature=reference.signature
+        Job(
+            engine,
+            root,
+            definition,
+            Window(START, START + DAY),
+            now=now,
+            signature=reference.signature,
+        )
     )
 
     assert execution.row_count == 400
@@ -95,12 +102,14 @@ def test_a_run_that_begins_while_rows_are_being_removed_keeps_none_of_their_valu
         definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
         executions_run.append(
             run(
-                engine,
-                root,
-                definition,
-                Window(START, START + DAY),
-                now=now,
-                signature=reference.signature,
+                Job(
+                    engine,
+                    root,
+                    definition,
+                    Window(START, START + DAY),
+                    now=now,
+                    signature=reference.signature,
+                )
             )
         )
 
@@ -149,7 +158,7 @@ def run_quality(
 ) -> Execution:
     definition = MonitorDefinition("daily", "flights", "flights", kind="model-quality")
     window = Window(START, START + DAY)
-    return run(engine, root, definition, window, now=now, signature=baseline.signature)
+    return run(Job(engine, root, definition, window, now=now, signature=baseline.signature))
 
 
 def failure_of(engine: Engine, identity: str) -> tuple[str | None, list[object]]:
@@ -228,7 +237,14 @@ def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(
         return NOW
 
     execution = run(
-        engine, root, definition, Window(START, START + DAY), now=now, signature=reference.signature
+        Job(
+            engine,
+            root,
+            definition,
+            Window(START, START + DAY),
+            now=now,
+            signature=reference.signature,
+        )
     )
 
     assert execution.cause not in ("", "(erased)")
@@ -300,7 +316,9 @@ def judge_second(engine: Engine, root: str, reference: Baseline) -> Execution:
     """Judge the person's day by another monitor."""
     definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
     window = Window(START, START + DAY)
-    return run(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
+    return run(
+        Job(engine, root, definition, window, now=lambda: NOW, signature=reference.signature)
+    )
 
 
 def test_the_note_of_an_erasure_goes_with_its_end_and_after_an_hour(tmp_path: Path) -> None:

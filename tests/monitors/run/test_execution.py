@@ -23,7 +23,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)
@@ -40,7 +40,7 @@ def judge(engine: Engine, root: str, reference: Baseline):
     store.put(root, "flights", reference, clock)
 
     def once(definition: MonitorDefinition = DEFINITION, window: Window = WINDOW) -> Execution:
-        return run(engine, root, definition, window, now=clock, signature=reference.signature)
+        return run(Job(engine, root, definition, window, now=clock, signature=reference.signature))
 
     return once
 
@@ -204,7 +204,7 @@ def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
             judge()
         return clock()
 
-    slow = run(engine, root, DEFINITION, WINDOW, now=now, signature=reference.signature)
+    slow = run(Job(engine, root, DEFINITION, WINDOW, now=now, signature=reference.signature))
 
     assert slow.row_count == 150
     assert value(engine, "rows") == [150.0]
@@ -336,7 +336,7 @@ def test_a_feature_may_be_left_out_of_the_metrics(
     append(0, weather(rng, 400))
 
     monitor = replace(DEFINITION, compat=compat)
-    run(engine, root, monitor, WINDOW, now=clock, signature=reference.signature)
+    run(Job(engine, root, monitor, WINDOW, now=clock, signature=reference.signature))
 
     others = {"temp", "stops", "origin", "carrier"}
     assert names(engine, "feature_non_null_") == (others if is_on else {"wind"})

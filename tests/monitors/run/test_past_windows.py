@@ -16,7 +16,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import captured_window, execution
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import cell_ids
 from driftline.monitors.window_history.store import Key, read
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -34,10 +34,10 @@ def judge(engine: Engine, root: str, reference: Baseline):
 
     def one(day: int, definition: MonitorDefinition = DEFINITION, **options) -> Execution:
         window = Window(START + day * DAY, START + (day + 1) * DAY)
-        return run(
+        return run(Job(
             engine, root, definition, window,
             now=clock, signature=reference.signature, **options,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     return one
 
@@ -149,6 +149,6 @@ def test_a_window_of_a_lifetime_reaches_back_no_further_than_times_do(
     append(0, weather(rng, 60))
     window = Window(datetime(1985, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC))
 
-    found = run(engine, root, DEFINITION, window, now=clock, signature=reference.signature)
+    found = run(Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature))
 
     assert found.row_count == 60

@@ -14,7 +14,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Annotation
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import pooled_window
 from driftline.monitors.tables import executions
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -39,7 +39,7 @@ def judged(
     for at in (0, 1, 2, 4, 5, 6):
         append(at, weather(rng, 40))
     for window in (*map(day, (0, 1, 2, 4, 5, 6)), day(5, 2)):
-        run(engine, root, JOINT, window, now=clock, signature=reference.signature)
+        run(Job(engine, root, JOINT, window, now=clock, signature=reference.signature))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from driftline.monitors.definitions import (
     put_definition,
 )
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START
@@ -92,13 +92,15 @@ def judge(engine: Engine, root: str, folder: Path, tmp_path: Path) -> Callable[.
 
     def once(definition: MonitorDefinition = DEFINITION, allowed: str | None = None) -> Execution:
         return run(
-            engine,
-            root,
-            definition,
-            Window(START, START + DAY),
-            now=clock,
-            signature=reference.signature,
-            scripts_dir=str(folder) if allowed is None else allowed,
+            Job(
+                engine,
+                root,
+                definition,
+                Window(START, START + DAY),
+                now=clock,
+                signature=reference.signature,
+                scripts_dir=str(folder) if allowed is None else allowed,
+            )
         )
 
     return once

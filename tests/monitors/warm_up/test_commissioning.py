@@ -19,7 +19,7 @@ from driftline.errors import NotFoundError
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.warm_up.store import WarmUpStatus, accept, read_status
 from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START, append_day, weather
@@ -77,11 +77,11 @@ class House:
         return self.again(day, definition)
 
     def again(self, day: int, definition: MonitorDefinition = DEFINITION) -> Execution:
-        found = run(
+        found = run(Job(
             self.engine, self.root, definition,
             Window(START + day * DAY, START + (day + 1) * DAY),
             now=clock, signature=self.baseline.signature,
-        )  # fmt: skip
+        ))  # fmt: skip
         text = Path(self.root, found.folder, "report.json").read_text()
         self.reports.append(json.loads(text))
         return found

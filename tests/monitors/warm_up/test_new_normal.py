@@ -17,7 +17,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from driftline.monitors.warm_up.captured_baseline import new_normal
 from driftline.monitors.warm_up.store import carry_over, read_status, save
 from driftline.monitors.warm_up.warm_up import SuppressedDrift
@@ -54,7 +54,9 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
 
     def judge(version: str) -> Execution:
         chosen = replace(monitor, baseline_version=version)
-        return run(engine, root, chosen, window, now=lambda: NOW, signature=reference.signature)
+        return run(
+            Job(engine, root, chosen, window, now=lambda: NOW, signature=reference.signature)
+        )
 
     mark = Annotation(
         "daily", Window(START, START + DAY), "new-normal", "other unit", "ann", NOW,

@@ -25,7 +25,7 @@ from driftline.monitors.kinds.attribution.importance import Attributions, Import
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -340,13 +340,15 @@ def test_a_captured_window_is_judged_and_its_numbers_are_stored(
     definition = MonitorDefinition("leaning", "flights", "base", kind="attribution")
 
     execution = run(
-        engine,
-        root,
-        definition,
-        Window(START, START + timedelta(days=1)),
-        now=lambda: START + timedelta(days=2),
-        signature=reference.signature,
-        predict=model,
+        Job(
+            engine,
+            root,
+            definition,
+            Window(START, START + timedelta(days=1)),
+            now=lambda: START + timedelta(days=2),
+            signature=reference.signature,
+            predict=model,
+        )
     )
 
     assert (execution.status, execution.row_count) == ("CompletedWithViolations", 500)

@@ -21,7 +21,7 @@ from driftline.dashboard.pages.parts import bullet
 from driftline.dashboard.queries.documents import Feature
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 
@@ -176,7 +176,7 @@ def test_a_monitor_judges_by_it_from_the_first_window_on(
     monitor = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 
     window = Window(START, START + DAY)
-    execution = run(engine, root, monitor, window, now=now, signature=reference.signature)
+    execution = run(Job(engine, root, monitor, window, now=now, signature=reference.signature))
 
     # The reference has no times: drift of the others is held back while the monitor is new.
     report = json.loads((Path(root) / execution.folder / "report.json").read_text())

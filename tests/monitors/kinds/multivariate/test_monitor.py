@@ -14,7 +14,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
@@ -36,12 +36,14 @@ def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
 
     usual, other = (
         run(
-            engine,
-            root,
-            DEFINITION,
-            Window(START + day * DAY, START + (day + 1) * DAY),
-            now=clock,
-            signature=reference.signature,
+            Job(
+                engine,
+                root,
+                DEFINITION,
+                Window(START + day * DAY, START + (day + 1) * DAY),
+                now=clock,
+                signature=reference.signature,
+            )
         )
         for day in range(2)
     )
@@ -75,12 +77,14 @@ def test_days_too_small_for_a_finding_are_judged_together(
 
     found = [
         run(
-            engine,
-            root,
-            DEFINITION,
-            Window(START + day * DAY, START + (day + 1) * DAY),
-            now=clock,
-            signature=reference.signature,
+            Job(
+                engine,
+                root,
+                DEFINITION,
+                Window(START + day * DAY, START + (day + 1) * DAY),
+                now=clock,
+                signature=reference.signature,
+            )
         )
         for day in range(6)
     ]

@@ -20,7 +20,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.conditions import read_condition, with_baseline
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.monitors.run.execution import run
+from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 
 WINDOW = Window(START, START + DAY)
@@ -36,7 +36,7 @@ def judge(engine: Engine, root: str, reference: Baseline) -> Callable[[], Execut
     store.put(root, "flights", reference, clock)
 
     def once() -> Execution:
-        return run(engine, root, DEFINITION, WINDOW, now=clock, signature=reference.signature)
+        return run(Job(engine, root, DEFINITION, WINDOW, now=clock, signature=reference.signature))
 
     return once
 
