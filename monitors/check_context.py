@@ -44,81 +44,44 @@ class Compat:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRows:
-    """Rows of the windows right before the one that is asked about.
+    """Rows of the windows right before the one that is asked about."""
 
-    Parameters
-    ----------
-    start
-        Of the first of these windows.
-    batches
-        Gives the rows anew at each call, with a column ``event_time`` beside the user's.
-    """
-
-    start: datetime
+    start: datetime  # Of the first of these windows.
+    # Gives the rows anew at each call, with a column ``event_time`` beside the user's.
     batches: BatchMaker
 
 
 @dataclass(frozen=True, slots=True)
 class PastWindows:
-    """What is known of the windows before the one that is judged.
+    """What is known of the windows before the one that is judged."""
 
-    Parameters
-    ----------
-    counts
-        Of each, in order of time: spans of several windows are then judged, too. None: nothing is
-        remembered, and the window is judged by itself.
-    rows
-        For kinds that pool rows; None: there are none.
-    warm_up
-        Where a monitor stands with its baseline; None for a check, whose drift is never held back.
-    drift_tests
-        Cache of drift tests; None: built anew for each window.
-    """
-
+    # Of each, in order of time: spans of several windows are then judged, too. None: nothing is
+    # remembered, and the window is judged by itself.
     counts: Sequence[WindowCounts] | None = None
-    rows: EarlierRows | None = None
+    rows: EarlierRows | None = None  # For kinds that pool rows; None: there are none.
+    # Where a monitor stands with its baseline; None for a check, whose drift is never held back.
     warm_up: WarmUp | None = None
+    # Cache of drift tests; None: built anew for each window.
     drift_tests: DriftTestCache | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """What a monitor kind is given to evaluate.
+    """What a monitor kind is given to evaluate."""
 
-    Parameters
-    ----------
-    baseline
-        What is expected.
-    rows
-        What is judged.
-    roles
-        What the columns are for: the baseline's, with what the caller named over it.
-    budget
-        Accepted false alarms.
-    predict
-        Asks the model; None where there is none.
-    model
-        What the model is known by (its digest), so that it is compared with itself only.
-    seed
-        Of whatever is drawn at random: the same for the same context.
-    compat
-        How far SageMaker's results are asked for in place of ours; None: not at all.
-    rules
-        What the data must keep to besides the baseline, over what its constraints declare.
-    segments
-        Columns for each of whose values is judged apart; None: those that the baseline has.
-    past
-        What is known of the windows before.
-    """
-
-    baseline: Baseline
-    rows: Rows
+    baseline: Baseline  # What is expected.
+    rows: Rows  # What is judged.
+    # What the columns are for: the baseline's, with what the caller named over it.
     roles: Roles = field(default_factory=Roles)
-    budget: Budget = field(default_factory=Budget)
-    predict: Predictor | None = None
+    budget: Budget = field(default_factory=Budget)  # Accepted false alarms.
+    predict: Predictor | None = None  # Asks the model; None where there is none.
+    # What the model is known by (its digest), so that it is compared with itself only.
     model: str = ""
-    seed: int = 0
+    seed: int = 0  # Of whatever is drawn at random: the same for the same context.
+    # How far SageMaker's results are asked for in place of ours; None: not at all.
     compat: Compat | None = None
+    # What the data must keep to besides the baseline, over what its constraints declare.
     rules: RuleSet = field(default_factory=RuleSet)
+    # Columns for each of whose values is judged apart; None: those that the baseline has.
     segments: tuple[str, ...] | None = None
-    past: PastWindows = field(default_factory=PastWindows)
+    past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.

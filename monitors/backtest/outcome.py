@@ -21,23 +21,14 @@ OWN = "driftline"
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What one rule would have done.
+    """What one rule would have done."""
 
-    Parameters
-    ----------
-    name, title, source
-        The rule, what it does, and where that is written.
-    alarms
-        For each window, in order: the columns that alarm.
-    rate
-        Windows with an alarm; None where no window could be judged.
-    """
-
+    # The rule, what it does, and where that is written.
     name: str
     title: str
     source: str
-    alarms: tuple[tuple[str, ...], ...]
-    rate: Rate | None
+    alarms: tuple[tuple[str, ...], ...]  # For each window, in order: the columns that alarm.
+    rate: Rate | None  # Windows with an alarm; None where no window could be judged.
 
     @property
     def episode_count(self) -> int:

@@ -36,75 +36,41 @@ Comparer = Callable[[str], Comparison | None]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found; `Report` adds how it is shown and stored.
+    """What a check found; `Report` adds how it is shown and stored."""
 
-    Parameters
-    ----------
-    kind
-        Of the monitor, by its name.
-    violations
-        Most blamed feature first.
-    expected
-        Violations that somebody has marked as expected: no alarm, and in no count.
-    row_count
-        Rows that were judged.
-    results
-        One line for each column of the signature, of data quality.
-    metrics
-        One line for each measured number, of the other kinds.
-    statistics
-        The window's summaries, of data quality.
-    files
-        SageMaker's documents of the window by name, besides constraint_violations.json.
-    points
-        Numbers for the metric store under SageMaker's names, of the other kinds.
-    facts
-        What capture says, when the data were a window.
-    baseline_version
-        Digest of the baseline's documents.
-    alpha
-        The p-value below which one column, or one number, is a violation.
-    unmetered
-        Columns for which the constraints ask for no metrics.
-    segments
-        One line for each segment that was judged apart.
-    details
-        What else a kind has to tell people, for report.json, such as a confusion matrix.
-    counts, cell_ids
-        What the next windows are judged together with, and the cells it was counted on by column;
-        None when the kind needs none.
-    suppressed_drift
-        Which drift is held back, since the monitor is new to a baseline that does not fit.
-    batches
-        Gives the judged rows again; None when they are gone.
-    references
-        By column: the reference's cells and counts, by which rows share the blame.
-    comparer
-        Lays one feature's values beside the reference's; None when there are none to lay.
-    """
-
-    kind: str
-    violations: tuple[Violation, ...]
-    row_count: int
+    kind: str  # Of the monitor, by its name.
+    violations: tuple[Violation, ...]  # Most blamed feature first.
+    row_count: int  # Rows that were judged.
+    # One line for each column of the signature, of data quality.
     results: tuple[FeatureResult, ...] = ()
-    metrics: tuple[MetricResult, ...] = ()
-    statistics: Statistics | None = None
+    metrics: tuple[MetricResult, ...] = ()  # One line for each measured number, of the other kinds.
+    statistics: Statistics | None = None  # The window's summaries, of data quality.
+    # SageMaker's documents of the window by name, besides constraint_violations.json.
     files: Mapping[str, str] = field(default_factory=dict)
+    # Numbers for the metric store under SageMaker's names, of the other kinds.
     points: tuple[MetricPoint, ...] = ()
-    facts: WindowFacts | None = None
-    baseline_version: str = ""
-    alpha: float = 0.0
-    unmetered: frozenset[str] = frozenset()
-    segments: tuple[SegmentResult, ...] = ()
+    facts: WindowFacts | None = None  # What capture says, when the data were a window.
+    baseline_version: str = ""  # Digest of the baseline's documents.
+    alpha: float = 0.0  # The p-value below which one column, or one number, is a violation.
+    unmetered: frozenset[str] = frozenset()  # Columns for which the constraints ask for no metrics.
+    segments: tuple[SegmentResult, ...] = ()  # One line for each segment that was judged apart.
+    # What else a kind has to tell people, for report.json, such as a confusion matrix.
     details: Mapping[str, JsonValue] = field(default_factory=dict)
+    # What the next windows are judged together with, and the cells it was counted on by column;
+    # None when the kind needs none.
     counts: WindowCounts | None = field(default=None, repr=False, compare=False)
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    # Which drift is held back, since the monitor is new to a baseline that does not fit.
     suppressed_drift: SuppressedDrift | None = None
+    # Violations that somebody has marked as expected: no alarm, and in no count.
     expected: tuple[ExpectedViolation, ...] = ()
+    # Gives the judged rows again; None when they are gone.
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
+    # By column: the reference's cells and counts, by which rows share the blame.
     references: Mapping[str, ReferenceColumn] = field(
         default_factory=dict, repr=False, compare=False
     )
+    # Lays one feature's values beside the reference's; None when there are none to lay.
     comparer: Comparer | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -27,28 +27,17 @@ JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "Jso
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The slice of rows in which a violation is concentrated.
+    """The slice of rows in which a violation is concentrated."""
 
-    Parameters
-    ----------
-    column, level
-        Rows whose text column holds this value; of several conditions, the first.
-    share_of_culprits
-        Share of the rows behind the violation that lie in it, 0-1.
-    share_of_rows
-        Share of all rows that lie in it, 0-1.
-    conditions
-        All that its rows meet, where that is more than one level or a range of numbers.
-    share_of_excess
-        Share of the rows behind the violation, beyond those to be expected, that lie in it, 0-1;
-        None where it was not measured.
-    """
-
+    # Rows whose text column holds this value; of several conditions, the first.
     column: str
     level: str
-    share_of_culprits: float
-    share_of_rows: float
+    share_of_culprits: float  # Share of the rows behind the violation that lie in it, 0-1.
+    share_of_rows: float  # Share of all rows that lie in it, 0-1.
+    # All that its rows meet, where that is more than one level or a range of numbers.
     conditions: tuple[Predicate, ...] = ()
+    # Share of the rows behind the violation, beyond those to be expected, that lie in it, 0-1; None
+    # where it was not measured.
     share_of_excess: float | None = None
 
     @property
@@ -87,20 +76,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Onset:
-    """The span in which a fault was there.
+    """The span in which a fault was there."""
 
-    Parameters
-    ----------
-    start
-        First block of it, aware UTC; None when it was there from the first row on.
-    end
-        Where it ended, aware UTC; None when it lasts to the end of what was seen.
-    share_inside, share_outside
-        Of the rows inside and outside of the span, those that are guilty, 0-1.
-    """
-
+    # First block of it, aware UTC; None when it was there from the first row on.
     start: datetime | None
+    # Where it ended, aware UTC; None when it lasts to the end of what was seen.
     end: datetime | None
+    # Of the rows inside and outside of the span, those that are guilty, 0-1.
     share_inside: float
     share_outside: float
 
@@ -230,98 +212,59 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A violation before its rows are known.
+    """A violation before its rows are known."""
 
-    Parameters
-    ----------
-    feature, check, description
-        SageMaker's three fields.
-    what
-        What happened, in words, without the feature's name.
-    predicate, share_reference
-        The rows behind it, and their share in the reference, 0-1.
-    ratio
-        Distance over bound, for drift.
-    share
-        Share of the window's rows that are at fault, 0-1.
-    surprising
-        Whether so many cannot be chance, by the monitor's budget.
-    unit
-        The changed unit that would explain it.
-    severity
-        How grave it is, where that is known already; None leaves it to what is found.
-    since
-        When the first window begins, where it took more than the judged one to find it.
-    """
-
+    # SageMaker's three fields.
     feature: str
     check: str
     description: str
-    what: str
+    what: str  # What happened, in words, without the feature's name.
+    # The rows behind it, and their share in the reference, 0-1.
     predicate: Condition | None = None
     share_reference: float = 0.0
-    ratio: float | None = None
-    share: float = 1.0
-    surprising: bool = True
-    unit: UnitChange | None = None
+    ratio: float | None = None  # Distance over bound, for drift.
+    share: float = 1.0  # Share of the window's rows that are at fault, 0-1.
+    surprising: bool = True  # Whether so many cannot be chance, by the monitor's budget.
+    unit: UnitChange | None = None  # The changed unit that would explain it.
+    # How grave it is, where that is known already; None leaves it to what is found.
     severity: Severity | None = None
+    # When the first window begins, where it took more than the judged one to find it.
     since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureResult:
-    """One line of the table of features: what was measured, and how far it may go.
+    """One line of the table of features: what was measured, and how far it may go."""
 
-    Parameters
-    ----------
-    feature, type, role
-        From the signature.
-    row_count, missing_count, unfit_count
-        Rows of the window, those without a value, those whose value does not fit the type.
-    distance, bound, p_value
-        The strongest set of rows: |share - reference share|, where a violation begins, and the
-        chance of so much in any set without drift; None when drift was not judged. Of a column
-        whose constraints name a distance: that distance, its limit and its p-value.
-    method
-        The distance that decided, such as ``wasserstein``; "" for the drift test.
-    set
-        That set in words, such as ``below 12.3``.
-    share_reference, share_window, share_low, share_high
-        Its shares, and the 95 % interval of the window's.
-    design_effect
-        How many times more it varies from window to window than independent rows would.
-    stability, jensen_shannon
-        PSI (nats) and Jensen-Shannon distance (base 2) over the cells, corrected for sample size.
-    share_of_blame
-        0-1; 0 without a violation.
-    kolmogorov_smirnov, wasserstein, total_variation
-        How far a column that drifted lies from its reference: numbers as share and in robust sd of
-        the reference, texts as share; each with the ends of its 95 % interval.
-    change
-        The same in words, such as ``about 0.25 sd higher (95 %: 0.2 to 0.3)``; "" without drift.
-    note
-        Why there is no distance, such as "insufficient_data"; "" when there is one.
-    """
-
+    # From the signature.
     feature: str
     type: str
     role: str
+    # Rows of the window, those without a value, those whose value does not fit the type.
     row_count: int
     missing_count: int
     unfit_count: int
+    # The strongest set of rows: |share - reference share|, where a violation begins, and the chance
+    # of so much in any set without drift; None when drift was not judged. Of a column whose
+    # constraints name a distance: that distance, its limit and its p-value.
     distance: float | None = None
     bound: float | None = None
     p_value: float | None = None
-    method: str = ""
-    set: str | None = None
+    method: str = ""  # The distance that decided, such as ``wasserstein``; "" for the drift test.
+    set: str | None = None  # That set in words, such as ``below 12.3``.
+    # Its shares, and the 95 % interval of the window's.
     share_reference: float | None = None
     share_window: float | None = None
     share_low: float | None = None
     share_high: float | None = None
+    # How many times more it varies from window to window than independent rows would.
     design_effect: float | None = None
+    # PSI (nats) and Jensen-Shannon distance (base 2) over the cells, corrected for sample size.
     stability: float | None = None
     jensen_shannon: float | None = None
-    share_of_blame: float = 0.0
+    share_of_blame: float = 0.0  # 0-1; 0 without a violation.
+    # How far a column that drifted lies from its reference: numbers as share and in robust sd of
+    # the reference, texts as share; each with the ends of its 95 % interval.
     kolmogorov_smirnov: float | None = None
     kolmogorov_smirnov_low: float | None = None
     kolmogorov_smirnov_high: float | None = None
@@ -331,8 +274,9 @@ class FeatureResult:
     total_variation: float | None = None
     total_variation_low: float | None = None
     total_variation_high: float | None = None
+    # The same in words, such as ``about 0.25 sd higher (95 %: 0.2 to 0.3)``; "" without drift.
     change: str = ""
-    note: str = ""
+    note: str = ""  # Why there is no distance, such as "insufficient_data"; "" when there is one.
 
     @property
     def moved(self) -> str:

@@ -40,24 +40,13 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How a reference's attributions differ between its blocks, for one output.
+    """How a reference's attributions differ between its blocks, for one output."""
 
-    Parameters
-    ----------
-    shares
-        Of each feature's share, shape (M,).
-    level
-        Of the total's logarithm, shape (1,).
-    effects
-        Blocks' mean attributions less the reference's, with what chance adds taken off, (B, M).
-    length_us
-        Of a block, microseconds.
-    """
-
-    shares: BlockVariation
-    level: BlockVariation
+    shares: BlockVariation  # Of each feature's share, shape (M,).
+    level: BlockVariation  # Of the total's logarithm, shape (1,).
+    # Blocks' mean attributions less the reference's, with what chance adds taken off, (B, M).
     effects: Numbers
-    length_us: int
+    length_us: int  # Of a block, microseconds.
 
     @property
     def blocks(self) -> int:

@@ -47,22 +47,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One metric of one group against its reference.
+    """One metric of one group against its reference."""
 
-    Parameters
-    ----------
-    window, reference
-        Both on the scale of the test; a reference that is a limit is exact.
-    tolerance
-        The smallest change that matters, on that scale.
-    spread
-        Between the reference's blocks.
-    """
-
+    # Both on the scale of the test; a reference that is a limit is exact.
     window: Estimate
     reference: Estimate
-    tolerance: float
-    spread: BlockVariation = NO_BLOCKS
+    tolerance: float  # The smallest change that matters, on that scale.
+    spread: BlockVariation = NO_BLOCKS  # Between the reference's blocks.
 
     @property
     def side(self) -> int:
