@@ -84,6 +84,18 @@ def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:
     return [*(one.name for one in signature.inputs), *outputs]
 
 
+def answer_columns(signature: Signature, baseline: Baseline, *also: str) -> list[str]:
+    """Name the captured columns of the reference's labels, answers and facets, and others."""
+    # Behind the outcomes are heavy packages, which the table of kinds does without.
+    from driftline.baseline.outcomes import outcome_columns
+
+    names = captured_columns(signature, baseline)
+    if baseline.outcomes is None:
+        return names
+    wanted = {*outcome_columns(baseline.outcomes.roles), *also}
+    return [name for name in names if name in wanted]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One kind of monitor: what it reads, how it judges, what it publishes, how it is shown.

@@ -156,28 +156,11 @@ def backtest_captured(
     *,
     spans: Spans | None = None,
 ) -> Backtest:
-    """Judge a captured period as a monitor would have done, or with other windows.
+    """Judge a captured period as a monitor of data quality would have done, or with other windows.
 
-    Parameters
-    ----------
-    root
-        Storage root.
-    definition
-        The monitor, of data quality.
-    baseline
-        What it is judged against.
-    signature
-        The endpoint's.
-    options
-        With start and end.
-    spans
-        In place of the monitor's timetable.
-
-    Raises
-    ------
-    InputError
-        When the monitor is of another kind, a script makes its rows, there is no start or end, or
-        no window has rows.
+    The options have a start and an end; `spans` stands in place of the monitor's timetable.
+    InputError when the monitor is of another kind, a script makes its rows, there is no start or
+    end, or no window has rows.
     """
     name = f'monitor "{definition.name}"'
     if not definition.kind_value.judges_columns or definition.compat:
@@ -324,20 +307,9 @@ def drift_test_of(
     budget: Budget,
     tolerance: float | None = None,
 ) -> DriftTest:
-    """Make the rule.
+    """Return the drift test of the columns that the data have, for windows of a length.
 
-    Parameters
-    ----------
-    baseline
-        What is expected.
-    present
-        The columns that the data have.
-    length
-        Of a window.
-    budget
-        Accepted false alarms.
-    tolerance
-        For every column in place of what the constraints say; None: theirs.
+    `tolerance` holds for every column in place of what the constraints say; None: theirs.
     """
     known, there = reference_columns(baseline), set(present)
     judged = [

@@ -11,9 +11,9 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.backtest.replay import ALARM, Verdict
+from driftline.monitors.results.violation import DRIFT_CHECK
 
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new_normal"
-DRIFT = "baseline_drift_check"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
 
 
@@ -86,7 +86,7 @@ def labelled_events(
     events: dict[tuple[str | None, Window], LabelledEvent] = {}
     for annotation in annotations:
         key = annotation.feature, annotation.span
-        is_meant = annotation.withdrawn_at is None and annotation.check in (None, DRIFT)
+        is_meant = annotation.withdrawn_at is None and annotation.check in (None, DRIFT_CHECK)
         if is_meant and key not in events:
             verdict: Any = annotation.verdict.replace("-", "_")
             checks = checks_of(annotation)
@@ -95,6 +95,6 @@ def labelled_events(
                 annotation.span.start,
                 annotation.span.end,
                 verdict,
-                is_drift=not checks or DRIFT in checks,
+                is_drift=not checks or DRIFT_CHECK in checks,
             )
     return list(events.values())

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.times import EPOCH
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, replay
 from driftline.monitors.backtest.spans import YEAR
@@ -22,7 +23,6 @@ from driftline.monitors.drift_test.drift_test import DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Drawn windows: more than two years of days, a month of hours.
 WINDOWS = 750
 # The fewest chunks of the reference that are worth drawing from.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
 from driftline.monitors.cron import Schedule
 
 YEAR = timedelta(days=365.25)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND_US = 1_000_000
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 # More windows than a year has minutes: a date far off, or a length that was meant otherwise.

@@ -99,18 +99,8 @@ class DriftTest:
     def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DriftTestResult:
         """Judge one window, and the longer spans that end with it.
 
-        Parameters
-        ----------
-        window
-            Counted on the references' cells.
-        past
-            The windows before it, at least the last ``earlier_windows`` of them, in order of time;
-            some may be missing.
-
-        Raises
-        ------
-        InputError
-            When a column was counted on other cells than the reference's.
+        `past` are the windows before it, at least the last ``earlier_windows``, in order of time;
+        some may be missing. InputError when a column was counted on other cells than theirs.
         """
         layout = self.reference_model.layout
         spans = spans_ending_with(window, past, self.scales, self.length)

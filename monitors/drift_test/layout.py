@@ -216,18 +216,10 @@ class Layout:
     def flatten(
         self, cells: Mapping[str, NDArray[np.int64]]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Put a window's counts side by side.
+        """Return a window's rows per cell side by side, shape (C,), and which columns were counted.
 
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Rows per cell, shape (C,), 0 for a column that was not counted, and whether each was,
-            shape (W,).
-
-        Raises
-        ------
-        InputError
-            When a column was counted on other cells.
+        A column that was not counted has 0 rows; the marks have shape (W,). InputError when a
+        column was counted on other cells.
         """
         if not self.names:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)

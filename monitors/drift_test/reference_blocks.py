@@ -46,18 +46,10 @@ class ReferenceBlocks:
     def of(
         cls, hours: Indices, hour_rows: Numbers, grid: Grid, *, length_h: int, unit_h: int
     ) -> ReferenceBlocks:
-        """Cut the reference.
+        """Cut the hours that have rows, ascending, into blocks; shape (H,).
 
-        Parameters
-        ----------
-        hours, hour_rows
-            The hours that have rows, ascending, and how many, shape (H,).
-        grid
-            Which hours are alike.
-        length_h
-            The blocks' length; blocks start at multiples of it since 1970-01-01T00:00Z.
-        unit_h
-            The windows' length: blocks of several windows mix these by their own rows.
+        Blocks start at multiples of their length since 1970-01-01T00:00Z; those of several windows
+        mix these, of `unit_h` hours each, by their own rows. `grid` says which hours are alike.
         """
         _, first, block = np.unique(hours // length_h, return_index=True, return_inverse=True)
         rows = np.add.reduceat(hour_rows, first)

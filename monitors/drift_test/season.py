@@ -8,16 +8,16 @@ Hours are whole hours since 1970-01-01T00:00Z; shapes: G grid cells, C cells of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.times import EPOCH
 from driftline.monitors.drift_test.layout import Indices
 from driftline.monitors.drift_test.significance import Numbers
 
 DAY_H, WEEK_H = 24, 168
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # 1970-01-01 was a Thursday; weeks begin on Monday.
 EPOCH_WEEKDAY = 3
 
@@ -52,15 +52,7 @@ GRIDS = (
 
 
 def possible_grids(hours: Indices, unit_h: int) -> tuple[Grid, ...]:
-    """List the grids that a reference can fill and that part windows of this length.
-
-    Parameters
-    ----------
-    hours
-        The reference's hours that have rows, ascending.
-    unit_h
-        The windows' length in hours.
-    """
+    """List the grids that a reference can fill and that part windows of this length."""
     if hours.size == 0:
         return GRIDS[:1]
     span = int(hours[-1] - hours[0]) + 1

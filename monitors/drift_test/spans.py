@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from driftline.baseline.times import EPOCH
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,8 @@ def spans_ending_with(
 ) -> list[Span]:
     """List the spans that end with a window and have rows enough, shortest first.
 
-    Parameters
-    ----------
-    window, past
-        The judged window and those before it; what does not lie before it is passed over.
-    scales
-        Ascending numbers of windows, from 1.
-    length
-        The windows'; None: there are no spans of several windows.
+    `scales` are ascending numbers of windows, from 1. Past windows that do not lie before the
+    judged one are passed over. Of windows of unknown length there are no longer spans.
     """
     own = [Span((window,), 1, 1)] if window.row_count >= MIN_ROWS else []
     if window.start is None or length is None or scales[-1] == 1:

@@ -18,14 +18,14 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.kind import OWN_METRICS, kind_named
 from driftline.monitors.report.check_result import CheckResult
-from driftline.monitors.results.violation import Violation, hide_values
+from driftline.monitors.results.violation import DRIFT_CHECK, Violation, hide_values
 from driftline.monitors.rows import WindowFacts
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 
 # Counted one by one, so that an alarm can be set on each of them before it ever fires.
 CHECKS = (
-    "baseline_drift_check",
+    DRIFT_CHECK,
     "categorical_values_check",
     "commissioning_check",
     "completeness_check",
@@ -151,7 +151,7 @@ class _Series:
         drifted = {
             violation.feature_name
             for violation in report.violations
-            if violation.constraint_check_type == "baseline_drift_check"
+            if violation.constraint_check_type == DRIFT_CHECK
         }
         labels = kind.uses_labels
         values: dict[str, float | None] = {

@@ -15,7 +15,7 @@ from html import escape
 import numpy as np
 
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import NUMBERS, MetricResult
 from driftline.monitors.results.violation import percent
 
 # Width of the longest bar, in units of the picture: a share of whatever width there is.
@@ -89,12 +89,9 @@ def scale_of(metrics: Sequence[MetricResult]) -> tuple[float, float]:
     found = [
         one
         for metric in metrics
-        for one in (
-            metric.value, metric.low, metric.high, metric.reference, metric.reference_low,
-            metric.reference_high, metric.bound,
-        )
+        for one in (getattr(metric, name) for name in NUMBERS)
         if one is not None and math.isfinite(one)
-    ]  # fmt: skip
+    ]
     if not found:
         return 0.0, 1.0
     low, high = min(found), max(found)

@@ -10,6 +10,13 @@ from driftline.monitors.results.violation import JsonValue, Severity
 
 INSUFFICIENT = "insufficient_data"
 UNDEFINED = "undefined: "
+# What lies on the metric's own scale.
+NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high", "bound")
+# In the order of report.json.
+DOCUMENTED = (
+    "name", "facet", "facet_value", "label", *NUMBERS,
+    "operator", "p_value", "count", "violated", "severity", "note",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +71,8 @@ class MetricResult:
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return plain JSON values; infinite ones as text, as SageMaker writes them."""
-        return {
-            "name": self.name,
-            "facet": self.facet,
-            "facet_value": self.facet_value,
-            "label": self.label,
-            "value": finite(self.value),
-            "low": finite(self.low),
-            "high": finite(self.high),
-            "reference": finite(self.reference),
-            "reference_low": finite(self.reference_low),
-            "reference_high": finite(self.reference_high),
-            "bound": finite(self.bound),
-            "operator": self.operator,
-            "p_value": self.p_value,
-            "count": self.count,
-            "violated": self.violated,
-            "severity": self.severity,
-            "note": self.note,
-        }
+        found = {name: getattr(self, name) for name in DOCUMENTED}
+        return found | {name: finite(found[name]) for name in NUMBERS}
 
 
 @dataclass(frozen=True, slots=True)

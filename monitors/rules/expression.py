@@ -53,17 +53,9 @@ class Expression:
         return _parse(self.text).columns
 
     def evaluate(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """Judge each row.
+        """Return whether each row meets it; null where a missing value leaves that open, as in SQL.
 
-        Returns
-        -------
-        pa.BooleanArray
-            One value a row; null where a missing value leaves it open, as in SQL.
-
-        Raises
-        ------
-        InputError
-            When types do not go together, such as a number and a text.
+        InputError when types do not go together, such as a number and a text.
         """
         found = self._value(lambda name: present(batch.column(name)))
         return operators.spread(found, batch.num_rows).cast(pa.bool_())

@@ -172,12 +172,9 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Hash the values of several columns together.
+    """Return hashes of several columns together, uint64, and whether any of them holds a value.
 
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Hashes, uint64, and whether any of the columns holds a value; each of shape (rows,).
+    Both of shape (rows,).
     """
     found = np.zeros(batch.num_rows, np.uint64)
     known = np.zeros(batch.num_rows, bool)
@@ -195,13 +192,9 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray
 
 
 def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Hash values to 64 bits, the same on every machine, and say which rows hold one.
+    """Return 64-bit hashes of values, the same on every machine, and which rows hold a value.
 
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Hashes, uint64, shape (rows,): what is missing has one of its own; and whether there is a
-        value, bool, shape (rows,).
+    Both of shape (rows,); what is missing has a hash of its own.
     """
     values = present(array)
     if pa.types.is_list(values.type):

@@ -43,13 +43,7 @@ def texts_of(batch: pa.RecordBatch, column: str) -> pa.Array:
 
 
 def typed(batch: pa.RecordBatch, column: str, kind: ColumnType) -> tuple[pa.Array, pa.Array]:
-    """Return a column as a type, and mark the values that do not fit it.
-
-    Returns
-    -------
-    tuple of pa.Array
-        The values, null where there is none or where it does not fit; and where it does not.
-    """
+    """Return a column as a type, null where it does not fit, and mark the values that do not."""
     array = batch.column(column)
     values, _ = coerce(array, kind)
     unfit = unfit_mask(array, kind)

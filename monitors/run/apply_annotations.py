@@ -23,8 +23,7 @@ from driftline.monitors.annotations.annotation import (
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.report import Report
-
-DRIFT = "baseline_drift_check"
+from driftline.monitors.results.violation import DRIFT_CHECK
 
 
 def with_annotations(digest: str, annotations: Sequence[Annotation], window: Window) -> str:
@@ -71,7 +70,7 @@ def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -
         return counts
     cells: dict[str, NDArray[np.int64]] = {}
     for name, column in counts.cells.items():
-        annotation = annotation_of(chosen, name, DRIFT, window)
+        annotation = annotation_of(chosen, name, DRIFT_CHECK, window)
         is_expected = annotation is not None and annotation.verdict == EXPECTED
         # Without rows, not missing: a span that lacks a column in one window does not judge it.
         cells[name] = np.zeros_like(column) if is_expected else column

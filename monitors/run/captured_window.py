@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from functools import partial
 
@@ -136,18 +136,7 @@ def evaluate_captured(
     past: PastWindows | None = None,
 ) -> Report:
     """Evaluate a window that was read, or the rows a script made of it, by the monitor's kind."""
-    facts = WindowFacts(
-        window=read.window,
-        request_count=read.request_count,
-        late_count=read.late_count,
-        unparsed_count=read.unparsed_count,
-        fault_count=read.fault_count,
-        failed_count=read.failed_count,
-        labelled_count=read.labelled_count,
-        unfit_label_count=read.unfit_label_count,
-        stray_label_count=read.stray_label_count,
-        stray_label_ids=read.stray_label_ids,
-    )
+    facts = WindowFacts(**{one.name: getattr(read, one.name) for one in fields(WindowFacts)})
     context = CheckContext(
         baseline=baseline,
         rows=Rows(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, update
@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
+from driftline.baseline.times import EPOCH
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -29,7 +30,6 @@ from driftline.monitors.tables import definitions, executions
 
 log = logging.getLogger(__name__)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 # Reasons of failure that quote nothing, and that pages know by their words.
 PLAIN_REASONS = (NO_DATA, NO_LABELS)

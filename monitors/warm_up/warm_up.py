@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.times import EPOCH
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import Numbers
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -27,7 +28,6 @@ WARM_UP_SPAN = timedelta(days=14)
 WARM_UP_WINDOWS = 14
 COLUMNS_NAMED = 3
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 

@@ -51,34 +51,31 @@ SEED = 0
 
 @runtime_checkable
 class ModelPredictor(Protocol):
-    """A predictor that knows more of its model than the answers.
-
-    Attributes
-    ----------
-    features
-        The columns that the model takes; None when it goes by position.
-    labels
-        The classes, when the answer has one column for each; else empty.
-    units
-        Of the answers: "probability", "value", "class".
-    model
-        What the model is known by: its digest.
-    method, method_units
-        What `contributions` does, and in which units; "permutation" when there is no shorter way.
-    """
+    """A predictor that knows more of its model than the answers."""
 
     @property
-    def features(self) -> tuple[str, ...] | None: ...  # noqa: D102 - above
+    def features(self) -> tuple[str, ...] | None:
+        """The columns that the model takes; None when it goes by position."""
+
     @property
-    def labels(self) -> tuple[str, ...]: ...  # noqa: D102
+    def labels(self) -> tuple[str, ...]:
+        """The classes, when the answer has one column for each; else empty."""
+
     @property
-    def units(self) -> str: ...  # noqa: D102
+    def units(self) -> str:
+        """The units of the answers: "probability", "value", "class"."""
+
     @property
-    def model(self) -> str: ...  # noqa: D102
+    def model(self) -> str:
+        """What the model is known by: its digest."""
+
     @property
-    def method(self) -> str: ...  # noqa: D102
+    def method(self) -> str:
+        """What `contributions` does; "permutation" when there is no shorter way."""
+
     @property
-    def method_units(self) -> str: ...  # noqa: D102
+    def method_units(self) -> str:
+        """The units of `contributions`."""
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
         """Return the model's answers."""

@@ -23,6 +23,7 @@ from pyarrow import ipc
 
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.ranking import Tail
+from driftline.stats.blocks import HOUR_US
 
 KEY = b"driftline.attributions"
 FORMAT_VERSION = 2
@@ -33,7 +34,6 @@ LABEL = "label0"
 # Columns beside the features; no data set has them.
 LABEL_COLUMN = "\0label"
 HOUR_COLUMN = "\0hour"
-HOUR_US = 3_600_000_000
 
 Numbers = NDArray[np.float64]
 

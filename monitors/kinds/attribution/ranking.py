@@ -80,13 +80,7 @@ class Tail:
 
 
 def calibrate(rows: NDArray[np.float32], *, seed: int) -> Mapping[int, Tail]:
-    """Learn the tails by the window's size from the reference's rows of absolute attributions.
-
-    Parameters
-    ----------
-    rows
-        Shape (N, M), values >= 0.
-    """
+    """Learn the tails by the window's size from a reference's attributions, shape (N, M), >= 0."""
     random = np.random.default_rng(seed)
     reference = resampled_means(rows, len(rows), REPLICATES, random)
     found = {}

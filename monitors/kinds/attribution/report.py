@@ -14,7 +14,7 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.attribution.drift import Comparison, Finding
 from driftline.monitors.kinds.attribution.explanations import Explanation, write_explanations
-from driftline.monitors.kinds.attribution.importance import HOUR_US, Importance, Making
+from driftline.monitors.kinds.attribution.importance import Importance, Making
 from driftline.monitors.kinds.attribution.kind import NAMESPACE
 from driftline.monitors.kinds.attribution.ranking import ndcg
 from driftline.monitors.report.datapoints import UNQUOTED
@@ -27,6 +27,7 @@ from driftline.monitors.results.violation import (
     percent,
     share_blame,
 )
+from driftline.stats.blocks import HOUR_US
 from driftline.stats.intervals import Z95, resampled_means
 
 METHOD = "KernelShap"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
-from driftline.monitors.kinds.attribution.importance import HOUR_US
 from driftline.monitors.rows import BatchMaker
 from driftline.signature import ColumnType, Signature
+from driftline.stats.blocks import HOUR_US
 
 
 def sample_rows(

@@ -32,6 +32,7 @@ from driftline.monitors.kinds.bias.metrics import (
     measure,
 )
 from driftline.monitors.kinds.bias.plan import Plan, plan_of, reference_blocks
+from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
@@ -45,8 +46,6 @@ BY_DOCUMENT = (
 )
 # New values of a facet that are told by name.
 NAMED_VALUES = 20
-# CloudWatch takes printable ASCII; these stay readable as they are.
-UNQUOTED = " !\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
 # One group moved alone when its share of both movements is at least this.
 MOVED_ALONE = 2 / 3
 # Below this chance, labels do not come evenly.

@@ -113,19 +113,10 @@ def count_batches(
 def count_blocks(
     table: pa.Table, roles: Roles, facet: Facet, values: tuple[str, ...], length_us: int
 ) -> NDArray[np.int64]:
-    """Count a reference block by block of time, without strata.
+    """Count a reference by blocks of time without strata, shape (blocks, values + 1, 3, 3).
 
-    Parameters
-    ----------
-    values
-        The cells, as a Tally of the same table has them.
-    length_us
-        Length of a block in microseconds; blocks start at its multiples since 1970, in UTC.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, shape (blocks, values + 1, 3, 3), in order of time; blocks without rows are left out.
+    `values` are the cells, as a Tally of the same table has them. Blocks start at multiples of
+    their length since 1970, in UTC, and are in order of time; those without rows are left out.
     """
     assert roles.timestamp is not None
     times, _ = coerce(table[roles.timestamp], "timestamp")

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from driftline.baseline.outcomes import outcome_columns
-from driftline.baseline.store import Baseline
-from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, captured_columns
+from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, answer_columns
 from driftline.roles import Roles
-from driftline.signature import Signature
 
 NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"
-
-
-def _columns(signature: Signature, baseline: Baseline) -> list[str]:
-    names = captured_columns(signature, baseline)
-    if baseline.outcomes is None:
-        return names
-    wanted = set(outcome_columns(baseline.outcomes.roles))
-    return [name for name in names if name in wanted]
 
 
 def _is_deployable(roles: Roles, has_model: bool) -> bool:
@@ -26,7 +15,7 @@ def _is_deployable(roles: Roles, has_model: bool) -> bool:
 KIND = Kind(
     name="bias",
     evaluation="driftline.monitors.kinds.bias.evaluation",
-    columns=_columns,
+    columns=answer_columns,
     uses_labels=True,
     needs="the reference needs groups to compare and answers; give --facet, and --label or "
     "--prediction",

@@ -45,6 +45,7 @@ from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.violation import (
     BASELINE_FIT_CHECK,
+    DRIFT_CHECK,
     Draft,
     FeatureResult,
     SegmentResult,
@@ -72,7 +73,6 @@ LOST_NOTE = (
 RARE_SHARE = 0.01
 # Stands in the place of a feature's name, as "Missing columns" does.
 WARM_UP = "Commissioning"
-DRIFT = "baseline_drift_check"
 NOTE = "commissioning"
 
 
@@ -165,9 +165,7 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
     A monitor finds it out by its windows; a file has none before it.
     """
     is_known = context.rows.facts is not None or context.baseline.blocks is not None
-    drifted = any(
-        violation.constraint_check_type == "baseline_drift_check" for violation in violations
-    )
+    drifted = any(violation.constraint_check_type == DRIFT_CHECK for violation in violations)
     had_times = context.baseline.signature.event_time is not None
     note = LOST_NOTE if had_times else TIMES_NOTE
     return {"times_note": note} if drifted and not is_known else {}
@@ -333,7 +331,7 @@ def name_units(
     known = {one.feature for one in judgement.drafts if one.unit is not None}
     found = {}
     for draft in judgement.drafts:
-        if draft.check == "baseline_drift_check" and draft.feature not in known:
+        if draft.check == DRIFT_CHECK and draft.feature not in known:
             unit = _unit_of(draft, sample, profiles)
             if unit is not None:
                 found[draft.feature] = _worded(draft, unit)
@@ -341,7 +339,7 @@ def name_units(
     for draft in judgement.drafts:
         if draft.feature not in found or draft.check != "range_check":
             drafts.append(draft)
-        if draft.feature in found and draft.check == "baseline_drift_check":
+        if draft.feature in found and draft.check == DRIFT_CHECK:
             drafts.append(found[draft.feature])
     return replace(judgement, drafts=tuple(drafts))
 
@@ -417,12 +415,14 @@ def without_suppressed(
 
 def _is_tested(draft: Draft, judgement: Judgement) -> bool:
     """Whether the drift test found it; a limit that somebody set for a distance always holds."""
-    return draft.check == DRIFT and judgement.drifts[draft.feature].measured is None
+    return draft.check == DRIFT_CHECK and judgement.drifts[draft.feature].measured is None
 
 
 def _without(drafts: tuple[Draft, ...], suppressed: SuppressedDrift) -> tuple[Draft, ...]:
     return tuple(
-        draft for draft in drafts if draft.check != DRIFT or draft.feature not in suppressed.reasons
+        draft
+        for draft in drafts
+        if draft.check != DRIFT_CHECK or draft.feature not in suppressed.reasons
     )
 
 

@@ -220,14 +220,7 @@ def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERA
     """Return how far a column's shares may move at no cost, in share at the median.
 
     The threshold of its constraints, where somebody has written one: the 0.1 of a generated
-    document is ten times what moves a decision, and nobody's wish.
-
-    Parameters
-    ----------
-    constraints, column
-        What is demanded of which column.
-    usual
-        The monitor's tolerance, for all others.
+    document is ten times what moves a decision, and nobody's wish. Else the monitor's own.
     """
     config = constraints.config(column.name)
     if config.distance is not None:

@@ -29,6 +29,7 @@ from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.data_quality.findings import search_rows, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
 from driftline.monitors.results.violation import (
+    DRIFT_CHECK,
     Draft,
     FeatureResult,
     Segment,
@@ -265,7 +266,7 @@ def _violation(
         predicate = replace(predicate, within=verdict.predicate)
     drift = verdict.judgement.drifts.get(draft.feature)
     count = found.row_count
-    if contributors is None and drift is not None and draft.check == "baseline_drift_check":
+    if contributors is None and drift is not None and draft.check == DRIFT_CHECK:
         count = round(drift.share_window * verdict.row_count)
     return replace(
         found,

@@ -43,6 +43,7 @@ from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
 from driftline.monitors.results.violation import JsonValue, Segment, Violation, percent, share_blame
+from driftline.stats.blocks import HOUR_US
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -56,7 +57,6 @@ GUESSING = {
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 HOUR = "hour of the day (UTC)"
-HOUR_US = 3_600_000_000
 # A column with more levels than this in one window is no segment that a person would name.
 LEVELS_MAX = 200
 # A segment is named when it holds so much of the excess, and so much more than its share of rows.

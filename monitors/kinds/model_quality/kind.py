@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import Baseline
-from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, captured_columns
+from driftline.monitors.kind import Kind, MetricSeries, MetricSpec, answer_columns
 from driftline.signature import Signature
 
 NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
@@ -12,12 +11,8 @@ NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 
 def _columns(signature: Signature, baseline: Baseline) -> list[str]:
     """Name the columns of answers, and texts: they say where a model has become worse."""
-    names = captured_columns(signature, baseline)
-    if baseline.outcomes is None:
-        return names
-    wanted = set(outcome_columns(baseline.outcomes.roles))
-    wanted |= {one.name for one in signature.inputs if one.type == "string"}
-    return [name for name in names if name in wanted]
+    texts = [one.name for one in signature.inputs if one.type == "string"]
+    return answer_columns(signature, baseline, *texts)
 
 
 KIND = Kind(

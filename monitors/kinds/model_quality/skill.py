@@ -89,19 +89,8 @@ def cluster_rows(
 ) -> Codes | None:
     """Put rows of one day, hour or minute into one cluster: the longest span with enough of them.
 
-    Parameters
-    ----------
-    time_us
-        Microseconds since 1970-01-01T00:00Z, shape (rows,).
-    least
-        How many clusters are enough.
-    longest_us
-        Longer spans are not taken.
-
-    Returns
-    -------
-    numpy.ndarray or None
-        Each row's cluster, 0 ..., shape (rows,); None without times.
+    From times in microseconds since 1970, shape (rows,), each row's cluster, 0 ..., of the same
+    shape; None without times. `least` clusters are enough; spans over `longest_us` are not taken.
     """
     if time_us is None or not len(time_us):
         return None
@@ -292,14 +281,7 @@ def _quantile(alpha: float, freedom: float) -> float:
 def forward(value: float, support: float, scale: Scale) -> float:
     """Bring a metric to the scale of the test; half a row keeps shares of 0 and 1 finite.
 
-    Parameters
-    ----------
-    value
-        Of the metric.
-    support
-        Rows that it rests on; infinite for a value that is no count's share.
-    scale
-        Of the metric.
+    `support` is the rows that it rests on; infinite for a value that is no count's share.
     """
     if scale in ("share", "score"):
         smoothed = value if math.isinf(support) else (value * support + 0.5) / (support + 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows
 from driftline.baseline.sample import RowSample
 from driftline.baseline.store import Baseline
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
@@ -38,8 +39,7 @@ from driftline.monitors.kinds.multivariate.scores import (
     score_rows,
     score_tables,
 )
-
-HOUR_US = 3_600_000_000
+from driftline.stats.blocks import HOUR_US
 
 # Of the budget of false alarms; what has nothing to judge leaves its share unspent.
 SHARES = {
@@ -52,7 +52,6 @@ SHARES = {
 # A classifier takes seconds, and what it finds does not hurry: shorter windows go without.
 SHORTEST_FOR_DOMAIN = timedelta(days=1)
 HOUR = timedelta(hours=1)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,10 +63,7 @@ def judge_reconstruction(
 ) -> Reconstruction | None:
     """Judge a window; both sides scored by the reference's ranks, a gap is the mean.
 
-    Returns
-    -------
-    Reconstruction or None
-        None when there are too few rows or columns, or nothing is left to rebuild.
+    None when there are too few rows or columns, or nothing is left to rebuild.
     """
     # Whole blocks on either side, where there are some; by the parity of their bits, since every
     # other one may be a half of the day or of the week.

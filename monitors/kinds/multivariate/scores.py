@@ -49,17 +49,9 @@ def cell_counts(codes: Mapping[str, Codes], cells: Mapping[str, Cells]) -> dict[
 
 
 def plan_scores(counts: Mapping[str, np.ndarray], cells: Mapping[str, Cells]) -> tuple[Score, ...]:
-    """Choose the score columns that a reference can tell something of.
+    """Choose the score columns that a reference can tell something of, by its rows in each cell.
 
-    Parameters
-    ----------
-    counts
-        The reference's rows by column and cell.
-
-    Returns
-    -------
-    tuple of Score
-        Numbers first, at most 600; columns that hold one value only have none.
+    Numbers first, at most 600 in all; columns that hold one value only have none.
     """
     numbers, others = [], []
     for name, found in counts.items():

@@ -65,13 +65,10 @@ class Joint:
         return np.asarray(self._root[:, self.columns] @ self.mean[:, None])
 
     def partners(self, normal: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64], Numbers]:
-        """Name for each row the number that fits the others least, and the one it fits least.
+        """Return the number of each row that fits the others least, its worst partner, the excess.
 
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Places of both among all numeric columns, and by how many nats the first is odder
-            beside the others than it is alone; shape (rows,) each.
+        Places among all numeric columns, and by how many nats the first is odder beside the others
+        than it is alone; shape (rows,) each.
         """
         scores = self._scaled(normal)
         pulled = self.precision @ scores

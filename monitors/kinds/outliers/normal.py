@@ -44,17 +44,10 @@ class NormalScores:
         terms: tuple[NDArray[np.float32], NDArray[np.float32]],
         out: Numbers | None = None,
     ) -> Numbers:
-        """Return the score of each row, shape (rows,).
+        """Return the score of each row, shape (rows,), from its cell, its number and its terms.
 
-        Parameters
-        ----------
-        codes, values
-            Cell and number of each row.
-        terms
-            The rows' terms of the low and of the high tail, in nats, which count on beyond the
-            range.
-        out
-            Where the scores are written to; a new array when missing.
+        `terms` are of the low and of the high tail, in nats, and count on beyond the range. The
+        scores are written to `out`, or to a new array.
         """
         found: Numbers = self.by_cell.take(codes, out=out, mode="clip")
         at = np.flatnonzero(self.in_tail.take(codes, mode="clip"))

@@ -73,10 +73,7 @@ def scored_batches(
 def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return score, verdict and reason of each row.
 
-    Raises
-    ------
-    InputError
-        When the rows have none of the columns that are looked at.
+    InputError when the rows have none of the columns that are looked at.
     """
     scorer.require(batch.schema.names)
     scores = scorer.score(batch)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
-from driftline.monitors.kinds.multivariate.judgement import EPOCH, HOUR, Earlier, spans_of
+from driftline.monitors.kinds.multivariate.judgement import HOUR, Earlier, spans_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOURLY = Window(NOON, NOON + HOUR)
