@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,25 +84,26 @@ NO_BLOCKS = BlockVariation()
 """Of a reference without times, or of too few blocks: rows count as independent."""
 
 
-def block_hours(span_h: float, wanted_h: float) -> int:
-    """Return the length of blocks: the window's, halved until there are 8 of them.
+def block_length(span_us: int, window: timedelta | None, share: float) -> int:
+    """Return the length of blocks, whole hours in microseconds: the window's, halved until 8 fit.
 
     Shorter ones are taken as they are: what days share may last for a whole week.
 
     Parameters
     ----------
-    span_h, wanted_h
-        Of the reference and of the window, in hours.
-
-    Returns
-    -------
-    int
-        Whole hours, at least 1.
+    span_us
+        Of the reference, in microseconds.
+    window
+        The window's length; None where nobody knows it.
+    share
+        The window's rows over the reference's: then it is taken to be so much of its time.
     """
+    span_h = span_us / HOUR_US
+    wanted_h = min(share, 1.0) * span_h if window is None else window / timedelta(hours=1)
     hours = max(1, round(wanted_h))
     while hours > 1 and span_h / hours < WANTED_BLOCKS:
         hours //= 2
-    return hours
+    return hours * HOUR_US
 
 
 def time_blocks(

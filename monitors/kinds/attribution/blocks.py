@@ -14,7 +14,6 @@ Wu, Annals of Statistics 14, 1986 (multipliers in place of drawing blocks).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +25,8 @@ from driftline.monitors.kinds.attribution.ranking import (
     tail_of,
 )
 from driftline.stats.blocks import (
-    HOUR_US,
     MINIMUM_BLOCKS,
     BlockVariation,
-    block_hours,
     time_blocks,
     variation_of_rows,
 )
@@ -54,34 +51,12 @@ class Spread:
         return self.shares.blocks
 
 
-def block_length(time_us: NDArray[np.int64], window: timedelta | None, share: float) -> int:
-    """Return the length of blocks in microseconds.
-
-    Parameters
-    ----------
-    time_us
-        Event times of the reference, microseconds since 1970.
-    window
-        The window's length; None where nobody knows it.
-    share
-        The window's rows over the reference's: then it is taken to be so much of its time.
-    """
-    span_h = (int(time_us.max() - time_us.min()) + 1) / HOUR_US
-    wanted_h = share * span_h if window is None else window / timedelta(hours=1)
-    return block_hours(span_h, wanted_h) * HOUR_US
-
-
 def block_spread(
     rows: NDArray[np.float32], time_us: NDArray[np.int64], length_us: int
 ) -> Spread | None:
     """Learn how blocks of a length differ; None when there are too few of them.
 
-    Parameters
-    ----------
-    rows
-        Absolute attributions, shape (N, M).
-    time_us
-        When each row was, shape (N,); -1 where that is not known.
+    Absolute attributions have shape (N, M), their times (N,), -1 where a time is not known.
     """
     timed = np.flatnonzero(time_us >= 0)
     order = timed[np.argsort(time_us[timed], kind="stable")]

@@ -18,7 +18,6 @@ from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,
-    block_length,
     block_spread,
     block_tail,
 )
@@ -46,6 +45,7 @@ from driftline.monitors.kinds.attribution.report import (
 )
 from driftline.monitors.kinds.attribution.sampling import sample_rows
 from driftline.monitors.report.report import Report
+from driftline.stats.blocks import block_length
 
 # Of a window: rows explained, and rows that the model is asked about for them, at most.
 WINDOW_ROWS = 1_000
@@ -218,13 +218,15 @@ def _spreads(
     context: CheckContext, reference: _Reference, window: ExplainedWindow
 ) -> dict[str, Spread | None]:
     """Learn how much the reference's blocks of the window's length differ, by label."""
-    stored, facts = reference.stored, context.rows.facts
+    stored = reference.stored
     if stored is None or (time_us := stored.time_us) is None or not (time_us >= 0).any():
         return {}
     profile = context.baseline.profile
     total = profile.row_count if profile else len(time_us)
-    share = min(1.0, window.row_count / max(1, total))
-    length_us = block_length(time_us[time_us >= 0], facts.window.length if facts else None, share)
+    known = time_us[time_us >= 0]
+    length_us = block_length(
+        int(known.max() - known.min()) + 1, context.rows.length, window.row_count / max(1, total)
+    )
     # What was changed by hand has no tails, and its errors are no longer those of its rows.
     return {
         label: block_spread(stored.rows[label], time_us, length_us) for label in reference.tails

@@ -19,12 +19,8 @@ from driftline.monitors.kinds.bias.documents import Requirements, read_requireme
 from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, count_blocks
 from driftline.monitors.kinds.bias.groups import Group, groups_of
 from driftline.roles import Facet, Problem, Roles
+from driftline.stats.blocks import PARTIAL_SHARE, block_length
 
-HOUR_US = 3_600_000_000
-# So many blocks of the window's length, or of half of it, and so on, tell how they vary.
-WANTED_BLOCKS = 8
-# A block with fewer rows than this share of the usual is a ragged end.
-PARTIAL_SHARE = 0.1
 NO_ANSWERS = (
     "bias: the reference needs groups to compare and answers; give --facet, and --label or "
     "--prediction"
@@ -126,10 +122,7 @@ def reference_blocks(
 ) -> NDArray[np.int64] | None:
     """Count the reference by blocks of time of the window's length, or shorter when few.
 
-    Returns
-    -------
-    numpy.ndarray or None
-        Shape (blocks, values + 1, 3, 3); None when the reference has no times.
+    Of shape (blocks, values + 1, 3, 3); None when the reference has no times.
     """
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
@@ -138,12 +131,7 @@ def reference_blocks(
     if ends["min"] is None:
         return None
     span_us = ends["max"] - ends["min"] + 1
-    share = min(1.0, rows / max(1, outcomes.row_count))
-    wanted = share * span_us if length is None else length / timedelta(microseconds=1)
-    length_us = max(HOUR_US, round(wanted / HOUR_US) * HOUR_US)
-    while length_us > HOUR_US and span_us / length_us < WANTED_BLOCKS:
-        # Taken as they are: what shorter blocks share may last for the whole window.
-        length_us = max(HOUR_US, length_us // (2 * HOUR_US) * HOUR_US)
+    length_us = block_length(span_us, length, rows / max(1, outcomes.row_count))
     values = plan.reference[facet].values
     counts = count_blocks(outcomes.table, outcomes.roles, facet, values, length_us)
     sizes = counts.sum(axis=(1, 2, 3))

@@ -11,7 +11,7 @@ from scipy import stats
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.sample import RowSample
-from driftline.stats.blocks import HOUR_US, block_hours, time_blocks
+from driftline.stats.blocks import HOUR_US, block_length, time_blocks
 
 Numbers = NDArray[np.float64]
 
@@ -43,9 +43,8 @@ def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> 
     if sample.hours is None or known is None or not known.any():
         return none
     hours = sample.hours[known]
-    span_h = int(hours.max()) - int(hours.min()) + 1
-    wanted_h = min(share, 1.0) * span_h if length is None else length / timedelta(hours=1)
-    length_us = block_hours(span_h, wanted_h) * HOUR_US
+    span_us = (int(hours.max()) - int(hours.min()) + 1) * HOUR_US
+    length_us = block_length(span_us, length, share)
     found = time_blocks(hours * HOUR_US, length_us, fewest_rows=FEWEST_ROWS)
     if found.max() + 1 >= LEAST_BLOCKS:
         none[known] = found

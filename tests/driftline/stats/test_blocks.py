@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,6 +14,7 @@ from driftline.stats.blocks import (
     HOUR_US,
     NO_BLOCKS,
     BlockVariation,
+    block_length,
     dispersion,
     time_blocks,
     variation_of_estimates,
@@ -125,3 +128,14 @@ def test_without_blocks_nothing_is_added_and_nothing_is_guessed() -> None:
     assert np.isinf(NO_BLOCKS.degrees(np.ones(2))).all()
     # Where the blocks decide alone, their number does (Satterthwaite).
     assert float(BlockVariation(1.0, 0.0, 12).degrees(0.0)) == pytest.approx(11.0)
+
+
+def test_blocks_are_as_long_as_the_window_or_halved_until_there_are_eight() -> None:
+    def hours(window: timedelta | None, share: float = 1.0) -> float:
+        return block_length(90 * 24 * HOUR_US, window, share) / HOUR_US
+
+    assert hours(timedelta(weeks=1)) == 168
+    assert hours(timedelta(days=30)) == 180
+    assert hours(timedelta(minutes=10)) == 1
+    # Without a window: the time that the reference took for so many rows.
+    assert hours(None, share=0.1) == 216

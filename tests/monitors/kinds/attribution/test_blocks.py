@@ -14,7 +14,7 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.attribution.blocks import block_length, block_spread, block_tail
+from driftline.monitors.kinds.attribution.blocks import block_spread, block_tail
 from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import HOUR_US, KEY, Attributions
@@ -60,19 +60,6 @@ def test_degrees_of_freedom_are_those_of_the_blocks_when_these_decide() -> None:
 
     assert spread.shares.degrees(np.zeros(3)) == pytest.approx(np.full(3, 11), abs=0.6)
     assert (spread.shares.degrees(np.ones(3)) > 100).all()
-
-
-def test_blocks_are_as_long_as_the_window_or_halved_until_there_are_eight() -> None:
-    times = START_US + np.arange(90 * 24) * HOUR_US
-
-    def hours(window: timedelta | None, share: float = 1.0) -> float:
-        return block_length(times, window, share) / HOUR_US
-
-    assert hours(timedelta(weeks=1)) == 168
-    assert hours(timedelta(days=30)) == 180
-    assert hours(timedelta(minutes=10)) == 1
-    # Without a window: the time that the reference took for so many rows.
-    assert hours(None, share=0.1) == 216
 
 
 def test_too_little_time_says_nothing_of_how_times_differ() -> None:
