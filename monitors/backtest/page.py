@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from driftline.monitors.backtest.timeline import Flag, alarm_flags, loudness
+from driftline.monitors.report.page import assets, headline, html_document
 from driftline.monitors.results.violation import plural, rounded
 
 PLACES, PLACE_WIDTH, HEIGHT, UNJUDGED_HEIGHT = 365, 2, 18, 4
@@ -37,25 +36,14 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("baseline", found["baseline_version"]),
         ("note", "" if found["reference_dated"] else UNDATED_REFERENCE),
     ]
-    told = "".join(
-        f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts if value
-    )
     mood = "ticket" if loud or not is_judged else "good"
     parts = [
-        f'<p class="quiet">driftline backtest</p><h1 class="{mood}">{title}</h1>'
-        f'<dl class="facts">{told}</dl>',
+        headline("driftline backtest", title, mood, facts),
         _rules(found),
         _alarms(loud),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{title} – driftline</title><style>{_style()}</style></head>"
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
-    )
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return html_document(title, parts, assets()[0], policy=policy)
 
 
 def _resampled(rate: Mapping[str, Any] | None) -> str:
@@ -79,11 +67,6 @@ def describe_events(marks: Mapping[str, int]) -> str:
         + f"; {other:,} harmful of checks that are not replayed"
         * bool(other)
     )
-
-
-@cache
-def _style() -> str:
-    return (Path(__file__).parents[1] / "assets" / "report.css").read_text("utf-8")
 
 
 def _rules(found: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ STATES = {"violated": "Violated", "kept": "Kept", "unjudged": "Not judged"}
 
 def report_page(report: CheckResult) -> str:
     """Draw a report as a whole document; every text of the data is escaped."""
-    style, script, digest = _assets()
+    style, script, digest = assets()
     features = FeatureList.of(report)
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     parts = [
@@ -72,19 +72,29 @@ def report_page(report: CheckResult) -> str:
         _metrics(report.metrics),
         features_section(features),
     ]
+    scripts = (
+        f'<script type="application/json" id="driftline-data">{features.data}</script>'
+        f"<script>{script}</script>"
+    )
+    return html_document(title_of(report), parts, style, policy=policy, scripts=scripts)
+
+
+def html_document(
+    title: str, parts: Sequence[str], style: str, *, policy: str, scripts: str = ""
+) -> str:
+    """Return a whole page that needs no other file; the policy says what it may do."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{title_of(report)} – driftline</title><style>{style}</style></head>"
-        f'<body><main>{"".join(parts)}</main><script type="application/json" id="driftline-data">'
-        f"{features.data}</script><script>{script}</script></body></html>\n"
+        f"<title>{title} – driftline</title><style>{style}</style></head>"
+        f"<body><main>{''.join(parts)}</main>{scripts}</body></html>\n"
     )
 
 
 @cache
-def _assets() -> tuple[str, str, str]:
+def assets() -> tuple[str, str, str]:
     """Read style and script, and what names the script in the page's policy."""
     folder = Path(__file__).parents[1] / "assets"
     style, script = ((folder / name).read_text("utf-8") for name in ("report.css", "report.js"))
@@ -119,12 +129,16 @@ def _head(report: CheckResult) -> str:
         ),
         ("vary too much to judge", f"{len(report.undecidable):,}" if report.undecidable else ""),
     ]
+    return headline("driftline", title_of(report), mood, facts)
+
+
+def headline(what: str, title: str, mood: str, facts: Sequence[tuple[str, str]]) -> str:
+    """Return a page's heading, and below it the facts that are known."""
     told = "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts if value
     )
     return (
-        f'<p class="quiet">driftline</p><h1 class="{mood}">{title_of(report)}</h1>'
-        f'<dl class="facts">{told}</dl>'
+        f'<p class="quiet">{what}</p><h1 class="{mood}">{title}</h1><dl class="facts">{told}</dl>'
     )
 
 
