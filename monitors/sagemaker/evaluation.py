@@ -23,6 +23,7 @@ from driftline.monitors.kinds.data_quality.evaluation import (
     OTHER_COLUMNS,
     lay_beside,
 )
+from driftline.monitors.kinds.data_quality.findings import rows_behind, violation_of
 from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Draft, FeatureResult, Violation
@@ -159,22 +160,18 @@ def _marker(batches: BatchMaker, verdict: Verdict, baseline: Baseline) -> BatchM
 def _violations(verdict: Verdict, rows: BatchMaker, profile: Profile) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass."""
     drafts = verdict.drafts
-    targets = [
-        Target(draft.predicate, draft.share_reference)
-        for draft in drafts
-        if draft.predicate is not None
-    ]
     texts = [name for name, column in profile.columns.items() if column.type in ("string", "bool")]
-    left = iter(find_contributing_rows(rows(), targets, texts) if targets else ())
+
+    def look_up(targets: list[Target]) -> list[ContributingRows]:
+        return find_contributing_rows(rows(), targets, texts) if targets else []
+
     total = sum(draft.share for draft in drafts) or 1.0
     shares: dict[str, float] = {}
     for one in drafts:
         shares[one.feature] = shares.get(one.feature, 0.0) + one.share / total
     return tuple(
-        _violation(
-            draft, next(left) if draft.predicate is not None else None, shares[draft.feature]
-        )
-        for draft in drafts
+        _violation(draft, contributors, shares[draft.feature])
+        for draft, contributors in rows_behind(drafts, look_up)
     )
 
 
@@ -184,19 +181,12 @@ def _violation(
     values = contributors.values if contributors is not None else ()
     mostly = f', mostly "{values[0]}"' if values and draft.check in NAMED else ""
     segment = contributors.segment if contributors is not None else None
-    return Violation(
-        feature_name=draft.feature,
-        constraint_check_type=draft.check,
-        description=draft.description,
+    return violation_of(
+        draft,
+        contributors,
         severity="page" if draft.check in PAGES else "ticket",
-        ratio=draft.ratio,
         share_of_blame=contribution,
-        predicate=draft.predicate,
-        row_count=contributors.row_count if contributors is not None else 0,
         cause=draft.what + mostly + (f", {segment}" if segment is not None else ""),
-        segment=segment,
-        values=values,
-        first_rows=tuple(contributors.first_rows) if contributors is not None else (),
     )
 
 

@@ -10,9 +10,9 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints, Moni
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.statistics import Statistics
 from driftline.formats.json.jackson import java_double
-from driftline.monitors.kinds.data_quality.checks import mismatch_draft
+from driftline.monitors.kinds.data_quality.checks import mismatch_draft, value_text
 from driftline.monitors.kinds.data_quality.judgement import EXTRA_COLUMNS
-from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
+from driftline.monitors.results.violation import DRIFT_CHECK, MISSING_COLUMNS, Draft, percent
 from driftline.monitors.sagemaker.distances import Distance, measure
 
 NOT_COMPARED = "no_distribution"
@@ -137,7 +137,7 @@ def _completeness_draft(feature: FeatureConstraints, observed: Observed) -> Draf
     return Draft(
         feature=feature.name,
         check="completeness_check",
-        description=_value_text(ratio),
+        description=value_text(ratio),
         what=f"{percent(1 - ratio)} of rows empty",
         predicate=Predicate(feature.name, "null"),
         share=1 - ratio,
@@ -157,7 +157,7 @@ def _domain_draft(
     return Draft(
         feature=feature.name,
         check="categorical_values_check",
-        description=_value_text(ratio),
+        description=value_text(ratio),
         what=f"{percent(1 - ratio)} of rows outside the domain",
         predicate=Predicate(feature.name, "not_in", values=feature.domains),
         share=1 - ratio,
@@ -171,7 +171,7 @@ def _drift_draft(name: str, distance: Distance | None) -> Draft | None:
     before, now = percent(distance.share_reference), percent(distance.share_window)
     return Draft(
         feature=name,
-        check="baseline_drift_check",
+        check=DRIFT_CHECK,
         description=f"Baseline drift distance: {value} exceeds threshold: {bound}",
         what=f"{now} of rows {distance.predicate.phrase} (reference {before})",
         predicate=distance.predicate,
@@ -179,8 +179,3 @@ def _drift_draft(name: str, distance: Distance | None) -> Draft | None:
         ratio=distance.value / distance.bound if distance.bound else None,
         share=abs(distance.share_window - distance.share_reference),
     )
-
-
-def _value_text(value: float) -> str:
-    """Return Deequ's text; the blank at the end is its empty hint."""
-    return f"Value: {java_double(value)} does not meet the constraint requirement! "

@@ -20,7 +20,7 @@ from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.results.violation import Draft, distance_words, percent
+from driftline.monitors.results.violation import DRIFT_CHECK, Draft, distance_words, percent
 from driftline.signature import Column
 
 NOT_OF_TYPE = {
@@ -162,7 +162,7 @@ def completeness_draft(
     return Draft(
         feature=constraint.name,
         check="completeness_check",
-        description=_value_text(profile.completeness),
+        description=value_text(profile.completeness),
         what=f"{percent(missing)} of rows empty (reference {percent(1 - constraint.completeness)})",
         predicate=Predicate(constraint.name, "null"),
         share_reference=1 - constraint.completeness,
@@ -205,7 +205,7 @@ def domain_draft(
     return Draft(
         feature=constraint.name,
         check="categorical_values_check",
-        description=_value_text(ratio),
+        description=value_text(ratio),
         what=f"{percent(1 - ratio)} of values never seen in the reference",
         predicate=Predicate(constraint.name, "not_in", values=domains),
         share=1 - ratio,
@@ -244,7 +244,7 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
         always += f"{distance_words(drift.measured.name, drift.distance, drift.bound)}: "
     return Draft(
         feature=drift.column,
-        check="baseline_drift_check",
+        check=DRIFT_CHECK,
         description=(
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
@@ -300,6 +300,6 @@ def implausible_draft(odd: Implausible) -> Draft:
     )
 
 
-def _value_text(value: float) -> str:
-    """Return SageMaker's text, with the blank that its analyzer writes at the end."""
+def value_text(value: float) -> str:
+    """Return SageMaker's text; the blank at the end is the empty hint of its analyzer."""
     return f"Value: {java_double(value)} does not meet the constraint requirement! "

@@ -6,7 +6,7 @@ outside the reference, a change of unit. All else is a shift within what is know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
 from driftline.monitors.check_context import CheckContext
@@ -14,7 +14,7 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.results.violation import Draft, Onset, Severity, Violation
+from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Onset, Severity, Violation
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
 from driftline.monitors.root_cause.search import began_before, search
@@ -43,26 +43,35 @@ def find_violations(
     counts: WindowCounts | None = None,
 ) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass, and say what they are."""
-    targets = [
-        Target(draft.predicate, draft.share_reference)
-        for draft in judgement.drafts
-        if draft.predicate is not None
-    ]
-    left = iter(search_rows(context, targets))
     found = [
         word_violation(
             draft,
-            next(left) if draft.predicate is not None else None,
+            contributors,
             references,
             judgement,
             _began_before(draft, references, context, counts),
         )
-        for draft in judgement.drafts
+        for draft, contributors in rows_behind(
+            judgement.drafts, lambda targets: search_rows(context, targets)
+        )
     ]
     first: dict[str, int] = {}
     for one in found:
         first.setdefault(one.feature_name, len(first))
     return tuple(sorted(found, key=lambda one: (first[one.feature_name], one.severity != "page")))
+
+
+def rows_behind(
+    drafts: Sequence[Draft], look_up: Callable[[list[Target]], list[ContributingRows]]
+) -> Iterator[tuple[Draft, ContributingRows | None]]:
+    """Return each draft with the rows behind it; None where it names no condition on rows."""
+    targets = [
+        Target(draft.predicate, draft.share_reference)
+        for draft in drafts
+        if draft.predicate is not None
+    ]
+    left = iter(look_up(targets))
+    return ((draft, None if draft.predicate is None else next(left)) for draft in drafts)
 
 
 def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[ContributingRows]:
@@ -90,19 +99,38 @@ def word_violation(
     before: Onset | None = None,
 ) -> Violation:
     """Put a draft and what was found behind it together; it may have begun in a window before."""
-    segment = contributors.segment if contributors else None
     onset = before or (contributors.onset if contributors else None)
+    return violation_of(
+        draft,
+        contributors,
+        severity=_severity(draft, references, judgement),
+        share_of_blame=judgement.blame.get(draft.feature, 0.0),
+        cause=_cause(draft, contributors, onset),
+        onset=onset,
+    )
+
+
+def violation_of(
+    draft: Draft,
+    contributors: ContributingRows | None,
+    *,
+    severity: Severity,
+    share_of_blame: float,
+    cause: str,
+    onset: Onset | None = None,
+) -> Violation:
+    """Return the violation that a draft becomes with the rows behind it."""
     return Violation(
         feature_name=draft.feature,
         constraint_check_type=draft.check,
         description=draft.description,
-        severity=_severity(draft, references, judgement),
+        severity=severity,
         ratio=draft.ratio,
-        share_of_blame=judgement.blame.get(draft.feature, 0.0),
+        share_of_blame=share_of_blame,
         predicate=draft.predicate,
         row_count=contributors.row_count if contributors else 0,
-        cause=_cause(draft, contributors, onset),
-        segment=segment,
+        cause=cause,
+        segment=contributors.segment if contributors else None,
         unit=draft.unit,
         values=contributors.values if contributors else (),
         first_rows=tuple(contributors.first_rows) if contributors else (),
@@ -150,7 +178,7 @@ def _severity(
         return "page"
     if draft.check in ("completeness_check", "categorical_values_check"):
         return "page" if draft.surprising and draft.share >= PAGE_SHARE else "ticket"
-    if draft.check != "baseline_drift_check":
+    if draft.check != DRIFT_CHECK:
         return "ticket"
     drift = judgement.drifts[draft.feature]
     set_kind = references[draft.feature].cells.set_kind(drift.cell_index)
