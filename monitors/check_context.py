@@ -75,8 +75,6 @@ class CheckContext:
     roles: Roles = field(default_factory=Roles)
     budget: Budget = field(default_factory=Budget)  # Accepted false alarms.
     predict: Predictor | None = None  # Asks the model; None where there is none.
-    # What the model is known by (its digest), so that it is compared with itself only.
-    model: str = ""
     seed: int = 0  # Of whatever is drawn at random: the same for the same context.
     # How far SageMaker's results are asked for in place of ours; None: not at all.
     compat: Compat | None = None

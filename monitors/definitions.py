@@ -205,13 +205,9 @@ def definition_made_at(connection: Connection, name: str) -> datetime | None:
     return connection.scalar(select(table.created_at).where(table.name == name))
 
 
-def list_definitions(
-    connection: Connection, *, endpoint: str | None = None
-) -> list[MonitorDefinition]:
-    """Return all definitions by name, or those of one endpoint."""
+def list_definitions(connection: Connection) -> list[MonitorDefinition]:
+    """Return all definitions by name."""
     query = select(definitions).order_by(definitions.c.name)
-    if endpoint is not None:
-        query = query.where(definitions.c.endpoint == endpoint)
     return [from_row(row) for row in connection.execute(query) if is_installed(row)]
 
 

@@ -63,8 +63,6 @@ class Scheduler:
         signatures: Callable[[str], Signature | None],
         *,
         now: Callable[[], datetime],
-        # Up to which event time records are stored; None: not known, the clock alone decides.
-        watermark: Callable[[str], datetime | None] | None = None,
         poll_s: float = 5.0,
         # Real time for leases and `revisit_s`, also where `now` is replayed.
         lease_clock: Callable[[], datetime] | None = None,
@@ -74,7 +72,7 @@ class Scheduler:
         retention_days: float = RETENTION.days,
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
-        self.now, self.watermark, self.poll_s = now, watermark, poll_s
+        self.now, self.poll_s = now, poll_s
         self.lease_clock = lease_clock or now
         self.revisit_after = timedelta(seconds=revisit_s)
         self.predictors = predictors
@@ -247,9 +245,7 @@ class Scheduler:
         """Return the time up to which windows are complete, late records included."""
         # The one window of NOW ends with the newest rows: those may still be in the spool.
         least_s = SPOOL_S if definition.timetable.is_once else 0.0
-        until = self.now() - timedelta(seconds=max(definition.delay_s, least_s))
-        known = self.watermark(definition.endpoint) if self.watermark else None
-        return until if known is None else min(until, known)
+        return self.now() - timedelta(seconds=max(definition.delay_s, least_s))
 
     def _judge(
         self,

@@ -27,8 +27,7 @@ def test_what_is_put_is_got(engine: Engine) -> None:
         put_definition(connection, replace(DAILY, start=NOW), NOW)
 
         assert get_definition(connection, "daily") == replace(DAILY, start=NOW)
-        assert list_definitions(connection, endpoint="flights") == [replace(DAILY, start=NOW)]
-        assert list_definitions(connection, endpoint="other") == []
+        assert list_definitions(connection) == [replace(DAILY, start=NOW)]
 
 
 def test_another_question_is_another_version_and_another_owner_is_not(engine: Engine) -> None:

@@ -180,7 +180,6 @@ def _explained(
         rows,
         background,
         predict,
-        model=context.model,
         seed=context.seed,
         method=method,
     )

@@ -132,7 +132,6 @@ def explain_rows(
     background: pa.Table,
     predict: Predictor,
     *,
-    model: str = "",
     seed: int,
     method: str | None = None,
 ) -> Explained:
@@ -152,7 +151,7 @@ def explain_rows(
     making = Making(
         chosen,
         units,
-        model or (known.model if known is not None else ""),
+        known.model if known is not None else "",
         "" if chosen == "tree_path_dependent" else table_digest(background),
     )
     size = np.abs(found.values).astype(np.float32)

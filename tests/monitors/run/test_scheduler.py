@@ -90,17 +90,6 @@ def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clo
     assert len(one.step()) == 1
 
 
-def test_a_window_waits_until_its_records_are_stored(house, root, reference, clock) -> None:
-    stored = Clock(START + DAY - timedelta(minutes=1))
-    one = scheduler(house, root, reference, clock, watermark=lambda _: stored.time)
-    clock.time = START + 3 * DAY
-    early = one.step()
-    stored.time = START + 2 * DAY
-
-    assert early == []
-    assert len(one.step()) == 2
-
-
 def test_a_monitor_without_start_begins_with_the_window_it_was_made_in(
     house, root, reference, clock
 ) -> None:

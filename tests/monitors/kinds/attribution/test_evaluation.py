@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance
+from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
@@ -195,6 +196,23 @@ def test_windows_without_a_change_stay_within_the_years_budget(reference: Baseli
     assert sum(flags) <= 6  # Three are allowed; more than six would be one chance in 30.
 
 
+@dataclass(frozen=True)
+class Named:
+    """The model as one that is known by a name."""
+
+    model: str
+    features = None
+    labels = ()
+    units = "answer"
+    method = method_units = "permutation"
+
+    def __call__(self, rows: pa.Table) -> np.ndarray:
+        return model(rows)
+
+    def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
+        raise NotImplementedError
+
+
 def test_another_model_is_shown_and_not_judged(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
@@ -202,9 +220,7 @@ def test_another_model_is_shown_and_not_judged(
     named = replace(stored, making=replace(stored.making, model="old"))
     baseline = replace(reference, attributions=named.to_arrow())
     rows = weather(rng, 500, d=30)
-    question = CheckContext(
-        baseline, Rows(lambda: iter(rows.to_batches())), predict=model, model="new"
-    )
+    question = CheckContext(baseline, Rows(lambda: iter(rows.to_batches())), predict=Named("new"))
 
     report = evaluate(question)
 
@@ -213,7 +229,7 @@ def test_another_model_is_shown_and_not_judged(
     ndcg = report.metrics[0]
     assert ndcg.value is not None
     assert ndcg.note == "incomparable: the reference was explained for model old, now it is new"
-    assert not evaluate(replace(question, model="old")).passed
+    assert not evaluate(replace(question, predict=Named("old"))).passed
 
 
 def test_another_method_is_not_compared_at_all(
