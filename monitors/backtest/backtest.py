@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -46,7 +46,6 @@ from driftline.roles import Roles
 from driftline.signature import Column, Signature
 
 EVENT_TIME = "event_time"
-Progress = Callable[[int, int | None], None]
 OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
 OWN_SOURCE = "docs/why/drift-test.md"
 

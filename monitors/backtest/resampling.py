@@ -22,7 +22,7 @@ from driftline.monitors.backtest.spans import YEAR
 from driftline.monitors.drift_test.drift_test import DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
 
-HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 # Drawn windows: more than two years of days, a month of hours.
 WINDOWS = 750
 # The fewest chunks of the reference that are worth drawing from.

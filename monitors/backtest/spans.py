@@ -14,7 +14,6 @@ from driftline.errors import InputError
 from driftline.monitors.cron import Schedule
 
 YEAR = timedelta(days=365.25)
-SECOND_US = 1_000_000
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 # More windows than a year has minutes: a date far off, or a length that was meant otherwise.
 MOST_WINDOWS = 600_000

@@ -18,22 +18,15 @@ from driftline.baseline.predicate import Operator, Predicate, number_text
 from driftline.baseline.shape import shape_of
 from driftline.stats.intervals import wilson_of_each
 
+# A bar of numbers holds at least this share of the reference, if its neighbours allow it.
 BAR_SHARE = 1 / 16
-"""A bar of numbers holds at least this share of the reference, if its neighbours allow it."""
-
+# A single value with this share of either side keeps its own bar.
 ATOM_SHARE = 1 / 10
-"""A single value with this share of either side keeps its own bar."""
-
-FEW_ATOMS = 24
-DISCRETE_SHARE = 0.9
-"""A column whose values are so few, and so much of it, has a bar for each of them."""
-
+# A column whose values are so few, and so much of it, has a bar for each of them.
+FEW_ATOMS, DISCRETE_SHARE = 24, 0.9
+# Text values that get a bar of their own; the rest are shown as one.
 LEVELS = 16
-"""Text values that get a bar of their own; the rest are shown as one."""
-
 OTHER_SIDE: dict[Operator, Operator] = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt"}
-
-"""The normal quantile of 0.975: intervals hold 95 %."""
 
 Counts = NDArray[np.int64]
 Group = tuple[str, list[int]]

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from driftline.monitors.results.violation import Severity
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.row_checks import Limit
 
-Nulls = Literal["pass", "fail"]
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min|s|days?|hours?|minutes?|seconds?)")
 SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 

@@ -46,7 +46,6 @@ NEARLY_ONE = 0.99
 MEASURED_MAX = 100
 NAMED = 3
 TREES = 40
-TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
