@@ -109,7 +109,6 @@ def postprocess(
     script: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    limits: Limits | None = None,
     quiet: bool = False,
     discreet: bool = False,
 ) -> None:
@@ -120,7 +119,6 @@ def postprocess(
     with ScriptProcess(
         script,
         "postprocess_handler",
-        limits=limits,
         quiet=quiet,
         discreet=discreet,
         environment={"output_path": str(Path(output).resolve())},

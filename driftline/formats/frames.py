@@ -132,7 +132,7 @@ class PandasRows:
                 raise _odd(name, complex)
             if series.dtype == object:
                 _refuse_odd(name, series)
-                whole[index] = _objects(series)
+                whole[index] = plain_array(_taken(series))
                 kind = whole[index].type
             else:
                 kind = plain_type(_taken(series.iloc[:0]).type)
@@ -180,10 +180,6 @@ def _taken(series: pd.Series) -> pa.Array:
         return pa.Array.from_pandas(series)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return _texts(series)
-
-
-def _objects(series: pd.Series) -> pa.Array:
-    return plain_array(_taken(series))
 
 
 def _texts(series: pd.Series) -> pa.Array:

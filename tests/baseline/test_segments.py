@@ -276,3 +276,11 @@ def test_long_values_are_segments_as_the_profile_keeps_them() -> None:
     codes = baseline.segments.columns[0].codes(data.to_batches()[0])
 
     assert np.bincount(codes).tolist() == [200, 100, 100]
+
+
+def test_texts_that_are_none_are_refused_before_they_are_read() -> None:
+    offsets = pa.py_buffer(np.array([0, 1], np.int32))
+    broken = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
+
+    with pytest.raises(InputError, match="not readable as Arrow"):
+        from_ipc(to_ipc(pa.table({"levels": broken})))
