@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
+import select
 import sys
 import traceback
-from contextlib import suppress
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from driftline import __version__
-from driftline.app.commands.group import QuietGroup
 from driftline.app.commands.output import harmless
 from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
 from driftline.errors import DriftlineError
@@ -65,6 +68,8 @@ EXIT_CODES = (
     "or unreadable input; 3 it could not be decided or done; 4 a server, database or disk is not "
     "available."
 )
+# What a shell says of a program that SIGPIPE has ended: 128 + 13.
+UNREAD = 141
 
 
 def build(asked: str | None = None) -> typer.Typer:
@@ -132,3 +137,50 @@ def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"driftline {__version__}")
         raise typer.Exit
+
+
+class QuietGroup(TyperGroup):
+    """Ends with `UNREAD` after ``| head``; by itself, typer ends with 1, which means violations."""
+
+    # The type of a context is private to typer.
+    def make_context(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+        """Read the words of the command; help is written here."""
+        with _while_read():
+            return super().make_context(*given, **named)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Run the command, and write out what it has said."""
+        with _while_read():
+            found = super().invoke(ctx)
+            if sys.stdout is not None:  # Closed from the start, as by >&-.
+                sys.stdout.flush()
+            return found
+
+
+@contextmanager
+def _while_read() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        closed = _unread((sys.stdout, sys.stderr))
+        if not closed:
+            raise DriftlineError(f"a pipe to another process broke ({error})") from error
+        # The interpreter flushes at its end, and would complain.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for number in closed:
+            os.dup2(nowhere, number)
+        os.close(nowhere)
+        raise typer.Exit(UNREAD) from error
+
+
+def _unread(streams: Sequence[TextIO | None]) -> list[int]:
+    """Return the descriptors of those that nobody reads any more."""
+    poll = select.poll()
+    for stream in streams:
+        if stream is None:
+            continue
+        try:
+            poll.register(stream.fileno(), 0)
+        except (io.UnsupportedOperation, ValueError):
+            continue  # No file at all, or closed by us.
+    return [number for number, _ in poll.poll(0)]

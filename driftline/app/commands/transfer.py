@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -107,11 +107,7 @@ def _write_hours(
     client: Client, found: dict[str, Any], output: str, layout: Layout, scoring: ExportScores
 ) -> tuple[FileCounts, Counter[str]]:
     """Write the files of all hours; give what was written, and what was left out."""
-    from driftline.capture.sagemaker.capture_files import (
-        FileCounts,
-        write_batch_hour,
-        write_hour,
-    )
+    from driftline.capture.sagemaker.capture_files import FileCounts
 
     total, left_out = FileCounts(), Counter[str]()
     hours = found["items"]
@@ -126,11 +122,8 @@ def _write_hours(
             )
             at = datetime.fromisoformat(hour["start"]).astimezone(UTC)
             place = (output, found["endpoint"], hour["variant"], at)
-            if layout == "batch":
-                counts, uneven = write_batch_hour(*place, map(read_line, lines))
-                left_out.update({"no_lines": uneven} if uneven else {})
-            else:
-                counts = write_hour(*place, lines)
+            counts, uneven = _write_hour(layout, place, lines)
+            left_out.update({"no_lines": uneven} if uneven else {})
             total += counts
             advance(total.lines, count)
     return total, left_out
@@ -138,28 +131,32 @@ def _write_hours(
 
 def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | None) -> FileCounts:
     """Remove the files of hours of which an erasure left nothing, and which so are not listed."""
-    from driftline.capture.sagemaker.capture_files import (
-        FileCounts,
-        write_batch_hour,
-        write_hour,
-        written_hours,
-    )
+    from driftline.capture.sagemaker.capture_files import FileCounts, written_hours
 
     counts = FileCounts()
     if found["erased_from"] is None:
         return counts
     first, last = (datetime.fromisoformat(found[key]) for key in ("erased_from", "before"))
     listed = {(one["variant"], datetime.fromisoformat(one["start"])) for one in found["items"]}
-    write = write_hour if layout == "endpoint" else write_batch_hour
     endpoint = found["endpoint"]
     folder = endpoint if layout == "endpoint" else f"data/{endpoint}"
     for name, at in written_hours(output, folder, first, last):
         # Records without a variant lie there, too.
         for one in (name, "") if name == "AllTraffic" else (name,):
             if (one, at) not in listed and variant in (None, one):
-                done = write(output, endpoint, one, at, [])
-                counts += done[0] if isinstance(done, tuple) else done
+                counts += _write_hour(layout, (output, endpoint, one, at), [])[0]
     return counts
+
+
+def _write_hour(
+    layout: Layout, place: tuple[str, str, str, datetime], lines: Iterable[bytes]
+) -> tuple[FileCounts, int]:
+    """Write the files of one hour; give also how many requests could not be written as lines."""
+    from driftline.capture.sagemaker.capture_files import write_batch_hour, write_hour
+
+    if layout == "batch":
+        return write_batch_hour(*place, map(read_line, lines))
+    return write_hour(*place, lines), 0
 
 
 @capture.command("import")

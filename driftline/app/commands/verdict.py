@@ -111,7 +111,6 @@ def _told(cause: str, width: int) -> str:
 
 def _side(side: SideTable, width: int) -> Table:
     """Show the segments, or the rules, the broken ones in full strength."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, GAP, 0, 0))
     heads = [head for head in side.heads if head[0] != "found"]  # That is told above.
     rows = side.rows[:SIDE_SHOWN]
     takes = [GAP + max(len(title), *(cell_len(row[place]) for row in rows))
@@ -120,9 +119,7 @@ def _side(side: SideTable, width: int) -> Table:
     while len(heads) > 1 and sum(takes[1 : len(heads)]) + NAME_LEAST > width:
         heads.pop()
     room = min(NAME_SHOWN, max(NAME_LEAST, width - sum(takes[1 : len(heads)])))
-    for title, is_number in heads:
-        justify: Literal["left", "right"] = "right" if is_number else "left"
-        table.add_column(title, justify=justify, no_wrap=True)
+    table = _table(*(f"{title}{'>' * is_number}" for title, is_number in heads))
     for row, is_broken in zip(rows, side.broken, strict=False):
         cells = [_cut(row[0], room), *row[1 : len(heads)]]
         style = "bold" if is_broken else "dim"
@@ -217,7 +214,7 @@ def _metric_cells(one: MetricResult) -> tuple[str, ...]:
 
 def _table(*columns: str) -> Table:
     """Make a table without lines; a name that ends in ">" heads numbers."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, GAP, 0, 0))
     for name in columns:
         justify: Literal["left", "right"] = "right" if name.endswith(">") else "left"
         table.add_column(name.removesuffix(">"), justify=justify, no_wrap=True)
