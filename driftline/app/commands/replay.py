@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +25,7 @@ from driftline.formats.capture_line import CaptureLine, read_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from driftline.app.replay.sending import Answer as Reply
     from driftline.app.replay.sending import Sender, Target
     from driftline.signature import Signature
 
@@ -116,16 +118,24 @@ def _replayed(
     tolerance: float,
 ) -> dict[str, Any]:
     """Send what was captured, and tell what came of it."""
-    # A heavy import, which only this command needs.
-    from driftline.app.replay.comparison import Differences
+    # Heavy imports, which only this command needs.
+    from driftline.app.replay.comparison import Differences, compare
+    from driftline.monitors.root_cause.export import replace_file, written
 
     signature = _signature(client, endpoint)
     hours = {**(chosen.span if chosen else {}), **given}
     found = client.captured_hours(endpoint, **hours)
     lines = _Lines(client, found, chosen)
-    work = _Work(sender, signature, lines, Differences(), tolerance)
-    work.run(output, total=None if chosen is not None else lines.count)
-    if not work.total.requests:
+    total, expected = Differences(), None if chosen is not None else lines.count
+    compared = partial(compare, total, signature, tolerance=tolerance)
+    with progress("replaying", unit="requests") as advance:
+        batches = _batches(sender.send(lines), compared, lambda: advance(total.requests, expected))
+        if output is None:
+            for _ in batches:
+                pass
+        else:
+            replace_file(output, written(batches, "parquet"))
+    if not total.requests:
         typer.echo(_nothing(client, found, given, chosen), err=True)
     return {
         "endpoint": found["endpoint"],
@@ -133,7 +143,7 @@ def _replayed(
         "before": found["before"],
         "left_out": dict(sorted(lines.left_out.items())),
         "pairs": None if output is None else str(output),
-        **work.total.to_dict(),
+        **total.to_dict(),
     }
 
 
@@ -260,37 +270,20 @@ class _Lines:
             self.left_out["not_kept"] = missing
 
 
-@dataclass
-class _Work:
-    """Sends, compares and writes, some requests at a time."""
-
-    sender: Sender
-    signature: Signature | None
-    lines: _Lines
-    total: Any
-    tolerance: float
-
-    def run(self, output: Path | None, *, total: int | None) -> None:
-        from driftline.app.replay.comparison import compare
-        from driftline.monitors.root_cause.export import replace_file, written
-
-        def tables() -> Iterator[pa.RecordBatch]:
-            with progress("replaying", unit="requests") as advance:
-                pairs = self.sender.send(self.lines)
-                # At least once, so that the file has its columns even without a row.
-                chunk = list(islice(pairs, CHUNK))
-                while True:
-                    table = compare(self.total, self.signature, chunk, tolerance=self.tolerance)
-                    yield table.combine_chunks().to_batches()[0] if len(table) else _none(table)
-                    advance(self.total.requests, total)
-                    if not (chunk := list(islice(pairs, CHUNK))):
-                        return
-
-        if output is None:
-            for _ in tables():
-                pass
-        else:
-            replace_file(output, written(tables(), "parquet"))
+def _batches(
+    pairs: Iterator[tuple[CaptureLine, Reply]],
+    compared: Callable[[Sequence[tuple[CaptureLine, Reply]]], pa.Table],
+    advance: Callable[[], None],
+) -> Iterator[pa.RecordBatch]:
+    """Return what was compared, some requests at a time."""
+    # At least once, so that the file has its columns even without a row.
+    chunk = list(islice(pairs, CHUNK))
+    while True:
+        table = compared(chunk)
+        yield table.combine_chunks().to_batches()[0] if len(table) else _none(table)
+        advance()
+        if not (chunk := list(islice(pairs, CHUNK))):
+            return
 
 
 def _none(table: pa.Table) -> pa.RecordBatch:

@@ -237,9 +237,8 @@ class _Guessing:
             ]
             if exact or (rest and len(alike) == 1):
                 return (exact or alike)[0].name, f'what "{prediction}" predicts, by its name'
-        for one in free:
-            if one.words & _LABELS or one.name.casefold() in _LABEL_NAMES:
-                return one.name, "named like the true answer"
+        if named:
+            return named[0].name, "named like the true answer"
         for one in free:
             if one.words & _ASKED_FOR:
                 return one.name, "named like what models are asked for"
