@@ -20,6 +20,15 @@ def is_pickle(file: Path) -> bool:
     return file.suffix.lower() in PICKLE_SUFFIXES
 
 
+def require_trusted(file: Path, *, trust_pickle: bool) -> None:
+    """Refuse a pickle where pickles are not allowed."""
+    if is_pickle(file) and not trust_pickle:
+        raise ModelError(
+            f"{file.name} is a pickle, which can run any code when it is read; save the model "
+            "with skops, or allow pickles by [serving] trust_pickle = true"
+        )
+
+
 def model_file(path: Path) -> Path:
     """Find the model file: the path itself, or the only one of a known format in the folder."""
     expected = ", ".join(_SUFFIXES)

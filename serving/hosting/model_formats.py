@@ -13,7 +13,7 @@ import inspect
 import json
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
-from driftline.serving.hosting.model_files import SKOPS_SUFFIXES, ModelError, model_file
+from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file, require_trusted
 
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
 # (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
@@ -46,10 +46,6 @@ class Description:
     class_type: str  # "double" for numbers.
     classes: tuple[str, ...]  # As text, in the model's order; empty for numbers.
     has_probability: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the description as plain JSON values."""
-        return asdict(self)
 
 
 class Predictor:
@@ -154,15 +150,8 @@ def load_predictor(
 ) -> Predictor:
     """Load a model file, or the one model file in a folder."""
     file = model_file(path)
-    if file.suffix.lower() in SKOPS_SUFFIXES:
-        model = _read(file, _load_skops)
-    elif trust_pickle:
-        model = _read(file, joblib.load)
-    else:
-        raise ModelError(
-            f"{file.name} is a pickle, which can run any code when it is read; save the model "
-            "with skops, or allow pickles by [serving] trust_pickle = true"
-        )
+    require_trusted(file, trust_pickle=trust_pickle)
+    model = _read(file, joblib.load if is_pickle(file) else _load_skops)
     return Predictor(model, positive=positive)
 
 

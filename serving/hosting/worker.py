@@ -18,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def _serve(link: socket.socket) -> None:
             except InputError as error:
                 link.sendall(pack({"refused": str(error)}))
                 return
-            link.sendall(pack({"ready": loaded.predictor.description.as_dict()}))
+            link.sendall(pack({"ready": asdict(loaded.predictor.description)}))
         if waiting and loaded is not None:
             _answer_all(link, loaded, waiting)
 

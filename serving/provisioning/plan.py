@@ -14,7 +14,12 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
-from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file
+from driftline.serving.hosting.model_files import (
+    ModelError,
+    is_pickle,
+    model_file,
+    require_trusted,
+)
 from driftline.serving.provisioning.definitions import channel_of
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
@@ -211,14 +216,9 @@ def _article(kind: Kind) -> str:
 
 def _model_file(spec: ModelSpec, *, trust_pickle: bool) -> Path:
     file = model_file(absolute(spec.path, "path"))
-    if is_pickle(file):
-        if spec.trust_pickle is False:
-            raise ModelError(f"{file.name} is a pickle and trust_pickle is false")
-        if not trust_pickle:
-            raise ModelError(
-                f"{file.name} is a pickle, which can run any code when it is read; save the model "
-                "with skops, or allow pickles by [serving] trust_pickle = true"
-            )
+    if is_pickle(file) and spec.trust_pickle is False:
+        raise ModelError(f"{file.name} is a pickle and trust_pickle is false")
+    require_trusted(file, trust_pickle=trust_pickle)
     return file
 
 

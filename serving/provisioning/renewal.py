@@ -24,18 +24,11 @@ def renew_by_capture(
     signature = require_signature(context.engine, definition.endpoint)
     # First what nobody names yet; what breaks off here leaves everything as it was.
     made = put_captured(context.root, definition, window, signature, context.now)
-    use_version(context, definition.baseline, definition.baseline_version, made.version)
-    return made
-
-
-def use_version(
-    context: ServerContext, baseline: str, before: str | None, version: str
-) -> tuple[str, ...]:
-    """Let the monitors that use one version of a baseline use another, all or none."""
+    before, version = definition.baseline_version, made.version
     with context.engine.begin() as connection:
         store.hold_all(connection)
-        moved = move_version(connection, baseline, before, version, context.now())
-    return tuple(one.name for one in moved)
+        move_version(connection, definition.baseline, before, version, context.now())
+    return made
 
 
 def move_version(

@@ -11,11 +11,8 @@ from typing import Any
 import httpx
 
 from driftline.app.client.alarms import AlarmCalls
-from driftline.app.client.connection import in_path, refusal, without_none
-from driftline.errors import (
-    InputError,
-    UnavailableError,
-)
+from driftline.app.client.connection import in_path, without_none
+from driftline.errors import InputError, UnavailableError
 
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS = {
@@ -84,14 +81,7 @@ class Client(AlarmCalls):
         """
         which = "" if violation is None else f"/{violation}"
         path = f"/api/v1/executions/{in_path(execution)}/violations{which}/rows"
-        try:
-            with self._http.stream("GET", path, params={"format": form}) as response:
-                if not response.is_success:
-                    response.read()
-                    raise refusal(response)
-                yield from response.iter_bytes()
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"{self.server} broke off ({error}); ask again") from error
+        return self._stream(path, {"format": form}, again="ask again")
 
     def list(self, kind: str) -> list[dict[str, Any]]:
         """List the resources of a kind, such as ``Monitor``."""
@@ -305,19 +295,10 @@ class Client(AlarmCalls):
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
         """Return the capture lines of one hour of a variant, without line ends."""
         path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines"
-        rest = b""
-        try:
-            with self._http.stream(
-                "GET", path, params={"hour": hour, "variant": variant}
-            ) as response:
-                if not response.is_success:
-                    response.read()
-                    raise refusal(response)
-                for block in response.iter_bytes():
-                    *lines, rest = (rest + block).split(b"\n")
-                    yield from lines
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"{self.server} broke off ({error}); export again") from error
+        rest, params = b"", {"hour": hour, "variant": variant}
+        for block in self._stream(path, params, again="export again"):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
         if rest:
             raise UnavailableError(f"{self.server} broke off within a line; export again")
 

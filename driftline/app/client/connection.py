@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -76,6 +76,17 @@ class ServerCalls:
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
         found: dict[str, Any] = self._call(method, path, **options).json()
         return found
+
+    def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:
+        """Return a long answer in pieces; ``again`` is what to do when it breaks off."""
+        try:
+            with self._http.stream("GET", path, params=dict(params)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.server} broke off ({error}); {again}") from error
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         try:
