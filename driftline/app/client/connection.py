@@ -28,15 +28,15 @@ _ERRORS: dict[int, type[DriftlineError]] = {
 }
 
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
-_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+_TIMEOUT_S, _CONNECT_S = 600.0, 5.0
 
 
 class ServerCalls:
     """One connection to a server; the classes above this one say what can be asked of it."""
 
-    def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float | None = None) -> None:
+    def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float = _TIMEOUT_S) -> None:
         self.server = _address(server)
-        timeout = _TIMEOUT if timeout_s is None else httpx.Timeout(timeout_s)
+        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
         self._http = httpx.Client(base_url=self.server, timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -74,7 +74,11 @@ class ServerCalls:
         return self._json("POST", api_path(*steps), json=None if body is None else dict(body))
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
-        found: dict[str, Any] = self._call(method, path, **options).json()
+        response = self._call(method, path, **options)
+        try:
+            found: dict[str, Any] = response.json()
+        except ValueError as error:
+            raise UnavailableError(f"{self.server}{path}: the answer is no JSON") from error
         return found
 
     def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:

@@ -298,7 +298,7 @@ def _asking(model: str | None, roles: Roles) -> Iterator[Predictor | None]:
         yield None
         return
     # What serves models is slow to import, and a check without one needs none of it.
-    from driftline.serving.hosting.remote_model import is_endpoint_name, open_named
+    from driftline.app.client.remote_model import is_endpoint_name, open_named
 
     found = options.load_settings(None)
     with open_named(

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from driftline.app.client.remote_model import RemoteModel, open_named
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.line.sink import Sink
@@ -29,7 +30,6 @@ from driftline.serving.hosting.explain import ModelProcess, ModelShelf, open_mod
 from driftline.serving.hosting.model_formats import Predictor
 from driftline.serving.hosting.own_methods import own_method
 from driftline.serving.hosting.questions import columns_of
-from driftline.serving.hosting.remote_model import RemoteModel, open_named
 from driftline.serving.resources.endpoints import signature_of
 
 NAMES = ("x", "y", "z")

@@ -6,24 +6,22 @@ import json
 import threading
 import time
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-import httpx
 import numpy as np
 import pyarrow as pa
 
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.app.client.connection import ServerCalls, api_path
+from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.explain import ModelProcess, open_model
 from driftline.serving.hosting.model_files import PICKLE_SUFFIXES, SKOPS_SUFFIXES
 
 # Rows of one request; far below the server's limit of bytes.
 BATCH_ROWS = 2_000
-TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+TIMEOUT_S = 120.0
 
 
-class RemoteModel:
+class RemoteModel(ServerCalls):
     """An endpoint's model, as its server answers (a ModelPredictor).
 
     After each answer it rests as long as the answer took, so that at most half of the endpoint's
@@ -33,23 +31,13 @@ class RemoteModel:
     method = "permutation"
 
     def __init__(self, server: str, endpoint: str) -> None:
-        self._http = httpx.Client(base_url=server.rstrip("/"), timeout=TIMEOUT)
-        self._name = quote(endpoint, safe="")
+        super().__init__(server, timeout_s=TIMEOUT_S)
+        self._endpoint = endpoint
         try:
             self._look(endpoint)
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> RemoteModel:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
         """Return the model's answers, shape (n,) or (n, classes)."""
@@ -70,11 +58,10 @@ class RemoteModel:
 
     def _look(self, endpoint: str) -> None:
         """Learn what the model takes and answers."""
-        found = self._json("GET", f"/api/v1/endpoints/{self._name}")
+        found = self._get("endpoints", endpoint)
         if found["spec"]["model"] is None:
             raise InputError(f'endpoint "{endpoint}" has no model on this server; give a file')
-        model = quote(found["spec"]["model"], safe="")
-        made = self._json("GET", f"/api/v1/models/{model}")["status"]
+        made = self._get("models", found["spec"]["model"])["status"]
         signature, about = found["status"]["signature"], made["description"]
         columns = [] if signature is None else signature["features"]
         names = [one["name"] for one in columns if one["role"] == "feature"]
@@ -89,9 +76,10 @@ class RemoteModel:
         self.method_units = self.units
 
     def _ask(self, rows: pa.Table) -> np.ndarray:
+        path = api_path("endpoints", self._endpoint, "predictions")
         body = json.dumps({"instances": rows.to_pylist()}, default=str)
-        found = self._json("POST", f"/api/v1/endpoints/{self._name}/predictions", body)
-        answers = found["predictions"]
+        headers = {"content-type": "application/json"}
+        answers = self._json("POST", path, content=body, headers=headers)["predictions"]
         if self.units == "probability":
             return np.array([one["probability"] for one in answers], dtype=np.float64)
         predictions = [one["prediction"] for one in answers]
@@ -101,29 +89,6 @@ class RemoteModel:
         if self.labels:
             return np.asarray(texts[:, None] == np.array(self.labels), dtype=np.float64)
         return np.asarray(texts == (self._positive or self._classes[-1]), dtype=np.float64)
-
-    def _json(self, method: str, path: str, body: str | None = None) -> dict[str, Any]:
-        try:
-            response = self._http.request(
-                method, path, content=body, headers={"content-type": "application/json"}
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise UnavailableError(
-                f"no server answers at {self._http.base_url} ({error}); "
-                "start one with: driftline up"
-            ) from error
-        try:
-            found: dict[str, Any] = response.json()
-        except ValueError as error:
-            raise UnavailableError(f"{path}: the answer is no JSON") from error
-        if response.is_success:
-            return found
-        message = str(found.get("error", {}).get("message", response.status_code))
-        if response.status_code == 404:
-            raise NotFoundError(message)
-        if response.status_code >= 500 or response.status_code == 429:
-            raise UnavailableError(message)
-        raise InputError(message)
 
 
 def open_named(
