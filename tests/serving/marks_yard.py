@@ -5,10 +5,14 @@ Two monitors look at the same endpoint against the same baseline.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -25,7 +29,17 @@ DAYS = 3
 
 @contextmanager
 def marked(folder: Path) -> Iterator[Running]:
-    """Run the server."""
+    """Run the server, on a copy of what one of this process's has made."""
+    shutil.copytree(_made(), folder, dirs_exist_ok=True)
+    with running(folder) as found:
+        yield found
+
+
+@cache
+def _made() -> Path:
+    """Make the folder of a server that has captured and judged; give it once the server ended."""
+    folder = Path(mkdtemp(prefix="marked-"))
+    atexit.register(shutil.rmtree, folder)
     frame = make_frame()
     model = make_model(frame)
     skops.io.dump(model, folder / "late.skops")
@@ -41,7 +55,7 @@ def marked(folder: Path) -> Iterator[Running]:
         _send(found, trained)
         for number in range(DAYS):
             judge(found, number)
-        yield found
+    return folder
 
 
 def judge(server: Running, day: int) -> dict[str, Any]:
