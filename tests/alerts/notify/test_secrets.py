@@ -1,8 +1,6 @@
 """What is secret of channels: sealed where it is stored, looked up where it is a reference."""
 
 import json
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -17,6 +15,7 @@ from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.errors import UnavailableError
+from tests.servers.commands import python
 
 OTHER = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"
 KEY = Fernet.generate_key().decode()
@@ -255,16 +254,19 @@ def test_a_key_file_is_made_once_for_its_owner_only(tmp_path):
 
 def test_processes_that_begin_together_share_one_key(tmp_path):
     file = tmp_path / "channels.key"
-    code = (
-        "import sys; from pathlib import Path; from driftline.alerts.notify.secrets import Vault;"
-        f"Vault.at('', Path({str(file)!r})); print(Path({str(file)!r}).read_text())"
-    )
-    started = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(4)
-    ]
-    read = {one.communicate()[0] for one in started}
+    code = """
+        import sys
+        from pathlib import Path
+        from driftline.alerts.notify.secrets import Vault
 
-    assert len(read) == 1
+        file, copy = map(Path, sys.argv[1:])
+        Vault.at("", file)
+        copy.write_text(file.read_text())
+    """
+    started = [python(code, file, tmp_path / str(number)) for number in range(4)]
+
+    assert [one.wait(60) for one in started] == [0] * 4
+    assert len({(tmp_path / str(number)).read_text() for number in range(4)}) == 1
     assert Vault.at("", file).is_sealing
 
 
