@@ -92,7 +92,7 @@ def profile_html(title: str, profile: Profile | None, signature: Signature | Non
     if profile is None:
         return f"<p><b>{escape(title)}</b> {len(roles):,} columns, constraints alone</p>"
     heads = [("column", False), ("type", False), ("values", False), ("missing", True),
-             ("distinct", True), ("5 %", True), ("median", True), ("95 %", True),
+             ("distinct", True), ("5%", True), ("median", True), ("95%", True),
              ("mean", True), ("most frequent", False)]  # fmt: skip
     columns = list(profile.columns.values())
     rows = [_row(one, roles.get(one.name, "feature")) for one in columns[:ROWS_MAX]]

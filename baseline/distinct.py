@@ -17,7 +17,7 @@ LEVEL_CAP = 5000
 
 @dataclass(slots=True, eq=False)
 class DistinctCount:
-    """Number of distinct values: exact up to 4,096, beyond it an estimate (about 1.6 % off).
+    """Number of distinct values: exact up to 4,096, beyond it an estimate (about 1.6% off).
 
     Keeps the smallest hashes that occurred; their density tells how many there are.
 

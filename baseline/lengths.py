@@ -16,7 +16,7 @@ no_counts = partial(np.empty, 0, np.int64)
 
 @dataclass(slots=True, eq=False)
 class LengthCounts:
-    """Counts by length: exact below 256, beyond it to the bin's lower end (less than 0.8 % off).
+    """Counts by length: exact below 256, beyond it to the bin's lower end (less than 0.8% off).
 
     The sum, the shortest and the longest are exact. The state depends on the lengths alone, not on
     how they were split, so merging is exactly associative and commutative.

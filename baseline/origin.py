@@ -21,7 +21,7 @@ OF_TIME = "its values are days or times, which only grow"
 OF_BATCH = "it names the file or batch that a row came in"
 OF_FILE = "it names the file that a row came in"
 OF_KEY = "its whole numbers only grow, as those of a key or counter do"
-# Some rows of a reference stand in it twice; the number of different values is known to some 2 %.
+# Some rows of a reference stand in it twice; the number of different values is known to some 2%.
 UNIQUE_SHARE = 0.9
 # Fewer numbers rise from row to row by chance.
 MIN_KEYS = 20

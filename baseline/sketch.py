@@ -30,7 +30,7 @@ _NOTHING = np.empty(0)
 class QuantileSketch:
     """Levels of stored values; level 0 in the order of arrival, as Deequ keeps it.
 
-    With up to 2,050 values the sketch is the column itself; beyond, ranks are off by about 0.2 %.
+    With up to 2,050 values the sketch is the column itself; beyond, ranks are off by about 0.2%.
     """
 
     __slots__ = ("_compactions", "_levels", "_offsets", "items", "shrinking")
@@ -49,7 +49,7 @@ class QuantileSketch:
         """Take over stored levels, level 0 first.
 
         Which half the next compaction keeps is drawn from the count: with the first half each
-        time, hours that are stored and merged one by one would drift off (1 % after a year).
+        time, hours that are stored and merged one by one would drift off (1% after a year).
         """
         sketch = cls(items, shrinking)
         sketch._levels = [np.asarray(level, dtype=np.float64) for level in levels] or [np.empty(0)]

@@ -51,7 +51,7 @@ def kinds(times: NDArray[np.int64], random: np.random.Generator) -> dict[str, Va
         "seasons, noise grows with the level": (20 + 100 * usual) * np.exp(0.15 * noise),
         "seasons, neighbours alike (0.7)": 100 + 60 * usual + 5 * smooth,
         "seasons, days differ": 100 + 60 * usual + 4 * noise + 4 * day_noise,
-        "seasons and growth (3 % a day)": (100 + 60 * usual) * (1 + 0.03 * days) + 5 * noise,
+        "seasons and growth (3% a day)": (100 + 60 * usual) * (1 + 0.03 * days) + 5 * noise,
         "latency (log-normal)": np.exp(3 + 0.5 * usual + 0.5 * noise),
         "heavy tails (Student t, 3)": 100 + 60 * usual + 4 * random.standard_t(3, size=count),
         "requests (Poisson, 2 to 42)": random.poisson(2 + 40 * usual).astype(float),
@@ -154,8 +154,8 @@ def main(periods: tuple[int, ...] = (300, 3600), seeds: int = 3) -> str:
                     row = np.array([1 - outside.mean(), alarms(outside), hits / tried])
                     sums[kind, name] = sums.get((kind, name), np.zeros(3)) + row / seeds
         lines += [
-            f"| {kind} | {period} s | {name} | {100 * row[0]:.2f} % | {row[1]:.1f} "
-            f"| {100 * row[2]:.0f} % |"
+            f"| {kind} | {period} s | {name} | {100 * row[0]:.2f}% | {row[1]:.1f} "
+            f"| {100 * row[2]:.0f}% |"
             for (kind, name), row in sums.items()
         ]
     return "\n".join(lines) + "\n"

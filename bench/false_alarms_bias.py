@@ -212,7 +212,7 @@ def main() -> None:
                       f"{one.sagemaker / years:.0f} | {one.planted / one.compared:.0%} |",
                       flush=True)  # fmt: skip
     print(f"\nTogether {total} violations in {all_years} monitor-years; the budget is 1 a year. "
-          "Planted: half of the positive answers for the smallest group (15 % of rows) turned "
+          "Planted: half of the positive answers for the smallest group (15% of rows) turned "
           "negative, in one window.\n")  # fmt: skip
     print("## The demo's flights: facet origin, reference January to March\n")
     for length in (1, 7):

@@ -148,9 +148,9 @@ def shifted(logits: float) -> Loss:
 
 
 LOSSES: dict[str, Loss] = {
-    "probabilities of 50 % of the rows given to others": shuffled(0.5),
+    "probabilities of 50% of the rows given to others": shuffled(0.5),
     "of all rows (AUC 0.5)": shuffled(1.0),
-    "odds times 2 (45 % said late for 23 %)": shifted(float(np.log(2))),
+    "odds times 2 (45% said late for 23%)": shifted(float(np.log(2))),
     "odds times 4": shifted(float(np.log(4))),
     "odds over 8 (hardly ever said late)": shifted(-float(np.log(8))),
 }
@@ -197,7 +197,7 @@ def _breaks_plainly(one: MetricResult) -> bool:
 
 
 def upper_limit(violations: int, years: float) -> float:
-    """95 % upper limit of the yearly rate, by Poisson."""
+    """95% upper limit of the yearly rate, by Poisson."""
     return float(stats.chi2.ppf(0.95, 2 * violations + 2)) / 2 / years
 
 
@@ -213,7 +213,7 @@ def main() -> None:
     print("# False violations of model quality, and how early a loss is found\n")
     print("Days of the reference drawn at random: nothing changes. The budget is 1 a year.\n")
     print(
-        "| windows | monitor-years | judged | violations | a year (95 % at most) | pages | which |"
+        "| windows | monitor-years | judged | violations | a year (95% at most) | pages | which |"
     )
     print("|---|---|---|---|---|---|---|")
     for length in (7, 1):
@@ -238,11 +238,11 @@ def main() -> None:
             ]
             pages = sum(one.pages for one in parts)
             least = sum(max(one.violations.values(), default=0) for one in parts)
-            cells.append(f"{pages} %, {max(pages, least)} %")
+            cells.append(f"{pages}%, {max(pages, least)}%")
         print(f"| {name} | {' | '.join(cells)} |")
     print("\nThe real year (the first 12 weeks are the reference):\n")
     print(
-        "| week from | late | Brier skill (95 %) | AUC | verdict | SageMaker's thresholds broken |"
+        "| week from | late | Brier skill (95%) | AUC | verdict | SageMaker's thresholds broken |"
     )
     print("|---|---|---|---|---|---|")
     for line in real_weeks(trained, year):

@@ -29,7 +29,7 @@ SHAPES = {"tall": (1_000_000, 25), "wide": (200_000, 60)}
 
 
 def make(path: Path, rows: int, columns: int) -> None:
-    """Write a table of 60 % decimal numbers, 20 % whole numbers, 16 % text and one time."""
+    """Write a table of 60% decimal numbers, 20% whole numbers, 16% text and one time."""
     rng = np.random.default_rng(7)
     texts = columns * 16 // 100
     wholes = columns * 20 // 100

@@ -1,7 +1,7 @@
 """What ``driftline proxy`` adds to an answer: the same server asked directly and through it.
 
 Slices of requests go to each in turn, over one connection each; given is the lowest median of the
-slices, and the lowest slowest 1 %.
+slices, and the lowest slowest 1%.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
         through = proxied("http://{}:{}".format(*server.address), folder, stack)
         sides = [[ask(one, SLICE) for one in (direct, through)] for _ in range(SLICES)]
     lines = []
-    for name, at in (("median", 49), ("slowest 1 %", 98)):
+    for name, at in (("median", 49), ("slowest 1%", 98)):
         a, b = (
             min(statistics.quantiles(side[which], n=100)[at] for side in sides) for which in (0, 1)
         )

@@ -1,7 +1,7 @@
 """How often the planted slice is named: by what it holds of the excess, and by SliceLine's score.
 
 Run: ``python bench/slices.py``. Rows of two texts (3 and 5 levels), one of 40 levels and a number;
-guilty are 2 % of all, and so many more of a planted slice of one or two conditions.
+guilty are 2% of all, and so many more of a planted slice of one or two conditions.
 """
 
 from __future__ import annotations

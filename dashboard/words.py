@@ -210,14 +210,14 @@ def plural(value: int, noun: str, many: str | None = None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Write a share (0–1) in percent with three figures at most: ``33.1 %``, ``0.04 %``."""
+    """Write a share (0–1) in percent with three figures at most: ``33.1%``, ``0.04%``."""
     if share is None or not math.isfinite(share):
         return "–"
     value = 100 * share
     if value == 0 or value >= 99.95:
-        return f"{value:.0f} %"
+        return f"{value:.0f}%"
     digits = 1 if value >= 0.095 else 2
-    return "<0.01 %" if value < 0.005 else f"{value:.{digits}f} %"
+    return "<0.01%" if value < 0.005 else f"{value:.{digits}f}%"
 
 
 def number(value: float | None, figures: int = 3) -> str:

@@ -3,7 +3,7 @@
 Bounds with ``%`` are shares of the values, in order; bounds without are values themselves,
 exclusive below and inclusive above. A share may cut through the values of one kind: then a part of
 them counts, so that every percentage means what it says for few values, too. Percentiles are of
-nearest rank: the smallest value that at least p % of all do not exceed (AWS documents no rule
+nearest rank: the smallest value that at least p% of all do not exceed (AWS documents no rule
 between two values). Unlike CloudWatch's they are also there where values are negative.
 """
 

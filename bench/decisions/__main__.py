@@ -42,7 +42,7 @@ rows are drawn and counted; beyond, the counts are drawn from the cells' shares,
 where the stream hangs together.
 
 An **alarm** is an incident: a column that enters violation and was not in violation in the window
-before. Rates are per monitor and year, all its columns together; limits are 95 % upper limits of a
+before. Rates are per monitor and year, all its columns together; limits are 95% upper limits of a
 Poisson count. Seeds from {first} on were used for this page only; the rule was made on others.
 """
 DETECTORS = """\

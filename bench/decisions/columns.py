@@ -102,7 +102,7 @@ def walk(rng: np.random.Generator, rows: Rows, memory_h: float) -> np.ndarray:
 
 
 def autocorrelated(rng: np.random.Generator, rows: Rows, place: int) -> np.ndarray:
-    """A memory of 1, 4, 12 or 24 hours, in 30 % of the variance or in all of it; a level, too."""
+    """A memory of 1, 4, 12 or 24 hours, in 30% of the variance or in all of it; a level, too."""
     memory_h = (1.0, 4.0, 12.0, 24.0)[place % 4]
     slow = walk(rng, rows, memory_h)
     if place % 3 == 2:

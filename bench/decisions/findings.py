@@ -147,7 +147,7 @@ def summary(calm: Sequence[Calm], found: Sequence[Found], joint: Sequence[Joint]
     ratios = [_delay(_ours(one)) / _delay(_theirs(one, _best(one))) for one in told]
     named = sum(one.delay is not None for one in joint)
     lines = [
-        f"{alarms} false alarms in {years:.0f} monitor-years: {alarms / years:.3f} a year, 95 % "
+        f"{alarms} false alarms in {years:.0f} monitor-years: {alarms / years:.3f} a year, 95% "
         f"upper limit {limit:.3f} (bound 1: {_verdict(limit < 1)})",
         f"loudest kind: {loudest}, {kinds[loudest]:.2f} a year (bound 3: "
         f"{_verdict(kinds[loudest] <= 3)})",

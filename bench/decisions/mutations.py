@@ -52,7 +52,7 @@ def _widen(factor: float) -> Mutation:
 
 
 def _fatten(part: float) -> Mutation:
-    """Replace a part of the rows by ones of the top 2 %."""
+    """Replace a part of the rows by ones of the top 2%."""
 
     def apply(rng: Random, values: np.ndarray, since_h: np.ndarray, length_h: int) -> np.ndarray:
         high = CENTRE + DEVIATION * special.ndtri(1 - 0.02 * rng.random(values.size))
@@ -93,10 +93,10 @@ def _unit(rng: Random, values: np.ndarray, since_h: np.ndarray, length_h: int) -
 CHANGES: Mapping[str, Change] = {
     "mean": Change(_shift(0.5), "mean + 0.5 sd"),
     "variance": Change(_widen(1.5), "sd x 1.5"),
-    "tail": Change(_fatten(0.06), "top 2 % become 8 %"),
-    "swap": Change(_swap(1.0), "levels of 30 % and 15 % swapped", text=True),
-    "unseen": Change(_replace(0.02, NEW_LEVEL), "2 % of rows with a new level", text=True),
-    "missing": Change(_replace(0.05, np.nan), "5 % more rows empty"),
+    "tail": Change(_fatten(0.06), "top 2% become 8%"),
+    "swap": Change(_swap(1.0), "levels of 30% and 15% swapped", text=True),
+    "unseen": Change(_replace(0.02, NEW_LEVEL), "2% of rows with a new level", text=True),
+    "missing": Change(_replace(0.05, np.nan), "5% more rows empty"),
     "unit": Change(_unit, "unit x 1000"),
     "gradual": Change(_ramp, "mean + 1 sd, in even steps over 7 days"),
     "burst": Change(_burst, "mean + 1.5 sd for 6 hours (daily windows: for a day)"),
@@ -104,8 +104,8 @@ CHANGES: Mapping[str, Change] = {
 SMALL_CHANGES: Mapping[str, Change] = {
     "small mean": Change(_shift(0.25), "mean + 0.25 sd"),
     "small variance": Change(_widen(1.2), "sd x 1.2"),
-    "small tail": Change(_fatten(0.02), "top 2 % become 4 %"),
-    "small swap": Change(_swap(0.3), "30 % of the rows of two levels swap them", text=True),
-    "few unseen": Change(_replace(0.005, NEW_LEVEL), "0.5 % of rows with a new level", text=True),
-    "few missing": Change(_replace(0.02, np.nan), "2 % more rows empty"),
+    "small tail": Change(_fatten(0.02), "top 2% become 4%"),
+    "small swap": Change(_swap(0.3), "30% of the rows of two levels swap them", text=True),
+    "few unseen": Change(_replace(0.005, NEW_LEVEL), "0.5% of rows with a new level", text=True),
+    "few missing": Change(_replace(0.02, np.nan), "2% more rows empty"),
 }

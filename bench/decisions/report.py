@@ -52,7 +52,7 @@ def _grouped(calm: Sequence[Calm], key: Callable[[Calm], str]) -> list[tuple[str
 
 def calm_tables(calm: Sequence[Calm]) -> str:
     """Show the false alarms by kind, by shape of the monitor, and who alarmed."""
-    head = ["years", "alarms", "a year", "95 % limit"]
+    head = ["years", "alarms", "a year", "95% limit"]
     words = {name: kind.words for name, kind in KINDS.items()}
     words |= {f"base {name}": f"base: {base[2]}" for name, base in {**BASES, **HARD_BASES}.items()}
     kinds = [

@@ -78,7 +78,7 @@ def kolmogorov(counts: np.ndarray, known: np.ndarray, column: ColumnHistory) -> 
 
 
 def wasserstein(counts: np.ndarray, known: np.ndarray, column: ColumnHistory) -> np.ndarray:
-    """W1 over the middle 99.8 %, by the reference's cuts; total variation for levels."""
+    """W1 over the middle 99.8%, by the reference's cuts; total variation for levels."""
     gaps = _shares(counts) - known
     edges = np.asarray(column.cells.edges)
     if edges.size < 3:
@@ -113,7 +113,7 @@ def width(counts: np.ndarray, known: np.ndarray, column: ColumnHistory) -> np.nd
 
 
 def upper_tail(counts: np.ndarray, known: np.ndarray, column: ColumnHistory) -> np.ndarray:
-    """Share of rows in the reference's top 2 %."""
+    """Share of rows in the reference's top 2%."""
     present = column.reference.counts[:-2]
     above = np.cumsum(present[::-1])[::-1] <= 0.021 * present.sum()
     return np.asarray(_shares(counts)[:, :-2][:, above].sum(axis=1))

@@ -23,7 +23,7 @@ class Quota:
     """Measures what is left of a folder's quota.
 
     ``folder``: the host's spool folder; all spools in it share one budget; ``min_free_bytes``:
-    bytes that must stay free on the volume; None: 5 % of it, at most 1 GiB; ``left_bytes``: what
+    bytes that must stay free on the volume; None: 5% of it, at most 1 GiB; ``left_bytes``: what
     may still be written; whoever writes takes it off; ``is_scarce``: less than a fifth of the
     budget is left, so bodies had better be left out.
     """

@@ -53,7 +53,7 @@ class SpoolWriter(Appender):
 
     ``folder``: the host's spool folder; all spools in it share one budget; ``max_bytes``: bytes
     that all spools of the folder may take together; above it records are dropped;
-    ``min_free_bytes``: bytes that must stay free on the volume; None: 5 % of it, at most 1 GiB;
+    ``min_free_bytes``: bytes that must stay free on the volume; None: 5% of it, at most 1 GiB;
     ``segment_bytes``, ``segment_s``: size and age at which a new segment begins, so that old ones
     can be removed; ``durability``: "process": a record survives the process (page cache);
     "interval": whoever reads the spool also puts it on the disk each second; "request": it is there

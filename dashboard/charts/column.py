@@ -143,7 +143,7 @@ def _missing(view: ColumnView, times: Sequence[str], key: str) -> Panel:
         "marker": {"color": [HARD if broken else GREY for broken in history.broken]},
         "hoverinfo": "skip",
     }
-    return [bars], behind, axis("missing", range=[0, max(shares) * 1.1], ticksuffix=" %")
+    return [bars], behind, axis("missing", range=[0, max(shares) * 1.1], ticksuffix="%")
 
 
 def _mean(view: ColumnView, times: Sequence[str], key: str) -> Panel:

@@ -33,7 +33,7 @@ FOREST_LANE = 0.17
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Draw one feature: bars are the reference, diamonds the window, with 95 % intervals."""
+    """Draw one feature: bars are the reference, diamonds the window, with 95% intervals."""
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)
@@ -47,8 +47,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
     drawn = layout(
         8, 14, 6, 40,
         bargap=0.3,
-        # A diamond at 0 % needs room, or it covers the label.
-        xaxis=axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix=" %"),
+        # A diamond at 0% needs room, or it covers the label.
+        xaxis=axis("share of rows", range=[-0.02 * most, 1.02 * most], ticksuffix="%"),
         yaxis=row_axis(found.labels),
         shapes=[
             rectangle(CHOSEN_GROUND, y0=float(place) - 0.5, y1=float(place) + 0.5)

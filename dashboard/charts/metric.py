@@ -41,7 +41,7 @@ WINDOW_GROUND = "rgba(213,94,0,0.20)"
 
 
 def metric_figure(view: KindView) -> Figure:
-    """Draw one metric over all windows: values with 95 % intervals over the reference's band.
+    """Draw one metric over all windows: values with 95% intervals over the reference's band.
 
     The bound is drawn as steps, since it follows the number of rows; windows in violation are
     triangles. Below, where labels are needed, the share of each window's rows that has one. An
@@ -66,7 +66,7 @@ def metric_figure(view: KindView) -> Figure:
     if labels is not None:
         data.append(_labels(times, view))
         lower: Figure = {"domain": [0.0, 0.22], "range": [0, 104], "nticks": 3}
-        drawn["yaxis2"] = axis("labelled", ticksuffix=" %", **lower)
+        drawn["yaxis2"] = axis("labelled", ticksuffix="%", **lower)
     links = [monitor_link(view.monitor.name, window=run.stamp, keep=view.kept) for run in runs]
     stories = [_story(view, history, run, index) for index, run in enumerate(runs)]
     return {"data": [*data, columns(runs, links, stories, "y3")], "layout": drawn}
@@ -104,7 +104,7 @@ def _reference(line: MetricResult) -> list[Figure]:
 
 
 def _spans(times: Sequence[str], history: MetricHistory) -> list[Figure]:
-    """Shade the 95 % intervals between windows, and draw the bound as steps."""
+    """Shade the 95% intervals between windows, and draw the bound as steps."""
     spans: list[Figure] = []
     known = np.isfinite(history.low) & np.isfinite(history.high)
     # A fill runs over gaps, so each stretch of windows with intervals is one of its own.

@@ -66,7 +66,7 @@ def _bars(lines: Sequence[MetricResult], total: int) -> html.Section:
     signs = legend(
         swatch("reference", "reference"),
         glyph("◆", "window-text", "window"),
-        html.Span("lines are 95 % intervals"),
+        html.Span("lines are 95% intervals"),
     )
     title = "Attribution by feature" + (f", the first {len(lines)}" * (len(lines) < total))
     return panel(title, [html.Figure([html.Figcaption(summary), drawn])], note=signs)

@@ -92,7 +92,7 @@ def _forest(view: KindView) -> html.Section:
         glyph("▲", "alarm-text", "violation"),
         glyph("□", "reference-text", "reference"),
         swatch("ground ok", "allowed"),
-        html.Span("lines are 95 % intervals"),
+        html.Span("lines are 95% intervals"),
     )
     return panel("Groups against the others", parts, note=signs)
 

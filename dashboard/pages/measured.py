@@ -149,7 +149,7 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
         left = plural(view.unread, "window")
         parts.append(html.P(f"The intervals of {left} are still being read.", className="note"))
     signs = legend(
-        glyph("◆", "window-text", "window, with its 95 % interval"),
+        glyph("◆", "window-text", "window, with its 95% interval"),
         glyph("▲", "alarm-text", "violation"),
         swatch("pale", "reference"),
         glyph("╌", "faint", "bound"),
@@ -176,7 +176,7 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
                 if one.violated
                 else number(one.value)
             ),
-            "95 % interval": lambda one: _ends(one.low, one.high) or "–",
+            "95% interval": lambda one: _ends(one.low, one.high) or "–",
             "Reference": lambda one: html.Div(
                 [
                     number(one.reference),
@@ -191,7 +191,7 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
         label="All metrics",
         kind="cards metrics",
         tone=lambda one: "chosen" if one == view.chosen else "" if one.violated else "kept",
-        numeric=("Window", "95 % interval", "Reference", "Bound", "Rows"),
+        numeric=("Window", "95% interval", "Reference", "Bound", "Rows"),
     )
     broken = sum(one.violated for one in view.metrics)
     note = f"{plural(len(view.metrics), 'metric')}, {broken or 'none'} in violation"

@@ -306,7 +306,7 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
             "◆", "window-text",
             f"window, {plural(comparison.window_rows, 'row')}{_now(view, comparison)}",
         ),
-        html.Span("lines are 95 % intervals"),
+        html.Span("lines are 95% intervals"),
     )  # fmt: skip
     parts = [
         html.Figure([html.Figcaption(summary), drawn]),
@@ -341,7 +341,7 @@ def _summary(feature: Feature, listed: ContributingRows | None) -> str:
     )
     if feature.share_low is not None and feature.share_high is not None:
         ends = f"{percent(feature.share_low)} to {percent(feature.share_high)}"
-        text += f" (95 % interval of the window {ends})"
+        text += f" (95% interval of the window {ends})"
     return f"{text}."
 
 
@@ -353,12 +353,12 @@ def _numbers(comparison: Comparison) -> html.Div:
             "Values": lambda row: comparison.labels[row],
             "Reference": lambda row: percent(comparison.reference[row]),
             "Window": lambda row: percent(comparison.window[row]),
-            "95 % interval": lambda row: (
+            "95% interval": lambda row: (
                 f"{percent(comparison.window_low[row])} – {percent(comparison.window_high[row])}"
             ),
         },
         label=f"Shares of {comparison.feature}",
-        numeric=("Reference", "Window", "95 % interval"),
+        numeric=("Reference", "Window", "95% interval"),
     )
 
 

@@ -266,7 +266,7 @@ def _lost(line: EndpointLine) -> Cell:
         coverage = line.coverage
         # A few lost ones of many must not read as none.
         near = coverage is not None and 0.999 < coverage < 1
-        words.append(f"{'more than 99.9 %' if near else percent(coverage)} stored")
+        words.append(f"{'more than 99.9%' if near else percent(coverage)} stored")
     reasons: Counter[str] = Counter()
     for gap in stats.gaps:
         reasons[gap.reason] += gap.records or 0

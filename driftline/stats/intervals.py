@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 Z95 = float(special.ndtri(0.975))
-"""Normal quantile of a two-sided 95 % interval."""
+"""Normal quantile of a two-sided 95% interval."""
 
 TINY = 1e-9
 # So many drawn rows fit in memory at once; another number would draw others.
@@ -51,7 +51,7 @@ def wilson(count: float, rows: float, z: float = Z95) -> Limits:
 
 
 def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:
-    """Return the 95 % limits of several shares of the same rows.
+    """Return the 95% limits of several shares of the same rows.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def ratio_limits(
 
 
 def auc_limits(auc: float, sizes: tuple[int, int]) -> Limits:
-    """Return the AUCs whose own 95 % reach the one that was measured, as Wilson does for shares.
+    """Return the AUCs whose own 95% reach the one that was measured, as Wilson does for shares.
 
     By the error of the one measured, 100 rows that are all told apart would leave no doubt.
 

@@ -5,10 +5,10 @@ const table = document.getElementById("feature-table");
 const CHUNK = 100, Z = 1.959964;
 const esc = text => String(text).replace(/[&<>"']/g, sign => `&#${sign.charCodeAt(0)};`);
 const count = number => Math.round(number).toLocaleString("en-US");
-const percent = share => share > 0 && share < 0.0005 ? "under 0.1 %" : `${+(100 * share).toFixed(1)} %`;
+const percent = share => share > 0 && share < 0.0005 ? "under 0.1%" : `${+(100 * share).toFixed(1)}%`;
 const points = share => `${share > 0 ? "+" : share < 0 ? "\u2212" : ""}${Math.abs(100 * share).toFixed(1)} points`;
 
-// 95 % interval of a share (Wilson), as the report itself has it.
+// 95% interval of a share (Wilson), as the report itself has it.
 function interval(share, rows) {
   if (!rows) return [0, 1];
   const base = 1 + Z * Z / rows, middle = (share + Z * Z / (2 * rows)) / base;
@@ -34,7 +34,7 @@ function bars(one, mode) {
     const told = `${row.upTo ? "up to and with " : ""}${row.label}\n` +
       `reference: ${percent(row.then)} (${count(row.then * one.rows[0])} rows)\n` +
       `now: ${percent(row.now)} (${count(row.now * one.rows[1])} rows)\n` +
-      `95 % interval: ${percent(row.low)} to ${percent(row.high)}\n` +
+      `95% interval: ${percent(row.low)} to ${percent(row.high)}\n` +
       `change: ${points(row.now - row.then)}`;
     const drawn = mode === "change" ? difference(row, rows) : pair(row, rows);
     const value = mode === "change" ? points(row.now - row.then)
@@ -73,7 +73,7 @@ function picture(place, index) {
       '<span class="key then"></span>reference' + ` (${count(one.rows[0])} rows)` +
       '<span class="key now"></span>now' + ` (${count(one.rows[1])} rows)` +
       (one.moved.length ? '<span class="key moved"></span>now, the rows of the verdict' : "") +
-      '; lines are 95 % intervals</figcaption>';
+      '; lines are 95% intervals</figcaption>';
   };
   place.addEventListener("click", event => {
     const mode = event.target.closest("[data-mode]")?.dataset.mode;

@@ -76,7 +76,7 @@ def _rules(found: Mapping[str, Any]) -> str:
         rows.append((escape(rule["name"]), _timeline(flags), *_counts(rule)))
         often = f" Most often: {_often(rule['columns'])}." if rule["columns"] else ""
         notes.append(f"<li>{escape(rule['name'])}: {escape(rule['title'])}.{often}</li>")
-    heads = ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95 %)>")
+    heads = ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95%)>")
     table = _table("Rules on the same windows", heads, rows)
     grey = "" if is_whole else "<li>Grey: windows with too few rows to judge.</li>"
     return f'{table}<ul class="quiet">{"".join(notes)}{grey}</ul>'

@@ -23,7 +23,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return the exact 95 % interval of events a year, as for events that come independently.
+        """Return the exact 95% interval of events a year, as for events that come independently.
 
         References
         ----------

@@ -25,7 +25,7 @@ def undecidable(
 ) -> list[str]:
     """Name the columns whose values could not be a violation in any of these spans.
 
-    A column is undecidable if even 0 % or 100 % of the span's values in its most balanced set (such
+    A column is undecidable if even 0% or 100% of the span's values in its most balanced set (such
     as those below the median) would be no violation. Extreme values may be found all the same, so
     columns that have drifted are not among them; nor are columns of which too few values were to be
     expected: their gaps are judged.

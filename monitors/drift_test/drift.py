@@ -50,7 +50,7 @@ class ColumnDrift:
     # Of the rows that meet the predicate, 0-1, at the same time of the week.
     share_reference: float
     share_window: float
-    share_interval: tuple[float, float]  # 95 %.
+    share_interval: tuple[float, float]  # 95%.
     critical_value: float  # Of the ratio, where a violation begins.
     design_effect: float  # How many times more the set varies than independent rows.
     unseen_likelihood_ratio: float

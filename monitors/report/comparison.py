@@ -36,7 +36,7 @@ Group = tuple[str, list[int]]
 class Comparison:
     """Shares of one feature's values, reference beside window, on the baseline's own cells.
 
-    Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95 % Wilson intervals. ``moved`` marks
+    Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95% Wilson intervals. ``moved`` marks
     the bars that make up the set which the verdict names. ``ordered`` says that the labels are
     stretches of numbers, in order. ``shape`` holds the shares of both sides in bars of equal width,
     shape (2, bars), reference first: see `shape_of`.

@@ -136,7 +136,7 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         value, reference, bound = map(_number, (metric.value, metric.reference, metric.bound))
         cells = (mark, escape(metric.shown), value, interval, reference, bound)
         rows.append((*cells, escape(metric.note)))
-    heads = [("", False), ("metric", False), ("now", True), ("95 % interval", True),
+    heads = [("", False), ("metric", False), ("now", True), ("95% interval", True),
              ("reference", True), ("bound", True), ("note", False)]  # fmt: skip
     return html_table(heads, rows)
 

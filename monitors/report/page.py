@@ -237,13 +237,13 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         rows = "".join(_metric(line) for line in lines)
         tables.append(
             f'{head}<div class="wide"><table class="list"><thead><tr><th>metric</th>'
-            '<th class="number">now</th><th class="number">95 % interval</th>'
+            '<th class="number">now</th><th class="number">95% interval</th>'
             '<th class="number">reference</th><th class="number">bound</th><th></th>'
             f"<th>note</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
     return (
         "".join(tables) + '<p class="quiet">Lines: the reference as a band, now as a dot with its '
-        "95 % interval, where a violation begins as a dashed line.</p>"
+        "95% interval, where a violation begins as a dashed line.</p>"
     )
 
 

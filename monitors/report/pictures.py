@@ -39,7 +39,7 @@ def name_html(name: str) -> str:
 def comparison_bars(comparison: Comparison) -> str:
     """Draw the shares of one column as a table, reference above window; what moved is marked.
 
-    Lines are the window's 95 % intervals. The words are cells, not parts of the picture, so that
+    Lines are the window's 95% intervals. The words are cells, not parts of the picture, so that
     they keep their size on a narrow screen.
     """
     most = max(float(np.max(comparison.reference)), float(np.max(comparison.window_high)), 1e-9)

@@ -25,7 +25,7 @@ class MetricResult:
 
     name: str
     value: float | None  # None when it is not defined, and `note` says why. May be infinite.
-    low: float | None = None  # 95 % interval.
+    low: float | None = None  # 95% interval.
     high: float | None = None
     reference: float | None = None  # None when the reference is not known.
     reference_low: float | None = None

@@ -253,7 +253,7 @@ class FeatureResult:
     p_value: float | None = None
     method: str = ""  # The distance that decided, such as ``wasserstein``; "" for the drift test.
     set: str | None = None  # That set in words, such as ``below 12.3``.
-    # Its shares, and the 95 % interval of the window's.
+    # Its shares, and the 95% interval of the window's.
     share_reference: float | None = None
     share_window: float | None = None
     share_low: float | None = None
@@ -265,7 +265,7 @@ class FeatureResult:
     jensen_shannon: float | None = None
     share_of_blame: float = 0.0  # 0-1; 0 without a violation.
     # How far a column that drifted lies from its reference: numbers as share and in robust sd of
-    # the reference, texts as share; each with the ends of its 95 % interval.
+    # the reference, texts as share; each with the ends of its 95% interval.
     kolmogorov_smirnov: float | None = None
     kolmogorov_smirnov_low: float | None = None
     kolmogorov_smirnov_high: float | None = None
@@ -275,7 +275,7 @@ class FeatureResult:
     total_variation: float | None = None
     total_variation_low: float | None = None
     total_variation_high: float | None = None
-    # The same in words, such as ``about 0.25 sd higher (95 %: 0.2 to 0.3)``; "" without drift.
+    # The same in words, such as ``about 0.25 sd higher (95%: 0.2 to 0.3)``; "" without drift.
     change: str = ""
     note: str = ""  # Why there is no distance, such as "insufficient_data"; "" when there is one.
 
@@ -338,10 +338,10 @@ def distance_words(method: str, value: float, bound: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share for people: ``33.1 %``, ``100 %``, ``0 %``; never rounds a trace to 0."""
+    """Write a share for people: ``33.1%``, ``100%``, ``0%``; never rounds a trace to 0."""
     if 0 < share < 0.0005:
-        return "under 0.1 %"
-    return f"{round(100 * share, 1):g} %"
+        return "under 0.1%"
+    return f"{round(100 * share, 1):g}%"
 
 
 def rounded(value: float, digits: int) -> str:

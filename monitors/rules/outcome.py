@@ -49,7 +49,7 @@ class Tally:
     judged_count: int
     broken_count: int
     is_broken: bool
-    words: str = ""  # Without the column, such as "2 % of values outside 0 to 120".
+    words: str = ""  # Without the column, such as "2% of values outside 0 to 120".
     description: str = ""  # A sentence with exact counts and what was expected.
     condition: RuleCondition | None = None  # None: no row is behind it.
     concerns_rows: bool = True  # Whether the share of rows tells how grave it is.

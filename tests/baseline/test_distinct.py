@@ -46,7 +46,7 @@ def test_many_values_are_estimated_within_five_percent():
     for part in np.array_split(np.arange(300_000) % 100_000, 9):
         found.update(hash_numbers(part.astype(float)))
 
-    # Standard error 1/sqrt(4096) = 1.6 %; the hashes are fixed, so this cannot fail by chance.
+    # Standard error 1/sqrt(4096) = 1.6%; the hashes are fixed, so this cannot fail by chance.
     assert not found.is_exact
     assert found.value == pytest.approx(100_000, rel=0.05)
 

@@ -99,7 +99,7 @@ def test_numbers_where_the_constraints_say_text_are_not_of_their_type(
             "Expected match: 100.0%. Observed: Only 0.0% of data is String.",
         )
     ]
-    assert report.violations[0].cause == "100 % of values numbers, not text"
+    assert report.violations[0].cause == "100% of values numbers, not text"
 
 
 @pytest.mark.parametrize(

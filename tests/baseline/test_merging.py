@@ -117,7 +117,7 @@ def test_texts_that_two_parts_hold_in_full_are_counted_when_they_overflow_togeth
     merged = parts[0].merge(parts[1]).columns["c"]
 
     assert not merged.levels.is_exact
-    # Bar-Yossef et al. 2002: standard error 1/sqrt(4096) = 1.6 %.
+    # Bar-Yossef et al. 2002: standard error 1/sqrt(4096) = 1.6%.
     assert merged.distinct_count == pytest.approx(6000, rel=0.05)
     assert merged.text.lengths.count == 6000
     assert merged.text.shapes.ranked()[0] == ("A9999", 5000)

@@ -44,7 +44,7 @@ BIAS = "aws/sagemaker/Endpoints/bias-metrics"
 KINDS = ("model-quality", "bias", "attribution")
 FEATURES = ("hour", "carrier", "dest", "temp", "humid", "wind_speed", HOSTILE, "origin", "minute")
 ALARM_NAMES = (
-    "quality: lost/again 100 %",
+    "quality: lost/again 100%",
     "..",
     '<img src=x onerror="alert(1)"> & co',
     "nothing comes",

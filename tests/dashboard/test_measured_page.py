@@ -94,7 +94,7 @@ def test_labels_are_counted_for_the_kinds_that_need_them(stores):
 
     assert quality.labels.share[0] == pytest.approx(0.9)
     assert quality.labels.share[13] == pytest.approx((5_400 - 60 * 13) / 6_000)
-    words = "77.0 % of its rows have a label; the rest may still arrive"
+    words = "77.0% of its rows have a label; the rest may still arrive"
     assert words in str(page_of.page(quality))
     assert stores.measured("flights-attribution", None, None).labels is None
 
@@ -139,7 +139,7 @@ def test_confusion_matrix_tells_what_was_taken_for_what(stores):
     assert view.confusion.counts.tolist() == [[4_000, 300], [1_020, 80]]
     page = str(page_of.page(view))
     assert "true 1, predicted 0: 1020" in page
-    assert "75.6 % correct" in page
+    assert "75.6% correct" in page
 
 
 @pytest.mark.parametrize("found", [None, {}, {"details": 7}, {"details": {"confusion_matrix": []}}])

@@ -177,7 +177,7 @@ def test_the_monitor_names_the_cause(walk: Walk) -> None:
 
     assert code == 1
     assert f"{ASKED} rows" in said
-    assert "; km: 99 % of " in said
+    assert "; km: 99% of " in said
     assert "looks like 1,000 times the expected unit" in said
 
 

@@ -43,7 +43,7 @@ CASES = (
         "synthetic_car_loan",
         "car_value",
         "baseline_drift_check",
-        "93.9 % of rows 20664 or above (reference 53.1 %)",
+        "93.9% of rows 20664 or above (reference 53.1%)",
         lambda found: found.car_value >= 20664,
     ),
     Case(
@@ -57,14 +57,14 @@ CASES = (
         "synthetic_sample",
         "distance_from_office",
         "baseline_drift_check",
-        "87 % of rows 2.94692 or above (reference 43.7 %)",
+        "87% of rows 2.94692 or above (reference 43.7%)",
         lambda found: found.distance_from_office >= 2.94692,
     ),
     Case(
         "regression_synthetic",
         "y_pred",
         "baseline_drift_check",
-        'fuel = "diesel" and transmission = "automatic" holds 100 % of the excess',
+        'fuel = "diesel" and transmission = "automatic" holds 100% of the excess',
         lambda found: found.y_pred < 617,
     ),
     Case(
@@ -125,7 +125,7 @@ def test_the_year_in_which_a_survey_began_to_tell_higher_ages() -> None:
 
     assert ages[2016] is None
     assert ages[2017] is not None
-    assert "above 94 (reference 0 %)" in ages[2017].cause
+    assert "above 94 (reference 0%)" in ages[2017].cause
     later = survey(2018)
     report = dl.check(later, baseline)
     assert ages[2018] is not None

@@ -296,7 +296,7 @@ def test_values_where_the_reference_has_none_are_fewer_gaps_and_no_new_level(
 
     (found,) = check(window, baseline).violations
 
-    said = "0 % of rows empty" if kind == pa.float64() else "100 % of rows not empty"
+    said = "0% of rows empty" if kind == pa.float64() else "100% of rows not empty"
     assert found.cause.startswith(said)
     assert "new level" not in found.cause
     assert found.severity == "ticket"

@@ -112,7 +112,7 @@ def test_every_feature_opens_its_picture_and_its_modes(opened: Opener, report: R
     assert found is not None
     assert detail.locator("table.bars th").all_inner_texts() == list(found.labels)
     detail.get_by_role("button", name="Cumulative").click()
-    assert detail.locator("td.value").last.inner_text() == "100 % → 100 %"
+    assert detail.locator("td.value").last.inner_text() == "100% → 100%"
     detail.get_by_role("button", name="Change").click()
     assert "points" in detail.locator("td.value").first.inner_text()
     row.click()
@@ -128,7 +128,7 @@ def test_a_bar_tells_counts_and_interval_to_pointer_and_keyboard(
     assert found is not None
 
     bar.hover()
-    expect(page.locator(".tip")).to_contain_text("95 % interval")
+    expect(page.locator(".tip")).to_contain_text("95% interval")
     page.keyboard.press("Escape")
     expect(page.locator(".tip")).to_be_hidden()
     bar.focus()
@@ -136,7 +136,7 @@ def test_a_bar_tells_counts_and_interval_to_pointer_and_keyboard(
     # The page finds its intervals itself; they are the report's.
     low = round(100 * float(found.window_low[0]), 1)
     if low >= 0.1:
-        expect(page.locator(".tip")).to_contain_text(f"95 % interval: {low:g} %")
+        expect(page.locator(".tip")).to_contain_text(f"95% interval: {low:g}%")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

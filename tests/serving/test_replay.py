@@ -114,7 +114,7 @@ def test_the_same_model_answers_the_same_and_nothing_is_captured(server):
     told = replay(server, "--model", "flights", "--json", "--rate", "500")
 
     assert (told["differing"], told["compared"], told["share_low"]) == (0, ROWS, 0)
-    # Wilson's upper limit of 0 in n at 95 %: z^2 / (n + z^2).
+    # Wilson's upper limit of 0 in n at 95%: z^2 / (n + z^2).
     assert told["share_high"] == pytest.approx(1.959964**2 / (ROWS + 1.959964**2), rel=1e-5)
     sink_all(server)
     assert server.client.get("/api/v1/counts").json()["tap"]["stored"] == stored == REQUESTS

@@ -49,7 +49,7 @@ def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
 
 
 def _rules(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"{'rule':<{_NAME}}{'windows':>8}{'episodes':>10}{'a year':>10}  95 % interval"
+    yield f"{'rule':<{_NAME}}{'windows':>8}{'episodes':>10}{'a year':>10}  95% interval"
     for rule in rules:
         rate = rule["rate"]
         if rate is None:

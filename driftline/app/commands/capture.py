@@ -235,8 +235,8 @@ def _share(ratio: float | None) -> str:
     if ratio is None:
         return "-"
     if ratio == 1:
-        return "100 %"
-    return f"{min(ratio * 100, 99.9999):.4g} %" if ratio < 0.9999 else "< 100 %"
+        return "100%"
+    return f"{min(ratio * 100, 99.9999):.4g}%" if ratio < 0.9999 else "< 100%"
 
 
 def _time(text: str | None) -> str:

@@ -78,7 +78,7 @@ def outliers(
     }
     line = (
         f"{plural(found.outlier_count, 'outlier')} of {plural(found.row_count, 'row')}: "
-        f"{share_words(share)} (95 % interval {share_words(low)} to {share_words(high)})"
+        f"{share_words(share)} (95% interval {share_words(low)} to {share_words(high)})"
     )
     return Answer(value, _shown(line, missing, worst))
 

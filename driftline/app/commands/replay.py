@@ -303,7 +303,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         low, high = 100 * told["share_low"], 100 * told["share_high"]
         yield (
             f"{told['differing']:,} of {told['compared']:,} rows differ: "
-            f"{100 * told['share_differing']:.3g} % ({low:.3g} to {high:.3g} %)"
+            f"{100 * told['share_differing']:.3g}% ({low:.3g} to {high:.3g}%)"
         )
     if told["unread"]:
         yield f"{told['unread']:,} rows could not be read on one side"
@@ -315,7 +315,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     if told["latency_ms_p50"] is not None:
         yield (
             f"latency {told['latency_ms_p50']:.1f} ms in the median, "
-            f"{told['latency_ms_p99']:.1f} ms at 99 %"
+            f"{told['latency_ms_p99']:.1f} ms at 99%"
         )
     if told["left_out"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in told["left_out"].items())

@@ -181,7 +181,7 @@ def _cells(
 def _metrics(metrics: Sequence[MetricResult], width: int) -> Table:
     """Show each number with its interval beside the reference's; what was judged first."""
     notes = ("note",) if width >= NARROW else ()
-    table = _table("metric", "now>", "95 % interval", "reference>", "bound>", *notes)
+    table = _table("metric", "now>", "95% interval", "reference>", "bound>", *notes)
     ranked = sorted(metrics, key=lambda one: (not one.violated, one.bound is None))
     judged = sum(one.violated or one.bound is not None for one in metrics)
     shown = ranked[: judged + OTHERS_SHOWN]

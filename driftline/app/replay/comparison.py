@@ -37,7 +37,7 @@ class Differences:
     latencies_s: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; shares and means with their 95 % intervals."""
+        """Return plain JSON values; shares and means with their 95% intervals."""
         compared = self.rows - self.unread
         share = low = high = None
         if compared:

@@ -19,7 +19,7 @@ from scipy import special
 from driftline.stats.distances.counts import Counts
 from driftline.stats.distances.divergences import chi_square
 
-# With as many rows expected in each bin on both sides the laws hold to a chance of 1 % and below
+# With as many rows expected in each bin on both sides the laws hold to a chance of 1% and below
 # (tests/driftline/stats/distances/test_no_drift.py).
 LAWFUL_COUNT = 20.0
 DRAWS, CELLS = 1_999, 400_000

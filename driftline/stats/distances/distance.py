@@ -23,7 +23,7 @@ class Distance:
         Chance of such a difference or a larger one without any change, if rows are independent; an
         upper bound of it where `note` says so; None where no law holds.
     lower, upper
-        95 % interval of the distance between what reference and window were drawn from, the error
+        95% interval of the distance between what reference and window were drawn from, the error
         of sketches included; None where it is not known.
     unit
         Of the value: ``share``, ``nats``, ``bits``, ``sd``, ``of the column``.

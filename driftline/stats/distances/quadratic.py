@@ -154,7 +154,7 @@ def _chi_squared(bins: Bins) -> Distance:
 
 
 def _noncentral_interval(statistic: float, freedom: int) -> tuple[float, float]:
-    """Return the 95 % interval of what a chi-square has beyond its degrees of freedom."""
+    """Return the 95% interval of what a chi-square has beyond its degrees of freedom."""
     if statistic > CENTRAL_END:
         middle = statistic - freedom
         reach = Z95 * math.sqrt(2 * freedom + 4 * max(middle, 0.0))

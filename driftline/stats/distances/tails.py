@@ -21,7 +21,7 @@ ERROR = 0.05
 def tails(curves: Curves) -> Distance:
     """Measure by how much the share of rows beyond an end of the reference has grown, 0-1.
 
-    Ends are the reference's 1 % and 99 %, 0.1 % and 99.9 % points, minimum and maximum; the one
+    Ends are the reference's 1% and 99%, 0.1% and 99.9% points, minimum and maximum; the one
     with the smallest chance speaks. Given that a of the reference's n rows lie beyond, the number
     of the window's m rows there is beta-binomial with m, a + 1 and n - a; the p-value is times the
     number of ends, and with ties too large, never too small. The interval is that of the growth

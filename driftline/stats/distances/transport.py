@@ -22,7 +22,7 @@ from driftline.stats.intervals import Z95
 # Between these shares of the reference values count as they are; beyond, as the nearest of the two:
 # one outlier decides the distance otherwise (docs/distances.md).
 WINSOR_SHARES = (0.001, 0.999)
-# Of a normal distribution: quartiles, median absolute deviation, 5 % and 95 %, in sd.
+# Of a normal distribution: quartiles, median absolute deviation, 5% and 95%, in sd.
 QUARTILES_SD, DEVIATION_SD, VIGINTILES_SD = 1.349, 1 / 1.4826, 3.29
 TOO_FAR = "the values lie too far apart to be added"
 OWN_UNIT = "the reference has no spread: in the column's own unit"
@@ -35,7 +35,7 @@ def robust_scale(curves: Curves) -> float | None:
     -------
     float or None
         The distance of the quartiles over 1.349; where that is 0 the median absolute deviation,
-        then 5 % to 95 % over 3.29, then the standard deviation; None for a constant.
+        then 5% to 95% over 3.29, then the standard deviation; None for a constant.
     """
     points, share = curves.points, curves.reference
     mass = np.diff(share, prepend=0.0)
@@ -57,7 +57,7 @@ def robust_scale(curves: Curves) -> float | None:
 
 
 def winsorised(curves: Curves) -> Curves:
-    """Draw what lies beyond the reference's 0.1 % and 99.9 % points in to them.
+    """Draw what lies beyond the reference's 0.1% and 99.9% points in to them.
 
     All stays where these are one: every other value would be taken for it.
     """

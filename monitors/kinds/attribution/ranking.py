@@ -63,7 +63,7 @@ def ndcg(reference: Numbers, current: Numbers) -> Numbers:
 class Tail:
     """The upper end of the losses 1 - NDCG that come about without a change."""
 
-    threshold: float  # The loss that 5 % of windows exceed.
+    threshold: float  # The loss that 5% of windows exceed.
     excess: float  # By how much they exceed it on average; 0 when none does.
 
     def chance(self, loss: float) -> float:

@@ -335,7 +335,7 @@ def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
         against = "in the baseline"
     parts.append(f"{result.name} {result.value:.3g}, {finding.required:.3g} {against}")
     if result.low is not None and result.high is not None:
-        parts.append(f"95 % interval {result.low:.3g} to {result.high:.3g}")
+        parts.append(f"95% interval {result.low:.3g} to {result.high:.3g}")
     return "; ".join(parts)
 
 

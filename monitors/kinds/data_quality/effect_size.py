@@ -87,7 +87,7 @@ def _in_words(
     if at_least:
         return sentence.format(f"at least {shown(found.lower)}")
     middle = sentence.format(f"about {shown(found.corrected)}")
-    return f"{middle} (95 %: {shown(found.lower)} to {shown(found.upper)})"
+    return f"{middle} (95%: {shown(found.lower)} to {shown(found.upper)})"
 
 
 def _sd(value: float) -> str:

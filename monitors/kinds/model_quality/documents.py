@@ -117,7 +117,7 @@ def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Co
 
 
 def deviations(answers: Answers, seed: int) -> dict[str, float]:
-    """Return each metric's standard deviation over five random subsamples of 80 % of the rows.
+    """Return each metric's standard deviation over five random subsamples of 80% of the rows.
 
     NaN below 200 rows, as SageMaker has it; with a seed, so that equal rows give equal numbers.
     """

@@ -245,7 +245,7 @@ def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
     assert one.value is not None  # It is violated.
     text = _number(one.value)
     if one.low is not None and one.high is not None:
-        text += f" (95 % {_number(one.low)} to {_number(one.high)})"
+        text += f" (95% {_number(one.low)} to {_number(one.high)})"
     if one.value < 0 and one.name in GUESSING:
         return f"{text}, {GUESSING[one.name]}"
     if is_own:
@@ -298,7 +298,7 @@ def _number(value: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if 0.01 <= share <= 0.99 else percent(share)
+    return f"{100 * share:.0f}%" if 0.01 <= share <= 0.99 else percent(share)
 
 
 def _ratio(one: MetricResult, constraint: Constraint) -> float | None:

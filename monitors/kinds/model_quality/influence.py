@@ -50,7 +50,7 @@ class Measure:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval: Wilson for shares, on the logit for scores, on the logarithm for others.
+        """95% interval: Wilson for shares, on the logit for scores, on the logarithm for others.
 
         NaN when the metric is not defined. Few clusters widen it, by Student's t.
         """

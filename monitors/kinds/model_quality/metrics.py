@@ -167,7 +167,7 @@ def calibration(label: NDArray[np.bool_], probability: Numbers) -> list[dict[str
     -------
     list of dict
         By bin: ``count``, ``probability`` (its mean), ``share`` of positives, ``low`` and ``high``
-        (the share's 95 % interval, Wilson).
+        (the share's 95% interval, Wilson).
     """
     if not len(label):
         return []

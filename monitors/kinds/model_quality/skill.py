@@ -36,7 +36,7 @@ FARTHEST = 700.0
 
 # Rows of the smaller class, below which its share of hits says nothing.
 MIN_SUPPORT = 10
-# Worse by less than this is no loss that anybody would act on: two points, or 5 % of an error.
+# Worse by less than this is no loss that anybody would act on: two points, or 5% of an error.
 TOLERANCE = 0.02
 ERROR_TOLERANCE = 0.05
 # So many blocks of the window's length are a yardstick; with fewer, shorter ones are taken.

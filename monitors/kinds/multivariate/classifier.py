@@ -52,7 +52,7 @@ TREES = 40
 class Domain:
     """How well window and reference are told apart on rows that were held out."""
 
-    auc: float  # 0.5 when not told apart at all, with its 95 % interval.
+    auc: float  # 0.5 when not told apart at all, with its 95% interval.
     low: float
     high: float
     usual: float  # Mean AUC of the reference's blocks; 0.5 without blocks.

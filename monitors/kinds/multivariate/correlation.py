@@ -59,7 +59,7 @@ class PairChange:
     second: Score
     reference: float
     window: float
-    low: float  # 95 % interval of the window's correlation.
+    low: float  # 95% interval of the window's correlation.
     high: float
     bound: float  # On the side of the change.
     p_value: float  # Chance of so much in any of the pairs without a change.

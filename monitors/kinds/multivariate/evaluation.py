@@ -203,7 +203,7 @@ def _derived_metrics(found: JointJudgement) -> Iterator[MetricResult]:
 def _drift_metrics(
     name: str, drifts: Mapping[str, ColumnDrift], notes: Mapping[str, str]
 ) -> Iterator[MetricResult]:
-    """Show distances, each with the 95 % interval of the window's share around it."""
+    """Show distances, each with the 95% interval of the window's share around it."""
     for column, one in drifts.items():
         half = (one.share_interval[1] - one.share_interval[0]) / 2
         yield MetricResult(
@@ -284,7 +284,7 @@ def _pairs(found: JointJudgement) -> Iterator[Found]:
             CORRELATION,
             f"Correlation drift: {one.window:.2f} is beyond {one.bound:.2f} "
             f"(reference {one.reference:.2f})",
-            f"correlation {one.reference:.2f} → {one.window:.2f}{levels}{over}, 95 % "
+            f"correlation {one.reference:.2f} → {one.window:.2f}{levels}{over}, 95% "
             f"interval {one.low:.2f} to {one.high:.2f}{more}",
             one.ratio,
             one.evidence - one.needed,
@@ -300,7 +300,7 @@ def _rebuilt(one: Reconstruction) -> Found:
         f"Reconstruction drift: error of {one.ratio:.2f} times the reference's is beyond "
         f"{one.bound:.2f}",
         f"the reference's {plural(one.directions, 'main direction')} rebuild rows {how}: "
-        f"{one.ratio:.2f} times its error, 95 % interval {one.low:.2f} to {one.high:.2f}; "
+        f"{one.ratio:.2f} times its error, 95% interval {one.low:.2f} to {one.high:.2f}; "
         f"of the change {by}",
         abs(one.ratio - 1.0) / abs(one.bound - 1.0),
         one.evidence - one.needed,
@@ -314,7 +314,7 @@ def _told_apart(one: Domain) -> Found:
         ALL_COLUMNS,
         DOMAIN,
         f"Domain drift: AUC {one.auc:.3f} is beyond {one.bound:.3f}",
-        f"a classifier tells these rows from the reference's: AUC {one.auc:.2f}, 95 % interval "
+        f"a classifier tells these rows from the reference's: AUC {one.auc:.2f}, 95% interval "
         f"{one.low:.2f} to {one.high:.2f}{usual if one.blocks else ''}; by {by or 'many columns'}",
         (one.auc - 0.5) / (one.bound - 0.5),
         one.evidence - one.needed,
@@ -390,6 +390,6 @@ def _violation(
 def _shares(one: ColumnDrift) -> str:
     low, high = one.share_interval
     return (
-        f"{one.predicate.phrase} in {percent(one.share_window)} of rows (95 % interval "
+        f"{one.predicate.phrase} in {percent(one.share_window)} of rows (95% interval "
         f"{percent(low)} to {percent(high)}), {percent(one.share_reference)} in the reference"
     )

@@ -37,7 +37,7 @@ NAMED = 3
 class Reconstruction:
     """The mean squared error of rebuilt rows, over that of the reference."""
 
-    ratio: float  # Of the window, with its 95 % interval; 1 is as in the reference.
+    ratio: float  # Of the window, with its 95% interval; 1 is as in the reference.
     low: float
     high: float
     bound: float  # On the side of the change.

@@ -234,10 +234,10 @@ def _dispersion(counts: NDArray[np.integer]) -> tuple[float, float]:
 class ShareVerdict:
     """The verdict on one window."""
 
-    share: float  # Of outliers among the rows, 0-1, and its 95 % interval (Wilson).
+    share: float  # Of outliers among the rows, 0-1, and its 95% interval (Wilson).
     low: float
     high: float
-    reference: float  # The expected share, and its 95 % interval in the reference's sample.
+    reference: float  # The expected share, and its 95% interval in the reference's sample.
     reference_low: float
     reference_high: float
     bound: float | None  # None when there are too few rows to judge.

@@ -1,7 +1,7 @@
 """How seldom the reference has so much or more: a number of any scale in nats of surprise.
 
 Within the sample it is counted. Beyond its last fiftieth it goes on exponentially, by the mean
-excess of those rows at the upper end of its 95 % interval: so the few rows of a small sample make
+excess of those rows at the upper end of its 95% interval: so the few rows of a small sample make
 surprises smaller, never larger; and no value of the sample is taken to be rarer than it is there.
 No tail is taken to fall faster than by one nat for each unit: that
 is how the odds of a single column fall, and sums of several fall no faster.
@@ -27,7 +27,7 @@ SHARES = (0.5, 0.25, 0.1, 0.05, 0.02)
 # Fewer rows than this do not tell how a tail goes on.
 FEWEST_EXCESSES = 20
 CONFIDENCE = 0.95
-# With none of n rows, at most 3/n are above, with 95 % confidence (the rule of three).
+# With none of n rows, at most 3/n are above, with 95% confidence (the rule of three).
 RULE_OF_THREE = 3.0
 
 Numbers = NDArray[np.float64]

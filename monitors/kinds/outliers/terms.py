@@ -136,7 +136,7 @@ def odds(share: float) -> str:
 
 
 def share_words(share: float) -> str:
-    """Write a share of rows so that small ones differ: ``1.2 %``, ``1 in 40,000``, ``0 %``."""
+    """Write a share of rows so that small ones differ: ``1.2%``, ``1 in 40,000``, ``0%``."""
     return percent(share) if share >= LEAST_PERCENT or not share else odds(share)
 
 

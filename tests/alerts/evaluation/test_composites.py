@@ -415,8 +415,8 @@ def paged(yard, engine, clock, receiver, deliverer):
     def judge(*, day: int, **values: float) -> list[dict[str, object]]:
         for name, value in values.items():
             note = {
-                "cause": f'{name}: 33 % of rows at or below 12, mostly "EWR"',
-                "plain_cause": f'{name}: 33 % of rows at or below 12, mostly "…"',
+                "cause": f'{name}: 33% of rows at or below 12, mostly "EWR"',
+                "plain_cause": f'{name}: 33% of rows at or below 12, mostly "…"',
                 "link": f"/monitors/{name}?window=1#rows",
                 "monitor": name,
             }
@@ -444,7 +444,7 @@ def test_a_composite_tells_the_cause_of_its_child_and_leads_to_its_rows(yard, pa
     (body,) = paged(day=1, temp=1, wind=0)
 
     assert body["alarm"]["name"] == "call"
-    assert body["cause"] == 'temp: temp: 33 % of rows at or below 12, mostly "…"'
+    assert body["cause"] == 'temp: temp: 33% of rows at or below 12, mostly "…"'
     assert body["links"]["dashboard"] == ROWS.format("temp")
     assert f"{ARN}wind transitioned to OK at " in body["state"]["reason"]  # CloudWatch's own words.
 
@@ -457,8 +457,8 @@ def test_a_composite_tells_the_causes_of_all_that_are_in_alarm_those_of_before_t
     (body,) = paged(day=2, temp=1, wind=1)
 
     assert body["cause"] == (
-        'wind: wind: 33 % of rows at or below 12, mostly "…"; '
-        'temp: temp: 33 % of rows at or below 12, mostly "…"'
+        'wind: wind: 33% of rows at or below 12, mostly "…"; '
+        'temp: temp: 33% of rows at or below 12, mostly "…"'
     )
     assert body["links"]["dashboard"] == ROWS.format("wind")
 
@@ -469,7 +469,7 @@ def test_a_composite_of_composites_tells_the_cause_at_the_bottom(yard, paged):
 
     (body,) = paged(day=1, temp=1)
 
-    assert body["cause"] == 'inner: temp: temp: 33 % of rows at or below 12, mostly "…"'
+    assert body["cause"] == 'inner: temp: temp: 33% of rows at or below 12, mostly "…"'
     assert body["links"]["dashboard"] == ROWS.format("temp")
 
 
@@ -481,7 +481,7 @@ def test_what_a_suppressor_held_is_told_with_its_cause(yard, paged, clock):
 
     (body,) = paged(day=1)
 
-    assert body["cause"] == 'temp: temp: 33 % of rows at or below 12, mostly "…"'
+    assert body["cause"] == 'temp: temp: 33% of rows at or below 12, mostly "…"'
     assert body["links"]["dashboard"] == ROWS.format("temp")
 
 

@@ -15,7 +15,7 @@ from driftline.alerts.notify.senders import Transports, open_sender
 LOOPBACK = ("127.0.0.0/8",)
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 EVENT = Event(
-    "alarm.state_changed", NOW, "ALARM: drift", "temp: 33 % below 12", "http://127.0.0.1:8081/x",
+    "alarm.state_changed", NOW, "ALARM: drift", "temp: 33% below 12", "http://127.0.0.1:8081/x",
     "failure", {"alarm": {"name": "drift"}},
 )  # fmt: skip
 

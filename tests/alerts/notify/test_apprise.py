@@ -21,7 +21,7 @@ def test_apprise_brings_title_text_and_link(receiver):
     ((_, body),) = receiver.requests
     found = json.loads(body)
     assert found["title"] == "ALARM: drift"
-    assert found["message"] == "temp: 33 % below 12\n\nhttp://127.0.0.1:8081/x"
+    assert found["message"] == "temp: 33% below 12\n\nhttp://127.0.0.1:8081/x"
     assert found["type"] == "failure"
 
 

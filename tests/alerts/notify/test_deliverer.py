@@ -26,7 +26,7 @@ def deliveries(engine):
 
 
 def test_a_message_is_signed_as_the_standard_says(house, evaluator, deliverer, pager, secret):
-    note = {"cause": "temp: 33.1 % of rows below 12.02", "link": "/monitors/flights#rows"}
+    note = {"cause": "temp: 33.1% of rows below 12.02", "link": "/monitors/flights#rows"}
     house.put(1.0, note=note)
     evaluator.step()
 
@@ -35,7 +35,7 @@ def test_a_message_is_signed_as_the_standard_says(house, evaluator, deliverer, p
 
     ((headers, body),) = pager.requests
     data = Webhook(secret).verify(body, headers)["data"]
-    assert data["cause"] == "temp: 33.1 % of rows below 12.02"
+    assert data["cause"] == "temp: 33.1% of rows below 12.02"
     assert data["links"]["dashboard"] == "http://127.0.0.1:8081/monitors/flights#rows"
     assert headers["content-type"] == "application/json"
     with pytest.raises(WebhookVerificationError):

@@ -21,7 +21,7 @@ from driftline.alerts.notify.templates import (
 )
 
 TIME = datetime(2026, 1, 15, 6, tzinfo=UTC)
-NOTE = {"cause": "temp: 33 % below 12", "link": "/monitors/flights#rows"}
+NOTE = {"cause": "temp: 33% below 12", "link": "/monitors/flights#rows"}
 
 
 def change(new="ALARM", **more) -> StateChange:
@@ -212,7 +212,7 @@ def test_an_alert_is_known_by_labels_of_the_definition_alone(define):
     assert firing["startsAt"] == "2026-01-15T06:00:00.000Z"
     assert "endsAt" not in firing  # Said at each sending: until when it fires if nothing follows.
     assert resolved["endsAt"] == "2026-01-15T06:00:00.000Z"
-    assert firing["annotations"]["description"] == "temp: 33 % below 12"
+    assert firing["annotations"]["description"] == "temp: 33% below 12"
     assert firing["generatorURL"] == "http://127.0.0.1:8081/monitors/flights#rows"
 
 

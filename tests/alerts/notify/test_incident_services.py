@@ -25,7 +25,7 @@ from tests.alerts.notify.sending import LOOPBACK
 # What a service is sent has nothing to do with the database.
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 NOTE = {
-    "cause": 'temp: 33 % of rows at or below 12, mostly "EWR"',
+    "cause": 'temp: 33% of rows at or below 12, mostly "EWR"',
     "link": "/monitors/quality?window=20130101T000000Z#rows",
     "monitor": "quality",
     "violations": [{"feature_name": "temp", "description": "x" * 300}] * 10,
@@ -87,7 +87,7 @@ def test_messages_that_were_erased_open_and_close_the_incident_of_their_alarm(
     assert service.open == set()
     assert service.refused == []
     assert statuses(engine) == ["delivered"] * 2
-    assert all("33 %" not in json.dumps(one) for one in service.requests[told == "ALARM" :])
+    assert all("33%" not in json.dumps(one) for one in service.requests[told == "ALARM" :])
 
 
 def test_each_alarm_has_an_incident_of_its_own_whatever_its_name(
@@ -128,7 +128,7 @@ def test_an_incident_says_the_cause_and_leads_to_the_rows(house, evaluator, deli
         assert alert["details"]["state"] == "ALARM"
         assert link in alert["description"]
         said = alert["message"]
-    assert said.startswith("ALARM: drift: temp: 33 % of rows at or below 12")
+    assert said.startswith("ALARM: drift: temp: 33% of rows at or below 12")
     assert "EWR" not in json.dumps(found)  # A value of a row, which stays at home.
 
 

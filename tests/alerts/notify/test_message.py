@@ -13,7 +13,7 @@ from driftline.alerts.notify.receivers.receiver import Style
 
 TIME = datetime(2013, 1, 16, 0, 5, 1, 123_000, tzinfo=UTC)
 DAY = datetime(2013, 1, 15, tzinfo=UTC)
-CAUSE = 'carrier: 6.2 % = values never seen in the reference, mostly "EVX"'
+CAUSE = 'carrier: 6.2% = values never seen in the reference, mostly "EVX"'
 NOTE = {
     "cause": CAUSE,
     "link": "/monitors/flights?window=20130115T000000Z&feature=carrier#rows",
@@ -58,7 +58,7 @@ def test_the_body_says_what_where_and_since_when(define):
     data = found["data"]
     assert data["alarm"]["severity"] == "ticket"
     assert (data["state"]["old"], data["state"]["new"]) == ("OK", "ALARM")
-    assert data["cause"] == 'carrier: 6.2 % = values never seen in the reference, mostly "…"'
+    assert data["cause"] == 'carrier: 6.2% = values never seen in the reference, mostly "…"'
     assert data["first_seen"] == "2013-01-15T00:00:00Z"
     assert data["datapoints"] == [{"time": "2013-01-15T00:00:00Z", "value": 2.0}]
     assert data["monitor"] == {
@@ -74,7 +74,7 @@ def test_the_body_says_what_where_and_since_when(define):
 def test_values_of_rows_are_quoted_only_where_the_channel_wants_them(define):
     note = NOTE | {
         "violations": [
-            {"feature_name": 'the "best" one', "description": 'mostly "EVX", not "AA", of 5 %'},
+            {"feature_name": 'the "best" one', "description": 'mostly "EVX", not "AA", of 5%'},
         ]
     }
 
@@ -107,10 +107,10 @@ def test_the_plain_cause_of_a_note_is_told_where_there_is_one(define):
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
-        ("5 % of rows empty", "5 % of rows empty"),
+        ("5% of rows empty", "5% of rows empty"),
         ('mostly "a"', 'mostly "…"'),
-        ('mostly "EVX", carrier = "EV" holds 62 % of them (5 % of all rows)', 'mostly "…"'),
-        ('where origin = "EWR": 5 % empty; b: x', 'where origin = "…"'),
+        ('mostly "EVX", carrier = "EV" holds 62% of them (5% of all rows)', 'mostly "…"'),
+        ('where origin = "EWR": 5% empty; b: x', 'where origin = "…"'),
         ('mostly "a", b" of them', 'mostly "…"'),
         ('mostly "cut short …', 'mostly "…"'),
         ('mostly ""', 'mostly "…"'),

@@ -33,7 +33,7 @@ def comparison_of(labels):
 RUNS = [
     run_of(0),
     run_of(1, "violations", violations=1, ratio=1.4),
-    run_of(2, "violations", violations=3, hard=2, ratio=14.0, cause=f"{HOSTILE}: 33 %"),
+    run_of(2, "violations", violations=3, hard=2, ratio=14.0, cause=f"{HOSTILE}: 33%"),
     run_of(3, "failed", ratio=None),
 ]
 

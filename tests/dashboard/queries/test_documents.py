@@ -53,13 +53,13 @@ def test_missing_column_is_listed_though_nothing_was_measured():
 
 
 def test_cause_in_words_goes_before_the_documents_text():
-    report = {"violations": [broken("temp", cause="33 % below 12"), broken("dewp")]}
+    report = {"violations": [broken("temp", cause="33% below 12"), broken("dewp")]}
 
     texts = {
         line.name: line.violations[0].words for line in detail_of(RUN, read_report(report)).features
     }
 
-    assert texts == {"temp": "33 % below 12", "dewp": "d"}
+    assert texts == {"temp": "33% below 12", "dewp": "d"}
 
 
 def test_missing_document_still_tells_the_cause_of_the_execution():
@@ -99,12 +99,12 @@ def test_gravest_violation_is_told_before_the_drift():
             measured("temp", distance=0.6, bound=1.0, set="57.02 or above", share_window=0.61)
         ],
         "violations": [
-            broken("temp", severity="ticket", cause="61 % of rows 57.02 or above"),
+            broken("temp", severity="ticket", cause="61% of rows 57.02 or above"),
             broken(
                 "temp",
                 "unit_change_check",
                 severity="page",
-                cause='36.1 % of rows 19.4 or below, looks like Celsius, origin = "EWR" holds all',
+                cause='36.1% of rows 19.4 or below, looks like Celsius, origin = "EWR" holds all',
                 segment={"text": 'origin = "EWR" holds all'},
                 predicate=cold.to_dict(),
             ),
@@ -115,7 +115,7 @@ def test_gravest_violation_is_told_before_the_drift():
 
     assert line.checks == ("unit_change_check", "baseline_drift_check")
     assert line.violations[0].phrase == "19.4 or below"
-    assert line.violations[0].brief == "36.1 % of rows 19.4 or below, looks like Celsius"
+    assert line.violations[0].brief == "36.1% of rows 19.4 or below, looks like Celsius"
     assert not line.tells_drift
     assert read_report(report).pointing("temp")[1] == cold
 

@@ -368,8 +368,8 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     assert [(gap.reason, gap.records) for gap in line.stats.gaps] == [("full", 1)]
     assert line.coverage == 0.95
     text = str(overview_page.page(broken))
-    assert "95.0 % stored; full 1; 3 unaccounted for" in text
+    assert "95.0% stored; full 1; 3 unaccounted for" in text
     faulty = replace(line, stats=replace(line.stats, gaps=(), faults=1))
     text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
     # 18 of 19.
-    assert "94.7 % stored; 1 not decoded (decoder fault)" in text
+    assert "94.7% stored; 1 not decoded (decoder fault)" in text

@@ -42,7 +42,7 @@ def test_independent_rows_share_little_and_blocks_that_differ_share_much() -> No
         (rows + rng.normal(size=(40, 1))).sum(axis=1), np.full(40, 100.0), 2.0
     )
 
-    # A block's mean of 100 independent rows has variance 0.01; the upper bound adds 45 % of it.
+    # A block's mean of 100 independent rows has variance 0.01; the upper bound adds 45% of it.
     assert alone.bound < 0.01
     # Truth: half of a row's variance is its block's.
     assert 0.35 < shared.bound < 1.2

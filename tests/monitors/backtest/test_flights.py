@@ -59,8 +59,8 @@ def test_before_the_change_the_rule_is_calmer_than_two_others(found: Backtest) -
     before = {rule.name: sum(bool(rule.alarms[at]) for at in quiet) for rule in found.rules}
 
     assert len(quiet) == 72
-    # In May the timetable itself changes: of its departures 12.9 % are in an hour's last five
-    # minutes (June 14.1 %), of those from January to March 9.9 %.
+    # In May the timetable itself changes: of its departures 12.9% are in an hour's last five
+    # minutes (June 14.1%), of those from January to March 9.9%.
     early = [found.verdicts[at] for at in quiet]
     assert {drift.column for one in early for drift in one.alarms} == {"minute"}
     assert all(one.start >= datetime(2013, 5, 1, tzinfo=UTC) for one in early if one.alarms)

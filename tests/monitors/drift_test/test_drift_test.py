@@ -92,7 +92,7 @@ def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> Non
     decider = flag_decider(scales=SCALES)
     past, found = [], []
     for hour in range(64):
-        now = window(one(172, 500), START + hour * HOUR)  # 34.4 % in place of 30 %.
+        now = window(one(172, 500), START + hour * HOUR)  # 34.4% in place of 30%.
         found.append(decider.judge(now, past).drifts["x"])
         past.append(now)
 
@@ -108,7 +108,7 @@ def test_a_small_change_is_found_once_a_span_is_long_enough() -> None:
     decider = flag_decider(scales=SCALES)
     past, found = [], []
     for hour in range(64):
-        now = window(one(160, 500), START + hour * HOUR)  # 32 % in place of 30 %.
+        now = window(one(160, 500), START + hour * HOUR)  # 32% in place of 30%.
         found.append(decider.judge(now, past).drifts["x"])
         past.append(now)
 

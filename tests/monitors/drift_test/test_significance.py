@@ -189,7 +189,7 @@ def test_false_alarms_of_one_set_stay_below_the_p_value(p: float) -> None:
 
 
 def test_a_far_cut_tells_no_more_than_the_shift_it_would_take() -> None:
-    # 1 % to 16 %: a shift of ndtri(0.16) - ndtri(0.01) = 1.332 standard deviations.
+    # 1% to 16%: a shift of ndtri(0.16) - ndtri(0.01) = 1.332 standard deviations.
     found = clustered_likelihood_ratio(
         np.array([0.01]),
         1e9,
@@ -219,7 +219,7 @@ def test_small_clusters_where_none_are_usual_are_bounded_as_well_as_markov_can(
     count, usual, effect
 ) -> None:
     # The best y of all for P(C >= c) <= (exp(K) - 1) / (y^c - 1), K = l (y - 1) / (1 - q y),
-    # searched on a grid of (1, 1/q): the two y that are tried must come within 1 % of it.
+    # searched on a grid of (1, 1/q): the two y that are tried must come within 1% of it.
     p = 2 / (effect + 1)
     ends = np.geomspace(1e-12, 1, 200_000) * (1 / (1 - p) - 1)
     y = np.concatenate([1 + ends[:-1], 1 / (1 - p) - ends[:-1]])

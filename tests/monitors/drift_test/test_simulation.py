@@ -18,7 +18,7 @@ SEED = 501
 HOURLY = Monitor("base", 200, 1, 28, 10)
 
 
-# Each runs for 80 days: at one alarm a year 0.2 are expected, and two have a chance of 2 %; the
+# Each runs for 80 days: at one alarm a year 0.2 are expected, and two have a chance of 2%; the
 # rule's own rate is far lower (bench/decisions.md).
 @pytest.mark.parametrize(
     "monitor",

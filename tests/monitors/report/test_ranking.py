@@ -94,7 +94,7 @@ def declared() -> Report:
         {"rule": {"check": "unique", "column": "id"}, "feature_name": "id", "passed": True,
          "judged_count": 1000, "broken_count": 0, "found": ""},
         {"rule": {"check": "expression", "expression": "a < b"}, "feature_name": "a, b",
-         "passed": False, "judged_count": 1000, "broken_count": 12, "found": "1.2 % of rows"},
+         "passed": False, "judged_count": 1000, "broken_count": 12, "found": "1.2% of rows"},
         {"rule": {"check": "bounds", "name": "<b>ages</b>", "column": "age"},
          "feature_name": "age", "passed": True, "judged_count": 7, "broken_count": 0,
          "found": ""},
@@ -105,12 +105,12 @@ def declared() -> Report:
 def test_segments_and_rules_have_a_table_each_the_broken_first(declared: Report) -> None:
     segments, rules = side_tables(declared)
 
-    assert segments.rows[0] == ("s = b", "100", "10 %", "2", "", "no reference")
+    assert segments.rows[0] == ("s = b", "100", "10%", "2", "", "no reference")
     assert segments.broken == (True, False)
     assert [row[:2] for row in rules.rows] == [
         ("expression a < b", "broken"), ("id unique", "kept"), ("<b>ages</b>", "kept"),
     ]  # fmt: skip
-    assert rules.rows[0][2:] == ("1,000", "12", "1.2 % of rows")
+    assert rules.rows[0][2:] == ("1,000", "12", "1.2% of rows")
 
 
 def test_page_and_notebook_show_both_tables(declared: Report) -> None:
@@ -142,7 +142,7 @@ def test_a_segment_that_pages_is_counted_where_the_whole_does_not() -> None:
     segment = np.repeat(["x", "y"], 2_000)
     reference = Baseline.fit(pa.table({**columns, "segment": segment}), segments=["segment"])
     gaps = np.zeros(4_000, bool)
-    gaps[:44], gaps[2_000:2_032] = True, True  # 2.2 % of one segment, 1.6 % of the other.
+    gaps[:44], gaps[2_000:2_032] = True, True  # 2.2% of one segment, 1.6% of the other.
     window = pa.table({**columns, "q": pa.array(columns["q"], mask=gaps), "segment": segment})
 
     report = check(window, reference)

@@ -54,7 +54,7 @@ def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline
     assert matching.sum() == found.row_count
     assert found.segment.share_of_culprits == (matching & inside).sum() / matching.sum()
     assert found.segment.share_of_rows == inside.mean()
-    assert 'carrier = "UA" and origin = "EWR" holds 99.7 % of the excess (5.4 % of' in report.cause
+    assert 'carrier = "UA" and origin = "EWR" holds 99.7% of the excess (5.4% of' in report.cause
     assert not {"UA", "EWR"} & set(report.plain_cause.replace('"', " ").split())
 
 
@@ -241,8 +241,8 @@ def test_a_baseline_that_does_not_fit_is_told_apart_and_whole() -> None:
 
 
 def test_a_long_cause_is_cut_between_its_parts() -> None:
-    long = f'12 % of rows 17 or above, looks like mm, carrier = "{"UA " * 90}"'
+    long = f'12% of rows 17 or above, looks like mm, carrier = "{"UA " * 90}"'
 
     told = cause_sentence([Violation("a", "unit_change_check", "", cause=long)])
 
-    assert told == "a: 12 % of rows 17 or above, looks like mm, …"
+    assert told == "a: 12% of rows 17 or above, looks like mm, …"

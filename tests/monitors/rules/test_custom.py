@@ -91,10 +91,10 @@ def told(**keys: object) -> list[str]:
 
 
 def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
-    assert told(check="acme_even", column="n") == ["25 % of values that fail acme_even"]
+    assert told(check="acme_even", column="n") == ["25% of values that fail acme_even"]
     assert told(check="acme_even", column="n", step=1) == []
     assert told(check="acme_even", column="n", nulls="fail") == [
-        "40 % of values that fail acme_even"
+        "40% of values that fail acme_even"
     ]
     assert told(check="acme_even", column="n", mostly=0.7) == []
     assert told(check="acme_even", column="n", where="n != 3") == []
@@ -105,7 +105,7 @@ def test_whole_numbers_0_and_1_are_truth_values() -> None:
     rules.update(BATCH)
 
     assert [one.what for one in outcome_drafts(rules.result())] == [
-        "50 % of rows that fail acme_zero"
+        "50% of rows that fail acme_zero"
     ]
 
 

@@ -123,7 +123,7 @@ def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
     }  # fmt: skip
     assert found["bounds_check"]["row_count"] == 1  # What is no number is out of bounds.
     assert found["bounds_check"]["first_rows"] == [{"event_id": "a-50", "row_index": 0}]
-    assert found["duplicate_rows_check"]["cause"].startswith("resent: 0.5 % of rows like another")
+    assert found["duplicate_rows_check"]["cause"].startswith("resent: 0.5% of rows like another")
     assert found["freshness_check"]["cause"].startswith("newest time is 2024-01-01 06:39:00 UTC")
     window = read_window(
         root, "flights", WINDOW, reference.signature,

@@ -204,7 +204,7 @@ def test_what_was_held_back_says_by_what():
     ("name", "subject"),
     [
         ("drift", 'ALARM: "drift" in US East (N. Virginia)'),
-        ("größe, 5 %", 'ALARM: "gr_e, 5 %" in US East (N. Virginia)'),
+        ("größe, 5%", 'ALARM: "gr_e, 5%" in US East (N. Virginia)'),
         ("x" * 255, f'ALARM: "{"x" * 63}..." in US East (N. Virginia)'),
     ],
     ids=["plain", "not ascii", "long"],

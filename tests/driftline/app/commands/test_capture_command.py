@@ -97,5 +97,5 @@ def test_the_counts_of_an_endpoint_fit_eighty_columns() -> None:
     lines = [f"{name:<14}{value}" for name, value in _lines(document)]
 
     assert max(map(len, lines)) <= 80
-    assert "coverage      99.95 %, last 24 h < 100 %" in lines
+    assert "coverage      99.95%, last 24 h < 100%" in lines
     assert sum(line.startswith("gap ") for line in lines) == 10

@@ -16,7 +16,7 @@ MESSAGE = json.dumps(
         "data": {
             "alarm": {"name": "flights: broken input", "severity": "page"},
             "state": {"old": "OK", "new": "ALARM", "reason": "Threshold Crossed"},
-            "cause": 'carrier: 6.0 % of rows never seen in the reference, mostly "EDV"',
+            "cause": 'carrier: 6.0% of rows never seen in the reference, mostly "EDV"',
             "links": {"dashboard": "http://127.0.0.1:8081/monitors/flights-data-quality#rows"},
         },
     }
@@ -50,7 +50,7 @@ def test_a_signed_message_is_shown_with_its_cause_and_its_link() -> None:
 
     assert status == 204
     assert shown == receiver.pages
-    assert shown[0].cause.startswith("carrier: 6.0 % of rows")
+    assert shown[0].cause.startswith("carrier: 6.0% of rows")
     assert shown[0].link.endswith("#rows")
     assert (shown[0].alarm, shown[0].severity) == ("flights: broken input", "page")
     assert (shown[0].before, shown[0].state) == ("OK", "ALARM")

@@ -17,8 +17,8 @@ PAGE = Page(
     severity="page",
     state="ALARM",
     before="OK",
-    cause='carrier: 6.0 % of rows never seen in the reference, mostly "EDV"; temp: its values look '
-    "like degrees Celsius in 35 % of rows, all of them with origin EWR",
+    cause='carrier: 6.0% of rows never seen in the reference, mostly "EDV"; temp: its values look '
+    "like degrees Celsius in 35% of rows, all of them with origin EWR",
     link="http://127.0.0.1:8081/monitors/flights-data-quality?window=" + "x" * 80,
 )
 

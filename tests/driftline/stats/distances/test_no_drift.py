@@ -62,7 +62,7 @@ def test_the_plain_values_have_the_published_means() -> None:
     both = pairs(flat, flat, 1_000, 1_000)
     expected = 19 * (1 / 1_000 + 1 / 1_000)
 
-    # The mean of 200 chi-squares of 19 degrees, over 19, has the sd sqrt(2 / 19 / 200) = 2.3 %.
+    # The mean of 200 chi-squares of 19 degrees, over 19, has the sd sqrt(2 / 19 / 200) = 2.3%.
     for name, factor in (("psi", 1.0), ("kl", 0.5), ("js_divergence", 1 / 8)):
         plain = np.mean([MEASURES[name](one).value for one in both])
         assert plain == pytest.approx(factor * expected, rel=0.12)
@@ -91,7 +91,7 @@ def test_a_known_change_lies_in_the_interval(name: str) -> None:
 
     found = [MEASURES[name](one) for one in pairs(p, q, 1_000, 1_000)]
 
-    # 95 % nominal; more than 11 % misses of 200 have a chance below 1e-3 at 5 %, and the seed is
+    # 95% nominal; more than 11% misses of 200 have a chance below 1e-3 at 5%, and the seed is
     # fixed.
     missed = sum(not one.lower <= truth <= one.upper for one in found)
     assert missed <= 22

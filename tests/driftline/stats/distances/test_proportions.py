@@ -85,7 +85,7 @@ def test_tails_have_the_beta_binomial_chance() -> None:
     ("rows", "more", "shift"), [(1_000, 600, 0.3), (1_000, 5_000, 0.3), (20_000, 2_000, 0.3)]
 )
 def test_the_interval_of_tails_knows_that_the_ends_are_a_samples(rows, more, shift) -> None:
-    """The true growth beyond the reference law's own 1 % or 0.1 % point is in it."""
+    """The true growth beyond the reference law's own 1% or 0.1% point is in it."""
     held = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -99,12 +99,12 @@ def test_the_interval_of_tails_knows_that_the_ends_are_a_samples(rows, more, shi
         held += found.lower <= max(0.0, growth) <= found.upper
         assert found.p_value < 0.05 or found.lower == 0.0
 
-    # 95 % nominal: that fewer than 87 of 100 hold has a chance of 0.1 %.
+    # 95% nominal: that fewer than 87 of 100 hold has a chance of 0.1%.
     assert held >= 87
 
 
 def test_tails_see_what_kolmogorov_smirnov_does_not() -> None:
-    # the top 2 % three times as often.
+    # the top 2% three times as often.
     rng = np.random.default_rng(4)
     reference, window = rng.normal(size=20_000), rng.normal(size=1_000)
     window[:40] = 2.0 + np.abs(rng.normal(size=40))
@@ -206,7 +206,7 @@ def test_unseen_values_are_told_with_what_good_turing_expects() -> None:
 
 
 def test_where_no_value_comes_once_three_of_the_rows_may_be_new_by_chance() -> None:
-    # The rule of three: the upper 95 % limit of a share seen in none of 12 rows is 3/12.
+    # The rule of three: the upper 95% limit of a share seen in none of 12 rows is 3/12.
     found = dl.distance("unseen", ["a", "b"] * 6, ["a"] * 4 + ["x"] * 4)
 
     expected = stats.binomtest(4, 8, 3 / 12, alternative="greater").pvalue

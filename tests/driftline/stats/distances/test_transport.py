@@ -118,7 +118,7 @@ def test_a_shift_is_measured_as_such_with_sign_and_interval() -> None:
         for _ in range(200)
     ]
 
-    # 95 % nominal: that fewer than 85 % of 200 hold has a chance below 1e-6. The winsorised truth
+    # 95% nominal: that fewer than 85% of 200 hold has a chance below 1e-6. The winsorised truth
     # differs from 0.25 by less than 0.001.
     assert np.mean([one.lower <= 0.25 <= one.upper for one in found]) >= 0.88
     assert np.mean([one.corrected for one in found]) == pytest.approx(0.25, abs=0.03)

@@ -40,8 +40,8 @@ def test_a_change_is_found_and_told(reference: Baseline, tmp_path: Path) -> None
     assert worst.ratio > 1
     assert "Female moved" in worst.cause
     [impact] = [one for one in report.violations if one.feature_name == "sex = Female: DI"]
-    assert "(was 7.8 %)" in impact.cause
-    assert "95 % interval" in worst.cause
+    assert "(was 7.8%)" in impact.cause
+    assert "95% interval" in worst.cause
     found = metric(report, worst.document["metric_name"])
     assert list(worst.document) == [
         "facet",

@@ -52,7 +52,7 @@ def test_a_broken_rule_is_a_violation_with_its_rows_cause_and_counts(base: Basel
 
     first, second = report.violations
     assert found(report) == {("gust, wind", "expression_check"), ("id", "unique_check")}
-    assert first.cause.startswith('0.2 % of rows where "gust >= wind" does not hold')
+    assert first.cause.startswith('0.2% of rows where "gust >= wind" does not hold')
     assert (first.row_count, second.row_count) == (2, 3)
     assert report.rows(first).index.tolist() == [7, 300]
     assert report.rows(first).columns[:2].tolist() == ["gust", "wind"]
@@ -280,7 +280,7 @@ def test_a_sign_that_the_reference_kept_is_judged_by_how_many_break_it() -> None
     (violation,) = [
         one for one in report.violations if one.constraint_check_type == "non_negative_check"
     ]
-    assert violation.cause.startswith("0.4 % of values below 0 (-0.01)")
+    assert violation.cause.startswith("0.4% of values below 0 (-0.01)")
     assert violation.row_count == 4
     assert violation.severity == "ticket"
     assert "rules" not in report.details

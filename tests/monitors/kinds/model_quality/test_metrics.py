@@ -220,7 +220,7 @@ def _bootstrap(measure, rows: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
 def test_standard_errors_are_those_of_the_bootstrap(problem: str) -> None:
-    # 400 resamples know a standard deviation to 3.5 %; 20 % is more than five times that.
+    # 400 resamples know a standard deviation to 3.5%; 20% is more than five times that.
     label, answer, probability = binary_rows(700, seed=2)
     codes = np.random.default_rng(7).integers(0, 3, 700)
     said = np.where(probability > 0.4, codes, 2)

@@ -162,7 +162,7 @@ def test_ten_blocks_of_the_windows_length_are_enough(days: int, counts: list[int
 
 
 def test_the_spread_of_longer_windows_shrinks_with_their_root_and_knows_shared_fates() -> None:
-    # 200 days: the spread of a day's log error is known to 5 %; 25 % is five times that.
+    # 200 days: the spread of a day's log error is known to 5%; 25% is five times that.
     alone, shared = (regression(200, 50, shared=one, seed=2) for one in (0.0, 0.8))
 
     def spread(answers: Answers, days: int) -> float:

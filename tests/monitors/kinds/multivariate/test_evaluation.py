@@ -163,7 +163,7 @@ def test_a_change_too_small_for_one_hour_is_found_in_several(fitted: Baseline) -
     assert "correlation" in alone.insufficient_data
     one = together.violations[0]
     assert one.feature_name == "income × limit"
-    assert " over 10 windows, 95 % interval " in one.cause
+    assert " over 10 windows, 95% interval " in one.cause
     assert together.details["span_rows"] == {"1": 90, "4": 360, "10": 900}
     metric = next(one for one in together.metrics if one.name == "correlation" and one.violated)
     assert metric.count == 900

@@ -92,4 +92,4 @@ def test_days_too_small_for_a_finding_are_judged_together(
     assert [one.violation_count for one in found[:2]] == [0, 0]
     causes = [one.cause for one in found if one.violation_count]
     assert causes
-    assert " windows, 95 % interval " in causes[0]
+    assert " windows, 95% interval " in causes[0]

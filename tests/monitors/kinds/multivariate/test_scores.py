@@ -30,7 +30,7 @@ def test_a_number_gets_the_normal_scores_of_its_ranks() -> None:
 
     _, scores, spreads = scores_of(fitted(x=values))
 
-    # scipy's ranks of the values themselves; cells of 3 % of the rows lie within.
+    # scipy's ranks of the values themselves; cells of 3% of the rows lie within.
     exact = stats.norm.ppf((stats.rankdata(values) - 0.5) / len(values))
     assert np.corrcoef(exact, scores[:, 0])[0, 1] > 0.995
     assert abs(scores[:, 0].mean()) < 1e-3

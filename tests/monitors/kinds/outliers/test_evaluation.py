@@ -53,7 +53,7 @@ def test_outliers_that_are_too_many_are_found_with_their_column(baseline: Baseli
     assert violation.constraint_check_type == "outlier_share_check"
     assert violation.severity == "ticket"
     assert violation.row_count == pytest.approx(60, abs=2)
-    assert violation.cause.startswith("1.2 % of rows are outliers")
+    assert violation.cause.startswith("1.2% of rows are outliers")
     assert "minutes (" in violation.cause
     assert not report.passed
 

@@ -59,7 +59,7 @@ def test_new_rows_lie_no_further_out_than_a_sample_of_cells(normal: NumberTerms)
 
 @pytest.mark.parametrize("others", [100, 5_000], ids=["all values counted", "by a sketch"])
 def test_values_that_many_rows_share_have_their_mean_rank(others: int) -> None:
-    """The least and the greatest value hold 0.8 % of the rows each: no row lies beyond them."""
+    """The least and the greatest value hold 0.8% of the rows each: no row lies beyond them."""
     inner = np.arange(19_680) % others / others
     column = terms_of(np.r_[np.full(160, -1.0), inner, np.full(160, 2.0)])
     edge = stats.norm.ppf(0.004)

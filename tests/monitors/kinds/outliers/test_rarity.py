@@ -52,7 +52,7 @@ def test_it_rises_with_the_number() -> None:
 
 
 def test_more_than_ever_is_as_rare_as_the_sample_can_say() -> None:
-    """None of n rows: less than 3/n with 95 % confidence, also where all share one number."""
+    """None of n rows: less than 3/n with 95% confidence, also where all share one number."""
     found = fit_rarity(np.zeros(3_000)).of(np.array([0.0, 1e-9]))
 
     np.testing.assert_allclose(found, [0.0, np.log(1_000)], atol=1e-6)

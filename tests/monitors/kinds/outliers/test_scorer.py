@@ -98,7 +98,7 @@ def known() -> RowScorer:
 def test_new_rows_of_the_same_kind_exceed_a_score_as_seldom_as_it_says(known: RowScorer) -> None:
     found = scores_of(known, mixed(400_000, seed=5))
 
-    # The bound holds with 95 % confidence over samples; these seeds are far below it.
+    # The bound holds with 95% confidence over samples; these seeds are far below it.
     for score in (2.0, 3.0, OUTLIER_SCORE):
         share = float(np.mean(found >= score))
         assert 0.02 * 10**-score < share < 1.2 * 10**-score, score
