@@ -283,6 +283,11 @@ def delivery_words(status: str) -> str:
     return DELIVERIES.get(status, status)
 
 
+def check_words(check: str) -> str:
+    """Return the name of a check in plain words; an unknown one stays as it is."""
+    return CHECKS.get(check, check)
+
+
 def suppressed_words(columns: tuple[str, ...]) -> str:
     """Return which columns' drift is suppressed, as part of a sentence; empty for none."""
     if not columns:
@@ -311,7 +316,7 @@ def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:
         return OWN[name]
     check = name.removeprefix("violations_")
     if check != name:
-        return f"violations: {CHECKS.get(check, check)}"
+        return f"violations: {check_words(check)}"
     for prefix, words in COLUMNS.items():
         if name.startswith(prefix):
             return words.format(unquote(name.removeprefix(prefix)))

@@ -53,7 +53,7 @@ def column_figure(view: ColumnView) -> Figure:
     panels = _panels(view)
     drawn = layout(58, 12, 8, 38)
     data: list[Figure] = []
-    shapes = selection(runs, view.shown.detail.run.stamp if view.shown.detail else None)
+    shapes = selection(runs, view.shown.run.stamp if view.shown.run else None)
     for place, name in enumerate(panels):
         key = _key(place)
         traces, behind, scale = _PANELS[name](view, times, key)

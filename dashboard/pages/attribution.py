@@ -32,7 +32,9 @@ Move = tuple[MetricResult, int, int]
 
 def attribution_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
     """Show the features by rank, reference beside window, and which of them moved."""
-    known = [one for one in view.metrics if feature_of(one) is not None and one.value is not None]
+    known = [
+        one for one in view.found.metrics if feature_of(one) is not None and one.value is not None
+    ]
     if not known:
         return ()
     known.sort(key=lambda one: -(one.value or 0.0))

@@ -36,7 +36,7 @@ ROWS_SHOWN = 24
 
 def bias_parts(view: KindView, run: WindowRun) -> Sequence[html.Section | html.Div]:
     """Show who is worse off in words, the forest plot, and how large the groups are."""
-    return (pair(_forest(view), _groups(view), wide_left=True),) if view.metrics else ()
+    return (pair(_forest(view), _groups(view), wide_left=True),) if view.found.metrics else ()
 
 
 def sentence(line: MetricResult) -> str:
@@ -72,9 +72,9 @@ def _harm(line: MetricResult) -> float:
 
 def _forest(view: KindView) -> html.Section:
     """Draw a row for each group and metric; ratios have an axis of their own."""
-    by_name = ([one for one in view.metrics if one.name == name] for name in ("DPPL", "DI"))
+    by_name = ([one for one in view.found.metrics if one.name == name] for name in ("DPPL", "DI"))
     worded = sorted(next(filter(None, by_name), []), key=_harm, reverse=True)
-    drawn = [line for line in view.metrics if _is_drawn(line)]
+    drawn = [line for line in view.found.metrics if _is_drawn(line)]
     drawn.sort(key=lambda line: (not line.violated, not line.judged))
     parts: list[Cell] = []
     if worded:
@@ -119,10 +119,10 @@ def _figure(name: str, lines: Sequence[MetricResult]) -> html.Figure:
 
 def _groups(view: KindView) -> html.Section:
     """Show how large the groups are, and what they get: small ones cannot be judged."""
-    if not view.groups:
+    if not view.found.groups:
         return panel("Groups", [empty("The document holds no counts of groups.")])
     body = table(
-        view.groups,
+        view.found.groups,
         {
             "Group": lambda one: html.B(one.name),
             "Rows": lambda one: _size(view, one),
@@ -138,7 +138,7 @@ def _groups(view: KindView) -> html.Section:
         kind="cards",
         numeric=("Rows", "Predicted positive"),
     )
-    warnings = [html.P(words, className="finding") for words in view.warnings]
+    warnings = [html.P(words, className="finding") for words in view.found.details.warnings]
     return panel("Groups", [body, *warnings])
 
 
@@ -149,7 +149,7 @@ def _size(view: KindView, one: Group) -> Cell:
 
 
 def _found(view: KindView, one: Group) -> Cell:
-    metrics = [metric for metric in view.metrics if metric.group == one.name]
+    metrics = [metric for metric in view.found.metrics if metric.group == one.name]
     if broken := [title_of(metric.name) for metric in metrics if metric.violated]:
         return html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
     if all(metric.note == "insufficient_data" for metric in metrics):

@@ -28,7 +28,7 @@ from driftline.dashboard.pages.parts import (
 )
 from driftline.dashboard.pages.windows import annotation_panel, picker, waiting
 from driftline.dashboard.queries.views import ColumnHistory, ColumnView, WindowRun
-from driftline.dashboard.words import CHECKS, NOTES, number, percent, plural, span
+from driftline.dashboard.words import NOTES, check_words, number, percent, plural, span
 
 WINDOWS_LISTED = 60
 NEWEST_LISTED = 10
@@ -37,8 +37,7 @@ NEWEST_LISTED = 10
 def page(view: ColumnView) -> html.Div:
     """Lay out one column: over time, in the chosen window, the rows, who watches it."""
     shown, history = view.shown, view.history
-    monitor, detail = shown.monitor, shown.detail
-    run = detail.run if detail else None
+    monitor, run = shown.monitor, shown.run
     title = f"{view.column}, {span(run)}" if run else view.column
     words = f"column of {monitor.name}, baseline {monitor.definition.baseline}"
     if shown.feature and shown.feature.type:
@@ -48,7 +47,7 @@ def page(view: ColumnView) -> html.Div:
         crumbs((monitor.name, monitor_link(monitor.name)), view.column),
         heading(view.column, words, *choice),
     ]
-    if run is None or detail is None or history is None:
+    if run is None or history is None:
         return layout(title, *top, waiting(monitor))
     return layout(
         title,
@@ -56,7 +55,7 @@ def page(view: ColumnView) -> html.Div:
         _verdict(view, run),
         _time(view, history),
         pair(comparison_panel(shown, way=False), _numbers_of(view, history, run), wide_left=True),
-        row_panel(shown, detail),
+        row_panel(shown, run),
         *annotation_panel(shown.annotations),
         _watched(view),
     )
@@ -75,7 +74,7 @@ def _verdict(view: ColumnView, run: WindowRun) -> html.Div:
     why = NOTES.get(feature.note, feature.note)
     tone, words = "ok", "No violations"
     if feature.violations:
-        names = ", ".join(CHECKS.get(check, check) for check in feature.checks)
+        names = ", ".join(check_words(check) for check in feature.checks)
         tone, words = "alarm" if feature.hard else "soft", f"In violation: {names}"
     elif why and not feature.judged:
         tone, words = "none", f"Not judged: {why}"
@@ -167,9 +166,9 @@ def _numbers_of(view: ColumnView, history: ColumnHistory, run: WindowRun) -> htm
     if feature is not None and feature.distance is not None:
         words = f"{number(feature.distance)}, bound {number(feature.bound)}"
         entries.append((feature.method or "Distance", words))
-    if feature is not None and feature.what:
+    if feature is not None and feature.set:
         shares = f"{percent(feature.share_reference)} → {percent(feature.share_window)}"
-        entries.append(("Change", f"{feature.what}: {shares}"))
+        entries.append(("Change", f"{feature.set}: {shares}"))
     if feature is not None and feature.change:
         entries.append(("Size of change", feature.change))
     href = monitor_link(monitor.name, window=run.stamp, feature=view.column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from dash import html
 
@@ -13,6 +14,7 @@ from driftline.dashboard.pages.bias import bias_parts
 from driftline.dashboard.pages.parts import (
     Cell,
     empty,
+    facts,
     faint,
     glyph,
     graph,
@@ -26,10 +28,9 @@ from driftline.dashboard.pages.parts import (
 )
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.windows import (
-    annotation_panel,
-    closing,
     expected_words,
     monitor_page,
+    place_words,
     row_list,
 )
 from driftline.dashboard.queries.views import KindView, WindowRun
@@ -46,7 +47,7 @@ from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.results.metric import MetricResult
 
 PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
-"""What kinds can show of the chosen window besides their metrics."""
+"""What kinds can show of the chosen window besides their metrics; others show `metric_parts`."""
 
 SIDES = {"LessThanThreshold": "≥", "GreaterThanThreshold": "≤"}
 """The side of the bound that is no violation."""
@@ -56,32 +57,24 @@ CAUSES_SHOWN = 5
 
 def page(view: KindView) -> html.Div:
     """Lay out one monitor: the verdict, one metric over time, what its kind shows, all metrics."""
-    monitor, run = view.monitor, view.run
-
-    def link(window: WindowRun) -> str:
-        return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
-
+    run = view.run
     if run is None:
-        return monitor_page(monitor, None, link)
-    panels = kind_named(monitor.definition.kind).panels
-    labelled: list[tuple[str, Cell]] = [("With a label", count(view.labelled))]
-    return monitor_page(
-        monitor,
-        run,
-        link,
+        return monitor_page(view)
+    kind = kind_named(view.monitor.definition.kind)
+    parts = [
         _verdict(view, run),
         _time(view, run),
-        *(part for name in panels for part in PANELS[name](view, run)),
+        *(part for name in kind.panels for part in PANELS.get(name, metric_parts)(view, run)),
         _metrics(view, run),
-        *([row_list(monitor.name, run, view.rows)] if view.rows is not None else ()),
-        *annotation_panel(view.annotations),
-        closing(view, run, view.documents, labelled if view.labels is not None else []),
-    )
+        *([row_list(view.monitor.name, run, view.rows)] if view.rows is not None else ()),
+    ]
+    labelled: list[tuple[str, Cell]] = [("With a label", count(view.found.labelled_count))]
+    return monitor_page(view, parts, labelled if view.labels is not None else ())
 
 
 def verdict(view: KindView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    where = f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
+    where, metrics = place_words(run), view.found.metrics
     if run.state == "unlabelled":
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
     if run.state == "failed":
@@ -90,10 +83,10 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"{plural(run.violation_count, 'violation')} ({where})"
     if expected := expected_words(view.annotations):
         return f"{expected}, no others ({where})"
-    judged = sum(one.judged and one.value is not None for one in view.metrics)
+    judged = sum(one.judged and one.value is not None for one in metrics)
     if not judged:
         gone = "No violation, but this window's documents have been deleted"
-        return f"{'Nothing could be judged' if view.metrics else gone} ({where})"
+        return f"{'Nothing could be judged' if metrics else gone} ({where})"
     return f"No violations: {plural(judged, 'metric')} judged ({where})"
 
 
@@ -102,12 +95,12 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
         run.state, "alarm" if run.hard_count else "soft"
     )
     lines: list[Cell] = [html.H2(verdict(view, run))]
-    words = [one.words for one in view.violations]
+    words = [one.words for one in view.found.gravest_first]
     causes = [one for one in words if one and one not in (run.cause or "")][:CAUSES_SHOWN]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
     lines += [html.P(note, className="faint") for note in view.notes]
     if view.labels is not None and run.row_count:
-        share = view.labelled / run.row_count
+        share = view.found.labelled_count / run.row_count
         rest = "; the rest may still arrive" if share < 1 else ""
         lines.append(html.P(f"{percent(share)} of its rows have a label{rest}", className="faint"))
         if lost := _lost_labels(view):
@@ -120,11 +113,11 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
 
 def _lost_labels(view: KindView) -> str:
     """Return which labels came and do not count; empty when all of them do."""
-    parts = []
-    if view.unfit:
-        parts.append(f"{plural(view.unfit, 'label')} of another type than the reference's")
-    if view.stray:
-        parts.append(f"{plural(view.stray, 'label')} for a row that the request does not have")
+    parts, unfit, stray = [], view.found.unfit_label_count, view.found.stray_label_count
+    if unfit:
+        parts.append(f"{plural(unfit, 'label')} of another type than the reference's")
+    if stray:
+        parts.append(f"{plural(stray, 'label')} for a row that the request does not have")
     return f"Not counted: {' and '.join(parts)}" if parts else ""
 
 
@@ -159,16 +152,32 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     return panel(f"{title} over all windows", parts, note=signs)
 
 
+def metric_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
+    """Explain the kind's metrics beside their values, for kinds without a panel of their own."""
+    specs = kind_named(view.monitor.definition.kind).metrics
+    values = {
+        spec.name: [number(one.value) for one in view.found.metrics if one.name == spec.name]
+        for spec in specs
+    }
+    entries = [
+        (title_of(spec.name), html.Div([", ".join(shown), faint(spec.meaning, line=True)]))
+        for spec in specs
+        if (shown := values[spec.name])
+    ]
+    return [panel("What it measures", [facts(entries)])] if entries else []
+
+
 def _metrics(view: KindView, run: WindowRun) -> html.Section:
     """List all metrics of the window, violations first, then as the document has them."""
-    if not view.metrics:
+    metrics = view.found.metrics
+    if not metrics:
         why = "This window's document holds no metric."
-        if not view.documents:
+        if view.report is None:
             why = "This window has no document: it was not judged, or retention deleted it."
         return panel("All metrics", [empty(why)])
     order = {None: 2, "ticket": 1, "page": 0}
     body = table(
-        sorted(view.metrics, key=lambda one: (order.get(one.severity, 1), not one.judged)),
+        sorted(metrics, key=lambda one: (order.get(one.severity, 1), not one.judged)),
         {
             "Metric": lambda one: _name(view, run, one),
             "Window": lambda one: (
@@ -193,8 +202,8 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
         tone=lambda one: "chosen" if one == view.chosen else "" if one.violated else "kept",
         numeric=("Window", "95% interval", "Reference", "Bound", "Rows"),
     )
-    broken = sum(one.violated for one in view.metrics)
-    note = f"{plural(len(view.metrics), 'metric')}, {broken or 'none'} in violation"
+    broken = sum(one.violated for one in metrics)
+    note = f"{plural(len(metrics), 'metric')}, {broken or 'none'} in violation"
     return panel("All metrics", [body], note=note, name="metrics")
 
 

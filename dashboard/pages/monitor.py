@@ -27,10 +27,9 @@ from driftline.dashboard.pages.parts import (
 )
 from driftline.dashboard.pages.windows import (
     ROWS,
-    annotation_panel,
-    closing,
     expected_words,
     monitor_page,
+    place_words,
     row_list,
 )
 from driftline.dashboard.queries.documents import Feature, Violation
@@ -39,13 +38,12 @@ from driftline.dashboard.queries.views import (
     MonitorLine,
     MonitorView,
     WarmUpView,
-    WindowDetail,
     WindowRun,
 )
 from driftline.dashboard.words import (
-    CHECKS,
     NOTES,
     RATIO,
+    check_words,
     count,
     moment,
     number,
@@ -77,69 +75,59 @@ MEANINGS = {
 
 def page(view: MonitorView) -> html.Div:
     """Lay out one monitor: the verdict, time, features beside the chosen one, rows, alarms."""
-    monitor, detail = view.monitor, view.detail
-
-    def link(run: WindowRun) -> str:
-        """Lead to another window; a chosen feature stays."""
-        return monitor_link(monitor.name, window=run.stamp, keep=view.kept)
-
-    if detail is None:
-        return monitor_page(monitor, None, link)
-    counts: list[tuple[str, Cell]] = [
-        ("Arrived late", count(detail.late)),
-        ("Not readable", count(detail.unparsed)),
-    ]
-    return monitor_page(
-        monitor,
-        detail.run,
-        link,
-        _verdict(view, detail),
+    if view.run is None:
+        return monitor_page(view)
+    parts = [
+        _verdict(view, view.run),
         *_warm_up(view.warm_up),
-        _timeline(monitor, detail.run, view.kept),
-        pair(_features(view, detail), comparison_panel(view), wide_left=True),
-        row_panel(view, detail),
-        *annotation_panel(view.annotations),
-        closing(view, detail.run, detail.documents, counts),
-    )
+        _timeline(view, view.run),
+        pair(_features(view, view.run), comparison_panel(view), wide_left=True),
+        row_panel(view, view.run),
+    ]
+    counts: list[tuple[str, Cell]] = [
+        ("Arrived late", count(view.found.late_count)),
+        ("Not readable", count(view.found.unparsed_count)),
+    ]
+    return monitor_page(view, parts, counts)
 
 
-def verdict(monitor: MonitorLine, detail: WindowDetail) -> str:
+def verdict(view: MonitorView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    run = detail.run
-    where = f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
+    where, suppressed = place_words(run), suppressed_words(_suppressed(view))
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.state == "insufficient":
         return f"Too few rows to judge any feature, so the window has not passed ({where})"
     if run.violation_count:
-        return f"{violations_text(detail)} ({where})"
-    if not detail.features:
+        return f"{violations_text(view, run)} ({where})"
+    if run.state == "ok" and (expected := expected_words(view.annotations)):
+        return f"{expected}, {suppressed or 'no others'} ({span(run)})"
+    if not view.features:
         return f"No violation, but this window's documents have been deleted ({where})"
-    if suppressed := suppressed_words(_suppressed(detail)):
+    if suppressed:
         return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
-    judged = sum(feature.judged for feature in detail.features)
+    judged = sum(feature.judged for feature in view.features)
     return f"No violations: {plural(judged, 'feature')} judged ({where})"
 
 
-def _verdict(view: MonitorView, detail: WindowDetail) -> html.Div:
+def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
     """Show how the window stands, its top cause and where the contributing rows sit."""
-    run = detail.run
-    suppressed = suppressed_words(_suppressed(detail))
-    tones = {"failed": "failed", "insufficient": "none"} | ({} if suppressed else {"ok": "ok"})
-    words = verdict(view.monitor, detail)
-    if run.state == "ok" and (expected := expected_words(view.annotations)):
-        words = f"{expected}, {suppressed or 'no others'} ({span(run)})"
-    lines: list[Cell] = [html.H2(words)]
-    if detail.cause:
-        lines.append(html.P(detail.cause, className="cause"))
-    if detail.segment and detail.segment not in (detail.cause or ""):
-        lines.append(html.P(["Where: ", html.B(detail.segment)], className="cause"))
+    tones = {"failed": "failed", "insufficient": "none"}
+    if not _suppressed(view):
+        tones["ok"] = "ok"
+    lines: list[Cell] = [html.H2(verdict(view, run))]
+    if view.cause:
+        lines.append(html.P(view.cause, className="cause"))
+    segments = (one.segment.text for one in view.found.violations if one.segment)
+    segment = next(filter(None, segments), "")
+    if segment not in view.cause:
+        lines.append(html.P(["Where: ", html.B(segment)], className="cause"))
     lines += [html.P(note, className="faint") for note in view.notes]
     return verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
 
 
-def _suppressed(detail: WindowDetail) -> tuple[str, ...]:
-    return tuple(feature.name for feature in detail.features if feature.note == SUPPRESSED)
+def _suppressed(view: MonitorView) -> tuple[str, ...]:
+    return tuple(one.feature for one in view.features if one.note == SUPPRESSED)
 
 
 def _warm_up(view: WarmUpView | None) -> list[Cell]:
@@ -164,8 +152,9 @@ def _warm_up(view: WarmUpView | None) -> list[Cell]:
     return [panel("The baseline does not fit", [*parts, accept], name="held")]
 
 
-def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Section:
+def _timeline(view: MonitorView, run: WindowRun) -> html.Section:
     """Draw all windows; a click opens one."""
+    monitor = view.monitor
     broken = sum(entry.violation_count > 0 for entry in monitor.runs)
     summary = (
         f"{plural(len(monitor.runs), 'window')}, {broken} with violations; "
@@ -177,28 +166,28 @@ def _timeline(monitor: MonitorLine, run: WindowRun, keep: str | None) -> html.Se
         glyph("○", "faint", "none"),
         html.Span("click a window to open it"),
     )
-    figure = timeline_figure(monitor.name, monitor.runs, run.stamp, keep)
+    figure = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
     drawn = graph("timeline", figure, 250, f"Drift over time: {summary}")
     meaning = html.P([html.B("Drift ÷ bound"), f": {RATIO}."], className="note")
     body = html.Figure([drawn, html.Figcaption(summary, className="hidden")])
     return panel("Windows", [body, meaning], note=signs)
 
 
-def _features(view: MonitorView, detail: WindowDetail) -> html.Section:
+def _features(view: MonitorView, run: WindowRun) -> html.Section:
     """List the features, those that contribute most first."""
-    if not detail.features:
+    if not view.features:
         return panel("Features", [empty("No feature was measured in this window.")])
-    chosen = view.feature.name if view.feature else None
+    chosen = view.feature.feature if view.feature else None
 
     def tone(feature: Feature) -> str:
-        return " ".join(["chosen"] * (feature.name == chosen) + ["kept"] * (not feature.checks))
+        return " ".join(["chosen"] * (feature.feature == chosen) + ["kept"] * (not feature.checks))
 
     body = table(
-        detail.features,
+        view.features,
         {
-            "Feature": lambda one: _feature_name(view.monitor, detail.run, one),
+            "Feature": lambda one: _feature_name(view.monitor, run, one),
             "Contribution": lambda one: (
-                share_bar(one.contribution) if one.contribution > 0 else faint("–")
+                share_bar(one.share_of_blame) if one.share_of_blame > 0 else faint("–")
             ),
             "Distance / bound": _distance,
             "Change": _change,
@@ -214,24 +203,23 @@ def _features(view: MonitorView, detail: WindowDetail) -> html.Section:
     )
     meanings = [html.P([html.B(name), f": {text}."]) for name, text in MEANINGS.items()]
     more = html.Details([html.Summary("What the columns mean"), *meanings], className="as-table")
-    note = violations_text(detail) or f"{plural(len(detail.features), 'feature')}, no violation"
+    note = violations_text(view, run) or f"{plural(len(view.features), 'feature')}, no violation"
     return panel("Features", [body, more], note=note)
 
 
-def violations_text(detail: WindowDetail) -> str:
+def violations_text(view: MonitorView, run: WindowRun) -> str:
     """Count violations and the features they are in, in one breath; empty without violations."""
-    broken, violations = len(detail.violating), detail.run.violation_count
-    if not violations:
+    if not run.violation_count:
         return ""
-    where = f" in {broken} of {plural(len(detail.features), 'feature')}" if broken else ""
-    return f"{plural(violations, 'violation')}{where}"
+    where = f" in {len(view.violating)} of {plural(len(view.features), 'feature')}"
+    return plural(run.violation_count, "violation") + where * bool(view.violating)
 
 
 def _feature_name(monitor: MonitorLine, run: WindowRun, feature: Feature) -> Cell:
-    href = monitor_link(monitor.name, window=run.stamp, feature=feature.name)
-    checks = [tag(CHECKS.get(check, check), "") for check in feature.checks]
+    href = monitor_link(monitor.name, window=run.stamp, feature=feature.feature)
+    checks = [tag(check_words(check), "") for check in feature.checks]
     return stack(
-        html.A(feature.name, href=href, className="strong", title=feature.name),
+        html.A(feature.feature, href=href, className="strong", title=feature.feature),
         faint(feature.type),
         *checks,
         *([tag("expected", "")] * feature.is_expected),
@@ -244,9 +232,9 @@ def _shares(feature: Feature) -> str:
 
 def _change(feature: Feature) -> Cell:
     """Show what changed: the set that drifted, or what the gravest violation is about."""
-    if feature.what and feature.tells_drift:
+    if feature.set and feature.tells_drift:
         shares = html.Span(_shares(feature), className="number line")
-        return html.Div([html.Span(feature.what, className="set"), shares])
+        return html.Div([html.Span(feature.set, className="set"), shares])
     if BASELINE_FIT in feature.checks:  # Too long a text for a column of a table.
         return faint("see above")
     if feature.violations:
@@ -259,12 +247,12 @@ def _distance(feature: Feature) -> Cell:
     """Draw a distance; say so where another check decided: a healthy bar would contradict it."""
     if feature.drifted or not feature.checks:
         return bullet(feature.distance, feature.bound, feature.method)
-    check = CHECKS.get(feature.checks[0], feature.checks[0])
+    check = check_words(feature.checks[0])
     title = "This check needs no distance."
     if feature.distance is not None and feature.bound:
         title += (
             f" Its drift alone, {number(feature.distance)} of {number(feature.bound)}, would be "
-            f"none: {feature.what or 'all values'} {_shares(feature)}, "
+            f"none: {feature.set or 'all values'} {_shares(feature)}, "
             f"p {probability(feature.p_value)}."
         )
     return html.Span(f"by check: {check}", className="alarm-text number", title=title)
@@ -275,20 +263,16 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
     feature, comparison = view.feature, view.comparison
     if feature is None:
         return panel("Reference beside window", [empty("Choose a feature to compare.")])
-    title = f"{feature.name}: reference beside window"
-    listed = view.rows if view.rows and view.rows.phrase != feature.what else None
-    others = [
-        one
-        for one in feature.violations
-        if comparison is None
-        or listed is None
-        or (one.check, one.words) != (listed.violation.check, listed.violation.words)
-    ]
+    title = f"{feature.feature}: reference beside window"
+    listed = view.rows if view.rows and view.rows.phrase != feature.set else None
+    # The caption of the figure says what the listed rows violate.
+    told = listed.violation if listed and comparison else None
+    others = [one for one in feature.violations if one != told]
     sentences = [_violation(one) for one in others]
     further = []
     if way:
-        window = view.detail.run.stamp if view.detail else None
-        href = column_link(view.monitor.name, feature.name, window=window)
+        window = view.run.stamp if view.run else None
+        href = column_link(view.monitor.name, feature.feature, window=window)
         link = html.A("This column over all windows", href=href)
         further = [html.P(link, className="finding")]
     if comparison is None:
@@ -318,11 +302,17 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
 
 
 def _violation(one: Violation) -> html.P:
-    return html.P([tag(CHECKS.get(one.check, one.check), ""), f" {one.words}"], className="finding")
+    return html.P(
+        [
+            tag(check_words(one.constraint_check_type), ""),
+            f" {one.words}",
+        ],
+        className="finding",
+    )
 
 
 def _now(view: MonitorView, comparison: Comparison) -> str:
-    judged = view.detail.run.row_count if view.detail else None
+    judged = view.run.row_count if view.run else None
     if not view.notes or judged is None or judged == comparison.window_rows:
         return ""
     return f" now ({count(judged)} judged)"
@@ -331,12 +321,12 @@ def _now(view: MonitorView, comparison: Comparison) -> str:
 def _summary(feature: Feature, listed: ContributingRows | None) -> str:
     """Return in one sentence what the figure shows: the violation whose rows are listed, if any."""
     if listed is not None:
-        check = listed.violation.check
-        return f"Marked: {listed.phrase}, {CHECKS.get(check, check)}. {listed.violation.words}."
-    if feature.what is None or not feature.tells_drift:
-        return f"Shares of {feature.name}."
+        check = listed.violation.constraint_check_type
+        return f"Marked: {listed.phrase}, {check_words(check)}. {listed.violation.words}."
+    if feature.set is None or not feature.tells_drift:
+        return f"Shares of {feature.feature}."
     text = (
-        f"Changed most: {feature.what}, {percent(feature.share_window)} of the window, "
+        f"Changed most: {feature.set}, {percent(feature.share_window)} of the window, "
         f"{percent(feature.share_reference)} of the reference"
     )
     if feature.share_low is not None and feature.share_high is not None:
@@ -362,13 +352,13 @@ def _numbers(comparison: Comparison) -> html.Div:
     )
 
 
-def row_panel(view: MonitorView, detail: WindowDetail) -> html.Section:
+def row_panel(view: MonitorView, run: WindowRun) -> html.Section:
     """List the rows behind the chosen feature's violation, the offending value first."""
     if view.rows is not None:
-        return row_list(view.monitor.name, detail.run, view.rows)
+        return row_list(view.monitor.name, run, view.rows)
     if view.feature is not None and view.feature.checks:
-        why = f"{view.feature.name}: its violation has no row references."
-    elif detail.run.violation_count:
+        why = f"{view.feature.feature}: its violation has no row references."
+    elif run.violation_count:
         why = "The chosen feature has no violation. Choose one that has to see its rows."
     else:
         why = "This window has no violations."

@@ -19,7 +19,7 @@ CONFUSIONS_SHOWN = 8
 
 def quality_parts(view: KindView, run: WindowRun) -> Sequence[html.Section]:
     """Show the confusion matrix where there are classes."""
-    matrix = view.confusion
+    matrix = view.found.confusion
     if matrix is None or not matrix.counts.sum():
         return ()
     total = int(matrix.counts.sum())

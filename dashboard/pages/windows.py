@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link, rows_link
+from driftline.dashboard.address import alarm_link, monitor_link, rows_link
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_form, choice, field
 from driftline.dashboard.pages.parts import (
@@ -27,13 +27,12 @@ from driftline.dashboard.pages.parts import (
 from driftline.dashboard.queries.views import (
     AnnotationsView,
     ContributingRows,
-    KindView,
     MonitorLine,
-    MonitorView,
     WindowRun,
+    WindowView,
 )
 from driftline.dashboard.words import (
-    CHECKS,
+    check_words,
     count,
     moment,
     number,
@@ -59,8 +58,16 @@ MEANING = (
 ALL = "the whole window"
 
 
-def monitor_page(monitor: MonitorLine, run: WindowRun | None, link: Link, *parts: Cell) -> html.Div:
+def monitor_page(
+    view: WindowView, parts: Sequence[Cell] = (), counts: Sequence[tuple[str, Cell]] = ()
+) -> html.Div:
     """Lay out the page of a monitor; before its first window it says what will come."""
+    monitor, run = view.monitor, view.run
+
+    def link(window: WindowRun) -> str:
+        """Lead to another window; what was chosen stays."""
+        return monitor_link(monitor.name, window=window.stamp, keep=view.kept)
+
     words = " · ".join(
         [
             f"{monitor.kind} of {monitor.endpoint}",
@@ -72,7 +79,13 @@ def monitor_page(monitor: MonitorLine, run: WindowRun | None, link: Link, *parts
     top = [crumbs(monitor.name), heading(monitor.name, words, *picker(monitor, run, link))]
     if run is None:
         return layout(monitor.name, *top, waiting(monitor))
-    return layout(f"{monitor.name}, {span(run)}", *top, *parts)
+    end = [*annotation_panel(view.annotations), _closing(view, run, counts)]
+    return layout(f"{monitor.name}, {span(run)}", *top, *parts, *end)
+
+
+def place_words(run: WindowRun) -> str:
+    """Return which window it is, and how many rows it has, for a verdict."""
+    return f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
 
 
 def waiting(monitor: MonitorLine) -> html.Div:
@@ -121,12 +134,7 @@ def _step(run: WindowRun | None, glyph: str, label: str, link: Link) -> html.A |
     return marked(html.A(glyph, href=link(run), className="step", title=label), aria_label=label)
 
 
-def closing(
-    view: MonitorView | KindView,
-    run: WindowRun,
-    documents: str | None,
-    counts: Sequence[tuple[str, Cell]],
-) -> html.Div:
+def _closing(view: WindowView, run: WindowRun, counts: Sequence[tuple[str, Cell]]) -> html.Div:
     """Close a page: how the monitor's alarms changed, and where the verdict comes from."""
     history: Cell = empty("No alarm of this monitor has changed state.")
     if view.changes:
@@ -145,7 +153,7 @@ def closing(
         ("Rows judged", count(run.row_count)),
         *counts,
         ("Baseline", f"{monitor.definition.baseline} {monitor.baseline_version}".strip()),
-        ("Documents", html.Code(documents) if documents else "none were written"),
+        ("Documents", html.Code(run.folder) if view.report else "none were written"),
     ]
     return pair(panel("Alarm history", [history]), panel("This execution", [facts(entries)]))
 
@@ -185,15 +193,15 @@ def _which(rows: ContributingRows) -> list[Cell]:
         f"; the first {shown} are shown." if shown < rows.total else ".",
     ]
     if rows.violation.segment:
-        words += [" ", html.B(rows.violation.segment)]
+        words += [" ", html.B(rows.violation.segment.text)]
     if rows.violation.onset:
-        words += [" It lasted ", html.B(rows.violation.onset), "."]
+        words += [" It lasted ", html.B(rows.violation.onset.text), "."]
     return words
 
 
 def _files(monitor: str, run: WindowRun, rows: ContributingRows) -> list[Cell]:
     """Link all of the rows as files, and say what they bear."""
-    feature = rows.violation.feature or rows.feature
+    feature = rows.violation.feature_name or rows.feature
     links = [
         # No page of the dashboard: the browser itself is to fetch it.
         html.A(
@@ -246,14 +254,14 @@ def _annotation(one: Annotation, view: AnnotationsView) -> html.Div:
     """Show one annotation, what it expects here, and the button that takes it back."""
     about = one.feature or ALL
     if one.check:
-        about += f" ({CHECKS.get(one.check, one.check)})"
+        about += f" ({check_words(one.check)})"
     lasting = f", until {moment(one.until)}" if one.until else ""
     said = f" by {one.author} on {moment(one.made_at)}: {one.reason}"
     lines: list[Cell] = [
         html.P([html.B(f"{about} is {VERDICTS[one.verdict]}"), f"{lasting}{said}"])
     ]
     lines += [
-        html.P(f"{violation.feature}: {violation.words}", className="faint")
+        html.P(f"{violation.feature_name}: {violation.words}", className="faint")
         for violation in view.expected
         if violation.mark.id == one.id
     ]

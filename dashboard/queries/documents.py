@@ -1,103 +1,66 @@
-"""An execution's report.json as the pages read it; pure, and forgiving to fields it misses.
+"""An execution's report.json as the pages read it; pure, and forgiving to what it misses.
 
-The document is written by monitors/report/report.py: ``features`` is a list of measured features,
-``metrics`` one of measured numbers, ``violations`` one of broken constraints.
+The document is written by monitors/report/report.py, in the fields of `FeatureResult`,
+`MetricResult` and the violations. A value of a wrong type is as if it were not there.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Self, TypeVar
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import TypeAdapter, ValidationError
 
 from driftline.baseline.condition import Condition
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.violation import FeatureResult
 
 Document = Mapping[str, object]
 """A JSON object."""
-
-T = TypeVar("T")
 
 DRIFT = "baseline_drift_check"
 UNJUDGED = frozenset({"label", "id", "timestamp", "excluded"})
 """Roles of columns that are described, but neither demanded nor judged."""
 
 
-def _objects(value: object) -> object:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str = ""
 
 
-Objects = Annotated[list[T], BeforeValidator(_objects)]
-
-
-class _Lenient(BaseModel):
-    """A part of a document; a field of a wrong type is as if it were not there."""
-
-    model_config = ConfigDict(strict=True, frozen=True, populate_by_name=True)
-
-    @field_validator("*", mode="wrap")
-    @classmethod
-    def _or_default(
-        cls, value: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo
-    ) -> Any:  # noqa: ANN401 - any field's
-        try:
-            return read(value)
-        except ValidationError:
-            return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
-
-
-class _Text(_Lenient):
-    text: str | None = None
-
-
-class _Annotation(_Lenient):
+@dataclass(frozen=True, slots=True)
+class _Annotation:
     id: int | None = None
 
 
-class Violation(_Lenient):
-    """A broken constraint; ``share_of_blame`` is its feature's contribution, 0–1."""
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A broken constraint; ``share_of_blame`` is its feature's contribution, 0–1.
 
-    feature: str = Field(default="", alias="feature_name")
-    check: str = Field(default="", alias="constraint_check_type")
+    ``segment`` holds its rows, ``onset`` says from when to when it lasted, both in words.
+    """
+
+    feature_name: str = ""
+    constraint_check_type: str = ""
     description: str = ""
     cause: str = ""
     severity: str = ""
     predicate: dict[str, Any] | None = None
     row_count: int | None = None
     share_of_blame: float = 0.0
-    segment_: _Text = Field(default=_Text(), alias="segment")
-    onset_: _Text = Field(default=_Text(), alias="onset")
+    segment: _Text | None = None
+    onset: _Text | None = None
     mark: _Annotation = _Annotation()
 
     @property
     def words(self) -> str:
         """What was found: the cause, or the document's own text."""
         return self.cause or self.description
-
-    @property
-    def segment(self) -> str | None:
-        """Which segment holds its rows."""
-        return self.segment_.text or None
-
-    @property
-    def onset(self) -> str | None:
-        """From when to when it lasted, in words; None when that is not known."""
-        return self.onset_.text or None
 
     @property
     def is_ticket(self) -> bool:
@@ -107,7 +70,7 @@ class Violation(_Lenient):
     @property
     def brief(self) -> str:
         """What was found, without where its rows lie."""
-        return self.words.removesuffix(f", {self.segment or ''}")
+        return self.words.removesuffix(f", {self.segment.text}" if self.segment else "")
 
     @property
     def phrase(self) -> str | None:
@@ -118,45 +81,17 @@ class Violation(_Lenient):
             return None
 
 
-class Feature(_Lenient):
+@dataclass(frozen=True, slots=True)
+class Feature(FeatureResult):
     """How one feature stands in one window.
 
-    ``contribution`` is its share in the window's excess evidence (the violating features sum to 1).
-    ``method`` is the distance that decided, if one is named. ``what`` is the set of values that
-    changed most; ``share_*`` are its shares. ``note`` says why nothing was measured, ``change`` in
-    words how far a column that drifted lies from its reference. ``violations`` are the constraints
-    that it breaks, the gravest first; ``is_expected``: one of them is annotated as expected.
+    ``share_of_blame`` is its share in the window's excess evidence (the violating features sum to
+    1). ``violations`` are the constraints that it breaks, the gravest first; ``is_expected``: one
+    of them is annotated as expected.
     """
 
-    name: str = Field(default="", alias="feature")
-    type: str = ""
-    role: str = ""
-    distance: float | None = None
-    bound: float | None = None
-    p_value: float | None = None
-    contribution: float = Field(default=0.0, alias="share_of_blame")
-    method: str = ""
-    what: str | None = Field(default=None, alias="set")
-    share_reference: float | None = None
-    share_window: float | None = None
-    share_low: float | None = None
-    share_high: float | None = None
-    note: str = ""
-    change: str = ""
     violations: tuple[Violation, ...] = ()
     is_expected: bool = False
-
-    def breaking(self, violations: list[Violation], *, is_expected: bool) -> Self:
-        """Return it with the constraints that it breaks."""
-        ranked = sorted(violations, key=lambda one: one.is_ticket)
-        shares = [self.contribution, *(one.share_of_blame for one in ranked)]
-        update = {
-            "violations": tuple(ranked),
-            "contribution": max(shares),
-            "is_expected": is_expected,
-            "what": self.what or None,
-        }
-        return self.model_copy(update=update)
 
     @property
     def hard(self) -> bool:
@@ -171,7 +106,7 @@ class Feature(_Lenient):
     @property
     def checks(self) -> tuple[str, ...]:
         """The names of the constraints that it breaks, each once."""
-        return tuple(dict.fromkeys(one.check for one in self.violations))
+        return tuple(dict.fromkeys(one.constraint_check_type for one in self.violations))
 
     @property
     def drifted(self) -> bool:
@@ -181,19 +116,13 @@ class Feature(_Lenient):
     @property
     def tells_drift(self) -> bool:
         """Whether the set that changed most is what to say: no graver violation names another."""
-        if not self.violations or self.violations[0].check == DRIFT:
+        if not self.violations or self.violations[0].constraint_check_type == DRIFT:
             return True
-        return self.what is not None and self.violations[0].phrase == self.what
-
-    @property
-    def ratio(self) -> float | None:
-        """Distance over bound; above 1 the drift is a violation."""
-        if self.distance is None or not self.bound:
-            return None
-        return self.distance / self.bound
+        return self.set is not None and self.violations[0].phrase == self.set
 
 
-class _Side(_Lenient):
+@dataclass(frozen=True, slots=True)
+class _Side:
     rows: int = 0
     predicted: int = 0
     predicted_positive: int = 0
@@ -204,18 +133,19 @@ class _Side(_Lenient):
         return self.predicted_positive / self.predicted if self.predicted else None
 
 
-class Group(_Lenient):
+@dataclass(frozen=True, slots=True)
+class Group:
     """A group in one window, and all others; the largest groups come first."""
 
     facet: str = ""
-    value: str = Field(default="", alias="facet_value")
+    facet_value: str = ""
     group: _Side = _Side()
     others: _Side = _Side()
 
     @property
     def name(self) -> str:
         """The facet, with its value if it has one."""
-        return f"{self.facet}={self.value}" if self.value else self.facet
+        return f"{self.facet}={self.facet_value}" if self.facet_value else self.facet
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,34 +156,29 @@ class Confusion:
     counts: np.ndarray
 
 
-class _Details(_Lenient):
+@dataclass(frozen=True, slots=True)
+class _Details:
     preprocess: str | None = None
-    confusion_matrix: dict[str, Any] = {}
-    groups: Objects[Group] = []
-    warnings: list[Any] = []
+    confusion_matrix: Mapping[str, Mapping[str, float]] | None = None
+    groups: tuple[Group, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-class Report(_Lenient):
+@dataclass(frozen=True, slots=True)
+class Report:
     """What a page needs of a report.json."""
 
     cause: str = ""
-    late_count: int | None = None
-    late: int = 0
-    unparsed_count: int | None = None
-    unparsed: int = 0
+    late_count: int = 0
+    unparsed_count: int = 0
     labelled_count: int = 0
     unfit_label_count: int = 0
     stray_label_count: int = 0
-    violations: Objects[Violation] = []
-    expected_violations: Objects[Violation] = []
-    features: Objects[Feature] = []
-    metrics_: Objects[dict[str, Any]] = Field(default=[], alias="metrics")
+    violations: tuple[Violation, ...] = ()
+    expected_violations: tuple[Violation, ...] = ()
+    features: tuple[Feature, ...] = ()
+    metrics: tuple[MetricResult, ...] = ()
     details: _Details = _Details()
-
-    @property
-    def metrics(self) -> tuple[MetricResult, ...]:
-        """The measured metrics, in the document's order."""
-        return tuple(map(_metric, self.metrics_))
 
     @property
     def gravest_first(self) -> list[Violation]:
@@ -263,20 +188,28 @@ class Report(_Lenient):
     @property
     def judged_features(self) -> tuple[Feature, ...]:
         """What was judged or is violated: violations first, by contribution, then by ratio."""
-        measured = {one.name: one for one in self.features}
+        measured = {one.feature: one for one in self.features}
         by_name: dict[str, list[Violation]] = {name: [] for name in measured}
-        for violation in self.violations:
-            by_name.setdefault(violation.feature, []).append(violation)
-        expected = {one.feature for one in self.expected_violations}
-        features = [
-            measured.get(name, Feature(feature=name)).breaking(found, is_expected=name in expected)
-            for name, found in by_name.items()
-            if found or measured[name].role not in UNJUDGED
-        ]
+        for violation in self.gravest_first:
+            by_name.setdefault(violation.feature_name, []).append(violation)
+        expected = {one.feature_name for one in self.expected_violations}
+        features = []
+        for name, found in by_name.items():
+            one = measured.get(name, Feature(name))
+            if found or one.role not in UNJUDGED:
+                shares = (one.share_of_blame, *(each.share_of_blame for each in found))
+                features.append(
+                    replace(
+                        one,
+                        violations=tuple(found),
+                        share_of_blame=max(shares),
+                        is_expected=name in expected,
+                    )
+                )
         features.sort(
             key=lambda one: (
-                not one.checks, not one.is_expected, -one.contribution, -(one.ratio or 0.0),
-                one.name,
+                not one.checks, not one.is_expected, -one.share_of_blame, -(one.ratio or 0.0),
+                one.feature,
             )
         )  # fmt: skip
         return tuple(features)
@@ -284,7 +217,7 @@ class Report(_Lenient):
     @property
     def bounds(self) -> dict[str, float]:
         """The bound of each measured feature."""
-        return {one.name: one.bound for one in self.features if one.bound is not None}
+        return {one.feature: one.bound for one in self.features if one.bound is not None}
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -294,18 +227,14 @@ class Report(_Lenient):
     @property
     def confusion(self) -> Confusion | None:
         """The confusion matrix, which is ``{truth: {prediction: count}}``; None without one."""
-        found = self.details.confusion_matrix
-        if not found:
+        rows = self.details.confusion_matrix
+        if not rows:
             return None
-        rows = {truth: row for truth, row in found.items() if isinstance(row, Mapping)}
         classes = tuple(dict.fromkeys([*rows, *(name for row in rows.values() for name in row)]))
-        place = {name: index for index, name in enumerate(classes)}
-        counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        for truth, row in rows.items():
-            for predicted, count in row.items():
-                number = count if isinstance(count, int | float) else 0
-                counts[place[truth], place[predicted]] = round(number)
-        return Confusion(classes, counts)
+        counts = [
+            [round(rows.get(truth, {}).get(name, 0)) for name in classes] for truth in classes
+        ]
+        return Confusion(classes, np.array(counts, dtype=np.int64))
 
     def pointing(self, feature: str | None = None) -> tuple[Violation, Condition] | None:
         """Return the gravest violation, of a feature or of all, that points at rows; with which.
@@ -317,13 +246,35 @@ class Report(_Lenient):
     def _pointing(self, feature: str | None) -> Iterator[tuple[Violation, Condition]]:
         expected = sorted(self.expected_violations, key=lambda one: one.is_ticket)
         for one in (*self.gravest_first, *expected):
-            if one.predicate is not None and feature in (None, one.feature):
+            if one.predicate is not None and feature in (None, one.feature_name):
                 yield one, read_condition(one.predicate)
 
 
+_REPORT = TypeAdapter(Report)
+
+
 def read_report(document: Document) -> Report:
-    """Read a report.json, as far as it can be read."""
-    return Report.model_validate(document)
+    """Return a report.json, as far as it can be read."""
+    try:
+        return _REPORT.validate_python(document)
+    except ValidationError as error:
+        left = deepcopy(document)
+        gone: tuple[int | str, ...] | None = None
+        # From the end, so that the places of a list's earlier entries stay.
+        for one in reversed(error.errors(include_url=False, include_input=False)):
+            # An entry without its name is none.
+            place = one["loc"][:-1] if one["type"] == "missing" else one["loc"]
+            if gone is None or place[: len(gone)] != gone:
+                _drop(left, place)
+                gone = place
+        return read_report(left)
+
+
+def _drop(document: Any, place: tuple[int | str, ...]) -> None:  # noqa: ANN401 - any JSON value
+    """Take the value at a place out of a document."""
+    for step in place[:-1]:
+        document = document[step]
+    del document[place[-1]]
 
 
 def numbers_of(statistics: Document | None) -> dict[str, list[list[float]]]:
@@ -341,30 +292,3 @@ def numbers_of(statistics: Document | None) -> dict[str, list[list[float]]]:
                 if isinstance(level, list)
             ]
     return numbers
-
-
-def _metric(entry: Document) -> MetricResult:
-    readers = {"str": _text, "int": _count, "float | None": _number, "Severity | None": _severity}
-    values: dict[str, Any] = {
-        one.name: readers[str(one.type)](entry.get(one.name)) for one in fields(MetricResult)
-    }
-    return MetricResult(**values)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _severity(value: object) -> str | None:
-    return str(value) if value in ("page", "ticket") else None
-
-
-def _number(value: object) -> float | None:
-    """Read a number that may be infinite, which JSON holds as text."""
-    if isinstance(value, str):
-        return {"Infinity": math.inf, "-Infinity": -math.inf}.get(value)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -22,7 +22,6 @@ from driftline.dashboard.queries.views import (
     KindView,
     MonitorLine,
     WarmUpView,
-    WindowDetail,
     WindowRun,
     WindowState,
 )
@@ -110,22 +109,6 @@ def dead_count(connection: Connection) -> int:
     return connection.scalar(query) or 0
 
 
-def detail_of(run: WindowRun, report: Report | None) -> WindowDetail:
-    """Join an execution with what its document says."""
-    if report is None:
-        return WindowDetail(run, cause=run.cause)
-    late = report.late if report.late_count is None else report.late_count
-    return WindowDetail(
-        run=run,
-        features=report.judged_features,
-        cause=report.cause or run.cause,
-        segment=next((one.segment for one in report.violations if one.segment), None),
-        late=late,
-        unparsed=report.unparsed if report.unparsed_count is None else report.unparsed_count,
-        documents=run.folder,
-    )
-
-
 def annotations_view(
     engine: Engine, line: MonitorLine, run: WindowRun, report: Report | None, chosen: str | None
 ) -> AnnotationsView:
@@ -137,7 +120,7 @@ def annotations_view(
     names = dict.fromkeys(
         [
             *((chosen,) if chosen else ()),
-            *(one.feature for one in (*report.gravest_first, *expected)),
+            *(one.feature_name for one in (*report.gravest_first, *expected)),
         ]
     )
     is_judged = run.state not in ("failed", "unlabelled")
@@ -175,8 +158,7 @@ def kind_view(
     now: datetime,
 ) -> KindView:
     """Join one window's document with what the database and other documents say over time."""
-    kind, document = line.definition.kind, report or Report()
-    metrics = document.metrics
+    kind, metrics = line.definition.kind, report.metrics if report else ()
     chosen = choose_metric(metrics, kind, asked, keep)
     if chosen is None and asked is not None and metrics:
         raise NotFoundError(f'metric "{asked}" is not one of monitor "{line.name}"')
@@ -188,18 +170,10 @@ def kind_view(
         now=now,
         monitor=line,
         run=run,
-        metrics=metrics,
+        report=report,
         chosen=chosen,
         history=metric_history(connection, line, chosen, digests) if chosen else None,
         labels=label_history(connection, line, line.runs),
-        labelled=document.labelled_count,
-        unfit=document.unfit_label_count,
-        stray=document.stray_label_count,
-        confusion=document.confusion,
-        groups=document.groups,
-        warnings=tuple(one for one in document.details.warnings if isinstance(one, str)),
-        violations=tuple(document.gravest_first),
-        documents=run.folder if report else None,
         changes=changes,
         kept=asked or keep,
         unread=sum(one.execution not in digests for one in line.runs),

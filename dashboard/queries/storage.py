@@ -157,7 +157,7 @@ class Storage:
         """
         comparison = rows = None
         try:
-            pointed = report.pointing(feature.name if feature else None) if report else None
+            pointed = report.pointing(feature.feature if feature else None) if report else None
             if pointed is None and feature is None:
                 return Evidence()
             if report and (script := report.details.preprocess):
@@ -185,7 +185,7 @@ class Storage:
         pointed: Pointed | None,
     ) -> Comparison | None:
         """Count one feature's rows of a window on the baseline's own cells."""
-        name = feature.name
+        name = feature.feature
         cells = baseline.cells.get(name)
         profile = baseline.profile.columns.get(name) if baseline.profile else None
         if cells is None or profile is None or profile.cell_counts is None:
@@ -195,7 +195,7 @@ class Storage:
             counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
         if counts.sum() == 0:
             return None
-        by_drift = feature.what if feature.tells_drift else None
+        by_drift = feature.set if feature.tells_drift else None
         moved = pointed[1] if pointed else by_drift
         # A rule says nothing of cells.
         moved = moved if isinstance(moved, Predicate) else by_drift

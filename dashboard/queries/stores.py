@@ -27,7 +27,6 @@ from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.monitors import (
     annotations_view,
     dead_count,
-    detail_of,
     kind_view,
     monitor_line,
     newest_sent,
@@ -41,7 +40,7 @@ from driftline.dashboard.queries.series import (
     newest_expected,
     newest_labels,
 )
-from driftline.dashboard.queries.storage import Storage
+from driftline.dashboard.queries.storage import Evidence, Storage
 from driftline.dashboard.queries.views import (
     AlarmsView,
     AlarmView,
@@ -142,29 +141,32 @@ class Stores:
             records = list_alarms(connection)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
-        view = MonitorView(self.now(), line, changes=past)
+        view = MonitorView(now=self.now(), monitor=line, changes=past)
         if run is None:
             return view
         report = self.storage.report(run.folder)
-        detail = detail_of(run, report)
-        if feature is None and keep is not None and detail.feature(keep):
+        features = report.judged_features if report else ()
+        by_name = {one.feature: one for one in features}
+        if feature is None and keep in by_name:
             feature = keep
-        chosen = detail.feature(feature)
-        if chosen is None and feature is not None and detail.features:
+        chosen = features[0] if feature is None and features else by_name.get(feature or "")
+        if chosen is None and feature is not None and features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
-        of = chosen.name if chosen else None
-        view = replace(
+        of = chosen.feature if chosen else None
+        found = self.storage.evidence(line, run, report, chosen) if chosen else Evidence()
+        return replace(
             view,
-            detail=detail,
+            run=run,
+            report=report,
+            features=features,
             feature=chosen,
+            comparison=found.comparison,
+            rows=found.rows,
+            notes=found.notes,
             kept=feature or keep,
             annotations=annotations_view(self.engine, line, run, report, of),
             warm_up=warm_up_view(self.engine, self.storage, line),
         )
-        if chosen is None:
-            return view
-        found = self.storage.evidence(line, run, report, chosen)
-        return replace(view, comparison=found.comparison, rows=found.rows, notes=found.notes)
 
     def judged(self, name: str, window: str | None) -> tuple[MonitorLine, WindowRun | None]:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
@@ -196,7 +198,7 @@ class Stores:
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
             if run is None:
-                return KindView(self.now(), line, changes=past)
+                return KindView(now=self.now(), monitor=line, changes=past)
             report = self.storage.report(run.folder)
             view = kind_view(
                 connection, line, run, report,
@@ -220,9 +222,9 @@ class Stores:
                 if _watches(record, line, column)
             )
         if run is None:
-            return ColumnView(MonitorView(self.now(), line), column, alarms)
+            return ColumnView(MonitorView(now=self.now(), monitor=line), column, alarms)
         shown = self.monitor(name, run.stamp, None, column)
-        if shown.feature is None or shown.feature.name != column:
+        if shown.feature is None or shown.feature.feature != column:
             if np.isnan(history.missing).all():
                 raise NotFoundError(f'no window of monitor "{name}" has a column "{column}"')
             shown = replace(shown, feature=None, comparison=None, rows=None)

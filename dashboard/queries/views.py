@@ -22,7 +22,7 @@ from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.capture.audit.report import EndpointReport
-from driftline.dashboard.queries.documents import Confusion, Feature, Group, Violation
+from driftline.dashboard.queries.documents import Feature, Report, Violation
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.comparison import Comparison
@@ -210,30 +210,6 @@ class ContributingRows:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowDetail:
-    """One execution of a monitor, with its features sorted by contribution, then by ratio."""
-
-    run: WindowRun
-    features: tuple[Feature, ...] = ()
-    cause: str | None = None
-    segment: str | None = None
-    late: int = 0
-    unparsed: int = 0
-    documents: str | None = None
-
-    @property
-    def violating(self) -> tuple[Feature, ...]:
-        """The features that break a constraint."""
-        return tuple(feature for feature in self.features if feature.checks)
-
-    def feature(self, name: str | None) -> Feature | None:
-        """Find a feature by name; without a name, the one that contributes most."""
-        if name is None:
-            return self.features[0] if self.features else None
-        return next((feature for feature in self.features if feature.name == name), None)
-
-
-@dataclass(frozen=True, slots=True)
 class AnnotationsView:
     """What was said of one window of a monitor.
 
@@ -264,25 +240,51 @@ class WarmUpView:
     stable: StableSpan | None
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorView:
-    """Everything that the page of one monitor shows, for one window and one feature.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowView:
+    """What the pages of monitors of all kinds show of one window.
 
-    ``kept`` is the feature that somebody chose, for the links to other windows; None when the
-    page chose it.
+    ``run`` is None before the first window, ``report`` where its document is gone. ``kept`` is the
+    feature or metric that somebody chose, for the links to other windows; None when the page chose.
     """
 
     now: datetime
     monitor: MonitorLine
-    detail: WindowDetail | None = None
-    feature: Feature | None = None
-    comparison: Comparison | None = None
+    run: WindowRun | None = None
+    report: Report | None = None
     rows: ContributingRows | None = None
     changes: tuple[AlarmChange, ...] = ()
     notes: tuple[str, ...] = ()
     kept: str | None = None
     annotations: AnnotationsView | None = None
+
+    @property
+    def found(self) -> Report:
+        """The document; an empty one where it is gone."""
+        return self.report or Report()
+
+    @property
+    def cause(self) -> str:
+        """The document's own cause, else the execution's."""
+        return self.found.cause or (self.run and self.run.cause) or ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorView(WindowView):
+    """Everything that the page of a monitor of data quality shows, for one feature.
+
+    ``features`` are those of the window by contribution, then by ratio.
+    """
+
+    features: tuple[Feature, ...] = ()
+    feature: Feature | None = None
+    comparison: Comparison | None = None
     warm_up: WarmUpView | None = None
+
+    @property
+    def violating(self) -> tuple[Feature, ...]:
+        """The features that break a constraint."""
+        return tuple(feature for feature in self.features if feature.checks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,36 +365,17 @@ class LabelHistory:
             return np.where(self.rows > 0, self.labelled / self.rows, np.nan)
 
 
-@dataclass(frozen=True, slots=True)
-class KindView:
-    """Everything that the page of a monitor of model quality, bias or attribution shows.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindView(WindowView):
+    """Everything that the page of a monitor of another kind shows; ``chosen`` is drawn over time.
 
-    ``chosen`` is the metric drawn over time. ``labelled`` counts the shown window's rows with a
-    label, ``unfit`` those whose label does not fit its type, ``stray`` the labels that name a row
-    which their request does not have.
+    ``unread`` counts the windows whose intervals are not known yet.
     """
 
-    now: datetime
-    monitor: MonitorLine
-    run: WindowRun | None = None
-    metrics: tuple[MetricResult, ...] = ()
     chosen: MetricResult | None = None
     history: MetricHistory | None = None
     labels: LabelHistory | None = None
-    labelled: int = 0
-    unfit: int = 0
-    stray: int = 0
-    confusion: Confusion | None = None
-    groups: tuple[Group, ...] = ()
-    warnings: tuple[str, ...] = ()
-    violations: tuple[Violation, ...] = ()
-    documents: str | None = None
-    changes: tuple[AlarmChange, ...] = ()
-    notes: tuple[str, ...] = ()
-    kept: str | None = None
     unread: int = 0
-    annotations: AnnotationsView | None = None
-    rows: ContributingRows | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,12 +239,12 @@ class FeatureResult:
 
     # From the signature.
     feature: str
-    type: str
-    role: str
+    type: str = ""
+    role: str = ""
     # Rows of the window, those without a value, those whose value does not fit the type.
-    row_count: int
-    missing_count: int
-    unfit_count: int
+    row_count: int = 0
+    missing_count: int = 0
+    unfit_count: int = 0
     # The strongest set of rows: |share - reference share|, where a violation begins, and the chance
     # of so much in any set without drift; None when drift was not judged. Of a column whose
     # constraints name a distance: that distance, its limit and its p-value.

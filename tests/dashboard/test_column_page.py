@@ -85,7 +85,7 @@ def test_unknown_column_is_not_found(stores, seeded):
 
 def test_before_the_first_window_the_page_says_what_to_do(stores, seeded):
     view = stores.column(seeded.monitor, "carrier", None)
-    shown = replace(view.shown, detail=None, monitor=replace(view.shown.monitor, runs=()))
+    shown = replace(view.shown, run=None, monitor=replace(view.shown.monitor, runs=()))
     waiting = replace(view, shown=shown)
 
     assert f"driftline monitor run {seeded.monitor}" in str(column_page.page(waiting))

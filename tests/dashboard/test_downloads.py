@@ -18,10 +18,10 @@ def asked(seeded):
     """The newest window with violations, and the violation of the hostile column in it."""
     stores = Stores(seeded.engine, seeded.root, seeded.now)
     view = stores.monitor(seeded.monitor, None, HOSTILE)
-    assert view.detail is not None
-    found = stores.storage.report(view.detail.run.folder).pointing(HOSTILE)
+    assert view.run is not None
+    found = stores.storage.report(view.run.folder).pointing(HOSTILE)
     assert found is not None
-    query = {"monitor": seeded.monitor, "window": view.detail.run.stamp, "feature": HOSTILE}
+    query = {"monitor": seeded.monitor, "window": view.run.stamp, "feature": HOSTILE}
     return query, found[0]
 
 

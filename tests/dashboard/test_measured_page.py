@@ -33,7 +33,7 @@ def stores(measured):
 def test_metrics_come_back_from_the_document_as_they_went_in(stores):
     view = stores.measured("flights-quality", "20130909T000000Z", None)
 
-    told = {line.name: line for line in view.metrics}
+    told = {line.name: line for line in view.found.metrics}
     for made in quality_metrics(10):
         found = told[made.name]
         for field in ("value", "low", "high", "reference", "bound", "severity", "note", "count"):
@@ -103,7 +103,7 @@ def test_labels_that_do_not_count_are_said_where_there_are_some(stores):
     some = stores.measured("flights-quality", "20130805T000000Z", None)
     none = stores.measured("flights-quality", "20130812T000000Z", None)
 
-    assert (some.unfit, some.stray) == (3, 1)
+    assert (some.found.unfit_label_count, some.found.stray_label_count) == (3, 1)
     assert (
         "Not counted: 3 labels of another type than the reference's and 1 label for a row that the "
         "request does not have"
@@ -135,8 +135,8 @@ def test_metric_without_a_value_says_why(stores):
 def test_confusion_matrix_tells_what_was_taken_for_what(stores):
     view = stores.measured("flights-quality", None, None)
 
-    assert view.confusion.classes == ("0", "1")
-    assert view.confusion.counts.tolist() == [[4_000, 300], [1_020, 80]]
+    assert view.found.confusion.classes == ("0", "1")
+    assert view.found.confusion.counts.tolist() == [[4_000, 300], [1_020, 80]]
     page = str(page_of.page(view))
     assert "true 1, predicted 0: 1020" in page
     assert "75.6% correct" in page
@@ -180,7 +180,7 @@ def test_groups_are_counted_and_the_one_that_is_worse_off_stands_out(stores):
     page = str(page_of.page(view))
 
     assert [
-        (line.group.rows, line.group.positive, line.others.positive) for line in view.groups
+        (line.group.rows, line.group.positive, line.others.positive) for line in view.found.groups
     ] == [
         (2_600, 0.2, 0.25),
         (2_000, 0.2, 0.25),
@@ -193,7 +193,7 @@ def test_groups_are_counted_and_the_one_that_is_worse_off_stands_out(stores):
 
 def test_features_that_moved_are_named_with_both_ranks(stores):
     view = stores.measured("flights-attribution", None, None)
-    lines = [line for line in view.metrics if line.name.startswith("share_")]
+    lines = [line for line in view.found.metrics if line.name.startswith("share_")]
 
     found = {name: (before, now) for name, before, now in moves(lines)}
 
@@ -221,7 +221,9 @@ def test_ranks_are_a_permutation(values, random):
 @pytest.mark.parametrize("kind", list(MONITORS))
 def test_figures_are_ones_that_plotly_takes(stores, kind):
     view = stores.measured(MONITORS[kind], None, None)
-    lines = [line for line in view.metrics if line.value is not None and math.isfinite(line.value)]
+    lines = [
+        line for line in view.found.metrics if line.value is not None and math.isfinite(line.value)
+    ]
 
     go.Figure(metric_figure(view))
     go.Figure(forest_figure(lines, [line.key for line in lines], 0.0))
@@ -230,7 +232,7 @@ def test_figures_are_ones_that_plotly_takes(stores, kind):
 
 def test_names_from_data_are_escaped_in_every_figure(stores):
     view = stores.measured("flights-bias", None, None)
-    lines = [line for line in view.metrics if line.name == "DPPL"]
+    lines = [line for line in view.found.metrics if line.name == "DPPL"]
 
     for figure in (
         metric_figure(view),
@@ -288,12 +290,19 @@ def test_window_whose_document_is_gone_keeps_its_place_in_time(measured, tmp_pat
 
     view = bare.measured("flights-quality", None, None)
 
-    assert view.metrics == ()
+    assert view.found.metrics == ()
     assert "retention deleted it" in str(page_of.page(view))
 
 
 def test_document_of_another_make_is_read_as_far_as_it_goes():
-    odd = {"metrics": [{"name": "auc", "value": True, "count": "x"}, 7, {"value": "Infinity"}]}
+    odd = {
+        "metrics": [
+            {"name": "auc", "value": [], "count": "x"},
+            7,
+            {"value": 1, "bound": "x"},
+            {"name": "mse", "value": "Infinity"},
+        ]
+    }
 
     first, second = read_report(odd).metrics
 

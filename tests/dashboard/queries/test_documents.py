@@ -1,14 +1,5 @@
-from datetime import UTC, datetime, timedelta
-
 from driftline.baseline.predicate import Predicate
 from driftline.dashboard.queries.documents import read_report
-from driftline.dashboard.queries.monitors import detail_of
-from driftline.dashboard.queries.views import WindowRun
-
-START = datetime(2013, 11, 18, tzinfo=UTC)
-RUN = WindowRun(
-    START, START + timedelta(days=1), "20131118T000000Z", "id", "violations", 999, 1, 1, 10.6, "c"
-)
 
 
 def measured(feature, **values):
@@ -30,7 +21,7 @@ def test_features_come_by_blame_then_by_ratio():
         "violations": [broken("c", share_of_blame=0.2), broken("d", share_of_blame=0.8)],
     }
 
-    assert [line.name for line in detail_of(RUN, read_report(report)).features] == [
+    assert [line.feature for line in read_report(report).judged_features] == [
         "d",
         "c",
         "b",
@@ -41,39 +32,31 @@ def test_features_come_by_blame_then_by_ratio():
 def test_columns_that_are_never_judged_are_left_out():
     report = {"features": [measured("late", role="label"), measured("temp")], "violations": []}
 
-    assert [line.name for line in detail_of(RUN, read_report(report)).features] == ["temp"]
+    assert [line.feature for line in read_report(report).judged_features] == ["temp"]
 
 
 def test_missing_column_is_listed_though_nothing_was_measured():
     report = {"features": [], "violations": [broken("temp", "missing_column_check")]}
 
-    line = detail_of(RUN, read_report(report)).features[0]
+    line = read_report(report).judged_features[0]
 
-    assert (line.name, line.checks, line.ratio) == ("temp", ("missing_column_check",), None)
+    assert (line.feature, line.checks, line.ratio) == ("temp", ("missing_column_check",), None)
 
 
 def test_cause_in_words_goes_before_the_documents_text():
     report = {"violations": [broken("temp", cause="33% below 12"), broken("dewp")]}
 
-    texts = {
-        line.name: line.violations[0].words for line in detail_of(RUN, read_report(report)).features
-    }
+    texts = {line.feature: line.violations[0].words for line in read_report(report).judged_features}
 
     assert texts == {"temp": "33% below 12", "dewp": "d"}
-
-
-def test_missing_document_still_tells_the_cause_of_the_execution():
-    detail = detail_of(RUN, None)
-
-    assert (detail.features, detail.cause) == ((), "c")
 
 
 def test_damaged_document_shows_what_can_be_read():
     report = {"features": [7, None, {"feature": "temp", "distance": "x"}], "violations": "no"}
 
-    detail = detail_of(RUN, read_report(report))
+    features = read_report(report).judged_features
 
-    assert [(line.name, line.distance) for line in detail.features] == [("temp", None)]
+    assert [(line.feature, line.distance) for line in features] == [("temp", None)]
 
 
 def test_culprit_is_the_first_violation_that_points_at_rows():
@@ -111,7 +94,7 @@ def test_gravest_violation_is_told_before_the_drift():
         ],
     }
 
-    line = detail_of(RUN, read_report(report)).features[0]
+    line = read_report(report).judged_features[0]
 
     assert line.checks == ("unit_change_check", "baseline_drift_check")
     assert line.violations[0].phrase == "19.4 or below"
@@ -127,4 +110,4 @@ def test_drift_is_told_when_the_gravest_violation_means_the_same_values():
         "violations": [broken("temp", "completeness_check", predicate=empty), broken("temp")],
     }
 
-    assert detail_of(RUN, read_report(report)).features[0].tells_drift
+    assert read_report(report).judged_features[0].tells_drift

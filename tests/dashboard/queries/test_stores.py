@@ -56,9 +56,9 @@ def test_firing_alarm_tells_since_when_why_and_where(stores):
 def test_newest_window_and_worst_feature_are_shown_first(stores, seeded):
     view = stores.monitor(seeded.monitor, None, None)
 
-    assert view.detail.run.stamp == "20131122T000000Z"
-    assert view.feature == view.detail.features[0]
-    assert sum(line.contribution for line in view.detail.violating) == pytest.approx(1.0)
+    assert view.run.stamp == "20131122T000000Z"
+    assert view.feature == view.features[0]
+    assert sum(line.share_of_blame for line in view.violating) == pytest.approx(1.0)
 
 
 def test_guilty_rows_are_those_of_the_planted_carrier(stores, seeded):
@@ -76,7 +76,7 @@ def test_comparison_counts_all_rows_of_both_sides(stores, seeded, feature):
 
     found = view.comparison
 
-    assert found.window_rows == view.detail.run.row_count
+    assert found.window_rows == view.run.row_count
     assert found.reference.sum() == pytest.approx(1.0)
     assert found.window.sum() == pytest.approx(1.0)
     assert np.any(found.moved)
@@ -115,7 +115,7 @@ def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(seeded,
         }
         connection.execute(insert(executions).values(part))
 
-    run = Stores(engine, seeded.root, seeded.now).monitor(seeded.monitor, BUG, None).detail.run
+    run = Stores(engine, seeded.root, seeded.now).monitor(seeded.monitor, BUG, None).run
 
     engine.dispose()
     assert (run.execution, run.end) == (whole.id, datetime(2013, 11, 19, tzinfo=UTC))
@@ -136,13 +136,13 @@ def test_every_part_of_the_page_tells_the_same_violation(stores, seeded):
     page = monitor_page.page(view)
 
     assert feature.checks == ("unit_change_check",)
-    assert rows.phrase == feature.violations[0].phrase != feature.what
+    assert rows.phrase == feature.violations[0].phrase != feature.set
     assert f"Marked: {rows.phrase}, unit changed." in str(page)
-    assert f"Changed most: {feature.what}" not in str(page)
+    assert f"Changed most: {feature.set}" not in str(page)
     assert "by check: unit changed" in str(page)
     found = view.comparison
     # The marked bars hold all the rows that are listed, and at most a cell's rest more.
-    share = rows.total / view.detail.run.row_count
+    share = rows.total / view.run.row_count
     assert share <= found.window[found.moved].sum() + 1e-9
 
 
@@ -151,15 +151,15 @@ def test_banner_and_table_count_violations_and_features_alike(stores, seeded):
 
     text = str(monitor_page.page(view))
 
-    count = view.detail.run.violation_count
-    assert text.count(f"{count} violations in {len(view.detail.violating)} of ") >= 2
+    count = view.run.violation_count
+    assert text.count(f"{count} violations in {len(view.violating)} of ") >= 2
 
 
 @pytest.mark.parametrize(("keep", "shown"), [("dest", "dest"), ("no such feature", None)])
 def test_chosen_feature_stays_where_the_window_has_it(stores, seeded, keep, shown):
     view = stores.monitor(seeded.monitor, BUG, None, keep)
 
-    assert view.feature.name == (shown or view.detail.features[0].name)
+    assert view.feature.feature == (shown or view.features[0].feature)
     assert f"keep={keep.replace(' ', '+')}" in str(monitor_page.page(view))
 
 
@@ -225,11 +225,10 @@ def test_documents_that_are_gone_leave_the_verdict(stores, seeded, tmp_path):
 
     view = bare.monitor(seeded.monitor, BUG, None)
 
-    assert view.detail.features == ()
-    assert "EDV" in view.detail.cause
+    assert view.features == ()
+    assert "EDV" in view.cause
     assert "EDV" in str(monitor_page.page(view))
-    calm = replace(view.detail, run=replace(view.detail.run, violation_count=0))
-    said = monitor_page.verdict(view.monitor, calm)
+    said = monitor_page.verdict(view, replace(view.run, violation_count=0))
     assert said.startswith("No violation, but this window's documents have been deleted (")
 
 
@@ -242,7 +241,7 @@ def test_captured_rows_are_not_shown_for_those_that_a_script_made(stores, seeded
 
     view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
 
-    assert view.feature.name == "carrier"
+    assert view.feature.feature == "carrier"
     assert (view.comparison, view.rows) == (None, None)
     assert "made by <rows>.py and are not kept" in str(monitor_page.page(view))
 
@@ -291,7 +290,7 @@ def test_a_condition_that_cannot_be_read_leaves_the_rest_of_the_page(seeded, tmp
 
     view = Stores(seeded.engine, str(root), seeded.now).monitor(seeded.monitor, BUG, "carrier")
 
-    assert view.feature.name == "carrier"
+    assert view.feature.feature == "carrier"
     assert view.notes
 
 

@@ -58,7 +58,7 @@ def test_what_is_held_back_is_said_where_nothing_else_is_wrong(server, stores):
     assert "driftline monitor commission quality --accept" in view.warm_up.words
     assert "driftline monitor baseline quality --from 2026-01-12T00:00:00Z" in view.warm_up.words
     assert "The baseline does not fit" in page
-    assert "No violations" not in monitor_page.verdict(view.monitor, view.detail)
+    assert "No violations" not in monitor_page.verdict(view, view.run)
     assert "is suppressed because the baseline does not fit" in text(overview_page.page(overview))
 
 
