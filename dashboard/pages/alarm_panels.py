@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dash import html
 
 from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation, NotifiedAction
-from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, messages_link
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field
+from driftline.dashboard.pages.messages import message_table
 from driftline.dashboard.pages.parts import (
     Cell,
     empty,
@@ -41,9 +41,6 @@ from driftline.dashboard.words import (
     sentence,
     short_reason,
 )
-
-LONGEST = timedelta(days=7)
-"""A message that takes longer from its change to its end was not waiting for its receiver."""
 
 LENGTH_WORDS = {
     "30m": "30 minutes",
@@ -144,43 +141,9 @@ def messages(view: StoryView) -> html.Section:
     if not view.messages:
         return panel(title, [empty("This alarm has sent no notification yet.")])
     dead = sum(one.status == "dead" for one in view.messages)
-    body = table(
-        view.messages,
-        {
-            "When": lambda one: when(one.created_at, view.now),
-            "State": lambda one: state_chip(one.state, small=True),
-            "To": lambda one: one.channel,
-            "Result": lambda one: _result(view, one),
-        },
-        label="Notifications",
-        kind="cards tall sent",
-        tone=lambda one: "dead" if one.status == "dead" else "",
-    )
+    body = message_table(view.messages, view.now, title, of_one=True, kind="cards tall sent")
     note = html.Span(f"✕ {dead} failed", className="alarm-text") if dead else ""
     return panel(title, [body], note=note)
-
-
-def _result(view: StoryView, one: Delivery) -> Cell:
-    tries = [plural(one.attempts, "attempt")]
-    if one.last_status:
-        tries.append(f"HTTP {one.last_status}")
-    if one.last_error and one.last_error != f"answered {one.last_status}":
-        tries.append(one.last_error)
-    # A replayed year is sent by today's clock: what took longer than any wait says nothing.
-    if one.finished_at and one.finished_at - one.created_at < LONGEST:
-        tries.append(f"after {duration(one.finished_at - one.created_at)}")
-    elif one.status == "pending" and one.attempts and not one.finished_at:
-        wait = one.next_attempt_at - view.now
-        tries.append(
-            f"next attempt in {duration(wait)}" if wait > timedelta() else "next attempt is due"
-        )
-    if one.reason and one.status != "delivered":
-        tries.append(one.reason)
-    is_dead = one.status == "dead"
-    about = f"to {one.channel}"
-    again = [act_button("redeliver", "Send again", {"id": one.id}, about=about)] if is_dead else []
-    words = html.Span(delivery_words(one.status), className="alarm-text" if is_dead else "")
-    return html.Div([words, faint(", ".join(tries), line=True), *again])
 
 
 def alarm_links(alarms: Sequence[AlarmLine]) -> html.Div:

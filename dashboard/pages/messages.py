@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dash import html
 
@@ -19,15 +19,19 @@ from driftline.dashboard.pages.parts import (
     heading,
     layout,
     panel,
+    stack,
     state_chip,
     table,
     when,
 )
 from driftline.dashboard.queries.notifications import MessagesView
-from driftline.dashboard.words import delivery_words, plural
+from driftline.dashboard.words import delivery_words, duration, plural
 
 AGAIN = ("dead", "superseded", "muted", "grouped")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
+
+LONGEST = timedelta(days=7)
+"""A message that takes longer from its change to its end was not waiting for its receiver."""
 
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
 
@@ -48,20 +52,34 @@ def page(view: MessagesView) -> html.Div:
     )
 
 
-def message_table(messages: Sequence[Delivery], now: datetime, label: str) -> html.Div:
-    """List messages: what each said, to whom, how it fares, and a way to send it again."""
+def message_table(
+    messages: Sequence[Delivery],
+    now: datetime,
+    label: str,
+    *,
+    of_one: bool = False,
+    has_buttons: bool = True,
+    kind: str = "cards sent",
+) -> html.Div:
+    """List messages: what each said, to whom, how it fares, and a way to send it again.
+
+    ``of_one``: all are of one alarm, which need not be named.
+    """
+
+    def alarm(one: Delivery) -> Cell:
+        link = html.A(one.alarm_name, href=alarm_link(one.alarm_name), className="strong")
+        return stack(*([] if of_one else [link]), state_chip(one.state, small=True))
+
     return table(
         messages,
         {
             "When": lambda one: when(one.created_at, now),
-            "Alarm": lambda one: html.A(one.alarm_name, href=alarm_link(one.alarm_name)),
-            "State": lambda one: state_chip(one.state, small=True),
+            "State" if of_one else "Alarm": alarm,
             "To": lambda one: html.A(one.channel, href=messages_link(channel=one.channel)),
-            "Result": _result,
-            "Again": _again,
+            "Result": lambda one: _result(one, now, has_button=has_buttons),
         },
         label=label,
-        kind="cards messages",
+        kind=kind,
         tone=lambda one: "dead" if one.status == "dead" else "",
     )
 
@@ -98,20 +116,26 @@ def _list(view: MessagesView) -> html.Section:
     )
 
 
-def _result(one: Delivery) -> Cell:
-    facts = [plural(one.attempts, "attempt")] if one.attempts else []
+def _result(one: Delivery, now: datetime, *, has_button: bool) -> Cell:
+    """Show how a message fares and why; one that nobody will get stands out."""
+    tries = [plural(one.attempts, "attempt")] if one.attempts else []
     if one.last_status:
-        facts.append(f"HTTP {one.last_status}")
-    reasons = (one.reason, one.last_error)
-    facts += [text for text in reasons if text and text != f"answered {one.last_status}"]
-    words = html.Span(
-        delivery_words(one.status), className="alarm-text" if one.status == "dead" else ""
-    )
-    return html.Div([words, faint(", ".join(facts), line=True)])
-
-
-def _again(one: Delivery) -> Cell:
-    if one.status not in AGAIN:
-        return faint("–")
-    about = f"{one.alarm_name} to {one.channel}"
-    return act_button("redeliver", "Send again", {"id": one.id}, about=about)
+        tries.append(f"HTTP {one.last_status}")
+    if one.last_error and one.last_error != f"answered {one.last_status}":
+        tries.append(one.last_error)
+    # A replayed year is sent by today's clock: what took longer than any wait says nothing.
+    if one.finished_at and one.finished_at - one.created_at < LONGEST:
+        tries.append(f"after {duration(one.finished_at - one.created_at)}")
+    elif one.status == "pending" and one.attempts and not one.finished_at:
+        wait = one.next_attempt_at - now
+        due = f"in {duration(wait)}" if wait > timedelta() else "is due"
+        tries.append(f"next attempt {due}")
+    if one.reason and one.status != "delivered":
+        tries.append(one.reason)
+    look = "alarm-text" if one.status == "dead" else ""
+    parts: list[Cell] = [html.Span(delivery_words(one.status), className=look)]
+    parts.append(faint(", ".join(tries), line=True))
+    if has_button and one.status in AGAIN:
+        about = f"{one.alarm_name} to {one.channel}"
+        parts.append(act_button("redeliver", "Send again", {"id": one.id}, about=about))
+    return html.Div(parts)

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from dash import html
 
-from driftline.alerts.notify.deliveries import Delivery
 from driftline.dashboard.address import alarm_link, alarms_link, messages_link, monitor_link
+from driftline.dashboard.pages.messages import message_table
 from driftline.dashboard.pages.parts import (
     Cell,
     clipped,
@@ -34,7 +34,6 @@ from driftline.dashboard.words import (
     age,
     bytes_text,
     count,
-    delivery_words,
     duration,
     number,
     percent,
@@ -290,33 +289,10 @@ def _deliveries(view: OverviewView) -> html.Section:
     """List the newest notifications and whether they arrived."""
     if not view.deliveries:
         return panel("Recent notifications", [empty("No notification has been sent yet.")])
-    body = table(
-        view.deliveries,
-        {
-            "When": lambda one: when(one.created_at, view.now),
-            "Alarm": lambda one: stack(
-                html.A(one.alarm_name, href=alarm_link(one.alarm_name), className="strong"),
-                state_chip(one.state, small=True),
-            ),
-            "To": lambda one: one.channel,
-            "Result": _result,
-        },
-        label="Newest notifications",
-        kind="cards tall sent",
-        tone=lambda one: "dead" if one.status == "dead" else "",
+    body = message_table(
+        view.deliveries, view.now, "Newest notifications", has_buttons=False, kind="cards tall sent"
     )
     dead = html.A(
         f"✕ {view.dead_count} failed", href=messages_link(status="dead"), className="alarm-text"
     )
     return panel("Recent notifications", [body], note=dead if view.dead_count else "")
-
-
-def _result(one: Delivery) -> Cell:
-    """Show how a message fares; one that nobody will get stands out."""
-    words = html.Span(
-        delivery_words(one.status),
-        className="alarm-text" if one.status == "dead" else "",
-    )
-    detail = one.last_error or (f"HTTP {one.last_status}" if one.last_status else "")
-    tries = ", ".join(filter(None, (plural(one.attempts, "attempt"), detail)))
-    return html.Div([words, faint(tries, line=True)])
