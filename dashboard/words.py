@@ -200,8 +200,8 @@ def age(time: datetime, now: datetime) -> str:
 
 
 def count(value: int | None) -> str:
-    """Write a count with thin groups of three: ``336 776``; missing is a dash."""
-    return "–" if value is None else f"{value:,}".replace(",", "\u202f")
+    """Write a count with groups of three: ``336,776``; missing is a dash."""
+    return "–" if value is None else f"{value:,}"
 
 
 def plural(value: int, noun: str, many: str | None = None) -> str:
@@ -276,6 +276,11 @@ def schedule_text(schedule: str) -> str:
 def sentence(text: str) -> str:
     """Begin with a capital letter and end with a full stop; the command line needs neither."""
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", ":")) else ".")
+
+
+def mid_sentence(word: str) -> str:
+    """Return a word as it stands within a sentence: without its capital, unless it has others."""
+    return word if word.isupper() else word.lower()
 
 
 def delivery_words(status: str) -> str:

@@ -9,6 +9,7 @@ from driftline.dashboard.charts.canvas import (
     HARD,
     Figure,
     axis,
+    date_axis,
     layout,
     level,
     lines,
@@ -74,7 +75,7 @@ def alarm_figure(view: AlarmView) -> Figure:
     room = (high - low or abs(high) or 1.0) * 0.12
     drawn = layout(
         52, 12, 8, 38,
-        xaxis=axis(type="date", showgrid=False, range=_ends(view), anchor="free", position=0),
+        xaxis=date_axis(range=_ends(view), anchor="free", position=0),
         yaxis=axis(domain=[0.13, 1.0], range=[low - room, high + room], nticks=5),
         shapes=[
             *(level(limit, colour=HARD) for limit in limits),

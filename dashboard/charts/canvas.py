@@ -38,6 +38,8 @@ LABEL_CHARACTERS = 26
 FEWEST_WINDOWS = 14
 """The time axis has room for at least so many windows."""
 
+DAY_MS = 86_400_000
+
 FLOOR = 0.05
 """Ratios below a twentieth of the bound are drawn there: they all mean "far from a violation"."""
 
@@ -79,11 +81,6 @@ def ratio_axis(highest: float, ticks: Sequence[float], title: str, **more: objec
         ticktext=[f"{tick:g}×" for tick in ticks],
         **more,
     )
-
-
-def click_axis() -> Figure:
-    """Make the unseen axis over all panels on which `columns` stand."""
-    return axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False)
 
 
 def row_axis(labels: Sequence[str], most: int = LABEL_CHARACTERS, foot: float = 0.4) -> Figure:
@@ -149,17 +146,62 @@ def widths(runs: Sequence[WindowRun], share: float = 1.0) -> list[float]:
     return [1_000 * share * (run.end - run.start).total_seconds() for run in runs]
 
 
-def time_axis(runs: Sequence[WindowRun], anchor: str) -> Figure:
+def date_axis(**more: object) -> Figure:
+    """Make an axis of times, which it writes as the pages do: ``18 Nov``, the year below."""
+    formats = (
+        ("M1", None, "%b\n%Y"),
+        (DAY_MS, None, "%-d %b\n%Y"),
+        (None, DAY_MS, "%H:%M\n%-d %b"),
+    )
+    stops = [{"dtickrange": [low, high], "value": text} for low, high, text in formats]
+    return axis(type="date", showgrid=False, tickformatstops=stops) | more
+
+
+def key_of(place: int) -> str:
+    """Return plotly's name of the axis of a panel, the first being 0."""
+    return "y" if place == 0 else f"y{place + 1}"
+
+
+def over_windows(
+    runs: Sequence[WindowRun],
+    selected: str | None,
+    panels: Sequence[Figure],
+    data: Sequence[Figure],
+    links: Sequence[str],
+    stories: Sequence[Sequence[str]],
+    shapes: Sequence[Figure] = (),
+) -> Figure:
+    """Lay panels below each other over a monitor's windows, the selected one shaded.
+
+    ``panels`` are their axes, the first on top. An unseen column over each window carries its
+    address, for the click.
+    """
+    top = len(panels)
+    # The unseen axis over all panels on which the columns stand.
+    over = axis(domain=[0.0, 1.0], range=[0, 1], anchor="x", visible=False)
+    axes = {f"yaxis{key_of(at)[1:]}": one for at, one in enumerate([*panels, over])}
+    drawn = layout(
+        58, 12, 8, 38,
+        barmode="stack",
+        bargap=0.25,
+        xaxis=_time_axis(runs, key_of(top - 1)),
+        shapes=[*shapes, *_selection(runs, selected)],
+        **axes,
+    )  # fmt: skip
+    return {"data": [*data, _columns(runs, links, stories, key_of(top))], "layout": drawn}
+
+
+def _time_axis(runs: Sequence[WindowRun], anchor: str) -> Figure:
     """Make the time axis, with room before the first windows: one alone would fill the chart."""
     ends: Figure = {}
     if runs:
         length = runs[-1].end - runs[-1].start
         first = min(runs[0].start, runs[-1].end - FEWEST_WINDOWS * length)
         ends = {"range": [naive(first - length / 2), naive(runs[-1].end + length / 2)]}
-    return axis(anchor=anchor, type="date", showgrid=False) | ends
+    return date_axis(anchor=anchor) | ends
 
 
-def columns(
+def _columns(
     runs: Sequence[WindowRun], links: Sequence[str], stories: Sequence[Sequence[str]], yaxis: str
 ) -> Figure:
     """Lay an unseen column over each window, so that a click anywhere in it opens the window.
@@ -180,7 +222,7 @@ def columns(
     }
 
 
-def selection(runs: Sequence[WindowRun], selected: str | None) -> list[Figure]:
+def _selection(runs: Sequence[WindowRun], selected: str | None) -> list[Figure]:
     """Shade the window that the page shows."""
     edge = {"width": 1, "color": GREY}
     return [

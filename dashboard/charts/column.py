@@ -17,18 +17,15 @@ from driftline.dashboard.charts.canvas import (
     WINDOW,
     Figure,
     axis,
-    click_axis,
-    columns,
-    layout,
+    key_of,
     level,
     lines,
     markers,
     middle,
+    over_windows,
     ratio_axis,
     rectangle,
-    selection,
     short,
-    time_axis,
     widths,
 )
 from driftline.dashboard.queries.views import ColumnHistory, ColumnView, ReferenceSummary, WindowRun
@@ -45,28 +42,28 @@ def column_figure(view: ColumnView) -> Figure:
     """Draw a column's distance against its bound, its share missing, and its mean over time.
 
     The third panel is there for numbers: the mean of each window in the span from its least to its
-    greatest value, over the band from the 5th to the 95th percentile of the reference. An unseen
-    column over each window carries its address, for the click.
+    greatest value, over the band from the 5th to the 95th percentile of the reference.
     """
     history, runs = _history(view), view.shown.monitor.runs
     times = [middle(run) for run in runs]
-    panels = _panels(view)
-    drawn = layout(58, 12, 8, 38)
+    names = _panels(view)
     data: list[Figure] = []
-    shapes = selection(runs, view.shown.run.stamp if view.shown.run else None)
-    for place, name in enumerate(panels):
-        key = _key(place)
-        traces, behind, scale = _PANELS[name](view, times, key)
-        drawn[f"yaxis{key[1:]}"] = scale | {"domain": _domain(place, len(panels)), "nticks": 4}
+    shapes: list[Figure] = []
+    panels: list[Figure] = []
+    for place, name in enumerate(names):
+        traces, behind, scale = _PANELS[name](view, times, key_of(place))
+        panels.append(scale | {"domain": _domain(place, len(names)), "nticks": 4})
         data += traces
         shapes += behind
-    top = _key(len(panels))
-    drawn[f"yaxis{top[1:]}"] = click_axis()
-    drawn["xaxis"] = time_axis(runs, _key(len(panels) - 1))
-    drawn["shapes"] = shapes
-    links = [column_link(view.shown.monitor.name, view.column, window=run.stamp) for run in runs]
-    stories = [_story(run, history, index) for index, run in enumerate(runs)]
-    return {"data": [*data, columns(runs, links, stories, top)], "layout": drawn}
+    return over_windows(
+        runs,
+        view.shown.run.stamp if view.shown.run else None,
+        panels,
+        data,
+        [column_link(view.shown.monitor.name, view.column, window=run.stamp) for run in runs],
+        [_story(run, history, index) for index, run in enumerate(runs)],
+        shapes,
+    )
 
 
 def column_height(view: ColumnView) -> int:
@@ -77,10 +74,6 @@ def column_height(view: ColumnView) -> int:
 def _history(view: ColumnView) -> ColumnHistory:
     assert view.history is not None
     return view.history
-
-
-def _key(place: int) -> str:
-    return "y" if place == 0 else f"y{place + 1}"
 
 
 def _panels(view: ColumnView) -> list[str]:

@@ -17,20 +17,16 @@ from driftline.dashboard.charts.canvas import (
     WINDOW,
     Figure,
     axis,
-    click_axis,
-    columns,
     finite,
     interval,
-    layout,
     level,
     lines,
     markers,
     middle,
+    over_windows,
     rectangle,
     safe,
-    selection,
     short,
-    time_axis,
     widths,
 )
 from driftline.dashboard.queries.views import KindView, MetricHistory, WindowRun
@@ -44,32 +40,27 @@ def metric_figure(view: KindView) -> Figure:
     """Draw one metric over all windows: values with 95% intervals over the reference's band.
 
     The bound is drawn as steps, since it follows the number of rows; windows in violation are
-    triangles. Below, where labels are needed, the share of each window's rows that has one. An
-    unseen column over each window carries its address, for the click.
+    triangles. Below, where labels are needed, the share of each window's rows that has one.
     """
     history, labels, runs = view.history, view.labels, view.monitor.runs
     assert history is not None
     times = [middle(run) for run in runs]
     data = [*_spans(times, history), *_points(times, history)]
-    drawn = layout(
-        58, 12, 8, 38,
-        bargap=0.25,
-        xaxis=time_axis(runs, "y" if labels is None else "y2"),
-        yaxis=axis(
-            domain=[0.0 if labels is None else 0.34, 1.0], range=_range(history), nticks=6
-        ),
-        yaxis3=click_axis(),
-        shapes=[
-            *_reference(history.metric), *selection(runs, view.run.stamp if view.run else None)
-        ],
-    )  # fmt: skip
+    floor = 0.0 if labels is None else 0.34
+    panels = [axis(domain=[floor, 1.0], range=_range(history), nticks=6)]
     if labels is not None:
         data.append(_labels(times, view))
         lower: Figure = {"domain": [0.0, 0.22], "range": [0, 104], "nticks": 3}
-        drawn["yaxis2"] = axis("labelled", ticksuffix="%", **lower)
-    links = [monitor_link(view.monitor.name, window=run.stamp, keep=view.kept) for run in runs]
-    stories = [_story(view, history, run, index) for index, run in enumerate(runs)]
-    return {"data": [*data, columns(runs, links, stories, "y3")], "layout": drawn}
+        panels.append(axis("labelled", ticksuffix="%", **lower))
+    return over_windows(
+        runs,
+        view.run.stamp if view.run else None,
+        panels,
+        data,
+        [monitor_link(view.monitor.name, window=run.stamp, keep=view.kept) for run in runs],
+        [_story(view, history, run, index) for index, run in enumerate(runs)],
+        _reference(history.metric),
+    )
 
 
 def metric_height(view: KindView) -> int:

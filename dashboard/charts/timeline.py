@@ -14,16 +14,12 @@ from driftline.dashboard.charts.canvas import (
     SOFT,
     Figure,
     axis,
-    click_axis,
-    columns,
-    layout,
     level,
     markers,
     middle,
+    over_windows,
     ratio_axis,
-    selection,
     short,
-    time_axis,
     widths,
 )
 from driftline.dashboard.queries.views import WindowRun
@@ -37,8 +33,8 @@ def timeline_figure(
 ) -> Figure:
     """Draw all windows of a monitor: greatest drift over its bound, and how many violations.
 
-    The upper panel has a logarithmic axis, on which 1 is the bound. An unseen column over each
-    window carries its address as ``customdata``, for the click; ``keep`` is the feature to keep.
+    The upper panel has a logarithmic axis, on which 1 is the bound. ``keep`` is the feature to keep
+    in the addresses of the windows.
     """
     ratios = [run.ratio for run in runs if run.ratio is not None]
     broken = [run for run in runs if run.state == "violations" and run.ratio is not None]
@@ -61,22 +57,19 @@ def timeline_figure(
         _bars(runs, [run.violation_count - run.hard_count for run in runs], SOFT),
     ]
     most = max([2.0, *(run.violation_count * 1.1 for run in runs)])
-    drawn = layout(
-        46, 12, 8, 36,
-        barmode="stack",
-        bargap=0.25,
-        xaxis=time_axis(runs, "y2"),
-        yaxis=ratio_axis(
-            max([2.0, *(ratio * 1.6 for ratio in ratios)]), TICKS, "drift ÷ bound",
-            domain=[0.36, 1.0],
-        ),
-        yaxis2=axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3),
-        yaxis3=click_axis(),
-        shapes=[level(1), *selection(runs, selected)],
-    )  # fmt: skip
-    links = [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs]
-    opening = columns(runs, links, [_story(run) for run in runs], "y3")
-    return {"data": [*points, crosses, *bars, opening], "layout": drawn}
+    highest = max([2.0, *(ratio * 1.6 for ratio in ratios)])
+    return over_windows(
+        runs,
+        selected,
+        [
+            ratio_axis(highest, TICKS, "drift ÷ bound", domain=[0.36, 1.0]),
+            axis("violations", domain=[0.0, 0.26], range=[0, most], nticks=3),
+        ],
+        [*points, crosses, *bars],
+        [monitor_link(monitor, window=run.stamp, keep=keep) for run in runs],
+        [_story(run) for run in runs],
+        [level(1)],
+    )
 
 
 def _points(runs: Sequence[WindowRun], name: str, symbol: str, colour: str, size: int) -> Figure:

@@ -47,11 +47,14 @@ from driftline.dashboard.words import (
     age,
     duration,
     limit_words,
+    mid_sentence,
     moment,
     number,
     plural,
     sentence,
 )
+
+NO_BREAK = "\u00a0"
 
 TREATMENTS = {
     "missing": "counts as missing",
@@ -101,7 +104,7 @@ def _signal(view: AlarmView) -> html.Section:
         if view.threshold is None
         else glyph("╌", "alarm-text", f"threshold {number(view.threshold)}"),
         *(
-            glyph(sign, f"key ground {tone}", f"in {word.lower()}")
+            glyph(sign, f"key ground {tone}", f"in {mid_sentence(word)}")
             for sign, word, tone in (STATES["ALARM"], STATES["OK"])
         ),
     )
@@ -142,7 +145,7 @@ def _breach(point: AlarmPoint, limit: str) -> Cell:
         return faint("no data")
     if not point.breaching:
         return faint("no")
-    return html.Span(f"▲ yes, {limit}", className="alarm-text")
+    return html.Span(f"▲ yes, {limit.replace(' ', NO_BREAK)}", className="alarm-text")
 
 
 def _found(point: AlarmPoint) -> Cell:

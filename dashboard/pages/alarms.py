@@ -16,6 +16,7 @@ from driftline.dashboard.pages.parts import (
     heading,
     incident_tag,
     layout,
+    no_alarms,
     panel,
     stack,
     state_chip,
@@ -24,7 +25,7 @@ from driftline.dashboard.pages.parts import (
     when,
 )
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView
-from driftline.dashboard.words import STATES, delivery_words, moment, plural
+from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
 
 SHOWN = 200
 """Rows on a page; more would take seconds to draw."""
@@ -54,7 +55,7 @@ def _filters(view: AlarmsView) -> html.Div:
     states: dict[str | None, str] = {None: f"all {len(view.alarms)}"}
     for state in ("ALARM", "INSUFFICIENT_DATA", "OK"):
         sign, word, _ = STATES[state]
-        states[state] = f"{sign} {word.lower()} {view.counts[state]}"
+        states[state] = f"{sign} {mid_sentence(word)} {view.counts[state]}"
     box = dcc.Input(
         id="filter",
         type="search",
@@ -109,8 +110,7 @@ def _incident(one: Incident) -> list[Cell]:
 def _list(view: AlarmsView) -> html.Section:
     shown = view.shown
     if not view.alarms:
-        why = "No alarm is declared yet. Deploying a model with a reference declares the usual ones"
-        return panel("All alarms", [empty(f"{why}.", "driftline apply -f alarms.yaml")])
+        return panel("All alarms", [no_alarms()])
     if not shown:
         clear = html.P(html.A("Show all alarms", href=alarms_link(), className="button"))
         return panel("All alarms", [empty("No alarm matches this filter."), clear])

@@ -105,7 +105,7 @@ def _time(view: ColumnView, history: ColumnHistory) -> html.Section:
     signs = [glyph("▲", "alarm-text", "violation"), glyph("╌", "faint", "bound")]
     if view.reference is not None and view.reference.p05 is not None:
         signs += [
-            swatch("pale", "reference, 5% to 95%"),
+            swatch("pale", "reference, 5th to 95th percentile"),
             glyph("—", "reference-text", "its median"),
             swatch("span", "minimum to maximum of a window"),
         ]
@@ -150,9 +150,9 @@ def _numbers_of(view: ColumnView, history: ColumnHistory, run: WindowRun) -> htm
             for name, before, now in (
                 ("mean", reference.mean, float(history.mean[at])),
                 ("minimum", "–", float(history.low[at])),
-                ("5%", reference.p05, low),
+                ("5th percentile", reference.p05, low),
                 ("median", reference.median, middle),
-                ("95%", reference.p95, high),
+                ("95th percentile", reference.p95, high),
                 ("maximum", "–", float(history.high[at])),
             )
         ]

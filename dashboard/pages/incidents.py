@@ -37,7 +37,9 @@ def page(view: IncidentsView) -> html.Div:
     """Lay out the incidents, open ones first."""
     count = sum(one.closed_at is None for one in view.incidents)
     under = f"{plural(count, 'incident')} open" if count else "none is open"
-    body = empty("No alarm has fired yet.")
+    body = empty(
+        "No alarm has fired yet. Alarms of one endpoint that fire together become an incident."
+    )
     if view.incidents:
         body = table(
             view.incidents,

@@ -132,6 +132,7 @@ def _time(view: KindView, run: WindowRun) -> html.Section:
     summary = f"{plural(known, 'window')} measured, {broken} in violation; shown: {span(run)}"
     title = f"{title_of(metric.name)}{f' of {metric.group}' if metric.group else ''}"
     title += f", {metric.label}" if metric.label else ""
+    title = title[:1].upper() + title[1:]
     words = f"{title} over time: {summary}"
     drawn = graph("timeline", metric_figure(view), metric_height(view), words)
     parts: list[Cell] = [html.Figure([drawn, html.Figcaption(summary, className="note")])]

@@ -33,6 +33,11 @@ AGAIN = ("dead", "superseded", "muted", "grouped")
 LONGEST = timedelta(days=7)
 """A message that takes longer from its change to its end was not waiting for its receiver."""
 
+NO_NOTIFICATION = (
+    "No notification has been sent yet. An alarm sends one to the channels in its actions when its "
+    "state changes."
+)
+
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
 
 
@@ -105,7 +110,7 @@ def _list(view: MessagesView) -> html.Section:
     title = "Notifications"
     if not view.messages:
         if not view.counts:
-            return panel(title, [empty("No notification yet.")])
+            return panel(title, [empty(NO_NOTIFICATION)])
         clear = html.P(html.A("Show all notifications", href="/messages", className="button"))
         return panel(title, [empty("No notification matches this filter."), clear])
     asked = view.counts.get(view.status, 0) if view.status else sum(view.counts.values())

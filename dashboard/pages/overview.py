@@ -8,7 +8,7 @@ from datetime import datetime
 from dash import html
 
 from driftline.dashboard.address import alarm_link, alarms_link, messages_link, monitor_link
-from driftline.dashboard.pages.messages import message_table
+from driftline.dashboard.pages.messages import NO_NOTIFICATION, message_table
 from driftline.dashboard.pages.parts import (
     Cell,
     clipped,
@@ -16,6 +16,7 @@ from driftline.dashboard.pages.parts import (
     faint,
     layout,
     legend,
+    no_alarms,
     pair,
     panel,
     stack,
@@ -119,8 +120,8 @@ def _under(view: OverviewView) -> str:
 def _firing(view: OverviewView) -> html.Section:
     """List the alarms in ALARM with since when, cause and the way to the rows."""
     if not view.firing:
-        words = "No alarm is firing." if view.alarms else "No alarm is declared."
-        return panel("Firing now", [empty(words)], note=_counts(view), tone="quiet")
+        why = empty("No alarm is firing.") if view.alarms else no_alarms()
+        return panel("Firing now", [why], note=_counts(view), tone="quiet")
     items = [html.Li(_alarm(view, alarm)) for alarm in view.firing]
     return panel("Firing now", [html.Ul(items, className="alarms")], note=_counts(view))
 
@@ -288,7 +289,7 @@ def _lost(line: EndpointLine) -> Cell:
 def _deliveries(view: OverviewView) -> html.Section:
     """List the newest notifications and whether they arrived."""
     if not view.deliveries:
-        return panel("Recent notifications", [empty("No notification has been sent yet.")])
+        return panel("Recent notifications", [empty(NO_NOTIFICATION)])
     body = message_table(
         view.deliveries, view.now, "Newest notifications", has_buttons=False, kind="cards tall sent"
     )

@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from driftline.dashboard.address import incident_link, monitor_link
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
-from driftline.dashboard.words import STATES, age, moment, number, percent, plural, span
+from driftline.dashboard.words import STATES, age, moment, number, percent, plural, sentence, span
 
 Cell = Component | str
 """One cell of a table; text is always text, never markup."""
@@ -95,7 +95,7 @@ def missing(reason: str | None, asked: str = "") -> html.Div:
     parts = [
         html.P("404", className="eyebrow"),
         html.H1("Not found", tabIndex=-1),
-        html.P(reason or "No page has this address."),
+        html.P(sentence(reason or "No page has this address")),
         *(html.P(html.A(words, href=href, className="button")) for words, href in links),
     ]
     return marked(html.Div(parts, className="lonely"), data_title="Not found")
@@ -107,10 +107,17 @@ def empty(why: str, command: str = "") -> html.Div:
     return html.Div([html.P(why), *hint], className="empty")
 
 
+def no_alarms() -> html.Div:
+    """Show how alarms come to be."""
+    why = "No alarm is declared yet. Deploying a model with a reference declares the usual ones."
+    return empty(why, "driftline apply -f alarms.yaml")
+
+
 def graph(name: str, figure: Figure, height_px: int, label: str) -> html.Div:
-    """Show a figure, with the words that stand for it."""
-    drawn = dcc.Graph(id=name, figure=figure, config=CONFIG, style={"height": f"{height_px}px"})
-    return marked(html.Div(drawn, role="img"), aria_label=label)
+    """Show a figure, with the words that stand for it; its room is there before it is drawn."""
+    height = {"height": f"{height_px}px"}
+    drawn = dcc.Graph(id=name, figure=figure, config=CONFIG, style=height)
+    return marked(html.Div(drawn, role="img", style=height), aria_label=label)
 
 
 def choices(

@@ -88,7 +88,7 @@ def test_moment_is_utc():
 
 
 def test_one_is_singular():
-    assert (plural(1, "row"), plural(1200, "row")) == ("1 row", "1\u202f200 rows")
+    assert (plural(1, "row"), plural(1200, "row")) == ("1 row", "1,200 rows")
 
 
 def test_sizes_have_decimal_units():

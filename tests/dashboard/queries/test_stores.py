@@ -181,9 +181,7 @@ def test_rows_that_were_deleted_since_the_verdict_are_said_and_nobody_is_sent_to
     view = judged_with(seeded, 100_000)
 
     (note,) = view.notes
-    assert (
-        " of 100\u202f000 rows of this window have been deleted (erased, or past retention)" in note
-    )
+    assert " of 100,000 rows of this window have been deleted (erased, or past retention)" in note
     assert "monitor run" not in note
 
 

@@ -82,6 +82,6 @@ def test_the_proposed_baseline_is_made_on_the_page(server, stores, actions):
     status, said = actions.run("rebase", given)
 
     assert status == 200
-    assert "new version of 1\u202f440 captured rows" in said
+    assert "new version of 1,440 captured rows" in said
     assert judge(server, 2)["status"] == "Completed"
     assert stores.monitor("quality", THIRD, None).warm_up is None
