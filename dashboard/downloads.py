@@ -7,24 +7,19 @@ piece, whatever their size.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import get_args
 from urllib.parse import parse_qs
 
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.dashboard.guard import refused
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
+from driftline.loopback import App, Receive, Scope, Send
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +54,7 @@ class Downloads:
             if status == 503:
                 log.exception("rows_unreadable monitor=%r", asked.get("monitor"))
             told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"
-            await _refuse(send, status, told)
+            await refused(status, told)(scope, receive, send)
             return
         name = f'attachment; filename="{_file_name(asked)}.{form}"'
         kind = MEDIA_TYPES[form].encode()
@@ -89,11 +84,3 @@ def _file_name(asked: dict[str, str]) -> str:
     plain = "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_"
                     for one in whole)  # fmt: skip
     return plain.strip("-")[:120] or "rows"
-
-
-async def _refuse(send: Send, status: int, message: str) -> None:
-    code = "not_found" if status == 404 else "unavailable"
-    body = json.dumps({"error": {"code": code, "message": message}}).encode()
-    headers = [(b"content-type", b"application/json"), *_HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -12,17 +12,15 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from driftline.dashboard.address import is_page
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from driftline.dashboard.address import is_page
+from driftline.loopback import App, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
 """A callback of these pages sends a path and a query: a few hundred bytes."""
@@ -37,14 +35,14 @@ _CODES = {
     403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict",
     503: "unavailable",
 }  # fmt: skip
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-)
+_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
@@ -85,20 +83,23 @@ class Guard:
             try:
                 await self._http(scope, receive, send)
             except Refusal as refusal:
-                await _answer(send, refusal.status, str(refusal))
+                await refused(refusal.status, str(refusal))(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if path == "/healthz":
-            await _answer(send, 200, "ok")
+            await PlainTextResponse("ok", headers=_HEADERS)(scope, receive, send)
         elif path == CALL_PATH:
-            body = await _call_body(scope, receive)
+            body = await _call_body(Request(scope, receive))
             check_call(body, self.callbacks)
             await self.app(scope, _replay(body, receive), _Finish(send, 200))
         elif path.startswith(ACTIONS) and self.act is not None:
-            given = _json(await _call_body(scope, receive))
+            given = _json(await _call_body(Request(scope, receive)))
             status, said = await asyncio.to_thread(self.act, path.removeprefix(ACTIONS), given)
-            await _answer(send, status, said, is_action=True)
+            answer = refused(status, said)
+            if status == 200:
+                answer = JSONResponse({"said": said}, headers=_HEADERS)
+            await answer(scope, receive, send)
         elif method not in ("GET", "HEAD"):
             raise Refusal(405, f"{method} {path}: pages are read with GET; changes go to the API")
         elif path.startswith(FILES) or path in FACTS:
@@ -140,32 +141,56 @@ def policy(page: bytes) -> bytes:
     return "; ".join(rules).encode()
 
 
+class _Named(BaseModel):
+    """An input or output of a callback, with its value."""
+
+    model_config = ConfigDict(strict=True)
+    id: str
+    property: str
+    value: str | int | None = None
+
+
+class _Call(BaseModel):
+    """The body of a callback, as Dash's page sends it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    output: str
+    outputs: _Named | list[_Named]
+    inputs: list[_Named] = []
+    state: list[_Named] = []
+    changedPropIds: list[str] = []  # noqa: N815 - Dash's names.
+    parsedChangedPropsIds: list[str] = []  # noqa: N815
+
+
 def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
     """Refuse a callback body that no page of ours would send."""
-    call = _json(body)
-    if not isinstance(call, dict) or not isinstance(call.get("output"), str):
-        raise Refusal(400, 'body: expected an object with the text "output"')
-    expected = callbacks.get(call["output"])
+    try:
+        call = _Call.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "body"
+        raise Refusal(400, f"{place}: {first['msg']}; expected what a page sends") from None
+    expected = callbacks.get(call.output)
     if expected is None:
-        raise Refusal(404, f'output "{call["output"][:100]}": no such callback')
-    given = [*_pairs(call, "inputs"), *_pairs(call, "state")]
-    if given != expected:
+        raise Refusal(404, f'output "{call.output[:100]}": no such callback')
+    given = [*call.inputs, *call.state]
+    if [(one.id, one.property) for one in given] != expected:
         raise Refusal(400, f"inputs: expected {expected} in this order")
-    changed = call.get("changedPropIds", [])
-    if not isinstance(changed, list) or not all(isinstance(entry, str) for entry in changed):
-        raise Refusal(400, "changedPropIds: expected a list of texts")
-    if not set(call) <= {
-        "output",
-        "outputs",
-        "inputs",
-        "state",
-        "changedPropIds",
-        "parsedChangedPropsIds",
-    }:
-        raise Refusal(400, "body: unknown key")
-    outputs = call.get("outputs")
-    if not _is_output(outputs, call["output"]):
+    # The page counts its refreshes; all else that it sends is text.
+    if any(isinstance(one.value, int) != (one.property == "n_intervals")
+           for one in given if one.value is not None):  # fmt: skip
+        raise Refusal(400, "inputs: a value of another type than the page's")
+    # The outputs once more, as their name has them: ``..a.x...b.y..``.
+    many = call.outputs if isinstance(call.outputs, list) else [call.outputs]
+    joined = "...".join(f"{one.id}.{one.property}" for one in many)
+    if call.output != (f"..{joined}.." if isinstance(call.outputs, list) else joined):
         raise Refusal(400, "outputs: expected the id and property that output names")
+
+
+def refused(status: int, message: str) -> Response:
+    """Return the answer that says in one sentence what is wrong."""
+    error = {"code": _CODES.get(status, "bad_request"), "message": message}
+    return JSONResponse({"error": error}, status, headers=_HEADERS)
 
 
 def _json(body: bytes) -> object:
@@ -175,52 +200,22 @@ def _json(body: bytes) -> object:
         raise Refusal(400, "body: not JSON; expected what a page sends") from None
 
 
-def _is_output(outputs: object, name: str) -> bool:
-    """Check that the written-out outputs are those of the output's name: ``..a.x...b.y..``."""
-    many = outputs if isinstance(outputs, list) else [outputs]
-    joined = "...".join(
-        f"{entry.get('id')}.{entry.get('property')}" if isinstance(entry, dict) else "?"
-        for entry in many
-    )
-    return name == (f"..{joined}.." if isinstance(outputs, list) else joined)
-
-
-def _pairs(call: Mapping[str, object], key: str) -> list[tuple[str, str]]:
-    """List the (id, property) of the given inputs; anything else is refused."""
-    entries = call.get(key, [])
-    if not isinstance(entries, list):
-        raise Refusal(400, f"{key}: expected a list")
-    found: list[tuple[str, str]] = []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            raise Refusal(400, f"{key}: expected objects with id, property and value")
-        name, value = str(entry.get("property")), entry.get("value")
-        kind = int if name == "n_intervals" else str
-        if value is not None and not isinstance(value, kind):
-            raise Refusal(400, f"{key}: {name} is of type {type(value).__name__}")
-        found.append((str(entry.get("id")), name))
-    return found
-
-
-async def _call_body(scope: Scope, receive: Receive) -> bytes:
+async def _call_body(request: Request) -> bytes:
     """Read a callback's body after checking method, sender and type."""
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    if scope["method"] != "POST":
-        raise Refusal(405, f"{scope['method']} {scope['path']}: expected POST")
-    if headers.get(b"sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if request.method != "POST":
+        raise Refusal(405, f"{request.method} {request.scope['path']}: expected POST")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Refusal(403, "the call comes from another site")
-    if headers.get(b"content-type", "").split(";")[0].strip() != "application/json":
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise Refusal(415, "content-type: expected application/json")
     body = b""
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Refusal(400, "body: the connection ended before it was complete")
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Refusal(413, f"body: more than {MAX_BODY_BYTES} bytes")
-        more = message.get("more_body", False)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Refusal(413, f"body: more than {MAX_BODY_BYTES} bytes")
+    except ClientDisconnect:
+        raise Refusal(400, "body: the connection ended before it was complete") from None
     return body
 
 
@@ -258,22 +253,8 @@ class _Finish:
         if html and status == 200 and self.page_status is not None:
             status = self.page_status
             headers.append((b"cache-control", b"no-cache"))
-        headers += [*_HEADERS, (b"content-security-policy", policy(self.body if html else b""))]
+        headers += [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+        headers.append((b"content-security-policy", policy(self.body if html else b"")))
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         body = b"" if self.method == "HEAD" else self.body
         await self.send({"type": "http.response.body", "body": body})
-
-
-async def _answer(send: Send, status: int, message: str, *, is_action: bool = False) -> None:
-    """Answer with one sentence as JSON; 200 as plain text, or as what an action said."""
-    if status == 200 and is_action:
-        body, kind = json.dumps({"said": message}).encode(), b"application/json"
-    elif status == 200:
-        body, kind = message.encode(), b"text/plain"
-    else:
-        code = _CODES.get(status, "bad_request")
-        body = json.dumps({"error": {"code": code, "message": message}}).encode()
-        kind = b"application/json"
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *_HEADERS]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

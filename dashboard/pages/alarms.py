@@ -95,13 +95,13 @@ def _incidents(view: AlarmsView) -> list[html.Section]:
 
 
 def _incident(one: Incident) -> list[Cell]:
+    name = one.cause or one.id
     names = [member.name for member in one.alarms if member.left_at is None]
     more = len(names) - MEMBERS_SHOWN
     where = f" of {one.endpoint}" if one.endpoint else ""
     members = ", ".join(names[:MEMBERS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
     return [
-        tag(one.severity),
-        html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip"),
+        stack(tag(one.severity), html.A(name, href=incident_link(one.id), className="strong")),
         faint(f"{plural(len(names), 'alarm')}{where}, since {moment(one.onset_at)}"),
         html.Span(members, className="clip"),
     ]

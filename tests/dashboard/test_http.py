@@ -301,9 +301,9 @@ def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, sta
 @pytest.mark.parametrize(
     ("path", "said", "link"),
     [
-        ("/alarms/a%2Fc", 'alarm "a/c" does not exist; expected the name of one', "/alarms"),
-        ("/incidents/inc_none", 'incident "inc_none" does not exist', "/incidents"),
-        ("/monitors/mm", 'monitor "mm" does not exist', "/"),
+        ("/alarms/a%2Fc", 'Alarm "a/c" does not exist; expected the name of one', "/alarms"),
+        ("/incidents/inc_none", 'Incident "inc_none" does not exist', "/incidents"),
+        ("/monitors/mm", 'Monitor "mm" does not exist', "/"),
     ],
 )
 def test_a_page_of_what_does_not_exist_is_404_says_so_and_leads_on(ask_stocked, path, said, link):
