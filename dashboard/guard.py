@@ -155,7 +155,7 @@ class _Call(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     output: str
-    outputs: _Named | list[_Named]
+    outputs: _Named | list[_Named] = []
     inputs: list[_Named] = []
     state: list[_Named] = []
     changedPropIds: list[str] = []  # noqa: N815 - Dash's names.
