@@ -2,7 +2,7 @@
 
 ::
 
-    LocalOnly → Downloads → Bundles → Guard → Dash on FastAPI → show(path, query) → pages
+    LocalOnly → Downloads → Guard → Dash on FastAPI → show(path, query) → pages
 
 State lives in the address only, so reload, back, forward and a link in a pager's message all show
 the same view. The content comes from one callback that runs in a worker thread: Dash's FastAPI
@@ -31,7 +31,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.dashboard.actions import Actions, Send
 from driftline.dashboard.address import Address, parse
-from driftline.dashboard.bundles import Bundles
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.pages import (
@@ -116,7 +115,7 @@ def create_app(context: DashboardContext) -> App:
     def is_there(path: str, query: str) -> bool:
         return _is_there(stores, parse(path, query))
 
-    pages = Bundles(Guard(dash.server, calls, act, is_there))
+    pages = Guard(dash.server, calls, act, is_there)
     return LocalOnly(Downloads(pages, stores))
 
 

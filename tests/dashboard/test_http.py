@@ -260,7 +260,7 @@ def test_unreachable_database_is_said_on_the_page(tmp_path):
 
 
 def test_no_callback_can_block_the_server(app):
-    own = app.app.app.app.callbacks
+    own = app.app.app.callbacks
     registered = [entry for entry in GLOBAL_CALLBACK_MAP.values() if "callback" in entry]
 
     assert list(own) == ["..page.children...shown.data.."]
