@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from sqlalchemy import Connection
 
@@ -18,7 +17,6 @@ from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
-from driftline.alerts.metrics.reading import summaries
 from driftline.dashboard.address import monitor_link
 from driftline.dashboard.queries.views import AlarmPoint, StateSpan
 from driftline.errors import InputError
@@ -36,40 +34,83 @@ def points_of(
     now: datetime,
     bands: BandsOf | None = None,
 ) -> tuple[AlarmPoint, ...]:
-    """Read the newest periods of an alarm's metric on the alarm's own grid, oldest first.
+    """Read the newest periods of what an alarm watches, as the evaluator does, oldest first.
 
-    Metric math, percentiles and days of a time zone are worked out as the evaluator does it, for
-    fewer periods; periods without data are left out.
+    Metric math, percentiles and days of a time zone are worked out for fewer periods; periods
+    without data are left out.
     """
-    rule = record.definition
+    entry = Entry.of(record.updated_at, record.definition)
+    edges = _edges(connection, record, entry, now)
+    points = read_periods(connection, Question(record.definition, entry.plan, edges), bands)
+    return tuple(
+        _point(record, point, end, decided)
+        for point, end in zip(points, edges[1:], strict=False)
+        if point.value is not None
+    )
+
+
+def read_periods(
+    connection: Connection, question: Question, bands: BandsOf | None = None
+) -> list[Point]:
+    """Read the periods that an alarm is asked about; none for metric math with a fault."""
+    if not question.edges:
+        return []
+    ((_, points),) = read_points(connection, [question], bands)
+    if isinstance(points, InputError):
+        return []  # The explanation says what is wrong with the metric math.
+    if isinstance(points, Exception):
+        raise points
+    return points
+
+
+def stored_span(connection: Connection, record: AlarmRecord) -> tuple[datetime, datetime] | None:
+    """Return the first time with data, and the end of the newest period on the alarm's own grid.
+
+    None without data, and for what is not one metric's own statistic.
+    """
+    rule, period = record.definition, timedelta(seconds=record.definition.period)
     if rule.metrics or rule.extended_statistic or rule.evaluation_window is not None:
-        return _computed(connection, record, decided, now, bands)
+        return None
     metric_id = metrics.find(connection, rule.namespace, rule.metric_name, rule.dimensions)
     ends = None if metric_id is None else metrics.span(connection, metric_id)
-    if metric_id is None or ends is None:
-        return ()
-    first, last = ends
-    period = timedelta(seconds=rule.period)
-    anchor = record.evaluated_until or last
-    end = anchor + (math.floor((last - anchor) / period) + 1) * period
-    start = end - min(POINTS_SHOWN, math.ceil((end - first) / period)) * period
-    by_period = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
-    points = []
-    for index, summary in sorted(by_period.items()):
-        point = Point(start + index * period, summary.get(rule.statistic_name))
-        shown = _point(record, point, point.start + period, decided)
-        note = summary.note or {}
-        points.append(replace(shown, link=note_link(note), words=text_of(note, "cause")))
-    return tuple(points)
+    if ends is None:
+        return None
+    anchor = record.evaluated_until or ends[1]
+    return ends[0], anchor + (math.floor((ends[1] - anchor) / period) + 1) * period
+
+
+def even_edges(end: datetime, period: timedelta, count: int) -> tuple[datetime, ...]:
+    """Return the borders of so many periods up to an end, oldest first."""
+    return tuple(end - back * period for back in range(count, -1, -1))
+
+
+def _edges(
+    connection: Connection, record: AlarmRecord, entry: Entry, now: datetime
+) -> tuple[datetime, ...]:
+    """Return the borders of the periods that a page shows; none without data."""
+    rule, period = record.definition, timedelta(seconds=record.definition.period)
+    if not (rule.metrics or rule.extended_statistic or rule.evaluation_window):
+        if (stored := stored_span(connection, record)) is None:
+            return ()
+        first, end = stored
+        return even_edges(end, period, min(POINTS_SHOWN, math.ceil((end - first) / period)))
+    until = record.evaluated_until if entry.cadence_s == ON_ARRIVAL else None
+    last = until or newest_tick(now, entry.cadence_s or CADENCES_S[1])
+    if rule.evaluation_window is not None:
+        return clock_edges(rule.evaluation_window.zone, rule.period, EDGES_SHOWN, last)
+    return even_edges(last, period, EDGES_SHOWN)
 
 
 def _point(record: AlarmRecord, point: Point, end: datetime, decided: set[datetime]) -> AlarmPoint:
+    note = point.note or {}
     return AlarmPoint(
         start=point.start,
         end=end,
         value=point.value,
         breaching=bool(is_breaching(record.definition, point)),
         decided=point.start in decided,
+        link=note_link(note),
+        words=text_of(note, "cause"),
         lower=point.lower,
         upper=point.upper,
     )
@@ -100,37 +141,6 @@ def joined(point: AlarmPoint, stored: AlarmPoint | None) -> AlarmPoint:
     # Beside a band only the store knows the border.
     is_over = point.breaching if stored.upper is None else stored.breaching
     return replace(stored, value=point.value, breaching=is_over, decided=True)
-
-
-def _computed(
-    connection: Connection,
-    record: AlarmRecord,
-    decided: set[datetime],
-    now: datetime,
-    bands: BandsOf | None,
-) -> tuple[AlarmPoint, ...]:
-    rule = record.definition
-    entry = Entry.of(record.updated_at, rule)
-    tick = newest_tick(now, entry.cadence_s or CADENCES_S[1])
-    until = record.evaluated_until if entry.cadence_s == ON_ARRIVAL else None
-    last = until or tick
-    if rule.evaluation_window is not None:
-        edges = clock_edges(rule.evaluation_window.zone, rule.period, EDGES_SHOWN, last)
-    else:
-        period = timedelta(seconds=rule.period)
-        edges = tuple(last - period * back for back in range(EDGES_SHOWN, -1, -1))
-    for _, points in read_points(connection, [Question(rule, entry.plan, edges)], bands):
-        if isinstance(points, InputError):
-            return ()  # The explanation says what is wrong with the metric math.
-        if isinstance(points, Exception):
-            raise points
-        ends = [end for _, end in pairwise(edges)]
-        return tuple(
-            _point(record, point, end, decided)
-            for point, end in zip(points, ends, strict=True)
-            if point.value is not None
-        )
-    return ()
 
 
 def spans_of(

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from driftline.alerts.alarms.alarm import Point, is_breaching
+from driftline.alerts.alarms.alarm import is_breaching
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
     AnyRecord,
@@ -24,9 +24,8 @@ from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history, r
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.explain import Explanation, explain
-from driftline.alerts.evaluation.reading import BandsOf
+from driftline.alerts.evaluation.reading import BandsOf, Question
 from driftline.alerts.metrics import store as metrics
-from driftline.alerts.metrics.reading import summaries
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
 from driftline.alerts.notify.incidents import Incident, list_incidents
@@ -35,12 +34,15 @@ from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.queries.alarm_points import (
     decided_of,
+    even_edges,
     joined,
     note_link,
     period_end,
     points_of,
+    read_periods,
     side_of,
     spans_of,
+    stored_span,
     text_of,
 )
 from driftline.dashboard.queries.views import (
@@ -277,15 +279,9 @@ def newest_note(connection: Connection, record: AlarmRecord) -> Mapping[str, obj
 
     Where none is left, as after a window was judged again, the note of the change to this state.
     """
-    rule = record.definition
-    metric_id = _metric(connection, rule)
-    ends = None if metric_id is None else metrics.span(connection, metric_id)
-    if ends is not None:
-        period, last = timedelta(seconds=rule.period), ends[1]
-        anchor = record.evaluated_until or last
-        end = anchor + (math.floor((last - anchor) / period) + 1) * period
-        earliest = min((point.start for point in decided_of(record)), default=end)
-        if note := _breaching_note(connection, rule, end, earliest):
+    if (stored := stored_span(connection, record)) is not None:
+        earliest = min((point.start for point in decided_of(record)), default=stored[1])
+        if note := _breaching_note(connection, record.definition, stored[1], earliest):
             return note
     newest = history(connection, record.name, type="StateUpdate", limit=1)
     return note_at(connection, record, newest[0]) if newest else {}
@@ -309,25 +305,13 @@ def _breaching_note(
 
     As many periods are looked at as the alarm judges, and from ``earliest`` on.
     """
-    metric_id = _metric(connection, rule)
-    if metric_id is None:
-        return {}
     period = timedelta(seconds=rule.period)
     count = max(rule.evaluation_periods, math.ceil((end - earliest) / period))
-    start = end - count * period
-    by_period = summaries(connection, metric_id, start, end, rule.period, unit=rule.unit)
-    for index, summary in sorted(by_period.items(), reverse=True):
-        point = Point(start + index * period, summary.get(rule.statistic_name))
-        if summary.note and is_breaching(rule, point):
-            return summary.note
+    question = Question(rule, None, even_edges(end, period, count))
+    for point in reversed(read_periods(connection, question)):
+        if point.note and is_breaching(rule, point):
+            return point.note
     return {}
-
-
-def _metric(connection: Connection, rule: AlarmDefinition) -> int | None:
-    """Find the metric whose periods can be read as they are stored."""
-    if rule.metrics or rule.extended_statistic or rule.evaluation_window is not None:
-        return None
-    return metrics.find(connection, rule.namespace, rule.metric_name, rule.dimensions)
 
 
 def _channels(connection: Connection, rule: AnyDefinition) -> tuple[ChannelLine, ...]:
