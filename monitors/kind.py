@@ -138,7 +138,8 @@ class Kind:
     headline_metrics
         Which of them is drawn first, the best first.
     panels
-        What a window's page shows besides metrics, of the panels that the dashboard has.
+        What a window's page shows besides metrics, of the panels that the dashboard has; for any
+        other name, the metrics with their meanings.
     schedule
         How often a deployed one runs.
     default_alarms

@@ -18,6 +18,7 @@ from driftline.dashboard.queries.documents import read_report
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.words import metric_words
 from driftline.errors import NotFoundError
+from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
 from tests.dashboard.measured_seed import FEATURES, HOSTILE, MAKERS, WEEKS, quality_metrics
 
@@ -308,6 +309,16 @@ def test_document_of_another_make_is_read_as_far_as_it_goes():
 
     assert (first.value, first.count) == (None, 0)
     assert second.value == math.inf
+
+
+def test_a_kind_whose_panel_is_not_ours_shows_what_its_metrics_mean(stores, monkeypatch):
+    kind = replace(kind_named("model-quality"), panels=("acme",))
+    monkeypatch.setattr(page_of, "kind_named", lambda _: kind)
+
+    page = str(page_of.page(stores.measured("flights-quality", None, None)))
+
+    assert "What it measures" in page
+    assert "the chance that a positive case gets a higher score than a negative one" in page
 
 
 def test_before_the_first_window_the_page_says_what_to_do(stores):
