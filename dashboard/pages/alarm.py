@@ -15,7 +15,6 @@ from driftline.dashboard.pages.alarm_panels import (
     history,
     messages,
     quiet_panel,
-    similar_metrics,
     verdict_panel,
     why_panel,
 )
@@ -88,8 +87,7 @@ def _signal(view: AlarmView) -> html.Section:
     if not view.points:
         where = ", ".join(f"{key}={value}" for key, value in sorted(rule.dimensions.items()))
         exact = f"{rule.namespace} {rule.judged_name} {where}".strip()
-        why = empty("No datapoint has arrived for exactly this metric:", exact)
-        return panel(title, [why, *(similar_metrics(view.similar) if view.similar else [])])
+        return panel(title, [empty("No datapoint has arrived for exactly this metric:", exact)])
     breaches = sum(point.breaching for point in view.points)
     fired = sum(span.state == "ALARM" for span in view.spans)
     summary = (

@@ -266,19 +266,9 @@ def _finding(finding: Finding) -> html.Div:
     parts: list[Cell] = [html.P(html.B(finding.metric)), html.P(sentence(finding.problem))]
     parts.append(html.P(sentence(finding.mend)))
     if finding.similar:
-        names = [
-            f"{one.namespace} {one.name} "
-            + ", ".join(f"{key}={value}" for key, value in sorted(one.dimensions.items()))
-            for one in finding.similar
-        ]
-        parts += similar_metrics(names)
+        parts.append(html.P("Similar metrics that have data:"))
+        parts.append(html.Ul([html.Li(html.Code(str(one))) for one in finding.similar]))
     return html.Div(parts, className="finding-box")
-
-
-def similar_metrics(names: Sequence[str]) -> list[Cell]:
-    """List metrics that have data in place of one that has none."""
-    listed = html.Ul([html.Li(html.Code(name)) for name in names])
-    return [html.P("Similar metrics that have data:"), listed]
 
 
 def _actions(why: Explanation) -> Cell:

@@ -54,12 +54,10 @@ from driftline.dashboard.queries.views import (
 )
 from driftline.dashboard.words import duration, limit_words, metric_words, moment
 from driftline.errors import DriftlineError
-from driftline.monitors.kind import OWN_METRICS
 
 CHANGES_SHOWN = 20
 HISTORY_SHOWN = 60
 MESSAGES_SHOWN = 60
-SIMILAR_SHOWN = 5
 ALARMS_READ = 100_000
 INCIDENTS_READ = 200
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
@@ -232,7 +230,6 @@ def alarm_view(
             alarm_line(connection, other, suppression=suppression)
             for other in _on_same_metric(connection, record)
         ),
-        similar=() if points or rule.metrics else _similar(connection, rule),
     )
 
 
@@ -339,18 +336,6 @@ def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRe
         with suppress(AlarmError):  # The list of all tells of it.
             others.append(record_of(row))
     return others
-
-
-def _similar(connection: Connection, rule: AlarmDefinition) -> tuple[str, ...]:
-    """Name metrics with data that the alarm may have meant: by name, else what we count."""
-    similar = metrics.list_metrics(connection, name=rule.metric_name)
-    similar = similar or metrics.list_metrics(connection, namespace=rule.namespace)
-    similar = similar or metrics.list_metrics(connection, namespace=OWN_METRICS)
-    return tuple(
-        f"{one.namespace} {one.name} "
-        + ", ".join(f"{key}={value}" for key, value in sorted(one.dimensions.items()))
-        for one in similar[:SIMILAR_SHOWN]
-    )
 
 
 def _condition(rule: AlarmDefinition) -> str:

@@ -511,10 +511,7 @@ class StoryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmView(StoryView):
-    """Everything that the page of an alarm on a metric shows.
-
-    ``similar`` names metrics that have data, when the alarm's own has none.
-    """
+    """Everything that the page of an alarm on a metric shows."""
 
     rule: AlarmDefinition
     threshold: float | None
@@ -522,7 +519,6 @@ class AlarmView(StoryView):
     decided: tuple[AlarmPoint, ...]
     spans: tuple[StateSpan, ...]
     others: tuple[AlarmLine, ...]
-    similar: tuple[str, ...] = ()
     preview: Preview | None = None
 
 

@@ -114,7 +114,7 @@ def test_alarm_without_data_is_told_the_mend(stores):
     said = texts(render(stores, replace(parse("/alarms/x"), alarm=LONELY)).children)
 
     assert "No datapoint was ever put for exactly these dimensions" in said
-    assert "Shop latency Service=checkout" in said
+    assert "Shop latency {Service=checkout}" in said
 
 
 def test_rule_is_a_tree_with_the_states_of_its_alarms(stores):
