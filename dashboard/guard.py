@@ -191,7 +191,7 @@ class _Named(BaseModel):
     model_config = ConfigDict(strict=True)
     id: str
     property: str
-    value: str | int | None = None
+    value: object = None  # Text of an address may hold what pydantic takes for no text.
 
 
 class _Call(BaseModel):
@@ -209,7 +209,7 @@ class _Call(BaseModel):
 def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
     """Refuse a callback body that no page of ours would send."""
     try:
-        call = _Call.model_validate_json(body)
+        call = _Call.model_validate(_json(body))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
@@ -221,8 +221,9 @@ def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> N
     if [(one.id, one.property) for one in given] != expected:
         raise Refusal(400, f"inputs: expected {expected} in this order")
     # The page counts its refreshes; all else that it sends is text.
-    if any(isinstance(one.value, int) != (one.property == "n_intervals")
-           for one in given if one.value is not None):  # fmt: skip
+    kinds = [int if one.property == "n_intervals" else str for one in given]
+    if not all(one.value is None or type(one.value) is kind
+               for one, kind in zip(given, kinds, strict=True)):  # fmt: skip
         raise Refusal(400, "inputs: a value of another type than the page's")
     # The outputs once more, as their name has them: ``..a.x...b.y..``.
     many = call.outputs if isinstance(call.outputs, list) else [call.outputs]
