@@ -24,7 +24,7 @@ class MetricResult:
     """What was measured, how surely, and what it is compared with."""
 
     name: str
-    value: float | None  # None when it is not defined, and `note` says why. May be infinite.
+    value: float | None = None  # None when it is not defined, and `note` says why. May be infinite.
     low: float | None = None  # 95% interval.
     high: float | None = None
     reference: float | None = None  # None when the reference is not known.
