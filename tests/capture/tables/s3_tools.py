@@ -41,6 +41,7 @@ def some_rows(spool: str, first: int) -> pa.Table:
         "event_id": [f"{spool}-{seq}" for seq in range(first, first + 5)],
         "row_index": [0] * 5,
         "event_time": [datetime(2026, 11, 20, tzinfo=UTC)] * 5,
+        "arrival_time": [datetime(2026, 11, 20, tzinfo=UTC)] * 5,
         "spool_id": [spool] * 5,
         "spool_seq": list(range(first, first + 5)),
     }
