@@ -47,7 +47,7 @@ def alarms(
      (1, 7), (2, 7), (4, 7), (7, 7), (0, 20), (1, 20), (6, 20), (7, 20)],
 )  # fmt: skip
 def test_a_fault_rings_while_it_lasts_and_not_afterwards(begin: int, lasts: int) -> None:
-    shares = [SEEN] * begin + [0.6] * lasts + [SEEN] * (128 - begin - lasts)
+    shares = [SEEN] * begin + [0.6] * lasts + [SEEN] * (96 - begin - lasts)
 
     assert alarms(shares) == list(range(begin, begin + lasts))
 
