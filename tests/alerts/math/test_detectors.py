@@ -114,12 +114,33 @@ def test_too_few_points_make_no_band_until_there_are_enough(engine):
     with engine.connect() as connection:
         record = get_detector(connection, record.id)
     assert record.state == INSUFFICIENT and record.models[0].points == 29
-    assert record.models[0].due_at == NOW + timedelta(hours=1)
+    assert record.models[0].due_at == NOW + timedelta(minutes=1)
     assert bands(engine, BandModels(), plan()) == Untrained("m1", needed=30, points=29)
 
     store(engine, 30)
-    assert train_next(engine, NOW + timedelta(hours=1))
+    assert train_next(engine, NOW + timedelta(minutes=1))
     assert [len(one) for one in bands(engine, BandModels(), plan())] == [24, 24]
+
+
+@pytest.mark.parametrize(
+    ("waited", "wait"),
+    [
+        (timedelta(minutes=3), timedelta(minutes=1)),
+        (timedelta(minutes=20), timedelta(minutes=2)),
+        (timedelta(days=90), timedelta(hours=1)),
+    ],
+)
+def test_one_without_enough_points_is_tried_again_the_more_rarely_the_longer_it_waits(
+    engine, waited, wait
+):
+    with engine.begin() as connection:
+        record = put_detector(connection, orders(), NOW - waited)
+
+    assert train_next(engine, NOW)
+
+    with engine.connect() as connection:
+        (model,) = get_detector(connection, record.id).models
+    assert model.due_at == NOW + wait
 
 
 def test_what_an_alarm_misses_is_made_trained_and_found(engine):
