@@ -9,9 +9,10 @@ put is checked for names and cycles, and judged at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
@@ -453,57 +454,24 @@ def order(children: Mapping[str, Sequence[str]]) -> Order:
     ----------
     children
         For each composite the alarms of its rule; names that are no key are metric alarms.
-
-    References
-    ----------
-    Tarjan, Depth-first search and linear graph algorithms, 1972: its strongly connected components
-    come out children first. Without recursion, for chains may be long.
     """
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    names: list[str] = []
-    on_cycle: set[str] = set()
-
-    def enter(name: str) -> Iterator[str]:
-        index[name] = low[name] = len(index)
-        stack.append(name)
-        on_stack.add(name)
-        return iter(children[name])
-
-    for root in children:
-        if root in index:
+    on_cycle = {name for name, below in children.items() if name in below}
+    # Who are on a cycle together count as one, the first of them that was found.
+    first = {name: name for name in children}
+    while True:
+        graph: dict[str, set[str]] = {one: set() for one in first.values()}
+        for name, below in children.items():
+            inner = {first[child] for child in below if child in first}
+            graph[first[name]] |= inner - {first[name]}
+        try:
+            ordered = list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            cycle = set(error.args[1])
+            members = [name for name, one in first.items() if one in cycle]
+            on_cycle.update(members)
+            first |= dict.fromkeys(members, first[members[0]])
             continue
-        work = [(root, enter(root))]
-        while work:
-            name, rest = work[-1]
-            child = next(rest, None)
-            if child is None:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[name])
-                if low[name] == index[name]:
-                    names += _component(name, stack, on_stack, children, on_cycle)
-            elif child in on_stack:
-                low[name] = min(low[name], index[child])
-            elif child in children and child not in index:
-                work.append((child, enter(child)))
-    return Order(tuple(names), frozenset(on_cycle))
-
-
-def _component(
-    first: str,
-    stack: list[str],
-    on_stack: set[str],
-    children: Mapping[str, Sequence[str]],
-    on_cycle: set[str],
-) -> list[str]:
-    """Take the component that begins with a name off the stack; note it if it is a cycle."""
-    found: list[str] = []
-    while not found or found[-1] != first:
-        found.append(stack.pop())
-        on_stack.discard(found[-1])
-    if len(found) > 1 or first in children[first]:
-        on_cycle.update(found)
-    return found[::-1]
+        together: dict[str, list[str]] = {}
+        for name, one in first.items():
+            together.setdefault(one, []).append(name)
+        return Order(tuple(name for one in ordered for name in together[one]), frozenset(on_cycle))
