@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from driftline.alerts.alarms.alarm import Judgement, Point, State, StateChange, is_breaching, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.reason import state_reason, state_reason_data
+from driftline.alerts.alarms.reason import state_reason, state_reason_data, untrained_reason
 from driftline.alerts.math.evaluate import Untrained
 from driftline.alerts.metrics.summary import Summary
 
@@ -55,38 +55,62 @@ class Standing:
     watched_from: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WalkOutcome:
+    """What became of an alarm's periods."""
+
+    changes: Sequence[StateChange]  # Oldest first.
+    # The reason of the state it ends in, where that is a band that is not trained.
+    untrained: str | None = None
+
+
+# Makes points of the borders of periods, and of what each metric has in them, by place.
+Measure = Callable[[tuple[datetime, ...], Sequence[Mapping[int, Summary]]], Sequence[Point]]
+
+
 def walk(
     definition: AlarmDefinition,
     standing: Standing,
-    summaries: Mapping[int, Summary],
+    series: Sequence[Mapping[int, Summary]],
     grid: Grid,
     periods: range,
     *,
     now: datetime,
-) -> list[StateChange]:
-    """Evaluate an alarm at the end of each of some periods; return its changes of state."""
-    numbers = sorted(summaries)
+    measure: Measure | None = None,
+) -> WalkOutcome:
+    """Evaluate an alarm at the end of each of some periods, over its evaluation range alone.
+
+    ``series`` has what came in for each of its metrics, by number of the period. An alarm on one
+    metric needs no ``measure``.
+    """
+    numbers = sorted({number for found in series for number in found})
     changes: list[StateChange] = []
+    untrained: str | None = None
     index = periods.start
     while index < periods.stop:
         first = index - definition.range_periods + 1
-        starts = [grid.start(number) for number in range(first, index + 1)]
-        window = {
-            place: summary
-            for place in range(len(starts))
-            if (summary := summaries.get(first + place)) is not None
-        }
-        end = grid.start(index + 1)
-        judged = points(definition, window, starts)
-        judgement, standing, change = step(definition, standing, judged, end=end, now=now)
+        edges = tuple(grid.start(number) for number in range(first, index + 2))
+        window = [
+            {
+                place: summary
+                for place in range(len(edges) - 1)
+                if (summary := found.get(first + place)) is not None
+            }
+            for found in series
+        ]
+        judged = (
+            points(definition, window[0], edges[:-1]) if measure is None else measure(edges, window)
+        )
+        judgement, standing, change = step(definition, standing, judged, end=edges[-1], now=now)
         if change is not None:
             changes.append(change)
+        untrained = untrained_reason(definition, judgement)
         index += 1
-        if not window and not judgement.is_passing:
+        if not any(window) and not judgement.is_passing:
             # Silence goes on saying the same: on to the next period with data.
             position = bisect.bisect_left(numbers, index)
             index = numbers[position] if position < len(numbers) else periods.stop
-    return changes
+    return WalkOutcome(changes, untrained)
 
 
 def step(

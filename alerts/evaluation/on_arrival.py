@@ -19,12 +19,11 @@ from sqlalchemy import Connection, Engine, Row, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.records import LOOK_AGAIN
-from driftline.alerts.alarms.walk import Grid
+from driftline.alerts.alarms.walk import Grid, WalkOutcome
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import EVALUATION_ERROR, ON_ARRIVAL
 from driftline.alerts.evaluation.periods import (
     PendingPeriods,
-    WalkOutcome,
     first_datapoint,
     walk_periods,
     watched_from,

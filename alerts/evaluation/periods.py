@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +9,8 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from driftline.alerts import tables
-from driftline.alerts.alarms.alarm import StateChange
-from driftline.alerts.alarms.reason import untrained_reason
-from driftline.alerts.alarms.walk import Grid, Standing, step, walk
+from driftline.alerts.alarms.alarm import Point
+from driftline.alerts.alarms.walk import Grid, Standing, WalkOutcome, walk
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.reading import BandsOf, Question, answer, requests_of
 from driftline.alerts.evaluation.verdicts import Standpoint
@@ -43,15 +41,6 @@ class PendingPeriods:
             return []
         start, end = self.grid.start(self.base), self.grid.start(self.periods.stop)
         return requests_of(self.entry.definition, self.entry.plan, (start, end))
-
-
-@dataclass(frozen=True, slots=True)
-class WalkOutcome:
-    """What became of an alarm's pending periods."""
-
-    changes: Sequence[StateChange]  # Oldest first.
-    # The reason of the state it ends in, where that is a band that is not trained.
-    untrained: str | None = None
 
 
 def first_datapoint(
@@ -116,46 +105,11 @@ def _walk(
         return WalkOutcome([])
     # Read from the base on; the grid counts from 1970.
     based = [{due.base + number: one for number, one in found.items()} for found in series]
-    if due.entry.plan is None:
-        periods, grid = due.periods, due.grid
-        return WalkOutcome(walk(definition, standing, based[0], grid, periods, now=now))
-    return _walk_math(connection, due, standing, based, now, bands)
 
+    def measure(
+        edges: tuple[datetime, ...], window: Sequence[Mapping[int, Summary]]
+    ) -> Sequence[Point]:
+        return answer(connection, Question(definition, due.entry.plan, edges), window, bands)
 
-def _walk_math(
-    connection: Connection,
-    due: PendingPeriods,
-    standing: Standing,
-    series: Sequence[Mapping[int, Summary]],
-    now: datetime,
-    bands: BandsOf | None,
-) -> WalkOutcome:
-    """Judge metric math: as live alarms, each time over the evaluation range alone."""
-    definition, grid, stop = due.entry.definition, due.grid, due.periods.stop
-    numbers = sorted({number for found in series for number in found})
-    changes: list[StateChange] = []
-    untrained: str | None = None
-    index = due.periods.start
-    while index < stop:
-        first = index - definition.range_periods + 1
-        edges = tuple(grid.start(number) for number in range(first, index + 2))
-        window = [
-            {
-                place: found[first + place]
-                for place in range(len(edges) - 1)
-                if first + place in found
-            }
-            for found in series
-        ]
-        question = Question(definition, due.entry.plan, edges)
-        judged = answer(connection, question, window, bands)
-        judgement, standing, change = step(definition, standing, judged, end=edges[-1], now=now)
-        if change is not None:
-            changes.append(change)
-        untrained = untrained_reason(definition, judgement)
-        index += 1
-        if not any(window) and not judgement.is_passing:
-            # Silence goes on saying the same: on to the next period with data.
-            position = bisect.bisect_left(numbers, index)
-            index = numbers[position] if position < len(numbers) else stop
-    return WalkOutcome(changes, untrained)
+    judged = None if due.entry.plan is None else measure
+    return walk(definition, standing, based, due.grid, due.periods, now=now, measure=judged)

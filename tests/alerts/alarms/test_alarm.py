@@ -95,8 +95,8 @@ def _run(definition, series, initial):
         if value is not None:
             summaries[step] = Summary(1.0, value, value, value)
         for change in walk(
-            definition, standing, summaries, Grid(60), range(step, step + 1), now=_time(step)
-        ):
+            definition, standing, [summaries], Grid(60), range(step, step + 1), now=_time(step)
+        ).changes:
             transitions.append([step, change.old, change.new])
             standing = Standing(1, change.new, change.seq)
         states.append(standing.state)

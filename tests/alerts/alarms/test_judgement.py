@@ -231,12 +231,18 @@ def test_walking_in_pieces_is_walking_at_once_and_is_a_step_for_each_period(
     summaries = {first + place: one for place, one in found.items()}
     standing = Standing(7, state, 3)
 
-    whole = walk(definition, standing, summaries, grid, range(first, last), now=minute(99))
+    whole = walk(
+        definition, standing, [summaries], grid, range(first, last), now=minute(99)
+    ).changes
 
     middle = min(first + cut, last)
-    pieces = walk(definition, standing, summaries, grid, range(first, middle), now=minute(99))
+    pieces = [
+        *walk(definition, standing, [summaries], grid, range(first, middle), now=minute(99)).changes
+    ]
     between = Standing(7, pieces[-1].new, pieces[-1].seq) if pieces else standing
-    pieces += walk(definition, between, summaries, grid, range(middle, last), now=minute(99))
+    pieces += walk(
+        definition, between, [summaries], grid, range(middle, last), now=minute(99)
+    ).changes
     assert pieces == whole
     stepped = []
     for number in range(len(values)):
