@@ -25,9 +25,8 @@ from driftline.alerts.alarms.window import (
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.metrics.datapoint import UNITS, check_metric, metric_key
-from driftline.alerts.metrics.statistic import parse
-from driftline.alerts.metrics.summary import STATISTICS, Statistic
+from driftline.alerts.metrics.datapoint import check_metric, check_unit, metric_key
+from driftline.alerts.metrics.statistic import STATISTICS, Statistic, parse
 
 Treatment = Literal["missing", "ignore", "breaching", "notBreaching"]
 LowSamples = Literal["evaluate", "ignore"]
@@ -277,8 +276,7 @@ def _check_source(alarm: AlarmDefinition) -> None:
         if alarm.statistic is not None:
             raise AlarmError("statistic and extended_statistic; expected one of them")
         parse(alarm.extended_statistic)
-    if alarm.unit is not None and alarm.unit not in UNITS:
-        raise AlarmError(f'unit "{alarm.unit}"; expected a unit such as "Count"')
+    check_unit(alarm.unit)
     if alarm.threshold_metric_id is not None:
         raise AlarmError("threshold_metric_id without metrics; expected both or neither")
 

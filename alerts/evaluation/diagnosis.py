@@ -21,7 +21,8 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.metrics.datapoint import UNITS, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.alerts.metrics.summary import STATISTICS, Summary
+from driftline.alerts.metrics.statistic import STATISTICS
+from driftline.alerts.metrics.summary import Summary
 from driftline.alerts.tables import metrics
 
 # How far back, and how finely, the newest datapoints are looked for to see how often they come.

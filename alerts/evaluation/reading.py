@@ -15,7 +15,8 @@ from driftline.alerts.alarms.measured import measure
 from driftline.alerts.math.evaluate import BandOf
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.alerts.metrics.summary import STATISTICS, Summary
+from driftline.alerts.metrics.statistic import STATISTICS
+from driftline.alerts.metrics.summary import Summary
 
 # So many minutes of metrics are read at once, which bounds the memory of a pass.
 _MINUTES_AT_ONCE = 200_000

@@ -7,8 +7,9 @@ import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from driftline.alerts.documents import time_of
 from driftline.alerts.errors import AlarmError, DatapointError
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import Distribution
@@ -95,12 +96,9 @@ def read_edges(found: object, *, where: str) -> tuple[dict[int, float], dict[int
 def moment(name: str, found: object) -> datetime:
     """Read a time: ISO 8601, in UTC unless it says otherwise, or seconds since 1970."""
     time: datetime | None = None
-    with contextlib.suppress(ValueError, OverflowError):
-        if isinstance(found, str):
-            time = datetime.fromisoformat(found.strip())
-            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        elif isinstance(found, int | float) and not isinstance(found, bool):
-            time = _EARLIEST + timedelta(seconds=found)
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        if isinstance(found, str | int | float) and not isinstance(found, bool):
+            time = time_of(found.strip() if isinstance(found, str) else found)
     if time is None:
         raise AlarmError(f"{name} {found!r:.80}; expected a time such as 2024-01-01T00:00:00Z")
     if not _EARLIEST <= time < _LATEST:

@@ -24,7 +24,7 @@ from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.reading import series_of
 from driftline.alerts.math.series import Series
-from driftline.alerts.metrics.statistic import is_plain
+from driftline.alerts.metrics.statistic import STATISTICS
 from driftline.alerts.metrics.summary import Summary
 
 _KEPT = 200_000  # Periods that are remembered; those of a day of minutes are asked for again.
@@ -126,7 +126,7 @@ class MetricReplay:
         """Add up the periods, each once however many evaluations look at it."""
         query = None if self.plan is None else self.plan.metrics[which]
         statistic = self.track.definition.statistic_name if query is None else str(query.stat)
-        with_spread = not is_plain(statistic)
+        with_spread = statistic not in STATISTICS
         if len(self._periods) > _KEPT:
             self._periods.clear()
         found = {}
@@ -211,7 +211,7 @@ def _history(plan: Plan, id_: str, samples: Mapping[str, Samples], start: dateti
 
 def _fetched(query: MetricQuery, samples: Samples, begin: datetime, count: int) -> Series:
     assert query.stat is not None and query.period is not None
-    step, with_spread = timedelta(seconds=query.period), not is_plain(query.stat)
+    step, with_spread = timedelta(seconds=query.period), query.stat not in STATISTICS
     found = {}
     for number in range(count):
         since = begin + number * step

@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError, model_serializer, model_validator
 
 from driftline.alerts.documents import Document, Text, fields_of
 from driftline.alerts.errors import ExpressionError
-from driftline.alerts.metrics.datapoint import UNITS, check_metric, metric_key
-from driftline.alerts.metrics.statistic import canonical
+from driftline.alerts.metrics.datapoint import check_metric, check_unit, metric_key
+from driftline.alerts.metrics.statistic import check_statistic
 
 _ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}")
 _LABEL_MAX = 2048
@@ -80,11 +80,8 @@ class MetricQuery(Document):
                 "metric_name, stat and period"
             )
         check_metric(str(self.namespace), str(self.metric_name), self.dimensions)
-        canonical(str(self.stat))
-        if self.unit is not None and self.unit not in UNITS:
-            raise ExpressionError(
-                f'query "{self.id}": unit "{self.unit}"; expected a unit such as "Count"'
-            )
+        check_statistic(str(self.stat))
+        check_unit(self.unit, f'query "{self.id}": ')
 
     @property
     def is_metric(self) -> bool:

@@ -12,7 +12,8 @@ from driftline.alerts.math.plan import Fetch
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.series import Series
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.alerts.metrics.summary import STATISTICS, Summary
+from driftline.alerts.metrics.statistic import STATISTICS
+from driftline.alerts.metrics.summary import Summary
 
 # Some 300 bytes each until they are a series; with the values' distribution ten times as much.
 _PERIODS_AT_ONCE = 500_000

@@ -65,8 +65,7 @@ class Datapoint:
             raise DatapointError(f"{where}: time {self.time.isoformat()} has no zone; expected UTC")
         if self.period_s < 1:
             raise DatapointError(f"{where}: period {self.period_s} s; expected 1 or more")
-        if self.unit is not None and self.unit not in UNITS:
-            raise DatapointError(f'{where}: unit "{self.unit}"; expected a unit such as "Count"')
+        check_unit(self.unit, f"{where}: ")
         self._check_values(where)
 
     def _check_values(self, where: str) -> None:
@@ -157,6 +156,12 @@ def _check_summary(where: str, summary: Sequence[float | None]) -> tuple[float, 
             f"expected a sum from {count * low} to {count * high}"
         )
     return numbers
+
+
+def check_unit(unit: str | None, where: str = "") -> None:
+    """Refuse what is none of CloudWatch's units: DatapointError."""
+    if unit is not None and unit not in UNITS:
+        raise DatapointError(f'{where}unit "{unit[:80]}"; expected a unit such as "Count"')
 
 
 def is_on_arrival(namespace: str) -> bool:

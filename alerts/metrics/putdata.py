@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from driftline.alerts.documents import time_of
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.datapoint import UNITS, Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX
@@ -58,14 +60,9 @@ def digest_of(body: object) -> str:
 
 def parse_time(value: object, where: str) -> datetime:
     """Read a time: ISO 8601, UTC when it names no zone, or seconds since 1970."""
-    try:
-        if isinstance(value, str):
-            found = datetime.fromisoformat(value)
-            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
+    with suppress(ValueError, OverflowError, OSError):
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            return time_of(value)
     raise DatapointError(
         f"The value {str(value)[:80]} for parameter {where} is invalid; expected a time such as "
         "2026-03-02T12:00:00Z, or seconds since 1970."

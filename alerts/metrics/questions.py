@@ -11,10 +11,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, or_, select
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics.datapoint import UNIT_NAMES, UNITS, check_metric, metric_key
+from driftline.alerts.metrics.datapoint import UNIT_NAMES, check_metric, check_unit, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.alerts.metrics.statistic import canonical, is_plain
-from driftline.alerts.metrics.summary import STATISTICS, Metric, Summary
+from driftline.alerts.metrics.statistic import STATISTICS, check_statistic
+from driftline.alerts.metrics.summary import Metric, Summary
 from driftline.alerts.tables import metrics as metric_table
 
 # CloudWatch API reference, GetMetricStatistics and ListMetrics.
@@ -53,9 +53,8 @@ class StatisticsRequest:
                 "specified."
             )
         for statistic in self.statistics:
-            canonical(statistic)
-        if self.unit is not None and self.unit not in UNITS:
-            raise DatapointError(f'unit "{self.unit[:80]}"; expected a unit such as "Count"')
+            check_statistic(statistic)
+        check_unit(self.unit)
         check_period(self.period_s)
         if self.start >= self.end:
             raise DatapointError("The parameter StartTime must be less than the parameter EndTime.")
@@ -111,7 +110,7 @@ def metric_statistics(
     start = aligned_start(asked.start, now, [asked.period_s])
     units = [asked.unit] if asked.unit is not None else list(UNIT_NAMES)
     key = metric_key(asked.namespace, asked.name, asked.dimensions)
-    needs = not all(is_plain(one) for one in asked.statistics)
+    needs = not set(asked.statistics) <= set(STATISTICS)
     requests = [SeriesRequest(key, start, asked.end, asked.period_s, unit, needs) for unit in units]
     found = []
     for unit, series in zip(units, read_many(connection, requests), strict=True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics.distribution import Distribution
 
-PLAIN: Final = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+# Those that follow from count, sum, minimum and maximum alone.
+Statistic = Literal["SampleCount", "Average", "Sum", "Minimum", "Maximum"]
+STATISTICS: Final[tuple[Statistic, ...]] = get_args(Statistic)
 
 # botocore, shape AnomalyDetectorMetricStat of CloudWatch, in parts; values may be negative, too.
 _PERCENT = r"(?:\d{1,2}(?:\.\d{0,10})?|100(?:\.0{0,10})?)"
@@ -44,11 +46,6 @@ class Shaped:
     by_share: bool  # Whether the bounds are shares, 0 to 1, in place of values.
 
 
-def is_plain(statistic: str) -> bool:
-    """Whether a statistic follows from count, sum, minimum and maximum alone."""
-    return statistic in PLAIN
-
-
 @lru_cache(maxsize=1024)
 def parse(statistic: str) -> Shaped:
     """Read an extended statistic."""
@@ -67,23 +64,21 @@ def parse(statistic: str) -> Shaped:
             break
         return Shaped(found[1], low, high, by_share)
     raise DatapointError(
-        f'statistic "{statistic[:80]}"; expected one of {", ".join(PLAIN)}, or one such as p99, '
-        "tm95, TM(2%:98%), WM(:95%), TC(0.1:0.5), TS(80%:), PR(:300), IQM"
+        f'statistic "{statistic[:80]}"; expected one of {", ".join(STATISTICS)}, or one such as '
+        "p99, tm95, TM(2%:98%), WM(:95%), TC(0.1:0.5), TS(80%:), PR(:300), IQM"
     )
 
 
-def canonical(statistic: str) -> str:
-    """Return a statistic back as it is, when it is one; plain or extended."""
-    if not is_plain(statistic):
+def check_statistic(statistic: str) -> None:
+    """Refuse what is no statistic, plain or extended: DatapointError."""
+    if statistic not in STATISTICS:
         parse(statistic)
-    return statistic
 
 
 def compute(
-    distribution: Distribution, statistic: str | Shaped, minimum: float, maximum: float
+    distribution: Distribution, wanted: Shaped, minimum: float, maximum: float
 ) -> float | None:
     """Return an extended statistic of a distribution."""
-    wanted = parse(statistic) if isinstance(statistic, str) else statistic
     total = distribution.count
     if total <= 0:
         return None

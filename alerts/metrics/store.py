@@ -26,7 +26,7 @@ from driftline.alerts.metrics.identity import ids_of
 from driftline.alerts.metrics.points import in_slots, slots_of
 from driftline.alerts.metrics.putting import append, lock_metrics
 from driftline.alerts.metrics.reading import summaries
-from driftline.alerts.metrics.statistic import canonical, is_plain
+from driftline.alerts.metrics.statistic import STATISTICS, check_statistic
 from driftline.alerts.metrics.summary import Metric
 from driftline.alerts.tables import blocks, samples
 from driftline.alerts.tables import datapoints as datapoint_table
@@ -80,7 +80,7 @@ def read(
     Periods are counted from ``start``, and each is named by its own start. Without a unit,
     datapoints of all units are taken together.
     """
-    needs_distribution = not is_plain(canonical(statistic))
+    check_statistic(statistic)
     if period_s < 1:
         raise DatapointError(f"period {period_s} s; expected 1 or more")
     if start >= end:
@@ -95,7 +95,7 @@ def read(
         end,
         period_s,
         unit=unit,
-        needs_distribution=needs_distribution,
+        needs_distribution=statistic not in STATISTICS,
     )
     begin = start.astimezone(UTC)
     values = [

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import overload
 
 from driftline.alerts.metrics.distribution import Distribution
-from driftline.alerts.metrics.statistic import compute, parse
-
-Statistic = Literal["SampleCount", "Average", "Sum", "Minimum", "Maximum"]
-STATISTICS: tuple[Statistic, ...] = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
+from driftline.alerts.metrics.statistic import Statistic, compute, parse
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
@@ -26,7 +26,7 @@ from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.eventbridge import configuration_event
 from driftline.alerts.notify.receivers.receiver import Message, Style
 from driftline.alerts.notify.receivers.webhook import JSON
-from driftline.alerts.notify.rows import new_message_id
+from driftline.alerts.notify.rows import new_message_id, queue_message
 from driftline.database.locks import advisory_lock, try_advisory_lock
 from driftline.errors import InputError
 
@@ -86,24 +86,16 @@ def _queue_for(connection: Connection, channel: Row[Any], now: datetime, until: 
         message = _message(connection, channel, line, message_id)
         if message is None:
             continue
-        connection.execute(
-            insert(tables.outbox).values(
-                id=message_id,
-                alarm_id=CHANGE_EVENTS_ALARM_ID,
-                alarm_name=line.alarm_name,
-                state_seq=line.id,
-                channel=channel.name,
-                state="OK",
-                body=message.body,
-                content_type=message.content_type,
-                created_at=now,
-                next_attempt_at=now,
-                attempts=0,
-                status="pending",
-                kind="configuration",
-                facts={},
-            )
-        )
+        about = {
+            "alarm_id": CHANGE_EVENTS_ALARM_ID,
+            "alarm_name": line.alarm_name,
+            "state_seq": line.id,
+            "channel": channel.name,
+            "state": "OK",
+            "kind": "configuration",
+            "facts": {},
+        }
+        queue_message(connection, message_id, message, now, about)
         count += 1
     return count
 

@@ -23,7 +23,7 @@ from driftline.alerts.notify import outbox, resending
 from driftline.alerts.notify.addresses import AddressGuard, Resolver
 from driftline.alerts.notify.change_events import last_settled, queue_change_events, wanting
 from driftline.alerts.notify.channels import open_channels
-from driftline.alerts.notify.deliveries import Attempt, add_attempt
+from driftline.alerts.notify.deliveries import Attempt, add_attempt, result_of
 from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 # alarm that is five minutes late is late.
 ATTEMPT_DELAYS_S = (0, 5, 30, 120, 600, 1_800, 7_200, 21_600, 43_200, 86_400)
 _JITTER = (0.8, 1.2)
-_STORED_TEXT_MAX = 1000
 # Programs take turns of eight: so many come to their end within a lease, three rounds of 15 s.
 AT_ONCE = 20
 CHANNEL_AT_ONCE = 8
@@ -219,7 +218,11 @@ class Deliverer:
                 status = self._mark_delivered(connection, claim, answer, now)
             else:
                 status = self._mark_failed(connection, claim, answer, error, now)
-            add_attempt(connection, _attempt(claim, answer, error, status, took_ms, now))
+            result = result_of(answer, error)
+            attempt = Attempt(
+                claim.id, claim.channel, claim.attempts, now, took_ms, status, *result
+            )
+            add_attempt(connection, attempt)
         log.info(
             "delivery_attempted id=%s alarm=%r channel=%s attempt=%d status=%s http=%s error=%s",
             claim.id,
@@ -322,28 +325,9 @@ class InFlight:
 
 
 def _values(status: str, answer: Answer | None, error: str | None) -> dict[str, object]:
-    return {
-        "status": status,
-        "last_status": answer.status if answer is not None else None,
-        "last_error": error,
-        "last_response": answer.text[:_STORED_TEXT_MAX] if answer is not None else None,
-    }
-
-
-def _attempt(
-    claim: Claim, answer: Answer | None, error: str | None, status: str, took_ms: int, now: datetime
-) -> Attempt:
-    return Attempt(
-        message_id=claim.id,
-        channel=claim.channel,
-        number=claim.attempts,
-        time=now,
-        duration_ms=took_ms,
-        outcome=status,
-        status=answer.status if answer is not None else None,
-        error=answer.problem if answer is not None else error,
-        answer=answer.text[:_STORED_TEXT_MAX] if answer is not None else None,
-    )
+    result = result_of(answer, error)
+    names = ("last_status", "last_error", "last_response")
+    return {"status": status} | dict(zip(names, result, strict=True))
 
 
 def _set_failures(connection: Connection, channel: str, more: int | None) -> None:

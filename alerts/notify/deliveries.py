@@ -13,11 +13,13 @@ from driftline.alerts.documents import Output, Time
 from driftline.alerts.errors import ChannelDisabled, DeliveryNotOwed, UnknownDelivery
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.incidents import get_incident
+from driftline.alerts.notify.receivers.receiver import Answer
 from driftline.alerts.notify.rows import BY_HAND
 from driftline.alerts.tables import attempts
 
 # What can be sent again: all that was not sent and is not about to be.
 _AGAIN = ("dead", "superseded", "muted", "grouped")
+_ANSWER_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,15 @@ class Attempt(Output):
     status: int | None  # HTTP status or exit code.
     error: str | None
     answer: str | None  # The first 1,000 characters.
+
+
+def result_of(
+    answer: Answer | None, error: str | None
+) -> tuple[int | None, str | None, str | None]:
+    """Return status, error and the beginning of the answer, as they are stored."""
+    if answer is None:
+        return None, error, None
+    return answer.status, answer.problem, answer.text[:_ANSWER_MAX]
 
 
 def add_attempt(connection: Connection, attempt: Attempt) -> None:

@@ -22,7 +22,13 @@ from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.pipeline import DIGEST
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.receiver import Style
-from driftline.alerts.notify.rows import GROUPED_ALARM_ID, OutboxRow, new_message_id, note_rows
+from driftline.alerts.notify.rows import (
+    GROUPED_ALARM_ID,
+    OutboxRow,
+    new_message_id,
+    note_rows,
+    queue_message,
+)
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import groups
 from driftline.database.locks import advisory_lock
@@ -62,10 +68,8 @@ def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
 
 def queue_group(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
     """Queue the message of a group, if there is anything to tell; return its id."""
-    advisory_lock(connection, f"group:{channel}:{key}")
-    rows, target = _rows(connection, channel, key), _channel(connection, channel)
-    if target is None or not target.enabled:
-        _end(connection, rows, "dead", "the channel is disabled or gone", now)
+    rows, target = _begun(connection, channel, key, now)
+    if target is None:
         _forget(connection, channel, key)
         return None
     policy = ChannelPolicy.of(target.options)
@@ -126,17 +130,8 @@ def due_digests(connection: Connection, now: datetime, tick: datetime) -> list[t
 
 def queue_digest(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
     """Queue the digest of an owner for a channel; return its id."""
-    advisory_lock(connection, f"group:{channel}:{key}")
-    rows, target = _rows(connection, channel, key), _channel(connection, channel)
-    if not rows:
-        return None
-    if target is None or not target.enabled:
-        table = common.outbox
-        connection.execute(
-            update(table)
-            .where(table.c.id.in_([row.id for row in rows]))
-            .values(status="dead", last_error="channel disabled or gone", finished_at=now)
-        )
+    rows, target = _begun(connection, channel, key, now)
+    if target is None or not rows:
         return None
     owner = key.removeprefix(DIGEST)
     newest = {row.alarm_id: row for row in rows}
@@ -149,9 +144,20 @@ def queue_digest(connection: Connection, channel: str, key: str, now: datetime) 
     return queue_grouped(connection, target, grouped, rows, now, shown_rows=list(newest.values()))
 
 
-def _channel(connection: Connection, name: str) -> OutboxRow | None:
-    table = common.channels
-    return connection.execute(select(table).where(table.c.name == name)).one_or_none()
+def _begun(
+    connection: Connection, channel: str, key: str, now: datetime
+) -> tuple[list[OutboxRow], OutboxRow | None]:
+    """Return what waits for a group, held by this transaction, and its channel.
+
+    What waits for a channel that is disabled or gone is given up; its channel is None.
+    """
+    advisory_lock(connection, f"group:{channel}:{key}")
+    channels, rows = common.channels, _rows(connection, channel, key)
+    query = select(channels).where(channels.c.name == channel, channels.c.enabled)
+    target = connection.execute(query).one_or_none()
+    if target is None:
+        _end(connection, rows, "dead", "the channel is disabled or gone", now)
+    return rows, target
 
 
 def _rows(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
@@ -354,26 +360,18 @@ def queue_grouped(
     message = render_event(event, message_id=message_id, style=Style.of(channel))
     own = (table.c.alarm_id == GROUPED_ALARM_ID, table.c.channel == channel.name)
     newest = connection.scalar(select(func.max(table.c.state_seq)).where(*own)) or 0
-    connection.execute(
-        insert(table).values(
-            id=message_id,
-            alarm_id=GROUPED_ALARM_ID,
-            alarm_name=grouped.title[:_NAME_MAX],
-            state_seq=newest + 1,
-            channel=channel.name,
-            state="ALARM" if grouped.firing else "OK",
-            body=message.body,
-            content_type=message.content_type,
-            created_at=now,
-            next_attempt_at=now,
-            attempts=0,
-            status="pending",
-            kind=grouped.kind,
-            group_key=grouped.key,
-            reason=f"carries {len(members)} messages",
-            facts={"labels": dict(grouped.labels), "link": grouped.link},
-        )
-    )
+    about = {
+        "alarm_id": GROUPED_ALARM_ID,
+        "alarm_name": grouped.title[:_NAME_MAX],
+        "state_seq": newest + 1,
+        "channel": channel.name,
+        "state": "ALARM" if grouped.firing else "OK",
+        "kind": grouped.kind,
+        "group_key": grouped.key,
+        "reason": f"carries {len(members)} messages",
+        "facts": {"labels": dict(grouped.labels), "link": grouped.link},
+    }
+    queue_message(connection, message_id, message, now, about)
     if members:
         _close(connection, grouped, members, message_id, now)
     return message_id

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, insert
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.records import HistoryItem, add_history
+from driftline.alerts.notify.receivers.receiver import Message
+from driftline.alerts.tables import outbox
 
 OutboxRow = Row[tuple[object, ...]]
 
@@ -35,6 +38,28 @@ def new_message_id(now: datetime) -> str:
         number, digit = divmod(number, 62)
         digits = _BASE62[digit] + digits
     return f"msg_{digits.rjust(22, '0')}"
+
+
+def queue_message(
+    connection: Connection,
+    message_id: str,
+    message: Message,
+    now: datetime,
+    more: Mapping[str, Any],
+) -> None:
+    """Queue a message that is of no single change of state; ``more`` are its other columns."""
+    connection.execute(
+        insert(outbox).values(
+            id=message_id,
+            body=message.body,
+            content_type=message.content_type,
+            created_at=now,
+            next_attempt_at=now,
+            attempts=0,
+            status="pending",
+            **more,
+        )
+    )
 
 
 def note_change(

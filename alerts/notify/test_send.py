@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from driftline.alerts.documents import Output
 from driftline.alerts.notify.channels import get_channel, open_channels
-from driftline.alerts.notify.deliveries import Attempt, add_attempt
+from driftline.alerts.notify.deliveries import Attempt, add_attempt, result_of
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing
@@ -23,7 +23,6 @@ from driftline.alerts.notify.senders import Transports, open_sender
 from driftline.database.engine import read_connection
 
 _TEXT = "This is a test: whoever reads it would be told of alarms by this channel."
-_STORED_TEXT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +73,13 @@ async def try_channel(
             body = render_event(closing, message_id=message_id, style=found.style).body
             answer, error = await sender.send(found, Outgoing(message_id, body), now())
     took_ms = round((time.perf_counter() - start) * 1000)
-    tried = SendResult(
-        message_id=message_id,
-        is_taken=answer is not None and answer.is_success,
-        duration_ms=took_ms,
-        status=answer.status if answer is not None else None,
-        answer=answer.text[:_STORED_TEXT_MAX] if answer is not None else None,
-        error=answer.problem if answer is not None else error,
-        body=message.body.decode("utf-8", "replace"),
-    )
-    await asyncio.to_thread(_note, engine, name, tried, now())
-    return tried
+    is_taken = answer is not None and answer.is_success
+    status, problem, text = result_of(answer, error)
+    outcome = "test" if is_taken else "test_failed"
+    attempt = Attempt(message_id, name, 1, now(), took_ms, outcome, status, problem, text)
+    await asyncio.to_thread(_note, engine, attempt)
+    shown = message.body.decode("utf-8", "replace")
+    return SendResult(message_id, is_taken, took_ms, status, text, problem, shown)
 
 
 def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel | Exception:
@@ -93,18 +88,7 @@ def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel
         return open_channels(connection, [name], vault, now)[name]
 
 
-def _note(engine: Engine, name: str, tried: SendResult, now: datetime) -> None:
+def _note(engine: Engine, attempt: Attempt) -> None:
     """Leave a line in the delivery log."""
-    attempt = Attempt(
-        message_id=tried.message_id,
-        channel=name,
-        number=1,
-        time=now,
-        duration_ms=tried.duration_ms,
-        outcome="test" if tried.is_taken else "test_failed",
-        status=tried.status,
-        error=tried.error,
-        answer=tried.answer,
-    )
     with engine.begin() as connection:
         add_attempt(connection, attempt)
