@@ -83,7 +83,7 @@ class Channel:
     @property
     def has_secret_url(self) -> bool:
         """Whether the URL itself lets whoever knows it send."""
-        is_secret = self.receiver.url == "own" or self.format == "slack"
+        is_secret = self.receiver.has_secret_url or self.format == "slack"
         return is_secret and not is_reference(self.url)
 
     @property

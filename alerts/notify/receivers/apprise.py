@@ -22,4 +22,6 @@ async def _send(delivery: Delivery) -> Answer:
     return await delivery.run(argv, json.dumps(call).encode(), {"HOME": "/nonexistent"})
 
 
-APPRISE = Receiver(options=Options, render=render_for_program, send=_send, url="own")
+APPRISE = Receiver(
+    options=Options, render=render_for_program, send=_send, url="own", has_secret_url=True
+)

@@ -35,7 +35,7 @@ async def send(delivery: Delivery) -> Answer:
 
 @pytest.fixture
 def discord(monkeypatch):
-    made = Receiver(options=DiscordOptions, render=render, send=send)
+    made = Receiver(options=DiscordOptions, render=render, send=send, has_secret_url=True)
     monkeypatch.setitem(RECEIVERS, "discord", made)
 
 
@@ -60,3 +60,9 @@ def test_its_options_are_checked_and_those_of_others_refused(discord):
         Channel("chat", "https://a.example", type="discord", options={"username": "x" * 81})
     with pytest.raises(ChannelError, match="labels with type discord; expected none"):
         Channel("chat", "https://a.example", type="discord", options={"labels": {"a": "b"}})
+
+
+def test_a_url_that_is_a_secret_is_shown_without_its_path(discord):
+    channel = Channel("chat", "https://a.example/api/webhooks/1/token", type="discord")
+
+    assert channel.as_dict()["url"] == "https://a.example/***"
