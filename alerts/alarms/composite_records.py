@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.known import unknown_alarm
-from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, record_of
+from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, find_row, record_of
 from driftline.alerts.alarms.stored import StoredAlarm, UnreadableAlarm, readable, unreadable
 from driftline.alerts.alarms.suppression import Held
 from driftline.alerts.errors import AlarmError
@@ -224,7 +224,7 @@ def set_links(connection: Connection, alarm_id: int, definition: CompositeDefini
 
 
 def _row(connection: Connection, name: str) -> Row[Any]:
-    row = connection.execute(select(alarms).where(alarms.c.name == name)).one_or_none()
+    row = find_row(connection, name)
     if row is None:
         raise unknown_alarm(connection, name)
     return row

@@ -91,7 +91,7 @@ def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime
     months of history; one on a metric without data begins at the first datapoint to come.
     """
     check_channels(connection, definition)
-    old = _find(connection, definition.alarm_name)
+    old = find_row(connection, definition.alarm_name)
     if old is not None and old.kind != METRIC:
         raise AlarmError(
             f'alarm "{definition.alarm_name}": a composite alarm has this name; expected a name '
@@ -124,7 +124,7 @@ def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime
 
 def get_alarm(connection: Connection, name: str) -> AlarmRecord:
     """Return a stored metric alarm; none of the name is UnknownAlarm."""
-    row = _find(connection, name)
+    row = find_row(connection, name)
     if row is None or row.kind != METRIC:
         raise unknown_alarm(connection, name)
     return record_of(row)
@@ -152,7 +152,7 @@ def delete_alarms(connection: Connection, names: Sequence[str], now: datetime) -
     """Remove alarms of any kind, all or none; their history stays."""
     wanted = tuple(dict.fromkeys(names))
     hold_for_change(connection, wanted)
-    rows = [found for name in wanted if (found := _find(connection, name)) is not None]
+    rows = [found for name in wanted if (found := find_row(connection, name)) is not None]
     if missing := set(wanted) - {row.name for row in rows}:
         raise unknown_alarm(connection, min(missing))
     _check_unneeded(connection, rows)
@@ -320,7 +320,8 @@ def _metric_keys(definition: AlarmDefinition) -> list[str]:
     return sorted(set(found)) if definition.metrics else [definition.metric_key]
 
 
-def _find(connection: Connection, name: str) -> Row[Any] | None:
+def find_row(connection: Connection, name: str) -> Row[Any] | None:
+    """Return the row of an alarm of any kind; None where no alarm has the name."""
     return connection.execute(
         select(tables.alarms).where(tables.alarms.c.name == name)
     ).one_or_none()

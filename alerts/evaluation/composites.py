@@ -39,6 +39,7 @@ from driftline.alerts.alarms.records import (
     add_history,
     check_channels,
     create_row,
+    find_row,
     later,
     update_row,
 )
@@ -290,7 +291,22 @@ class CompositePass:
         return found.get("note", {})
 
     def _owed(self, record: CompositeRecord) -> StateChange:
-        return replace(_owed(record, self.now), note=self._stored_note(record.name) or None)
+        """Return the change whose actions were held: the one that led to the state as it stands."""
+        return StateChange(
+            alarm_id=record.id,
+            alarm_name=record.name,
+            seq=record.state_seq,
+            old=record.held_from or record.state,
+            new=record.state,
+            reason=record.state_reason,
+            reason_data=record.state_reason_data or "",
+            # Silences, limits and groups are asked about now, when the actions run.
+            time=self.now,
+            period_end=record.state_changed_at,
+            first_breach=None,
+            evaluated=(),
+            note=self._stored_note(record.name) or None,
+        )
 
 
 class _Cause(NamedTuple):
@@ -312,24 +328,6 @@ def _sane(record: CompositeRecord, now: datetime) -> Held:
     if held.until is None or held.until <= now + _WAIT_MAX:
         return held
     return Held(held.by, now, held.is_owed)
-
-
-def _owed(record: CompositeRecord, now: datetime) -> StateChange:
-    """Return the change whose actions were held: the one that led to the state as it stands."""
-    return StateChange(
-        alarm_id=record.id,
-        alarm_name=record.name,
-        seq=record.state_seq,
-        old=record.held_from or record.state,
-        new=record.state,
-        reason=record.state_reason,
-        reason_data=record.state_reason_data or "",
-        # Silences, limits and groups are asked about now, when the actions run.
-        time=now,
-        period_end=record.state_changed_at,
-        first_breach=None,
-        evaluated=(),
-    )
 
 
 def put_composites(
@@ -368,28 +366,19 @@ def _put(
 ) -> None:
     """Write one definition and whom it looks at."""
     values: dict[str, object] = {"definition": definition.as_dict(), "updated_at": now}
-    if before is None:
-        name = definition.alarm_name
-        row = connection.execute(
-            select(alarms.c.id, alarms.c.kind, alarms.c.updated_at).where(alarms.c.name == name)
-        ).one_or_none()
-        if row is not None and row.kind == METRIC:
-            raise AlarmError(
-                f'alarm "{name}": a metric alarm has this name; expected a name that is unique '
-                "among alarms of all kinds"
-            )
-        if row is None:
-            values |= {"metric_key": "", "seen_revision": LOOK_AGAIN, "seen_at": now}
-            alarm_id = create_row(connection, definition, COMPOSITE, values, now)
-        else:  # What cannot be read is replaced as a whole.
-            values |= {"updated_at": later(now, row.updated_at)}
-            values |= {"suppressed_by": None, "suppressed_until": None}
-            alarm_id = row.id
-            update_row(connection, alarm_id, definition, values, now)
+    row = find_row(connection, definition.alarm_name)
+    if row is None:
+        values |= {"metric_key": "", "seen_revision": LOOK_AGAIN, "seen_at": now}
+        alarm_id = create_row(connection, definition, COMPOSITE, values, now)
+    elif row.kind == METRIC:
+        raise AlarmError(
+            f'alarm "{definition.alarm_name}": a metric alarm has this name; expected a name that '
+            "is unique among alarms of all kinds"
+        )
     else:
-        alarm_id = before.id
-        values["updated_at"] = later(now, before.updated_at)
-        if before.definition.suppressor_name != definition.suppressor_name:
+        alarm_id, values["updated_at"] = row.id, later(now, row.updated_at)
+        # What cannot be read is replaced as a whole.
+        if before is None or before.definition.suppressor_name != definition.suppressor_name:
             values |= {"suppressed_by": None, "suppressed_until": None}
         update_row(connection, alarm_id, definition, values, now)
     set_links(connection, alarm_id, definition)

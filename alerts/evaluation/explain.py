@@ -109,73 +109,68 @@ def explain(
 ) -> Explanation:
     """Explain an alarm of any kind."""
     record = get_any(connection, name)
-    if isinstance(record, CompositeRecord):
-        return _composite(connection, record, now)
-    return _metric(connection, record, now, bands)
+    own = (
+        _of_composite(connection, record)
+        if isinstance(record, CompositeRecord)
+        else _of_metric(connection, record, now, bands)
+    )
+    actions, why = _actions(connection, record, now)
+    shared: dict[str, Any] = {
+        "name": record.name,
+        "kind": "composite" if isinstance(record, CompositeRecord) else "metric",
+        "state": record.state,
+        "since": record.state_changed_at,
+        "reason": record.state_reason,
+        "problem": record.evaluation_problem,
+        "actions": actions,
+        "actions_reason": why,
+        "definition": record.definition.as_dict(),
+    }
+    return Explanation(**shared | own)
 
 
-def _metric(
+def _of_metric(
     connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf | None
-) -> Explanation:
+) -> dict[str, Any]:
     definition = record.definition
     entry = Entry.of(record.updated_at, definition)
     window = _Window.of(connection, record, entry, now)
     points, problem = _points(connection, entry, window.edges, bands)
     judgement = _judge(connection, record, entry, points, now)
-    findings = _findings(connection, entry, window, points, problem)
-    actions, why = _actions(connection, record, now)
     counted = {id(point) for point in judgement.evaluated}
-    return Explanation(
-        name=record.name,
-        kind="metric",
-        state=record.state,
-        since=record.state_changed_at,
-        reason=record.state_reason,
-        condition=condition(definition),
-        marks=judgement.marks,
-        points=tuple(
+    return {
+        "condition": condition(definition),
+        "marks": judgement.marks,
+        "points": tuple(
             ExplainedPoint(
                 point.start, mark, point.value, point.lower, point.upper, id(point) in counted
             )
             for point, mark in zip(points, judgement.marks, strict=True)
         ),
-        rule=judgement.rule,
-        decided=decided(definition, judgement, record.state),
-        judged=judgement.state,
-        next_at=window.next_at,
-        next_evaluation=window.next_evaluation,
-        problem=problem or record.evaluation_problem,
-        findings=findings,
-        changed=_changed_values(connection, record, entry, bands),
-        actions=actions,
-        actions_reason=why,
-        definition=definition.as_dict(),
-    )
+        "rule": judgement.rule,
+        "decided": decided(definition, judgement, record.state),
+        "judged": judgement.state,
+        "next_at": window.next_at,
+        "next_evaluation": window.next_evaluation,
+        "problem": problem or record.evaluation_problem,
+        "findings": _findings(connection, entry, window, points, problem),
+        "changed": _changed_values(connection, record, entry, bands),
+    }
 
 
-def _composite(connection: Connection, record: CompositeRecord, now: datetime) -> Explanation:
+def _of_composite(connection: Connection, record: CompositeRecord) -> dict[str, Any]:
     children, judged = rule_children(connection, record)
-    actions, why = _actions(connection, record, now)
     rule, sentence = composite_rule(record, children, judged)
     next_at, next_evaluation = composite_next(record)
-    return Explanation(
-        name=record.name,
-        kind="composite",
-        state=record.state,
-        since=record.state_changed_at,
-        reason=record.state_reason,
-        condition=record.definition.alarm_rule,
-        rule=rule,
-        decided=sentence,
-        judged=judged,
-        children=children,
-        next_at=next_at,
-        next_evaluation=next_evaluation,
-        problem=record.evaluation_problem,
-        actions=actions,
-        actions_reason=why,
-        definition=record.definition.as_dict(),
-    )
+    return {
+        "condition": record.definition.alarm_rule,
+        "rule": rule,
+        "decided": sentence,
+        "judged": judged,
+        "children": children,
+        "next_at": next_at,
+        "next_evaluation": next_evaluation,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +209,12 @@ def _points(
 ) -> tuple[list[Point], str | None]:
     """Read the window; or say why its metric math could not be done, and take it as missing."""
     question = Question(entry.definition, entry.plan, edges)
-    for _, found in read_points(connection, [question], bands):
-        if not isinstance(found, Exception):
-            return found, None
-        if isinstance(found, InputError):
-            return [Point(start) for start in edges[:-1]], str(found)
-        raise found
-    raise AssertionError("one question has one answer")
+    ((_, found),) = read_points(connection, [question], bands)
+    if not isinstance(found, Exception):
+        return found, None
+    if isinstance(found, InputError):
+        return [Point(start) for start in edges[:-1]], str(found)
+    raise found
 
 
 def _judge(
@@ -294,9 +288,8 @@ def _changed_values(
     while edges[-1] <= last:
         edges.append(edges[-1] + period)
     question = Question(record.definition, entry.plan, tuple(edges))
-    points: list[Point] = []
-    for _, found in read_points(connection, [question], bands):
-        points = [] if isinstance(found, Exception) else found
+    ((_, found),) = read_points(connection, [question], bands)
+    points = [] if isinstance(found, Exception) else found
     return tuple(
         ChangedValue(point.start, decided[point.start], point.value)
         for point in points
