@@ -27,6 +27,7 @@ from driftline.alerts.notify.deliveries import Attempt, add_attempt, result_of
 from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
+from driftline.alerts.notify.rows import is_past
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Sender, Transports, open_sender
 from driftline.database.engine import read_connection
@@ -166,7 +167,7 @@ class Deliverer:
     def resend(self) -> int:
         """Send Alertmanagers again what still fires, once a minute; return how many alerts."""
         now = self._now()
-        if not resending.is_due(self._resent_at, now):
+        if not is_past(self._resent_at, resending.EVERY, now):
             return 0
         self._resent_at = now
         with read_connection(self._engine) as connection:

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 
-from driftline.alerts.alarms.alarm import StateChange
-from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.event import Event, event_of
+from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.receivers.receiver import Message, Notification, Style
 from driftline.alerts.notify.receivers.table import RECEIVERS
 
 
-def render(
-    change: StateChange,
-    definition: AnyDefinition,
-    *,
-    message_id: str,
-    style: Style | None = None,
-    dashboard_url: str = "",
-    configured_at: datetime | None = None,
-    is_after_mute: bool = False,
-    suppressed_by: str | None = None,
-    more: Mapping[str, object] | None = None,
-) -> Message:
-    """Render the message of a change of state, under 20 kB."""
-    style = style or Style()
-    notification = Notification(
-        event=event_of(
-            change, definition,
-            dashboard_url=dashboard_url, has_values=style.has_values, more=more,
-        ),
-        message_id=message_id,
-        style=style,
-        dashboard_url=dashboard_url,
-        change=change,
-        definition=definition,
-        configured_at=configured_at,
-        is_after_mute=is_after_mute,
-        suppressed_by=suppressed_by,
-    )  # fmt: skip
-    return RECEIVERS[style.type].render(notification)
+def render(notification: Notification) -> Message:
+    """Render a notification as its channel wants it, under 20 kB."""
+    return RECEIVERS[notification.style.type].render(notification)
 
 
 def render_event(
@@ -50,7 +20,7 @@ def render_event(
 ) -> Message:
     """Render what is no single change of state: a group, a digest, a test."""
     style = style or Style()
-    return RECEIVERS[style.type].render(
+    return render(
         Notification(event=event, message_id=message_id, style=style, dashboard_url=dashboard_url)
     )
 

@@ -24,11 +24,12 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.notify import incidents
+from driftline.alerts.notify.event import event_of
 from driftline.alerts.notify.labels import facts_of, group_key, labels_of
 from driftline.alerts.notify.message import render as render_message
 from driftline.alerts.notify.overtaking import restart_retries
 from driftline.alerts.notify.policy import ChannelPolicy
-from driftline.alerts.notify.receivers.receiver import Message, Style
+from driftline.alerts.notify.receivers.receiver import Message, Notification, Style
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
 from driftline.alerts.notify.silences import Muting, Silences
@@ -197,19 +198,27 @@ def _group(context: _Context, draft: _Draft) -> _Draft:
 
 
 def _render(context: _Context, draft: _Draft) -> _Draft:
-    message = render_message(
+    style = Style.of(draft.channel)
+    event = event_of(
         context.change,
         context.definition,
-        message_id=draft.id,
-        style=Style.of(draft.channel),
         dashboard_url=context.dashboard_url,
+        has_values=style.has_values,
+        more={"incident": context.incident} | _held_back(context, draft),
+    )
+    notification = Notification(
+        event=event,
+        message_id=draft.id,
+        style=style,
+        dashboard_url=context.dashboard_url,
+        change=context.change,
+        definition=context.definition,
         configured_at=context.configured_at,
         # What is held back now is sent, if ever, when that is over; rendered once for all.
         is_after_mute=draft.is_muted,
         suppressed_by=context.suppressed_by,
-        more={"incident": context.incident} | _held_back(context, draft),
     )
-    return replace(draft, message=message)
+    return replace(draft, message=render_message(notification))
 
 
 def _store(context: _Context, draft: _Draft) -> _Draft:

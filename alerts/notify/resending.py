@@ -26,7 +26,7 @@ from driftline.alerts.notify.senders import Sender, Transports, open_sender
 log = logging.getLogger(__name__)
 
 _TOGETHER = 64  # Prometheus's own number of alerts in a request.
-_SOON = timedelta(seconds=RESEND_S)
+EVERY = timedelta(seconds=RESEND_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,6 @@ class Firing:
     alarm_name: str
     channel: str
     body: bytes = field(repr=False)
-
-
-def is_due(last: datetime | None, now: datetime) -> bool:
-    """Whether a minute has passed, or the clock went back."""
-    return last is None or not timedelta(0) <= now - last < _SOON
 
 
 def firing(connection: Connection) -> list[Firing]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert
@@ -97,3 +97,8 @@ def _data(state: str, changed_at: datetime, channel: str, message_id: str) -> di
         "error": None,
         "messageId": message_id,
     }
+
+
+def is_past(before: datetime | None, every: timedelta, now: datetime) -> bool:
+    """Whether a chore is due; after a clock that was set back, at once."""
+    return before is None or not timedelta(0) <= now - before < every

@@ -34,7 +34,7 @@ from driftline.alerts.notify.grouping import (
     queue_digest,
     queue_group,
 )
-from driftline.alerts.notify.rows import OutboxRow
+from driftline.alerts.notify.rows import OutboxRow, is_past
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import attempts, groups, incident_alarms
 from driftline.alerts.tables import incidents as incident_table
@@ -89,11 +89,11 @@ class Upkeep:
             with self._engine.begin() as connection:
                 done += release_muted(connection, now)
             done += self._queue_due(now)
-        if _is_past(self._settled_at, _SETTLE_EVERY, now):
+        if is_past(self._settled_at, _SETTLE_EVERY, now):
             with self._engine.begin() as connection:
                 incidents.settle(connection, now)
             self._settled_at = now
-        if _is_past(self._forgot_at, _FORGET_EVERY, now):
+        if is_past(self._forgot_at, _FORGET_EVERY, now):
             with self._engine.begin() as connection:
                 gone = forget(connection, now - self._retention)
             # With more to do than one step's worth, the next pass goes on.
@@ -196,8 +196,3 @@ def _remove(
     keys = list(connection.scalars(select(key).where(where).limit(limit)))
     connection.execute(delete(table).where(key.in_(keys)))
     return len(keys)
-
-
-def _is_past(before: datetime | None, every: timedelta, now: datetime) -> bool:
-    """Whether a chore is due; after a clock that was set back, at once."""
-    return before is None or not timedelta(0) <= now - before < every

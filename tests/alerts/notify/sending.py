@@ -6,9 +6,15 @@ import asyncio
 from datetime import UTC, datetime
 
 from driftline.alerts.notify.addresses import AddressGuard
-from driftline.alerts.notify.event import Event
-from driftline.alerts.notify.message import render_event
-from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing, Style
+from driftline.alerts.notify.event import Event, event_of
+from driftline.alerts.notify.message import render, render_event
+from driftline.alerts.notify.receivers.receiver import (
+    Message,
+    Notification,
+    OpenChannel,
+    Outgoing,
+    Style,
+)
 from driftline.alerts.notify.secrets import Secret
 from driftline.alerts.notify.senders import Transports, open_sender
 
@@ -32,3 +38,17 @@ def send(kind, *, url="", networks=LOOPBACK, commands=None, authorization=None, 
             return await sender.send(channel, Outgoing("msg_1", message.body), NOW)
 
     return asyncio.run(run())
+
+
+def rendered(change, definition, *, style=None, dashboard_url="", more=None, **fields) -> Message:
+    """Render a change of state as the pipeline does."""
+    style = style or Style()
+    event = event_of(
+        change, definition, dashboard_url=dashboard_url, has_values=style.has_values, more=more
+    )
+    return render(
+        Notification(
+            event=event, style=style, dashboard_url=dashboard_url, change=change,
+            definition=definition, **fields,
+        )
+    )  # fmt: skip

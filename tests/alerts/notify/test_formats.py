@@ -11,7 +11,7 @@ from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.event import Event
-from driftline.alerts.notify.message import render, render_event
+from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.templates import (
     OUTPUT_MAX,
@@ -19,6 +19,7 @@ from driftline.alerts.notify.templates import (
     check_template,
     render_template,
 )
+from tests.alerts.notify.sending import rendered
 
 TIME = datetime(2026, 1, 15, 6, tzinfo=UTC)
 NOTE = {"cause": "temp: 33% below 12", "link": "/monitors/flights#rows"}
@@ -34,7 +35,7 @@ def change(new="ALARM", **more) -> StateChange:
 
 
 def body(definition, style: Style, new="ALARM", **more):
-    return render(
+    return rendered(
         change(new, **more), definition,
         message_id="msg_1", style=style, dashboard_url="http://127.0.0.1:8081",
     )  # fmt: skip

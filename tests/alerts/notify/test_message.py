@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from driftline.alerts.alarms.alarm import Point, StateChange
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.notify.event import without_values
-from driftline.alerts.notify.message import render
 from driftline.alerts.notify.receivers.receiver import Style
+from tests.alerts.notify.sending import rendered
 
 TIME = datetime(2013, 1, 16, 0, 5, 1, 123_000, tzinfo=UTC)
 DAY = datetime(2013, 1, 15, tzinfo=UTC)
@@ -43,7 +43,7 @@ def change(**more) -> StateChange:
 
 
 def own(definition, **more) -> dict:
-    message = render(
+    message = rendered(
         change(**more), definition, message_id="msg_1", dashboard_url="http://127.0.0.1:8081/"
     )
     assert message.content_type == "application/json"
@@ -79,7 +79,7 @@ def test_values_of_rows_are_quoted_only_where_the_channel_wants_them(define):
     }
 
     def told(**options):
-        message = render(
+        message = rendered(
             change(note=note), define(), message_id="msg_1", style=Style(options=options)
         )
         return json.loads(message.body)["data"]
@@ -95,7 +95,7 @@ def test_the_plain_cause_of_a_note_is_told_where_there_is_one(define):
     note = NOTE | {"cause": 'the "best" one: mostly "a", b" of them', "plain_cause": plain}
 
     def cause(**options):
-        message = render(
+        message = rendered(
             change(note=note), define(), message_id="msg_1", style=Style(options=options)
         )
         return json.loads(message.body)["data"]["cause"]
@@ -161,7 +161,7 @@ def test_a_body_stays_under_20_kb(violations, size, tags, points):
     note = {"cause": "ö" * size, "violations": [{"description": "x" * size}] * violations}
     found = change(note=note, evaluated=tuple(Point(DAY, 1.0) for _ in range(points)))
 
-    body = render(found, definition, message_id="msg_1").body
+    body = rendered(found, definition, message_id="msg_1").body
 
     assert len(body) <= 20_000
     assert json.loads(body)["data"]["state"]["new"] == "ALARM"
@@ -171,7 +171,7 @@ def test_many_long_dimensions_and_a_long_link_stay_under_the_limit_too(define):
     dimensions = {f"dimension {number}": "v" * 1000 for number in range(30)}
     found = change(note={"link": "/monitors/" + "x" * 30_000})
 
-    body = render(found, define(dimensions=dimensions), message_id="msg_1").body
+    body = rendered(found, define(dimensions=dimensions), message_id="msg_1").body
 
     assert len(body) <= 20_000
     assert json.loads(body)["data"]["metric"]["name"] == "drift"
@@ -181,7 +181,7 @@ def test_sns_format_is_what_receivers_of_cloudwatch_parse(define):
     definition = define(
         datapoints_to_alarm=1, unit="Seconds", statistic="SampleCount", alarm_actions=("pager",)
     )
-    message = render(
+    message = rendered(
         change(), definition, message_id="msg_1", style=Style(format="sns"), configured_at=DAY
     )
 

@@ -9,8 +9,9 @@ from driftline.alerts.alarms.alarm import Point, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.notify.event import Event
-from driftline.alerts.notify.message import render, render_event
+from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import Style
+from tests.alerts.notify.sending import rendered
 
 TIME = datetime(2021, 11, 10, 2, 45, 55, 640_000, tzinfo=UTC)
 
@@ -30,7 +31,7 @@ def told(definition, *, style="sns", **more) -> dict:
         "evaluated": (Point(TIME, 2.0, 1.0),),
     }
     render_more = {key: more.pop(key) for key in ("is_after_mute", "suppressed_by") if key in more}
-    message = render(
+    message = rendered(
         StateChange(**(fields | more)), definition,
         message_id="msg_1", style=Style(format=style), configured_at=TIME, **render_more,
     )  # fmt: skip
