@@ -75,23 +75,6 @@ def read_many(
     return answers
 
 
-def summaries(
-    connection: Connection,
-    metric_id: int,
-    start: datetime,
-    end: datetime,
-    period_s: int,
-    *,
-    unit: str | None = None,
-    needs_distribution: bool = False,
-) -> dict[int, Summary]:
-    """Add up the datapoints of [start, end) per period; key 0 is the first period."""
-    batch = _Batch(start.timestamp(), end.timestamp(), period_s, unit, needs_distribution)
-    answers: list[dict[int, Summary]] = [{}]
-    _answer_all(connection, [_Wanted(metric_id, batch, 0)], answers)
-    return answers[0]
-
-
 def _batch(one: SeriesRequest) -> _Batch:
     return _Batch(
         one.start.timestamp(), one.end.timestamp(), one.period_s, one.unit, one.needs_distribution

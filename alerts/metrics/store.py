@@ -25,7 +25,7 @@ from driftline.alerts.metrics.datapoint import Datapoint, check_metric, metric_k
 from driftline.alerts.metrics.identity import ids_of
 from driftline.alerts.metrics.points import in_slots, slots_of
 from driftline.alerts.metrics.putting import append, lock_metrics
-from driftline.alerts.metrics.reading import summaries
+from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.statistic import STATISTICS, check_statistic
 from driftline.alerts.metrics.summary import Metric
 from driftline.alerts.tables import blocks, samples
@@ -85,18 +85,9 @@ def read(
         raise DatapointError(f"period {period_s} s; expected 1 or more")
     if start >= end:
         raise DatapointError("The parameter StartTime must be less than the parameter EndTime.")
-    metric_id = find(connection, namespace, name, dimensions)
-    if metric_id is None:
-        return []
-    found = summaries(
-        connection,
-        metric_id,
-        start,
-        end,
-        period_s,
-        unit=unit,
-        needs_distribution=statistic not in STATISTICS,
-    )
+    check_metric(namespace, name, dimensions)
+    key, needs = metric_key(namespace, name, dimensions), statistic not in STATISTICS
+    (found,) = read_many(connection, [SeriesRequest(key, start, end, period_s, unit, needs)])
     begin = start.astimezone(UTC)
     values = [
         (begin + timedelta(seconds=index * period_s), summary.get(statistic))

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.summary import STATISTICS
+from driftline.alerts.metrics.statistic import STATISTICS
 from driftline.alerts.tables import metadata
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
