@@ -92,8 +92,7 @@ class SpoolWriter(Appender):
         )
         self.traffic = TrafficCounters()
         self._reset()
-        forget = weakref.WeakMethod(self._after_fork)
-        os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
+        call_in_children(self._after_fork)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
@@ -385,3 +384,9 @@ class SpoolWriter(Appender):
                 self._give_up_segment()
             self._segment = -1
         return self._reason
+
+
+def call_in_children(method: Callable[[], None]) -> None:
+    """Have a method called in each forked child, for as long as its object lives."""
+    living = weakref.WeakMethod(method)
+    os.register_at_fork(after_in_child=lambda: (call := living()) and call())

@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from driftline.capture.spool.frame import Flag
+from driftline.capture.spool.writer import call_in_children
 from driftline.capture.tap.place import CapturePlace, find_place
 from driftline.capture.tap.target import CaptureTarget, is_sampled, new_id, parse_event_time
 from driftline.capture.tap.values import MisuseError, json_bytes, prediction_rows, rows_of
@@ -101,8 +101,7 @@ class Logger:
         self.spool = place.open_spool(now_ns)
         self._at = self.spool.traffic.slot(endpoint)
         self._begin_counting()
-        forget = weakref.WeakMethod(self._begin_counting)
-        os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
+        call_in_children(self._begin_counting)
 
     def __call__(
         self,

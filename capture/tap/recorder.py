@@ -6,14 +6,12 @@ Standard library only.
 from __future__ import annotations
 
 import logging
-import os
 import traceback
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
-from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.spool.writer import SpoolWriter, call_in_children
 from driftline.capture.tap.target import (
     DEFAULT_HEADERS,
     HASH_SPAN,
@@ -102,8 +100,7 @@ class Recorder:
         self.common: dict[tuple[bytes, ...], bytes] = {}
         self.known: dict[int, KnownTarget] = {}
         self._begin()
-        forget = weakref.WeakMethod(self._begin)
-        os.register_at_fork(after_in_child=lambda: (call := forget()) and call())
+        call_in_children(self._begin)
 
     def _begin(self) -> None:
         """Count from zero, also in a forked child."""
@@ -126,11 +123,6 @@ class Recorder:
         """Compute what is the same for all requests of a target."""
         if len(self.known) >= _MAX_KNOWN:
             self.known.clear()
-        # Kept with the target, so that its id stays its.
-        prepared = self.known[id(target)] = self._work_out(target)
-        return prepared
-
-    def _work_out(self, target: CaptureTarget) -> KnownTarget:
         share = target.sampling_percentage / 100
         pairs = {
             "endpoint": target.endpoint,
@@ -143,7 +135,10 @@ class Recorder:
         threshold = share * HASH_SPAN
         count = described.count(b"\0")
         is_all = threshold >= HASH_SPAN
-        return KnownTarget(target, target.endpoint, described, count, threshold, is_all, at)
+        known = KnownTarget(target, target.endpoint, described, count, threshold, is_all, at)
+        # Kept with the target, so that its id stays its.
+        self.known[id(target)] = known
+        return known
 
     def fault(self, error: Exception, endpoint: str) -> None:
         """Count a fault of the tap itself, and the record that it cost."""
