@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from driftline.alerts.tables import outbox
 from driftline.capture.audit.note import write_note
+from driftline.capture.audit.report import Coverage
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
@@ -366,7 +367,8 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     assert line.coverage == 0.95
     text = str(overview_page.page(broken))
     assert "95.0% stored; full 1; 3 unaccounted for" in text
-    faulty = replace(line, stats=replace(line.stats, gaps=(), faults=1))
+    found = replace(line.stats, gaps=(), faults=1, overall=Coverage(19, 0, undecodable=1))
+    faulty = replace(line, stats=found)
     text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
     # 18 of 19.
     assert "94.7% stored; 1 not decoded (decoder fault)" in text
