@@ -55,7 +55,7 @@ def test_every_stage_is_reconciled_and_the_exit_code_is_0(demo: Demo) -> None:
 
 def test_pandas_reads_the_capture_folder(table: str, flights: pd.DataFrame, requests: int) -> None:
     # A plain glob is exact when all is vacuumed, and a slow demo compacts meanwhile.
-    vacuum(Dataset(str(Path(table).parents[1]), "flights").folder, 0, datetime.now(UTC))
+    vacuum(Dataset(str(Path(table).parents[1]), "flights"), 0, datetime.now(UTC))
 
     found = pd.read_parquet(table, columns=["event_id", "row_index", "feature_temp"])
 
