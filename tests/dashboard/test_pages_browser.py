@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 SLASH, DOTS, HOSTILE, _ = ALARM_NAMES
 COLUMN = "/monitors/flights-data-quality/columns/carrier?window=20131118T000000Z"
 KINDS = ("/monitors/flights-quality", "/monitors/flights-bias", "/monitors/flights-attribution")
-ALARM = "/alarms/quality%3A%20lost%2Fagain%20100%20%25"
+ALARM = "/alarms/quality%3A%20lost%2Fagain%20100%25"
 
 
 def test_way_from_the_list_over_an_alarm_to_the_window(visit_measured):

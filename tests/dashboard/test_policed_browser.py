@@ -48,7 +48,7 @@ def test_refusals_of_the_server_are_said_on_the_page(visit_policed, policed_site
 def test_dead_message_is_sent_again_once_its_channel_is_enabled(visit_policed, policed_site):
     seen = visit_policed()
     page = seen.open("/messages?status=dead")
-    rows = page.locator(".messages tbody tr")
+    rows = page.locator(".sent tbody tr")
     expect(rows).to_have_count(1)
 
     # A receiver that answered 410 had it switched off.
