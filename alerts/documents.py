@@ -6,9 +6,8 @@ which is the field's ``description``.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Self
@@ -23,7 +22,7 @@ from pydantic import (
 )
 
 from driftline.errors import InputError
-from driftline.validation import expected
+from driftline.validation import expected, nearest
 
 _SHOWN_MAX = 80
 _HALF = "has half a character; expected whole ones"
@@ -108,7 +107,7 @@ class Document(BaseModel):
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         kind, name = first["type"], str(first["loc"][0])
         if kind == "extra_forbidden":
-            return f'unknown key "{name[:_SHOWN_MAX]}"; {nearest_key(name, cls.model_fields)}'
+            return f'unknown key "{name[:_SHOWN_MAX]}"; {nearest(name, sorted(cls.model_fields))}'
         if kind == "missing":
             return f'"{name}" is missing; expected it'
         about, value = cls.model_fields[name], given.get(name)
@@ -140,16 +139,6 @@ def fields_of(
 def snake(name: str) -> str:
     """Write a name of AWS's in snake case: ``MetricName`` as ``metric_name``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def nearest_key(wrong: str, known: Iterable[str]) -> str:
-    """Return the half sentence that names the field most like a wrong one, in any case."""
-    plain = {one.replace("_", ""): one for one in sorted(known)}
-    given = wrong[:_SHOWN_MAX].replace("_", "").casefold()
-    near = difflib.get_close_matches(given, plain, n=1)
-    if not near:
-        return f"expected one of {', '.join(plain.values())}"
-    return f'the nearest known one is "{plain[near[0]]}"'
 
 
 def time_of(given: object) -> datetime:

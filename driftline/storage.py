@@ -7,17 +7,17 @@ process: its storage root and the data that it is pointed at.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from driftline.errors import InputError, UnavailableError
+from driftline.validation import nearest
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -44,14 +44,6 @@ _lock = threading.Lock()
 _options: dict[str, str] = {}
 
 
-def nearest_of(wrong: str, known: Iterable[str]) -> str:
-    """Return the half sentence that names the known one most like a wrong one, or else all."""
-    near = difflib.get_close_matches(wrong, names := list(known), n=1)
-    if near:
-        return f'the nearest known one is "{near[0]}"'
-    return f"expected one of {', '.join(names)}"
-
-
 def plain_options(options: Mapping[str, object]) -> dict[str, str]:
     """Return options under their own names, as text.
 
@@ -65,7 +57,7 @@ def plain_options(options: Mapping[str, object]) -> dict[str, str]:
         short = name.lower().removeprefix("aws_")
         short = _ALIASES.get(short, short)
         if short not in _NAMES:
-            raise InputError(f'options: "{name}" is unknown; {nearest_of(short, _NAMES)}')
+            raise InputError(f'options: "{name}" is unknown; {nearest(short, _NAMES)}')
         text = str(value).lower() if isinstance(value, bool) else value
         if not isinstance(text, str):
             raise InputError(f'options: "{name}": expected text in quotes')

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 _MAX_SHOWN = 80
+_MAX_COMPARED = 255
+_MAX_LISTED = 30
 _TIME = "a time such as 2026-01-15T06:00:00Z"
 
 # By pydantic's types of errors; in braces what its context has.
@@ -35,6 +38,23 @@ _BY_PREFIX: Final[Mapping[str, str]] = {
     "datetime_": _TIME,
     "date_": "a day such as 2026-01-15",
 }
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """Return the half sentence that names the known name most like a wrong one, or else them all.
+
+    Case and underscores do not count. It is empty where nothing is known; of very many names it
+    tells some.
+    """
+    by_key = {_plain(one): one for one in known}
+    near = difflib.get_close_matches(_plain(wrong[:_MAX_COMPARED]), by_key, n=1)
+    if near:
+        return f'the nearest known one is "{by_key[near[0]]}"'
+    return f"expected one of {', '.join(list(by_key.values())[:_MAX_LISTED])}" if by_key else ""
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").casefold()
 
 
 def expected(error: Mapping[str, object]) -> str:

@@ -50,7 +50,7 @@ from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.provisioning.renewal import move_version
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.resources.resources import nearest
+from driftline.validation import nearest
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from driftline.serving.http.responses import (
     status_of,
 )
 from driftline.serving.metrics.traffic import Answered
-from driftline.serving.resources.resources import nearest
+from driftline.validation import nearest
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from driftline.monitors.kind import OWN_METRICS, kind_named
 from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving.resources import store
-from driftline.serving.resources.resources import Resource, ResourceError, key_of, nearest
+from driftline.serving.resources.resources import Resource, ResourceError, key_of
 from driftline.serving.resources.specs import (
     AlarmSpec,
     ChannelSpec,
@@ -28,6 +28,7 @@ from driftline.serving.resources.specs import (
     MonitorSpec,
     SilenceSpec,
 )
+from driftline.validation import nearest
 
 Definition = AlarmDefinition | CompositeDefinition | Channel | Silence | MonitorDefinition
 

@@ -28,7 +28,6 @@ from driftline.serving.resources.resources import (
     Resource,
     ResourceError,
     key_of,
-    nearest,
 )
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
@@ -39,6 +38,7 @@ from driftline.serving.resources.specs import (
     ModelSpec,
 )
 from driftline.serving.resources.store import Stored
+from driftline.validation import nearest
 
 Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]

@@ -6,7 +6,6 @@ Pydantic stands at this border only: documents come from people's files. What pa
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,10 @@ from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, Spec
-from driftline.validation import expected, shown
+from driftline.validation import expected, nearest, shown
 
 MAX_RESOURCES = 1000
 _ALARM_NAME_MAX = 255
-_LISTED = 8
 # Their names are free text, and unique over both.
 ALARM_KINDS: tuple[Kind, ...] = ("Alarm", "CompositeAlarm")
 _ENVELOPE = ("kind", "name", "owner", "tags", "spec")
@@ -56,18 +54,6 @@ class Resource:
 def key_of(kind: Kind, name: str) -> str:
     """Return the form in which names of a kind are compared."""
     return name if kind in ALARM_KINDS else name.casefold()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the half sentence that names the known name most like a wrong one, or else some.
-
-    It is empty where nothing is known.
-    """
-    by_key = {one.casefold(): one for one in known}
-    near = difflib.get_close_matches(name[:_ALARM_NAME_MAX].casefold(), by_key, n=1)
-    if near:
-        return f'the nearest known one is "{by_key[near[0]]}"'
-    return f"expected one of {', '.join(list(by_key.values())[:_LISTED])}" if by_key else ""
 
 
 def parse_resources(documents: Iterable[object]) -> list[Resource]:

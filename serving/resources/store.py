@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from driftline.database.locks import advisory_lock
 from driftline.errors import NotFoundError
-from driftline.serving.resources.resources import ALARM_KINDS, key_of, nearest
+from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import SECRET_FIELDS, Kind
 from driftline.serving.tables import resources
+from driftline.validation import nearest
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
-from driftline.storage import check_options, check_uri, is_remote, nearest_of
+from driftline.storage import check_options, check_uri, is_remote
+from driftline.validation import nearest
 
 if TYPE_CHECKING:
     from driftline.capture.redaction.rules import Rule
@@ -89,7 +90,7 @@ def _rule(entry: Mapping[str, object], where: str) -> Rule:
     known = {field.name: field for field in fields(Rule) if field.init}
     for name in entry:
         if name not in known:
-            raise ValueError(f'{where}: "{name}" is unknown; {nearest_of(name, known)}')
+            raise ValueError(f'{where}: "{name}" is unknown; {nearest(name, known)}')
     for name, field in known.items():
         if field.default is MISSING and name not in entry:
             raise ValueError(f"{where}: {name} is missing")

@@ -36,7 +36,8 @@ from driftline.app.settings.schema import (
 )
 from driftline.database.urls import without_password
 from driftline.errors import InputError
-from driftline.storage import SECRET_OPTIONS, is_remote, nearest_of, plain_options
+from driftline.storage import SECRET_OPTIONS, is_remote, plain_options
+from driftline.validation import nearest
 
 PREFIX = "DRIFTLINE_"
 FILE_NAME = "driftline.toml"
@@ -226,7 +227,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _known(name: str, known: Mapping[str, object], where: str) -> None:
     if name not in known:
-        raise SettingsError(f'{where} "{name}" is unknown; {nearest_of(name, known)}')
+        raise SettingsError(f'{where} "{name}" is unknown; {nearest(name, known)}')
 
 
 def _put(
