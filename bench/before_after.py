@@ -4,7 +4,8 @@ Each work runs in a process of its own in each checkout, with that checkout's en
 the CPU (user and system, children included) of whole processes, so what else the machine does falls
 on both alike. The ratio is the median over the rounds of one round's two runs; its range is told.
 
-    python bench/before_after.py ../before .  --rounds 7 > bench/before_after.md
+Prints Markdown:
+``python bench/before_after.py ../before . --rounds 7``.
 """
 
 from __future__ import annotations

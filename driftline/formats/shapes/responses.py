@@ -76,7 +76,8 @@ class AnswerRows:
         """Read lists of values, and of objects of plain values."""
         entries = document
         if type(document) is dict:
-            if "predictions" in self._known:
+            # A frame of pandas, or what is to be one, is no row.
+            if "predictions" in self._known or {"columns", "data"} <= document.keys():
                 return None
             entries = document.get("predictions", [document])
         if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:

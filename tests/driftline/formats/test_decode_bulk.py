@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from driftline.formats.arrow_types import UTC_MICROSECONDS
@@ -156,6 +156,7 @@ SHAPED = Signature(
 
 @pytest.mark.parametrize("finder", [RequestRows(SHAPED), AnswerRows(SHAPED)])
 @given(documents)
+@example({"a": None, "late": None, "data": None, "columns": None})
 @settings(max_examples=600)
 def test_documents_are_read_alike_by_plan_and_step_by_step(
     finder: RequestRows | AnswerRows, document: Any

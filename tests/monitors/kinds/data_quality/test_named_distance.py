@@ -18,7 +18,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.dashboard.pages.parts import bullet
-from driftline.dashboard.queries.documents import Feature
+from driftline.dashboard.queries.documents import read_report
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import Job, run
@@ -85,8 +85,7 @@ def test_every_view_names_the_distance_that_decided(
     assert words in (tmp_path / "report.html").read_text()
     assert words in report._repr_html_()
     document = json.loads((tmp_path / "report.json").read_text())
-    (entry,) = (one for one in document["features"] if one["feature"] == "temp")
-    feature = Feature.model_validate(entry)
+    (feature,) = (one for one in read_report(document).features if one.feature == "temp")
     assert (feature.method, feature.ratio) == ("energy", found.ratio)
     assert "energy" in str(bullet(feature.distance, feature.bound, feature.method))
 
