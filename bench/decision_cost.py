@@ -90,14 +90,14 @@ def main() -> None:
         for place in range(64)
     ]
     decider = DriftTest(references, blocks, HOUR, scales=SCALES)
-    lay = cost(lambda: decider.knowledge.layout.reference_sets)
-    seasonal = decider.knowledge.seasonal
+    lay = cost(lambda: decider.reference_model.layout.reference_sets)
+    seasonal = decider.reference_model.seasonal
     assert seasonal is not None
     learn = cost(lambda: [seasonal.grids, *(seasonal.at(scale) for scale in SCALES)])
     each = [
         cost(lambda at=at: decider.judge(windows[at], windows[:at]), REPEATS) for at in range(64)
     ]
-    sets = int(decider.knowledge.layout.set_starts[-1])
+    sets = int(decider.reference_model.layout.set_starts[-1])
     report(sets, lay, learn, 1000.0 * np.array(each))
 
 

@@ -42,7 +42,7 @@ def copied(folder: Path, table: str) -> int:
 
 
 def children_of(parent: int) -> list[str]:
-    """Give the numbers of a process's children."""
+    """Return the numbers of a process's children."""
     return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
 
 

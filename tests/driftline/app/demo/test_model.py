@@ -84,7 +84,7 @@ def baseline(trained: Trained) -> dl.Baseline:
 
 
 def _answered(flights: Flights, trained: Trained, start: datetime, length: timedelta) -> pa.Table:
-    """Give the flights of a window with the model's answers."""
+    """Return the flights of a window with the model's answers."""
     rows = flights.between(start, start + length)
     chance = trained.estimator.predict_proba(rows.select(FEATURES).to_pandas())[:, 1]
     rows = rows.append_column(PREDICTION, pa.array((chance > 0.5).astype(np.int64)))
@@ -135,7 +135,7 @@ def test_drift_that_stays_is_one_ticket(
 
 
 def _changes(name: str, starts: list[datetime], values: list[float]) -> list[str]:
-    """Give the states that an alarm of the demo takes over periods with these values."""
+    """Return the states that an alarm of the demo takes over periods with these values."""
     declared = declare(
         model_file=Path("m"), reference_file=Path("r"), start=starts[0], end=starts[-1],
         receiver_url="http://127.0.0.1:9/", secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
