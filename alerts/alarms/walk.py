@@ -187,7 +187,6 @@ def _change(
     now: datetime,
 ) -> StateChange:
     breaches = [point for point in judgement.evaluated if is_breaching(definition, point)]
-    decisive = breaches if judgement.state == "ALARM" else judgement.evaluated
     return StateChange(
         alarm_id=standing.alarm_id,
         alarm_name=definition.alarm_name,
@@ -200,5 +199,14 @@ def _change(
         period_end=period_end,
         first_breach=breaches[0].start if breaches else None,
         evaluated=judgement.evaluated,
-        note=next((point.note for point in reversed(decisive) if point.note is not None), None),
+        note=decisive_note(definition, judgement),
     )
+
+
+def decisive_note(definition: AlarmDefinition, judgement: Judgement) -> Mapping[str, object] | None:
+    """Return the newest note among the points that decided: of an ALARM, those that breach."""
+    is_alarm = judgement.state == "ALARM"
+    for point in reversed(judgement.evaluated):
+        if point.note is not None and (not is_alarm or is_breaching(definition, point)):
+            return point.note
+    return None

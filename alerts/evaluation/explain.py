@@ -1,4 +1,4 @@
-"""Why an alarm is in its state: the window, the rule that decided, what is missing, who knows.
+"""Why an alarm is in its state: the periods, the rule, the cause, what is missing, who knows.
 
 Judged by the same functions as live alarms, on what is in the store now; nothing is written. Data
 for the command line, the programming interface and the dashboard alike.
@@ -20,9 +20,10 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import Judgement, Point, State, is_breaching, judge
 from driftline.alerts.alarms.composite_records import AnyRecord, CompositeRecord, get_any
 from driftline.alerts.alarms.records import AlarmRecord
-from driftline.alerts.alarms.walk import Grid
+from driftline.alerts.alarms.walk import Grid, decisive_note
 from driftline.alerts.documents import Output, Time
 from driftline.alerts.evaluation.catalog import Entry
+from driftline.alerts.evaluation.cause import Cause, LastAlarm, Note, explained_cause
 from driftline.alerts.evaluation.diagnosis import Finding, diagnose, incomparable, moment, watched
 from driftline.alerts.evaluation.due import ON_ARRIVAL, newest_tick, next_tick
 from driftline.alerts.evaluation.explain_rule import (
@@ -78,8 +79,8 @@ class NotifiedAction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation(Output):
-    """All that explains an alarm's state."""
+class Explanation(Cause, Output):
+    """All that explains an alarm's state; the cause is that of an ALARM that lasts."""
 
     name: str
     kind: Literal["metric", "composite"]
@@ -92,6 +93,7 @@ class Explanation(Output):
     rule: str
     decided: str  # The sentence on the rule that decides over that window.
     judged: State  # What that comes to; another state if the next evaluation changes it.
+    last_alarm: LastAlarm | None = None  # Of an alarm that has recovered.
     children: tuple[ChildState, ...] = ()  # Of composites: the conditions of the rule.
     next_at: Time | None = None  # None without a fixed time.
     next_evaluation: str
@@ -105,15 +107,20 @@ class Explanation(Output):
 
 
 def explain(
-    connection: Connection, name: str, now: datetime, *, bands: BandsOf | None = None
+    connection: Connection,
+    name: str,
+    now: datetime,
+    *,
+    bands: BandsOf | None = None,
+    dashboard_url: str = "",
 ) -> Explanation:
-    """Explain an alarm of any kind."""
+    """Explain an alarm of any kind; pages are below the dashboard's address."""
     record = get_any(connection, name)
-    own = (
-        _of_composite(connection, record)
-        if isinstance(record, CompositeRecord)
-        else _of_metric(connection, record, now, bands)
-    )
+    note: Note | None = None  # Composites have no datapoints.
+    if isinstance(record, CompositeRecord):
+        own = _of_composite(connection, record)
+    else:
+        own, note = _of_metric(connection, record, now, bands)
     actions, why = _actions(connection, record, now)
     shared: dict[str, Any] = {
         "name": record.name,
@@ -126,19 +133,22 @@ def explain(
         "actions_reason": why,
         "definition": record.definition.as_dict(),
     }
-    return Explanation(**shared | own)
+    cause = explained_cause(connection, record, note, dashboard_url)
+    return Explanation(**shared | own | cause)
 
 
 def _of_metric(
     connection: Connection, record: AlarmRecord, now: datetime, bands: BandsOf | None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Note | None]:
+    """Return an explanation's own fields, and the note of what makes it an ALARM."""
     definition = record.definition
     entry = Entry.of(record.updated_at, definition)
     window = _Window.of(connection, record, entry, now)
     points, problem = _points(connection, entry, window.edges, bands)
     judgement = _judge(connection, record, entry, points, now)
     counted = {id(point) for point in judgement.evaluated}
-    return {
+    note = decisive_note(definition, judgement) if judgement.state == "ALARM" else None
+    own = {
         "condition": condition(definition),
         "marks": judgement.marks,
         "points": tuple(
@@ -156,6 +166,7 @@ def _of_metric(
         "findings": _findings(connection, entry, window, points, problem),
         "changed": _changed_values(connection, record, entry, bands),
     }
+    return own, note
 
 
 def _of_composite(connection: Connection, record: CompositeRecord) -> dict[str, Any]:

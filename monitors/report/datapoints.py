@@ -102,12 +102,15 @@ class _Run:
         self, causes: Mapping[str, str], feature: str | None, violations: Sequence[Violation]
     ) -> Note:
         """Return what an alarm's message quotes."""
+        has_rows = any(
+            one.predicate is not None for one in violations if feature in (None, one.feature_name)
+        )
         note: dict[str, object] = {
             **causes,
             "monitor": self.monitor,
             "execution": self.execution_id,
             "window": self.window.stamp,
-            "link": window_link(self.monitor, self.window, feature),
+            "link": window_link(self.monitor, self.window, feature, has_rows=has_rows),
         }
         if violations:  # Most notes have none, and are stored by the million.
             note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
@@ -260,7 +263,14 @@ def _is_long(feature: str) -> bool:
     return len(quote(feature, safe=UNQUOTED)) > LONGEST_FEATURE
 
 
-def window_link(monitor: str, window: Window, feature: str | None) -> str:
-    """Return the address of a window's page below the dashboard's, at one feature or none."""
+def window_link(
+    monitor: str, window: Window, feature: str | None, *, has_rows: bool = False
+) -> str:
+    """Return the address of a window's page below the dashboard's, at one feature or none.
+
+    It ends in #rows where `driftline monitor rows` lists rows of that feature, or of any.
+    """
     address = f"/monitors/{quote(monitor, safe='')}?window={window.stamp}"
-    return address if feature is None else f"{address}&feature={quote(feature, safe='')}#rows"
+    if feature is not None:
+        address += f"&feature={quote(feature, safe='')}"
+    return f"{address}#rows" if has_rows else address

@@ -178,9 +178,16 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
 
     @routes.get("/alarms/{name:path}/explain")
     def alarm_explain(name: str) -> dict[str, Any]:
-        """Explain why an alarm is in its state, what is missing, and who was notified."""
+        """Explain why an alarm is in its state, what is missing, and who was notified.
+
+        `rows` is the command that lists the rows behind the cause; `last_alarm` says when an alarm
+        that has recovered was last in ALARM, and why.
+        """
         with _reading(context) as connection:
-            return explain(connection, name, context.now(), bands=bands).as_dict()
+            found = explain(
+                connection, name, context.now(), bands=bands, dashboard_url=context.dashboard_url
+            )
+        return found.as_dict()
 
     @routes.get("/alarms/{name:path}/history")
     def alarm_history(name: str, asked: Annotated[Past, Query()]) -> dict[str, Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.metrics.store import put
 from driftline.app.cli import build
 from driftline.errors import NotFoundError
 from tests.serving.alarm_yard import METRIC, client, server, yard
@@ -57,7 +60,7 @@ def test_the_command_line_explains_at_80_columns(server, yard):
     lines = text.splitlines()
     assert lines[0].startswith("a b: INSUFFICIENT_DATA since 2026-01-15 ")
     assert max(len(line) for line in lines) <= 80
-    assert "window      --- (old to new; X breaching, 0 good, -)" in lines
+    assert "periods     --- (old to new; X breaching, 0 good, -)" in lines
     said = " ".join(" ".join(lines).split())
     assert "no datapoint was ever put for exactly these dimensions" in said
     assert "mend put a datapoint" in said
@@ -72,17 +75,43 @@ def test_an_unknown_alarm_ends_the_command_with_a_sentence(server):
         run(server, "explain", "gone")
 
 
-def test_the_documented_explanation_is_what_is_printed(server, declare, client):
+FIRED = "flights: broken input"
+BLOCKS = re.findall(
+    r"```text\n(.*?)```", (Path(__file__).parents[2] / "docs/alarms.md").read_text(), re.DOTALL
+)
+
+
+def test_the_documented_explanation_of_an_alarm_that_fired_is_what_is_printed(server, client):
+    dimensions = {"Endpoint": "flights", "MonitoringSchedule": "flights-data-quality"}
+    metric = {"namespace": "Driftline", "metric_name": "pages", "dimensions": dimensions}
+    start = server.context.now() - timedelta(hours=30)
+    cause = 'temp: 36.1% of rows at or below 7.2 (reference 0%), origin = "EWR" holds all of them'
+    link = f"/monitors/flights-data-quality?window={start:%Y%m%dT%H%M%SZ}&feature=temp#rows"
+    point = Datapoint(
+        "Driftline", "pages", dimensions, start, value=1.0, period_s=86_400,
+        note={"cause": cause, "link": link},
+    )  # fmt: skip
+    with server.engine.begin() as connection:
+        put(connection, [point], source="flights-data-quality")
+    spec = {**METRIC, **metric, "period": 86_400, "threshold": 0}
+    client.apply([{"kind": "Alarm", "name": FIRED, "spec": spec}])
+    Evaluator(server.engine, now=server.context.now).step()
+
+    code, text = run(server, "explain", FIRED)
+
+    client.delete_alarm(FIRED)
+    assert (code, text) == (0, BLOCKS[0])
+
+
+def test_the_documented_explanation_of_missing_data_is_what_is_printed(server, declare, client):
     dimensions = {"Domain": "Rio", "Server": "Prod"}
     point = Datapoint("Own/App", "Load", dimensions, server.context.now(), value=0.9)
     with server.engine.begin() as connection:
         add(connection, [point])
     spec = {**METRIC, "evaluation_periods": 3, "datapoints_to_alarm": 2}
     client.apply([declare("Alarm", "load", **spec)])
-    page = (Path(__file__).parents[2] / "docs" / "composites.md").read_text()
 
     code, text = run(server, "explain", "load")
 
     client.delete_alarm("load")
-    (block,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
-    assert (code, text) == (0, block)
+    assert (code, text) == (0, BLOCKS[1])

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.capture.line.sink import Sink
@@ -170,3 +172,36 @@ def test_a_part_of_a_window_that_was_run_by_hand_does_not_hide_the_whole(client,
     assert [one["id"] for one in client.executions("daily")] == [whole["id"], part["id"]]
     assert json.loads(shown.stdout)["execution"] == whole["id"]
     assert marked["mark"]["window_end"].startswith("2026-01-15")
+
+
+def test_an_alarm_names_the_command_that_lists_the_rows_behind_it(client, server, declare, sent):
+    client.apply(
+        [
+            declare("Monitor", "told", endpoint="flights", baseline="flights",
+                    schedule="cron(0 0 ? * * *)"),
+            declare("Alarm", "broken input", monitor="told", metric_name="pages", threshold=0,
+                    evaluation_periods=1, comparison_operator="GreaterThanThreshold"),
+        ]
+    )  # fmt: skip
+    ran = client.run_monitor("told", start=DAY, end=DAY + timedelta(days=1))
+    Evaluator(server.engine, now=server.context.now).step()
+
+    found = client.explain_alarm("broken input")
+
+    assert (found["state"], found["cause"]) == ("ALARM", client.report(ran["id"])["cause"])
+    assert datetime.fromisoformat(found["window"]) == DAY
+    assert found["page"].startswith("http://127.0.0.1:8081/monitors/told?window=20260114T000000Z")
+    program, *words = shlex.split(found["rows"])
+    shown = CliRunner().invoke(build("monitor"), [*words, "--server", server.url, "--json"])
+    assert (program, shown.exit_code) == ("driftline", 0), shown.output
+    listed = json.loads(shown.stdout)
+    assert listed["execution"] == ran["id"]
+    (feature,) = re.findall("--feature (.*)", found["rows"])
+    wrong = {"carrier": "EVX", "temp": None}[feature]
+    assert {row[feature] for row in listed["rows"]} == {wrong}
+
+    client.set_alarm_state("broken input", "OK", "looked at")
+    words = ["alarm", "explain", "broken input", "--server", server.url]
+    said = CliRunner().invoke(build("alarm"), words).stdout.splitlines()
+    assert f"rows        {found['rows']}" in said
+    assert "last alarm  2026-01-15 06:00:00 to 2026-01-15 06:00:00" in said

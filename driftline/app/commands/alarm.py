@@ -99,8 +99,10 @@ def get_alarm(client: Client, name: Name) -> Answer:
 def explain(client: Client, name: Name) -> Answer:
     """Explain why an alarm is in its state.
 
-    Shows the window that is judged (X breaching, 0 good, - missing), the rule that decided, when
-    it is judged next, what is wrong where data are missing, and what became of its actions.
+    Shows the periods that are judged (X breaching, 0 good, - missing), the rule that decided, the
+    cause with its window, its page and the command that lists its rows, when it is judged next,
+    what is wrong where data are missing, and what became of its actions. Of an alarm that has
+    recovered, also when it was last in ALARM, and why.
 
     Example: driftline alarm explain "flights drift"
     """

@@ -18,11 +18,15 @@ def explained(found: Mapping[str, Any]) -> list[str]:
     lines += _part("because", found["reason"])
     lines += _part("watches", found["condition"])
     if found["marks"]:
-        lines += _part("window", f"{_marks(found['marks'])} (old to new; X breaching, 0 good, -)")
+        lines += _part("periods", f"{_marks(found['marks'])} (old to new; X breaching, 0 good, -)")
         lines += _values(found["points"])
     for one in found["children"]:
         lines += _condition(one)
     lines += _part("decided by", found["decided"])
+    lines += _cause(found)
+    if (last := found["last_alarm"]) is not None:
+        lines += _part("last alarm", f"{_time(last['since'])} to {_time(last['until'])}")
+        lines += _cause(last)
     lines += _part("next", found["next_evaluation"] + _at(found))
     lines += _changed(found["changed"])
     if found["problem"]:
@@ -40,6 +44,17 @@ def _part(label: str, text: str) -> list[str]:
         text, _WIDTH, initial_indent=f"{label:<{_INDENT}}", subsequent_indent=blank,
         break_on_hyphens=False,
     ) or [label]  # fmt: skip
+
+
+def _cause(found: Mapping[str, Any]) -> Iterator[str]:
+    """Write the cause, its window, and where to look: on one line each, to be copied."""
+    if found["cause"]:
+        yield from _part("cause", found["cause"])
+    if found["window"] is not None:
+        yield from _part("window", _time(found["window"]))
+    for key in ("page", "rows"):
+        if found[key] is not None:
+            yield f"{key:<{_INDENT}}{found[key]}"
 
 
 def _marks(marks: str) -> str:

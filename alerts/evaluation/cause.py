@@ -1,0 +1,98 @@
+"""What a monitor wrote beside the datapoint that put an alarm into ALARM: the cause, and where.
+
+Of an alarm that is in ALARM the datapoints say it; of one that has recovered, its history, which
+keeps no values of rows.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from sqlalchemy import Connection, Row, Select, select
+
+from driftline.alerts.alarms.composite_records import AnyRecord
+from driftline.alerts.documents import Time, iso
+from driftline.alerts.tables import history
+
+Note = Mapping[str, object]
+
+# The address of a window's page as monitors/report/datapoints.py writes it; #rows: there are any.
+_LINK = re.compile(r"/monitors/([^/?#]+)\?window=(\d{8}T\d{6}Z)(?:&feature=([^&#]*))?(#rows)?")
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """A cause in one sentence, the start of the monitor's window that has it, and where to look."""
+
+    cause: str | None = None
+    window: Time | None = None
+    page: str | None = None  # The window's, on the dashboard.
+    rows: str | None = None  # The command that lists the rows; None where there are none.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAlarm(Cause):
+    """When an alarm that has recovered was last in ALARM, and why."""
+
+    since: Time
+    until: Time
+
+
+def explained_cause(
+    connection: Connection, record: AnyRecord, note: Note | None, dashboard_url: str
+) -> dict[str, Any]:
+    """Return an explanation's fields on the cause: of the ALARM that is, or of the last one.
+
+    ``note`` is that of the datapoint which decides now; without one, the history's is taken.
+    """
+    fired = _last_fired(connection, record)
+    if record.state == "ALARM":
+        kept = {} if fired is None else fired.data.get("note", {})
+        return asdict(_cause(note or kept, dashboard_url))
+    if fired is None:
+        return {}
+    cause = _cause(fired.data.get("note", {}), dashboard_url)
+    if cause.cause is None:
+        cause = replace(cause, cause=fired.data["newState"]["stateReason"])
+    query = _updates(record, history.c.time).where(history.c.id > fired.id)
+    until = connection.scalar(query.order_by(history.c.id).limit(1))
+    last = LastAlarm(**asdict(cause), since=fired.time, until=until or record.state_changed_at)
+    return {"last_alarm": last}
+
+
+def _last_fired(connection: Connection, record: AnyRecord) -> Row[Any] | None:
+    """Find the history's newest line of a change to ALARM."""
+    columns = (history.c.id, history.c.time, history.c.data)
+    query = _updates(record, *columns).where(history.c.summary.like("% to ALARM"))
+    return connection.execute(query.order_by(history.c.id.desc()).limit(1)).one_or_none()
+
+
+def _updates(record: AnyRecord, *columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of SQL
+    """Select changes of state of this alarm, not of an earlier one of its name."""
+    return select(*columns).where(
+        history.c.alarm_name == record.name,
+        history.c.alarm_id == record.id,
+        history.c.type == "StateUpdate",
+    )
+
+
+def _cause(note: Note, dashboard_url: str) -> Cause:
+    cause, link = str(note.get("cause") or "") or None, str(note.get("link") or "")
+    if not link:
+        return Cause(cause=cause)
+    page = f"{dashboard_url.rstrip('/')}/{link.lstrip('/')}"
+    if (found := _LINK.fullmatch(link)) is None:
+        return Cause(cause=cause, page=page)
+    window = datetime.strptime(found[2], _STAMP).replace(tzinfo=UTC)
+    words = ["driftline", "monitor", "rows", unquote(found[1]), "--window", iso(window)]
+    if found[3] is not None:
+        words += ["--feature", unquote(found[3])]
+    rows = shlex.join(words) if found[4] else None
+    return Cause(cause=cause, window=window, page=page, rows=rows)

@@ -1,0 +1,66 @@
+"""Datapoints of a judged window: where their notes lead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from driftline.baseline.predicate import Predicate
+from driftline.capture.windows.window import Window
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import FeatureResult, Violation
+from driftline.monitors.rows import WindowFacts
+
+START = datetime(2026, 1, 14, tzinfo=UTC)
+PAGE = "/monitors/dq?window=20260114T000000Z"
+
+
+def violation(feature: str, *, has_rows: bool, severity: str = "page") -> Violation:
+    return Violation(
+        feature_name=feature,
+        constraint_check_type="completeness_check",
+        description="0.5",
+        severity=severity,
+        cause="half of it is gone",
+        predicate=Predicate(feature, "null") if has_rows else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("violations", "link"),
+    [
+        ((), PAGE),
+        ((violation("temp", has_rows=True),), f"{PAGE}&feature=temp#rows"),
+        ((violation("temp", has_rows=False),), f"{PAGE}&feature=temp"),
+        # A column that did not come has no line of its own.
+        ((violation("Missing columns", has_rows=False),), PAGE),
+        (
+            (violation("temp", has_rows=False), violation("hour", has_rows=True)),
+            f"{PAGE}&feature=temp",
+        ),
+        (
+            (violation("temp", has_rows=True, severity="ticket"), violation("a", has_rows=True)),
+            f"{PAGE}&feature=temp#rows",
+        ),
+        ((violation("origin", has_rows=True),), f"{PAGE}#rows"),
+    ],
+)
+def test_a_note_leads_to_rows_where_there_are_any(
+    violations: tuple[Violation, ...], link: str
+) -> None:
+    report = Report(
+        kind="data-quality",
+        violations=violations,
+        row_count=480,
+        results=(FeatureResult("temp"), FeatureResult("hour")),
+        facts=WindowFacts(Window(START, START + timedelta(days=1)), request_count=24),
+    )
+
+    (point,) = [
+        one
+        for one in report.datapoints(monitor="dq", endpoint="flights", execution_id="e")
+        if one.name == "pages"
+    ]
+
+    assert (point.note or {})["link"] == link
