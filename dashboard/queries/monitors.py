@@ -74,7 +74,7 @@ def _runs(
     for row in rows:
         failed = row.status == "Failed"
         state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
-        if failed and row.failure_reason == NO_LABELS:
+        if failed and (row.failure_reason or "").startswith(NO_LABELS):
             state = "unlabelled"
         elif row.status == INSUFFICIENT:
             state = "insufficient"

@@ -36,6 +36,8 @@ from driftline.monitors.tables import executions
 from tests.dashboard.seed import Seeded, keep_up, make_engine
 
 WEEKS = 16
+# As nothing_to_judge words it.
+UNLABELLED = f"{NO_LABELS} (no label for any of 6,000 rows)"
 START = datetime(2013, 7, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
 HOSTILE = "<b>JFK</b> & co"
@@ -168,9 +170,9 @@ def _run(
         "max_drift_ratio": None, "started_at": window.end, "finished_at": window.end,
     }  # fmt: skip
     if waits:
-        points = failed_datapoints(window, **names, execution_id=identity, reason=NO_LABELS)
+        points = failed_datapoints(window, **names, execution_id=identity, reason=UNLABELLED)
         row |= {
-            "status": "Failed", "failure_reason": NO_LABELS, "row_count": 0, "request_count": 0,
+            "status": "Failed", "failure_reason": UNLABELLED, "row_count": 0, "request_count": 0,
             "violation_count": 0, "page_count": 0, "folder": "",
         }  # fmt: skip
     else:
