@@ -26,6 +26,10 @@ from driftline.stats.distances.sample import CellCounts, Levels, Numbers, Sample
 DISTINCT_ERROR = 0.0157
 
 
+class UnmeasuredError(InputError):
+    """The distance is for columns of another type."""
+
+
 def distance(name: str, reference: object, window: object) -> Distance:
     """Measure how far a window lies from its reference by one distance.
 
@@ -45,15 +49,17 @@ def distance(name: str, reference: object, window: object) -> Distance:
         When no distance exists, as of an empty column.
     """
     # Loads scipy.stats, which a check without a named distance does not need.
-    from driftline.stats.distances.catalog import DISTANCES, find
+    from driftline.stats.distances.catalog import DISTANCES, OF_COUNTS, find
 
     entry, pair = find(name), pair_of(reference, window)
     if entry.kind is not None and pair.kind not in (entry.kind, None):
         able = [one for one, other in DISTANCES.items() if other.kind in (None, pair.kind)]
-        raise InputError(
+        raise UnmeasuredError(
             f'distance "{name}" measures {entry.kind}, and the columns hold {pair.kind}; expected '
             f"one of {', '.join(able)}"
         )
+    if name not in OF_COUNTS and (_is_counts_only(reference) or _is_counts_only(window)):
+        raise UndecidedError(f'distance "{name}" needs values, and there are only rows by cell')
     found = entry.measure(pair)
     if found.value is None:
         raise UndecidedError(f'distance "{name}" does not exist here: {found.note}')
@@ -119,6 +125,16 @@ def pair_of(reference: object, window: object) -> Pair:
 
 def _cells_of(other: object) -> Cells | None:
     return other.cells if isinstance(other, ColumnProfile) else None
+
+
+def _is_counts_only(data: object) -> bool:
+    """Whether a profile holds values, but knows only their rows by cell, as of a segment."""
+    return (
+        isinstance(data, ColumnProfile)
+        and data.present_count > data.unfit_count + data.inf_count + data.sketch.count
+        and data.levels.is_exact
+        and not len(data.levels.counts)
+    )
 
 
 def _words(side: Sample) -> str:
@@ -220,7 +236,7 @@ def _of_texts(array: pa.Array, counts: CellCounts | None) -> Sample:
 
 def _of_profile(column: ColumnProfile, shown: str) -> Sample:
     if column.type == "timestamp":
-        raise InputError(
+        raise UnmeasuredError(
             f'{shown}: column "{column.name}" holds times, which have no distance here; expected '
             "numbers, texts or truth values"
         )

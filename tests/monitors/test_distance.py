@@ -203,6 +203,17 @@ def test_a_wrong_question_is_answered_in_one_sentence(name, first, second, sente
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("sides", [(["a", "b"], [None, None]), ([], ["a", "b"])])
+def test_texts_beside_no_values_have_no_distance(sides: tuple[list[str], list[str]]) -> None:
+    with pytest.raises(UndecidedError, match="distance of no values"):
+        dl.distance("psi", *sides)
+
+    measured = dl.distances(*sides)
+
+    assert measured["total_variation"].value is None
+    assert "expected some on both sides" in measured["total_variation"].note
+
+
 MODULE = """
 from driftline import Distance
 from driftline.errors import UndecidedError
@@ -222,9 +233,12 @@ def broken(reference, window):
 def endless(reference, window):
     return float("nan")
 
+def empty(reference, window):
+    return Distance("acme_empty", float("nan"), "sd")
+
 nothing = 3
 """
-NAMES = ("medians", "whole", "shy", "broken", "endless", "nothing", "gone")
+NAMES = ("medians", "whole", "shy", "broken", "endless", "empty", "nothing", "gone")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -256,6 +270,7 @@ def test_other_packages_add_distances_by_name() -> None:
     [
         ("acme_broken", 'distance "acme_broken" failed: RuntimeError: no luck; mend'),
         ("acme_endless", 'distance "acme_endless" gave nan; expected a finite number'),
+        ("acme_empty", 'distance "acme_empty" gave nan; expected a finite number'),
         ("acme_nothing", "acme_distances:nothing is no function; expected one"),
         ("acme_gone", "acme_distances:gone cannot be loaded (AttributeError"),
     ],

@@ -95,22 +95,18 @@ def bins_of(reference: Sample, window: Sample) -> Bins:
     EmptyDistributionError
         When a side holds no value.
     """
-    bins: Bins | None
+    bins: Bins | None = None
     if reference.numbers is not None and window.numbers is not None:
         bins = _on_cells(reference, window)
         bins = bins or _in_parts(reference.numbers, window.numbers)
-    else:
-        first, second = _levels(reference), _levels(window)
+    elif reference.levels is not None and window.levels is not None:
+        first, second = reference.levels, window.levels
         exact = first.error == 0 and second.error == 0
         bins = None if exact else _on_cells(reference, window)
         bins = bins or _by_level(first, second)
-    if min(bins.rows) <= 0:
+    if bins is None or min(bins.rows) <= 0:
         raise EmptyDistributionError("distance of no values; expected some on both sides")
     return bins
-
-
-def _levels(side: Sample) -> Levels:
-    return side.levels or Levels([], np.empty(0), 0)
 
 
 def _on_cells(reference: Sample, window: Sample) -> Bins | None:

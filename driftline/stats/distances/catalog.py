@@ -81,6 +81,10 @@ DISTANCES: Mapping[str, Entry] = {
     "infinite": _of_sides("numbers", proportions.infinite),
     "empty_text": _of_sides("levels", proportions.empty_text),
 }
+# They need no values: the rows by cell, and how many hold none that fits, are enough.
+OF_COUNTS = frozenset(
+    {*quadratic.FORMS, "chi_squared", "total_variation", "l_infinity", "missing", "unfit"}
+)
 
 
 def plugged_in() -> tuple[str, ...]:
@@ -126,9 +130,9 @@ def _foreign(name: str, function: Callable[..., object], pair: Pair) -> Distance
     """Call another package's distance, which gives a number or a Distance."""
     try:
         result = function(pair.reference, pair.window)
-        if isinstance(result, Distance):
-            return result
-        value = float(result)  # type: ignore[arg-type] # What is no number raises.
+        if not isinstance(result, Distance):
+            # What is no number raises.
+            result = Distance(name, float(result), "")  # type: ignore[arg-type]
     except DriftlineError:
         raise
     except Exception as error:  # It is foreign code: whatever it raises is its defect.
@@ -136,6 +140,9 @@ def _foreign(name: str, function: Callable[..., object], pair: Pair) -> Distance
             f'distance "{name}" failed: {type(error).__name__}: {error}; mend or remove the '
             "package that provides it"
         ) from error
-    if not math.isfinite(value):
-        raise InputError(f'distance "{name}" gave {value}; expected a finite number or a Distance')
-    return Distance(name, value, "")
+    # NaN would exceed no limit.
+    if result.value is not None and not math.isfinite(result.value):
+        raise InputError(
+            f'distance "{name}" gave {result.value}; expected a finite number or a Distance'
+        )
+    return result

@@ -16,8 +16,8 @@ from driftline.baseline.constraints import Constraints, FeatureConstraints, Moni
 from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
-from driftline.errors import InputError, NotFoundError, UndecidedError
-from driftline.monitors.distance import distance
+from driftline.errors import InputError, UndecidedError
+from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import (
@@ -106,8 +106,8 @@ class _Work:
                 )
             except (UndecidedError, InputError) as error:
                 is_default = config.distance == self.constraints.monitoring_config.distance
-                is_told = isinstance(error, NotFoundError) or not is_default
-                if isinstance(error, InputError) and is_told:
+                is_left = isinstance(error, UnmeasuredError) and is_default
+                if isinstance(error, InputError) and not is_left:
                     raise InputError(f'constraints: feature "{name}": {error}') from None
                 if not self.window.columns[name].present_count:
                     self.notes[name] = str(error)

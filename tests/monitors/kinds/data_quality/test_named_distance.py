@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,31 @@ from driftline.dashboard.pages.parts import bullet
 from driftline.dashboard.queries.documents import read_report
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.results.violation import DRIFT_CHECK
 from driftline.monitors.run.execution import Job, run
+from driftline.stats.distances import catalog
+from driftline.stats.distances.sample import Sample
 from tests.monitors.conftest import DAY, START, Append, weather
+
+MEANS = EntryPoint("own_means", f"{__name__}:means", catalog.GROUP)
+
+
+def means(reference: Sample, window: Sample) -> float:
+    """Return the difference of means, as docs/distances.md writes it."""
+    first, second = reference.numbers, window.numbers
+    assert first is not None
+    assert second is not None
+    return float(
+        abs(
+            (first.values * first.weights).sum() / first.count
+            - (second.values * second.weights).sum() / second.count
+        )
+    )
+
+
+def broken(reference: Sample, window: Sample) -> float:
+    """Fail, as a package's own defect."""
+    raise KeyError(reference.row_count, window.row_count)
 
 
 def named(baseline: Baseline, feature: str, method: str, threshold: float | None) -> Baseline:
@@ -210,6 +234,48 @@ def test_in_segments_the_drift_test_decides_where_the_distance_needs_values(
     report = dl.check(moved, baseline)
 
     assert [one.within for one in report.violations] == ['c = "x"']
+
+
+@pytest.mark.parametrize(
+    ("method", "feature"),
+    [("unseen", "t"), ("distinct", "t"), ("zeros", "n"), ("infinite", "n"), (MEANS.name, "n")],
+)
+def test_no_distance_of_values_is_taken_from_the_counts_of_a_segment(
+    method: str, feature: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "entry_points", lambda **_: [MEANS])
+    table = pd.DataFrame(
+        {
+            "n": rng.poisson(2, 6_000).astype(float),
+            "t": rng.choice(["p", "q", "r"], 6_000),
+            "c": np.tile(["x", "y"], 3_000),
+        }
+    )
+    baseline = named(Baseline.fit(table[:3_000], segments=["c"]), feature, method, 5.0)
+    changed = {"n": {"zeros": 0.0}.get(method, np.inf if method == "infinite" else 9.0), "t": "new"}
+    moved = table[3_000:].copy()
+    moved.loc[moved["c"] == "x", feature] = changed[feature]
+
+    report = dl.check(moved, baseline)
+
+    assert line(report, feature).method == method
+    drifted = [one for one in report.violations if one.constraint_check_type == DRIFT_CHECK]
+    assert [one.within for one in drifted] == ['c = "x"']
+
+
+def test_a_default_of_a_package_that_fails_is_told_and_not_passed_over(
+    reference: Baseline, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = EntryPoint("own_broken", f"{__name__}:broken", catalog.GROUP)
+    monkeypatch.setattr(catalog, "entry_points", lambda **_: [broken])
+    document = json.loads(reference.constraints.to_json())
+    document["monitoring_config"]["distribution_constraints"] |= {
+        "comparison_method": broken.name,
+        "comparison_threshold": 1.0,
+    }
+
+    with pytest.raises(InputError, match=r'feature "\w+": distance "own_broken" failed: KeyError'):
+        dl.check(rows, replace(reference, constraints=Constraints.from_dict(document)))
 
 
 def test_a_default_for_all_columns_leaves_those_it_does_not_measure_to_the_drift_test(
