@@ -19,6 +19,8 @@ from driftline.errors import InputError, UnavailableError
 # Rows of up to so many bytes stay in memory.
 IN_MEMORY_BYTES = 1 << 26
 SUFFIX = ".driftline-spool.arrow"
+# Of Linux: what this process has open, by path.
+_DESCRIPTORS = Path("/proc/self/fd")
 # What came by pipes, by device and inode: readers open a path several times.
 _piped: dict[tuple[int, int], SpoolFile] = {}
 
@@ -44,15 +46,22 @@ class Spool:
 
 
 class SpoolFile:
-    """A file of this process's own among the temporary ones, removed with this object."""
+    """A file of this process's own among the temporary ones, gone with this object."""
 
     __slots__ = ("__weakref__", "path")
 
     def __init__(self) -> None:
-        # Not deleted on close: each reading opens it anew.
-        with tempfile.NamedTemporaryFile(suffix=SUFFIX, delete=False) as made:
-            self.path = Path(made.name)
-        weakref.finalize(self, self.path.unlink, missing_ok=True)
+        descriptor, name = tempfile.mkstemp(suffix=SUFFIX)
+        if _DESCRIPTORS.is_dir():
+            # Without a name, so that nothing of the data stays when this process is killed. Each
+            # reading, also by another process, opens it anew.
+            Path(name).unlink()
+            self.path = _DESCRIPTORS.parent.resolve() / "fd" / str(descriptor)
+            weakref.finalize(self, os.close, descriptor)
+        else:
+            os.close(descriptor)
+            self.path = Path(name)
+            weakref.finalize(self, self.path.unlink, missing_ok=True)
 
 
 def spooled_bytes(pipe: Path) -> Path:
@@ -77,7 +86,7 @@ def _copied(source: BinaryIO) -> SpoolFile:
         with file.path.open("wb") as sink:
             shutil.copyfileobj(source, sink)
     except OSError as error:
-        raise _no_room(file.path, error) from error
+        raise _no_room(error) from error
     return file
 
 
@@ -115,14 +124,14 @@ def _write(
                 rows += batch.num_rows
                 writer.write_batch(batch.cast(plain))
     except OSError as error:
-        raise _no_room(path, error) from error
+        raise _no_room(error) from error
     return rows
 
 
-def _no_room(path: Path, error: OSError) -> UnavailableError:
+def _no_room(error: OSError) -> UnavailableError:
     return UnavailableError(
-        f"{path}: data that can be read only once did not fit among the temporary files "
-        f"({error.strerror or error}); set TMPDIR to a folder with room"
+        f"{tempfile.gettempdir()}: data that can be read only once did not fit among the temporary "
+        f"files ({error.strerror or error}); set TMPDIR to a folder with room"
     )
 
 
