@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
 
 from driftline.errors import UnavailableError, UndecidedError
+from driftline.formats.location import Location
 from driftline.storage import is_remote, open_uri, storage_error
 
 
@@ -52,14 +51,7 @@ def put_file(root: str, folder: str, name: str, data: bytes) -> None:
 
 def replace_object(filesystem: pafs.FileSystem, path: str, data: bytes) -> None:
     """Write a file atomically, replacing what was there; its folder is there."""
-    # A bucket shows an object when it is whole; a folder shows a file as soon as it is made.
-    is_local = isinstance(filesystem, pafs.LocalFileSystem)
-    folder, _, name = path.rpartition("/")
-    target = f"{folder}/.{name}.{os.getpid()}" if is_local else path
-    with filesystem.open_output_stream(target, compression=None) as stream:
-        stream.write(data)
-    if is_local:
-        Path(target).replace(path)
+    Location(filesystem, path, path).replace(data)
 
 
 def get_file(root: str, folder: str, name: str) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,7 +62,9 @@ class Location:
         Folders above are made. On stores without rename the upload itself is all or nothing.
         """
         try:
-            self._write(data)
+            if self.is_local:
+                self.system.create_dir(self.path.rpartition("/")[0], recursive=True)
+            self.replace(data)
         except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
             raise InputError(f"{self.shown}: cannot be written ({error})") from error
         except OSError as error:
@@ -69,15 +72,21 @@ class Location:
                 raise storage_error(self.shown, error) from error
             raise UnavailableError(f"{self.shown}: cannot be written now ({error})") from error
 
-    def _write(self, data: bytes) -> None:
+    def replace(self, data: bytes) -> None:
+        """Write the whole file as `write` does, in a folder that is there; errors are OSError."""
+        # A bucket shows an object when it is whole; a folder shows a file as soon as it is made.
         folder, _, name = self.path.rpartition("/")
-        if self.is_local:
-            self.system.create_dir(folder, recursive=True)
         target = f"{folder}/.{name}.{uuid.uuid4().hex}" if self.is_local else self.path
-        with self.system.open_output_stream(target, compression=None) as stream:
-            stream.write(data)
-        if self.is_local:
-            Path(target).replace(self.path)
+        try:
+            with self.system.open_output_stream(target, compression=None) as stream:
+                stream.write(data)
+            if self.is_local:
+                Path(target).replace(self.path)
+        except OSError:  # Of a full disk; what was written would fill it further at each attempt.
+            if self.is_local:
+                with suppress(OSError):
+                    Path(target).unlink()
+            raise
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly inside, sorted; none when nothing is here."""

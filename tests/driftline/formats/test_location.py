@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow.fs as fs
 import pytest
 from deltalake import write_deltalake
 
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, locate
 from driftline.formats.source import open_source
@@ -129,3 +130,20 @@ def test_a_delta_table_among_others_is_refused_for_its_files_that_no_longer_coun
     for data in (tmp_path, [tmp_path / "one", tmp_path / "two"]):
         with pytest.raises(InputError, match="one: a Delta table among other data; name its"):
             open_source(data)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_file_that_finds_no_room_leaves_nothing_of_itself(tmp_path: Path, is_new: bool) -> None:
+    file = locate(tmp_path / "report.json")
+    if not is_new:
+        file.write(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(UnavailableError, match="cannot be written now"):
+            file.write(b"new" * 1_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    left = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    assert left == ({} if is_new else {"report.json": b"old"})
