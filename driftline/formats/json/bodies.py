@@ -8,7 +8,7 @@ would round. Rows of all bodies then become columns together.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -28,19 +28,23 @@ _TO_DIGITS = bytes(48 if chr(code) in "0123456789" else 32 for code in range(256
 _SIZE_DIGITS = 10
 _BLANK = b" \t\r\n"
 
+Found = tuple[Sequence[Row], Sequence[Extra]]
+
 
 def read_json(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read bodies of one document each."""
-    _read(wanted, indices, contents, lambda content, has_long: [_document(content, has_long)])
+    take = wanted.finder.take
+    _read(wanted, indices, contents, lambda content, has_long: take(_document(content, has_long)))
 
 
 def read_json_lines(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read bodies of a document a line; empty lines are nothing."""
 
-    def documents(content: bytes, has_long: bool) -> list[object]:
-        return [_document(line, has_long) for line in _lines(content)]
+    def rows(content: bytes, has_long: bool) -> Found:
+        # One document at a time: all of them as Python objects are some thirty times their text.
+        return _take(wanted.finder, (_document(line, has_long) for line in _lines(content)))
 
-    _read(wanted, indices, contents, documents)
+    _read(wanted, indices, contents, rows)
 
 
 def read_tensor_bodies(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
@@ -48,27 +52,26 @@ def read_tensor_bodies(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryA
     assert wanted.header_lengths is not None, "such bodies are known by them"
     lengths = iter(wanted.header_lengths.take(pa.array(indices)).to_pylist())
 
-    def documents(content: bytes, _has_long: bool) -> list[object]:
+    def rows(content: bytes, _has_long: bool) -> Found:
         size = _size(next(lengths), len(content))
         document = _document(content[:size], has_long=True)
-        return [with_binary_data(document, memoryview(content)[size:])]
+        return wanted.finder.take(with_binary_data(document, memoryview(content)[size:]))
 
-    _read(wanted, indices, contents, documents)
+    _read(wanted, indices, contents, rows)
 
 
 def _read(
     wanted: Wanted,
     indices: np.ndarray,
     contents: pa.BinaryArray,
-    documents: Callable[[bytes, bool], Sequence[object]],
+    rows_of: Callable[[bytes, bool], Found],
 ) -> None:
-    reading, finder = wanted.reading, wanted.finder
+    reading = wanted.reading
     rows = RowGatherer(reading, from_values)
     bodies = zip(indices.tolist(), contents.to_pylist(), _have_long(contents), strict=True)
     for index, content, has_long in bodies:
         try:
-            some = documents(content, has_long)
-            found, extras = finder.take(some[0]) if len(some) == 1 else _take(finder, some)
+            found, extras = rows_of(content, has_long)
         except BodyError as error:
             reading.errors[index] = str(error)
         else:
@@ -76,9 +79,7 @@ def _read(
     rows.flush()
 
 
-def _take(
-    finder: RequestRows | AnswerRows, documents: Sequence[object]
-) -> tuple[Sequence[Row], Sequence[Extra]]:
+def _take(finder: RequestRows | AnswerRows, documents: Iterable[object]) -> Found:
     """Return the rows of all documents of a body."""
     found: list[Row] = []
     extras: list[Extra] = []

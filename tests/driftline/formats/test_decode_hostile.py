@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -325,3 +326,18 @@ def test_no_long_text_reserves_room_for_every_row(frames: str, count: int) -> No
 
     assert done.returncode == 0, done.stderr[-2_000:]
     assert int(done.stdout) < 250
+
+
+def test_lines_of_json_are_taken_one_by_one() -> None:
+    # A hundred lines of a megabyte and a half as Python objects, of which a row keeps one number.
+    line = b'{"temp": 1, "count": 2, "carrier": "U", "zz": [' + b"[]," * 20_000 + b"[]]}\n"
+    bodies = [frame(line * 100, LINES)]
+    tracemalloc.start()
+    try:
+        found = decode(bodies, SIGNATURE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found.row_counts.tolist() == [100]
+    assert peak < 64 << 20
