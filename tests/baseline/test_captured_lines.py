@@ -1,5 +1,7 @@
 """Captured lines of SageMaker as data: output and input of a record side by side."""
 
+import json
+
 import pytest
 
 from driftline.baseline.schema import infer_signature
@@ -66,3 +68,21 @@ def test_blank_fields_of_captured_csv_are_empty(tmp_path):
     assert found["_c0"] == [1, None]
     assert found["_c1"] == [None, 2.5]
     assert found["_c2"][1] is None
+
+
+def captured(data: str) -> str:
+    return json.dumps({"captureData": {"endpointInput": {"data": data, "encoding": "CSV"}}})
+
+
+def test_text_of_captured_csv_is_as_it_was_sent(tmp_path):
+    lines = "\n".join(map(captured, (" UA ,1, ", "AA,2,x\r\n")))
+
+    found = rows(open_source(write(tmp_path, "a.jsonl", lines)))
+
+    assert found == {"_c0": [" UA ", "AA"], "_c1": [1, 2], "_c2": [" ", "x"]}
+
+
+@pytest.mark.parametrize("data", ['1,"b\n2,c', '1,"b"c\n2,d'])
+def test_a_wrong_quote_in_captured_csv_is_an_error(tmp_path, data):
+    with pytest.raises(InputError, match=r"line 1: record \? is not readable"):
+        open_source(write(tmp_path, "a.jsonl", captured(data)))

@@ -134,7 +134,7 @@ class RowReader:
             looks = text.lstrip()[:1] in ("{", "[") and "csv" not in media
             encoding = "JSON" if "json" in media or looks else "CSV"
         if encoding == "CSV":
-            return [row for row in csv.reader(io.StringIO(text.strip())) if row]
+            return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
         try:
             return self._rows(json.loads(text), which)
         except ValueError:
