@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.capture.labels.records import MAX_ROW_INDEX, LabelNames, label_table
 from driftline.errors import InputError
+from driftline.formats.csv.errors import quote_problem
 from driftline.formats.csv.files import CsvFile, stream_csv_file
 from driftline.formats.data_files import form_of
 from driftline.formats.dialect import Dialect
@@ -82,6 +83,8 @@ def _records(place: Location) -> Iterator[tuple[str, object]]:
 def _from_csv(place: Location, names: LabelNames) -> Iterator[pa.Table]:
     """Read CSV with a header, as text; the rows before a broken one are not given."""
     file = CsvFile.look(place, read_head(place), None, Dialect(header=True))
+    if (problem := quote_problem(file)) is not None:
+        raise InputError(f"{place.shown}: {problem}")
     fields = [name.strip() for name in file.names]
     ids, wanted = _columns(fields, place.shown, names)
     done = 0

@@ -312,6 +312,8 @@ def test_long_files_come_in_parts_with_true_line_numbers(
         ("csv", "id,label,row_index\na,1,0\nb,1,last\n", 'row 2: row_index "last"; expected a'),
         ("csv", "id,label,row_index\na,1,-1\n", 'row 1: row_index "-1"; expected a whole number'),
         ("csv", b"id,label\n\xff,1\n", "line 2 is not UTF-8"),
+        ("csv", 'id,label\na,"1\nb,0\nc,1\n', "line 2: a quote opens there and never closes"),
+        ("csv", 'id,label\na,"1"x\nb,0\n', "line 2: text follows a closing quote"),
         ("jsonlines", sagemaker("1", ["CSV"]), 'encoding ["CSV"]; expected CSV, JSON or BASE64'),
         ("jsonlines", sagemaker("[" * 900 + "]" * 900, "JSON"), "groundTruthData.data is no JSON"),
     ],
