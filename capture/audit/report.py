@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from driftline.capture.tables.dataset import (
     is_flagged,
     read_gaps,
 )
-from driftline.capture.tables.delta_log import read_watermarks
+from driftline.capture.tables.delta_log import last_commit, read_watermarks
 from driftline.capture.tables.storage import reaching
 
 RECENT = timedelta(hours=24)
@@ -156,7 +156,7 @@ def report(
         oldest=rows.oldest,
         newest=rows.newest,
         last_arrival=rows.last_arrival,
-        last_commit=None if table is None else _written(table.history(1)),
+        last_commit=last_commit(folder),
         files=0 if table is None else len(table.file_uris()),
         size_bytes=folder.size_bytes(),
     )
@@ -267,8 +267,3 @@ def _dropped(gaps: Iterable[Gap], counts: EndpointCounts | None) -> dict[str, in
         reason: max(by_gaps[reason], counted.get(reason, 0)) for reason in {*by_gaps, *counted}
     }
     return {reason: dropped[reason] for reason in sorted(dropped) if dropped[reason]}
-
-
-def _written(history: list[dict[str, object]]) -> datetime | None:
-    stamp = history[0].get("timestamp") if history else None
-    return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None

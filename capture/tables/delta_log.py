@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -104,6 +105,26 @@ def _holds(folder: DeltaFolder, file: str) -> bool:
 
 def _sorted(texts: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(sorted({text for text in texts if text is not None}))
+
+
+def last_commit(folder: DeltaFolder) -> datetime | None:
+    """Return when the version that is open was committed; None where its entry does not say.
+
+    Not by ``DeltaTable.history``, which stops all threads until the storage answers (deltalake
+    1.6.6).
+    """
+    if folder.table is None:
+        return None
+    try:
+        for line in _lines(folder, folder.table.version()):
+            if line.startswith(b'{"commitInfo"'):
+                stamp = json.loads(line)["commitInfo"].get("timestamp")
+                return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None
+    except FileNotFoundError:
+        return None  # A checkpoint has taken its place.
+    except (OSError, ValueError) as error:
+        raise trouble(folder.uri, error) from error
+    return None
 
 
 class Watermarks(NamedTuple):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
@@ -23,7 +24,7 @@ from driftline.capture.tables.dataset import (
     record_gaps,
     table_schema,
 )
-from driftline.capture.tables.delta_log import read_watermarks
+from driftline.capture.tables.delta_log import last_commit, read_watermarks
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import WatermarkMovedError
@@ -67,6 +68,24 @@ def test_rows_and_marks_come_together(root: str, signature: Signature) -> None:
 
     assert read_watermarks(Dataset(root, "flights")).stored == {SPOOL: 3}
     assert counted(root, "flights").rows == 3
+
+
+def test_the_last_commit_is_told_from_its_own_entry(
+    root: str, signature: Signature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As deltalake's history tells it, which would stop all threads until the storage answers."""
+    assert last_commit(Dataset(root, "flights")) is None
+    dataset = Dataset(root, "flights")
+    for seq in (1, 2):
+        dataset.append(rows(signature, seq), {SPOOL: seq})
+    assert dataset.table is not None
+    stamp = dataset.table.history(1)[0]["timestamp"]
+    monkeypatch.delattr(DeltaTable, "history")
+
+    expected = datetime.fromtimestamp(stamp / 1000, UTC)
+    assert last_commit(dataset) == counted(root, "flights").last_commit == expected
+    Path(root, "capture/flights/_delta_log", f"{dataset.table.version():020d}.json").unlink()
+    assert last_commit(dataset) is None
 
 
 def test_a_mark_that_is_there_already_is_refused(root: str, signature: Signature) -> None:
