@@ -30,11 +30,11 @@ WHOLE = r"^[+-]?[0-9]{1,19}$"
 WHOLE_ENDING = r"\.0*$"
 MOMENT = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"(?:[T ](?:[01][0-9]|2[0-3]):[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
-    r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+    r"(?:[T ](?:[01][0-9]|2[0-3])(?::[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
+    r"(?:Z|[+-][0-9]{2}(?::?[0-5][0-9])?)?)?$"
 )
-# A date alone ends in "-05" too, which looks like half an offset: four digits are one.
-ZONE = r"(?:Z|[+-][0-9]{2}:?[0-9]{2})$"
+# Behind a time of the day: a date alone ends in "-05", too.
+ZONE = r"[T ].*(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 # Digits of a second that microseconds do not hold are cut off.
 SECONDS_BEYOND = r"(\.[0-9]{6})[0-9]+"
 # Numbers of 1 and 0 are truth values, too, and truth values are numbers.
