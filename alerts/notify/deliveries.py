@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, exists, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, exists, func, insert, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import require_past
@@ -59,7 +60,7 @@ def list_deliveries(
     """Return messages, newest first; those of an alarm, in a status, carried by another."""
     table = tables.outbox.c
     alarm_id, state_seq = change or (None, None)
-    query = select(tables.outbox).order_by(table.created_at.desc(), table.id.desc()).limit(limit)
+    query = _deliveries().order_by(table.created_at.desc(), table.id.desc()).limit(limit)
     for column, value in (
         (table.alarm_name, alarm_name),
         (table.alarm_id, alarm_id),
@@ -83,16 +84,16 @@ def newest_deliveries(connection: Connection) -> dict[int, list[Delivery]]:
         .subquery()
     )
     is_newest = (newest.c.alarm_id == table.alarm_id) & (newest.c.seq == table.state_seq)
-    query = select(tables.outbox).join(newest, is_newest).order_by(table.channel)
+    query = _deliveries().add_columns(table.alarm_id).join(newest, is_newest)
     by_alarm: dict[int, list[Delivery]] = {}
-    for row in connection.execute(query).mappings():
+    for row in connection.execute(query.order_by(table.channel)).mappings():
         by_alarm.setdefault(row["alarm_id"], []).append(_delivery(row))
     return by_alarm
 
 
 def get_delivery(connection: Connection, message_id: str) -> Delivery:
     """Return one message; none of the id is UnknownDelivery."""
-    query = select(tables.outbox).where(tables.outbox.c.id == message_id)
+    query = _deliveries().where(tables.outbox.c.id == message_id)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise UnknownDelivery(
@@ -167,6 +168,11 @@ def _check_enabled(connection: Connection, message_id: str) -> None:
             f'channel "{row.name}" is disabled ({row.disabled_reason}), so nothing is sent by it; '
             f"enable it first: driftline channel enable {row.name}"
         )
+
+
+def _deliveries() -> Select[Any]:
+    """Ask for what deliveries say, without the bodies: of thousands these are megabytes."""
+    return select(*(tables.outbox.c[name] for name in Delivery.__slots__))
 
 
 def _delivery(row: RowMapping) -> Delivery:
