@@ -34,9 +34,10 @@ _TIMEOUT_S, _CONNECT_S = 600.0, 5.0
 class ServerCalls:
     """One connection to a server; the classes above this one say what can be asked of it."""
 
-    def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float | None = None) -> None:
         self.server = _address(server)
-        timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
+        longest_s = _TIMEOUT_S if timeout_s is None else timeout_s
+        timeout = httpx.Timeout(longest_s, connect=min(longest_s, _CONNECT_S))
         self._http = httpx.Client(base_url=self.server, timeout=timeout)
 
     def __enter__(self) -> Self:

@@ -60,3 +60,12 @@ def test_an_address_may_be_its_host_and_port_alone(address: str) -> None:
 def test_what_is_no_address_is_one_sentence_at_once(server: str) -> None:
     with pytest.raises(InputError, match="expected an address such as"):
         Client(server)
+
+
+def test_no_timeout_is_the_usual_one(address: str) -> None:
+    ASKED.clear()
+
+    with Client(address, timeout_s=None) as client:
+        client.delete("Alarm", "a")
+
+    assert ASKED == ["/api/v1/alarms/a"]
