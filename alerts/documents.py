@@ -84,7 +84,10 @@ class Document(BaseModel):
                 **{key: one for key, one in fields.items() if one is not None or key not in known}
             )
         except ValidationError as error:
-            raise self.error(self.sentence(error, fields)) from None
+            # A key that is no Unicode has no place in what pydantic tells.
+            is_whole = all(one["loc"] for one in error.errors(include_input=False))
+            why = self.sentence(error, fields) if is_whole else f"a key {_HALF}"
+            raise self.error(why) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
