@@ -138,9 +138,14 @@ def fields_of(
     return {key: value for key, value in found.items() if value is not None}
 
 
-@lru_cache(maxsize=1024)
 def snake(name: str) -> str:
-    """Write a name of AWS's in snake case: ``MetricName`` as ``metric_name``."""
+    """Write a name of AWS's in snake case: ``MetricName`` as ``metric_name``; none is long."""
+    return _snake(name) if len(name) <= _SHOWN_MAX else name
+
+
+# Few names come again and again; what is kept of others is bounded by their length.
+@lru_cache(maxsize=1024)
+def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 

@@ -28,8 +28,9 @@ _MAX_TOLD = 6
 ENVELOPES = (
     "instances", "inputs", "features", "dataframe_records", "dataframe_split", "examples", "data",
 )  # fmt: skip
-# Callers send the same few fields again and again; the bound keeps hostile ones from piling up.
+# Callers send the same few fields again and again; the bounds keep hostile ones from piling up.
 _MAX_PLANS = 256
+_MAX_KEY = 1 << 18
 _NESTED = frozenset({list, dict})
 
 Extra = tuple[int, str, str]
@@ -206,7 +207,7 @@ class Plans(dict[Key, Plan | None]):
         self._make = make
 
     def __missing__(self, key: Key) -> Plan | None:
-        if len(self) >= _MAX_PLANS:
+        if len(self) >= _MAX_PLANS or len(str(key)) > _MAX_KEY:
             return None
         plan = self[key] = self._make(key)
         return plan

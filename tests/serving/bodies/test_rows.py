@@ -1,6 +1,7 @@
 import json
 import math
 import string
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -104,6 +105,20 @@ def test_each_shape_may_hold_more_rows_than_a_captured_request():
             json.dumps(document).encode(), "json", rows_of(Column("n", "feature_n", "int64"))
         )
         assert len(found["n"]) == count
+
+
+def test_nothing_is_kept_of_long_names_of_fields():
+    rows = RequestRows(Signature((Column("a", "feature_0", "double"),)), is_strict=True)
+    tracemalloc.start()
+    try:
+        for number in range(10):
+            body = json.dumps({"a": 1, f"{number}{'a' * 1_000_000}": 2}).encode()
+            assert read_columns(body, "json", rows)["a"].tolist() == [1.0]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2_000_000
 
 
 def test_json_lines_give_a_row_a_line():
