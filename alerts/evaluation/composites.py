@@ -9,10 +9,9 @@ put is checked for names and cycles, and judged at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from graphlib import CycleError, TopologicalSorter
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
@@ -437,30 +436,46 @@ class Order:
 
 
 def order(children: Mapping[str, Sequence[str]]) -> Order:
-    """Put composites in order by their rules.
+    """Put composites in order by their rules, in time that grows as they do.
 
     Parameters
     ----------
     children
         For each composite the alarms of its rule; names that are no key are metric alarms.
+
+    References
+    ----------
+    Sharir, A strong-connectivity algorithm and its applications in data flow analysis, 1981.
     """
-    on_cycle = {name for name, below in children.items() if name in below}
-    # Who are on a cycle together count as one, the first of them that was found.
-    first = {name: name for name in children}
-    while True:
-        graph: dict[str, set[str]] = {one: set() for one in first.values()}
-        for name, below in children.items():
-            inner = {first[child] for child in below if child in first}
-            graph[first[name]] |= inner - {first[name]}
-        try:
-            ordered = list(TopologicalSorter(graph).static_order())
-        except CycleError as error:
-            cycle = set(error.args[1])
-            members = [name for name, one in first.items() if one in cycle]
-            on_cycle.update(members)
-            first |= dict.fromkeys(members, first[members[0]])
-            continue
-        together: dict[str, list[str]] = {}
-        for name, one in first.items():
-            together.setdefault(one, []).append(name)
-        return Order(tuple(name for one in ordered for name in together[one]), frozenset(on_cycle))
+    inner = {name: [one for one in below if one in children] for name, below in children.items()}
+    above_of: dict[str, list[str]] = {name: [] for name in children}
+    for name, below in inner.items():
+        for child in below:
+            above_of[child].append(name)
+    left = [name for _, name in _walked(inner, inner)]
+    # Who reach each other are on a cycle together; those whom nobody looks at come first.
+    together: dict[str, list[str]] = {}
+    for root, name in _walked(above_of, reversed(left)):
+        together.setdefault(root, []).append(name)
+    on_cycle = {
+        name for some in together.values() for name in some if len(some) > 1 or name in inner[name]
+    }
+    names = tuple(name for some in reversed(together.values()) for name in some)
+    return Order(names, frozenset(on_cycle))
+
+
+def _walked(graph: Mapping[str, Sequence[str]], roots: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Return each name behind what it leads to, with the root from which it was reached."""
+    seen: set[str] = set()
+    for root in roots:
+        stack = [] if root in seen else [(root, iter(graph[root]))]
+        seen.add(root)
+        while stack:  # Without recursion, for chains may be long.
+            name, rest = stack[-1]
+            following = next((one for one in rest if one not in seen), None)
+            if following is None:
+                stack.pop()
+                yield root, name
+            else:
+                seen.add(following)
+                stack.append((following, iter(graph[following])))

@@ -35,6 +35,22 @@ def test_a_long_chain_is_no_danger():
     assert order(chain).names == tuple(f"c{number}" for number in reversed(range(length)))
 
 
+def test_those_that_are_on_a_level_come_as_their_rule_names_them():
+    names = [f"c{number}" for number in range(50)]
+
+    assert order({"top": names, **dict.fromkeys(names, ())}).names == (*names, "top")
+
+
+def test_a_thousand_cycles_are_told_apart():
+    pairs = {f"{one}{number}": [f"{other}{number}"]
+             for number in range(1000) for one, other in ("ab", "ba")}  # fmt: skip
+
+    found = order(pairs | {"top": list(pairs)})
+
+    assert found.on_cycle == set(pairs)
+    assert found.names[-1] == "top"
+
+
 graphs = st.dictionaries(
     st.sampled_from(NAMES), st.lists(st.sampled_from(NAMES), unique=True), max_size=6
 )
