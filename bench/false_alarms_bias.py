@@ -27,7 +27,6 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import evaluation as bias
-from driftline.monitors.kinds.bias.documents import breaks
 from driftline.monitors.kinds.bias.judgement import JUDGED, GroupCounts, judge_groups
 from driftline.monitors.rows import Rows, WindowFacts
 
@@ -130,7 +129,7 @@ def judge_years(stream: Days, rows: int, length: int, years: int, seed: int) -> 
                 one.result.name in JUDGED
                 and one.result.value is not None
                 and one.required is not None
-                and breaks(one.result.value, one.required)
+                and abs(one.result.value) > abs(one.required)
                 for one in found
             )
             if tally.windows % EVERY:

@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,26 @@ def test_every_function_of_statistics_names_its_source(file: Path) -> None:
     ]
 
     assert without == []
+
+
+def test_every_name_that_a_benchmark_imports_is_there() -> None:
+    wanted = {
+        (node.module or "", one.name)
+        for file in (ROOT / "bench").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("driftline", "tests"))
+        for one in node.names
+    }
+
+    missing = [
+        (module, name)
+        for module, name in sorted(wanted)
+        if not hasattr(found := import_module(module), name)
+        and not (hasattr(found, "__path__") and find_spec(f"{module}.{name}"))
+    ]
+
+    assert len(wanted) > 100
+    assert missing == []
 
 
 def test_nothing_committed_names_a_registry_or_a_home() -> None:
