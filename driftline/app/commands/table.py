@@ -29,13 +29,13 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
 ) -> None:
     """Print rows as a table on standard output, plain when it is not a terminal."""
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=harmless(title) or None, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         # What other commands take must stand whole, and in one line, however narrow it gets.
         is_whole = column in _WHOLE
         longest = max((len(_text(row.get(column))) for row in rows), default=0)
         table.add_column(
-            column,
+            harmless(column),
             no_wrap=is_whole,
             overflow="fold",
             min_width=max(longest, len(column)) if is_whole else min(len(column), 8),
