@@ -9,7 +9,7 @@
     ├── UndecidedError      the question was right, the data cannot answer it (too little, gone)
     └── UnavailableError    something that is needed cannot be reached now; asking again can help
 
-Rooms derive their own errors from these. The command line maps them to exit codes
+Packages derive their own errors from these. The command line maps them to exit codes
 (driftline/app/exit_codes.py) and the server to HTTP codes, each in one table. A message says what
 is wrong, with which value, what was expected, and the mend.
 """

@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Scheduling(LoadFileScheduling):
-    """Gives a worker whole files, and those at once that share what is dear to start."""
+    """Scheduling by file; files that share what is dear to start go to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)

@@ -36,7 +36,7 @@ INTRODUCTION = """\
 # The drift decision on simulated streams
 
 Run: `python -m bench.decisions > bench/decisions.md`. Every window goes through the rule that a
-monitor uses (`Decider`, all scales, season, design effect, a budget of one false alarm a year,
+monitor uses (`DriftTest`, all scales, season, design effect, a budget of one false alarm a year,
 tolerance 0.01), on counts in the reference's own cells. Up to 1,500 rows an hour and ten columns,
 rows are drawn and counted; beyond, the counts are drawn from the cells' shares, moved hour by hour
 where the stream hangs together.

@@ -156,7 +156,7 @@ def exposed(registry: CollectorRegistry, *, name: str, host: str, port: int) -> 
 
 def _app(registry: CollectorRegistry) -> Callable[[Message, Receive, Send], Awaitable[None]]:
     async def answer(scope: Message, _receive: Receive, send: Send) -> None:
-        """Return the metrics, or say that the process lives."""
+        """Send the metrics, or that the process lives."""
         if scope["type"] != "http":
             return
         status, kind, body = 200, b"application/json", b'{"status": "ok"}'

@@ -1,4 +1,4 @@
-"""What Alembic runs: the tables of every room, on the connection that it is handed."""
+"""What Alembic runs: the tables of every package, on the connection that it is handed."""
 
 from __future__ import annotations
 

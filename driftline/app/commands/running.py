@@ -187,7 +187,7 @@ def _require_loopback(found: Settings, roles: list[str]) -> None:
 
 
 def _tell_of_storage(found: Settings) -> None:
-    """Return when the bucket cannot be used; whoever needs it tries again by itself."""
+    """Print why the bucket cannot be used, if so; whoever needs it tries again by itself."""
     # Imported here because it pulls in more than a start needs.
     from driftline.app.doctor import examine_store
 

@@ -1,4 +1,4 @@
-"""Tells the installation which flights were late, days after it had been asked about them.
+"""The labels of the demo: which flights were late, known days after the model was asked.
 
 As in real life the truth comes late and not for everything: a day's labels are known two days after
 it has ended, and a flight that never arrived has none.

@@ -95,7 +95,7 @@ class Replay:
             raise self._failures[0]
 
     def whole_days(self, stored_requests: int) -> int:
-        """Describe how many days, from the first on, a table of so many requests holds all."""
+        """Return how many days, from the first on, a table of so many requests holds whole."""
         with self._lock:
             whole = 0
             for needed in self._needed:

@@ -173,20 +173,20 @@ def _account(
 
 
 class _Stages:
-    """Tells what was done and how long it took."""
+    """The stages of a run, each printed with the time that it took."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._began_s = self._last_s = time.monotonic()
 
     def done(self, what: str) -> None:
-        """Describe one stage."""
+        """Print a stage that is done."""
         now = time.monotonic()
         self.console.print(f"{now - self._last_s:6.1f} s  {what}", soft_wrap=True)
         self._last_s = now
 
     def total(self, what: str) -> None:
-        """Describe the whole."""
+        """Print the result of the run."""
         self.console.print(f"{time.monotonic() - self._began_s:6.1f} s  {what}", soft_wrap=True)
 
 

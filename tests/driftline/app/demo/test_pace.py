@@ -23,8 +23,8 @@ class Labels:
         self.loads.append(((moment - START) // DAY, (self.clock.time - START) // DAY))
 
 
-class House:
-    """Says how far each monitor is, and counts how often it is asked."""
+class Installation:
+    """How far each monitor is, and how often that is asked."""
 
     def __init__(self) -> None:
         self.judged: dict[str, int] = {}
@@ -45,12 +45,12 @@ def _days(clock: ClockFile) -> int:
 
 
 def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(clock: ClockFile) -> None:
-    house = House()
-    pace = Pace(START, clock, [DAILY], house.judged_until, Labels(clock))
+    installation = Installation()
+    pace = Pace(START, clock, [DAILY], installation.judged_until, Labels(clock))
 
     seen = []
     for judged in (0, 1, 4):
-        house.judged["daily"] = judged
+        installation.judged["daily"] = judged
         pace.follow(lambda: 5, dict)
         seen.append(_days(clock))
 
@@ -58,9 +58,9 @@ def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(clock: ClockFil
 
 
 def test_the_slowest_monitor_holds_the_clock_back(clock: ClockFile) -> None:
-    house = House()
-    house.judged = {"daily": 30}
-    pace = Pace(START, clock, [DAILY, WEEKLY], house.judged_until, Labels(clock))
+    installation = Installation()
+    installation.judged = {"daily": 30}
+    pace = Pace(START, clock, [DAILY, WEEKLY], installation.judged_until, Labels(clock))
 
     pace.follow(lambda: 30, dict)
 
@@ -69,21 +69,21 @@ def test_the_slowest_monitor_holds_the_clock_back(clock: ClockFile) -> None:
 
 
 def test_nobody_is_asked_whose_last_answer_lets_the_clock_go_on(clock: ClockFile) -> None:
-    house = House()
-    house.judged = {"daily": 2}
-    pace = Pace(START, clock, [DAILY, WEEKLY], house.judged_until, Labels(clock))
+    installation = Installation()
+    installation.judged = {"daily": 2}
+    pace = Pace(START, clock, [DAILY, WEEKLY], installation.judged_until, Labels(clock))
 
     for whole in (1, 2, 3):
         pace.follow(partial(int, whole), dict)
 
-    assert house.questions == ["daily"]
+    assert installation.questions == ["daily"]
 
 
 def test_labels_are_loaded_before_the_clock_moves(clock: ClockFile) -> None:
-    house, labels = House(), Labels(clock)
-    pace = Pace(START, clock, [DAILY], house.judged_until, labels)
+    installation, labels = Installation(), Labels(clock)
+    pace = Pace(START, clock, [DAILY], installation.judged_until, labels)
 
-    house.judged["daily"] = 9
+    installation.judged["daily"] = 9
     pace.follow(lambda: 2, dict)
     pace.follow(lambda: 2, dict)
     pace.follow(lambda: 6, dict)
