@@ -60,7 +60,8 @@ class Format:
     suffixes
         Endings of files, in lower case: in a folder, these are data.
     sniff
-        Whether first bytes look like it; None for text in lines, which is what nothing else is.
+        Whether first bytes look like it. None: never recognised by its bytes; what no format
+        recognises is CSV.
     read_many
         Reads bodies: adds the rows of each, by its index, to ``Wanted.reading``, or writes into
         its ``errors`` why it cannot be read. None: bodies are never of this format.
