@@ -440,6 +440,9 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
 
 def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str] = ()) -> None:
     """Be one process of an installation until told to stop."""
+    if name == "server":
+        _return_freed_memory()
+    start_lean_process()
     alone = {
         "server": run_server, "dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink,
     }  # fmt: skip
@@ -469,9 +472,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = load(asked.settings, environment=os.environ)
         configure_logging(settings.log.format, process=asked.name)
-        if asked.name == "server":
-            _return_freed_memory()
-        start_lean_process()
         run_process(asked.name, settings, ready, asked.roles.split(","))
     except DriftlineError as error:
         log.error("%s", error)

@@ -85,3 +85,31 @@ def test_the_last_line_tells_that_the_storage_cannot_be_reached(tmp_path: Path) 
     ]
     assert is_running
     assert up.returncode == 0
+
+
+SHOW = """
+import sys
+import driftline.app.processes as processes
+
+def run_server(*_):
+    import pyarrow
+    print(pyarrow.default_memory_pool().backend_name)
+
+processes.run_server = run_server
+"""
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["processes.main(['server'])",
+     "sys.argv = ['driftline', 'server']; from driftline.app.cli import main; main()"],
+    ids=["by up", "by itself"],
+)  # fmt: skip
+def test_a_server_hands_freed_memory_back_however_it_is_started(start: str, tmp_path: Path) -> None:
+    """Arrow's own allocators keep it; that of the system is told to give it back."""
+    found = subprocess.run(
+        [sys.executable, "-c", SHOW + start],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert found.stdout == "system\n", found.stderr
