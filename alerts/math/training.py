@@ -1,7 +1,8 @@
 """Training: what is due is learnt from the store, one model at a time, day after day.
 
-A model of too few points is tried again after a minute, and the longer it waits the more rarely: at
-least once an hour, so that data which are added late, or many at once, are soon learnt from.
+A model of too few points is tried again after a minute, and the longer it waits the more rarely:
+when the missing ones can have come, and at least once an hour, so that data which are added late,
+or many at once, are soon learnt from.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.alerts.math.band import BandModel, fit
+from driftline.alerts.math.band import FEWEST_POINTS, BandModel, fit
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.math.detector import Configuration
 from driftline.alerts.math.detectors import INSUFFICIENT, TRAINED, subject_of, want
@@ -114,7 +115,10 @@ def _outcome(model: BandModel | None, points: int, row: Row[Any], now: datetime)
             "state": TRAINED, "model": model.as_dict(), "points": model.points,
             "trained_at": now, "due_at": now + _DAY + _spread(row.id), "problem": None,
         }  # fmt: skip
-    wait = min(max((now - row.wanted_at) / 10, _SOONEST), _LATEST)
+    # The detector may be old, and this length of its periods new.
+    missing = FEWEST_POINTS - points
+    enough = timedelta(seconds=missing * row.period_s) if missing > 0 else _LATEST
+    wait = max(min((now - row.wanted_at) / 10, enough, _LATEST), _SOONEST)
     return {
         "state": INSUFFICIENT, "model": None, "points": points,
         "trained_at": now, "due_at": now + wait, "problem": None,

@@ -143,6 +143,22 @@ def test_one_without_enough_points_is_tried_again_the_more_rarely_the_longer_it_
     assert model.due_at == NOW + wait
 
 
+def test_a_new_period_of_an_old_detector_waits_for_the_missing_points_alone(engine):
+    store(engine, 25, step_s=60)
+    with engine.begin() as connection:
+        put_detector(connection, orders(), NOW - timedelta(days=90))
+    asked = plan(period=60)
+    Trainer(engine, now=lambda: NOW, band_models=(band_models := BandModels())).step()
+    bands(engine, band_models, asked)
+
+    assert Trainer(engine, now=lambda: NOW, band_models=band_models).step() == 1
+
+    with engine.connect() as connection:
+        (record,) = list_detectors(connection)
+    assert [(one.period_s, one.points) for one in record.models] == [(60, 25), (3600, 1)]
+    assert record.models[0].due_at == NOW + timedelta(minutes=5)
+
+
 def test_what_an_alarm_misses_is_made_trained_and_found(engine):
     store(engine)
     band_models = BandModels()
