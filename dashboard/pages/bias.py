@@ -23,7 +23,7 @@ from driftline.dashboard.pages.parts import (
 from driftline.dashboard.queries.documents import Group
 from driftline.dashboard.queries.views import KindView, WindowRun
 from driftline.dashboard.words import count, number, percent, plural, reason, title_of
-from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
 
 RATIOS = ("DI",)
 """Metrics whose neutral value is 1."""
@@ -152,6 +152,7 @@ def _found(view: KindView, one: Group) -> Cell:
     metrics = [metric for metric in view.found.metrics if metric.group == one.name]
     if broken := [title_of(metric.name) for metric in metrics if metric.violated]:
         return html.Span(f"▲ {', '.join(broken)}", className="alarm-text")
-    if all(metric.note == "insufficient_data" for metric in metrics):
-        return faint("too few rows to judge")
-    return "within its bounds"
+    if any(metric.judged for metric in metrics):
+        return "within its bounds"
+    is_small = any(metric.note == INSUFFICIENT for metric in metrics)
+    return faint("too few rows to judge" if is_small else "not judged")

@@ -203,7 +203,9 @@ def _features(view: MonitorView, run: WindowRun) -> html.Section:
     )
     meanings = [html.P([html.B(name), f": {text}."]) for name, text in MEANINGS.items()]
     more = html.Details([html.Summary("What the columns mean"), *meanings], className="as-table")
-    note = violations_text(view, run) or f"{plural(len(view.features), 'feature')}, no violation"
+    judged = sum(feature.judged for feature in view.features)
+    kept = f"{judged} of {plural(len(view.features), 'feature')} judged"
+    note = violations_text(view, run) or kept + ", no violation" * bool(judged)
     return panel("Features", [body, more], note=note)
 
 
@@ -360,6 +362,8 @@ def row_panel(view: MonitorView, run: WindowRun) -> html.Section:
         why = f"{view.feature.feature}: its violation has no row references."
     elif run.violation_count:
         why = "The chosen feature has no violation. Choose one that has to see its rows."
+    elif run.state in ("failed", "insufficient"):
+        why = "This window was not judged."
     else:
         why = "This window has no violations."
     return panel(ROWS, [empty(why)], name="rows")

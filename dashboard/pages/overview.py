@@ -83,6 +83,8 @@ def verdict(view: OverviewView) -> tuple[str, str]:
         return "Nothing is monitored yet", "none"
     if all(monitor.state == "waiting" for monitor in view.monitors):
         return "No window has been judged yet", "none"
+    if not any(monitor.state == "ok" for monitor in view.monitors):
+        return "No monitor could judge its newest window", "none"
     suppressed = sum(bool(monitor.suppressed) for monitor in view.monitors)
     if suppressed:
         verb = "suppresses" if suppressed == 1 else "suppress"

@@ -192,6 +192,29 @@ def test_groups_are_counted_and_the_one_that_is_worse_off_stands_out(stores):
     assert f"Rows with origin = {HOSTILE} get fewer".lower() in page.lower()
 
 
+@pytest.mark.parametrize(
+    ("notes", "words"),
+    [
+        (("insufficient_data", "undefined: no positive"), "too few rows to judge"),
+        (("undefined: no positive", ""), "not judged"),
+        ((), "not judged"),
+    ],
+)
+def test_a_group_of_which_nothing_was_judged_is_not_within_its_bounds(stores, notes, words):
+    view = stores.measured("flights-bias", None, None)
+    lines = tuple(
+        MetricResult(f"M{place}", 0.1, facet="origin", facet_value=HOSTILE, note=note)
+        for place, note in enumerate(notes)
+    )
+    others = tuple(one for one in view.found.metrics if one.facet_value != HOSTILE)
+    small = replace(view, report=replace(view.report, metrics=(*others, *lines)))
+
+    page = str(page_of.page(small))
+
+    assert page.count("within its bounds") == 2
+    assert words in page
+
+
 def test_features_that_moved_are_named_with_both_ranks(stores):
     view = stores.measured("flights-attribution", None, None)
     lines = [line for line in view.found.metrics if line.name.startswith("share_")]

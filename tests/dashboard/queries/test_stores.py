@@ -19,6 +19,7 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
+from driftline.dashboard.queries.documents import Feature
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.tables import executions
@@ -301,6 +302,32 @@ def test_before_the_first_window_nothing_is_said_to_be_right(stores):
         "No window has been judged yet",
         "none",
     )
+
+
+@pytest.mark.parametrize("state", ["insufficient", "unlabelled"])
+def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state):
+    view = stores.overview()
+    first, *others = view.monitors
+    runs = (replace(first.runs[-1], state=state),)
+    monitors = (replace(first, runs=runs), *(replace(monitor, runs=()) for monitor in others))
+
+    assert overview_page.verdict(replace(view, alarms=(), monitors=monitors)) == (
+        "No monitor could judge its newest window",
+        "none",
+    )
+
+
+def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seeded):
+    view = stores.monitor(seeded.monitor, None, None)
+    run = replace(view.run, state="insufficient", violation_count=0)
+    unjudged = Feature("carrier", note="insufficient_data")
+    few = replace(view, run=run, features=(unjudged,), feature=unjudged, rows=None)
+
+    page = str(monitor_page.page(few))
+
+    assert "0 of 1 feature judged" in page
+    assert "no violation" not in page
+    assert "This window was not judged." in page
 
 
 def test_a_message_that_was_given_up_stands_out(stores):
