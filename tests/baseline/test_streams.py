@@ -161,6 +161,19 @@ def test_arrow_streams_and_files_of_a_folder_are_one(tmp_path: Path, compression
     assert found["c"] == [*TABLE.to_pydict()["c"], None]
 
 
+def test_a_second_arrow_stream_in_one_file_is_not_passed_over(tmp_path: Path) -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, TABLE.schema) as writer:
+        writer.write_table(TABLE, max_chunksize=250)
+    stream = sink.getvalue().to_pybytes()
+    (tmp_path / "padded").write_bytes(stream + b"\0" * 512)
+    (tmp_path / "two").write_bytes(stream * 2)
+
+    assert rows(tmp_path / "padded") == TABLE.to_pydict()
+    with pytest.raises(InputError, match="two: more follows the end of the Arrow stream"):
+        rows(tmp_path / "two")
+
+
 def test_a_file_that_promises_texts_and_has_none_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"c": ["Köln"] * 9}), path, compression="none", use_dictionary=False)

@@ -29,6 +29,7 @@ CODED_BYTES = 4
 CODED_ROWS = 1 << 10
 CODED = pa.dictionary(pa.int32(), pa.string())
 _NO_FOOTER = ("magic bytes not found in footer", "smaller than the minimum file footer")
+_LOOKED_BYTES = 1 << 12
 # Of each column at a time; there may be thousands.
 BUFFER_BYTES = 1 << 15
 
@@ -233,8 +234,16 @@ class ArrowFiles:
         for file in self.files:
             try:
                 with file.system.open_input_file(file.path) as stream:
-                    for batch in sound(_batches(_open(stream))):
+                    reader = _open(stream)
+                    for batch in sound(_batches(reader)):
                         yield self._whole(batch)
+                    # Two streams in one file: the second would not be read.
+                    is_stream = isinstance(reader, ipc.RecordBatchStreamReader)
+                    if is_stream and stream.read(_LOOKED_BYTES).strip(b"\0"):
+                        raise InputError(
+                            f"{file.shown}: more follows the end of the Arrow stream; expected "
+                            "one stream a file"
+                        )
             except READ_ERRORS as error:
                 raise _no_arrow(file, error) from error
 
