@@ -24,6 +24,7 @@ from driftline.formats.opening import NotUtf8Error, find_encoding, read_head
 from driftline.formats.parquet.files import open_parquet, scanned
 
 _RECORDS_AT_ONCE = 1 << 15
+_DECIMAL_COMMA = r"^(\s*[+-]?[0-9]*),([0-9]+(?:[eE][+-]?[0-9]+)?\s*)$"
 
 
 def read_label_file(
@@ -89,8 +90,12 @@ def _from_csv(place: Location, names: LabelNames) -> Iterator[pa.Table]:
     ids, wanted = _columns(fields, place.shown, names)
     done = 0
     for batch in stream_csv_file(file, dict.fromkeys(file.names, pa.string())):
-        table = pa.Table.from_batches([batch]).rename_columns(fields)
-        yield _from_columns(table.select(wanted), ids, place.shown, names, done)
+        table = pa.Table.from_batches([batch]).rename_columns(fields).select(wanted)
+        if file.decimal != ".":
+            at = wanted.index(names.label)
+            points = pc.replace_substring_regex(table[names.label], _DECIMAL_COMMA, r"\1.\2")
+            table = table.set_column(at, names.label, points)
+        yield _from_columns(table, ids, place.shown, names, done)
         done += batch.num_rows
 
 

@@ -339,6 +339,8 @@ def test_one_column_cannot_be_two_things(form: TextFormat) -> None:
 
 def test_text_of_other_dialects_is_read_as_everywhere() -> None:
     assert body("id;label\na;1\n", "csv") == [("a", 0, "1")]
+    assert body("id;label\na;1,5\nb;-,25e1\n", "csv") == [("a", 0, "1.5"), ("b", 0, "-.25e1")]
+    assert body('id,label\na,"1,5"\n', "csv") == [("a", 0, "1,5")]
     assert body("id,label\r1,2\r3,4\r", "csv") == [("1", 0, "2"), ("3", 0, "4")]
     assert body('{"id": "a", "label": 1} {"id": "b", "label": 2}') == [("a", 0, "1"), ("b", 0, "2")]
 
