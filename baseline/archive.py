@@ -1,7 +1,7 @@
 """profile.arrow: the finer summaries that only driftline reads, one row per column.
 
-Format 2 holds what numbers, texts, times and lists look like, too; format 1 is still read, and
-what it lacks is not known then.
+Format 2 holds what numbers, texts, times and lists look like, too, and format 3 how long numbers
+stand still; older ones are still read, and what they lack is not known then.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from driftline.baseline.moments import Moments
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import SHAPE_CAP, TextSummary
 from driftline.baseline.times import TimeSummary
+from driftline.baseline.value_runs import ValueRuns
 from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -61,6 +62,22 @@ VECTORS = pa.struct(
         *DIMENSIONS,
     ]
 )
+# In the order of `ValueRuns`.
+RUNS = pa.struct(
+    [
+        ("values", FLOATS),
+        ("lengths", INTEGERS),
+        ("time_count", pa.int64()),
+        ("hour_count", pa.int64()),
+        ("start_us", pa.int64()),
+        ("end_us", pa.int64()),
+        ("first_value", pa.float64()),
+        ("first_length", pa.int64()),
+        ("last_value", pa.float64()),
+        ("last_length", pa.int64()),
+        ("is_ordered", pa.bool_()),
+    ]
+)
 FIELDS_1 = [
     ("name", pa.string()),
     ("type", pa.string()),
@@ -90,6 +107,7 @@ FIELDS_2 = [
     ("time_counts", INTEGERS),
     ("vectors", VECTORS),
 ]
+FIELDS_3 = [("runs", RUNS)]
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
     "name", "type", *COUNTERS, "count", *NUMBERS, "sketch", "level_values", "level_counts",
@@ -103,8 +121,12 @@ TOGETHER = (
     ("shapes", "shape_counts"),
     ("time_first", "time_last", "time_counts"),
 )
-SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2])
-SCHEMAS = {1: pa.schema(FIELDS_1), FORMAT_VERSION: SCHEMA}
+SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3])
+SCHEMAS = {
+    1: pa.schema(FIELDS_1),
+    2: pa.schema([*FIELDS_1, *FIELDS_2]),
+    FORMAT_VERSION: SCHEMA,
+}
 
 
 def columns_to_table(
@@ -155,6 +177,9 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         "time_last": column.times.last,
         "time_counts": column.times.counts,
         "vectors": _vector_row(column.vectors) if column.vectors.count else None,
+        "runs": {name: getattr(column.runs, name) for name in RUNS.names}
+        if column.runs.time_count
+        else None,
     }
 
 
@@ -334,6 +359,7 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
         if "time_first" in row
         else TimeSummary(),
         vectors=_vectors(row.get("vectors")),
+        runs=_runs(row.get("runs")),
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
     )
@@ -365,3 +391,10 @@ def _vectors(row: Mapping[str, Any] | None) -> VectorSummary:
             np.asarray(counts, np.int64), *(np.asarray(each, np.float64) for each in numbers)
         ),
     )
+
+
+def _runs(row: Mapping[str, Any] | None) -> ValueRuns:
+    if row is None:
+        return ValueRuns()
+    values, lengths = np.asarray(row["values"], np.float64), np.asarray(row["lengths"], np.int64)
+    return ValueRuns(**{**row, "values": values, "lengths": lengths})

@@ -22,6 +22,7 @@ from driftline.baseline.schema import InferredType, inferred_type
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import TextSummary, counted_texts, shortened
 from driftline.baseline.times import TimeSummary
+from driftline.baseline.value_runs import TimeOrder, ValueRuns
 from driftline.baseline.vectors import VectorSummary
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_array, plain_type
@@ -71,6 +72,8 @@ class ColumnProfile:
         Where the times lie.
     vectors
         Of lists of numbers, such as embeddings; as levels they are texts.
+    runs
+        How long numbers stand still, of rows whose times are known.
     cells, cell_counts
         The reference's cells and the rows in each, when cells are given.
     """
@@ -91,6 +94,7 @@ class ColumnProfile:
     texts: TextSummary | None = None
     times: TimeSummary = field(default_factory=TimeSummary)
     vectors: VectorSummary = field(default_factory=VectorSummary)
+    runs: ValueRuns = field(default_factory=ValueRuns)
     cells: Cells | None = None
     cell_counts: np.ndarray | None = None
 
@@ -147,7 +151,12 @@ class ColumnProfile:
             return tuple(map(_of_several, found)) if self.type == "int64" else found
         return frequent_texts(self.levels, limit)
 
-    def update(self, array: pa.Array | pa.ChunkedArray, unfit: int = 0) -> None:
+    def update(
+        self,
+        array: pa.Array | pa.ChunkedArray,
+        unfit: int = 0,
+        order: TimeOrder | None = None,
+    ) -> None:
         """Add rows.
 
         Parameters
@@ -156,6 +165,8 @@ class ColumnProfile:
             The column's values; those that do not fit the type are counted as unfit.
         unfit
             How many nulls of the array stand for values that had been found unfit before.
+        order
+            Of the rows in time; None: not known.
         """
         if self.type == "string" and pa.types.is_list(plain_type(array.type)):
             array = plain_array(array)
@@ -163,6 +174,8 @@ class ColumnProfile:
         values, lost = coerce(array, self.type)
         if self.is_number:
             self._update_numbers(values, unfit + lost)
+            if order is not None:
+                self.runs = self.runs.merge(order.runs(values))
         elif self.type == "timestamp":
             self._count_rows(len(values), len(values) - values.null_count, unfit + lost)
             if self.cells is not None:
@@ -265,6 +278,7 @@ class ColumnProfile:
             texts=self._merged_texts(other, levels),
             times=self.times.merge(other.times),
             vectors=self.vectors.merge(other.vectors),
+            runs=self.runs.merge(other.runs),
             cells=self.cells,
             cell_counts=np.sum(counts, axis=0) if counts else None,
         )

@@ -28,6 +28,7 @@ from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.suggest import suggest
+from driftline.baseline.value_runs import TimeOrder
 from driftline.classes import (
     class_of_name,
     class_order,
@@ -82,14 +83,15 @@ class FirstReading:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        self.profile.update(batch)
+        times = None if self.event_time is None else batch.column(self.event_time)
+        self.profile.update(batch, order=None if times is None else TimeOrder.of(times))
         for name, growth in self.growths.items():
             if growth.is_rising:
                 numbers, _ = coerce(batch.column(name), "int64")
                 growth.update(numbers.drop_null().to_numpy())
         self.outcomes.update(batch)
-        if self.event_time is not None:
-            self.zoned |= zones_of(batch.column(self.event_time))
+        if times is not None:
+            self.zoned |= zones_of(times)
 
     def merge(self, other: FirstReading) -> FirstReading:
         """Return what is known of the rows of both, the other's after these."""

@@ -17,6 +17,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.folder import from_sealed, to_sealed
+from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature
 
@@ -62,14 +63,17 @@ class Profile:
         return tuple(name for name in self.columns if name not in self.seen)
 
     def update(
-        self, batch: pa.RecordBatch | pa.Table, unfit: Mapping[str, int] | None = None
+        self,
+        batch: pa.RecordBatch | pa.Table,
+        unfit: Mapping[str, int] | None = None,
+        order: TimeOrder | None = None,
     ) -> None:
-        """Add rows."""
+        """Add rows; without their order in time nothing is learnt of how long values stay."""
         known, present = unfit or {}, set(batch.schema.names)
         for name, column in self.columns.items():
             if name in present:
                 self.seen.add(name)
-                column.update(batch.column(name), known.get(name, 0))
+                column.update(batch.column(name), known.get(name, 0), order)
             else:
                 column.update(pa.nulls(batch.num_rows))
         self.extra = _appended(self.extra, batch.schema, set(self.columns))

@@ -16,9 +16,9 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, mi
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
-from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
+from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
-from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
+from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import DRIFT_CHECK, Draft, distance_words, percent
 from driftline.signature import Column
@@ -220,17 +220,18 @@ def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bo
     return bool(found[0] > math.log(2.0 / alpha))
 
 
-def constant_draft(name: str, value: float, reference: ReferenceColumn) -> Draft:
+def constant_draft(name: str, found: Standstill) -> Draft:
     """Word that a column stands still; SageMaker has no such check."""
-    cells = reference.cells
-    low, high = (number_text(one) for one in (cells.minimum or 0.0, cells.maximum or 0.0))
-    what = f"always {number_text(value)} (reference {low} to {high})"
+    what = (
+        f"{found.length:,} times in a row {number_text(found.value)} "
+        f"(reference at most {found.usual:,})"
+    )
     return Draft(
         feature=name,
         check="constant_check",
-        description=f"Values that vary in the reference do not any more: {what}.",
+        description=f"Values stay the same for longer than in the reference: {what}.",
         what=what,
-        predicate=Predicate(name, "eq", value),
+        predicate=Predicate(name, "eq", found.value),
     )
 
 

@@ -16,6 +16,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
+from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
@@ -60,6 +61,7 @@ from driftline.stats.distances.units import Numbers, UnitChange, restoring_unit
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
+EVENT_TIME = "event_time"  # The one of them with each row's time.
 SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
@@ -182,6 +184,7 @@ def _read(context: CheckContext, plan: SegmentPlan | None) -> WindowReading:
         context.rows.unfit,
         declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
+        baseline.signature.event_time if facts is None else EVENT_TIME,
     )
     return context.rows.gather(start)
 
@@ -244,6 +247,7 @@ class WindowReading:
     unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
     rules: RuleCounters = field(default_factory=lambda: RuleSet().start())
     segments: SegmentCounter | None = None  # None when no segment is judged apart.
+    time_column: str | None = None  # With each row's time, where it is known.
 
     @classmethod
     def start(
@@ -253,18 +257,22 @@ class WindowReading:
         unfit: UnfitCounter | None,
         rules: Callable[[], RuleCounters],
         segments: Callable[[], SegmentCounter] | None,
+        time_column: str | None,
     ) -> WindowReading:
         """Begin without rows."""
         features = [column.name for column in signature.columns if column.role == "feature"]
         own = None if segments is None else segments()
-        return cls(Profile.empty(signature, cells), Sampler(features), unfit, rules(), own)
+        empty = Profile.empty(signature, cells)
+        return cls(empty, Sampler(features), unfit, rules(), own, time_column)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         counts = self.unfit(batch) if self.unfit else None
         known = self.profile.columns
         own = [name for name in batch.schema.names if name in known or name not in OTHER_COLUMNS]
-        self.profile.update(batch.select(own), counts)
+        is_timed = self.time_column in batch.schema.names
+        order = TimeOrder.of(batch.column(self.time_column)) if is_timed else None
+        self.profile.update(batch.select(own), counts, order)
         self.sampler.update(batch)
         self.rules.update(batch)
         if self.segments is not None:
@@ -281,6 +289,7 @@ class WindowReading:
             self.unfit,
             self.rules.merge(other.rules),
             segments,
+            self.time_column,
         )
 
 

@@ -1,18 +1,24 @@
-"""What a reference never came near over as many rows: columns that are gone, or that stand still.
+"""What the reference was never near: columns that are gone, and columns that stand still.
 
 One bad day among the reference's teaches the drift test so much patience that a column may come
 empty for days. And weather differs so much from week to week that one reading, repeated for a
-week, is no drift. Yet no stretch of the reference of half as many rows was anything like it. Pure.
-Shapes: H hours, C cells.
+week, is no drift. Yet the reference never was anything like it. Pure. Shapes: H hours, C cells.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.cells import ATOM_SHARE, members
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.value_runs import ValueRuns
+from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 
 # From this share of empty rows on a column is as good as gone.
@@ -24,6 +30,67 @@ STRETCH = 0.5
 DAY_H = 24
 # No session fills so many rows.
 LEAST_ROWS = 300
+# A run of one value is a standstill from so many times on, and from so many times the longest run
+# of the reference on (docs/why/standstill.md).
+LEAST_RUN = 20
+RUN_FACTOR = 3
+# A value with this share of the reference usually stands still, as no rain does.
+USUAL_SHARE = 0.5
+# Fewer runs than these do not tell how long the next one is.
+LEAST_RUNS = 5
+# A shorter reference has not seen how long its values may stay.
+LEAST_DAYS = 27
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """A run of one value that is too long."""
+
+    value: float
+    length: int  # In times.
+    usual: int  # The reference's longest run that it was compared with.
+
+
+def standstill(
+    window: ValueRuns, reference: ValueRuns, column: ReferenceColumn
+) -> Standstill | None:
+    """Find the run of a window that exceeds what the reference foretells by most.
+
+    A frequent value is compared with its own longest run, any other with the longest run of all
+    others. Where these had too few runs to tell, the longest run of any value takes their place;
+    if even of these there were too few, as of the months, the column changes in steps.
+    """
+    days = (reference.end_us - reference.start_us) / DAY_US
+    if not (window.is_ordered and reference.is_ordered) or days < LEAST_DAYS:
+        return None
+    shares, times = _frequent(column), reference.time_count
+    # More traffic draws runs out: a reading of one hour is in all rows of that hour.
+    pace = max(1.0, window.times_per_hour / reference.times_per_hour)
+    rest = 1.0 - math.fsum(shares.values())
+    of_others, of_any = reference.longest_of_others(shares), reference.longest_of_others(())
+    found, most = None, 1.0
+    for value, length in zip(window.values.tolist(), window.lengths.tolist(), strict=True):
+        usual, own = (
+            (reference.longest(value), times * shares[value])
+            if value in shares
+            else (of_others, times * rest)
+        )
+        if own < LEAST_RUNS * usual:
+            usual, own = of_any, times
+        excess = length / max(LEAST_RUN, RUN_FACTOR * pace * usual)
+        is_known = own >= LEAST_RUNS * usual and shares.get(value, 0.0) < USUAL_SHARE
+        if is_known and excess >= most:
+            found, most = Standstill(value, length, usual), excess
+    return found
+
+
+def _frequent(column: ReferenceColumn) -> dict[float, float]:
+    """Return the reference's shares of the values that are frequent in it, of all its numbers."""
+    cells, numbers = column.cells, max(float(column.counts[:-2].sum()), 1.0)
+    places = {atom: members(cells, Predicate(cells.column, "eq", atom)) for atom in cells.atoms}
+    shares = {atom: float(column.counts[place]) / numbers for atom, place in places.items()}
+    return {atom: share for atom, share in shares.items() if share >= ATOM_SHARE}
 
 
 def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
@@ -32,15 +99,6 @@ def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
         return False
     hours, counts = _by_hour(blocks, profile.name)
     return _never_near(hours, counts[:, -2:-1], counts.sum(axis=1), profile.row_count)
-
-
-def is_stuck(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
-    """Whether all numbers are equal, as in no stretch of the reference."""
-    if constant_value(profile) is None:
-        return False
-    hours, counts = _by_hour(blocks, profile.name)
-    values = counts[:, :-2]
-    return _never_near(hours, values, values.sum(axis=1), profile.moments.count)
 
 
 def constant_value(profile: ColumnProfile) -> float | None:

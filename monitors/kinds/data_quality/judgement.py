@@ -37,7 +37,12 @@ from driftline.monitors.kinds.data_quality.checks import (
     origin_draft,
     type_draft,
 )
-from driftline.monitors.kinds.data_quality.flatline_check import constant_value, is_gone, is_stuck
+from driftline.monitors.kinds.data_quality.flatline_check import (
+    Standstill,
+    constant_value,
+    is_gone,
+    standstill,
+)
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
@@ -81,6 +86,7 @@ class _Work:
     implausible: dict[str, Implausible]
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts | None
+    judged: frozenset[str] = frozenset()  # Columns whose values are compared.
     is_captured: bool = False
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -148,6 +154,7 @@ def judge(
     work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
     work.is_captured = length is not None
     judged = _judged_columns(work, references)
+    work.judged = frozenset(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES
     measured = (
         []
@@ -291,21 +298,27 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
     if drafts[0] is not None:
         # As SageMaker: the distribution of what is not of its type tells nothing.
         work.notes[name] = "data_type_check"
-    elif drift is not None:
+    else:
         drafts.extend(_value_drafts(work, drift, profile))
     if odd is not None and drafts[0] is None:
         drafts.append(implausible_draft(odd))
     return [draft for draft in drafts if draft is not None]
 
 
-def _value_drafts(work: _Work, drift: ColumnDrift, profile: ColumnProfile) -> list[Draft]:
-    """Yield that a column's values stand still, or have drifted."""
-    reference, constant = work.references[profile.name], constant_value(profile)
-    if reference.cells.minimum == reference.cells.maximum:  # It always stood still.
-        constant = None
-    found = []
-    if constant is not None and is_stuck(work.blocks, profile):
-        found.append(constant_draft(profile.name, constant, reference))
-    if drift.drifted:
-        found.append(drift_draft(drift, None if found else constant))
+def _value_drafts(work: _Work, drift: ColumnDrift | None, profile: ColumnProfile) -> list[Draft]:
+    """Return that a column's values stand still, or have drifted."""
+    still = _standstill(work, profile)
+    found = [] if still is None else [constant_draft(profile.name, still)]
+    if drift is not None and drift.drifted:
+        cells = work.references[profile.name].cells
+        varied = still is None and cells.minimum != cells.maximum
+        found.append(drift_draft(drift, constant_value(profile) if varied else None))
     return found
+
+
+def _standstill(work: _Work, profile: ColumnProfile) -> Standstill | None:
+    """Look for a run of one value that is too long, whatever the drift test can say."""
+    name = profile.name
+    if work.reference is None or name not in work.judged:
+        return None
+    return standstill(profile.runs, work.reference.columns[name].runs, work.references[name])

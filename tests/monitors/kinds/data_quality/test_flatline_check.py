@@ -72,7 +72,7 @@ def test_a_column_that_stands_still_pages_and_says_at_what(made: Made, baseline:
 
     found = next(one for one in report.violations if one.feature_name == "temp")
     assert (found.constraint_check_type, found.severity) == ("constant_check", "page")
-    assert found.cause.startswith("always 50 (reference ")
+    assert found.cause == "96 times in a row 50 (reference at most 2)"
     assert found.row_count == 96 * HOURLY
 
 
@@ -104,6 +104,94 @@ def test_without_times_the_drift_says_in_words_that_a_column_has_become_constant
     assert told(report) >= {("wind", "baseline_drift_check", "ticket")}
     found = next(one for one in report.violations if one.feature_name == "wind")
     assert found.cause.startswith("always 11: ")
+
+
+def hourly(rng: np.random.Generator, days: int) -> pd.DataFrame:
+    """One reading an hour: a slow one, one that is mostly 0, a flag, and the month."""
+    at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.arange(24 * days), unit="h")
+    slow = np.cumsum(rng.normal(scale=3, size=at.size))
+    return pd.DataFrame(
+        {
+            "slow": np.round(slow),
+            "rain": np.where(rng.random(at.size) < 0.7, 0.0, rng.gamma(2, size=at.size)),
+            "mode": (np.arange(at.size) // 5) % 4,
+            "month": at.month,
+            "at": at,
+        }
+    )
+
+
+def stands_still(report: Report) -> dict[str, str]:
+    return {
+        one.feature_name: one.cause.partition(",")[0]
+        for one in report.violations
+        if one.constraint_check_type == "constant_check"
+    }
+
+
+@pytest.mark.parametrize("rows", [19, 20])
+def test_a_dead_sensor_is_found_from_twenty_readings_on_where_drift_cannot_be_judged(
+    rng: np.random.Generator, rows: int
+) -> None:
+    baseline = Baseline.fit(hourly(rng, 60), timestamp="at")
+    window = hourly(rng, 1)
+    window.loc[:rows, "slow"] = [-200.0] * rows + [3.0]
+
+    report = check(window, baseline)
+
+    expected = {"slow": "20 times in a row -200 (reference at most 4)"} if rows == 20 else {}
+    assert stands_still(report) == expected
+    assert report.page_count == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("rain", 0.0, "it holds more than half of the reference"),
+        ("month", 4, "the column changes in steps"),
+    ],
+)
+def test_what_usually_stands_still_is_not_judged(
+    rng: np.random.Generator, column: str, value: float, why: str
+) -> None:
+    baseline = Baseline.fit(hourly(rng, 90), timestamp="at")
+
+    assert column not in stands_still(check(hourly(rng, 30).assign(**{column: value}), baseline)), (
+        why
+    )
+
+
+def test_a_frequent_value_is_compared_with_its_own_longest_run(rng: np.random.Generator) -> None:
+    rows = hourly(rng, 60)
+    rows.loc[100:109, "mode"] = 2
+    baseline = Baseline.fit(rows, timestamp="at")
+
+    window = hourly(rng, 2)
+    window.loc[3:31, "mode"] = 3
+    assert stands_still(check(window, baseline)) == {
+        "mode": "29 times in a row 3 (reference at most 5)"
+    }
+    assert not stands_still(check(window.replace({"mode": {3: 2}}), baseline))
+
+
+def test_a_reference_of_less_than_four_weeks_or_without_times_does_not_tell_how_long_values_stay(
+    rng: np.random.Generator,
+) -> None:
+    rows, window = hourly(rng, 26), hourly(rng, 3).assign(slow=-200.0)
+
+    for baseline in (
+        Baseline.fit(rows, timestamp="at"),
+        Baseline.fit(hourly(rng, 60).drop(columns="at")),
+    ):
+        assert not stands_still(check(window, baseline))
+
+
+def test_more_traffic_draws_runs_out(rng: np.random.Generator) -> None:
+    baseline = Baseline.fit(hourly(rng, 60), timestamp="at")
+    often = hourly(rng, 2).loc[lambda one: one.index.repeat(40)]
+    often["at"] += pd.to_timedelta(np.tile(np.arange(40), 48), unit="min")
+
+    assert not stands_still(check(often, baseline))
 
 
 def test_a_column_that_always_stood_still_is_no_news(made: Made) -> None:
