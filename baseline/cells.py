@@ -204,6 +204,10 @@ class Cells:
         codes[present] = found
         return codes
 
+    def place(self, number: float) -> int:
+        """Return the index of a number's cell."""
+        return int(np.searchsorted(np.asarray(self.edges), number, side="right"))
+
     def _text_codes(self, plain: pa.Array) -> np.ndarray:
         """Look each distinct value up once, then spread the answers over the rows."""
         encoded = plain.cast(pa.string()).dictionary_encode()

@@ -1,15 +1,29 @@
-"""What the decision knows of one window: how many rows each column has in each of its cells."""
+"""What the decision knows of one window: how many rows each column has in each of its cells.
+
+Beside them how long the last value has stayed, so that a run is followed over the edges of windows.
+Of the value itself only its cell is kept: nothing of a row.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How long the last value of a column has stayed, that of the windows before included."""
+
+    cell: int
+    length: int  # In times.
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +35,29 @@ class WindowCounts:
     row_count: int
     # By column that was counted, shape (C,), as `Cells.count` orders them.
     cells: Mapping[str, NDArray[np.int64]]
+    # Of columns of numbers whose rows had times.
+    last_runs: Mapping[str, LastRun] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, profile: Profile, start: datetime | None = None, end: datetime | None = None
+        cls,
+        profile: Profile,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        before: Mapping[str, LastRun] | None = None,
     ) -> WindowCounts:
-        """Take the counts of a profile that was made on the reference's cells."""
+        """Take the counts of a profile that was made on the reference's cells.
+
+        `before` are the last runs of the window right before this one.
+        """
         cells = {
             name: column.cell_counts
             for name, column in profile.columns.items()
             if column.cell_counts is not None and name in profile.seen
         }
-        return cls(start, end, profile.row_count, cells)
+        runs = {name: _last_run(profile.columns[name], (before or {}).get(name)) for name in cells}
+        known = {name: run for name, run in runs.items() if run is not None}
+        return cls(start, end, profile.row_count, cells, known)
 
     @classmethod
     def merged(cls, windows: Sequence[WindowCounts]) -> WindowCounts:
@@ -44,3 +69,23 @@ class WindowCounts:
         }
         rows = sum(window.row_count for window in windows)
         return cls(windows[0].start, windows[-1].end, rows, cells)
+
+
+def runs_before(
+    past: Sequence[WindowCounts] | None, start: datetime | None
+) -> Mapping[str, LastRun]:
+    """Return the last runs of the window that ends where another begins; none without it."""
+    if not past or start is None or past[-1].end != start:
+        return {}
+    return past[-1].last_runs
+
+
+def _last_run(column: ColumnProfile, before: LastRun | None) -> LastRun | None:
+    runs, cells = column.runs, column.cells
+    if cells is None or not column.is_number or not runs.time_count:
+        return before  # Where no value comes, none ends the run.
+    if not runs.is_ordered or math.isnan(runs.last_value):
+        return None
+    cell = cells.place(runs.last_value)
+    goes_on = runs.is_one and before is not None and before.cell == cell
+    return LastRun(cell, runs.last_length + (before.length if before and goes_on else 0))

@@ -2,7 +2,8 @@
 
 A window's counts are replaced when it is judged anew. Those of another endpoint, schedule or script
 are not mixed with them; those of an older version of the baseline serve where its cells are the
-same. Nothing of a row is in them: only how many rows lie in a cell, by its number.
+same. Nothing of a row is in them: only how many rows lie in a cell, by its number, and how long the
+last value has stayed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import starmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +25,16 @@ from driftline.capture.windows.window import Window
 from driftline.database.upserts import upsert
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.tables import count_layouts, window_counts
 
-FORMAT = 1
+FORMAT = 2
+# Without runs.
+FORMER = 1
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
+NO_RUN, NO_COUNTS = LastRun(0, 0), np.empty(0, np.int64)
 
 Counts = NDArray[np.int64]
 
@@ -79,7 +84,7 @@ def put(
             baseline_version=key.baseline_version,
             row_count=counts.row_count,
             layout=layout.id,
-            counts=pack(counts.cells, layout),
+            counts=pack(counts, layout),
         )
     )
 
@@ -117,11 +122,12 @@ def read(
             continue  # Two runs asked for overlapping windows; rows must not count twice.
         layout = layouts.setdefault(row.layout, Layout(tuple(map(tuple, row.columns))))
         is_same = row.baseline_version == key.baseline_version
-        cells = unpack(row.counts, layout)
+        cells, runs = unpack(row.counts, layout)
         for name, identity, _ in layout.columns:
             if cell_ids.get(name, identity if is_same else "") != identity:
                 del cells[name]
-        found.append(WindowCounts(row.window_start, row.window_end, row.row_count, cells))
+                runs.pop(name, None)
+        found.append(WindowCounts(row.window_start, row.window_end, row.row_count, cells, runs))
     return tuple(reversed(found))
 
 
@@ -164,29 +170,36 @@ class Layout:
         return sum(size for _, _, size in self.columns)
 
 
-def pack(cells: Mapping[str, Counts], layout: Layout) -> bytes:
-    """Write the counts of a window."""
-    arrays = [cells[name] for name, _, _ in layout.columns]
-    flat = np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+def pack(counts: WindowCounts, layout: Layout) -> bytes:
+    """Write the counts of a window, and behind them the last run of each column."""
+    names = [name for name, _, _ in layout.columns]
+    runs = [counts.last_runs.get(name, NO_RUN) for name in names]
+    arrays = [counts.cells[name] for name in names]
+    flat = np.concatenate([*arrays, *(np.array([run.cell, run.length]) for run in runs), NO_COUNTS])
     greatest = int(flat.max(initial=0))
     width = next(one for one in WIDTHS if greatest < 1 << (8 * one))
     return bytes([FORMAT, width]) + zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
 
 
-def unpack(data: bytes, layout: Layout) -> dict[str, Counts]:
-    """Read what `pack` wrote."""
-    if len(data) < HEAD_SIZE or data[0] != FORMAT or data[1] not in WIDTHS:
+def unpack(data: bytes, layout: Layout) -> tuple[dict[str, Counts], dict[str, LastRun]]:
+    """Read what `pack` wrote: counts and last runs by column."""
+    if len(data) < HEAD_SIZE or data[0] not in (FORMER, FORMAT) or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
             f"format {FORMAT}: a newer driftline wrote them, so upgrade this process, too"
         )
     flat = np.frombuffer(zlib.decompress(data[HEAD_SIZE:]), f"<u{data[1]}").astype(np.int64)
-    if flat.size != layout.cell_count:
+    names, size = [name for name, _, _ in layout.columns], layout.cell_count
+    expected = size + (2 * len(names) if data[0] == FORMAT else 0)
+    if flat.size != expected:
         raise InputError(
-            f"counts of a window on {flat.size} cells; expected {layout.cell_count}, as their "
-            "layout says"
+            f"counts of a window are {flat.size} numbers; expected {expected}, as their layout says"
         )
-    return dict(zip((name for name, _, _ in layout.columns), _parts(flat, layout), strict=True))
+    runs = dict(zip(names, starmap(LastRun, flat[size:].reshape(-1, 2).tolist()), strict=False))
+    return (
+        dict(zip(names, _parts(flat[:size], layout), strict=True)),
+        {name: run for name, run in runs.items() if run.length},
+    )
 
 
 def _parts(flat: Counts, layout: Layout) -> Sequence[Counts]:

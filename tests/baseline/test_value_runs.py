@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.baseline.archive import KEY
 from driftline.baseline.profile import Profile
 from driftline.baseline.value_runs import VALUE_CAP, TimeOrder, ValueRuns
 from driftline.signature import Column, Signature
@@ -53,7 +55,6 @@ def test_parts_in_any_order_add_up_to_the_whole(
         parts[0].merge(parts[1]).merge(parts[2]),
         parts[2].merge(parts[0].merge(parts[1])),
     ):
-        # The last order has the first and the last part overlap none, and the middle one joined.
         assert listed(merged) == listed(whole)
         assert (merged.time_count, merged.hour_count) == (whole.time_count, whole.hour_count)
         assert (merged.first_length, merged.last_length) == (whole.first_length, whole.last_length)
@@ -110,3 +111,13 @@ def test_a_profile_keeps_runs_where_it_is_given_an_order_and_writes_them(size: i
 
     assert listed(read) == {3.0: 30, 4.0: 2, 5.0: 17}
     assert (read.time_count, read.end_us, read.last_length) == (49, 49 * MINUTE_US, 17)
+
+
+def test_a_profile_of_the_format_before_is_read_and_knows_no_runs() -> None:
+    table = Profile.empty(Signature((Column("n", "feature_n", "int64"),))).to_arrow()
+    notes = json.loads(table.schema.metadata[KEY])
+    old = table.drop_columns(["runs"]).replace_schema_metadata(
+        {KEY: json.dumps({**notes, "format": 2})}
+    )
+
+    assert Profile.from_arrow(old).columns["n"].runs.time_count == 0

@@ -23,7 +23,7 @@ from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
-from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations
@@ -91,7 +91,8 @@ def evaluate(context: CheckContext) -> Report:
     reading = _read(context, plan)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
-    counts = WindowCounts.of(profile, *((facts.window.start, facts.window.end) if facts else ()))
+    start, end = (facts.window.start, facts.window.end) if facts else (None, None)
+    counts = WindowCounts.of(profile, start, end, runs_before(context.past.counts, start))
     blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
         baseline.signature,

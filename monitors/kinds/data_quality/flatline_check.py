@@ -20,6 +20,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.value_runs import ValueRuns
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
+from driftline.monitors.drift_test.window_counts import LastRun
 
 # From this share of empty rows on a column is as good as gone.
 GONE_SHARE = 0.9
@@ -53,9 +54,14 @@ class Standstill:
 
 
 def standstill(
-    window: ValueRuns, reference: ValueRuns, column: ReferenceColumn
+    window: ValueRuns,
+    reference: ValueRuns,
+    column: ReferenceColumn,
+    before: LastRun | None = None,
 ) -> Standstill | None:
     """Find the run of a window that exceeds what the reference foretells by most.
+
+    The first one may go on from the window before it, if that ended in a value of the same cell.
 
     A frequent value is compared with its own longest run, any other with the longest run of all
     others. Where these had too few runs to tell, the longest run of any value takes their place;
@@ -70,7 +76,11 @@ def standstill(
     rest = 1.0 - math.fsum(shares.values())
     of_others, of_any = reference.longest_of_others(shares), reference.longest_of_others(())
     found, most = None, 1.0
-    for value, length in zip(window.values.tolist(), window.lengths.tolist(), strict=True):
+    runs = [*zip(window.values.tolist(), window.lengths.tolist(), strict=True)]
+    first = window.first_value
+    if before and not math.isnan(first) and column.cells.place(first) == before.cell:
+        runs.append((first, window.first_length + before.length))
+    for value, length in runs:
         usual, own = (
             (reference.longest(value), times * shares[value])
             if value in shares

@@ -27,7 +27,7 @@ from driftline.monitors.drift_test.drift_test import (
     DriftTestResult,
 )
 from driftline.monitors.drift_test.significance import blame
-from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import (
     completeness_draft,
     constant_draft,
@@ -87,6 +87,7 @@ class _Work:
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts | None
     judged: frozenset[str] = frozenset()  # Columns whose values are compared.
+    runs_before: Mapping[str, LastRun] = field(default_factory=dict)  # Of the window before.
     is_captured: bool = False
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -153,6 +154,7 @@ def judge(
     odd = {one.column: one for one in implausible}
     work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
     work.is_captured = length is not None
+    work.runs_before = {} if counts is None else runs_before(past, counts.start)
     judged = _judged_columns(work, references)
     work.judged = frozenset(column.name for column in judged)
     budget, scales = budget or Budget(), (1,) if past is None else SCALES
@@ -321,4 +323,5 @@ def _standstill(work: _Work, profile: ColumnProfile) -> Standstill | None:
     name = profile.name
     if work.reference is None or name not in work.judged:
         return None
-    return standstill(profile.runs, work.reference.columns[name].runs, work.references[name])
+    known, reference = work.reference.columns[name].runs, work.references[name]
+    return standstill(profile.runs, known, reference, work.runs_before.get(name))

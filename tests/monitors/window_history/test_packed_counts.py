@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import InputError
-from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.window_history.store import Layout, pack, unpack
 
 COUNT = st.integers(0, 2**62)
 
 
-def window(cells: dict[str, list[int]]) -> tuple[dict[str, np.ndarray], Layout]:
+def window(cells: dict[str, list[int]]) -> tuple[WindowCounts, Layout]:
     arrays = {name: np.array(counts, np.int64) for name, counts in cells.items()}
-    ids = {name: f"id of {name}" for name in cells}
-    return arrays, Layout.of(WindowCounts(None, None, 0, arrays), ids)
+    runs = {name: LastRun(len(counts), 7) for name, counts in cells.items() if counts}
+    counts = WindowCounts(None, None, 0, arrays, runs)
+    return counts, Layout.of(counts, {name: f"id of {name}" for name in cells})
 
 
 @given(st.dictionaries(st.text(max_size=5), st.lists(COUNT, max_size=6), max_size=4))
 def test_what_is_unpacked_is_what_was_packed(cells: dict[str, list[int]]) -> None:
-    arrays, layout = window(cells)
+    counts, layout = window(cells)
 
-    found = unpack(pack(arrays, layout), layout)
+    found, runs = unpack(pack(counts, layout), layout)
 
-    assert {name: counts.tolist() for name, counts in found.items()} == cells
-    assert all(counts.dtype == np.int64 for counts in found.values())
+    assert {name: one.tolist() for name, one in found.items()} == cells
+    assert all(one.dtype == np.int64 for one in found.values())
+    assert runs == counts.last_runs
+
+
+def test_counts_of_the_former_format_have_no_runs() -> None:
+    _, layout = window({"a": [1, 2], "b": [3]})
+    # As it was written until windows remembered runs: one byte a count, compressed.
+    written = b"\x01\x01" + zlib.compress(bytes([1, 2, 3]), 9)
+
+    found, runs = unpack(written, layout)
+
+    assert {name: one.tolist() for name, one in found.items()} == {"a": [1, 2], "b": [3]}
+    assert runs == {}
 
 
 @pytest.mark.parametrize("greatest", [255, 256, 65_535, 65_536, 2**32 - 1, 2**32])
 def test_a_count_at_the_edge_of_a_width_is_not_cut(greatest: int) -> None:
-    arrays, layout = window({"a": [0, greatest]})
+    counts, layout = window({"a": [0, greatest]})
 
-    assert unpack(pack(arrays, layout), layout)["a"].tolist() == [0, greatest]
+    assert unpack(pack(counts, layout), layout)[0]["a"].tolist() == [0, greatest]
 
 
 def test_another_cell_or_another_order_is_another_layout() -> None:
@@ -52,10 +68,10 @@ def test_another_cell_or_another_order_is_another_layout() -> None:
 
 
 def test_a_format_of_later_is_refused_with_the_mend() -> None:
-    arrays, layout = window({"a": [1, 2]})
-    data = pack(arrays, layout)
+    data = pack(*window({"a": [1, 2]}))
+    _, layout = window({"a": [1, 2]})
 
-    with pytest.raises(InputError, match=r"begin with 0901; expected format 1: .* upgrade"):
+    with pytest.raises(InputError, match=r"begin with 0901; expected format 2: .* upgrade"):
         unpack(b"\x09" + data[1:], layout)
     with pytest.raises(InputError, match="begin with nothing"):
         unpack(b"", layout)
@@ -65,17 +81,19 @@ def test_counts_of_other_cells_are_refused() -> None:
     data = pack(*window({"a": [1, 2]}))
     _, other = window({"a": [1, 2, 3]})
 
-    with pytest.raises(InputError, match="on 2 cells; expected 3"):
+    with pytest.raises(InputError, match="are 4 numbers; expected 5"):
         unpack(data, other)
 
 
 def test_a_year_of_hourly_windows_with_25_columns_stays_small() -> None:
     # 200 rows an hour on 43 cells of equal share, as an equi-depth baseline counts numbers.
     rng = np.random.default_rng(7)
-    arrays, layout = window({f"column {number}": [0] * 43 for number in range(25)})
-    sizes = [
-        len(pack({name: rng.multinomial(200, np.ones(43) / 43) for name in arrays}, layout))
-        for _ in range(50)
-    ]
+    counts, layout = window({f"column {number}": [0] * 43 for number in range(25)})
+
+    def drawn() -> WindowCounts:
+        cells = {name: rng.multinomial(200, np.ones(43) / 43) for name in counts.cells}
+        return replace(counts, cells=cells)
+
+    sizes = [len(pack(drawn(), layout)) for _ in range(50)]
 
     assert 24 * 365 * np.mean(sizes) < 6_000_000

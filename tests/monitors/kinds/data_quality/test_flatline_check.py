@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
+from driftline.monitors.check_context import CheckContext, PastWindows
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.report.report import Report
+from driftline.monitors.rows import Rows, WindowFacts
 
 HOURLY = 20
 Made = Callable[[int], pd.DataFrame]
@@ -184,6 +191,28 @@ def test_a_reference_of_less_than_four_weeks_or_without_times_does_not_tell_how_
         Baseline.fit(hourly(rng, 60).drop(columns="at")),
     ):
         assert not stands_still(check(window, baseline))
+
+
+def test_a_run_is_followed_over_the_edges_of_windows(rng: np.random.Generator) -> None:
+    baseline = Baseline.fit(hourly(rng, 60), timestamp="at")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = hourly(rng, 2).assign(slow=[3.0] * 10 + [-200.0] * 38)
+    rows.loc[24:27, "slow"] = np.nan
+    past: list[WindowCounts] = []
+    found = []
+    for first in range(0, 48, 6):
+        window = Window(start + timedelta(hours=first), start + timedelta(hours=first + 6))
+        part = pa.RecordBatch.from_pandas(
+            rows[first : first + 6].rename(columns={"at": "event_time"})
+        )
+        judged = Rows(lambda part=part: iter([part]), facts=WindowFacts(window))
+        report = evaluate(CheckContext(baseline, judged, past=PastWindows(tuple(past))))
+        assert report.counts is not None
+        past.append(report.counts)
+        found.append(stands_still(report).get("slow", "").partition(" ")[0])
+
+    # Two readings of the second window, and all that follow but the four that are missing.
+    assert found == ["", "", "", "", "", "22", "28", "34"]
 
 
 def test_more_traffic_draws_runs_out(rng: np.random.Generator) -> None:
