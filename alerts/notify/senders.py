@@ -15,7 +15,7 @@ import httpx
 
 from driftline.alerts.errors import AddressError, ChannelError
 from driftline.alerts.notify.addresses import AddressGuard, Target
-from driftline.alerts.notify.programs import run_program
+from driftline.alerts.notify.receivers.programs import run_program
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.errors import UnavailableError

@@ -73,7 +73,7 @@ def clock(settings: Settings) -> Clock:
 def run_server(settings: Settings, ready: Ready) -> None:
     """Answer invocations and the programming interface until told to stop."""
     # Imported here and below: each process loads only what it runs.
-    from driftline.alerts.notify.programs import commands_of
+    from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import listen, serve
     from driftline.database.engine import using_database
@@ -398,7 +398,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
     from driftline.alerts.math.training import Trainer
     from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
     from driftline.alerts.notify.deliverer import Deliverer
-    from driftline.alerts.notify.programs import commands_of
+    from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.alerts.notify.upkeep import Upkeep
 

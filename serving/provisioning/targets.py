@@ -17,8 +17,8 @@ from ipaddress import ip_address
 
 from driftline.alerts.errors import AddressError
 from driftline.alerts.notify.addresses import AddressGuard, check_url, resolve, unwrapped
-from driftline.alerts.notify.programs import argv_of, child_argv, run_program
 from driftline.alerts.notify.receivers.plugin_child import GROUP, others_of, plugin_names
+from driftline.alerts.notify.receivers.programs import argv_of, child_argv, run_program
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.secrets import is_reference
 from driftline.errors import InputError, UnavailableError

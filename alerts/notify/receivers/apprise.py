@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from driftline.alerts.notify.programs import child_argv, render_for_program, stored_event
+from driftline.alerts.notify.receivers.programs import child_argv, render_for_program, stored_event
 from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from driftline.alerts.notify.programs import argv_of, render_for_program
+from driftline.alerts.notify.receivers.programs import argv_of, render_for_program
 from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
 
 

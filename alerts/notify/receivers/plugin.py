@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from driftline.alerts.notify.programs import child_argv, render_for_program, stored_event
+from driftline.alerts.notify.receivers.programs import child_argv, render_for_program, stored_event
 from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
 
 

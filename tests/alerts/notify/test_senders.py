@@ -17,7 +17,7 @@ from driftline.alerts import tables
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.programs import argv_of, commands_of, run_program
+from driftline.alerts.notify.receivers.programs import argv_of, commands_of, run_program
 from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing, Style
 from driftline.alerts.notify.secrets import Secret
 from driftline.alerts.notify.senders import Transports, open_sender
