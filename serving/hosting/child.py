@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.media_types import TextFormat
+from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 
 log = logging.getLogger(__name__)
-
-# The server's own settings and secrets are no business of a model's code.
-_PASSED_ON = (
-    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
-)  # fmt: skip
-
-# One thread a worker: nested thread pools times processes is the classic collapse.
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-
-STOP_GRACE_S = 5.0
 
 
 class LoadError(InputError):
@@ -80,7 +65,7 @@ class Child(asyncio.Protocol):
         self._next = 0
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WorkerProcess | None = None
 
     @classmethod
     async def start(cls) -> Child:
@@ -89,7 +74,7 @@ class Child(asyncio.Protocol):
         child = cls()
         try:
             with theirs:
-                child._process = spawn(theirs)
+                child._process = start_worker(theirs)
             await child._loop.create_connection(lambda: child, sock=ours)
         except BaseException:
             ours.close()
@@ -118,7 +103,7 @@ class Child(asyncio.Protocol):
     def process_id(self) -> int:
         """The operating system's number of the process."""
         assert self._process is not None
-        return self._process.pid
+        return self._process.process_id
 
     @property
     def waiting_count(self) -> int:
@@ -141,7 +126,7 @@ class Child(asyncio.Protocol):
     def kill(self) -> None:
         """End the process at once; every waiting request learns that it is lost."""
         if self._process is not None:
-            end(self._process)
+            self._process.end()
 
     async def stop(self) -> None:
         """Close the socket, which ends the process, and collect it; kill it if it does not end."""
@@ -150,7 +135,7 @@ class Child(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None:
-            await asyncio.to_thread(collect, self._process)
+            await asyncio.to_thread(self._process.collect, STOP_GRACE_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio calls this)."""
@@ -205,41 +190,3 @@ def _reply(header: Mapping[str, Any], body: bytes) -> Reply:
     if header["status"] == 200:
         return Reply(200, header["type"], body)
     return Reply(header["status"], "", b"", header["code"], header["message"])
-
-
-def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the process with no input, a session of its own and little of our environment."""
-    descriptor = theirs.fileno()
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return subprocess.Popen(  # noqa: S603 - our own module, no text of a user in it
-        [sys.executable, "-P", "-m", "driftline.serving.hosting.worker", str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        pass_fds=(descriptor,),
-        env={**environment, **_ONE_THREAD},
-        start_new_session=True,
-    )
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process of ours, and with it what its model started."""
-    # Once it is collected, its number may be another's.
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def collect(process: subprocess.Popen[bytes]) -> None:
-    """Wait for a process whose socket is closed, kill it if it does not end, and what it left.
-
-    What left the worker's session on purpose is not found.
-    """
-    if process.returncode is not None:
-        return
-    late = threading.Timer(STOP_GRACE_S, end, (process,))
-    late.start()
-    with suppress(ChildProcessError):  # Somebody else collected it.
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    late.cancel()
-    late.join()
-    end(process)
-    process.wait()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +24,8 @@ from sqlalchemy import Engine
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.monitors.kinds.attribution.shapley import Contributions
-from driftline.serving.hosting.child import Launch, LoadError, collect, end, spawn
+from driftline.serving.hosting.child import Launch, LoadError
+from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_files import model_file
 from driftline.serving.resources import store
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 600.0
-# A process costs 2 s to start and 150 MB to keep.
+# It costs little to start and its model's memory to keep.
 KEEP_S = 60.0
 _RECEIVE = 1 << 20
 
@@ -69,7 +69,7 @@ class ModelProcess:
         self.launch = launch
         self._model = model
         self._start_timeout_s, self._answer_timeout_s = start_timeout_s, answer_timeout_s
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WorkerProcess | None = None
         self._link: socket.socket | None = None
         self._reader = FrameReader()
         self._known: _About | None = None
@@ -114,7 +114,7 @@ class ModelProcess:
     @property
     def process_id(self) -> int | None:
         """The operating system's number of the process, while there is one."""
-        return None if self._process is None else self._process.pid
+        return None if self._process is None else self._process.process_id
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
         """Return the model's answers, shape (n,) or (n, classes)."""
@@ -138,7 +138,7 @@ class ModelProcess:
         if link is not None:
             link.close()
         if process is not None:
-            collect(process)
+            process.collect(STOP_GRACE_S)
 
     @property
     def _about(self) -> _About:
@@ -173,12 +173,12 @@ class ModelProcess:
         ours, theirs = socket.socketpair()
         self._link, self._reader = ours, FrameReader()
         with theirs:
-            self._process = spawn(theirs)
+            self._process = start_worker(theirs)
         found, _ = self._exchange(pack(asdict(self.launch)), self._start_timeout_s)
         if "refused" in found:
             self.close()
             raise LoadError(found["refused"])
-        log.info("model=%s process=%d event=ready", self._model, self._process.pid)
+        log.info("model=%s process=%d event=ready", self._model, self._process.process_id)
 
     def _exchange(self, frame: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
         """Send one frame and wait for one; whatever goes wrong ends the process."""
@@ -207,7 +207,7 @@ class ModelProcess:
 
     def _kill(self) -> None:
         if self._process is not None:
-            end(self._process)
+            self._process.end()
         self.close()
 
 

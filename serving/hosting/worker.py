@@ -1,11 +1,11 @@
-"""Child process that holds one model: ``python -P -m driftline.serving.hosting.worker FD``.
+"""Child process that holds one model: forked by `fork_server`, or a program of its own.
 
-Reads frames from the socket FD, answers frames, and ends when the socket ends. A frame with a path
-says which model to load; all others are requests. Requests that are waiting when the model gets
-free are predicted together: a pipeline of scikit-learn costs milliseconds a call and microseconds a
-row (17 rows 2.1 ms, 340 rows 2.3 ms), so this decides how many requests a second a worker answers.
-If the model refuses a batch, its requests are predicted one by one, so that each gets its own
-answer.
+Reads frames from the socket FD of ``python -P -m driftline.serving.hosting.worker FD``, answers
+frames, and ends when the socket ends. A frame with a path says which model to load; all others are
+requests. Requests that are waiting when the model gets free are predicted together: a pipeline of
+scikit-learn costs milliseconds a call and microseconds a row (17 rows 2.1 ms, 340 rows 2.3 ms), so
+this decides how many requests a second a worker answers. If the model refuses a batch, its requests
+are predicted one by one, so that each gets its own answer.
 """
 
 from __future__ import annotations

@@ -128,15 +128,15 @@ class Running:
         return found["error"]
 
     def worker_ids(self) -> list[int]:
-        """Find the worker processes of this server by their parent and command."""
-        found = []
+        """Find the worker processes of this server: what its fork server has forked."""
+        parents = {}
         for folder in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
                 command = (folder / "cmdline").read_bytes()
-                is_ours = int(fields[1]) == os.getpid() and fields[0] != "Z"
-                if is_ours and b"driftline.serving.hosting.worker" in command:
-                    found.append(int(folder.name))
+                if b"driftline.serving.hosting.fork_server" in command and fields[0] != "Z":
+                    parents[int(folder.name)] = int(fields[1])
+        found = [worker for worker, parent in parents.items() if parents.get(parent) == os.getpid()]
         return sorted(found)
 
 

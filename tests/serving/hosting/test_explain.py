@@ -128,11 +128,17 @@ def test_a_model_that_hangs_is_ended_in_time(slow_model):
 
 def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch):
     (tmp_path / "chatty.py").write_text(
-        "import os, sys\n"
+        "import os, stat\n"
+        "def is_socket(fd):\n"
+        "    try:\n"
+        "        return stat.S_ISSOCK(os.fstat(fd).st_mode)\n"
+        "    except OSError:\n"
+        "        return False\n"
         "class Chatty:\n"
         "    n_features_in_ = 1\n"
         "    def predict(self, rows):\n"
-        "        os.write(int(sys.argv[1]), bytes([0, 0, 0, 2, 0, 0, 0, 0]) + b'{}')\n"
+        "        (link,) = filter(is_socket, range(3, 100))\n"
+        "        os.write(link, bytes([0, 0, 0, 2, 0, 0, 0, 0]) + b'{}')\n"
         "        return [0.0] * len(rows)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -288,7 +294,7 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
         assert shelf.open("nothing") is None
         until(lambda: not Path(f"/proc/{first}").exists())
         shelf.close()
-        assert not any(isinstance(one, threading.Timer) for one in threading.enumerate())
+        until(lambda: not any(isinstance(one, threading.Timer) for one in threading.enumerate()))
 
 
 def test_the_models_that_a_server_explained_end_with_it(start, declare, trained, tmp_path):

@@ -1,0 +1,354 @@
+"""Worker processes, forked by one that has imported scikit-learn before any model is loaded.
+
+That import costs seconds and 110 MB, which every worker needs: forked, it starts in milliseconds
+and shares that memory with the others. The process that forks is ``python -P -m
+driftline.serving.hosting.fork_server FD``. It never reads a model, so a worker finds nothing of
+another's in its memory. Where a process cannot be followed safely (macOS), each worker is a
+program of its own instead.
+
+::
+
+    to the fork server      {"start": 3} with the worker's socket · {"end": 3}
+    from the fork server    {"started": 3, "process_id": 4711} · {"ended": 3}
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from typing import Any, Protocol
+
+# The server's own settings and secrets are no business of a model's code.
+_PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
+)  # fmt: skip
+
+# One thread a worker: nested thread pools times processes is the classic collapse.
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+STOP_GRACE_S = 5.0
+_IDLE_S = 60.0  # What a fork server without workers is kept.
+_MESSAGE_BYTES = 1 << 12
+
+
+class WorkerProcess(Protocol):
+    """One worker process as its server sees it."""
+
+    @property
+    def process_id(self) -> int:
+        """The operating system's number of the process."""
+
+    def end(self) -> None:
+        """Kill the process at once, and with it what its model started."""
+
+    def collect(self, grace_s: float) -> None:
+        """Wait for the end of a process whose socket is closed; kill it, and what it left."""
+
+
+def start_worker(theirs: socket.socket) -> WorkerProcess:
+    """Start a process that answers on a socket, with no input and little of our environment."""
+    names = [name for name in _PASSED_ON if name in os.environ]
+    environment = {name: os.environ[name] for name in names} | _ONE_THREAD
+    if sys.platform != "linux":
+        return _Program(theirs, environment)
+    return _fork_servers().start(environment, theirs)
+
+
+def _popen(
+    module: str, theirs: socket.socket, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Run a module of ours in a session of its own, with a socket."""
+    descriptor = theirs.fileno()
+    return subprocess.Popen(  # noqa: S603 - our own module, no text of a user in it
+        [sys.executable, "-P", "-m", f"driftline.serving.hosting.{module}", str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        env=environment,
+        start_new_session=True,
+    )
+
+
+class _Program:
+    """A worker that is a program of its own."""
+
+    def __init__(self, theirs: socket.socket, environment: dict[str, str]) -> None:
+        self._process = _popen("worker", theirs, environment)
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def end(self) -> None:
+        # Once it is collected, its number may be another's.
+        if self._process.returncode is None:
+            _kill_session(self._process.pid)
+
+    def collect(self, grace_s: float) -> None:
+        if self._process.returncode is not None:
+            return
+        late = threading.Timer(grace_s, self.end)
+        late.start()
+        with suppress(ChildProcessError):  # Somebody else collected it.
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        late.cancel()
+        late.join()
+        self.end()
+        self._process.wait()
+
+
+class _Forked:
+    """A worker that the fork server forked."""
+
+    def __init__(self, server: _ForkServer, number: int) -> None:
+        self._server, self._number = server, number
+        self._started, self._ended = threading.Event(), threading.Event()
+        self._process_id = 0
+
+    @property
+    def process_id(self) -> int:
+        self._started.wait()
+        return self._process_id
+
+    def end(self) -> None:
+        if not self._ended.is_set():
+            self._server.tell({"end": self._number})
+
+    def collect(self, grace_s: float) -> None:
+        if not self._ended.wait(grace_s):
+            self.end()
+            self._ended.wait()
+
+    def has_started(self, process_id: int) -> None:
+        """Take note of its number."""
+        self._process_id = process_id
+        self._started.set()
+
+    def has_ended(self) -> None:
+        """Take note that it is gone and collected."""
+        self._ended.set()
+        self._started.set()
+
+    def is_orphaned(self) -> None:
+        """End it: the fork server is gone, so nobody collects it in whose number we trust."""
+        if self._process_id and not self._ended.is_set():
+            _kill_session(self._process_id)
+        self.has_ended()
+
+
+class _ForkServer:
+    """A running fork server, started at once; what it says is read by a thread."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link.settimeout(_IDLE_S)
+        with theirs:
+            self._process = _popen("fork_server", theirs, environment)
+        self._lock = threading.Lock()
+        self._workers: dict[int, _Forked] = {}
+        self._count = 0
+        self._is_gone = False
+        threading.Thread(target=self._listen, daemon=True, name="fork-server").start()
+
+    def start(self, theirs: socket.socket) -> _Forked | None:
+        """Have a worker forked that answers on a socket, and do not wait; None when it is gone."""
+        with self._lock:
+            if self._is_gone:
+                return None
+            self._count += 1
+            worker = self._workers[self._count] = _Forked(self, self._count)
+        self.tell({"start": worker._number}, theirs.fileno())
+        return worker
+
+    def tell(self, message: dict[str, int], *descriptors: int) -> None:
+        """Send a message; one that is gone needs none."""
+        with suppress(OSError):
+            socket.send_fds(self._link, [json.dumps(message).encode()], descriptors)
+
+    def close(self) -> None:
+        """Have it end, which ends its workers, and collect it."""
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)
+        self._process.wait()
+
+    def forget(self) -> None:
+        """Let go of it in a process that was forked from the one that started it."""
+        self._link.close()
+        self._process.returncode = 0  # Not ours to wait for.
+
+    def _listen(self) -> None:
+        with suppress(ConnectionResetError):
+            while data := self._receive():
+                message = json.loads(data)
+                if "started" in message:
+                    self._workers[message["started"]].has_started(message["process_id"])
+                    continue
+                with self._lock:
+                    ended = self._workers.pop(message["ended"])
+                ended.has_ended()
+        with self._lock:
+            self._is_gone = True
+            orphans, self._workers = list(self._workers.values()), {}
+        for worker in orphans:
+            worker.is_orphaned()
+        self.close()
+        self._link.close()
+
+    def _receive(self) -> bytes:
+        """Return the next message; nothing when it has ended, or has had no worker for a while."""
+        while True:
+            try:
+                return self._link.recv(_MESSAGE_BYTES)
+            except TimeoutError:
+                with self._lock:
+                    if not self._workers:
+                        self._is_gone = True
+                        return b""
+
+
+class _ForkServers:
+    """The fork servers of this process, one for each environment: as a rule there is one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, _ForkServer] = {}
+        atexit.register(self.close)
+        os.register_at_fork(after_in_child=self._forget)
+
+    def start(self, environment: dict[str, str], theirs: socket.socket) -> _Forked:
+        """Have a worker forked by the one of an environment, a new one when none runs."""
+        key = json.dumps(environment, sort_keys=True)
+        with self._lock:
+            while True:
+                server = self._running.get(key)
+                if server is not None and (worker := server.start(theirs)) is not None:
+                    return worker
+                self._running[key] = _ForkServer(environment)
+
+    def close(self) -> None:
+        """End them all."""
+        with self._lock:
+            running, self._running = list(self._running.values()), {}
+        for server in running:
+            server.close()
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        for server in self._running.values():
+            server.forget()
+        self._running = {}
+
+
+@cache
+def _fork_servers() -> _ForkServers:
+    return _ForkServers()
+
+
+def _kill_session(process_id: int) -> None:
+    """Kill a process that leads its own session, or is about to, and the rest of that session.
+
+    What left the session on purpose is not found.
+    """
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError):
+            kill(process_id, signal.SIGKILL)
+
+
+class _Forks:
+    """The fork server's own view: the workers that it forked, each by its process descriptor."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(control, selectors.EVENT_READ)
+        self._process_ids: dict[int, int] = {}
+
+    def serve(self) -> int | None:
+        """Fork workers until the server is gone; in a worker, return its socket's descriptor."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is not self._control:
+                    self._collect(key)
+                    continue
+                data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1)
+                if not data:
+                    self._end_all()
+                    return None
+                message: dict[str, Any] = json.loads(data)
+                if "end" in message:
+                    if process_id := self._process_ids.get(message["end"]):
+                        _kill_session(process_id)
+                elif self._fork(message["start"], descriptors[0]):
+                    return descriptors[0]
+
+    def _fork(self, number: int, descriptor: int) -> bool:
+        """Fork a worker; return True in it."""
+        process_id = os.fork()
+        if process_id == 0:
+            os.setsid()
+            for key in self._selector.get_map().values():
+                if key.fileobj is not self._control:
+                    os.close(key.fd)
+            self._selector.close()
+            self._control.close()
+            return True
+        os.close(descriptor)
+        self._process_ids[number] = process_id
+        self._selector.register(os.pidfd_open(process_id), selectors.EVENT_READ, number)
+        self._say({"started": number, "process_id": process_id})
+        return False
+
+    def _collect(self, key: selectors.SelectorKey) -> None:
+        """Kill what an ended worker left, while its number is still its own, then collect it."""
+        process_id = self._process_ids.pop(key.data)
+        _kill_session(process_id)
+        os.waitpid(process_id, 0)
+        self._selector.unregister(key.fileobj)
+        os.close(key.fd)
+        self._say({"ended": key.data})
+
+    def _end_all(self) -> None:
+        """Give workers, whose sockets have ended as well, a little time, and kill what is left."""
+        self._selector.unregister(self._control)
+        while self._process_ids and (ended := self._selector.select(STOP_GRACE_S)):
+            for key, _ in ended:
+                self._collect(key)
+        for process_id in self._process_ids.values():
+            _kill_session(process_id)
+
+    def _say(self, message: dict[str, int]) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._control.send(json.dumps(message).encode())
+
+
+def main(descriptor: int) -> None:
+    """Import what workers need, then fork one for each that is asked for."""
+    # The server ends this process by the socket; Ctrl-C in a terminal is meant for the server.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Here: the server, which imports this module as well, needs nothing of it.
+    import numpy as np
+
+    from driftline.serving.hosting import worker
+
+    gc.collect()
+    gc.freeze()  # What a collection does not touch stays shared.
+    with socket.socket(fileno=descriptor) as control:
+        found = _Forks(control).serve()
+    if found is not None:
+        np.random.seed()  # noqa: NPY002 - of models that use the old generator: not all the same
+        worker.main(found)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    main(int(sys.argv[1]))
