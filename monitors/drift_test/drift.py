@@ -35,6 +35,16 @@ class ReferenceColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelChange:
+    """One level of a column whose share changed."""
+
+    phrase: str  # As a condition's: ``= "UA"``.
+    # Of all rows, 0-1.
+    share_reference: float
+    share_window: float
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnDrift:
     """The verdict on one column of one window."""
 
@@ -45,7 +55,7 @@ class ColumnDrift:
     likelihood_ratio: float  # Of the strongest set, in nats.
     cell_index: int
     cell: str
-    # The condition that the rows behind it meet: the set, or what gained the rows that it lost.
+    # The condition of the set; of a cut that lost rows, of its other side.
     predicate: Predicate
     # Of the rows that meet the predicate, 0-1, at the same time of the week.
     share_reference: float
@@ -62,6 +72,9 @@ class ColumnDrift:
     window_counts: Numbers = field(repr=False, compare=False)
     # Of the column whose constraints name a distance: it decided in place of the test.
     measured: Distance | None = None
+    # Of a column of texts: which levels changed, that of the predicate first.
+    levels: tuple[LevelChange, ...] = ()
+    others_kept: bool = False  # Whether all other levels keep their proportions.
 
     @property
     def drifted(self) -> bool:

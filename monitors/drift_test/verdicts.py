@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.drift_test.drift import ColumnDrift
+from driftline.monitors.drift_test.changed_levels import changed_levels
+from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import Cases, SpanScan
 from driftline.stats.intervals import wilson
@@ -42,35 +43,40 @@ def strongest_verdicts(layout: Layout, scans: Sequence[SpanScan]) -> dict[str, C
     violated = ratios > 1.0
     best = np.where(violated.any(axis=0), violated.argmax(axis=0), ratios.argmax(axis=0))
     judged = ratios.max(axis=0) >= 0.0
-    picked: list[tuple[SpanScan, int, int]] = []
+    picked: list[tuple[SpanScan, _Told]] = []
     cases: list[Cases] = []
     for place, scan in enumerate(scans):
         chosen = judged & (best == place)
         columns = np.flatnonzero(chosen)
         if columns.size:
             sets = scan.strongest(layout, chosen)[columns]
-            cases.append(scan.cases(columns, sets))
-            picked += [(scan, *pair) for pair in zip(columns.tolist(), sets.tolist(), strict=True)]
+            told = [
+                _Told.of(layout, scan, *pair)
+                for pair in zip(columns.tolist(), sets.tolist(), strict=True)
+            ]
+            cases.append(scan.cases(columns, np.array([one.sets[0] for one in told])))
+            picked += [(scan, one) for one in told]
     if not cases:
         return {}
     distances, bounds = Cases.joined(cases).limits()
     lines = zip(picked, distances.tolist(), bounds.tolist(), strict=True)
     found = {
-        layout.names[column]: _verdict(layout, scan, column, index, distance, bound)
-        for (scan, column, index), distance, bound in lines
+        layout.names[told.column]: _verdict(layout, scan, told, distance, bound)
+        for (scan, told), distance, bound in lines
     }
     return {name: found[name] for name in layout.names if name in found}
 
 
 def _verdict(
-    layout: Layout, scan: SpanScan, column: int, index: int, distance: float, bound: float
+    layout: Layout, scan: SpanScan, told: _Told, distance: float, bound: float
 ) -> ColumnDrift:
+    column, index = told.column, told.sets[0]
     own = layout.columns[column]
     cells = own.reference.cells
     cell_range = slice(*layout.cell_starts[column : column + 2])
     set_range = slice(*layout.set_starts[column : column + 2])
     local = index - set_range.start
-    predicate, known, share = _what_gained(layout, scan, column, local)
+    predicate, known, share = _condition(layout, scan, told)
     more = scan.share[set_range] > scan.known[set_range]
     gains = np.where(more, scan.ratios[set_range], 0.0)
     rows, ratio = float(scan.rows[column]), float(scan.largest_ratio[column])
@@ -95,46 +101,64 @@ def _verdict(
         alpha=scan.alpha,
         reference_counts=scan.expected[cell_range] * scan.reference_rows[column],
         window_counts=scan.counts[cell_range].astype(np.float64),
+        levels=told.levels(layout, scan),
+        others_kept=told.others_kept,
     )
 
 
-def _what_gained(
-    layout: Layout, scan: SpanScan, column: int, index: int
-) -> tuple[Predicate, float, float]:
-    """Return the set that gained rows, with its shares in the reference and in the span.
+def _shares(scan: SpanScan, index: int) -> tuple[float, float]:
+    """Return a set's shares of all rows, in the reference and in the span."""
+    known, share = scan.known[index], scan.share[index]
+    return float(known * scan.known_part[index]), float(share * scan.part[index])
 
-    A set that lost rows has no rows to show: the other side of its cut has, or, for a level, the
-    set with the strongest gain.
-    """
-    own = layout.columns[column]
-    cells = own.reference.cells
-    places = slice(*layout.set_starts[column : column + 2])
-    known, share = scan.known[places], scan.share[places]
-    known_part, part = scan.known_part[places], scan.part[places]
-    strongest = cells.predicates[index]
-    if share[index] >= known[index]:
-        return (
-            strongest,
-            float(known[index] * known_part[index]),
-            float(share[index] * part[index]),
-        )
-    if strongest.op in OPPOSITE:
+
+def _condition(layout: Layout, scan: SpanScan, told: _Told) -> tuple[Predicate, float, float]:
+    """Return the condition of a set with its shares; of a cut that lost rows, its other side."""
+    own, index = layout.columns[told.column], told.sets[0]
+    predicate = own.reference.cells.predicates[index - layout.set_starts[told.column]]
+    known, share = _shares(scan, index)
+    if scan.share[index] < scan.known[index] and predicate.op in OPPOSITE:
         # Every present number lies on one side of the cut or on the other.
-        flipped = Predicate(strongest.column, OPPOSITE[strongest.op], strongest.value)  # type: ignore[arg-type]  # The table holds operators only.
-        return (
-            flipped,
-            float((1.0 - known[index]) * known_part[index]),
-            float((1.0 - share[index]) * part[index]),
+        flipped = Predicate(predicate.column, OPPOSITE[predicate.op], predicate.value)  # type: ignore[arg-type]  # The table holds operators only.
+        return flipped, scan.known_part[index] - known, scan.part[index] - share
+    return predicate, known, share
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is told of a column: its strongest set, or all levels that changed, gains first."""
+
+    column: int
+    sets: tuple[int, ...]
+    others_kept: bool = False
+
+    @classmethod
+    def of(cls, layout: Layout, scan: SpanScan, column: int, strongest: int) -> _Told:
+        """Set apart the levels that changed from those whose share follows from theirs."""
+        own = layout.columns[column]
+        is_text = own.reference.cells.type in ("string", "bool")
+        if not is_text or scan.largest_ratio[column] <= scan.critical_value[column]:
+            return cls(column, (strongest,))
+        cells = slice(*layout.cell_starts[column : column + 2])
+        expected = scan.expected[cells] * scan.reference_rows[column]
+        window = scan.counts[cells].astype(np.float64)
+        changed, kept = changed_levels(expected, window, max(float(scan.effect[strongest]), 1.0))
+        first = int(layout.set_starts[column])
+        sets = [first + place for place, cell in enumerate(own.low.tolist()) if cell in changed]
+        moved = {index: -np.subtract(*_shares(scan, index)) for index in sets}
+        sets.sort(key=lambda index: (moved[index] <= 0, -abs(moved[index])))
+        return cls(column, tuple(sets), kept) if sets else cls(column, (strongest,))
+
+    def levels(self, layout: Layout, scan: SpanScan) -> tuple[LevelChange, ...]:
+        """Return the shares of the levels that changed; of numbers, none."""
+        cells, first = layout.columns[self.column].reference.cells, layout.set_starts[self.column]
+        if cells.type not in ("string", "bool"):
+            return ()
+        predicates = cells.predicates
+        return tuple(
+            LevelChange(predicates[index - first].phrase, *_shares(scan, index))
+            for index in self.sets
         )
-    gain = np.where(share > known, scan.ratios[places], -1.0)
-    best = int(np.lexsort((share - known, gain))[-1])
-    if gain[best] < 0:  # What came instead is no scanned set, as where nothing was ever there.
-        best = index
-    return (
-        cells.predicates[best],
-        float(known[best] * known_part[best]),
-        float(share[best] * part[best]),
-    )
 
 
 def without_expired(

@@ -27,8 +27,24 @@ JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "Jso
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentChange:
+    """What a segment holds of a change; rates are of rows that meet the violation's condition."""
+
+    share: float  # Of the change, 0-1.
+    # Rates in the segment and beside it, in the reference and in the window, 0-1.
+    before: float
+    now: float
+    before_elsewhere: float
+    now_elsewhere: float
+    is_all: bool = False  # Whether nothing changed elsewhere, but for chance.
+    is_loss: bool = False  # Whether rows that meet the condition became fewer.
+    # Where the segment merely grew: its share of the reference's rows.
+    grew_from: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """The slice of rows in which a violation is concentrated."""
+    """The segment of rows in which a violation is concentrated."""
 
     # Rows whose text column holds this value; of several conditions, the first.
     column: str
@@ -37,14 +53,21 @@ class Segment:
     share_of_rows: float  # Share of all rows that lie in it, 0-1.
     # All that its rows meet, where that is more than one level or a range of numbers.
     conditions: tuple[Predicate, ...] = ()
-    # Share of the rows behind the violation, beyond those to be expected, that lie in it, 0-1; None
-    # where it was not measured.
-    share_of_excess: float | None = None
+    change: SegmentChange | None = None  # None where it was not measured.
+
+    @property
+    def predicates(self) -> tuple[Predicate, ...]:
+        """All that its rows meet."""
+        return self.conditions or (Predicate(self.column, "eq", self.level),)
 
     @property
     def words(self) -> str:
-        """The slice in words: ``carrier = "UA" and origin = "EWR"``."""
-        return " and ".join(map(str, self.conditions)) or f'{self.column} = "{self.level}"'
+        """The segment in words: ``carrier = "UA" and origin = "EWR"``."""
+        return " and ".join(
+            f"{one.column} = " + " or ".join(f'"{level}"' for level in one.values)
+            if one.op == "in" else str(one)
+            for one in self.predicates
+        )  # fmt: skip
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -55,10 +78,35 @@ class Segment:
         )
 
     def __str__(self) -> str:
-        rows = f"({percent(self.share_of_rows)} of all rows)"
-        if self.share_of_excess is not None:
-            return f"{self.words} holds {percent(self.share_of_excess)} of the excess {rows}"
-        return f"{self.words} holds {percent(self.share_of_culprits)} of them {rows}"
+        rows, change = f"{percent(self.share_of_rows)} of all rows", self.change
+        if change is None:
+            return f"{self.words} holds {percent(self.share_of_culprits)} of them ({rows})"
+        if change.grew_from is not None:
+            verb = "grew" if self.share_of_rows > change.grew_from else "shrank"
+            span = f"from {percent(change.grew_from)} to {percent(self.share_of_rows)}"
+            return f"because {self.words} {verb} {span} of rows, nothing changed within it"
+        what = "decrease" if change.is_loss else "increase"
+        there = f"from {percent(change.before)} to {percent(change.now)} there"
+        if change.is_all:
+            where = f"{self.words} ({rows}, {there})"
+            return f"all of the {what} where {where}, nothing changed elsewhere"
+        beside = f"from {percent(change.before_elsewhere)} to {percent(change.now_elsewhere)}"
+        share = percent(change.share)
+        return f"{share} of the {what} where {self.words} ({there}, {beside} elsewhere)"
+
+    def counted(self, rows: int, matching: int, inside: int, both: int) -> Segment:
+        """Return it with shares of other rows: all, those that match, those inside, and both."""
+        change = self.change and replace(
+            self.change,
+            now=both / max(inside, 1),
+            now_elsewhere=(matching - both) / max(rows - inside, 1),
+        )
+        return replace(
+            self,
+            share_of_culprits=both / max(matching, 1),
+            share_of_rows=inside / max(rows, 1),
+            change=change,
+        )
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return plain JSON values in a fixed order."""
@@ -68,8 +116,8 @@ class Segment:
             "share_of_culprits": self.share_of_culprits,
             "share_of_rows": self.share_of_rows,
         }
-        if self.share_of_excess is not None:
-            found["share_of_excess"] = self.share_of_excess
+        if self.change is not None:
+            found["change"] = {**asdict(self.change)}
         if self.conditions:
             found["conditions"] = [condition.to_dict() for condition in self.conditions]
         return {**found, "text": str(self)}

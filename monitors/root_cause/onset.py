@@ -13,6 +13,7 @@ likelihood functions", Biometrika 61, 1974 (scatter beyond the binomial).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +56,7 @@ class TimeCounts:
     counts: Ints | None = None
     seen: tuple[int, int] | None = None  # First and last minute.
 
-    def update(self, times: pa.Array, matching: list[Bools | None]) -> None:
+    def update(self, times: pa.Array, matching: Sequence[Bools | None]) -> None:
         """Add rows; None: none of them matches.
 
         Rows without a time, or with one outside of the calendar's years 1 to 9999, are left out.

@@ -1,88 +1,247 @@
-"""Some rows of a window with what is needed to cut them in slices, and which of them match."""
+"""Some rows of a window, each value by its place: what segments are searched in.
+
+A number's place is its cell in the baseline. A text's is its cell, too, and each rare or new value
+that the window has often enough has a place of its own behind the cells. The baseline's sample of
+reference rows is coded by the same cells, so any segment can be counted in both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from driftline.baseline.cells import Cells, members
 from driftline.baseline.condition import Condition
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.sample import RowSample
 from driftline.baseline.spacing import SpacedRows
+from driftline.baseline.texts import shortened
 from driftline.formats.coercion import coerce
-from driftline.monitors.root_cause.slices import Slice, best_slice, slice_columns
 
 # Rows that are kept, all of them in most windows, and fewer where they are wide.
 ROWS_MAX, ROWS_FEWEST = 100_000, 2_000
 CELLS_MAX = 4_000_000
-# Those of the largest contribution; of more nobody asks for the slice of each.
+# More are not read: the first texts, then the first numbers.
+COLUMNS_MAX = CELLS_MAX // ROWS_FEWEST
+# Those of the largest contribution; of more nobody asks for the segment of each.
 TARGETS_MAX = 50
-_MATCHING = "\0matching"
+# A column with more rare and new values than this in one window is no segment to name; values that
+# have fewer rows than a segment needs have no place.
+LEVELS_MAX = 1000
+LEVEL_ROWS = 5
+# Equally filled parts of the reference at which a number is cut.
+BINS = 8
+NEW = -1  # Stands for the cell of what the reference does not have.
+_MATCHING, _WITHIN = "\0matching", "\0within"
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+Codes = NDArray[np.unsignedinteger]
 
 
-class _Target(Protocol):
-    @property
-    def predicate(self) -> Condition: ...
+@dataclass(frozen=True, slots=True)
+class SegmentColumn:
+    """A column whose values may tell the rows behind a violation from others."""
 
-    @property
-    def share_reference(self) -> float: ...
+    name: str
+    cells: Cells | None = None  # None: a text that the reference does not have, as who sent a row.
+
+
+@dataclass(frozen=True, eq=False)
+class CodedColumn:
+    """One column of the window's and of the reference's rows, and the segments by its values."""
+
+    name: str
+    is_number: bool
+    codes: Codes  # Place of each row of the window.
+    reference: Codes | None  # Of the reference's sample; None where it does not have the column.
+    home: Ints  # The reference's cell of each place, shape (places,); NEW: none.
+    # Segments: the rows whose place is in [low, high), shape (S,).
+    low: Ints
+    high: Ints
+    conditions: Sequence[Predicate]
+
+    @cached_property
+    def counts(self) -> Ints:
+        """Rows of the window by place."""
+        return np.bincount(self.codes, minlength=self.home.size)
+
+    @cached_property
+    def reference_counts(self) -> Ints:
+        """Rows of the reference's sample by cell."""
+        codes = np.zeros(0, np.uint8) if self.reference is None else self.reference
+        return np.bincount(codes, minlength=self.home.size)
+
+    def only(self, rows: Bools, reference_rows: Bools | None) -> CodedColumn:
+        """Return the column of some of the rows; None: of no reference."""
+        known = None
+        if self.reference is not None and reference_rows is not None:
+            known = self.reference[reference_rows]
+        home = self.home if known is not None else np.full_like(self.home, NEW)
+        return replace(self, codes=self.codes[rows], reference=known, home=home)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodedRows:
+    """Rows of the window and of the reference by place, and which of the window's match."""
+
+    columns: Sequence[CodedColumn]
+    row_count: int
+    matching: Sequence[Bools]  # Of each target.
+    within: Mapping[Predicate, Bools]  # Of each segment that was judged on its own.
 
 
 @dataclass(slots=True)
-class RowSample:
+class WindowSample:
     """Rows that are evenly spread over what comes; adds up."""
 
-    texts: Sequence[str]
-    numbers: Sequence[str]
-    rows: SpacedRows  # With a truth value for each target.
+    columns: Sequence[SegmentColumn]
+    within: Sequence[Predicate]  # Segments that were judged on their own.
+    rows: SpacedRows  # With a truth value for each target, and for each such segment.
 
     @classmethod
-    def start(cls, texts: Sequence[str], numbers: Sequence[str]) -> RowSample:
+    def start(cls, columns: Sequence[SegmentColumn], within: Sequence[Predicate]) -> WindowSample:
         """Begin without rows."""
-        wide = CELLS_MAX // max(len(texts) + len(numbers), 1)
-        return cls(texts, numbers, SpacedRows(min(ROWS_MAX, max(wide, ROWS_FEWEST))))
+        wide = CELLS_MAX // max(len(columns), 1)
+        return cls(columns, within, SpacedRows(min(ROWS_MAX, max(wide, ROWS_FEWEST))))
 
-    def update(self, batch: pa.RecordBatch, matching: Sequence[NDArray[np.bool_] | None]) -> None:
-        """Keep every so-many-th row; of the first targets, which match (None: none)."""
+    def update(self, batch: pa.RecordBatch, matching: Sequence[Bools]) -> None:
+        """Keep every so-many-th row; of the first targets, which match."""
         places = self.rows.turn(batch.num_rows)
         chosen = pa.array(places)
-        columns: dict[str, pa.Array] = {}
+        kept: dict[str, pa.Array] = {}
         names = set(batch.schema.names)
-        for name in self.texts:
-            if name in names:
-                columns[name] = coerce(batch.column(name).take(chosen), "string")[0]
-        for name in self.numbers:
-            if name in names:
-                columns[name] = coerce(batch.column(name).take(chosen), "double")[0]
+        for column in self.columns:
+            if column.name in names:
+                kept[column.name] = _kept(batch.column(column.name).take(chosen), column.cells)
         for index, mask in enumerate(matching):
-            held = np.zeros(places.size, np.bool_) if mask is None else mask[places]
-            columns[f"{_MATCHING}{index}"] = pa.array(held)
-        self.rows.add(pa.table(columns), batch.num_rows)
+            kept[f"{_MATCHING}{index}"] = pa.array(mask[places])
+        for index, segment in enumerate(self.within):
+            kept[f"{_WITHIN}{index}"] = segment.mask(batch).take(chosen)
+        self.rows.add(pa.table(kept), batch.num_rows)
 
-    def merge(self, other: RowSample) -> RowSample:
+    def merge(self, other: WindowSample) -> WindowSample:
         """Return the rows of both, the other's after these."""
-        return RowSample(self.texts, self.numbers, self.rows.merge(other.rows))
+        return WindowSample(self.columns, self.within, self.rows.merge(other.rows))
 
     @property
     def is_whole(self) -> bool:
         """Whether all rows were kept."""
         return self.rows.stride == 1
 
-    def slices(self, targets: Sequence[_Target]) -> dict[int, Slice]:
-        """Find, by place of the target, the slices that say more than one level of a text does."""
-        table = self.rows.table()
-        if not table.num_rows:
-            return {}
-        columns = slice_columns(table, self.texts, self.numbers)
-        found = {}
-        for index, target in enumerate(targets[:TARGETS_MAX]):
-            held = table.column(f"{_MATCHING}{index}").to_numpy()
-            own = target.predicate.columns
-            best = best_slice(columns, held, target.share_reference, leave_out=own)
-            # One level of a text is counted on all rows, in the level_counts.
-            if best is not None and (len(best.conditions) > 1 or best.has_number):
-                found[index] = best
-        return found
+    def coded(self, reference: RowSample | None) -> CodedRows:
+        """Sort the values into places; columns that tell nothing apart are left out."""
+        table = self.rows.table().combine_chunks()
+        found = []
+        for column in self.columns:
+            if column.name not in table.column_names:
+                continue
+            array = table.column(column.name).combine_chunks()
+            known = None if reference is None else reference.codes.get(column.name)
+            if column.cells is not None and column.cells.is_number:
+                coded = _number(column.name, column.cells, array, known)
+            else:
+                coded = _text(column.name, column.cells, array, known)
+            if coded is not None and np.count_nonzero(coded.counts) > 1:
+                found.append(coded)
+        return CodedRows(
+            found,
+            table.num_rows,
+            _masks(table, _MATCHING),
+            dict(zip(self.within, _masks(table, _WITHIN), strict=True)),
+        )
+
+
+def _kept(array: pa.Array, cells: Cells | None) -> pa.Array:
+    """Return a number's cells, and the values of a text or a truth value as texts."""
+    if cells is not None and cells.is_number:
+        return pa.array(cells.assign(array).astype(np.uint16))
+    return coerce(array, "string" if cells is None else cells.type)[0].cast(pa.string())
+
+
+def _masks(table: pa.Table, start: str) -> list[Bools]:
+    names = (f"{start}{index}" for index in range(table.num_columns))
+    chosen = [name for name in names if name in table.column_names]
+    return [table.column(name).to_numpy() for name in chosen]
+
+
+def _number(name: str, cells: Cells, array: pa.Array, known: Codes | None) -> CodedColumn:
+    values = cells.size - 2
+    codes = pc.fill_null(array, values).to_numpy(zero_copy_only=False)
+    usual = np.bincount(codes if known is None else known, minlength=cells.size)[:values]
+    below = np.cumsum(usual)
+    parts = np.searchsorted(below, below[-1] * np.arange(1, BINS) / BINS) + 1
+    cuts = [cut for cut in np.unique(parts).tolist() if cut < len(cells.edges)]
+    atoms = [cells.edges.index(atom) + 1 for atom in cells.atoms]
+    conditions = [one for cut in cuts for one in _sides(cells, cut)]
+    conditions += [Predicate(name, "eq", atom) for atom in cells.atoms]
+    low = [place for cut in cuts for place in (0, cut)] + atoms + [values]
+    high = [place for cut in cuts for place in (cut, values)] + [at + 1 for at in (*atoms, values)]
+    home = np.full(cells.size, NEW) if known is None else np.arange(cells.size)
+    return CodedColumn(
+        name, True, codes, known, home, np.array(low), np.array(high),
+        [*conditions, Predicate(name, "null")],
+    )  # fmt: skip
+
+
+def _sides(cells: Cells, cut: int) -> tuple[Predicate, Predicate]:
+    """Return the conditions of the cells below a cut and of those above."""
+    edge = cells.edges[cut - 1]
+    last = float(np.nextafter(edge, -np.inf))
+    if last in cells.atom_set:  # Nobody would read the next number of all.
+        return Predicate(cells.column, "le", last), Predicate(cells.column, "gt", last)
+    return Predicate(cells.column, "lt", edge), Predicate(cells.column, "ge", edge)
+
+
+def _text(name: str, cells: Cells | None, array: pa.Array, known: Codes | None) -> CodedColumn:
+    coded = shortened(array).dictionary_encode()
+    texts, levels = coded.dictionary, cells.levels if cells is not None else ()
+    if cells is None or known is None:  # No cells: a place of none, of the rest, and of each value.
+        levels, empty, known = (), 0, None
+        home, places = np.full(2, NEW), np.ones(len(texts) + 1, np.int64)
+    else:
+        empty = cells.size - 2
+        home, places = np.arange(cells.size), np.append(cells.assign(texts), 0)
+    places[-1] = empty
+    indices = pc.fill_null(coded.indices, len(texts)).to_numpy(zero_copy_only=False)
+    often = np.bincount(indices, minlength=len(texts) + 1)
+    alone = (places >= len(levels)) & (places != empty) & (often >= LEVEL_ROWS)
+    rare = np.flatnonzero(alone) if np.count_nonzero(alone) <= LEVELS_MAX else np.zeros(0, np.int64)
+    first = home.size
+    home = np.append(home, np.where(places[rare] > len(levels), NEW, len(levels)))
+    places[rare] = first + np.arange(rare.size)
+    shown = [*levels, *texts.take(pa.array(rare)).to_pylist()]
+    low = np.array([*range(len(levels)), *places[rare], empty])
+    conditions = [Predicate(name, "eq", text) for text in shown]
+    return CodedColumn(
+        name, False, places[indices].astype(np.uint16), known, home, low, low + 1,
+        [*conditions, Predicate(name, "null")],
+    )  # fmt: skip
+
+
+def cells_of(cells: Cells, condition: Condition) -> Bools | None:
+    """Return which cells hold rows that meet a condition, shape (cells,); None: it is of no cells.
+
+    Of a cut that lies inside of a cell, that cell is taken whole.
+    """
+    found = np.zeros(cells.size, np.bool_)
+    if not isinstance(condition, Predicate) or condition.column != cells.column:
+        return None
+    plain = replace(condition, within=None)
+    if plain.op in ("lt", "le", "gt", "ge") and cells.is_number:
+        cut, is_below = float(plain.value or 0.0), plain.op in ("lt", "le")
+        if plain.op in ("le", "gt"):
+            cut = float(np.nextafter(cut, np.inf))
+        at = int(np.searchsorted(cells.edges, cut, side="left" if is_below else "right"))
+        found[slice(0, at + 1) if is_below else slice(at, cells.size - 2)] = True
+    elif plain in cells.predicates:
+        found[members(cells, plain)] = True
+    else:
+        return None
+    return found

@@ -8,51 +8,72 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.baseline.condition import Condition
-from driftline.baseline.predicate import Predicate
+from driftline.baseline.predicate import UNFIT
+from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.results.violation import Onset
+from driftline.monitors.results.violation import Onset, Segment
 from driftline.monitors.root_cause.contributors import (
     ContributingRows,
     ContributorCounter,
     Target,
-    segment_of,
 )
+from driftline.monitors.root_cause.decomposition import MIN_ROWS
 from driftline.monitors.root_cause.onset import find_onset
-from driftline.monitors.root_cause.slices import Slice, measured
+from driftline.monitors.root_cause.row_sample import SegmentColumn
+from driftline.monitors.root_cause.segments import TOO_FEW, find_segments
 from driftline.monitors.rows import Rows
-from driftline.signature import Signature
 
 _EVENT_TIME = "event_time"
+TEXTS, NUMBERS = ("string", "bool"), ("int64", "double")
 
 
-def search(rows: Rows, targets: Sequence[Target], signature: Signature) -> list[ContributingRows]:
+def search(rows: Rows, targets: Sequence[Target], baseline: Baseline) -> list[ContributingRows]:
     """Find the rows behind each target, in one pass.
 
     Texts, truth values and numbers of the baseline are where they may sit, and, of captured rows,
     who sent them. Where only some rows could be kept, what was found is counted on all.
     """
-    if not targets:
+    # The same rows may break several constraints: they are looked for once.
+    keys = [(str(target.predicate.to_dict()), target.is_loss) for target in targets]
+    once: dict[tuple[str, bool], Target] = {}
+    for key, target in zip(keys, targets, strict=True):
+        once.setdefault(key, target)
+    if not once:
         return []
-    features = [column for column in signature.columns if column.role == "feature"]
-    texts = [feature.name for feature in features if feature.type in ("string", "bool")]
-    numbers = [feature.name for feature in features if feature.type in ("int64", "double")]
+    # Without a sample of the reference a text needs no cells, and tells of what is new.
+    columns = [
+        SegmentColumn(column.name, baseline.cells.get(column.name))
+        for types in (TEXTS, NUMBERS)
+        for column in baseline.signature.columns
+        if column.role == "feature" and column.type in types
+        and (column.name in baseline.cells or (baseline.sample is None and types is TEXTS))
+    ]  # fmt: skip
     if rows.callers is not None:
         sent = rows.callers()
-        texts += sent.names
+        columns = [*map(SegmentColumn, sent.names), *columns]
         rows = replace(rows, batches=sent.batches, splitter=None)
+    signature = baseline.signature
     times = (column.name for column in signature.columns if column.role == "timestamp")
-    asked = (targets, texts, numbers, _EVENT_TIME if rows.facts is not None else next(times, None))
+    time = _EVENT_TIME if rows.facts is not None else next(times, None)
+    asked = (list(once.values()), columns, time)
     counter = rows.gather(
         partial(ContributorCounter.start, *asked), ContributorCounter.columns(*asked)
     )
     found = counter.result()
+    coded = counter.sample.coded(baseline.sample)
+    named = find_segments(coded, asked[0], baseline.cells, baseline.sample)
+    for one, place in zip(found, named, strict=True):
+        one.segment, one.unplaced = place.segment, place.words
+        if columns and not one.target.is_loss and one.row_count < min(MIN_ROWS, counter.row_count):
+            one.unplaced = TOO_FEW
     if not counter.sample.is_whole:
-        _count_all(rows, found, counter.row_count)
-    return found
+        _count_all(rows, found)
+    by_key = dict(zip(once, found, strict=True))
+    return [by_key[key] for key in keys]
 
 
 def began_before(
@@ -80,48 +101,49 @@ def began_before(
 
 
 @dataclass(slots=True)
-class _SliceCounter:
-    """Counts all rows of slices that were found in some."""
+class _SegmentCounter:
+    """Counts all rows of segments that were found in some."""
 
-    asked: list[tuple[Condition, tuple[Predicate, ...]]]
-    rows: list[int]
-    matching: list[int]
+    asked: list[tuple[Target, Segment]]
+    # All rows, those that match, those inside, and those of them that match, shape (asked, 4).
+    counts: NDArray[np.int64]
 
     @classmethod
-    def start(cls, asked: list[tuple[Condition, tuple[Predicate, ...]]]) -> _SliceCounter:
-        return cls(asked, [0] * len(asked), [0] * len(asked))
+    def start(cls, asked: list[tuple[Target, Segment]]) -> _SegmentCounter:
+        return cls(asked, np.zeros((len(asked), 4), np.int64))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        for index, (matching, conditions) in enumerate(self.asked):
-            inside = conditions[0].mask(batch)
-            for condition in conditions[1:]:
-                inside = pc.and_(inside, condition.mask(batch))
-            self.rows[index] += pc.sum(inside).as_py() or 0
-            self.matching[index] += pc.sum(pc.and_(inside, matching.mask(batch))).as_py() or 0
+        everywhere = np.ones(batch.num_rows, np.bool_)
+        for counts, (target, segment) in zip(self.counts, self.asked, strict=True):
+            whole = everywhere if target.within is None else _marked(target.within, batch)
+            inside = whole.copy()
+            for condition in segment.predicates:
+                inside &= _marked(condition, batch)
+            matching = _marked(target.predicate, batch)
+            counts += [
+                np.count_nonzero(one) for one in (whole, matching, inside, inside & matching)
+            ]
 
-    def merge(self, other: _SliceCounter) -> _SliceCounter:
+    def merge(self, other: _SegmentCounter) -> _SegmentCounter:
         """Return the counts of both."""
-        return _SliceCounter(
-            self.asked,
-            [row + two for row, two in zip(self.rows, other.rows, strict=True)],
-            [one + two for one, two in zip(self.matching, other.matching, strict=True)],
-        )
+        return _SegmentCounter(self.asked, self.counts + other.counts)
 
 
-def _count_all(rows: Rows, found: Sequence[ContributingRows], row_count: int) -> None:
+def _marked(condition: Condition, batch: pa.RecordBatch) -> NDArray[np.bool_]:
+    return np.asarray(condition.mask(batch).to_numpy(zero_copy_only=False))
+
+
+def _count_all(rows: Rows, found: Sequence[ContributingRows]) -> None:
     """Put the counts of all rows in the place of those of some."""
-    sliced = [(one, one.slice) for one in found if one.slice is not None]
-    if not sliced:
+    placed = [(one, one.segment) for one in found if one.segment is not None]
+    asked = [(one.target, segment) for one, segment in placed]
+    if not asked:
         return
-    asked = [(one.target.predicate, held.conditions) for one, held in sliced]
     names = dict.fromkeys(
-        name for matching, conditions in asked for condition in (matching, *conditions)
-        for name in condition.columns
+        name for target, segment in asked
+        for condition in (target.predicate, *segment.predicates) for name in condition.columns
     )  # fmt: skip
-    counter = rows.gather(partial(_SliceCounter.start, asked), (*names, "unfit"))
-    for (one, held), size, matching in zip(sliced, counter.rows, counter.matching, strict=True):
-        whole = Slice(held.conditions, matching, size, *measured(
-            matching, size, one.row_count, row_count, one.target.share_reference
-        ))  # fmt: skip
-        one.slice, one.segment = whole, segment_of(whole)
+    counter = rows.gather(partial(_SegmentCounter.start, asked), (*names, UNFIT))
+    for (one, segment), counts in zip(placed, counter.counts.tolist(), strict=True):
+        one.segment = segment.counted(*counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pyarrow as pa
@@ -30,8 +30,8 @@ from driftline.monitors.results.violation import Draft, FeatureResult, Violation
 from driftline.monitors.root_cause.contributors import (
     ContributingRows,
     Target,
-    find_contributing_rows,
 )
+from driftline.monitors.root_cause.search import search
 from driftline.monitors.rows import BatchMaker
 from driftline.monitors.sagemaker.judgement import Observed, Verdict, judge
 from driftline.signature import Signature
@@ -60,7 +60,7 @@ def evaluate(context: CheckContext) -> Report:
         baseline.constraints, baseline.statistics, observed, unjudged=roles, deequ_ties=ties
     )
     rows = _marker(context.rows.batches, verdict, baseline)
-    violations = _violations(verdict, rows, profile)
+    violations = _violations(verdict, rows, context)
     contributions = {violation.feature_name: violation.share_of_blame for violation in violations}
     names = dict.fromkeys(
         [*(feature.name for feature in baseline.constraints.features), *profile.columns]
@@ -157,13 +157,13 @@ def _marker(batches: BatchMaker, verdict: Verdict, baseline: Baseline) -> BatchM
     return read
 
 
-def _violations(verdict: Verdict, rows: BatchMaker, profile: Profile) -> tuple[Violation, ...]:
+def _violations(verdict: Verdict, rows: BatchMaker, context: CheckContext) -> tuple[Violation, ...]:
     """Look up the rows behind each draft, in one pass."""
     drafts = verdict.drafts
-    texts = [name for name, column in profile.columns.items() if column.type in ("string", "bool")]
 
     def look_up(targets: list[Target]) -> list[ContributingRows]:
-        return find_contributing_rows(rows(), targets, texts) if targets else []
+        read = replace(context.rows, batches=rows, splitter=None, callers=None)
+        return search(read, targets, context.baseline)
 
     total = sum(draft.share for draft in drafts) or 1.0
     shares: dict[str, float] = {}
@@ -171,7 +171,7 @@ def _violations(verdict: Verdict, rows: BatchMaker, profile: Profile) -> tuple[V
         shares[one.feature] = shares.get(one.feature, 0.0) + one.share / total
     return tuple(
         _violation(draft, contributors, shares[draft.feature])
-        for draft, contributors in rows_behind(drafts, look_up)
+        for draft, contributors in rows_behind(drafts, look_up, {})
     )
 
 
@@ -180,13 +180,13 @@ def _violation(
 ) -> Violation:
     values = contributors.values if contributors is not None else ()
     mostly = f', mostly "{values[0]}"' if values and draft.check in NAMED else ""
-    segment = contributors.segment if contributors is not None else None
+    place = "" if contributors is None else str(contributors.segment or contributors.unplaced)
     return violation_of(
         draft,
         contributors,
         severity="page" if draft.check in PAGES else "ticket",
         share_of_blame=contribution,
-        cause=draft.what + mostly + (f", {segment}" if segment is not None else ""),
+        cause=draft.what + mostly + (f", {place}" if place else ""),
     )
 
 

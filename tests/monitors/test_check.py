@@ -51,7 +51,7 @@ def test_a_third_in_celsius_is_found_with_its_airport(
     assert unit.unit.name == "Celsius instead of Fahrenheit"
     assert unit.segment is not None
     assert (unit.segment.column, unit.segment.level) == ("origin", "EWR")
-    assert 'origin = "EWR" holds' in report.cause
+    assert 'all of the increase where origin = "EWR"' in report.cause
     assert "looks like Celsius instead of Fahrenheit" in report.cause
 
 

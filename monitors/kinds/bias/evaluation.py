@@ -209,7 +209,7 @@ def violations_of(
     broken = [finding for finding in findings if finding.result.violated]
     broken.sort(key=lambda finding: -finding.excess)
     targets = [Target(groups[finding.group].predicate, 0.0) for finding in broken]
-    rows = find_contributing_rows(batches(), targets, ()) if broken else []
+    rows = find_contributing_rows(batches(), targets) if broken else []
     found = []
     for one, culprits in zip(broken, rows, strict=True):
         group, feature = groups[one.group], _feature(one, groups)

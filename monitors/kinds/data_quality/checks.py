@@ -16,6 +16,7 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, mi
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
+from driftline.monitors.drift_test.changed_levels import LEVELS_MOST
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
@@ -263,15 +264,43 @@ def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
 
     Their beginning is left out where that of the rows behind it may be told.
     """
-    found = (
-        f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
-        f"(reference {percent(drift.share_reference)})"
-    )
+    found = _change_words(drift)
     if drift.window_count == 1:
         return found
     is_told = begins and drift.since is not None
     since = f", since {drift.since:%Y-%m-%d %H:%M} UTC" if is_told else ""
     return f"{found} over the last {drift.window_count} windows{since}"
+
+
+def _change_words(drift: ColumnDrift) -> str:
+    """Describe which set of rows, or which levels, became more or fewer."""
+    others = drift.levels[1:]
+    is_level = [one.phrase.startswith("= ") for one in drift.levels]
+    if any(is_level) and all(is_level) and not any(one.share_window for one in drift.levels):
+        names = [
+            f"{one.phrase.removeprefix('= ')} (reference {percent(one.share_reference)})"
+            for one in drift.levels
+        ]
+        gone = f"level{'s' * bool(others)} {' and '.join(names)} gone"
+        return f"{gone}, the others keep their proportions" if drift.others_kept else gone
+    found = (
+        f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
+        f"(reference {percent(drift.share_reference)})"
+    )
+    gained = drift.share_window - drift.share_reference
+    lost = sum(one.share_reference - one.share_window for one in others)
+    chance = 3 * math.sqrt(max(gained, 0.0) / max(drift.window_counts.sum(), 1.0))
+    if len(others) == 1 and gained > 0 and abs(gained - lost) <= max(gained / 5, chance):
+        one = others[0]
+        shares = f"(reference {percent(one.share_reference)}, now {percent(one.share_window)})"
+        return f"{found}, in place of {one.phrase.removeprefix('= ')} {shares}"
+    for one in others:
+        found += f", {percent(one.share_window)} {one.phrase} ({percent(one.share_reference)})"
+    if len(others) + 1 >= LEVELS_MOST and not drift.others_kept:
+        return f"{found}, and more levels changed"
+    return (
+        f"{found}, the others keep their proportions" if gained < 0 and drift.others_kept else found
+    )
 
 
 def implausible_draft(odd: Implausible) -> Draft:

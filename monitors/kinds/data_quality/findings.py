@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from driftline.baseline.condition import Condition
 from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
@@ -52,7 +53,7 @@ def find_violations(
             _began_before(draft, references, context, counts),
         )
         for draft, contributors in rows_behind(
-            judgement.drafts, lambda targets: search_rows(context, targets)
+            judgement.drafts, lambda targets: search_rows(context, targets), judgement.drifts
         )
     ]
     first: dict[str, int] = {}
@@ -62,11 +63,13 @@ def find_violations(
 
 
 def rows_behind(
-    drafts: Sequence[Draft], look_up: Callable[[list[Target]], list[ContributingRows]]
+    drafts: Sequence[Draft],
+    look_up: Callable[[list[Target]], list[ContributingRows]],
+    drifts: Mapping[str, ColumnDrift],
 ) -> Iterator[tuple[Draft, ContributingRows | None]]:
     """Return each draft with the rows behind it; None where it names no condition on rows."""
     targets = [
-        Target(draft.predicate, draft.share_reference)
+        target_of(draft, draft.predicate, drifts.get(draft.feature))
         for draft in drafts
         if draft.predicate is not None
     ]
@@ -74,9 +77,15 @@ def rows_behind(
     return ((draft, None if draft.predicate is None else next(left)) for draft in drafts)
 
 
+def target_of(draft: Draft, condition: Condition, drift: ColumnDrift | None) -> Target:
+    """Return what is to be looked for: a condition, and how much its rows vary."""
+    effect = 1.0 if drift is None else max(drift.design_effect, 1.0)
+    return Target(condition, draft.share_reference, draft.share < 0, effect)
+
+
 def search_rows(context: CheckContext, targets: Sequence[Target]) -> list[ContributingRows]:
     """Return the rows behind each target."""
-    return search(context.rows, targets, context.baseline.signature)
+    return search(context.rows, targets, context.baseline)
 
 
 def _began_before(
@@ -158,6 +167,8 @@ def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | N
         parts.append(f'suspected nulls from caller "{segment.level}"')
     if segment is not None:
         parts.append(str(segment))
+    elif contributors is not None and contributors.unplaced:
+        parts.append(contributors.unplaced)
     return ", ".join(parts)
 
 

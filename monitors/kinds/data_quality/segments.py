@@ -26,7 +26,7 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.data_quality.findings import search_rows, word_violation
+from driftline.monitors.kinds.data_quality.findings import search_rows, target_of, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
 from driftline.monitors.results.violation import (
     DRIFT_CHECK,
@@ -229,7 +229,7 @@ def find_segment_violations(
 ) -> tuple[Violation, ...]:
     """Look up the rows behind what the segments violate, in one pass, and say what they are."""
     drafts = [(verdict, draft) for verdict in verdicts for draft in verdict.judgement.drafts]
-    drafts.sort(key=lambda pair: -_excess(*pair))
+    drafts.sort(key=lambda pair: -_evidence(*pair))
     targets = [_target(*pair) for pair in drafts[:LOOKED_UP]]
     looked = [target for target in targets if target is not None]
     left = iter(search_rows(context, looked))
@@ -241,7 +241,7 @@ def find_segment_violations(
     )
 
 
-def _excess(verdict: SegmentVerdict, draft: Draft) -> float:
+def _evidence(verdict: SegmentVerdict, draft: Draft) -> float:
     drift = verdict.judgement.drifts.get(draft.feature)
     return drift.likelihood_ratio - drift.critical_value if drift is not None else 0.0
 
@@ -250,16 +250,13 @@ def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
     if not isinstance(draft.predicate, Predicate):
         return None
     within = replace(draft.predicate, within=verdict.predicate)
-    return Target(within, draft.share_reference * verdict.share_of_rows)
+    return target_of(draft, within, verdict.judgement.drifts.get(draft.feature))
 
 
 def _violation(
     verdict: SegmentVerdict, draft: Draft, contributors: ContributingRows | None
 ) -> Violation:
     """Word a violation of one segment; its place of concentration is the segment itself."""
-    place = contributors.segment if contributors is not None else None
-    if contributors is not None and place is not None and place.column == verdict.column:
-        contributors = replace(contributors, segment=None)
     found = word_violation(draft, contributors, verdict.references, verdict.judgement)
     predicate = draft.predicate
     if isinstance(predicate, Predicate):

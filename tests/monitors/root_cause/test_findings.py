@@ -54,7 +54,8 @@ def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline
     assert matching.sum() == found.row_count
     assert found.segment.share_of_culprits == (matching & inside).sum() / matching.sum()
     assert found.segment.share_of_rows == inside.mean()
-    assert 'carrier = "UA" and origin = "EWR" holds 99.7% of the excess (5.4% of' in report.cause
+    where = 'where carrier = "UA" and origin = "EWR" (5.4% of all rows, from 0% to 100% there)'
+    assert f"all of the increase {where}, nothing changed elsewhere" in report.cause
     assert not {"UA", "EWR"} & set(report.plain_cause.replace('"', " ").split())
 
 

@@ -1,0 +1,250 @@
+"""Which segment is named behind a planted change, and that none is where none is behind it.
+
+Faults are planted in windows of independent rows; what must be named is known by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import Segment, Violation, percent
+from driftline.monitors.root_cause import row_sample
+
+ROWS = 20_000
+NOT_NARROWED = "cannot be narrowed down to a segment"
+
+
+def hotels(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """Bookings: an agent sells in one channel only, and one hotel always lacked many children."""
+    channel = rng.choice(["agents", "direct", "web"], rows, p=[0.5, 0.2, 0.3])
+    hotel = rng.choice(["city", "resort"], rows, p=[0.6, 0.4])
+    lacking = rng.random(rows) < np.where(hotel == "resort", 0.3, 0.02)
+    return pd.DataFrame(
+        {
+            "adr": np.round(rng.gamma(6, 17, rows), 2),
+            "children": np.where(lacking, np.nan, rng.poisson(0.4, rows)),
+            "lead": rng.integers(0, 365, rows).astype(float),
+            "hotel": hotel,
+            "channel": channel,
+            "agent": np.where(channel == "direct", "250", rng.choice(["1", "9", "14"], rows)),
+            "meal": rng.choice(["BB", "HB", "SC"], rows, p=[0.7, 0.2, 0.1]),
+            "partner": rng.choice(list("abcdefgh"), rows),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(hotels(np.random.default_rng(1), ROWS))
+
+
+def reference_share(reference: Baseline, column: str, level: str) -> float:
+    return reference.profile.columns[column].value_counts()[level] / ROWS
+
+
+def named(report: Report, feature: str) -> Violation:
+    return next(one for one in report.violations if one.feature_name == feature)
+
+
+def place(report: Report, feature: str) -> Segment | None:
+    return named(report, feature).segment
+
+
+@pytest.mark.parametrize("count", [6, 10, 25])
+def test_no_segment_is_named_by_chance_where_few_rows_are_at_fault(
+    reference: Baseline, count: int
+) -> None:
+    """A false name has a chance below 0.01 by the design: of 30, 6 have one below 1e-6."""
+    found = []
+    for seed in range(30):
+        rng = np.random.default_rng([seed, count])
+        rows = hotels(rng, 500)
+        rows.loc[rng.choice(500, count, replace=False), "meal"] = "ZZ"
+        found.append(place(check(rows, reference), "meal"))
+
+    assert sum(one is not None for one in found) < 6
+
+
+def test_the_segment_of_few_rows_is_named_beyond_chance(reference: Baseline) -> None:
+    rows = hotels(np.random.default_rng(5), 500)
+    guilty = np.flatnonzero(rows.partner == "c")[:12]
+    rows.loc[guilty, "meal"] = "ZZ"
+
+    found = place(check(rows, reference), "meal")
+
+    assert found is not None
+    assert found.words == 'partner = "c"'
+
+
+def test_a_segment_that_always_had_it_is_not_named_when_another_changes(
+    reference: Baseline,
+) -> None:
+    """The resort holds most rows without children, and none of the increase."""
+    rng = np.random.default_rng(7)
+    rows = hotels(rng, 4_000)
+    rows.loc[(rows.hotel == "city") & (rng.random(4_000) < 0.1), "children"] = np.nan
+
+    report = check(rows, reference)
+
+    assert place(report, "children") is not None
+    assert place(report, "children").words == 'hotel = "city"'
+    assert " there), nothing changed elsewhere" in named(report, "children").cause
+    resort = rows[rows.hotel == "resort"].children.isna().mean()
+    change = place(report, "children").change
+    assert change.now_elsewhere == pytest.approx(resort)
+    assert change.before_elsewhere == pytest.approx(0.3, abs=0.02)
+
+
+def test_what_grew_everywhere_is_in_no_segment(reference: Baseline) -> None:
+    rng = np.random.default_rng(8)
+    rows = hotels(rng, 4_000)
+    rows.loc[rng.random(4_000) < 0.12, "children"] = np.nan
+
+    report = check(rows, reference)
+
+    assert place(report, "children") is None
+    assert named(report, "children").cause.endswith(NOT_NARROWED)
+
+
+def test_a_segment_whose_rows_grew_is_told_as_growth(reference: Baseline) -> None:
+    """Twice as many bookings of the resort, where children were always lacking: Kitagawa's mix."""
+    rng = np.random.default_rng(9)
+    rows = hotels(rng, 9_000)
+    rows = rows[(rows.hotel == "resort") | (rng.random(9_000) < 0.25)]
+
+    found = named(check(rows, reference), "children")
+
+    before, now = (reference_share(reference, "hotel", "resort"), (rows.hotel == "resort").mean())
+    assert found.segment.change.grew_from == pytest.approx(before)
+    grew = f"grew from {percent(before)} to {percent(now)} of rows"
+    assert found.cause.endswith(f', because hotel = "resort" {grew}, nothing changed within it')
+
+
+def test_a_segment_that_follows_from_the_column_is_no_explanation(reference: Baseline) -> None:
+    """Agent 250 sells directly, and nobody else does: that holds whatever else happens."""
+    rng = np.random.default_rng(10)
+    rows = hotels(rng, 4_000)
+    more = rng.random(4_000) < 0.2
+    rows.loc[more, "channel"], rows.loc[more, "agent"] = "direct", "250"
+
+    found = check(rows, reference)
+
+    for feature, other in (("channel", "agent"), ("agent", "channel")):
+        segment = place(found, feature)
+        assert segment is None or other not in {one.column for one in segment.predicates}
+
+
+def test_a_level_that_vanished_is_named_and_none_that_gained_by_it(reference: Baseline) -> None:
+    rows = hotels(np.random.default_rng(11), 4_000)
+
+    report = check(rows[rows.partner != "c"], reference)
+
+    (found,) = [one for one in report.violations if one.feature_name == "partner"]
+    assert found.cause == ('level "c" (reference 12.8%) gone, the others keep their proportions')
+    assert str(found.predicate) == 'partner = "c"'
+    assert found.row_count == 0
+    assert len(report.rows(found)) == 0
+
+
+def test_two_levels_that_vanished_are_told_together(reference: Baseline) -> None:
+    rows = hotels(np.random.default_rng(12), 6_000)
+
+    (found,) = check(rows[~rows.partner.isin(["c", "f"])], reference).violations
+
+    gone = '"c" (reference 12.8%) and "f" (reference 12.2%) gone'
+    assert found.cause == f"levels {gone}, the others keep their proportions"
+    assert "12" not in found.plain_cause.partition("…")[0]
+
+
+def test_a_level_that_comes_under_another_name_is_told_with_it(reference: Baseline) -> None:
+    rows = hotels(np.random.default_rng(13), 3_000)
+    rows["meal"] = rows.meal.replace("HB", "HB ")
+
+    causes = [one.cause for one in check(rows, reference).violations if one.feature_name == "meal"]
+
+    assert any('in place of "HB" (reference 20.' in one for one in causes), causes
+
+
+def test_where_rows_are_missing_is_told_as_a_decrease(reference: Baseline) -> None:
+    rng = np.random.default_rng(14)
+    rows = hotels(rng, 6_000)
+    moved = (rows.hotel == "city") & (rows.meal == "BB") & (rng.random(6_000) < 0.8)
+    rows = rows[~((rows.hotel == "city") & (rows.meal == "HB"))]
+
+    found = named(check(rows, reference), "meal")
+
+    assert moved.any()
+    assert str(found.predicate) == 'meal = "HB"'
+    assert found.segment.words == 'hotel = "city"'
+    assert "of the decrease where" in found.cause
+
+
+def test_some_levels_of_a_column_are_named_together(reference: Baseline) -> None:
+    rng = np.random.default_rng(15)
+    rows = hotels(rng, 6_000)
+    rows.loc[rows.partner.isin(["b", "e"]), "adr"] *= 1000
+
+    found = place(check(rows, reference), "adr")
+
+    assert found.words in ('partner = "b" or "e"', 'partner = "e" or "b"')
+    assert found.change.is_all
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_conditions_are_named_with_their_shares_on_all_rows(
+    reference: Baseline, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_sample, "ROWS_MAX", 3_000)
+    rows = hotels(np.random.default_rng([16, seed]), 9_001)
+    inside = (rows.hotel == "resort") & (rows.partner == "d")
+    rows.loc[inside, "lead"] = np.nan
+
+    found = place(check(rows, reference), "lead")
+
+    assert found.words == 'hotel = "resort" and partner = "d"'
+    assert found.share_of_rows == inside.mean()
+    assert found.share_of_culprits == 1.0
+
+
+def test_a_range_of_a_number_is_named(reference: Baseline) -> None:
+    rows = hotels(np.random.default_rng(17), 6_000)
+    edge = next(
+        edge for edge in reference.cells["lead"].edges if edge >= np.quantile(rows.lead, 0.74)
+    )
+    rows.loc[rows.lead >= edge, "meal"] = "ZZ"
+
+    found = place(check(rows, reference), "meal")
+
+    (one,) = found.conditions
+    assert (one.column, one.op) == ("lead", "ge")
+    assert found.share_of_culprits > 0.8
+
+
+def test_without_a_sample_only_what_the_reference_never_had_is_placed(
+    reference: Baseline,
+) -> None:
+    """Baselines of older versions and SageMaker's folders hold no rows."""
+    older = replace(reference, sample=None)
+    rng = np.random.default_rng(18)
+    rows = hotels(rng, 4_000)
+    rows.loc[rows.partner == "c", "meal"] = "ZZ"
+    rows.loc[(rows.hotel == "city") & (rng.random(4_000) < 0.2), "children"] = np.nan
+
+    report = check(rows, older)
+
+    assert place(report, "meal").words == 'partner = "c"'
+    assert place(report, "children") is None
+    assert named(report, "children").cause.endswith(NOT_NARROWED)
+
+
+def test_a_thousand_columns_are_coded_from_few_rows() -> None:
+    columns = [row_sample.SegmentColumn(f"c{at}") for at in range(1_000)]
+
+    assert row_sample.WindowSample.start(columns, ()).rows.limit == 4_000
