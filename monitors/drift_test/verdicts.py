@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.drift_test.changed_levels import changed_levels
 from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import Cases, SpanScan
+from driftline.stats.changed_levels import changed_levels
 from driftline.stats.intervals import wilson
 
 # The other side of a cut, for a set that has lost rows: what gained them is what is to be shown.

@@ -21,11 +21,11 @@ from driftline.monitors.root_cause.contributors import (
     ContributorCounter,
     Target,
 )
-from driftline.monitors.root_cause.decomposition import MIN_ROWS
 from driftline.monitors.root_cause.onset import find_onset
 from driftline.monitors.root_cause.row_sample import SegmentColumn
 from driftline.monitors.root_cause.segments import TOO_FEW, find_segments
 from driftline.monitors.rows import Rows
+from driftline.stats.decomposition import MIN_ROWS
 
 _EVENT_TIME = "event_time"
 TEXTS, NUMBERS = ("string", "bool"), ("int64", "double")

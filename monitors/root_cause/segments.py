@@ -25,7 +25,15 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample
 from driftline.monitors.results.violation import Segment, SegmentChange
 from driftline.monitors.root_cause.contributors import Target
-from driftline.monitors.root_cause.decomposition import (
+from driftline.monitors.root_cause.row_sample import (
+    NEW,
+    Bools,
+    CodedColumn,
+    CodedRows,
+    Ints,
+    cells_of,
+)
+from driftline.stats.decomposition import (
     FALSE_PAIR,
     FALSE_SINGLE,
     HALF,
@@ -37,17 +45,8 @@ from driftline.monitors.root_cause.decomposition import (
     Whole,
     best_evidence,
     grown,
-    is_news,
     measure,
     needed,
-)
-from driftline.monitors.root_cause.row_sample import (
-    NEW,
-    Bools,
-    CodedColumn,
-    CodedRows,
-    Ints,
-    cells_of,
 )
 
 # A second condition, further levels of a column, and a condition on a number, which may well be a
@@ -299,8 +298,13 @@ class _Search:
         )  # fmt: skip
         both = measure(pairs, whole)
         stands = both.stands(math.log(chosen.size**2 / 2 / FALSE_PAIR), is_cut=whole.is_cut)
+        # Within either condition, the change must lie in the other.
+        least = math.log(chosen.size / FALSE_PAIR)
         for one in (first, second):
-            stands &= is_news(pairs, parts.take(one), whole) >= math.log(chosen.size / FALSE_PAIR)
+            for outer in np.unique(one[stands]).tolist():
+                mine = np.flatnonzero(stands & (one == outer))
+                evidence = measure(pairs.take(mine), parts.whole(outer, whole)).evidence
+                stands[mine] = evidence >= least
         has_number = self.is_number[chosen[first]] | self.is_number[chosen[second]]
         for kind, gain in ((~has_number, PAIR_GAIN), (has_number, NUMBER_GAIN)):
             here = np.flatnonzero(stands & kind)

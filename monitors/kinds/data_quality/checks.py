@@ -16,13 +16,13 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, mi
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
-from driftline.monitors.drift_test.changed_levels import LEVELS_MOST
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import DRIFT_CHECK, Draft, distance_words, percent
 from driftline.signature import Column
+from driftline.stats.changed_levels import LEVELS_MOST
 
 NOT_OF_TYPE = {
     "int64": "not whole numbers",

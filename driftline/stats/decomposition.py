@@ -15,7 +15,7 @@ Tarone, "A modified Bonferroni method for discrete data", Biometrics 46, 1990 (s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,16 @@ class Parts:
         """Return some of the segments."""
         return Parts(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
+    def whole(self, place: int, around: Whole) -> Whole:
+        """Return one of the segments as what is looked at."""
+        return replace(
+            around,
+            rows=float(self.rows[place]),
+            matching=float(self.matching[place]),
+            reference_rows=max(float(self.reference_rows[place]), 1.0),
+            reference_matching=float(self.reference_matching[place]),
+        )
+
     def joined(self) -> Parts:
         """Return levels of one column as one segment."""
         summed = {one.name: getattr(self, one.name).sum(keepdims=True) for one in fields(self)}
@@ -94,7 +104,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """What each segment holds of a change, shape (S,); rates are of matching rows."""
+    """What each segment holds of a change, shape (S,)."""
 
     share: Floats  # Of the change, 0-1.
     base: Floats  # What it would hold if no segment were behind the change, 0-1.
@@ -103,10 +113,6 @@ class Held:
     within: Floats  # Change within it, in rows.
     growth: Floats  # Change by its growth, in rows; NaN where that is not known.
     share_of_rows: Floats
-    before: Floats  # Rate in the reference, and now.
-    now: Floats
-    before_elsewhere: Floats
-    now_elsewhere: Floats
     rest: Floats  # Change within all other segments of the column, in deviations.
 
     @property
@@ -164,10 +170,6 @@ def measure(parts: Parts, whole: Whole) -> Held:
         within=within,
         growth=whole.rows * grown * (before - before_outside),
         share_of_rows=rows / whole.rows,
-        before=before,
-        now=now,
-        before_elsewhere=before_outside,
-        now_elsewhere=now_outside,
         rest=elsewhere / np.sqrt(whole.design_effect * beside.variance),
     )
 
@@ -236,34 +238,6 @@ def needed(share_of_rows: Floats, whole: Whole, chance: float) -> float:
 def best_evidence(share_of_rows: Floats, whole: Whole) -> Floats:
     """Return the evidence of segments of such sizes if they held all of a change."""
     return max(whole.change, 0.0) * -np.log(np.clip(share_of_rows, TINY, 1.0))
-
-
-def is_news(inner: Parts, outer: Parts, whole: Whole) -> Floats:
-    """Return the evidence that within a larger segment the change lies in a smaller one, in nats.
-
-    Of what the larger one leaves out of the smaller, the rows that do not meet the condition yet
-    would have been as likely to.
-    """
-    matching, all_matching = inner.matching, outer.matching
-    met, all_met = inner.reference_matching, outer.reference_matching
-    if whole.is_loss:
-        matching, all_matching = inner.rows - matching, outer.rows - all_matching
-        met, all_met = inner.reference_rows - met, outer.reference_rows - all_met
-    left = np.maximum(outer.rows - inner.rows, TINY)
-    known_left = np.maximum(outer.reference_rows - inner.reference_rows, 0.0)
-    usual = all_met / np.maximum(outer.reference_rows, 1)
-    before = (met + usual) / (inner.reference_rows + 1)
-    before_left = (all_met - met + usual) / (known_left + 1)
-    expected = inner.rows * before + left * before_left
-    more = (all_matching - expected) / np.maximum(outer.rows - expected, TINY)
-    fresh = np.clip(
-        inner.rows * (before + more * (1 - before)),
-        TINY,
-        np.minimum(inner.rows, np.maximum(all_matching, TINY)),
-    )
-    inside = _Side(inner.rows, matching / inner.rows, before, inner.reference_rows)
-    beside = _Side(left, (all_matching - matching) / left, before_left, known_left)
-    return _evidence(inside, beside, fresh, all_matching) / whole.design_effect
 
 
 def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:
