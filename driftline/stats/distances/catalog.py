@@ -17,9 +17,9 @@ from importlib.metadata import entry_points
 from driftline.errors import DriftlineError, InputError, NotFoundError
 from driftline.stats.distances import (
     cardinality,
+    chi_squared_family,
     edf,
     proportions,
-    quadratic,
     tails,
     transport,
     units,
@@ -53,8 +53,8 @@ def _on_curves(measure: Callable[[Curves], Distance]) -> Entry:
     return Entry("numbers", lambda pair: measure(pair.curves))
 
 
-def _quadratic(name: str) -> Entry:
-    return Entry(None, lambda pair: quadratic.quadratic(name, pair.bins))
+def _divergence(name: str) -> Entry:
+    return Entry(None, lambda pair: chi_squared_family.measure_divergence(name, pair.bins))
 
 
 def _of_sides(kind: SampleKind | None, measure: Callable[..., Distance]) -> Entry:
@@ -70,7 +70,7 @@ DISTANCES: Mapping[str, Entry] = {
     "energy": _on_curves(transport.energy),
     "tails": _on_curves(tails.tails),
     "unit_change": _on_curves(units.unit_change),
-    **{name: _quadratic(name) for name in (*quadratic.FORMS, "chi_squared")},
+    **{name: _divergence(name) for name in (*chi_squared_family.DIVERGENCES, "chi_squared")},
     "total_variation": Entry(None, lambda pair: variation.total_variation(pair.bins)),
     "l_infinity": Entry(None, lambda pair: variation.largest_difference(pair.bins)),
     "unseen": _of_sides("levels", proportions.unseen),
@@ -83,7 +83,14 @@ DISTANCES: Mapping[str, Entry] = {
 }
 # They need no values: the rows by cell, and how many hold none that fits, are enough.
 OF_COUNTS = frozenset(
-    {*quadratic.FORMS, "chi_squared", "total_variation", "l_infinity", "missing", "unfit"}
+    {
+        *chi_squared_family.DIVERGENCES,
+        "chi_squared",
+        "total_variation",
+        "l_infinity",
+        "missing",
+        "unfit",
+    }
 )
 
 

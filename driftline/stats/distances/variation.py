@@ -21,9 +21,9 @@ from driftline.stats.distances.chances import (
     parted,
     share_of_draws,
 )
+from driftline.stats.distances.chi_squared_family import SKETCHED, TOO_FEW
 from driftline.stats.distances.counts import Counts, shares
 from driftline.stats.distances.distance import Distance
-from driftline.stats.distances.quadratic import SKETCHED, TOO_FEW
 from driftline.stats.intervals import Z95
 
 # Steps of the integral over the largest of many normal differences, and how far it reaches in sd.

@@ -15,16 +15,16 @@ from scipy import stats
 import driftline as dl
 from driftline.stats.distances.bins import Bins
 from driftline.stats.distances.chances import parted
+from driftline.stats.distances.chi_squared_family import measure_divergence
 from driftline.stats.distances.distance import Distance
-from driftline.stats.distances.quadratic import quadratic
 from driftline.stats.distances.variation import largest_difference, total_variation
 
 PAIRS = 200
 MEASURES: dict[str, Callable[[Bins], Distance]] = {
-    "psi": lambda bins: quadratic("psi", bins),
-    "kl": lambda bins: quadratic("kl", bins),
-    "js_divergence": lambda bins: quadratic("js_divergence", bins),
-    "hellinger": lambda bins: quadratic("hellinger", bins),
+    "psi": lambda bins: measure_divergence("psi", bins),
+    "kl": lambda bins: measure_divergence("kl", bins),
+    "js_divergence": lambda bins: measure_divergence("js_divergence", bins),
+    "hellinger": lambda bins: measure_divergence("hellinger", bins),
     "total_variation": total_variation,
     "l_infinity": largest_difference,
 }

@@ -41,7 +41,7 @@ Slope = Callable[[Counts, Counts], tuple[Counts, Counts]]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Divergence:
     """One of the five.
 
     Parameters
@@ -54,19 +54,21 @@ class Form:
         Derivatives of the value by the reference's and the window's shares, shapes (K,).
     unit
         Of the value.
-    root_of
-        For a distance that is the root of the value over this number; None for the value itself.
+    square_scale
+        Of a distance whose square times this number is the value; None for the value itself.
     """
 
     measure: Callable[[Counts, Counts], float]
     factor: float
     slope: Slope
     unit: str
-    root_of: float | None = None
+    square_scale: float | None = None
 
     def shown(self, value: float) -> float:
         """Return the number that people see."""
-        return value if self.root_of is None else math.sqrt(max(0.0, value) / self.root_of)
+        if self.square_scale is None:
+            return value
+        return math.sqrt(max(0.0, value) / self.square_scale)
 
 
 def _stability_slope(p: Counts, q: Counts) -> tuple[Counts, Counts]:
@@ -86,44 +88,44 @@ def _hellinger_slope(p: Counts, q: Counts) -> tuple[Counts, Counts]:
     return -np.sqrt(q / p) / 2, -np.sqrt(p / q) / 2
 
 
-FORMS = {
-    "psi": Form(population_stability, 1.0, _stability_slope, "nats"),
-    "kl": Form(kullback_leibler, 0.5, _leibler_slope, "nats"),
-    "js_divergence": Form(jensen_shannon, 1 / 8, _shannon_slope, "nats"),
-    "js_distance": Form(jensen_shannon, 1 / 8, _shannon_slope, "root of bits", math.log(2)),
-    "hellinger": Form(hellinger_square, 1 / 8, _hellinger_slope, "root of share", 1.0),
+DIVERGENCES = {
+    "psi": Divergence(population_stability, 1.0, _stability_slope, "nats"),
+    "kl": Divergence(kullback_leibler, 0.5, _leibler_slope, "nats"),
+    "js_divergence": Divergence(jensen_shannon, 1 / 8, _shannon_slope, "nats"),
+    "js_distance": Divergence(jensen_shannon, 1 / 8, _shannon_slope, "root of bits", math.log(2)),
+    "hellinger": Divergence(hellinger_square, 1 / 8, _hellinger_slope, "root of share", 1.0),
 }
 
 
-def quadratic(name: str, bins: Bins) -> Distance:
-    """Measure one of `FORMS`, or "chi_squared", on common bins."""
+def measure_divergence(name: str, bins: Bins) -> Distance:
+    """Measure one of `DIVERGENCES`, or "chi_squared", on common bins."""
     if name == "chi_squared":
         return _chi_squared(bins)
-    form = FORMS[name]
+    divergence = DIVERGENCES[name]
     if bins.is_constant:
-        return Distance(name, 0.0, form.unit, 0.0, 1.0, 0.0, None, "one value on both sides")
-    value = form.shown(form.measure(bins.reference, bins.window))
+        return Distance(name, 0.0, divergence.unit, 0.0, 1.0, 0.0, None, "one value on both sides")
+    value = divergence.shown(divergence.measure(bins.reference, bins.window))
     first, second = bins.pooled
     if first.size < 2:
-        return Distance(name, value, form.unit, note=TOO_FEW)
-    joined, freedom = form.measure(first, second), first.size - 1
-    factor = form.factor / bins.effective_rows
+        return Distance(name, value, divergence.unit, note=TOO_FEW)
+    joined, freedom = divergence.measure(first, second), first.size - 1
+    factor = divergence.factor / bins.effective_rows
     corrected = max(0.0, joined - factor * freedom)
     if not bins.is_exact:
-        return Distance(name, value, form.unit, form.shown(corrected), note=SKETCHED)
+        return Distance(name, value, divergence.unit, divergence.shown(corrected), note=SKETCHED)
     statistic = joined / factor
     low, high = (factor * end for end in _noncentral_interval(statistic, freedom))
     # Far from equal the chi-square law is too narrow or too wide; the first-order error is not.
-    reach = Z95 * _error(form.slope, first, second)
+    reach = Z95 * _error(divergence.slope, first, second)
     chance, note = chi_square_chance(first, second)
     return Distance(
         name,
         value,
-        form.unit,
-        corrected=form.shown(corrected),
+        divergence.unit,
+        corrected=divergence.shown(corrected),
         p_value=chance,
-        lower=form.shown(max(0.0, min(low, corrected - reach))),
-        upper=form.shown(max(high, corrected + reach)),
+        lower=divergence.shown(max(0.0, min(low, corrected - reach))),
+        upper=divergence.shown(max(high, corrected + reach)),
         note=note,
     )
 
