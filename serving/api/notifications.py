@@ -25,7 +25,7 @@ from driftline.alerts.notify.rows import STATUSES
 from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence
-from driftline.alerts.notify.test_send import try_channel
+from driftline.alerts.notify.trial_send import try_channel
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.api.requests import Fields, Limit

@@ -17,7 +17,7 @@ from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
 from driftline.alerts.notify.receivers.pagerduty import events_url
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Transports
-from driftline.alerts.notify.test_send import try_channel
+from driftline.alerts.notify.trial_send import try_channel
 from tests.alerts.notify import incident_services
 from tests.alerts.notify.incident_services import KEY
 from tests.alerts.notify.sending import LOOPBACK
