@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, model_val
 
 from driftline.alerts.documents import Document, Time, snake, time_of
 from driftline.alerts.errors import SilenceError
-from driftline.alerts.notify.windows import MuteSchedule
+from driftline.alerts.notify.mute_schedule import MuteSchedule
 
 SilenceState = Literal["SCHEDULED", "ACTIVE", "EXPIRED"]
 

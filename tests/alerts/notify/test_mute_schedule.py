@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from driftline.alerts.errors import SilenceError
-from driftline.alerts.notify.windows import MuteSchedule
+from driftline.alerts.notify.mute_schedule import MuteSchedule
 
 # A Sunday.
 DAY = datetime(2026, 11, 22, tzinfo=UTC)
