@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.line.sink import Sink
+    from driftline.capture.line.table_maintenance import TableMaintenance
     from driftline.capture.line.transport import Transport
-    from driftline.capture.line.upkeep import Upkeep
     from driftline.capture.redaction.redactor import Redactor
     from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.run.auditor import Auditor
@@ -213,13 +213,13 @@ def run_sink(settings: Settings, ready: Ready) -> None:
         kafka = KafkaTransport(options, names, stop)
         # Who audits, on whatever host, learns up to where nothing is on its way any more.
         settling = LowWatermarkTransport(kafka, settings.root)
-        watch.sink(_sink(settings, engine, settling), kafka, upkeep).run(stop)
+        watch.sink(_sink(settings, engine, settling), kafka, maintenance).run(stop)
 
     watch = Observation(settings, "sink")
     with using_database(settings.database_url) as engine, watch.shown():
         migrate(engine)
-        upkeep = _upkeep(settings, engine)
-        _run_loops({"sink": write, "upkeep": upkeep.run}, ready)
+        maintenance = _table_maintenance(settings, engine)
+        _run_loops({"sink": write, "upkeep": maintenance.run}, ready)
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
@@ -319,13 +319,13 @@ def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[
     )  # fmt: skip
 
 
-def _upkeep(settings: Settings, engine: Engine) -> Upkeep:
+def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
     """Build the loop that looks after the tables."""
-    from driftline.capture.line.upkeep import NAMES, Upkeep
+    from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
     from driftline.monitors.run.erasure import clear_windows
     from driftline.serving.resources.endpoints import signature_of
 
-    return Upkeep(
+    return TableMaintenance(
         settings.root,
         settings.spool_dir / NAMES,
         keep_from=lambda: (
@@ -360,9 +360,9 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
 
         rules = redactor(settings)
         local = LocalTransport(settings.spool_dir, redactor=rules)
-        upkeep = _upkeep(settings, engine)
-        sink = watch.sink(_sink(settings, engine, local), upkeep, rules)
-        return {"capture": sink.run, "upkeep": upkeep.run}
+        maintenance = _table_maintenance(settings, engine)
+        sink = watch.sink(_sink(settings, engine, local), maintenance, rules)
+        return {"capture": sink.run, "upkeep": maintenance.run}
     if role == "scheduler":
         from driftline.monitors.run.scheduler import Scheduler
         from driftline.serving.hosting.explain import ModelShelf

@@ -14,7 +14,7 @@ from driftline.alerts.counts import counts as alert_counts
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.erasure.erasures import erasure_counts
-from driftline.capture.line.upkeep import NAMES
+from driftline.capture.line.table_maintenance import NAMES
 from driftline.capture.spool.backlog import Backlog, measure
 from driftline.capture.spool.host_counts import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from driftline.capture.erasure.erasing import Erased, endpoints_of, erase
 from driftline.capture.erasure.erasures import Kind
-from driftline.capture.line.upkeep import NAMES
+from driftline.capture.line.table_maintenance import NAMES
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.run.erasure import clear_windows

@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from driftline.capture.line.upkeep import NAMES
+from driftline.capture.line.table_maintenance import NAMES
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.cleaning import vacuum
 from driftline.capture.tables.dataset import Dataset
@@ -49,20 +49,20 @@ UPKEEP = """
 import signal, sys, threading
 from datetime import UTC, datetime
 from pathlib import Path
-from driftline.capture.line.upkeep import Upkeep
+from driftline.capture.line.table_maintenance import TableMaintenance
 
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 # All days are closed by its clock, so that two files are enough to be put together.
-upkeep = Upkeep(
+maintenance = TableMaintenance(
     sys.argv[1], Path(sys.argv[2]), interval_s=0.02, now=lambda: datetime(2027, 1, 1, tzinfo=UTC)
 )
-worker = threading.Thread(target=upkeep.run, args=(stop,))
+worker = threading.Thread(target=maintenance.run, args=(stop,))
 worker.start()
 while not stop.wait(0.1):
-    print(upkeep.counters["compacted"], upkeep.counters["failures"], flush=True)
+    print(maintenance.counters["compacted"], maintenance.counters["failures"], flush=True)
 worker.join()
-print(upkeep.counters["compacted"], upkeep.counters["failures"])
+print(maintenance.counters["compacted"], maintenance.counters["failures"])
 """
 
 # They know nothing of driftline. Each line: rows, distinct events.

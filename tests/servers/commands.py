@@ -56,7 +56,7 @@ MODULES = (
     "driftline.alerts.evaluation.evaluator",
     "driftline.alerts.notify.deliverer",
     "driftline.capture.line.kafka",
-    "driftline.capture.line.upkeep",
+    "driftline.capture.line.table_maintenance",
     "tests.servers.postgres",
 )
 

@@ -25,7 +25,7 @@ from driftline.capture.erasure.erasures import (
 )
 from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.upkeep import NAMES, Upkeep
+from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
@@ -167,8 +167,8 @@ def test_labels_alone_can_be_erased(root: str, ask: Erase) -> None:
 def test_what_the_sink_could_not_see_is_removed_by_the_upkeep(
     root: str, spool_dir: Path, stored: SpoolWriter, ask: Erase, drain: Drain
 ) -> None:
-    upkeep = Upkeep(root, spool_dir / NAMES, now=lambda: NOW)
-    upkeep.step()
+    maintenance = TableMaintenance(root, spool_dir / NAMES, now=lambda: NOW)
+    maintenance.step()
     ask(ID, "inner")
     # An id inside of a body, and labels that come weeks later.
     body = json.dumps({"who": "inner", "temp": 1.5, "Dep Delay": 1, "carrier": "UA"})
@@ -179,14 +179,14 @@ def test_what_the_sink_could_not_see_is_removed_by_the_upkeep(
     labels = pa.table({"key": [ID, "e7", "e3"], "label": ["1", "1", "1"]})
     put(root, "flights", labels, lambda: NOW)
 
-    upkeep.step()
-    upkeep.close()
+    maintenance.step()
+    maintenance.close()
 
     truth = pl.read_delta(label_folder(root, "flights").uri)
     assert sorted(truth["key"]) == ["e3", "e8", "other-9"]
     assert files_with(root, ID.encode()) == []
     assert "late" not in events(root)
-    assert upkeep.counters["erased"] == 3
+    assert maintenance.counters["erased"] == 3
 
 
 def test_a_new_process_goes_on_where_the_last_one_stood(
@@ -194,9 +194,9 @@ def test_a_new_process_goes_on_where_the_last_one_stood(
 ) -> None:
     ask(ID)
     for _ in range(2):
-        upkeep = Upkeep(root, spool_dir / NAMES, now=lambda: NOW)
-        upkeep.step()
-        upkeep.close()
+        maintenance = TableMaintenance(root, spool_dir / NAMES, now=lambda: NOW)
+        maintenance.step()
+        maintenance.close()
         folder = requests_folder(root)
         folder.catch_up()
         seen = folder.watermark("seen/capture/flights") - 1
@@ -269,8 +269,8 @@ def test_an_erasure_that_was_killed_half_way_is_ended_by_the_next_one(
 def test_documents_of_what_came_later_do_not_name_it(
     root: str, spool_dir: Path, stored: SpoolWriter, drain: Drain
 ) -> None:
-    upkeep = Upkeep(root, spool_dir / NAMES, now=lambda: NOW)
-    upkeep.step()
+    maintenance = TableMaintenance(root, spool_dir / NAMES, now=lambda: NOW)
+    maintenance.step()
     record(stored, event_id="later", at=DAY)
     drain()
     folder = Path(root, "executions", "quality", "20260115T120000Z", "1")
@@ -279,7 +279,7 @@ def test_documents_of_what_came_later_do_not_name_it(
     # As of one who asked while the sink was committing.
     record_requests(root, {"event_id": ["later"]}, None, now=NOW, keep=KEEP)
 
-    upkeep.step()
+    maintenance.step()
 
     assert "later" not in events(root)
     assert "later" not in (folder / "report.json").read_text()

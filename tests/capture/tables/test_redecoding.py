@@ -16,7 +16,7 @@ import pyarrow.dataset as pads
 from driftline.capture.audit.audit import audit
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.upkeep import Upkeep
+from driftline.capture.line.table_maintenance import TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
@@ -124,23 +124,23 @@ def test_the_upkeep_decodes_for_a_new_signature_and_what_comes_raw_afterwards(
     root: str, spool_dir: Path, write: Write, drain: Drain, tmp_path: Path
 ) -> None:
     known: dict[str, Signature] = {}
-    upkeep = Upkeep(root, tmp_path / "names", signatures=known.get)
+    maintenance = TableMaintenance(root, tmp_path / "names", signatures=known.get)
     writer = SpoolWriter(spool_dir)
     write(writer, at=AT)
     drain(None)
-    upkeep.step()
-    assert upkeep.counters["decoded"] == 0
+    maintenance.step()
+    assert maintenance.counters["decoded"] == 0
 
     known["flights"] = SIGNATURE
-    upkeep.step()
+    maintenance.step()
     write(writer, at=AT)
     drain(None)  # By a sink that has not heard of the signature yet.
-    upkeep.step()
-    upkeep.step()
+    maintenance.step()
+    maintenance.step()
 
-    assert upkeep.counters["decoded"] == 2
+    assert maintenance.counters["decoded"] == 2
     assert [row["feature_temp"] for row in rows_of(root)] == [1.5, 1.5]
-    upkeep.close()
+    maintenance.close()
 
 
 def test_an_id_that_decoding_finds_in_a_body_is_erased_as_was_asked_before(
@@ -158,15 +158,15 @@ def test_an_id_that_decoding_finds_in_a_body_is_erased_as_was_asked_before(
     drain(None)
     names = tmp_path / "names"
     erase(root, names, {"inference_id": ["A-7"]}, now=now, keep=timedelta(days=400))
-    upkeep = Upkeep(root, names, signatures=lambda _: signature, now=lambda: now)
+    maintenance = TableMaintenance(root, names, signatures=lambda _: signature, now=lambda: now)
 
-    upkeep.step()
-    upkeep.step()
+    maintenance.step()
+    maintenance.step()
 
     assert [row["inference_id"] for row in rows_of(root)] == ["A-8"]
     assert not any(b"A-7" in file.read_bytes() for file in Path(root).rglob("*.parquet"))
     assert audit(root, now=lambda: now, spool_dir=spool_dir).adds_up
-    upkeep.close()
+    maintenance.close()
 
 
 def test_retention_and_audit_count_decoded_requests_as_before(

@@ -12,7 +12,7 @@ import pytest
 
 from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.upkeep import NAMES, Upkeep
+from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
@@ -22,12 +22,12 @@ OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def _expire(root: str, spool_dir: Path, keep_from: date) -> Upkeep:
+def _expire(root: str, spool_dir: Path, keep_from: date) -> TableMaintenance:
     """Look once for what is too old."""
-    upkeep = Upkeep(root, spool_dir / NAMES, keep_from=lambda: keep_from)
-    upkeep.step()
-    upkeep.close()
-    return upkeep
+    maintenance = TableMaintenance(root, spool_dir / NAMES, keep_from=lambda: keep_from)
+    maintenance.step()
+    maintenance.close()
+    return maintenance
 
 
 def test_days_before_the_first_to_keep_go_and_do_not_return(
@@ -39,11 +39,11 @@ def test_days_before_the_first_to_keep_go_and_do_not_return(
         write(writer, at=NEW)
     drain()
 
-    upkeep = _expire(root, spool_dir, date(2026, 2, 1))
+    maintenance = _expire(root, spool_dir, date(2026, 2, 1))
     again = drain()
 
     found = pl.read_delta(Dataset(root, "flights").uri)
-    assert upkeep.counters["expired"] == 5
+    assert maintenance.counters["expired"] == 5
     assert found["event_date"].unique().to_list() == ["2026-03-01"]
     assert again.counters["records"] == 0
 
@@ -55,9 +55,9 @@ def test_nothing_goes_when_all_is_young(
     write(writer, at=NEW)
     drain()
 
-    upkeep = _expire(root, spool_dir, date(2026, 2, 1))
+    maintenance = _expire(root, spool_dir, date(2026, 2, 1))
 
-    assert upkeep.counters["expired"] == 0
+    assert maintenance.counters["expired"] == 0
     assert counted(root, "flights").requests == 1
 
 
@@ -69,12 +69,12 @@ def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool
         put(root, "flights", labels, lambda at=received: at)
 
     # No row of this endpoint was ever captured: its labels go all the same.
-    upkeep = _expire(root, spool_dir, first_kept.date())
+    maintenance = _expire(root, spool_dir, first_kept.date())
 
     found = pl.read_delta(label_folder(root, "flights").uri)
     kept = ["2026-01-31", "2026-02-01", "2026-03-01"]
     assert sorted(found["received_date"].unique()) == kept
-    assert (len(found), upkeep.counters["expired_labels"]) == (6, 4)
+    assert (len(found), maintenance.counters["expired_labels"]) == (6, 4)
 
 
 def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Path) -> None:
@@ -97,11 +97,11 @@ def test_a_damaged_table_does_not_stop_the_upkeep_of_the_others(
         write(writer, at=NEW, endpoint="flights")
         drain()
     next(Path(root, "capture", "arrivals").rglob("*.parquet")).unlink()
-    upkeep = Upkeep(root, spool_dir / NAMES)
+    maintenance = TableMaintenance(root, spool_dir / NAMES)
 
     with pytest.raises(StorageError, match="arrivals"):
-        upkeep.step()
-    upkeep.close()
+        maintenance.step()
+    maintenance.close()
 
-    assert upkeep.counters["failures"] == 1
-    assert upkeep.counters["compacted"] == 3
+    assert maintenance.counters["failures"] == 1
+    assert maintenance.counters["compacted"] == 3

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftline.capture.line.sink import Sink
+from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
 from driftline.capture.line.transport import LocalTransport
-from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
@@ -77,19 +77,19 @@ def test_late_records_go_to_their_day_which_is_put_together_again(
     root: str, spool_dir: Path, drain: Callable[..., Sink]
 ) -> None:
     writer = SpoolWriter(spool_dir)
-    upkeep = Upkeep(root, spool_dir / NAMES, now=lambda: ARRIVAL + timedelta(days=9))
+    maintenance = TableMaintenance(root, spool_dir / NAMES, now=lambda: ARRIVAL + timedelta(days=9))
     for number in range(6):
         # The host's own clock steps back and forth.
         record(writer, event_id=f"e{number}", at=ARRIVAL - timedelta(days=number % 2, hours=number))
         drain()
-        upkeep.step()
-    upkeep.close()
+        maintenance.step()
+    maintenance.close()
 
     found = stored(root)
     files = DeltaTable(Dataset(root, "flights").uri).file_uris()
     assert sorted(found["event_id"]) == [f"e{number}" for number in range(6)]
     assert len(files) == 2
-    assert upkeep.counters["compacted"] == 8
+    assert maintenance.counters["compacted"] == 8
 
 
 @given(

@@ -10,8 +10,8 @@ from pyarrow.fs import FileSelector
 
 from driftline.capture.erasure.erasing import EndpointErased, erase
 from driftline.capture.line.sink import Sink
+from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
 from driftline.capture.line.transport import LocalTransport
-from driftline.capture.line.upkeep import NAMES, Upkeep
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
@@ -43,16 +43,16 @@ def test_small_files_are_put_together_and_erased_rows_are_gone_from_the_bucket(
     found = erase(
         s3_root, spool / NAMES, {"inference_id": ["person-5"]}, now=NOW, keep=timedelta(days=1)
     )
-    upkeep = Upkeep(s3_root, spool / NAMES, vacuum_after_h=0, now=lambda: NOW)
-    upkeep.step()
-    upkeep.close()
+    maintenance = TableMaintenance(s3_root, spool / NAMES, vacuum_after_h=0, now=lambda: NOW)
+    maintenance.step()
+    maintenance.close()
 
     assert found.endpoints == {"flights": EndpointErased(requests=1, rows=1, files=2)}
     data = folder.open()
     assert data is not None
     expected = sorted(f"e{number}" for number in range(12) if number != 5)
     assert sorted(data.to_table(["event_id"])["event_id"].to_pylist()) == expected
-    assert upkeep.counters["vacuumed"] == 2
+    assert maintenance.counters["vacuumed"] == 2
     selector = folder.filesystem.get_file_info(FileSelector(folder.path, recursive=True))
     left = [entry for entry in selector if entry.path.endswith(".parquet")]
     assert len(left) == 1

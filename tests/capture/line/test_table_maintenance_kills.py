@@ -19,7 +19,7 @@ import pytest
 
 from driftline.capture.erasure.erasures import erased_sequences
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.upkeep import NAMES, Upkeep
+from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from tests.capture.conftest import record
@@ -35,15 +35,15 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from driftline.capture.erasure.erasing import erase
-from driftline.capture.line.upkeep import Upkeep
+from driftline.capture.line.table_maintenance import TableMaintenance
 
 root, names, kind = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 now = lambda: datetime(2026, 1, 20, tzinfo=UTC)
 if kind == "upkeep":
-    upkeep = Upkeep(root, names, vacuum_after_h=0, now=now, monotonic=lambda: 0.0)
+    maintenance = TableMaintenance(root, names, vacuum_after_h=0, now=now, monotonic=lambda: 0.0)
     print("begun", flush=True)
     while True:
-        upkeep.step()
+        maintenance.step()
 number = int(sys.argv[4])
 print("begun", flush=True)
 while True:
@@ -82,9 +82,11 @@ def test_rows_are_there_once_after_kills_at_any_moment(
         assert len(found) == len(set(found)), f"doubled after kill {kill}"
         assert kept <= set(found), f"lost after kill {kill}"
 
-    upkeep = Upkeep(root, names, vacuum_after_h=0, now=lambda: datetime(2026, 1, 20, tzinfo=UTC))
-    upkeep.step()
-    upkeep.close()
+    maintenance = TableMaintenance(
+        root, names, vacuum_after_h=0, now=lambda: datetime(2026, 1, 20, tzinfo=UTC)
+    )
+    maintenance.step()
+    maintenance.close()
     stored = pl.read_delta(Dataset(root, "flights").uri)
     plain = duckdb.sql(f"select count(*) from read_parquet('{root}/capture/flights/**/*.parquet')")
     assert plain.fetchall() == [(len(stored),)]

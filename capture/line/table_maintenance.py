@@ -46,7 +46,7 @@ _TIDY_EVERY_S = 3600.0
 _NICENESS = 10
 
 
-class Upkeep:
+class TableMaintenance:
     """Maintains all tables of a storage root.
 
     ``names``: folder of this host with the names of those that rewrite its tables, as
