@@ -398,9 +398,9 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
     from driftline.alerts.math.training import Trainer
     from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
     from driftline.alerts.notify.deliverer import Deliverer
+    from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
-    from driftline.alerts.notify.upkeep import Upkeep
 
     band_models = BandModels()
     evaluator = Evaluator(
@@ -422,7 +422,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
         commands=commands_of(settings.notify.commands),
         poll_s=settings.alarms.poll_s,
     )
-    policy = Upkeep(
+    policy = NotificationMaintenance(
         engine,
         now=lambda: datetime.now(UTC),
         retention_days=settings.alarms.retention_days,

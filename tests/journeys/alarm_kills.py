@@ -31,7 +31,7 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.upkeep import Upkeep
+from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
 from tests.journeys.alarm_receiver import SECRET, Receiver
 from tests.servers.postgres import open_url
 
@@ -74,7 +74,7 @@ def run_part(part: str, url: str) -> None:
     if part.startswith("evaluator"):
         Evaluator(engine, now=_now, poll_s=POLL_S).run(stop)
         return
-    policy = Upkeep(engine, now=_now, poll_s=POLL_S)
+    policy = NotificationMaintenance(engine, now=_now, poll_s=POLL_S)
     threading.Thread(target=policy.run, args=(stop,), daemon=True).start()
     deliverer = Deliverer(
         engine,

@@ -12,7 +12,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.upkeep import forget
+from driftline.alerts.notify.notification_maintenance import forget
 
 
 def test_a_secret_never_shows(house, engine, clock, receiver, secret, caplog):

@@ -9,7 +9,7 @@ from driftline.alerts.alarms import records as alarms
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.errors import UnknownIncident
 from driftline.alerts.notify.incidents import follow, get_incident, list_incidents, settle
-from driftline.alerts.notify.upkeep import Upkeep
+from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_deleted_alarm_leaves_its_incident(house, engine, clock, evaluator, pa
     evaluator.step()
     with engine.begin() as connection:
         alarms.delete_alarm(connection, "drift", clock())
-    Upkeep(engine, now=clock).step()
+    NotificationMaintenance(engine, now=clock).step()
     with engine.begin() as connection:
         (found,) = list_incidents(connection)
         assert found.closed_at == clock()

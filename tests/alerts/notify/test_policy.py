@@ -10,14 +10,14 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.grouping import last_digest
-from driftline.alerts.notify.upkeep import Upkeep, forget
+from driftline.alerts.notify.notification_maintenance import NotificationMaintenance, forget
 
 GROUPED = {"group_by": ["endpoint"], "group_wait_s": 30, "group_interval_s": 300}
 
 
 @pytest.fixture
 def policy(engine, clock):
-    return Upkeep(engine, now=clock)
+    return NotificationMaintenance(engine, now=clock)
 
 
 @pytest.fixture
@@ -154,8 +154,8 @@ def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
     receiver = group()
     day(a=1, b=1)
     clock.advance(seconds=31)
-    Upkeep(engine, now=clock).step()
-    Upkeep(engine, now=clock).step()
+    NotificationMaintenance(engine, now=clock).step()
+    NotificationMaintenance(engine, now=clock).step()
     day()
     assert len(receiver.ids) == 1
 

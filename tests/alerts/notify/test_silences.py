@@ -8,6 +8,7 @@ import pytest
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.errors import SilenceError, UnknownSilence
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
+from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import (
     expire_silence,
@@ -15,7 +16,6 @@ from driftline.alerts.notify.silences import (
     list_silences,
     put_silence,
 )
-from driftline.alerts.notify.upkeep import Upkeep
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def silence(engine, clock):
 
 @pytest.fixture
 def policy(engine, clock):
-    return Upkeep(engine, now=clock)
+    return NotificationMaintenance(engine, now=clock)
 
 
 def rows(engine):

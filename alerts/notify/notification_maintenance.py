@@ -1,4 +1,4 @@
-"""The loop of policy: groups and digests are sent, silences end, old rows go.
+"""Maintenance of notifications: groups and digests are sent, silences end, old rows go.
 
 Every step is bounded and may be done by two processes at once: rows that another holds are passed
 over, and groups are sent by one at a time.
@@ -49,7 +49,7 @@ _FORGET_EVERY = timedelta(minutes=10)
 _OVER = ("delivered", "dead", "superseded", "grouped", "muted")
 
 
-class Upkeep:
+class NotificationMaintenance:
     """Does what has to happen without a change of state; one call of :meth:`step` is one pass."""
 
     def __init__(
