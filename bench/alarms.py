@@ -36,7 +36,7 @@ from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.upkeep import Upkeep
+from driftline.alerts.metrics.retention import MetricRetention
 from driftline.database.migrations import migrate
 
 HERE = Path(__file__).parent
@@ -289,7 +289,7 @@ def measure_size(engine: Engine, size: Callable[[], int], metrics: int) -> tuple
     for minute in range(24 * 60):
         put_minute(engine, day + minute * MINUTE, rng.uniform(0, 10, metrics).round(3))
     fresh = size() - empty
-    Upkeep(engine, lambda: day + timedelta(hours=26)).step()
+    MetricRetention(engine, lambda: day + timedelta(hours=26)).step()
     return fresh / metrics, (size() - empty) / metrics
 
 

@@ -396,7 +396,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
     from driftline.alerts.evaluation.evaluator import Evaluator
     from driftline.alerts.math.band_models import BandModels
     from driftline.alerts.math.training import Trainer
-    from driftline.alerts.metrics.upkeep import Upkeep as MetricUpkeep
+    from driftline.alerts.metrics.retention import MetricRetention
     from driftline.alerts.notify.deliverer import Deliverer
     from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
     from driftline.alerts.notify.receivers.programs import commands_of
@@ -434,7 +434,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
         "detectors": trainer.run,
         "deliveries": deliverer.run,
         "policy": policy.run,
-        "metrics": MetricUpkeep(engine, now).run,
+        "metrics": MetricRetention(engine, now).run,
     }
 
 

@@ -1,4 +1,4 @@
-"""Upkeep of the metric store: what CloudWatch keeps for how long, in bounded steps.
+"""Retention of the metric store: what CloudWatch keeps for how long, in bounded steps.
 
 Periods below a minute are kept for 3 hours, minutes for 15 days, five minutes for 63 days, hours
 for 455 days; what is older is there at the next coarser one. Datapoints of monitors stay as they
@@ -48,7 +48,7 @@ class Done:
     dropped: int = 0
 
 
-class Upkeep:
+class MetricRetention:
     """Looks after the metric store; one call of :meth:`step` does all there is to do.
 
     Several may run on one PostgreSQL: they take turns.

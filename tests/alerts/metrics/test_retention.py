@@ -1,4 +1,4 @@
-"""Upkeep: packed and rolled up, everything adds up to what was put; nothing is seen twice."""
+"""Retention: packed and rolled up, everything adds up to what was put; nothing is seen twice."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 from driftline.alerts.metrics import adding, store
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.alerts.metrics.upkeep import Upkeep
+from driftline.alerts.metrics.retention import MetricRetention
 from driftline.alerts.tables import blocks, datapoints, requests, samples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -43,7 +43,7 @@ def plain(found):
 
 
 def step(engine: Engine, now: datetime):
-    return Upkeep(engine, lambda: now).step()
+    return MetricRetention(engine, lambda: now).step()
 
 
 def levels(engine: Engine) -> dict[int, int]:
@@ -237,15 +237,15 @@ def test_the_loop_ends_when_told_and_counts_what_failed(engine: Engine) -> None:
     stop = threading.Event()
 
     def clock() -> datetime:
-        if upkeep.failure_count:
+        if retention.failure_count:
             stop.set()
             return NOON
         raise ZeroDivisionError
 
-    upkeep = Upkeep(engine, clock, poll_s=0.001)
-    upkeep.run(stop)
+    retention = MetricRetention(engine, clock, poll_s=0.001)
+    retention.run(stop)
 
-    assert upkeep.failure_count == 1
+    assert retention.failure_count == 1
 
 
 def test_the_span_of_a_metric_is_known_fresh_packed_and_put(engine: Engine) -> None:
