@@ -18,8 +18,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
-from driftline.capture.tables.cleaning import vacuum
 from driftline.capture.tables.dataset import PARTITION, Dataset, table_schema
+from driftline.capture.tables.retention import vacuum
 from driftline.signature import Column, Signature
 
 __all__ = ["main"]

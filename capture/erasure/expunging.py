@@ -15,8 +15,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 
-from driftline.capture.tables.cleaning import delete_files
 from driftline.capture.tables.merging import read_groups
+from driftline.capture.tables.retention import delete_files
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
 from driftline.capture.tables.storage import trouble
 from driftline.capture.tables.table import DeltaFolder

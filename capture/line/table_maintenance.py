@@ -24,11 +24,11 @@ from driftline.capture.erasure.clearing import WindowClearer, clear_no_window
 from driftline.capture.erasure.erasures import removed_folder, requests_folder
 from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.labels.labels import EARLIEST_LABEL, label_folder, list_labelled
-from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
 from driftline.capture.tables.delta_log import added_since
 from driftline.capture.tables.redecoding import decode_again
+from driftline.capture.tables.retention import expire, vacuum
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, NO_TABLE, DeltaFolder
 from driftline.capture.tables.writer_name import WriterName

@@ -14,9 +14,9 @@ from threading import Event
 import pyarrow as pa
 from deltalake.transaction import AddAction
 
-from driftline.capture.tables.cleaning import delete_files
 from driftline.capture.tables.merging import rows_in_order
 from driftline.capture.tables.part_file import PartFile
+from driftline.capture.tables.retention import delete_files
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
 from driftline.capture.tables.storage import StorageError, trouble
 from driftline.capture.tables.table import DeltaFolder

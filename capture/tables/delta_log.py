@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.exceptions import DeltaError
 
-from driftline.capture.tables.cleaning import EXPIRED
+from driftline.capture.tables.retention import EXPIRED
 from driftline.capture.tables.rewriting import DECODING, REASON
 from driftline.capture.tables.storage import StorageError, trouble
 from driftline.capture.tables.table import DeltaFolder

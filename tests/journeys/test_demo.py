@@ -16,8 +16,8 @@ import pytest
 from deltalake import DeltaTable
 from playwright.sync_api import ConsoleMessage, expect, sync_playwright
 
-from driftline.capture.tables.cleaning import vacuum
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.retention import vacuum
 from tests.journeys.conftest import Demo, driftline, quality_weeks, running
 
 pytestmark = pytest.mark.slow

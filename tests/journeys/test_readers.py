@@ -21,8 +21,8 @@ import pytest
 
 from driftline.capture.line.table_maintenance import NAMES
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.cleaning import vacuum
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.retention import vacuum
 from tests.capture.conftest import SIGNATURE, record
 from tests.journeys.conftest import eventually
 

@@ -24,9 +24,9 @@ from driftline.capture.erasure.erasing import erase
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.retention import expire
 from driftline.capture.tables.storage import StorageError
 from driftline.signature import Signature
 from tests.capture.conftest import SIGNATURE, record

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.cleaning import EXPIRED, expire, vacuum
 from driftline.capture.tables.compaction import TARGET_BYTES, compact, worth_merging
 from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, read_gaps, record_gaps
 from driftline.capture.tables.delta_log import read_watermarks
+from driftline.capture.tables.retention import EXPIRED, expire, vacuum
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.windows.changes import changes

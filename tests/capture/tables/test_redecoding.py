@@ -18,11 +18,11 @@ from driftline.capture.erasure.erasing import erase
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.table_maintenance import TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import added_since
 from driftline.capture.tables.part_file import ROW_GROUP_ROWS
 from driftline.capture.tables.redecoding import Redecoded, decode_again
+from driftline.capture.tables.retention import expire
 from driftline.capture.windows.changes import changes
 from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.signature import Column, Signature

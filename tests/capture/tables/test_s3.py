@@ -22,9 +22,9 @@ from driftline.capture.audit.note import read_note, write_note
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset, list_endpoints
+from driftline.capture.tables.retention import expire, vacuum
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import WatermarkMovedError
 from driftline.errors import UnavailableError

@@ -17,9 +17,9 @@ from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.cleaning import expire, vacuum
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.retention import expire, vacuum
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.changes import Changes, Position, changes
 from driftline.capture.windows.window import Labels, Window, read_window

@@ -17,8 +17,8 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.expunging import expunge
 from driftline.capture.spool.frame import Flag
-from driftline.capture.tables.cleaning import expire
 from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.retention import expire
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
