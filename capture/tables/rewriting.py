@@ -99,7 +99,7 @@ def rewrite(
             ),
         )
     except CommitFailedError as error:
-        if not folder.took_place(new):
+        if not folder.commit_took_place(new):
             raise OvertakenError(f'table "{folder.uri}": {error}') from error
     except (DeltaError, OSError) as error:
         # Whether the commit took place is open: the new files stay until that is known.

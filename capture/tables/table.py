@@ -227,14 +227,14 @@ class DeltaFolder:
             if _kept.tables.get(self.uri, (None,))[0] is table:
                 self._keep(table)
         except CommitFailedError:
-            if not self.took_place(written):
+            if not self.commit_took_place(written):
                 raise
         except (DeltaError, OSError) as error:
             # Whether the commit took place is open: keep the files; the watermarks tell next time.
             self.refresh()
             raise trouble(self.uri, error) from error
 
-    def took_place(self, written: Sequence[AddAction | RemoveAction]) -> bool:
+    def commit_took_place(self, written: Sequence[AddAction | RemoveAction]) -> bool:
         """Whether a refused commit is in the log after all; if not, remove its files.
 
         A bucket may take an entry and answer with an error. The library then puts it again, and is
