@@ -10,7 +10,7 @@ from datetime import datetime
 
 from driftline.alerts.alarms.alarm import Point
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.walk import math_points, points
+from driftline.alerts.alarms.period_evaluation import math_points, points
 from driftline.alerts.math.band import FEWEST_POINTS
 from driftline.alerts.math.elementwise import Value
 from driftline.alerts.math.evaluate import BandOf, Untrained

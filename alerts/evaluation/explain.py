@@ -19,8 +19,8 @@ from sqlalchemy import Connection, select
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import Judgement, Point, State, is_breaching, judge
 from driftline.alerts.alarms.composite_records import AnyRecord, CompositeRecord, get_any
+from driftline.alerts.alarms.period_evaluation import Grid, decisive_note
 from driftline.alerts.alarms.records import AlarmRecord
-from driftline.alerts.alarms.walk import Grid, decisive_note
 from driftline.alerts.documents import Output, Time
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.cause import Cause, LastAlarm, Note, explained_cause

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, Engine, Row, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
+from driftline.alerts.alarms.period_evaluation import EvaluationOutcome, Grid
 from driftline.alerts.alarms.records import LOOK_AGAIN
-from driftline.alerts.alarms.walk import Grid, WalkOutcome
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import EVALUATION_ERROR, ON_ARRIVAL
 from driftline.alerts.evaluation.periods import (
@@ -81,7 +81,7 @@ class _Case:
 
     @property
     def begins_without_data(self) -> bool:
-        """Whether silence alone decides the state, so that the walk begins at the creation."""
+        """Whether silence alone decides the state, so that evaluation begins at the creation."""
         return self.entry.definition.treatment in ("breaching", "notBreaching")
 
     def is_ahead(self, now: datetime) -> bool:
@@ -204,7 +204,7 @@ class OnArrival:
         )
 
     def _verdict(
-        self, due: PendingPeriods, found: WalkOutcome | Exception, noted: str | None
+        self, due: PendingPeriods, found: EvaluationOutcome | Exception, noted: str | None
     ) -> Verdict:
         """Return what is to be stored; what goes wrong is told once, and stands in the row."""
         before, definition = due.before, due.entry.definition

@@ -10,7 +10,12 @@ from sqlalchemy import Connection, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import Point
-from driftline.alerts.alarms.walk import Grid, Standing, WalkOutcome, walk
+from driftline.alerts.alarms.period_evaluation import (
+    EvaluationOutcome,
+    Grid,
+    Standing,
+    evaluate_periods,
+)
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.reading import BandsOf, Question, answer, requests_of
 from driftline.alerts.evaluation.verdicts import Standpoint
@@ -79,7 +84,7 @@ def walk_periods(
     pending: Sequence[PendingPeriods],
     now: datetime,
     bands: BandsOf | None = None,
-) -> Iterator[tuple[PendingPeriods, WalkOutcome | Exception]]:
+) -> Iterator[tuple[PendingPeriods, EvaluationOutcome | Exception]]:
     """Judge each alarm along its periods; an error is handed on with its alarm."""
     wanted: dict[SeriesRequest, int] = {}
     asked = [[wanted.setdefault(one, len(wanted)) for one in each.requests()] for each in pending]
@@ -98,11 +103,11 @@ def _walk(
     series: Sequence[Mapping[int, Summary]],
     now: datetime,
     bands: BandsOf | None,
-) -> WalkOutcome:
+) -> EvaluationOutcome:
     before, definition = due.before, due.entry.definition
     standing = Standing(before.id, before.state, before.state_seq, due.created_at, due.watched_from)
     if not len(due.periods):
-        return WalkOutcome([])
+        return EvaluationOutcome([])
     # Read from the base on; the grid counts from 1970.
     based = [{due.base + number: one for number, one in found.items()} for found in series]
 
@@ -112,4 +117,6 @@ def _walk(
         return answer(connection, Question(definition, due.entry.plan, edges), window, bands)
 
     judged = None if due.entry.plan is None else measure
-    return walk(definition, standing, based, due.grid, due.periods, now=now, measure=judged)
+    return evaluate_periods(
+        definition, standing, based, due.grid, due.periods, now=now, measure=judged
+    )

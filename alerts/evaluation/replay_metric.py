@@ -13,8 +13,8 @@ import numpy as np
 from driftline.alerts.alarms.alarm import Judgement, Point, State, is_breaching
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.measured import measure
+from driftline.alerts.alarms.period_evaluation import Standing, step
 from driftline.alerts.alarms.reason import INITIAL, state_reason_data, untrained_reason
-from driftline.alerts.alarms.walk import Standing, step
 from driftline.alerts.documents import iso
 from driftline.alerts.evaluation.replay_data import Samples
 from driftline.alerts.math.band import FEWEST_POINTS, BandModel, fit

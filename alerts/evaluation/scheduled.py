@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Engine, Row, Select, and_, or_, select, updat
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import Point, StateChange
+from driftline.alerts.alarms.period_evaluation import Standing, step
 from driftline.alerts.alarms.reason import untrained_reason
 from driftline.alerts.alarms.records import LOOK_AGAIN
-from driftline.alerts.alarms.walk import Standing, step
 from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import (

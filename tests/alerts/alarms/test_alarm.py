@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from driftline.alerts.alarms.alarm import Point, decide, is_breaching, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.walk import Grid, Standing, walk
+from driftline.alerts.alarms.period_evaluation import Grid, Standing, evaluate_periods
 from driftline.alerts.metrics.summary import Summary
 
 CASES = json.loads((Path(__file__).parents[2] / "fixtures" / "alerts" / "cases.json").read_text())[
@@ -94,7 +94,7 @@ def _run(definition, series, initial):
     for step, value in enumerate(series):
         if value is not None:
             summaries[step] = Summary(1.0, value, value, value)
-        for change in walk(
+        for change in evaluate_periods(
             definition, standing, [summaries], Grid(60), range(step, step + 1), now=_time(step)
         ).changes:
             transitions.append([step, change.old, change.new])

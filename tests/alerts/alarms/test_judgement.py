@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from driftline.alerts.alarms.alarm import Point, decide, is_breaching, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.measured import measure
-from driftline.alerts.alarms.walk import Grid, Standing, math_points, points, step, walk
+from driftline.alerts.alarms.period_evaluation import (
+    Grid,
+    Standing,
+    evaluate_periods,
+    math_points,
+    points,
+    step,
+)
 from driftline.alerts.alarms.window import WarmUp
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
@@ -231,16 +238,18 @@ def test_walking_in_pieces_is_walking_at_once_and_is_a_step_for_each_period(
     summaries = {first + place: one for place, one in found.items()}
     standing = Standing(7, state, 3)
 
-    whole = walk(
+    whole = evaluate_periods(
         definition, standing, [summaries], grid, range(first, last), now=minute(99)
     ).changes
 
     middle = min(first + cut, last)
     pieces = [
-        *walk(definition, standing, [summaries], grid, range(first, middle), now=minute(99)).changes
+        *evaluate_periods(
+            definition, standing, [summaries], grid, range(first, middle), now=minute(99)
+        ).changes
     ]
     between = Standing(7, pieces[-1].new, pieces[-1].seq) if pieces else standing
-    pieces += walk(
+    pieces += evaluate_periods(
         definition, between, [summaries], grid, range(middle, last), now=minute(99)
     ).changes
     assert pieces == whole

@@ -98,7 +98,7 @@ def test_a_follower_that_cannot_be_judged_is_told_once_until_it_can(
     house.alarm()
     house.put(1)
     with monkeypatch.context() as patched:
-        patched.setattr("driftline.alerts.evaluation.periods.walk", fail)
+        patched.setattr("driftline.alerts.evaluation.periods.evaluate_periods", fail)
         for second in range(4):
             assert plant.to(NOON + timedelta(seconds=second)) == []
     query = select(tables.alarms.c.evaluation_state, tables.alarms.c.evaluation_problem)

@@ -1,4 +1,4 @@
-"""Walk an alarm from period to period over its datapoints; pure, shared by all who evaluate."""
+"""Evaluate an alarm period by period over its datapoints; pure, shared by all who evaluate."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class WalkOutcome:
+class EvaluationOutcome:
     """What became of an alarm's periods."""
 
     changes: Sequence[StateChange]  # Oldest first.
@@ -68,7 +68,7 @@ class WalkOutcome:
 Measure = Callable[[tuple[datetime, ...], Sequence[Mapping[int, Summary]]], Sequence[Point]]
 
 
-def walk(
+def evaluate_periods(
     definition: AlarmDefinition,
     standing: Standing,
     series: Sequence[Mapping[int, Summary]],
@@ -77,7 +77,7 @@ def walk(
     *,
     now: datetime,
     measure: Measure | None = None,
-) -> WalkOutcome:
+) -> EvaluationOutcome:
     """Evaluate an alarm at the end of each of some periods, over its evaluation range alone.
 
     ``series`` has what came in for each of its metrics, by number of the period. An alarm on one
@@ -110,7 +110,7 @@ def walk(
             # Silence goes on saying the same: on to the next period with data.
             position = bisect.bisect_left(numbers, index)
             index = numbers[position] if position < len(numbers) else periods.stop
-    return WalkOutcome(changes, untrained)
+    return EvaluationOutcome(changes, untrained)
 
 
 def step(
