@@ -143,10 +143,10 @@ def read_envelope(value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> 
 
 def light(frame: Frame) -> Frame:
     """Return a record without its bodies: what was asked and when stays, and how long both were."""
-    shed = Flag.BODY_SHED
-    shed |= Flag.REQUEST_TRUNCATED if frame.request else 0
-    shed |= Flag.RESPONSE_TRUNCATED if frame.response else 0
-    return frame._replace(flags=frame.flags | shed, request=b"", response=b"")
+    omitted = Flag.BODY_OMITTED
+    omitted |= Flag.REQUEST_TRUNCATED if frame.request else 0
+    omitted |= Flag.RESPONSE_TRUNCATED if frame.response else 0
+    return frame._replace(flags=frame.flags | omitted, request=b"", response=b"")
 
 
 def _is_run(seqs: np.ndarray, first: int, last: int) -> bool:

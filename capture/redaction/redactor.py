@@ -34,8 +34,8 @@ _LINES = "headers"  # Under this name the tap keeps headers that have no column 
 _MAX_TOLD = 200
 _MAX_PLANS = 10_000
 _CUT = {
-    "request": Flag.REQUEST_TRUNCATED | Flag.BODY_SHED,
-    "response": Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED,
+    "request": Flag.REQUEST_TRUNCATED | Flag.BODY_OMITTED,
+    "response": Flag.RESPONSE_TRUNCATED | Flag.BODY_OMITTED,
 }
 
 

@@ -30,7 +30,7 @@ _HOUR = timedelta(hours=1)
 # Bodies that are held in memory at once.
 _SPAN_BYTES = 64 << 20
 _CUT = int(
-    Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED | Flag.REDACTION_FAILED
+    Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_OMITTED | Flag.REDACTION_FAILED
 )
 _ORDER = ("event_time", "spool_id", "spool_seq")
 

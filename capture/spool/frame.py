@@ -56,7 +56,7 @@ class Flag(IntFlag):
     INCOMPLETE = 4
     CLIENT_GONE = 8
     APP_ERROR = 16
-    BODY_SHED = 32
+    BODY_OMITTED = 32
     STREAMED = 64
     EVENT_TIME_GIVEN = 128
     EVENT_TIME_MALFORMED = 256
@@ -113,10 +113,10 @@ def seed_of(spool_id: str) -> int:
     return zlib.crc32(spool_id.encode("ascii"))
 
 
-def shed_flags(request: Sequence[bytes], response: Sequence[bytes]) -> int:
+def omission_flags(request: Sequence[bytes], response: Sequence[bytes]) -> int:
     """Return the flags for bodies left out, so that they are not read as empty."""
     cut = Flag.REQUEST_TRUNCATED * any(request) | Flag.RESPONSE_TRUNCATED * any(response)
-    return int(Flag.BODY_SHED | cut) if cut else 0
+    return int(Flag.BODY_OMITTED | cut) if cut else 0
 
 
 def pack_meta(pairs: Mapping[str, str]) -> bytes:

@@ -23,10 +23,10 @@ from driftline.capture.spool.counters import DropCounters, TrafficCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
     Kind,
+    omission_flags,
     pack_meta,
     pack_parts,
     seed_of,
-    shed_flags,
     unpack_meta,
 )  # fmt: skip
 from driftline.capture.spool.quota import Quota
@@ -83,7 +83,7 @@ class SpoolWriter(Appender):
         # Small against the budget: what is shipped is removed by whole segments.
         self._segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
         self._segment_ns = int(segment_s * SECOND_NS)
-        self._sheds = on_full == "metadata_only"
+        self._omits_bodies = on_full == "metadata_only"
         self._now_ns, self._mono_ns = now_ns, mono_ns
         # Who waits for the disk at each record would have it write each page twice.
         is_buffered = is_buffered and durability != "request"
@@ -156,8 +156,8 @@ class SpoolWriter(Appender):
         if reason is None and now >= self._calm_ns:
             reason = self._prepare(now)
         if reason is None:
-            if self._sheds and self._quota.is_scarce:
-                flags |= shed_flags(request, response)
+            if self._omits_bodies and self._quota.is_scarce:
+                flags |= omission_flags(request, response)
                 request = response = _NOTHING
             if len(request) + len(response) > _MAX_BUFFERS:
                 request, response = (b"".join(request),), (b"".join(response),)
@@ -242,8 +242,8 @@ class SpoolWriter(Appender):
         """Ensure an open segment with room, and no unreported drop; return why not."""
         self._calm_ns = 0
         reason = self._make_room(now) or self._tell_gaps()
-        is_shedding = self._sheds and self._quota.is_scarce
-        if reason is None and self._checked_ns is not None and not is_shedding:
+        is_omitting = self._omits_bodies and self._quota.is_scarce
+        if reason is None and self._checked_ns is not None and not is_omitting:
             self._calm_ns = min(
                 self._checked_ns + SECOND_NS, self._segment_born_ns + self._segment_ns
             )

@@ -122,7 +122,7 @@ def is_within(start: datetime | None, end: datetime) -> pads.Expression:
 
 def is_cut(flags: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return where a body that should have been decoded was cut or left out by the tap."""
-    cut = Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_SHED
+    cut = Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED | Flag.BODY_OMITTED
     unparsed = Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED
     return pc.and_(is_flagged(flags, cut), is_flagged(flags, unparsed))
 

@@ -139,7 +139,7 @@ def _sent(records: Records, side: Literal["request", "response"], answered: np.n
     contents = records.request if side == "request" else records.response
     flags = records.flags
     told: list[str | None] = [None] * len(records)
-    cut = Flag.BODY_SHED | (
+    cut = Flag.BODY_OMITTED | (
         Flag.REQUEST_TRUNCATED if side == "request" else Flag.RESPONSE_TRUNCATED
     )
     true = records.request_bytes if side == "request" else records.response_bytes

@@ -336,7 +336,7 @@ class Exchange:
         room = recorder.max_body_bytes - kept
         size = len(body)
         if recorder.inflight_bytes > recorder.max_inflight_bytes:
-            self._flags |= Flag.BODY_SHED
+            self._flags |= Flag.BODY_OMITTED
             room = 0
         if size > room:
             self._flags |= cut

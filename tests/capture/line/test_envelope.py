@@ -136,4 +136,4 @@ def test_a_light_record_keeps_its_true_lengths_and_says_what_is_missing() -> Non
     found = light(whole)
 
     assert (found.request, found.request_bytes) == (b"", 3)
-    assert found.flags == Flag.BODY_SHED | Flag.REQUEST_TRUNCATED
+    assert found.flags == Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED

@@ -307,7 +307,7 @@ def test_a_record_too_large_for_a_message_goes_without_its_bodies(line: Line) ->
     assert sender.counters["light"] == 1
     assert rows["b"]["request_body"] is None or rows["b"]["request_body"] == b""
     assert rows["b"]["request_bytes"] == 100_000
-    assert rows["b"]["flags"] & Flag.BODY_SHED
+    assert rows["b"]["flags"] & Flag.BODY_OMITTED
     assert (rows["a"]["feature_temp"], rows["b"]["feature_temp"]) == (1.5, None)
 
 

@@ -112,7 +112,7 @@ def test_csv_that_is_not_what_the_rule_tells_leaves_neither_body(body: bytes) ->
 @pytest.mark.parametrize(
     ("flag", "side"),
     [(Flag.REQUEST_TRUNCATED, "request"), (Flag.RESPONSE_TRUNCATED, "response"),
-     (Flag.BODY_SHED, "both")],
+     (Flag.BODY_OMITTED, "both")],
 )  # fmt: skip
 def test_a_body_that_was_cut_leaves_neither(flag: Flag, side: str) -> None:
     given = frame(b'{"a":1}', b'{"a":1}', flags=int(flag))

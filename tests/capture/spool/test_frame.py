@@ -16,10 +16,10 @@ from driftline.capture.spool.frame import (
     Kind,
     find_frame,
     frame_length,
+    omission_flags,
     pack,
     pack_meta,
     seed_of,
-    shed_flags,
     unpack,
 )
 from driftline.capture.spool.writer import SpoolWriter
@@ -117,6 +117,6 @@ def test_a_record_of_two_bodies_of_25_mib_goes_through_spool_message_and_reader(
 
 
 def test_only_bodies_that_were_there_are_said_to_be_left_out() -> None:
-    assert shed_flags([], []) == shed_flags([b""], [b"", b""]) == 0
-    assert shed_flags([b"a"], []) == Flag.BODY_SHED | Flag.REQUEST_TRUNCATED
-    assert shed_flags([b""], [b"", b"b"]) == Flag.BODY_SHED | Flag.RESPONSE_TRUNCATED
+    assert omission_flags([], []) == omission_flags([b""], [b"", b""]) == 0
+    assert omission_flags([b"a"], []) == Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED
+    assert omission_flags([b""], [b"", b"b"]) == Flag.BODY_OMITTED | Flag.RESPONSE_TRUNCATED

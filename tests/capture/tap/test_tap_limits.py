@@ -104,7 +104,7 @@ def test_bodies_are_left_out_while_too_many_requests_are_open(spool_dir: Path) -
 
     (frame,) = frames_of(spool_dir)
     assert (frame.request, frame.request_bytes, frame.response_bytes) == (b"", 50, 1)
-    assert frame.flags == Flag.BODY_SHED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
+    assert frame.flags == Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
     assert tap._recorder.inflight_bytes == 101
 
 
@@ -118,7 +118,7 @@ def call_once(tap: Any, body: bytes) -> None:
     asyncio.run(tap({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send))
 
 
-def test_bodies_are_shed_at_four_fifths_of_the_budget_and_records_dropped_at_all_of_it(
+def test_bodies_are_omitted_at_four_fifths_of_the_budget_and_records_dropped_at_all_of_it(
     spool_dir: Path,
 ) -> None:
     writer = SpoolWriter(spool_dir, max_bytes=100_000, on_full="metadata_only", mono_ns=seconds())
@@ -127,13 +127,13 @@ def test_bodies_are_shed_at_four_fifths_of_the_budget_and_records_dropped_at_all
 
     found = [frame for frame in frames_of(spool_dir) if frame.kind == Kind.RECORD]
     whole = [frame for frame in found if frame.request]
-    shed = [frame for frame in found if not frame.request]
+    omitted = [frame for frame in found if not frame.request]
     assert 60 < len(whole) < 85
     assert {frame.flags for frame in whole} == {0}
-    assert {frame.flags for frame in shed} == {
-        Flag.BODY_SHED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
+    assert {frame.flags for frame in omitted} == {
+        Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
     }
-    assert len(shed) > 40
+    assert len(omitted) > 40
     assert stored.count(False) == 400 - len(found) == writer.dropped > 0
 
 
