@@ -23,7 +23,7 @@ from driftline.alerts.notify import outbox, resending
 from driftline.alerts.notify.addresses import AddressGuard, Resolver
 from driftline.alerts.notify.change_events import last_settled, queue_change_events, wanting
 from driftline.alerts.notify.channels import open_channels
-from driftline.alerts.notify.deliveries import Attempt, add_attempt, result_of
+from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, result_of
 from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
@@ -220,7 +220,7 @@ class Deliverer:
             else:
                 status = self._mark_failed(connection, claim, answer, error, now)
             result = result_of(answer, error)
-            attempt = Attempt(
+            attempt = AttemptRecord(
                 claim.id, claim.channel, claim.attempts, now, took_ms, status, *result
             )
             add_attempt(connection, attempt)

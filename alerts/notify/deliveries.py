@@ -180,7 +180,7 @@ def _delivery(row: RowMapping) -> Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt(Output):
+class AttemptRecord(Output):
     """How one attempt went."""
 
     message_id: str
@@ -203,10 +203,12 @@ def result_of(
     return answer.status, answer.problem, answer.text[:_ANSWER_MAX]
 
 
-def add_attempt(connection: Connection, attempt: Attempt) -> None:
+def add_attempt(connection: Connection, attempt: AttemptRecord) -> None:
     """Write one line in the caller's transaction."""
     connection.execute(
-        insert(attempts).values(**{name: getattr(attempt, name) for name in Attempt.__slots__})
+        insert(attempts).values(
+            **{name: getattr(attempt, name) for name in AttemptRecord.__slots__}
+        )
     )
 
 
@@ -216,7 +218,7 @@ def list_attempts(
     channel: str | None = None,
     message_id: str | None = None,
     limit: int = 100,
-) -> list[Attempt]:
+) -> list[AttemptRecord]:
     """Return attempts, newest first: of one channel, of one message, or all."""
     query = select(attempts).order_by(attempts.c.id.desc()).limit(limit)
     if channel is not None:
@@ -224,6 +226,6 @@ def list_attempts(
     if message_id is not None:
         query = query.where(attempts.c.message_id == message_id)
     return [
-        Attempt(**{name: row[name] for name in Attempt.__slots__})
+        AttemptRecord(**{name: row[name] for name in AttemptRecord.__slots__})
         for row in connection.execute(query).mappings()
     ]

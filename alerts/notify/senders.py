@@ -43,7 +43,7 @@ class Transports:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One attempt to send; see `receivers.receiver.Delivery`."""
+    """One attempt to send; see `receivers.receiver.Attempt`."""
 
     channel: OpenChannel
     message: Outgoing

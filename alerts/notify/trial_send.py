@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from driftline.alerts.documents import Output
 from driftline.alerts.notify.channels import get_channel, open_channels
-from driftline.alerts.notify.deliveries import Attempt, add_attempt, result_of
+from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, result_of
 from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import OpenChannel, Outgoing
@@ -76,7 +76,7 @@ async def try_channel(
     is_taken = answer is not None and answer.is_success
     status, problem, text = result_of(answer, error)
     outcome = "test" if is_taken else "test_failed"
-    attempt = Attempt(message_id, name, 1, now(), took_ms, outcome, status, problem, text)
+    attempt = AttemptRecord(message_id, name, 1, now(), took_ms, outcome, status, problem, text)
     await asyncio.to_thread(_note, engine, attempt)
     shown = message.body.decode("utf-8", "replace")
     return SendResult(message_id, is_taken, took_ms, status, text, problem, shown)
@@ -88,7 +88,7 @@ def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel
         return open_channels(connection, [name], vault, now)[name]
 
 
-def _note(engine: Engine, attempt: Attempt) -> None:
+def _note(engine: Engine, attempt: AttemptRecord) -> None:
     """Leave a line in the delivery log."""
     with engine.begin() as connection:
         add_attempt(connection, attempt)

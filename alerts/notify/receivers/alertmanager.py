@@ -19,7 +19,7 @@ from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
-    Delivery,
+    Attempt,
     Message,
     Notification,
     Receiver,
@@ -83,9 +83,9 @@ def _render(notification: Notification) -> Message:
     return Message(as_json([alert]))
 
 
-async def _send(delivery: Delivery) -> Answer:
-    url = alerts_url(delivery.channel.url.reveal())
-    return await delivery.post(url, with_end(delivery.message.body, delivery.now))
+async def _send(attempt: Attempt) -> Answer:
+    url = alerts_url(attempt.channel.url.reveal())
+    return await attempt.post(url, with_end(attempt.message.body, attempt.now))
 
 
 def with_end(body: bytes, now: datetime) -> bytes:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 
 from driftline.alerts.notify.receivers.programs import child_argv, render_for_program, stored_event
-from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
+from driftline.alerts.notify.receivers.receiver import Answer, Attempt, Options, Receiver
 
 
-async def _send(delivery: Delivery) -> Answer:
-    event = stored_event(delivery.message)
+async def _send(attempt: Attempt) -> Answer:
+    event = stored_event(attempt.message)
     call = {
-        "url": delivery.channel.url.reveal(),
+        "url": attempt.channel.url.reveal(),
         "title": event.get("title", ""),
         "body": "\n\n".join(str(event[key]) for key in ("text", "link") if event.get(key)),
         "mood": event.get("mood", "info"),
-        "allow_networks": list(delivery.allow_networks),
+        "allow_networks": list(attempt.allow_networks),
     }
     argv = child_argv("driftline.alerts.notify.receivers.apprise_child")
     # No home: a .netrc there would be opened, which is refused and counts as not taken.
-    return await delivery.run(argv, json.dumps(call).encode(), {"HOME": "/nonexistent"})
+    return await attempt.run(argv, json.dumps(call).encode(), {"HOME": "/nonexistent"})
 
 
 APPRISE = Receiver(

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from driftline.alerts.notify.receivers.programs import argv_of, render_for_program
-from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
+from driftline.alerts.notify.receivers.receiver import Answer, Attempt, Options, Receiver
 
 
 class CommandOptions(Options):
@@ -19,10 +19,10 @@ class CommandOptions(Options):
     ] = None
 
 
-async def _send(delivery: Delivery) -> Answer:
-    argv = argv_of(str(delivery.channel.options.get("command")), delivery.commands)
-    message = delivery.message
-    return await delivery.run(argv, message.body, {"DRIFTLINE_MESSAGE_ID": message.id})
+async def _send(attempt: Attempt) -> Answer:
+    argv = argv_of(str(attempt.channel.options.get("command")), attempt.commands)
+    message = attempt.message
+    return await attempt.run(argv, message.body, {"DRIFTLINE_MESSAGE_ID": message.id})
 
 
 COMMAND = Receiver(

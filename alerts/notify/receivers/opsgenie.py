@@ -21,7 +21,7 @@ from driftline.alerts.notify.event import Event, as_json, dedup_key
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
-    Delivery,
+    Attempt,
     Message,
     Notification,
     Options,
@@ -56,10 +56,10 @@ def _render(notification: Notification) -> Message:
     return Message(as_json(_close(event, alias) if is_over else _create(event, alias, labels)))
 
 
-async def _send(delivery: Delivery) -> Answer:
-    channel = delivery.channel
-    url, body = opsgenie_request(channel.url.reveal(), delivery.message.body)
-    return await delivery.post(
+async def _send(attempt: Attempt) -> Answer:
+    channel = attempt.channel
+    url, body = opsgenie_request(channel.url.reveal(), attempt.message.body)
+    return await attempt.post(
         url, body, {"authorization": f"GenieKey {channel.secrets[0].reveal()}"}
     )
 

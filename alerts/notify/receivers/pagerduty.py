@@ -22,7 +22,7 @@ from driftline.alerts.notify.event import Event, as_json, dedup_key
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
-    Delivery,
+    Attempt,
     Message,
     Notification,
     Options,
@@ -60,10 +60,10 @@ def _render(notification: Notification) -> Message:
     return Message(as_json(_event(event, action, dedup_key(definition.alarm_name), about)))
 
 
-async def _send(delivery: Delivery) -> Answer:
-    channel = delivery.channel
-    body = with_routing_key(delivery.message.body, channel.secrets[0])
-    return await delivery.post(events_url(channel.url.reveal()), body)
+async def _send(attempt: Attempt) -> Answer:
+    channel = attempt.channel
+    body = with_routing_key(attempt.message.body, channel.secrets[0])
+    return await attempt.post(events_url(channel.url.reveal()), body)
 
 
 def with_routing_key(body: bytes, key: Secret) -> bytes:

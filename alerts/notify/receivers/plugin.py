@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from driftline.alerts.notify.receivers.programs import child_argv, render_for_program, stored_event
-from driftline.alerts.notify.receivers.receiver import Answer, Delivery, Options, Receiver
+from driftline.alerts.notify.receivers.receiver import Answer, Attempt, Options, Receiver
 
 
 class PluginOptions(Options):
@@ -20,13 +20,13 @@ class PluginOptions(Options):
     ] = None
 
 
-async def _send(delivery: Delivery) -> Answer:
+async def _send(attempt: Attempt) -> Answer:
     call = {
-        "plugin": delivery.channel.options.get("plugin"),
-        "event": stored_event(delivery.message),
+        "plugin": attempt.channel.options.get("plugin"),
+        "event": stored_event(attempt.message),
     }
     argv = child_argv("driftline.alerts.notify.receivers.plugin_child")
-    return await delivery.run(argv, json.dumps(call).encode())
+    return await attempt.run(argv, json.dumps(call).encode())
 
 
 PLUGIN = Receiver(

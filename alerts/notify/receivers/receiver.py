@@ -178,7 +178,7 @@ class Answer:
         return f"answered {self.status}" if self.is_http else f"ended with code {self.status}"
 
 
-class Delivery(Protocol):
+class Attempt(Protocol):
     """One attempt to send one message; what a receiver's ``send`` is handed."""
 
     channel: OpenChannel
@@ -239,7 +239,7 @@ class Receiver:
 
     options: type[Options]
     render: Callable[[Notification], Message]
-    send: Callable[[Delivery], Awaitable[Answer]]
+    send: Callable[[Attempt], Awaitable[Answer]]
     render_again: Callable[[bytes, Event], Message] | None = None
     url: Literal["http", "optional", "own", "none"] = "http"
     has_secret_url: bool = False

@@ -14,7 +14,7 @@ from driftline.alerts.notify.event import Event, as_json
 from driftline.alerts.notify.receivers.eventbridge import eventbridge_alarm, eventbridge_notice
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
-    Delivery,
+    Attempt,
     Message,
     Notification,
     Options,
@@ -75,12 +75,12 @@ def _render(notification: Notification) -> Message:
     return FORMATS[notification.style.format](notification)
 
 
-async def _send(delivery: Delivery) -> Answer:
-    channel, message = delivery.channel, delivery.message
-    headers = signed_headers(channel.secrets, message.id, message.body, delivery.now)
+async def _send(attempt: Attempt) -> Answer:
+    channel, message = attempt.channel, attempt.message
+    headers = signed_headers(channel.secrets, message.id, message.body, attempt.now)
     if channel.style.format == "sns":
         headers["x-amz-sns-message-type"] = "Notification"
-    return await delivery.post(channel.url.reveal(), headers=headers)
+    return await attempt.post(channel.url.reveal(), headers=headers)
 
 
 def signed_headers(

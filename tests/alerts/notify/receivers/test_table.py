@@ -10,7 +10,7 @@ from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.event import as_json
 from driftline.alerts.notify.receivers.receiver import (
     Answer,
-    Delivery,
+    Attempt,
     Message,
     Notification,
     Options,
@@ -29,8 +29,8 @@ def render(notification: Notification) -> Message:
     return Message(as_json({"content": event.title, "username": name}))
 
 
-async def send(delivery: Delivery) -> Answer:
-    return await delivery.post(delivery.channel.url.reveal())
+async def send(attempt: Attempt) -> Answer:
+    return await attempt.post(attempt.channel.url.reveal())
 
 
 @pytest.fixture
