@@ -45,7 +45,7 @@ def read_report(context: ServerContext, execution: Execution) -> bytes:
         raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
 
 
-def find_contributing_rows(
+def open_contributing_rows(
     context: ServerContext, execution: Execution, index: int | None
 ) -> ContributingRows:
     """Open the rows behind one violation, by its place in the report, or behind all that alarm.

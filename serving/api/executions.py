@@ -24,7 +24,7 @@ from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
-from driftline.serving.api.contributing_rows import find_contributing_rows, read_report
+from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
 from driftline.serving.api.monitor_runs import judge_window
 from driftline.serving.api.requests import Limit, Span
@@ -97,7 +97,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     ) -> dict[str, Any]:
         """Return the first rows behind a violation, the offending column in front."""
-        contributing = find_contributing_rows(context, _execution(context, execution_id), violation)
+        contributing = open_contributing_rows(context, _execution(context, execution_id), violation)
         found = matching_rows(contributing.batches(), contributing.blamed[0].predicate, limit=limit)
         return {"columns": found.column_names, "rows": _plain(found)}
 
@@ -136,7 +136,7 @@ def _execution(context: ServerContext, identity: str) -> Execution:
 def _file(
     context: ServerContext, identity: str, violation: int | None, form: Form
 ) -> StreamingResponse:
-    contributing = find_contributing_rows(context, _execution(context, identity), violation)
+    contributing = open_contributing_rows(context, _execution(context, identity), violation)
     pieces = written(
         contributing_batches(contributing.batches, contributing.blamed, contributing.references),
         form,
