@@ -1,6 +1,7 @@
 """The doctor: what it says of an installation that is well, and of each way to be ill."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,13 +37,24 @@ __all__ = ["kafka_broker", "topic"]
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that all steps were taken on: copying it is a hundred times cheaper."""
+    file = tmp_path_factory.mktemp("migrated") / "driftline.db"
+    engine = open_database(f"sqlite:///{file}")
+    migrate(engine)
+    engine.dispose()
+    return file
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, migrated: Path) -> Settings:
     """An installation in a folder of its own whose processes do not run."""
     file = tmp_path / "driftline.toml"
     file.write_text("[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n")
     found = load(file, environment={})
-    migrate(open_database(found.database_url))
+    Path(found.root).mkdir()
+    shutil.copy(migrated, Path(found.root, "driftline.db"))
     return found
 
 
