@@ -323,7 +323,7 @@ class DeltaFolder:
         self.refresh()
         self._ready(schema)
 
-    def _ready(self, schema: pa.Schema) -> DeltaTable:
+    def _ready(self, schema: pa.Schema, attempts: int = _ATTEMPTS) -> DeltaTable:
         """Return the table, made or widened so that it holds these columns."""
         table = self.table
         try:
@@ -336,6 +336,9 @@ class DeltaFolder:
                 table.update_incremental()
         except (DeltaError, OSError) as error:
             self.refresh()
+            if isinstance(error, CommitFailedError) and attempts > 1:
+                # Another writer widened it at the same moment, perhaps by the same columns.
+                return self._ready(schema, attempts - 1)
             raise trouble(self.uri, error) from error
         return table
 

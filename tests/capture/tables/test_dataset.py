@@ -139,6 +139,27 @@ def test_a_new_column_is_added_and_old_rows_have_none(root: str, signature: Sign
     assert data.schema.field("x").type == pa.float64()
 
 
+@pytest.mark.parametrize("own", [["feature_new"], ["feature_new", "feature_own"]])
+def test_writers_that_add_columns_at_the_same_moment_both_store_their_rows(
+    root: str, signature: Signature, own: list[str]
+) -> None:
+    def widened(*names: str) -> Signature:
+        more = tuple(Column(name, name, "double") for name in names)
+        return replace(signature, features=(*signature.features, *more))
+
+    first, second = Dataset(root, "flights", writer="a"), Dataset(root, "flights", writer="b")
+    first.append(rows(signature, 1), {SPOOL: 1})
+    other = SPOOL.replace("1", "2")
+    assert second.watermark(other) == 0  # It has looked at the table.
+    first.append(rows(widened("feature_new"), 2), {SPOOL: 2})
+
+    second.append(rows(widened(*own), 1, spool=other), {other: 1})
+
+    stored = DeltaTable(second.uri).to_pyarrow_table()
+    assert stored.num_rows == 3
+    assert set(own) <= set(stored.column_names)
+
+
 def test_a_changed_type_keeps_the_old_column(root: str, signature: Signature) -> None:
     Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
     changed = replace(signature, features=(replace(signature.features[0], type="string"),))
