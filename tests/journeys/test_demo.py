@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import zipfile
 from collections import Counter
 from datetime import UTC, datetime
@@ -151,15 +150,6 @@ def test_the_accounts_fit_into_80_columns(demo: Demo) -> None:
 
     assert len(accounts) > 15
     assert max(map(len, accounts)) <= 80
-
-
-def test_a_second_run_starts_clean(demo: Demo, tmp_path: Path) -> None:
-    folder = shutil.copytree(demo.folder, tmp_path / "demo")
-
-    again = driftline("demo", "--days", "1", "--exit", "--no-browser", "--folder", str(folder))
-
-    # Everything adds up: nothing of the 46 days is counted with the one.
-    assert again.returncode == 0, again.stderr
 
 
 def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:

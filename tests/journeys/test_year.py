@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from driftline.app.demo.home import Home
 from tests.journeys.conftest import Demo, quality_weeks
 from tests.servers.kafka import KafkaBroker
 from tests.servers.ports import free_port
@@ -50,6 +51,11 @@ def year(
     """Replay the days as ``driftline demo --exit`` does, with other settings."""
     days = YEAR_DAYS if is_whole else DAYS
     folder = tmp_path_factory.mktemp("year") / "here"
+    # An earlier demo was here: what it left is removed.
+    with Home(folder) as home:
+        home.write_settings()
+        (folder / "store").mkdir()
+        (folder / "store" / "left").touch()
     settings = {
         # A demo chooses its ports when it begins and opens them later: another one runs beside it.
         "server": {"port": free_port()},
@@ -78,6 +84,7 @@ def test_the_year_adds_up_over_kafka_and_postgresql(year: Demo) -> None:
     assert year.code == 0, year.output
     assert "DIFFERS" not in year.output
     assert "unfinished" not in year.output
+    assert not (year.folder / "store" / "left").exists()
 
 
 def test_nothing_went_another_way(year: Demo) -> None:
