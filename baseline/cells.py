@@ -3,7 +3,8 @@
 A numeric column is cut at quantiles of the reference, tails included, and around each value that
 many rows share (an atom); a text or boolean column is split into its frequent levels. Each row
 falls into exactly one cell, so counts of parts add up to the counts of the whole, and each scanned
-set (all below a cut, one atom, one level, the unseen, the empty, the unfit) is one binomial count.
+set (all below a cut, between two cuts, one atom, one level, the unseen, the empty, the unfit) is
+one binomial count.
 Design: docs/reference/statistics.md, "Cells".
 """
 
@@ -14,6 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +38,7 @@ LEVEL_COUNT = 50
 # With so few distinct values each of them is a level of its own.
 FEW_VALUES = 32
 
-SetKind = Literal["range", "cut", "level", "unseen", "null", "unfit"]
+SetKind = Literal["range", "cut", "interval", "level", "unseen", "null", "unfit"]
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ class Cells:
     def predicates(self) -> tuple[Predicate, ...]:
         """The scanned sets: each can be counted from the cells and found again in rows.
 
-        Cuts, atoms, levels, others, unseen, empty, unfit, in this order.
+        Cuts, intervals, atoms, levels, others, unseen, empty, unfit, in this order.
         """
         return _scanned_sets(self)
 
@@ -256,6 +258,8 @@ class Cells:
             return "range"
         if predicate.op == "not_in" and self.known is not None:
             return "unseen"
+        if predicate.op == "between":
+            return "interval"
         return "cut" if predicate.op in ("lt", "le", "ge") else "level"
 
     @cached_property
@@ -303,7 +307,7 @@ def members(cells: Cells, predicate: Predicate) -> slice | int:
     if predicate.op in ("lt", "ge"):
         cut = cells.edges.index(float(predicate.value or 0.0)) + 1
         return slice(0, cut) if predicate.op == "lt" else slice(cut, values)
-    if predicate.op == "eq" and cells.is_number:
+    if predicate.op in ("eq", "between") and cells.is_number:
         return cells.edges.index(float(predicate.value or 0.0)) + 1
     if predicate.op == "eq":
         return cells.levels.index(str(predicate.value))
@@ -322,6 +326,12 @@ def _scanned_sets(cells: Cells) -> tuple[Predicate, ...]:
             # atom's own, and both of these are scanned.
             below = index == 0 or cells.median is None or edge <= cells.median
             found.append(Predicate(cells.column, "lt" if below else "ge", edge))
+    # A value that becomes frequent moves no cut by as much as it moves its own interval.
+    found.extend(
+        Predicate(cells.column, "between", low, below=high)
+        for low, high in pairwise(cells.edges)
+        if low not in cells.atom_set
+    )
     found.extend(Predicate(cells.column, "eq", atom) for atom in cells.atoms)
     found.extend(Predicate(cells.column, "eq", level) for level in cells.levels)
     if cells.type in ("string", "bool"):

@@ -15,7 +15,7 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
 
-Operator = Literal["lt", "le", "gt", "ge", "eq", "in", "not_in", "null", "unfit"]
+Operator = Literal["lt", "le", "gt", "ge", "between", "eq", "in", "not_in", "null", "unfit"]
 
 UNFIT = "unfit"
 """Name of the map column in which captured windows carry what did not fit its type."""
@@ -26,14 +26,15 @@ class Predicate:
     """A condition that a row meets or not."""
 
     column: str
-    # lt le gt ge eq compare with value; in and not_in with values (a missing value is neither);
-    # null holds where there is no value; unfit where the value does not fit the type named by
-    # value.
+    # lt le gt ge eq compare with value, between also with below: value <= x < below; in and not_in
+    # with values (a missing value is neither); null holds where there is no value; unfit where the
+    # value does not fit the type named by value.
     op: Operator
     # A number or a text. With a number the column is read as numbers, with a text as text.
     value: float | str | None = None
     values: tuple[str, ...] = ()  # The texts of in and not_in.
     within: Predicate | None = None  # The segment in which alone rows are meant; None: among all.
+    below: float | None = None  # The end of between.
 
     def __post_init__(self) -> None:
         if self.op not in get_args(Operator):
@@ -62,6 +63,9 @@ class Predicate:
                 if len(self.values) > 3
                 else f"not in {_listed(self.values)}"
             )
+        if self.op == "between":
+            low, high = (number_text(float(one or 0.0)) for one in (self.value, self.below))
+            return f"from {low} to below {high}"
         shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)
         return {
             "lt": f"below {shown}",
@@ -96,6 +100,9 @@ class Predicate:
         if isinstance(self.value, str) or self.op in ("in", "not_in"):
             return self._mask_text(array)
         numbers, _ = coerce(array, "double")
+        if self.op == "between":
+            inside = pc.and_(pc.greater_equal(numbers, self.value), pc.less(numbers, self.below))
+            return pc.fill_null(inside, fill_value=False)
         compare = {
             "lt": pc.less,
             "le": pc.less_equal,
@@ -127,6 +134,8 @@ class Predicate:
             found["value"] = self.value
         if self.values:
             found["values"] = list(self.values)
+        if self.below is not None:
+            found["below"] = self.below
         if self.within is not None:
             found["within"] = self.within.to_dict()
         return found
@@ -142,6 +151,7 @@ class Predicate:
             value=found.get("value"),
             values=tuple(found.get("values", ())),
             within=None if found.get("within") is None else cls.from_dict(found["within"]),
+            below=found.get("below"),
         )
 
 

@@ -26,6 +26,14 @@ def test_numbers_are_compared_and_missing_ones_are_never_meant(op, value, expect
     assert rows(predicate, x=["1", "2", "3", ""]) == expected
 
 
+def test_an_interval_holds_its_lower_end_alone():
+    predicate = Predicate("x", "between", 2.0, below=3.5)
+
+    assert rows(predicate, x=[1.9, 2.0, 3.4, 3.5, None]) == [False, True, True, False, False]
+    assert predicate.phrase == "from 2 to below 3.5"
+    assert Predicate.from_dict(predicate.to_dict()) == predicate
+
+
 def test_texts_are_compared_as_texts():
     values = ["UA", "EVX", None, ""]
 

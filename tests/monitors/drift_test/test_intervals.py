@@ -1,0 +1,43 @@
+"""A value that becomes frequent moves the interval that it lies in, and hardly any cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.cells import number_cells
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift_test import DriftTest
+from driftline.monitors.drift_test.window_counts import WindowCounts
+
+REFERENCE_ROWS, ROWS, TRIALS, VALUE = 14_000, 500, 200, 0.37
+
+
+def found_with(share: float) -> list[Predicate]:
+    """Return what is told of windows in which one value has this share, of independent rows."""
+    told = []
+    for seed in range(TRIALS):
+        rng = np.random.default_rng(seed)
+        values = np.sort(rng.normal(size=REFERENCE_ROWS))
+        cells = number_cells("x", "double", values, np.ones(values.size))
+        reference = ReferenceColumn(cells, cells.count(pa.array(values)).astype(np.float64))
+        rows = np.where(rng.random(ROWS) < share, VALUE, rng.normal(size=ROWS))
+        window = WindowCounts(None, None, ROWS, {"x": cells.count(pa.array(rows))})
+        drift = DriftTest({"x": reference}).judge(window).drifts["x"]
+        told += [drift.predicate] if drift.drifted else []
+    return told
+
+
+def test_a_new_frequent_value_is_found_by_its_interval() -> None:
+    told = found_with(0.09)
+
+    # Binomial with 0.98: fewer than 190 of 200 have a chance under 1e-3; the seeds are fixed.
+    assert len(told) >= 190
+    inside = pa.record_batch({"x": [VALUE]})
+    assert all(one.op == "between" and one.mask(inside)[0].as_py() for one in told)
+
+
+def test_independent_rows_are_told_no_more_often_than_the_budget_says() -> None:
+    # One a year at a window a day: 0.55 of 200 at most; 5 or more have a chance under 1e-3.
+    assert len(found_with(0.0)) < 5
