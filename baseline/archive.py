@@ -122,11 +122,7 @@ TOGETHER = (
     ("time_first", "time_last", "time_counts"),
 )
 SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3])
-SCHEMAS = {
-    1: pa.schema(FIELDS_1),
-    2: pa.schema([*FIELDS_1, *FIELDS_2]),
-    FORMAT_VERSION: SCHEMA,
-}
+SCHEMAS = {1: pa.schema(FIELDS_1), 2: pa.schema([*FIELDS_1, *FIELDS_2]), FORMAT_VERSION: SCHEMA}
 
 
 def columns_to_table(

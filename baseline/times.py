@@ -92,7 +92,7 @@ class TimeSummary:
         ordered = times_us
         if (ordered[1:] < ordered[:-1]).any():
             ordered = np.sort(ordered)
-        starts = _starts(ordered // self.width_us)
+        starts = run_starts(ordered // self.width_us)
         ends = np.append(starts[1:], len(ordered))
         part = TimeSummary(self.width_us, ordered[starts], ordered[ends - 1], ends - starts)
         self._take(self.merge(part) if len(self.first) else part._fitted())
@@ -121,7 +121,7 @@ class TimeSummary:
         """Join what lies in the same stretch of that width."""
         if not len(self.first):
             return TimeSummary(width_us)
-        starts = _starts(self.first // width_us)
+        starts = run_starts(self.first // width_us)
         return TimeSummary(
             width_us,
             self.first[starts],
@@ -134,8 +134,8 @@ class TimeSummary:
         self.counts = other.counts
 
 
-def _starts(keys: np.ndarray) -> np.ndarray:
-    """Return where each run of equal keys starts."""
+def run_starts(keys: np.ndarray) -> np.ndarray:
+    """Return where each run of equal keys starts; NaN equals nothing."""
     return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.blocks import HOUR_US, event_times
 from driftline.baseline.lengths import no_counts
+from driftline.baseline.times import run_starts
 
 # So many values are kept, those with the longest runs: more than a column has atoms.
 VALUE_CAP = 64
@@ -63,18 +64,18 @@ class ValueRuns:
             times_us, numbers = times_us[known], numbers[known]
         if not len(numbers):
             return cls()
-        begins = _starts(times_us)
+        begins = run_starts(times_us)
         if len(begins) < len(times_us):
             low, high = (each.reduceat(numbers, begins) for each in (np.minimum, np.maximum))
             numbers, times_us = np.where(low == high, low, np.nan), times_us[begins]
-        begins = _starts(numbers)
+        begins = run_starts(numbers)
         found, lengths = numbers[begins], np.diff(np.append(begins, len(numbers)))
         values, longest = _longest(found, lengths)
         return cls(
             values,
             longest,
             time_count=len(numbers),
-            hour_count=len(_starts(times_us // HOUR_US)),
+            hour_count=len(run_starts(times_us // HOUR_US)),
             start_us=int(times_us[0]),
             end_us=int(times_us[-1]),
             first_value=float(found[0]),
@@ -164,11 +165,6 @@ class TimeOrder:
         return ValueRuns.of(self.times_us, ordered)
 
 
-def _starts(keys: np.ndarray) -> NDArray[np.int64]:
-    """Return where each run of equal keys starts; NaN equals nothing."""
-    return np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-
-
 def _longest(
     values: NDArray[np.float64], lengths: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -178,7 +174,7 @@ def _longest(
     if not len(values):
         return values, lengths
     order = np.argsort(values)
-    first = _starts(values[order])
+    first = run_starts(values[order])
     values, lengths = values[order][first], np.maximum.reduceat(lengths[order], first)
     if len(values) > VALUE_CAP:
         kept = np.sort(np.lexsort((values, -lengths))[:VALUE_CAP])
