@@ -84,6 +84,7 @@ class ContributorCounter:
         targets: Sequence[Target],
         columns: Sequence[SegmentColumn] = (),
         time: str | None = None,
+        row_count: int | None = None,
     ) -> ContributorCounter:
         """Begin without rows; without columns no segments are asked for."""
         first = targets[:TARGETS_MAX]
@@ -91,7 +92,7 @@ class ContributorCounter:
         return cls(
             [ContributingRows(target) for target in targets],
             [Counter() for _ in targets],
-            WindowSample.start(columns[:COLUMNS_MAX], list(within)),
+            WindowSample.start(columns[:COLUMNS_MAX], list(within), row_count),
             TimeCounts(len(first)),
             time,
         )

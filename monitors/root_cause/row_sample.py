@@ -106,10 +106,13 @@ class WindowSample:
     rows: SpacedRows  # With a truth value for each target, and for each such segment.
 
     @classmethod
-    def start(cls, columns: Sequence[SegmentColumn], within: Sequence[Predicate]) -> WindowSample:
-        """Begin without rows."""
-        wide = CELLS_MAX // max(len(columns), 1)
-        return cls(columns, within, SpacedRows(min(ROWS_MAX, max(wide, ROWS_FEWEST))))
+    def start(
+        cls, columns: Sequence[SegmentColumn], within: Sequence[Predicate], row_count: int | None
+    ) -> WindowSample:
+        """Begin without rows; of so many that are to come, none is kept that would go again."""
+        limit = min(ROWS_MAX, max(CELLS_MAX // max(len(columns), 1), ROWS_FEWEST))
+        stride = 1 << max(-(-(row_count or 0) // limit) - 1, 0).bit_length()
+        return cls(columns, within, SpacedRows(limit, stride))
 
     def update(self, batch: pa.RecordBatch, matching: Sequence[Bools]) -> None:
         """Keep every so-many-th row; of the first targets, which match."""

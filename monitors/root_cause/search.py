@@ -61,7 +61,8 @@ def search(rows: Rows, targets: Sequence[Target], baseline: Baseline) -> list[Co
     time = _EVENT_TIME if rows.facts is not None else next(times, None)
     asked = (list(once.values()), columns, time)
     counter = rows.gather(
-        partial(ContributorCounter.start, *asked), ContributorCounter.columns(*asked)
+        partial(ContributorCounter.start, *asked, rows.row_count),
+        ContributorCounter.columns(*asked),
     )
     found = counter.result()
     coded = counter.sample.coded(baseline.sample)

@@ -247,4 +247,9 @@ def test_without_a_sample_only_what_the_reference_never_had_is_placed(
 def test_a_thousand_columns_are_coded_from_few_rows() -> None:
     columns = [row_sample.SegmentColumn(f"c{at}") for at in range(1_000)]
 
-    assert row_sample.WindowSample.start(columns, ()).rows.limit == 4_000
+    assert row_sample.WindowSample.start(columns, (), None).rows.limit == 4_000
+
+
+@pytest.mark.parametrize(("rows", "stride"), [(None, 1), (100_000, 1), (100_001, 2), (10**6, 16)])
+def test_no_row_is_coded_that_would_go_again(rows: int | None, stride: int) -> None:
+    assert row_sample.WindowSample.start((), (), rows).rows.stride == stride
