@@ -2,6 +2,10 @@
 
 What vanished lifts the share of every other level; none of these has changed. So levels are set
 apart, one by one, until the rest is distributed as it was (a G-test of two rows of counts).
+
+References
+----------
+Sokal, Rohlf, Biometry, 1981, ch. 17 (the G-test).
 """
 
 from __future__ import annotations
@@ -26,15 +30,9 @@ def changed_levels(reference: Numbers, window: Numbers, effect: float) -> tuple[
         Rows by level, shape (levels,), not negative.
     effect
         How many times more than independent rows the counts vary.
-
-    References
-    ----------
-    Sokal, Rohlf, Biometry, 1981, ch. 17 (the G-test).
     """
-    both = reference + window
-    terms = special.xlogy(reference, reference) + special.xlogy(window, window)
-    terms -= special.xlogy(both, both)
-    rest = np.flatnonzero(both)
+    terms = _terms(reference, window)
+    rest = np.flatnonzero(reference + window)
     changed: list[int] = []
     while rest.size > 1:
         found = _statistic(terms[rest].sum(), reference[rest].sum(), window[rest].sum())
@@ -53,6 +51,17 @@ def changed_levels(reference: Numbers, window: Numbers, effect: float) -> tuple[
         changed.append(int(rest[place]))
         rest = np.delete(rest, place)
     return changed, True
+
+
+def g_statistic(reference: Numbers, window: Numbers) -> float:
+    """Return how far two rows of counts lie apart (G): 0 when they are in proportion."""
+    return float(_statistic(_terms(reference, window).sum(), reference.sum(), window.sum()))
+
+
+def _terms(reference: Numbers, window: Numbers) -> Numbers:
+    both = reference + window
+    found = special.xlogy(reference, reference) + special.xlogy(window, window)
+    return np.asarray(found - special.xlogy(both, both))
 
 
 def _statistic(terms: Numbers, reference: Numbers, window: Numbers) -> Numbers:

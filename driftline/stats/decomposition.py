@@ -135,13 +135,8 @@ def measure(parts: Parts, whole: Whole) -> Held:
     usual = whole.rate
     met = parts.reference_matching
     before = (met + usual) / (known + 1)
-    before_outside = np.clip(
-        np.where(
-            known_outside > 0, (whole.reference_matching - met + usual) / (known_outside + 1), usual
-        ),
-        0.0,
-        1.0,
-    )
+    left = (whole.reference_matching - met + usual) / (known_outside + 1)
+    before_outside = np.clip(np.where(known_outside > 0, left, usual), 0.0, 1.0)
     matching, total, column = parts.matching, whole.matching, parts.within_column
     if whole.is_loss:
         matching, total, column = rows - matching, whole.rows - total, -column
@@ -151,16 +146,11 @@ def measure(parts: Parts, whole: Whole) -> Held:
     within = matching - rows * before
     elsewhere = column - within
     base, expected = _expected(parts, whole, before, before_outside, total)
-    if change > 0:
-        share = np.minimum(within / change, within / np.maximum(within + elsewhere, TINY))
-    else:
-        share = np.zeros_like(within)
+    share = within / np.maximum(np.maximum(within + elsewhere, change), TINY)
     inside = _Side(rows, now, before, known)
     beside = _Side(outside, now_outside, before_outside, known_outside)
-    deviation = np.sqrt(
-        whole.design_effect
-        * ((1 - HALF) ** 2 * inside.variance + HALF**2 * beside.variance)
-    )  # fmt: skip
+    variance = (1 - HALF) ** 2 * inside.variance + HALF**2 * beside.variance
+    deviation = np.sqrt(whole.design_effect * variance)
     grown = parts.rows / whole.rows - parts.reference_share
     return Held(
         share=np.clip(share, 0.0, 1.0),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.condition import Condition
@@ -33,6 +34,7 @@ from driftline.monitors.root_cause.row_sample import (
     Ints,
     cells_of,
 )
+from driftline.stats.changed_levels import CHANCE, g_statistic
 from driftline.stats.decomposition import (
     FALSE_PAIR,
     FALSE_SINGLE,
@@ -58,6 +60,8 @@ LEVELS_TOLD, LEVEL_SHARE = 4, 0.1
 CONDITIONS_MAX = 64
 # So much of the change, and nothing beyond chance elsewhere, is all of it.
 ALL = 0.95
+# So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
+ELSEWHERE = 0.25
 NOT_NARROWED = "cannot be narrowed down to a segment"
 TOO_FEW = "too few rows to say where from"
 
@@ -235,7 +239,7 @@ class _Search:
         # A segment that holds all has as many rows as changed: no pair scores above this.
         if best is None or best.score + PAIR_GAIN < 1 - whole.change / whole.rows:
             best = self._pair(chosen, held, parts, asked, best)
-        if best is not None:
+        if best is not None and not self._is_elsewhere(best, asked):
             return Named(_segment(best, self._conditions(best), whole))
         return self._growth(chosen, held, parts, whole)
 
@@ -345,6 +349,35 @@ class _Search:
         most = float(best_evidence(smallest, whole)[0])
         least = needed(held.share_of_rows, whole, FALSE_SINGLE)
         return Named(words=TOO_FEW if 0 < most < least else NOT_NARROWED)
+
+    def _is_elsewhere(self, found: _Found, asked: _Asked) -> bool:
+        """Return whether the column at fault changed outside of a range of another number as well.
+
+        Where values of one column follow those of another, a fault of all rows crosses a cut first
+        in a range of the other, and other cuts elsewhere.
+        """
+        own = next((one for one in self.columns if one.name == asked.own[0]), None)
+        if own is None or own.reference is None or not self.is_number[list(found.segments)].any():
+            return False
+        inside, known_inside = np.ones(own.codes.size, bool), np.ones(own.reference.size, bool)
+        for segment in found.segments:
+            column, place = self.columns[self.column[segment]], self.place[segment]
+            if column.reference is None:
+                return False
+            low, high = column.low[place], column.high[place]
+            inside &= (column.codes >= low) & (column.codes < high)
+            known_inside &= (column.reference >= low) & (column.reference < high)
+        moved = []
+        for rows, known in ((inside, known_inside), (~inside, ~known_inside)):
+            counts = (
+                np.bincount(codes, minlength=own.home.size).astype(np.float64)
+                for codes in (own.reference[known], own.codes[rows])
+            )
+            moved.append(g_statistic(*counts))
+        freedom = int(np.count_nonzero(own.counts + own.reference_counts)) - 1
+        is_chance = chdtrc(max(float(freedom), 1.0), moved[1] / asked.whole.design_effect) > CHANCE
+        rates = moved[0] / inside.sum(), moved[1] / (~inside).sum()
+        return not is_chance and rates[1] > ELSEWHERE * rates[0]
 
     def _conditions(self, found: _Found) -> tuple[Predicate, ...]:
         """Return the conditions of a segment, texts first."""

@@ -253,3 +253,22 @@ def test_a_thousand_columns_are_coded_from_few_rows() -> None:
 @pytest.mark.parametrize(("rows", "stride"), [(None, 1), (100_000, 1), (100_001, 2), (10**6, 16)])
 def test_no_row_is_coded_that_would_go_again(rows: int | None, stride: int) -> None:
     assert row_sample.WindowSample.start((), (), rows).rows.stride == stride
+
+
+def test_a_range_of_another_number_is_no_place_of_a_fault_of_all_rows() -> None:
+    """Rows anywhere a thousandfold: what lands above the range was above 0, where `dew` is too."""
+
+    def weather(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+        temp = rng.normal(0, 10, rows)
+        dew = temp + rng.normal(0, 2, rows)
+        return pd.DataFrame({"temp": temp, "dew": dew, "wind": rng.choice(list("nesw"), rows)})
+
+    rng = np.random.default_rng(19)
+    baseline = Baseline.fit(weather(rng, 10_000))
+    rows = weather(rng, 5_000)
+    rows.loc[rng.random(5_000) < 0.1, "temp"] *= 1000
+
+    found = [one for one in check(rows, baseline).violations if one.feature_name == "temp"]
+
+    assert found
+    assert [one.segment for one in found] == [None] * len(found)
