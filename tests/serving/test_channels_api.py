@@ -47,12 +47,21 @@ def receiver():
     server.server_close()
 
 
-@pytest.fixture
-def server(start, tmp_path):
+@pytest.fixture(scope="module")
+def running(start, tmp_path_factory):
+    """Return one server for all tests."""
     vault = Vault(Fernet.generate_key().decode())
-    commands = {"page": "/bin/cat"}
-    with start(tmp_path, allow_networks=LOOPBACK, vault=vault, commands=commands) as running:
-        yield running
+    settings = {"allow_networks": LOOPBACK, "vault": vault, "commands": {"page": "/bin/cat"}}
+    with start(tmp_path_factory.mktemp("channels"), **settings) as found:
+        yield found
+
+
+@pytest.fixture
+def server(running):
+    """Return the server without any channel, whose log goes with it."""
+    yield running
+    for item in running.client.get("/api/v1/channels").json()["items"]:
+        assert running.client.delete(f"/api/v1/channels/{item['name']}").status_code == 204
 
 
 def everything(engine) -> str:
