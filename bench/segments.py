@@ -26,7 +26,7 @@ from tests.datasets import read_packaged
 
 SIZES = {500: (6, 10, 25, 100), 5_000: (15, 60, 500)}
 FAULTS = ("new", "known", "empty", "x1000")
-SEEDS = 4
+SEEDS = 2
 OVERLAP = 0.8
 
 
