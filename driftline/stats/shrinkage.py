@@ -80,6 +80,15 @@ def student_factor(chance: float, freedom: Numbers) -> Numbers:
         Of the tail, one-sided.
     freedom
         Of the variance, at least 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        Factors of 1 and more, in the shape of `freedom`.
+
+    References
+    ----------
+    Student, "The probable error of a mean", Biometrika 6, 1908.
     """
     return np.asarray((special.stdtrit(freedom, chance) / special.ndtri(chance)) ** 2)
 
