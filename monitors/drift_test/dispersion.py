@@ -19,16 +19,13 @@ from driftline.monitors.drift_test.layout import Layout, divide
 from driftline.monitors.drift_test.reference_blocks import ReferenceBlocks
 from driftline.monitors.drift_test.season import GRIDS, Grid, possible_grids
 from driftline.monitors.drift_test.significance import Numbers, likelihood_ratio
-from driftline.stats.blocks import MINIMUM_BLOCKS
-from driftline.stats.shrinkage import shrink_variances, student_factor
+from driftline.stats.blocks import MINIMUM_BLOCKS, upper_factor
 
 # Below so many blocks the design effect of longer blocks is extrapolated from shorter ones, and
 # below the second number it is not believed to be under 2 (docs/reference/statistics.md,
 # "Design effect").
-BLOCKS_TRUSTED = 20
-BLOCKS_WANTED = 7
-# The chance at which a variance of few blocks must be as safe as a known one: about that of a set.
-TAIL_CHANCE = 5e-7
+BLOCKS_TRUSTED = 40
+BLOCKS_WANTED = 14
 # How much of the usual variation a set is taken to have at least: with less, slow processes that
 # leave the range of a short reference alarm (bench/decisions.md); with more, summer after a
 # winter's reference is not found.
@@ -60,9 +57,13 @@ class Effect:
     # `usual` of short spans, shape (W,): what rows do together over short times only.
     together: Numbers
     borrowed: Numbers  # How little the rows of a set tell by themselves, 0-1, shape (S,).
-    # The factor by which few blocks raise a column's effects above what they show, shape (W,).
-    allowance: Numbers
+    allowance: float  # The factor by which few blocks raise the effects above what they show.
     block_rows: float  # Rows of the mean block; 0 without blocks.
+
+    def _grown(self, factors: Numbers, growth: float) -> Numbers:
+        """Let grow with the rows what the blocks show, without the allowance for their number."""
+        shown = np.maximum(factors / self.allowance - 1.0, 0.0)
+        return np.asarray(factors + (growth - 1.0) * shown)
 
     def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers, Numbers]:
         """Return the factors for a window of so many rows, and those that tell the clusters' size.
@@ -82,14 +83,7 @@ class Effect:
             ``clustered_likelihood_ratio``, shape (S,).
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
-        usual, own = (
-            # What the blocks show grows with the rows, the allowance for their number does not.
-            factors + (growth - 1.0) * np.maximum(factors / allowance - 1.0, 0.0)
-            for factors, allowance in (
-                (self.usual, self.allowance),
-                (self.believed, layout.spread(self.allowance)),
-            )
-        )
+        usual, own = self._grown(self.usual, growth), self._grown(self.believed, growth)
         lent = layout.spread(usual - 1.0)
         lent = np.where(layout.valueless, np.minimum(lent, BORROWED_EFFECT), lent)
         found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
@@ -100,7 +94,7 @@ class Effect:
         size = np.maximum(own, 1.0 + self.borrowed * together)
         # Where the middle tells how far values move together, it does for the far ends, too.
         shift = np.where(layout.far_cuts & layout.spread(self.lends), layout.spread(usual), 0.0)
-        return found, np.maximum(size / layout.spread(self.allowance), 1.0), shift
+        return found, np.maximum(size / self.allowance, 1.0), shift
 
 
 def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
@@ -171,17 +165,15 @@ class Dispersion:
 
     def _learn(self, length_h: int) -> Effect:
         own, block_count = np.ones(self.layout.set_starts[-1]), 0
-        allowance = np.ones(len(self.layout))
         for grid in dict.fromkeys(self.grids[index] for index in self._known):
             columns = [index for index in self._known if self.grids[index] == grid]
             ratios = self._block_ratios(grid, columns, length_h)
             at = self.layout.places(columns)
-            found, factors = self._calibrated(ratios)
-            own[at], block_count = found[at], ratios.block_count
-            allowance[columns] = -self.layout.largest(-factors)[columns]
+            own[at] = np.maximum(own[at], self._calibrated(ratios)[at])
+            block_count = ratios.block_count
         if not self._known:
             usual, lends = _usual(self.layout, own)
-            return Effect(own, own, usual, lends, usual, np.ones(own.size), allowance, 0.0)
+            return Effect(own, own, usual, lends, usual, np.ones(own.size), 1.0, 0.0)
         if block_count < BLOCKS_TRUSTED and length_h > 1:
             # A process with memory varies more over longer spans, up to its own time scale.
             half = self.at(length_h // 2).learnt
@@ -202,7 +194,7 @@ class Dispersion:
             lends=lends,
             together=usual if length_h <= short_h else self.at(short_h).usual,
             borrowed=borrowed,
-            allowance=allowance,
+            allowance=upper_factor(max(block_count, MINIMUM_BLOCKS)),
             block_rows=self._block_rows(length_h),
         )
 
@@ -222,12 +214,8 @@ class Dispersion:
             cut = cut.sample(at_most)
         return measure_ratios(self.layout, columns, self.reference, cut)
 
-    def _calibrated(self, ratios: BlockRatios) -> tuple[Numbers, Numbers]:
+    def _calibrated(self, ratios: BlockRatios) -> Numbers:
         """Return the factors at which the blocks would differ as independent rows do.
-
-        And of each what is only an allowance for few blocks.
-
-        The sets of a column agree on how rows hang together by more than each one's blocks tell.
 
         References
         ----------
@@ -235,11 +223,11 @@ class Dispersion:
         """
         blocks = ratios.block_count
         if blocks < MINIMUM_BLOCKS:
-            return np.ones(ratios.mean.size), np.ones(ratios.mean.size)
-        found = shrink_variances(2.0 * ratios.mean, blocks - 1, self.layout.column_of_set)
-        allowance = student_factor(TAIL_CHANCE, found.freedom)
-        tail = ratios.largest / np.log(4.0 * blocks * self.layout.spread(self.layout.set_counts))
-        return np.maximum(np.maximum(found.variance * allowance, tail), 1.0), allowance
+            return np.ones(ratios.mean.size)
+        mean = 2.0 * ratios.mean * upper_factor(blocks)
+        tail = ratios.largest / math.log(4.0 * blocks)
+        found: Numbers = np.maximum(np.maximum(mean, tail), 1.0)
+        return found
 
     def _block_rows(self, length_h: int) -> float:
         """Return the rows of the mean block, also of one that is longer than the reference."""

@@ -85,8 +85,8 @@ def test_the_cause_is_told_in_the_words_of_a_violation(rows: pa.Table, baseline)
 
 def test_a_change_that_several_windows_show_is_told_with_them(rows: pa.Table, baseline) -> None:
     late = rows["at"].to_numpy() >= np.datetime64(CHANGE.replace(tzinfo=None), "us")
-    # Three twentieths of a deviation in place of a whole one: a single day does not show them.
-    small = rows.set_column(1, "amount", pa.array(rows["amount"].to_numpy() - 8.5 * late))
+    # A quarter of a deviation in place of a whole one.
+    small = rows.set_column(1, "amount", pa.array(rows["amount"].to_numpy() - 7.5 * late))
 
     found = backtest(small, baseline, timestamp="at", options=Options(start=START + 28 * DAY))
 
