@@ -133,17 +133,22 @@ def columns_to_table(
     seen: Iterable[str],
     extra: Iterable[str],
 ) -> pa.Table:
-    """Write column summaries and block counts as one table; the same input gives the same bytes."""
+    """Write column summaries and block counts as one table; the same input gives the same bytes.
+
+    Without runs it is format 2: what an earlier driftline wrote keeps its bytes and its version.
+    """
+    has_runs = any(column.runs.time_count for column in columns.values())
+    schema = SCHEMA if has_runs else SCHEMAS[2]
     notes = {
-        "format": FORMAT_VERSION,
+        "format": FORMAT_VERSION if has_runs else 2,
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
         **_block_notes(blocks),
     }
     rows = [_row(column, blocks) for column in columns.values()]
-    arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in SCHEMA]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({KEY: json.dumps(notes)}))
+    arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in schema]
+    return pa.Table.from_arrays(arrays, schema=schema.with_metadata({KEY: json.dumps(notes)}))
 
 
 def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:

@@ -113,11 +113,13 @@ def test_a_profile_keeps_runs_where_it_is_given_an_order_and_writes_them(size: i
     assert (read.time_count, read.end_us, read.last_length) == (49, 49 * MINUTE_US, 17)
 
 
-def test_a_profile_of_the_format_before_is_read_and_knows_no_runs() -> None:
-    table = Profile.empty(Signature((Column("n", "feature_n", "int64"),))).to_arrow()
-    notes = json.loads(table.schema.metadata[KEY])
-    old = table.drop_columns(["runs"]).replace_schema_metadata(
-        {KEY: json.dumps({**notes, "format": 2})}
-    )
+def test_a_profile_without_runs_is_written_as_the_format_before_and_keeps_its_bytes() -> None:
+    profile = Profile.empty(Signature((Column("n", "feature_n", "int64"),)))
 
-    assert Profile.from_arrow(old).columns["n"].runs.time_count == 0
+    table = profile.to_arrow()
+
+    assert "runs" not in table.column_names
+    assert json.loads(table.schema.metadata[KEY])["format"] == 2
+    found = Profile.from_arrow(table)
+    assert found.columns["n"].runs.time_count == 0
+    assert found.to_arrow().equals(table, check_metadata=True)
