@@ -154,16 +154,17 @@ class Installation:
         return sum(gap.records or 0 for gap in read_gaps(str(self.folder / "store")))
 
     def _worker(self) -> int | None:
-        """Find the process that holds the model."""
+        """Find the process that holds the model: what the server's fork server has forked."""
         server = self._parts["server"].pids()["server"]
+        parents = {}
         for entry in Path("/proc").iterdir():
             try:
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                if parent == server and b"worker" in (entry / "cmdline").read_bytes():
-                    return int(entry.name)
+                if b"fork_server" in (entry / "cmdline").read_bytes():
+                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    parents[int(entry.name)] = int(fields[1])
             except (OSError, ValueError):
                 continue
-        return None
+        return next((one for one, its in parents.items() if parents.get(its) == server), None)
 
 
 def rehearse(
