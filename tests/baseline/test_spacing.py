@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from driftline.baseline.spacing import SpacedRows
@@ -51,6 +51,8 @@ def test_parts_that_were_not_thinned_merge_to_the_rows_of_the_whole(
 
 
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=6), st.integers(2, 20))
+@example([65, 64, 128, 129], 2)
+@example([118, 250, 7, 186, 228, 298], 3)
 def test_thinned_parts_merge_to_rows_in_order_and_nearly_evenly_spaced(
     counts: list[int], limit: int
 ) -> None:
@@ -61,8 +63,9 @@ def test_thinned_parts_merge_to_rows_in_order_and_nearly_evenly_spaced(
     found = kept(total)
     assert len(found) <= limit
     assert all(a < b for a, b in pairwise(found))
-    # A part that begins out of step gives its next row: less than one stride later.
-    assert all(b - a <= 3 * total.stride for a, b in pairwise(found))
+    # A part out of step gives its next row, less than one stride later. At each doubling
+    # that happens again, less than two strides in all, and a part's last row may be missing.
+    assert all(b - a <= 5 * total.stride for a, b in pairwise(found))
     assert total.seen == first
 
 
