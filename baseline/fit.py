@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,13 @@ import pyarrow as pa
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
 from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.column_order import (
+    LEAST_DAYS,
+    NumberSample,
+    OrderCounter,
+    Pair,
+    candidate_pairs,
+)
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
@@ -24,6 +32,7 @@ from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, or
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
 from driftline.baseline.profile import Profile
+from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
@@ -59,6 +68,7 @@ class Fitted:
     outcomes: Outcomes | None
     segments: SegmentCounter | None = None
     sample: RowSample | None = None
+    rows: RowProfile | None = None
 
 
 @dataclass(slots=True)
@@ -70,6 +80,7 @@ class FirstReading:
     growths: dict[str, Growth]
     outcomes: OutcomeCollector  # The columns of labels, answers and groups.
     event_time: str | None  # The column with each row's time.
+    numbers: NumberSample  # Some rows, to find columns that keep an order.
     # Whether a time that came as text had a zone: both, where the column holds both.
     zoned: frozenset[bool] = frozenset()
 
@@ -79,7 +90,8 @@ class FirstReading:
         outcomes = OutcomeCollector(roles, signature)
         profile = Profile.empty(signature)
         growths = {name: Growth() for name, one in profile.columns.items() if one.type == "int64"}
-        return cls(profile, growths, outcomes, signature.event_time)
+        numbers = [one.name for one in signature.columns if is_judged_number(one)]
+        return cls(profile, growths, outcomes, signature.event_time, NumberSample(numbers))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -91,6 +103,7 @@ class FirstReading:
                 growth.update(numbers.drop_null().to_numpy())
         self.outcomes.update(batch)
         if times is not None:
+            self.numbers.update(batch)
             self.zoned |= zones_of(times)
 
     def merge(self, other: FirstReading) -> FirstReading:
@@ -100,6 +113,7 @@ class FirstReading:
             {name: one.merge(other.growths[name]) for name, one in self.growths.items()},
             self.outcomes.merge(other.outcomes),
             self.event_time,
+            self.numbers.merge(other.numbers),
             self.zoned | other.zoned,
         )
 
@@ -154,6 +168,7 @@ class SecondReading:
     sampler: RowSampler  # Some of the rows, by cell.
     # The rows on cells for each segment on its own; None where none is asked for.
     segments: SegmentCounter | None
+    orders: OrderCounter  # The rows in which columns keep their order.
 
     @classmethod
     def start(
@@ -162,17 +177,20 @@ class SecondReading:
         event_time: str | None,
         segments: Sequence[SegmentColumn],
         traits: Sequence[Traits],
+        pairs: Sequence[Pair],
         row_count: int,
     ) -> SecondReading:
         """Begin without rows, of which so many are to come."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
-        return cls(CellCounter.start(cells, event_time), sampler, own)
+        orders = OrderCounter.start(pairs, event_time)
+        return cls(CellCounter.start(cells, event_time), sampler, own, orders)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.cells.update(batch)
         self.sampler.update(batch)
+        self.orders.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
 
@@ -182,7 +200,8 @@ class SecondReading:
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
         sampler = self.sampler.merge(other.sampler)
-        return SecondReading(self.cells.merge(other.cells), sampler, segments)
+        orders = self.orders.merge(other.orders)
+        return SecondReading(self.cells.merge(other.cells), sampler, segments, orders)
 
 
 def fit_source(
@@ -225,8 +244,9 @@ def fit_source(
     own = {name: _repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
     traits = derivations(profile, cells)
+    pairs = _candidates(signature, first, cells)
     counter = partial(
-        SecondReading.start, own, signature.event_time, chosen, traits, profile.row_count
+        SecondReading.start, own, signature.event_time, chosen, traits, pairs, profile.row_count
     )
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
@@ -237,8 +257,24 @@ def fit_source(
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     return Fitted(
         signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,
-        reading.sampler.result(),
+        reading.sampler.result(), RowProfile.of(reading.orders),
     )  # fmt: skip
+
+
+def is_judged_number(column: Column) -> bool:
+    """Whether a column's values are numbers that are compared."""
+    return column.role in JUDGED_ROLES and column.type in ("int64", "double")
+
+
+def _candidates(
+    signature: Signature, first: FirstReading, cells: Mapping[str, Cells]
+) -> tuple[Pair, ...]:
+    """Find pairs of columns that may keep an order; none in a reference of less than a year."""
+    times = None if signature.event_time is None else first.profile.columns[signature.event_time]
+    if times is None or times.times.span < timedelta(days=LEAST_DAYS):
+        return ()
+    sample = first.numbers.table()
+    return candidate_pairs(sample.select([one for one in sample.column_names if one in cells]))
 
 
 def _outcomes(

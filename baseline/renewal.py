@@ -99,6 +99,7 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
         blocks=fitted.blocks,
         segments=fitted.segments,
         sample=fitted.sample,
+        rows=fitted.rows,
     )
 
 
@@ -147,6 +148,7 @@ def with_columns_anew(
         blocks=_blocks(baseline.blocks, made.blocks, names),
         segments=_segments(baseline.segments, names),
         sample=_sample(baseline, names),
+        rows=None if baseline.rows is None else baseline.rows.without(names),
         documents={**baseline.documents, CHANGES: listed},
     )
 

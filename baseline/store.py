@@ -40,6 +40,7 @@ from driftline.baseline.folder import (
 )
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
+from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter, segments_from_table, segments_to_table
 from driftline.baseline.statistics import Statistics
@@ -59,7 +60,7 @@ UNNAMED_TIMES = (
 STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
-SEGMENTS, SAMPLE = "segments.arrow", "sample.arrow"
+SEGMENTS, SAMPLE, ROWS = "segments.arrow", "sample.arrow", "rows.json"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -69,7 +70,7 @@ CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE,
+    SAMPLE, ROWS,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # The constraints of a folder that has none of data quality.
@@ -107,6 +108,8 @@ class Baseline:
         What the rows of each value of some columns hold, when that was asked for.
     sample
         Some of the rows by cell, for joint questions; older baselines have none.
+    rows
+        What is known of rows as wholes; None where that is nothing, as in older baselines.
     """
 
     signature: Signature
@@ -120,6 +123,7 @@ class Baseline:
     documents: Mapping[str, str] = field(default_factory=dict)
     segments: SegmentCounter | None = None
     sample: RowSample | None = None
+    rows: RowProfile | None = None
 
     @classmethod
     def fit(
@@ -258,6 +262,8 @@ class Baseline:
             found[SEGMENTS] = to_ipc(segments_to_table(self.segments, self.cells))
         if self.sample is not None:
             found[SAMPLE] = to_ipc(sample_to_table(self.sample, self.cells))
+        if self.rows is not None:
+            found[ROWS] = self.rows.to_json().encode()
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -330,6 +336,7 @@ def _read(place: Location) -> Baseline:
         sample=parsed(SAMPLE, lambda data: sample_from_table(from_ipc(data), cells))
         if table is not None
         else None,
+        rows=parsed(ROWS, RowProfile.from_json),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS

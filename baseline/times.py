@@ -78,6 +78,12 @@ class TimeSummary:
         return _moment(int(self.last[-1])) if len(self.last) else None
 
     @property
+    def span(self) -> timedelta:
+        """From the first time to the last; 0 without any."""
+        found = int(self.last[-1]) - int(self.first[0]) if len(self.first) else 0
+        return timedelta(microseconds=found)
+
+    @property
     def gap(self) -> Gap | None:
         """The longest stretch without a time; None with fewer than two stretches."""
         if len(self.first) < 2:

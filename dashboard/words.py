@@ -67,6 +67,8 @@ CHECKS = {
     "unit_change_check": "unit changed",
     "range_check": "out of range",
     "constant_check": "no longer varies",
+    "order_check": "order of two columns reversed",
+    "lost_hour_check": "hours without rows",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
 

@@ -32,7 +32,9 @@ CHECKS = (
     "constant_check",
     "data_type_check",
     "extra_column_check",
+    "lost_hour_check",
     "missing_column_check",
+    "order_check",
     "range_check",
     "unit_change_check",
 )

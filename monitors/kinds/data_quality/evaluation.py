@@ -33,6 +33,7 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
+from driftline.monitors.kinds.data_quality.row_faults import RowCounter, find_row_faults
 from driftline.monitors.kinds.data_quality.rule_outcomes import declared, judged_rules, rule_details
 from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
@@ -113,7 +114,8 @@ def evaluate(context: CheckContext) -> Report:
     outcomes = judged_rules(
         reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
     )
-    drafts = (*judgement.drafts, *outcome_drafts(outcomes))
+    row_faults = find_row_faults(reading.rows, context, judgement.blame)
+    drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
     verdicts = _judged_segments(context, plan, reading, suppressed)
     if verdicts:
@@ -186,6 +188,7 @@ def _read(context: CheckContext, plan: SegmentPlan | None) -> WindowReading:
         declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
         baseline.signature.event_time if facts is None else EVENT_TIME,
+        partial(RowCounter.start, baseline),
     )
     return context.rows.gather(start)
 
@@ -249,6 +252,7 @@ class WindowReading:
     rules: RuleCounters = field(default_factory=lambda: RuleSet().start())
     segments: SegmentCounter | None = None  # None when no segment is judged apart.
     time_column: str | None = None  # With each row's time, where it is known.
+    rows: RowCounter = field(default_factory=RowCounter)  # What is known of rows as wholes.
 
     @classmethod
     def start(
@@ -259,12 +263,13 @@ class WindowReading:
         rules: Callable[[], RuleCounters],
         segments: Callable[[], SegmentCounter] | None,
         time_column: str | None,
+        rows: Callable[[], RowCounter],
     ) -> WindowReading:
         """Begin without rows."""
         features = [column.name for column in signature.columns if column.role == "feature"]
         own = None if segments is None else segments()
         empty = Profile.empty(signature, cells)
-        return cls(empty, Sampler(features), unfit, rules(), own, time_column)
+        return cls(empty, Sampler(features), unfit, rules(), own, time_column, rows())
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -276,6 +281,7 @@ class WindowReading:
         self.profile.update(batch.select(own), counts, order)
         self.sampler.update(batch)
         self.rules.update(batch)
+        self.rows.update(batch, order)
         if self.segments is not None:
             self.segments.update(batch)
 
@@ -291,6 +297,7 @@ class WindowReading:
             self.rules.merge(other.rules),
             segments,
             self.time_column,
+            self.rows.merge(other.rows),
         )
 
 
