@@ -44,7 +44,7 @@ from driftline.dashboard.words import (
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 
 Link = Callable[[WindowRun], str]
-"""Gives the address of the same page in another window."""
+"""The address of the same page in another window."""
 
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13

@@ -15,6 +15,7 @@ program of its own instead.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import json
 import logging
@@ -36,6 +37,8 @@ _PASSED_ON = (
 
 # One thread a worker: nested thread pools times processes is the classic collapse.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 5.0
 _IDLE_S = 60.0  # What a fork server without workers is kept.
@@ -87,14 +90,17 @@ class _Program:
 
     @property
     def process_id(self) -> int:
+        """The operating system's number of the process."""
         return self._process.pid
 
     def end(self) -> None:
+        """Kill it and what its model started; nothing once it has ended."""
         # Once it is collected, its number may be another's.
         if self._process.returncode is None:
             _kill_session(self._process.pid)
 
     def collect(self, grace_s: float) -> None:
+        """Wait for its end, and kill it when it is later than that."""
         if self._process.returncode is not None:
             return
         late = threading.Timer(grace_s, self.end)
@@ -117,14 +123,17 @@ class _Forked:
 
     @property
     def process_id(self) -> int:
+        """The operating system's number of the process."""
         self._started.wait()
         return self._process_id
 
     def end(self) -> None:
+        """Kill it and what its model started; nothing once it has ended."""
         if not self._ended.is_set():
             self._server.tell({"end": self._number})
 
     def collect(self, grace_s: float) -> None:
+        """Wait for its end, and kill it when it is later than that."""
         if not self._ended.wait(grace_s):
             self.end()
             self._ended.wait()
@@ -269,6 +278,7 @@ class _Forks:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self._own_id = os.getpid()
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
         self._process_ids: dict[int, int] = {}
@@ -288,11 +298,33 @@ class _Forks:
                 if "end" in message:
                     if process_id := self._process_ids.get(message["end"]):
                         _kill_session(process_id)
-                elif self._fork(message["start"], descriptors[0]):
+                elif self._start(message["start"], descriptors):
                     return descriptors[0]
 
-    def _fork(self, number: int, descriptor: int) -> bool:
-        """Fork a worker; return True in it."""
+    def _start(self, number: int, descriptors: list[int]) -> bool:
+        """Fork a worker; return True in it. One that cannot be had has ended: the others go on."""
+        try:
+            return self._fork(number, descriptors)
+        except OSError as error:
+            log.error("no worker process could be forked: %s", error.strerror or error)
+            self._say({"ended": number})
+            return False
+        finally:
+            # In the worker it is the socket that it answers on.
+            if os.getpid() == self._own_id:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def _fork(self, number: int, descriptors: list[int]) -> bool:
+        """Fork a worker that is watched; return True in it.
+
+        Raises
+        ------
+        OSError
+            When there is no process or no file descriptor left for it.
+        """
+        if not descriptors:  # The kernel drops what would be one file too many.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         process_id = os.fork()
         if process_id == 0:
             os.setsid()
@@ -302,9 +334,14 @@ class _Forks:
             self._selector.close()
             self._control.close()
             return True
-        os.close(descriptor)
+        try:
+            watched = os.pidfd_open(process_id)
+        except OSError:
+            _kill_session(process_id)
+            os.waitpid(process_id, 0)
+            raise
         self._process_ids[number] = process_id
-        self._selector.register(os.pidfd_open(process_id), selectors.EVENT_READ, number)
+        self._selector.register(watched, selectors.EVENT_READ, number)
         self._say({"started": number, "process_id": process_id})
         return False
 
@@ -318,7 +355,7 @@ class _Forks:
         self._say({"ended": key.data})
 
     def _end_all(self) -> None:
-        """Give workers, whose sockets have ended as well, a little time, and kill what is left."""
+        """Wait a little for workers, whose sockets have ended as well, and kill what is left."""
         self._selector.unregister(self._control)
         while self._process_ids and (ended := self._selector.select(STOP_GRACE_S)):
             for key, _ in ended:

@@ -1,8 +1,11 @@
 """The process that forks workers: what it shares, what it passes on, how it ends."""
 
+import errno
+import json
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -106,6 +109,54 @@ def test_a_fork_server_without_workers_ends_and_the_next_worker_starts_another(
 
     until(lambda: not Path(f"/proc/{parent}").exists())
     assert parent_of(started()[0].process_id) != parent
+
+
+@pytest.mark.parametrize("missing", ["fork", "pidfd_open"])
+def test_a_worker_that_cannot_be_forked_has_ended_and_the_next_one_starts(missing, monkeypatch):
+    ours, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    real = getattr(os, missing)
+    failures = [OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    def scarce(*given):
+        if failures:
+            raise failures.pop()
+        return real(*given)
+
+    server = os.fork()
+    if server == 0:
+        try:
+            ours.close()
+            monkeypatch.setattr(os, missing, scarce)
+            if (descriptor := fork_server._Forks(control).serve()) is not None:
+                os.read(descriptor, 1)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    with ours, ExitStack() as links:
+        control.close()
+        ours.settimeout(60)
+        asked = [start(ours, 1), start(ours, 2, give=0), start(ours, 3)]
+        link = [links.enter_context(one) for one in asked]
+
+        said = [json.loads(ours.recv(1 << 12)) for _ in range(3)]
+
+        assert said[:2] == [{"ended": 1}, {"ended": 2}]
+        assert [one.recv(1) for one in link[:2]] == [b"", b""]
+        assert said[2]["started"] == 3
+        assert parent_of(said[2]["process_id"]) == server
+        link[2].close()
+        assert json.loads(ours.recv(1 << 12)) == {"ended": 3}
+    assert os.waitpid(server, 0)[1] == 0
+
+
+def start(control: socket.socket, number: int, *, give: int = 1) -> socket.socket:
+    """Ask for a worker; without its descriptor it is as at the limit of open files."""
+    link, theirs = socket.socketpair()
+    link.settimeout(60)
+    with theirs:
+        message = json.dumps({"start": number}).encode()
+        socket.send_fds(control, [message], [theirs.fileno()] * give)
+    return link
 
 
 def test_a_forked_worker_answers(started, trained):
