@@ -72,6 +72,9 @@ def shop(folder: Path, spool: Path, **settings: str) -> Iterator[Shop]:
     environment = {f"DRIFTLINE_CAPTURE__{name.upper()}": text for name, text in settings.items()}
     environment["DRIFTLINE_CAPTURE__SPOOL_DIR"] = str(spool)
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Uvicorn takes what it is handed for a Unix socket and sets no such thing: each answer
+        # would wait 40 ms for the client's acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         command = [sys.executable, "-m", "uvicorn", "app:app", "--log-level", "warning"]
         process = subprocess.Popen(
             [*command, "--fd", str(listener.fileno())],
