@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import gc
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples a property is tried on, where its test does not say."""
     settings.load_profile("full" if config.getoption("full") else "short")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect the tests without collecting garbage, and leave them out of later collections.
+
+    Ten thousand tests and what they import stay until the end; to look through them again and
+    again takes a quarter of the collection and a twentieth of the tests' time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 class Scheduling(LoadFileScheduling):
