@@ -80,7 +80,7 @@ RATIO = (
 
 NOTES = {
     "insufficient_data": "too few rows to judge",
-    "undecidable": "varies too much in the reference to judge",
+    "undecidable": "not judged: the reference varies too much",
     "undefined": "not defined",
     "incomparable": "not comparable",
     "no_reference": "not in the baseline",
@@ -109,6 +109,7 @@ OWN = {
     "drifted_features": "columns that drifted",
     "max_drift_ratio": "maximum drift ÷ bound",
     "rows": "rows judged",
+    "unjudged": "columns or metrics that could not be judged",
     "labelled_rows": "rows with a label",
     "unfit_labels": "rows whose label does not fit the label's type",
     "stray_labels": "labels for a row that their request does not have",

@@ -54,6 +54,7 @@ from driftline.dashboard.words import (
     suppressed_words,
 )
 from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.results.unjudged import Unjudged, unjudged_columns, unjudged_sentence
 
 SUPPRESSED = "commissioning"
 """The note of a feature whose drift is suppressed, since the baseline does not fit."""
@@ -106,8 +107,9 @@ def verdict(view: MonitorView, run: WindowRun) -> str:
         return f"No violation, but this window's documents have been deleted ({where})"
     if suppressed:
         return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
-    judged = sum(feature.judged for feature in view.features)
-    return f"No violations: {plural(judged, 'feature')} judged ({where})"
+    judged, left = sum(feature.judged for feature in view.features), len(_unjudged(view))
+    of = f"{judged:,} of {plural(judged + left, 'feature')}" if left else plural(judged, "feature")
+    return f"No violations: {of} judged ({where})"
 
 
 def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
@@ -122,8 +124,14 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
     segment = next(filter(None, segments), "")
     if segment not in view.cause:
         lines.append(html.P(["Where: ", html.B(segment)], className="cause"))
+    if unjudged := unjudged_sentence(_unjudged(view)):
+        lines.append(html.P(f"{unjudged[0].upper()}{unjudged[1:]}.", className="cause"))
     lines += [html.P(note, className="faint") for note in view.notes]
     return verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
+
+
+def _unjudged(view: MonitorView) -> tuple[Unjudged, ...]:
+    return unjudged_columns(view.features)
 
 
 def _suppressed(view: MonitorView) -> tuple[str, ...]:

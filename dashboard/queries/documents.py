@@ -18,6 +18,7 @@ from driftline.baseline.condition import Condition
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import FeatureResult
 
 Document = Mapping[str, object]
@@ -100,8 +101,8 @@ class Feature(FeatureResult):
 
     @property
     def judged(self) -> bool:
-        """Whether its distribution was compared."""
-        return self.distance is not None
+        """Whether its distribution was compared, and could have been a violation."""
+        return self.distance is not None and self.note not in REASONS
 
     @property
     def checks(self) -> tuple[str, ...]:

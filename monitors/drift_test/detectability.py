@@ -7,17 +7,27 @@ Shapes: W columns, S scanned sets of all of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.drift_test.drift import ColumnDrift
-from driftline.monitors.drift_test.layout import Layout
+from driftline.monitors.drift_test.layout import Indices, Layout
 from driftline.monitors.drift_test.scan import SpanScan
 from driftline.monitors.drift_test.significance import MIN_ROWS, clustered_likelihood_ratio
 
 UNDECIDABLE = "undecidable"
+NO_REMEDY = "a distance with a limit of your own would judge it"
+"""What helps where neither more reference nor more rows are known to (docs/distances.md)."""
+
+# What is tried as a mend: the rows times these, shape (F, 1).
+FACTORS = np.array([[1.25], [1.5], [2.0], [3.0], [4.0], [6.0], [8.0]])
+# Over fewer days nothing is known of a column's own variation, whatever is tested of it.
+LEAST_DAYS = 27.0
+DAY_H = 24
 
 
 def undecidable(
@@ -39,7 +49,7 @@ def undecidable(
     """
     beyond = np.ones(len(layout), dtype=np.bool_)
     for scan in scans:
-        beyond &= ~scan.judged | ~_reached(layout, scan)
+        beyond &= ~reached(layout, scan)
     return [
         name
         for name, out in zip(layout.names, beyond.tolist(), strict=True)
@@ -47,22 +57,98 @@ def undecidable(
     ]
 
 
-def _reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
-    """Return whether each column's most even set can be a violation, shape (W,)."""
+def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
+    """Return which columns of a span are judged and could be a violation, shape (W,)."""
+    return np.asarray(scan.judged & _reached(layout, scan, np.arange(len(layout))))
+
+
+def remedies(
+    layout: Layout, scan: SpanScan, blocks: BlockCounts | None, names: Sequence[str]
+) -> dict[str, str]:
+    """Say of each undecidable column what would make it decidable: ``11 more days of reference``.
+
+    A reference of fewer than `LEAST_DAYS` days says too little of how the column varies by itself;
+    of a longer one it is known that it varies too much for so many rows. More rows help where they
+    are nearly independent: what rows share does not average out over more of them.
+
+    Parameters
+    ----------
+    layout, scan
+        All columns, and the longest span that was judged.
+    blocks
+        The reference by the hour; None where it has no times.
+    names
+        The columns.
+    """
+    if not names:
+        return {}
+    places = np.array([layout.names.index(name) for name in names])
+    own = scan.effect[_middle(layout, scan)[places]]
+    more = _reached(layout, scan, places, rows=FACTORS, effect=(1.0 + (own - 1.0) * FACTORS) / own)
+    found = {}
+    for at, name in enumerate(names):
+        days = None if blocks is None else _days(blocks.of(name))
+        if more[:, at].any():
+            factor = float(FACTORS[more[:, at].argmax(), 0])
+            found[name] = f"{math.ceil(factor * scan.rows[places[at]]):,} rows in one check"
+        elif days is not None and days < LEAST_DAYS:
+            left = math.ceil(LEAST_DAYS - days)
+            found[name] = f"{left} more day{'s' * (left != 1)} of reference"
+        else:
+            found[name] = NO_REMEDY
+    return found
+
+
+def too_few(reference_rows: float) -> str:
+    """Say what a column needs that has too few rows: in the reference, or else here."""
+    where = " in the reference" if reference_rows < MIN_ROWS else ""
+    return f"at least {MIN_ROWS} rows{where}"
+
+
+def _days(own: BlockCounts | None) -> float | None:
+    """Return the reference's days from first to last hour; None where it has no times."""
+    if own is None or not own.hours.size:
+        return None
+    return float(own.hours[-1] - own.hours[0] + 1) / DAY_H
+
+
+def _middle(layout: Layout, scan: SpanScan) -> Indices:
+    """Return the most even set of each column, shape (W,)."""
     evenness = np.where(layout.absent, -1.0, -np.abs(scan.known - 0.5))
-    middle = layout.strongest(evenness, np.zeros(evenness.size, dtype=np.bool_))
-    few = scan.rows * scan.known_part[middle] < MIN_ROWS
+    return layout.strongest(evenness, np.zeros(evenness.size, dtype=np.bool_))
+
+
+def _reached(
+    layout: Layout,
+    scan: SpanScan,
+    columns: Indices,
+    *,
+    rows: NDArray[np.float64] | float = 1.0,
+    effect: NDArray[np.float64] | float = 1.0,
+) -> NDArray[np.bool_]:
+    """Return whether the most even set of each of K columns can be a violation, shape (F, K).
+
+    With so many times the rows, shape (F, 1), and the design effects, shape (F, K), which stay at
+    least 1; of plain numbers the shape is (K,).
+    """
+    middle = _middle(layout, scan)[columns]
+    set_rows, tolerance, factor = np.broadcast_arrays(
+        rows * scan.set_rows[middle], scan.tolerance[middle], np.asarray(effect)
+    )
+    shape, count = set_rows.shape, set_rows.size // max(middle.size, 1)
+    sets = np.tile(middle, count)  # The test of many sets takes them behind each other.
     most = [
         clustered_likelihood_ratio(
-            scan.known[middle],
-            scan.known_rows[middle],
-            np.full(middle.size, share),
-            scan.set_rows[middle],
-            tolerance=scan.tolerance[middle],
-            effect=scan.effect[middle],
-            cluster_effect=scan.cluster_effect[middle],
-            shift_effect=scan.shift_effect[middle],
-        )
+            scan.known[sets],
+            scan.known_rows[sets],
+            np.full(sets.size, share),
+            set_rows.ravel(),
+            tolerance=tolerance.ravel(),
+            effect=np.maximum(factor.ravel() * scan.effect[sets], 1.0),
+            cluster_effect=np.maximum(factor.ravel() * scan.cluster_effect[sets], 1.0),
+            shift_effect=factor.ravel() * scan.shift_effect[sets],
+        ).reshape(shape)
         for share in (0.0, 1.0)
     ]
-    return np.asarray(few | (np.maximum(*most) > scan.critical_value))
+    few = rows * (scan.rows[columns] * scan.known_part[middle]) < MIN_ROWS
+    return np.asarray(few | (np.maximum(*most) > scan.critical_value[columns]))

@@ -6,6 +6,7 @@ always gives the same verdicts, whether a monitor runs, a backtest replays or a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,9 +16,16 @@ from itertools import pairwise
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.detectability import UNDECIDABLE, undecidable
+from driftline.monitors.drift_test.detectability import (
+    UNDECIDABLE,
+    reached,
+    remedies,
+    too_few,
+    undecidable,
+)
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.reference_model import PartedReferenceModel, ReferenceModel
 from driftline.monitors.drift_test.scan import Merged, SpanScan, merge_spans, scan_span
@@ -40,6 +48,8 @@ class DriftTestResult:
     drifts: Mapping[str, ColumnDrift]
     notes: Mapping[str, str]  # Why there is no verdict, or what it is worth: `UNDECIDABLE`.
     alpha: float  # The p-value below which one column of a single window is a violation.
+    # By column that could not be judged, what would help: ``11 more days of reference``.
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def drifted(self) -> tuple[str, ...]:
@@ -59,6 +69,9 @@ class DriftTest:
     tolerances: Mapping[str, float] = field(default_factory=dict)
     # Ascending numbers of windows, from 1, each a multiple of the one before.
     scales: tuple[int, ...] = (1,)
+    _reachable: dict[int, frozenset[str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the scales."""
@@ -112,11 +125,42 @@ class DriftTest:
             return self._scan(span, *merge_spans(layout, [span])) if span.windows else None
 
         drifts = strongest_verdicts(layout, without_expired(layout, scans, older))
-        notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
-        # What a single window cannot show longer spans may: the longest has the last word.
-        if spans and spans[-1].scale == self.scales[-1]:
-            notes |= dict.fromkeys(undecidable(layout, scans, drifts), UNDECIDABLE)
-        return DriftTestResult(drifts, notes, self.alpha())
+        few = [name for name in self.references if name not in drifts]
+        notes = dict.fromkeys(few, INSUFFICIENT)
+        mends = {name: too_few(self.references[name].row_count) for name in few}
+        beyond = undecidable(layout, scans, drifts) if scans else []
+        if beyond and spans[-1].scale != self.scales[-1]:
+            # What a single window cannot show longer spans may, when they end.
+            later = self._reached_later(round(math.log2(max(window.row_count, 1))))
+            beyond = [name for name in beyond if name not in later]
+        if beyond:
+            notes |= dict.fromkeys(beyond, UNDECIDABLE)
+            mends |= remedies(layout, scans[-1], self.blocks, beyond)
+        return DriftTestResult(drifts, notes, self.alpha(), mends)
+
+    def _reached_later(self, octave: int) -> frozenset[str]:
+        """Return the columns that could be a violation in some span of windows of 2^octave rows.
+
+        By a span at the reference's end, as full as it: the same whichever window asks.
+        """
+        if octave in self._reachable:
+            return self._reachable[octave]
+        layout, found = self.reference_model.layout, np.zeros(len(self.references), np.bool_)
+        end = None
+        if self.blocks is not None and self.blocks.hours.size and self.length is not None:
+            end = EPOCH + timedelta(hours=int(self.blocks.hours[-1]) + 1)
+        for scale in self.scales:
+            rows = scale * 2**octave
+            cells = {
+                name: np.rint(one.counts * (rows / max(one.row_count, 1.0))).astype(np.int64)
+                for name, one in self.references.items()
+            }
+            start = None if end is None or self.length is None else end - scale * self.length
+            span = Span((WindowCounts(start, end, rows, cells),), scale, scale)
+            found |= reached(layout, self._scan(span, *merge_spans(layout, [span])))
+        names = frozenset(np.array(layout.names, dtype=object)[found].tolist())
+        self._reachable[octave] = names
+        return names
 
     def _scan(self, span: Span, merged: Merged) -> SpanScan:
         return scan_span(

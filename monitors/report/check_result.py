@@ -15,6 +15,14 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
+from driftline.monitors.results.unjudged import (
+    DESCRIBED,
+    Unjudged,
+    unjudged_columns,
+    unjudged_count_line,
+    unjudged_metrics,
+    unjudged_sentence,
+)
 from driftline.monitors.results.violation import (
     FeatureResult,
     JsonValue,
@@ -26,8 +34,6 @@ from driftline.monitors.rows import BatchMaker, WindowFacts
 from driftline.monitors.warm_up.warm_up import SuppressedDrift
 
 FORMAT_VERSION = 1
-# So many columns that vary too much are named.
-NAMED = 3
 # As report.json spells them, where that is not the field's name.
 SPELLED = {"fault_count": "decoder_fault_count"}
 
@@ -95,7 +101,7 @@ class CheckResult:
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)
-        known = self.max_drift_ratio is not None or bool(self.details.get("rules"))
+        known = bool(self.judged_columns) or bool(self.details.get("rules"))
         return self._found_any or known or not (self.insufficient_data or self.undecidable)
 
     @property
@@ -112,6 +118,20 @@ class CheckResult:
     def undecidable(self) -> tuple[str, ...]:
         """Columns that vary too much in the reference for so many rows to show any drift."""
         return tuple(result.feature for result in self.results if result.note == UNDECIDABLE)
+
+    @property
+    def unjudged(self) -> tuple[Unjudged, ...]:
+        """What matters and could not be judged, with why and what would help (docs/check.md)."""
+        return unjudged_metrics(self.metrics) if self.metrics else unjudged_columns(self.results)
+
+    @property
+    def judged_columns(self) -> tuple[str, ...]:
+        """Columns that matter whose values were compared with the reference's."""
+        return tuple(
+            one.feature
+            for one in self.results
+            if one.ratio is not None and one.role not in DESCRIBED
+        )
 
     @property
     def violation_count(self) -> int:
@@ -167,7 +187,7 @@ class CheckResult:
         if self.details.get("rows_without_label") == self.row_count:
             return f"{rows}, none of them has a label yet; nothing could be judged"
         if not small and self.undecidable:
-            return f"{rows}; nothing could be judged: {self._varied}"
+            return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged)}"
         if not small:
             reasons = sorted({metric.note for metric in self.metrics if metric.note})
             return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
@@ -179,10 +199,10 @@ class CheckResult:
     @property
     def headline(self) -> str:
         """How many rows and violations, and what was left, without the cause."""
-        small = len(self.insufficient_data)
-        what = "metric" if self.metrics else "column"
-        left = f"; {plural(small, what)} too small to judge" if small else ""
-        left += f"; {self._varied}" if self.undecidable else ""
+        small = len(self.insufficient_data) if self.metrics else 0
+        left = f"; {plural(small, 'metric')} too small to judge" if small else ""
+        if not self.metrics and self.unjudged:
+            left += f"; {unjudged_sentence(self.unjudged)}"
         # A threshold that nothing can be held against is no reason to be calm.
         lost = [
             metric
@@ -199,13 +219,17 @@ class CheckResult:
         if self.facts is not None and self.facts.fault_count:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
+        if not self.metrics and self.unjudged and not self.violations:
+            count = len(self.judged_columns)
+            found += f" in {count:,} of {plural(count + len(self.unjudged), 'column')}"
         return f"{plural(self.row_count, 'row')}, {found}{left}"
 
     @property
-    def _varied(self) -> str:
-        names = self.undecidable
-        shown = ", ".join(names) if len(names) <= NAMED else plural(len(names), "column")
-        return f"drift of {shown} cannot be judged (the reference varies too much)"
+    def unjudged_line(self) -> str:
+        """How many columns, or metrics, could not be judged, and what would help; "" for none."""
+        what = "metric" if self.metrics else "column"
+        judged = sum(one.judged for one in self.metrics) or len(self.judged_columns)
+        return unjudged_count_line(self.unjudged, judged, what)
 
     def comparison(self, feature: str) -> Comparison | None:
         """Lay the shares of a feature's values beside the reference's, with intervals."""
@@ -235,6 +259,8 @@ class CheckResult:
             "alpha": self.alpha,
             "insufficient_data": list(self.insufficient_data),
             "undecidable": list(self.undecidable),
+            "unjudged_count": len(self.unjudged),
+            "unjudged": [one.to_dict() for one in self.unjudged],
             "violations": [violation.to_dict() for violation in self.violations],
             "expected_violations": [expected.to_dict() for expected in self.expected],
             "features": [{**asdict(result), "ratio": result.ratio} for result in self.results],

@@ -43,6 +43,7 @@ CHECKS = (
 OWN_NAMES: frozenset[str] = frozenset(
     {
         *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
+        "unjudged",
         *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
         *("outlier_share", "outliers", "expected_violations"),
         *("unparsed_requests", "decoder_faults", "failed_requests", "failed", "insufficient"),
@@ -172,6 +173,7 @@ class _Series:
             "unfit_labels": float(facts.unfit_label_count) if labels else None,
             "stray_labels": float(facts.stray_label_count) if labels else None,
             "rows": float(report.row_count),
+            "unjudged": float(len(report.unjudged)),
             "requests": float(facts.request_count),
             "late_requests": float(facts.late_count),
             "unparsed_requests": float(facts.unparsed_count),

@@ -31,6 +31,7 @@ from driftline.monitors.report.pictures import (
 from driftline.monitors.report.ranking import Finding, ViolatedFeature, state_of, violated_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.unjudged import unjudged_sentence
 from driftline.monitors.results.violation import FeatureResult, JsonValue, percent, plural
 
 # Pictures that are drawn without the script, and features that have a frame of their own; the rest
@@ -107,7 +108,8 @@ def title_of(report: CheckResult) -> str:
     verdict = plural(report.violation_count, "violation") if report.violations else "No violations"
     if not report.decided:
         verdict = "Too few rows to judge" if report.insufficient_data else "Could not be judged"
-    return f"{verdict} in {plural(report.row_count, 'row')}"
+    left = f"; {len(report.unjudged):,} not judged" if report.decided and report.unjudged else ""
+    return f"{verdict} in {plural(report.row_count, 'row')}{left}"
 
 
 def _head(report: CheckResult) -> str:
@@ -129,7 +131,14 @@ def _head(report: CheckResult) -> str:
         ),
         ("vary too much to judge", f"{len(report.undecidable):,}" if report.undecidable else ""),
     ]
-    return headline("driftline", title_of(report), mood, facts)
+    return headline("driftline", title_of(report), mood, facts) + unjudged_note(report)
+
+
+def unjudged_note(report: CheckResult) -> str:
+    """Say in a paragraph what could not be judged, why, and what would help; "" for nothing."""
+    noun = "metric" if report.metrics else "column"
+    sentence = unjudged_sentence(report.unjudged, noun)
+    return f"<p>{escape(sentence[0].upper())}{escape(sentence[1:])}.</p>" if sentence else ""
 
 
 def headline(what: str, title: str, mood: str, facts: Sequence[tuple[str, str]]) -> str:

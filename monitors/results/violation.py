@@ -326,6 +326,8 @@ class FeatureResult:
     # The same in words, such as ``about 0.25 sd higher (95%: 0.2 to 0.3)``; "" without drift.
     change: str = ""
     note: str = ""  # Why there is no distance, such as "insufficient_data"; "" when there is one.
+    # What would help where it could not be judged, such as ``11 more days of reference``.
+    remedy: str = ""
 
     @property
     def moved(self) -> str:

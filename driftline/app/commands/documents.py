@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,6 +83,22 @@ TiesOption = Annotated[
     typer.Option(
         "--deequ-ties",
         help="With --compat: repeated values compared as SageMaker's library did (its issue 392).",
+    ),
+]
+
+
+class FailOn(StrEnum):
+    """What a check ends with an exit code other than 0 for."""
+
+    VIOLATIONS = "violations"
+    UNJUDGED = "unjudged"
+
+
+FailOnOption = Annotated[
+    FailOn,
+    typer.Option(
+        "--fail-on",
+        help="unjudged: without violations, exit code 3 if any column could not be judged.",
     ),
 ]
 
@@ -210,6 +227,7 @@ def check(
     segment: SegmentOption = None,
     preprocess: PreprocessOption = None,
     postprocess: PostprocessOption = None,
+    fail_on: FailOnOption = FailOn.VIOLATIONS,
     as_json: options.AsJson = False,
     *,
     roles: Roles,
@@ -217,8 +235,8 @@ def check(
 ) -> None:
     """Judge data against a baseline.
 
-    Exit code 0: all is right; 1: something is violated; 2: wrong input; 3: cannot be decided;
-    4: a server, database or disk is not available.
+    Exit code 0: all is right; 1: something is violated; 2: wrong input; 3: cannot be decided, or,
+    with --fail-on unjudged, not wholly; 4: a server, database or disk is not available.
 
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
@@ -259,6 +277,8 @@ def check(
         raise UndecidedError(report.summary)
     if not report.passed:
         raise typer.Exit(1)
+    if fail_on is FailOn.UNJUDGED and report.unjudged:
+        raise UndecidedError(report.unjudged_line)
 
 
 def _with_config(roles: Roles, config: Path | None) -> Roles:

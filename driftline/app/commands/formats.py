@@ -62,6 +62,8 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
     elif spoken[0] is Format.JSON:
         show_json(report.to_dict())
     else:
+        if line := report.unjudged_line:
+            typer.echo(harmless(line))
         print_report(report)
         for name in ("unjudged_note", "times_note"):
             if note := report.details.get(name):

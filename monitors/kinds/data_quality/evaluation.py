@@ -45,6 +45,7 @@ from driftline.monitors.kinds.data_quality.segments import (
 )
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.report.report import STATISTICS, Report
+from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import (
     BASELINE_FIT_CHECK,
     DRIFT_CHECK,
@@ -334,6 +335,7 @@ def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureRe
         jensen_shannon=drift.jensen_shannon if drift else None,
         share_of_blame=judgement.blame.get(name, 0.0),
         note=note,
+        remedy=judgement.remedies.get(name, "") if note in REASONS else "",
     )
 
 

@@ -68,6 +68,8 @@ class Judgement:
     notes: Mapping[str, str]
     blame: Mapping[str, float]  # By violated feature: its share of the evidence; sums to 1.
     alpha: float  # The p-value below which a column is a violation.
+    # By column that could not be judged, what would help.
+    remedies: Mapping[str, str] = field(default_factory=dict)
 
     def moved(self, name: str) -> Predicate | None:
         """Return the rows of a column that its verdict names."""
@@ -91,12 +93,14 @@ class _Work:
     is_captured: bool = False
     drifts: dict[str, ColumnDrift] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    remedies: dict[str, str] = field(default_factory=dict)
     alpha: float = 1.0
 
     def take(self, decision: DriftTestResult) -> None:
         """Note what was decided on the columns' distributions."""
         self.drifts.update(decision.drifts)
         self.notes.update(decision.notes)
+        self.remedies.update(decision.remedies)
         self.alpha = decision.alpha
 
     def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
@@ -106,6 +110,7 @@ class _Work:
             drift, reference = decision.drifts.get(name), self.reference
             if drift is None or reference is None or config.distance is None:
                 self.notes[name] = decision.notes.get(name, INSUFFICIENT)
+                self.remedies[name] = decision.remedies.get(name, "")
                 continue
             try:
                 found = distance(
@@ -195,7 +200,7 @@ def judge(
     )
     # A column that did not come at all is told before what those that came hold.
     drafts.sort(key=lambda draft: (draft.feature != MISSING_COLUMNS, -shares[draft.feature]))
-    return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha)
+    return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha, work.remedies)
 
 
 def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:

@@ -330,6 +330,20 @@ def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seed
     assert "This window was not judged." in page
 
 
+def test_a_window_says_on_top_what_could_not_be_judged_and_what_would_help(stores, seeded):
+    view = stores.monitor(seeded.monitor, None, None)
+    run = replace(view.run, state="ok", violation_count=0)
+    calm = Feature("carrier", distance=0.1, bound=0.2)
+    days = "11 more days of reference"
+    slow = Feature("temp", distance=0.1, note="undecidable", remedy=days)
+    some = replace(view, run=run, features=(calm, slow), feature=calm, rows=None, annotations=None)
+
+    page = str(monitor_page.page(some))
+
+    assert "No violations: 1 of 2 features judged" in page
+    assert f"Drift of temp could not be judged (the reference varies too much: {days})" in page
+
+
 def test_a_message_that_was_given_up_stands_out(stores):
     view = stores.overview()
     lost = replace(view.deliveries[0], status="dead")

@@ -7,24 +7,27 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.drift_test.drift_test import INSUFFICIENT, DriftTest
+from driftline.monitors.drift_test.drift_test import INSUFFICIENT, DriftTest, DriftTestResult
 from tests.monitors.drift_test.streams import HOUR, START, flag, flags, reference, window
 
 DAY = timedelta(days=1)
 DAYS, ROWS = 40, 200
 
 
-def decider(rng: np.random.Generator, scales: tuple[int, ...] = (1,)) -> DriftTest:
-    """Forty days: of "slow" each is wholly a or b for eight days, of "x" its rows are alike."""
+def decider(
+    rng: np.random.Generator, scales: tuple[int, ...] = (1,), days: int = DAYS
+) -> DriftTest:
+    """So many days: of "slow" each is wholly a or b for eight days, of "x" its rows are alike."""
     a = {
-        "slow": np.where(np.arange(DAYS) // 8 % 2, ROWS, 0),
-        "x": rng.binomial(ROWS, 0.5, DAYS),
+        "slow": np.where(np.arange(days) // 8 % 2, ROWS, 0),
+        "x": rng.binomial(ROWS, 0.5, days),
     }
     tables = {}
     for name, counts in a.items():
-        tables[name] = np.zeros((24 * DAYS, flag(name).size), dtype=np.int64)
-        tables[name][::24] = flags(counts, np.full(DAYS, ROWS))
+        tables[name] = np.zeros((24 * days, flag(name).size), dtype=np.int64)
+        tables[name][::24] = flags(counts, np.full(days, ROWS))
     columns, blocks = reference({name: flag(name) for name in tables}, tables)
     return DriftTest(columns, blocks, DAY, scales=scales)
 
@@ -73,17 +76,63 @@ def test_a_column_that_is_empty_though_values_are_expected_is_not_judged_by_thes
     assert "x" not in found.notes
 
 
-def test_of_a_monitor_the_longest_span_has_the_last_word(rng: np.random.Generator) -> None:
+def test_a_monitor_says_so_in_every_window_where_no_span_of_it_could_tell(
+    rng: np.random.Generator,
+) -> None:
     rule = decider(rng, (1, 2))
     days = [day(0, number=number) for number in range(2)]
 
-    notes = [rule.judge(days[0]).notes, rule.judge(days[1], days[:1]).notes]
+    found = [rule.judge(days[0]), rule.judge(days[1], days[:1])]
 
-    ends = [(round((START + i * DAY).timestamp()) // 86400 + 1) % 2 == 0 for i in range(2)]
-    assert [bool(one) for one in notes] == ends
+    assert [one.notes for one in found] == [{"slow": UNDECIDABLE}] * 2
+    assert all(one.remedies["slow"] for one in found)
+
+
+def test_what_a_longer_span_can_show_is_not_said_to_be_unjudged_before_it_ends() -> None:
+    cells = {"x": flags(np.array([5000]), np.array([10_000]))}
+    columns, _ = reference({"x": flag("x")}, cells)
+    hour = window({"x": flags(np.array([18]), np.array([36]))[0]}, START, HOUR)
+    strict = Budget(false_alarms_per_year=1e-12)
+
+    alone = DriftTest(columns, None, HOUR, budget=strict)
+    later = DriftTest(columns, None, HOUR, budget=strict, scales=(1, 2, 4, 8))
+
+    assert alone.judge(hour).notes == {"x": UNDECIDABLE}
+    assert later.judge(hour).notes == {}
 
 
 def test_independent_rows_are_judged(rng: np.random.Generator) -> None:
     cells = flags(np.array([15]), np.array([30]))[0]
 
     assert "x" not in decider(rng).judge(window({"slow": cells, "x": cells}, START, HOUR)).notes
+
+
+@pytest.mark.parametrize(
+    ("days", "remedy"),
+    [(16, "11 more days of reference"), (40, "a distance with a limit of your own would judge it")],
+)
+def test_what_would_help_is_said(rng: np.random.Generator, days: int, remedy: str) -> None:
+    found = decider(rng, days=days).judge(day(100))
+
+    assert found.notes == {"slow": UNDECIDABLE}
+    assert found.remedies == {"slow": remedy}
+
+
+def test_rows_too_few_to_be_judged_are_told_how_many_it_takes(rng: np.random.Generator) -> None:
+    found = decider(rng).judge(day(10, rows=20))
+
+    assert found.remedies == {"slow": "at least 30 rows", "x": "at least 30 rows"}
+
+
+def test_as_many_independent_rows_as_are_said_to_be_needed_are_judged() -> None:
+    columns, _ = reference({"x": flag("x")}, {"x": flags(np.array([5000]), np.array([10_000]))})
+    rule = DriftTest(columns, budget=Budget(false_alarms_per_year=1e-12))
+
+    def judged(rows: int) -> DriftTestResult:
+        return rule.judge(window({"x": flags(np.array([rows // 2]), np.array([rows]))[0]}))
+
+    found = judged(36)
+    assert found.notes == {"x": UNDECIDABLE}
+    needed = int(found.remedies["x"].partition(" ")[0])
+    assert 36 < needed < 300
+    assert not judged(needed).notes

@@ -99,6 +99,7 @@ def test_a_window_that_is_as_the_reference_completes(
     assert value(engine, "violations") == [0.0]
     assert value(engine, "pages") == [0.0]
     assert value(engine, "rows") == [400.0]
+    assert value(engine, "unjudged") == [0.0]
 
 
 def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(

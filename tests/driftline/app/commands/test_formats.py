@@ -161,3 +161,52 @@ def test_no_form_steers_a_terminal(capsys: pytest.CaptureFixture[str], form: For
     assert not set(said) & set("\x1b\x9b\x07\u202e")
     if form is Format.JSON:
         assert json.loads(said) == json.loads(report.documents()["report.json"])
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A baseline of which a column is one number for eight days, and one day of it."""
+    folder = tmp_path_factory.mktemp("unjudged")
+    slow = np.repeat(np.arange(40) // 8 % 2, 24 * 20)
+    at = np.datetime64("2026-01-01", "us") + np.arange(slow.size) * np.timedelta64(180, "s")
+    timed = pa.table({"at": at, "slow": slow.astype(float), "x": np.arange(slow.size) % 50})
+    dl.Baseline.fit(timed, timestamp="at").save(folder / "timed")
+    pq.write_table(timed.slice(0, 480), folder / "day.parquet")
+    return str(folder), "1 of 2 columns could not be judged (the reference varies too much: "
+
+
+def test_the_first_line_says_what_could_not_be_judged(folders: tuple[str, str]) -> None:
+    folder, line = folders
+
+    done = driftline("check", f"{folder}/day.parquet", "--baseline", f"{folder}/timed")
+
+    assert done.returncode == 0
+    first, *_, last = done.stdout.splitlines()
+    assert first.startswith(line)
+    assert "no violations in 1 of 2 columns; drift of slow could not be judged" in last
+
+
+def test_fail_on_unjudged_is_exit_code_3(folders: tuple[str, str]) -> None:
+    folder, line = folders
+
+    done = driftline(
+        "check", f"{folder}/day.parquet", "--fail-on", "unjudged", "--baseline", f"{folder}/timed"
+    )
+
+    assert done.returncode == 3
+    assert line in done.stderr
+
+
+def test_fail_on_unjudged_lets_violations_be_violations(
+    folders: tuple[str, str], tmp_path: Path
+) -> None:
+    folder, _ = folders
+    broken = pq.read_table(f"{folder}/day.parquet").set_column(2, "x", pa.array([99] * 480))
+    pq.write_table(broken, tmp_path / "broken.parquet")
+
+    done = driftline(
+        "check", str(tmp_path / "broken.parquet"), "--fail-on", "unjudged", "--baseline",
+        f"{folder}/timed",
+    )  # fmt: skip
+
+    assert done.returncode == 1

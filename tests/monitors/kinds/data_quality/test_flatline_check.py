@@ -237,8 +237,11 @@ def test_a_column_that_varies_too_much_to_be_judged_is_told_so_everywhere(
     assert report.passed
     assert report.decided, "the wind was judged"
     assert report.undecidable == ("temp",)
-    told_so = "drift of temp cannot be judged (the reference varies too much)"
-    assert report.summary == f"1,920 rows, no violations; {told_so}"
+    told_so = (
+        "drift of temp could not be judged (the reference varies too much: a distance with a limit "
+        "of your own would judge it); their missing values, types and ranges were checked"
+    )
+    assert report.summary == f"1,920 rows, no violations in 1 of 2 columns; {told_so}"
     line = next(one for one in report.to_dict()["features"] if one["feature"] == "temp")
     assert (line["note"], line["bound"], line["ratio"]) == ("undecidable", None, None)
     assert line["distance"] > 0
@@ -253,4 +256,4 @@ def test_where_all_columns_vary_too_much_nothing_was_judged(made: Made, baseline
     report = check(made(96).drop(columns="wind"), alone)
 
     assert not report.decided
-    assert report.summary.startswith("1,920 rows; nothing could be judged: drift of temp cannot")
+    assert report.summary.startswith("1,920 rows; nothing could be judged: drift of temp could not")

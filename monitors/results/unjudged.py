@@ -1,0 +1,90 @@
+"""What a check could not judge: which columns or numbers, why, and what would help.
+
+What matters is judged or named here: features, predictions and probabilities of data quality, and
+each number that another kind holds against a bound. Labels matter to model quality, which waits for
+them; ids, times, excluded columns, and what names a row's file, batch or key say what a row is, and
+have no distribution to drift from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult
+from driftline.monitors.results.violation import FeatureResult, JsonValue, plural
+
+# Roles of columns that are described, but whose values need not be judged.
+DESCRIBED = frozenset({"label", "id", "timestamp", "excluded"})
+REASONS: Mapping[str, str] = {
+    INSUFFICIENT: "too few rows",
+    UNDECIDABLE: "the reference varies too much",
+}
+CHECKED = "missing values, types and ranges were checked"
+"""What holds for a column all the same."""
+
+# So many names are told; of more, how many.
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unjudged:
+    """A column, or a number of another kind, without a verdict."""
+
+    name: str
+    reason: str  # A key of `REASONS`, or "undefined: …".
+    remedy: str = ""  # What would help: ``11 more days of reference``; "" when it is not known.
+
+    @property
+    def words(self) -> str:
+        """Why, and what would help."""
+        why = REASONS.get(self.reason, self.reason.removeprefix(UNDEFINED))
+        return f"{why}: {self.remedy}" if self.remedy else why
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return plain JSON values in a fixed order."""
+        return {"name": self.name, "reason": self.reason, "remedy": self.remedy}
+
+
+def unjudged_columns(results: Iterable[FeatureResult]) -> tuple[Unjudged, ...]:
+    """Return the columns that matter whose values were not compared with the reference's."""
+    return tuple(
+        Unjudged(one.feature, one.note, one.remedy)
+        for one in results
+        if one.note in REASONS and one.role not in DESCRIBED
+    )
+
+
+def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
+    """Return the numbers that have too few rows, or no value to hold against their threshold."""
+    return tuple(
+        Unjudged(one.shown, one.note)
+        for one in metrics
+        if one.note == INSUFFICIENT or (one.operator and one.note.startswith(UNDEFINED))
+    )
+
+
+def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str:
+    """Say what was not judged, for each reason why, and what would help; "" for nothing.
+
+    Of columns also what was checked all the same.
+    """
+    groups: dict[str, list[str]] = {}
+    for one in unjudged:
+        groups.setdefault(one.words, []).append(one.name)
+    parts = []
+    for words, names in groups.items():
+        shown = ", ".join(names) if len(names) <= NAMED else plural(len(names), noun)
+        parts.append(f"{'drift of ' * (noun == 'column')}{shown} could not be judged ({words})")
+    checked = f"; their {CHECKED}" * (noun == "column")
+    return "; ".join(parts) + checked * bool(parts)
+
+
+def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: str) -> str:
+    """Count what was not judged, with the reasons: ``2 of 15 columns could not be judged (…)``."""
+    if not unjudged:
+        return ""
+    reasons = "; ".join(dict.fromkeys(one.words for one in unjudged))
+    whole = plural(judged_count + len(unjudged), noun)
+    return f"{len(unjudged):,} of {whole} could not be judged ({reasons})"

@@ -1,0 +1,103 @@
+"""What a check could not judge is counted, with why and what would help; what matters decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from driftline.monitors.drift_test.detectability import UNDECIDABLE
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.results.unjudged import (
+    Unjudged,
+    unjudged_columns,
+    unjudged_count_line,
+    unjudged_sentence,
+)
+from driftline.monitors.results.violation import FeatureResult
+
+WEEKS = "11 more days of reference"
+
+
+def line(name: str, role: str = "feature", note: str = "", remedy: str = "") -> FeatureResult:
+    judged = {} if note else {"distance": 0.1, "bound": 0.2}
+    return FeatureResult(name, "double", role, 100, note=note, remedy=remedy, **judged)
+
+
+def varied(*names: str) -> list[FeatureResult]:
+    return [line(name, note=UNDECIDABLE, remedy=WEEKS) for name in names]
+
+
+@pytest.mark.parametrize("role", ["label", "id", "timestamp", "excluded"])
+def test_columns_that_say_what_a_row_is_need_no_verdict(role: str) -> None:
+    assert unjudged_columns([line("x", role, INSUFFICIENT)]) == ()
+
+
+@pytest.mark.parametrize("role", ["feature", "prediction", "probability"])
+def test_features_and_predictions_do(role: str) -> None:
+    found = unjudged_columns([line("x", role, UNDECIDABLE, WEEKS), line("y")])
+
+    assert found == (Unjudged("x", UNDECIDABLE, WEEKS),)
+
+
+def test_a_column_that_nobody_wanted_compared_is_not_among_them() -> None:
+    assert unjudged_columns([line("x", note="comparison_disabled")]) == ()
+
+
+def test_the_first_line_counts_columns_and_says_what_would_help() -> None:
+    report = Report("data-quality", (), 168, results=(line("w"), *varied("a", "b")))
+
+    assert report.unjudged_line == (
+        f"2 of 3 columns could not be judged (the reference varies too much: {WEEKS})"
+    )
+    assert report.summary == (
+        "168 rows, no violations in 1 of 3 columns; drift of a, b could not be judged "
+        f"(the reference varies too much: {WEEKS}); their missing values, types and ranges were "
+        "checked"
+    )
+
+
+def test_reasons_are_told_apart_and_many_names_are_counted() -> None:
+    few = Unjudged("few", INSUFFICIENT, "at least 30 rows")
+    found = [few, *(Unjudged(name, UNDECIDABLE) for name in "abcd")]
+
+    assert unjudged_sentence(found).startswith(
+        "drift of few could not be judged (too few rows: at least 30 rows); drift of 4 columns "
+        "could not be judged (the reference varies too much)"
+    )
+    assert unjudged_sentence([]) == unjudged_count_line([], 3, "column") == ""
+
+
+def test_report_json_counts_and_lists_them() -> None:
+    found = Report("data-quality", (), 168, results=(line("w"), *varied("a"))).to_dict()
+
+    assert found["unjudged_count"] == 1
+    assert found["unjudged"] == [{"name": "a", "reason": UNDECIDABLE, "remedy": WEEKS}]
+
+
+def test_of_other_kinds_numbers_without_rows_or_value_are_meant() -> None:
+    metrics = (
+        MetricResult("auc", 0.7, bound=0.6),
+        MetricResult("recall", note=INSUFFICIENT),
+        MetricResult("f1", operator="LessThanThreshold", note="undefined: no positive"),
+        MetricResult("share", note="undefined: shown only"),
+    )
+    report = Report("model-quality", (), 50, metrics=metrics)
+
+    assert [one.name for one in report.unjudged] == ["recall", "f1"]
+    assert report.unjudged_line.startswith("2 of 3 metrics could not be judged (too few rows; no")
+
+
+def test_a_check_that_judged_only_labels_is_undecided() -> None:
+    report = Report("data-quality", (), 168, results=(line("late", "label"), *varied("a")))
+
+    assert not report.decided
+    assert not report.passed
+    assert report.summary.startswith("168 rows; nothing could be judged: drift of a could not be")
+
+
+def test_a_page_and_a_notebook_say_it_on_top() -> None:
+    report = Report("data-quality", (), 168, results=(line("w"), *varied("a")))
+
+    for text in (report.html(), report._repr_html_()):
+        assert "No violations in 168 rows; 1 not judged" in text
+        assert f"Drift of a could not be judged (the reference varies too much: {WEEKS})" in text
