@@ -28,6 +28,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
+from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
@@ -69,6 +70,7 @@ class Fitted:
     segments: SegmentCounter | None = None
     sample: RowSample | None = None
     rows: RowProfile | None = None
+    losses: Mapping[str, LevelLosses] | None = None
 
 
 @dataclass(slots=True)
@@ -169,6 +171,8 @@ class SecondReading:
     # The rows on cells for each segment on its own; None where none is asked for.
     segments: SegmentCounter | None
     orders: OrderCounter  # The rows in which columns keep their order.
+    # How wrong the answers are, by level; None where nobody can know.
+    losses: LossCounter | None
 
     @classmethod
     def start(
@@ -178,13 +182,15 @@ class SecondReading:
         segments: Sequence[SegmentColumn],
         traits: Sequence[Traits],
         pairs: Sequence[Pair],
+        losses: LossReading | None,
         row_count: int,
     ) -> SecondReading:
         """Begin without rows, of which so many are to come."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         orders = OrderCounter.start(pairs, event_time)
-        return cls(CellCounter.start(cells, event_time), sampler, own, orders)
+        wrong = None if losses is None else LossCounter.start(losses)
+        return cls(CellCounter.start(cells, event_time), sampler, own, orders, wrong)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -193,15 +199,19 @@ class SecondReading:
         self.orders.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
+        if self.losses is not None:
+            self.losses.update(batch)
 
     def merge(self, other: SecondReading) -> SecondReading:
         """Return the counts of the rows of both."""
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
-        sampler = self.sampler.merge(other.sampler)
+        sampler, losses = self.sampler.merge(other.sampler), self.losses
+        if losses is not None and other.losses is not None:
+            losses = losses.merge(other.losses)
         orders = self.orders.merge(other.orders)
-        return SecondReading(self.cells.merge(other.cells), sampler, segments, orders)
+        return SecondReading(self.cells.merge(other.cells), sampler, segments, orders, losses)
 
 
 def fit_source(
@@ -245,8 +255,17 @@ def fit_source(
     chosen = choose_segments(segments, signature, profile)
     traits = derivations(profile, cells)
     pairs = _candidates(signature, first, cells)
+    outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
+    losses = LossReading.of(outcomes, signature, cells)
     counter = partial(
-        SecondReading.start, own, signature.event_time, chosen, traits, pairs, profile.row_count
+        SecondReading.start,
+        own,
+        signature.event_time,
+        chosen,
+        traits,
+        pairs,
+        losses,
+        profile.row_count,
     )
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
@@ -254,10 +273,10 @@ def fit_source(
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
     constraints = suggest(profile, {*unjudged, *roles.exclude})
-    outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     return Fitted(
         signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,
         reading.sampler.result(), RowProfile.of(reading.orders),
+        None if reading.losses is None else reading.losses.result(),
     )  # fmt: skip
 
 

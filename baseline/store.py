@@ -38,6 +38,7 @@ from driftline.baseline.folder import (
     read_file,
     to_ipc,
 )
+from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_table
 from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.profile import Profile, profile_table
 from driftline.baseline.row_profile import RowProfile
@@ -61,6 +62,7 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
 SEGMENTS, SAMPLE, ROWS = "segments.arrow", "sample.arrow", "rows.json"
+LOSSES = "losses.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -70,7 +72,7 @@ CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE, ROWS,
+    SAMPLE, ROWS, LOSSES,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # The constraints of a folder that has none of data quality.
@@ -110,6 +112,8 @@ class Baseline:
         Some of the rows by cell, for joint questions; older baselines have none.
     rows
         What is known of rows as wholes; None where that is nothing, as in older baselines.
+    losses
+        How wrong the answers were by level of the texts; None without labels, and in older ones.
     """
 
     signature: Signature
@@ -124,6 +128,7 @@ class Baseline:
     segments: SegmentCounter | None = None
     sample: RowSample | None = None
     rows: RowProfile | None = None
+    losses: Mapping[str, LevelLosses] | None = None
 
     @classmethod
     def fit(
@@ -264,6 +269,8 @@ class Baseline:
             found[SAMPLE] = to_ipc(sample_to_table(self.sample, self.cells))
         if self.rows is not None:
             found[ROWS] = self.rows.to_json().encode()
+        if self.losses is not None:
+            found[LOSSES] = to_ipc(losses_to_table(self.losses))
         return {**found, **{name: text.encode() for name, text in self.documents.items()}}
 
     @cached_property
@@ -337,6 +344,7 @@ def _read(place: Location) -> Baseline:
         if table is not None
         else None,
         rows=parsed(ROWS, RowProfile.from_json),
+        losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS

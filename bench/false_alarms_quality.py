@@ -23,15 +23,16 @@ from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from driftline.app.demo import flights, model
+from driftline.baseline.answers import Answers, read_answers
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.model_quality.answers import Answers, read_answers
 from driftline.monitors.kinds.model_quality.documents import suggested
 from driftline.monitors.kinds.model_quality.evaluation import evaluate
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
@@ -89,7 +90,7 @@ def drawn(days: list[Answers], count: int, rng: np.random.Generator) -> Answers:
 
 def expected_of(reference: Answers) -> Expectation:
     """Make what a baseline of these rows expects."""
-    measures = reference.measure(cluster_rows(reference.time_us))
+    measures = measure_answers(reference, cluster_rows(reference.time_us))
     constraints = suggested("binary", measures)
     return Expectation("binary", ROLES, constraints, measures, frozenset(), reference)
 

@@ -26,12 +26,19 @@ REPR_WIDTH = 200
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
 
+# The loss whose mean is a share of rows: those answered wrong.
+ERROR_SHARE = "error"
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentChange:
-    """What a segment holds of a change; rates are of rows that meet the violation's condition."""
+    """What a segment holds of a change.
+
+    Rates are of rows that meet the violation's condition, 0-1; of model quality, mean losses.
+    """
 
     share: float  # Of the change, 0-1.
-    # Rates in the segment and beside it, in the reference and in the window, 0-1.
+    # Rates in the segment and beside it, in the reference and in the window.
     before: float
     now: float
     before_elsewhere: float
@@ -40,6 +47,18 @@ class SegmentChange:
     is_loss: bool = False  # Whether rows that meet the condition became fewer.
     # Where the segment merely grew: its share of the reference's rows.
     grew_from: float | None = None
+    loss: str = ""  # The loss whose mean the rates are, such as ``Brier score``.
+
+    @property
+    def what(self) -> str:
+        """What changed: ``increase``, ``decrease`` or ``added loss``."""
+        return "added loss" if self.loss else "decrease" if self.is_loss else "increase"
+
+    def span(self, before: float, now: float) -> str:
+        """Return two rates in words: ``from 2% to 12%``."""
+        if self.loss in ("", ERROR_SHARE):
+            return f"from {percent(before)} to {percent(now)}"
+        return f"from {before:.3g} to {now:.3g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +104,14 @@ class Segment:
             verb = "grew" if self.share_of_rows > change.grew_from else "shrank"
             span = f"from {percent(change.grew_from)} to {percent(self.share_of_rows)}"
             return f"because {self.words} {verb} {span} of rows, nothing changed within it"
-        what = "decrease" if change.is_loss else "increase"
-        there = f"from {percent(change.before)} to {percent(change.now)} there"
+        there = f"{change.span(change.before, change.now)} there"
+        there = " ".join(one for one in (change.loss, there) if one)
         if change.is_all:
-            where = f"{self.words} ({rows}, {there})"
-            return f"all of the {what} where {where}, nothing changed elsewhere"
-        beside = f"from {percent(change.before_elsewhere)} to {percent(change.now_elsewhere)}"
+            where = f"{self.words} ({there})" if change.loss else f"{self.words} ({rows}, {there})"
+            return f"all of the {change.what} where {where}, nothing changed elsewhere"
+        beside = change.span(change.before_elsewhere, change.now_elsewhere)
         share = percent(change.share)
-        return f"{share} of the {what} where {self.words} ({there}, {beside} elsewhere)"
+        return f"{share} of the {change.what} where {self.words} ({there}, {beside} elsewhere)"
 
     def counted(self, rows: int, matching: int, inside: int, both: int) -> Segment:
         """Return it with shares of other rows: all, those that match, those inside, and both."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.formats.json.jackson import Json, to_jackson
-from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import Measure
-from driftline.monitors.kinds.model_quality.metrics import BETAS
+from driftline.monitors.kinds.model_quality.metrics import BETAS, confusion_matrix, measure_answers
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.roles import Problem
 
@@ -124,9 +124,9 @@ def deviations(answers: Answers, seed: int) -> dict[str, float]:
     count = len(answers)
     if count < DEVIATION_ROWS:
         return {}
-    rng = np.random.default_rng(seed)
+    rng, kept = np.random.default_rng(seed), int(SUBSAMPLE_SHARE * count)
     drawn = [
-        answers.take(np.sort(rng.permutation(count)[: int(SUBSAMPLE_SHARE * count)])).measure()
+        measure_answers(answers.take(np.sort(rng.permutation(count)[:kept])))
         for _ in range(SUBSAMPLES)
     ]
     return {name: float(np.std([one[name].value for one in drawn], ddof=1)) for name in drawn[0]}
@@ -139,7 +139,7 @@ def statistics_document(
     found: dict[str, Json] = {}
     for name in ORDER[answers.problem]:
         if name == "confusion_matrix":
-            found[name] = answers.confusion()
+            found[name] = confusion_matrix(answers)
         elif name in (ROC, PR):
             if "auc" in measures:
                 found[name] = _curve(answers, name)

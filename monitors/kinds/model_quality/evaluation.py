@@ -10,15 +10,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from driftline.baseline.outcomes import class_texts, outcome_columns
+from driftline.baseline.answers import Answers, needed_columns, read_answers
+from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.model_quality.answers import Answers, needed_columns, read_answers
 from driftline.monitors.kinds.model_quality.documents import (
     Constraint,
     constraint_document,
@@ -31,19 +30,24 @@ from driftline.monitors.kinds.model_quality.expectation import (
     expectation,
     reference_answers,
 )
-from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
+from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     blocks_of,
     judge_quality,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.metrics import calibration
+from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
+from driftline.monitors.kinds.model_quality.metrics import (
+    calibration,
+    confusion_matrix,
+    measure_answers,
+)
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
-from driftline.monitors.results.violation import JsonValue, Segment, Violation, percent, share_blame
-from driftline.stats.blocks import HOUR_US
+from driftline.monitors.results.violation import JsonValue, Violation, percent, share_blame
+from driftline.monitors.root_cause.segments import Named
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -56,12 +60,6 @@ GUESSING = {
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
-HOUR = "hour of the day (UTC)"
-# A column with more levels than this in one window is no segment that a person would name.
-LEVELS_MAX = 200
-# A segment is named when it holds so much of the excess, and so much more than its share of rows.
-SEGMENT_EXCESS = 0.3
-SEGMENT_LIFT = 1.5
 
 
 def suggest(baseline: Baseline) -> Mapping[str, str]:
@@ -72,7 +70,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
         return {}  # Whoever asks for a check of quality is told what is wrong.
     if answers is None or not len(answers):
         return {}
-    measures = answers.measure()
+    measures = measure_answers(answers)
     spread = deviations(answers, SUGGEST_SEED)
     return {
         QUALITY_STATISTICS: statistics_document(answers, measures, spread),
@@ -102,7 +100,7 @@ def evaluate(context: CheckContext) -> Report:
         expected,
         found.results,
         spread,
-        segment=find_segment(answers, table, expected.answers),
+        place=find_loss_segment(answers, table, expected.answers, context.baseline),
     )
     return Report(
         kind="model-quality",
@@ -178,7 +176,7 @@ def _details(
         "needed": dict(judged.needed),
     }
     if answers.classes:
-        matrix = answers.confusion()
+        matrix = confusion_matrix(answers)
         found["confusion_matrix"] = {actual: dict(row) for actual, row in matrix.items()}
     if expected.problem == "binary":
         found["positive"] = answers.classes[1]
@@ -201,17 +199,17 @@ def describe(
     results: Mapping[str, MetricResult],
     spread: Mapping[str, float],
     *,
-    segment: Segment | None,
+    place: Named,
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first."""
     broken = [result for result in results.values() if result.violated]
     broken.sort(key=lambda result: (result.severity != "page", result.p_value))
-    context = _context(answers, expected, results, segment) if broken else []
+    context = _context(answers, expected, results, place) if broken else []
     found = []
-    for place, one in enumerate(broken):
+    for index, one in enumerate(broken):
         constraint = expected.constraints[one.name]
         words = [_words(one, constraint, is_own=one.name in expected.own)]
-        if place == 0:  # Once is enough.
+        if index == 0:  # Once is enough.
             words += [text for name, text in context if name != one.name]
         description = _description(one, constraint, spread)
         violation = Violation(
@@ -222,7 +220,7 @@ def describe(
             ratio=_ratio(one, constraint),
             row_count=one.count,
             cause="; ".join(words),
-            segment=segment,
+            segment=place.segment,
             fields={
                 "constraint_check_type": constraint.operator,
                 "description": description,
@@ -260,7 +258,7 @@ def _context(
     answers: Answers,
     expected: Expectation,
     results: Mapping[str, MetricResult],
-    segment: Segment | None,
+    place: Named,
 ) -> list[tuple[str, str]]:
     """Describe what one would ask first: does ranking hold, has the base rate moved, where."""
     found: list[tuple[str, str]] = []
@@ -273,15 +271,9 @@ def _context(
         now, then = float(np.mean(answers.label == 1)), float(np.mean(reference.label == 1))
         what = f"{expected.roles.label} = {answers.classes[1]}"
         found.append(("", f"{_percent(now)} {what} where the reference has {_percent(then)}"))
-    if segment is not None:
-        level = f"{segment.level} h" if segment.column == HOUR else f'"{segment.level}"'
-        found.append(
-            (
-                "",
-                f"{segment.column} = {level} holds {percent(segment.share_of_culprits)} of the "
-                f"excess loss ({percent(segment.share_of_rows)} of the rows)",
-            )
-        )
+    where = place.words if place.segment is None else str(place.segment)
+    if where:
+        found.append(("", where))
     return found
 
 
@@ -306,63 +298,3 @@ def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
     if one.value is None or one.bound is None or one.bound == constraint.threshold:
         return None
     return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)
-
-
-def losses(answers: Answers) -> Numbers:
-    """Return each row's loss, shape (rows,): squared error, Brier's score, or 0 and 1."""
-    found: Numbers
-    if answers.problem == "regression":
-        found = (answers.label.astype(np.float64) - answers.answer.astype(np.float64)) ** 2
-    elif answers.probability is None:
-        found = (answers.label != answers.answer).astype(np.float64)
-    elif answers.problem == "binary":
-        found = (answers.probability - answers.label.astype(np.float64)) ** 2
-    else:
-        truth = np.eye(len(answers.classes))[answers.label.astype(np.intp)]
-        found = ((answers.probability - truth) ** 2).sum(axis=1)
-    return found
-
-
-def find_segment(answers: Answers, table: pa.Table, reference: Answers | None) -> Segment | None:
-    """Return the segment that holds most of the excess loss, if one stands out.
-
-    The excess of a segment is its loss beyond what the reference's mean row would have had.
-    """
-    if not len(answers):
-        return None
-    loss = losses(answers)
-    usual = float(losses(reference).mean()) if reference is not None and len(reference) else 0.0
-    total = float(loss.sum()) - usual * len(loss)
-    if total <= 0 or not np.isfinite(total):
-        return None
-    best: tuple[float, Segment] | None = None
-    for name, codes, levels in _columns(answers, table):
-        rows = np.bincount(codes, minlength=len(levels))
-        excess = (np.bincount(codes, loss, len(levels)) - usual * rows) / total
-        index = int(np.argmax(np.minimum(excess, 1.0) - rows / len(loss)))
-        share, of_rows = float(min(excess[index], 1.0)), float(rows[index] / len(loss))
-        if share < SEGMENT_EXCESS or share < SEGMENT_LIFT * of_rows:
-            continue
-        if best is None or share - of_rows > best[0]:
-            best = (share - of_rows, Segment(name, levels[index], share, of_rows))
-    return best[1] if best else None
-
-
-def _columns(answers: Answers, table: pa.Table) -> list[tuple[str, NDArray[np.intp], list[str]]]:
-    """Return the columns that segments are named by: each row's level, and the levels' names."""
-    found = []
-    for name in table.column_names:
-        kind = table.schema.field(name).type
-        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_string(inner) or pa.types.is_large_string(inner)):
-            continue
-        texts = class_texts(table[name].take(pa.array(answers.places)))
-        levels = [str(one) for one in texts.dictionary.to_pylist()]
-        if 2 <= len(levels) <= LEVELS_MAX and not texts.null_count:
-            codes = texts.indices.to_numpy(zero_copy_only=False).astype(np.intp)
-            found.append((name, codes, levels))
-    if answers.time_us is not None:
-        hours = (answers.time_us // HOUR_US % 24).astype(np.intp)
-        if len(np.unique(hours)) > 1:
-            found.append((HOUR, hours, [f"{hour:02d}" for hour in range(24)]))
-    return found

@@ -10,11 +10,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from driftline.baseline.answers import Answers, read_answers
 from driftline.baseline.outcomes import outcome_classes, probability_classes
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.model_quality.answers import Answers, read_answers
 from driftline.monitors.kinds.model_quality.documents import (
     Constraint,
     read_constraints,
@@ -22,6 +22,7 @@ from driftline.monitors.kinds.model_quality.documents import (
     suggested,
 )
 from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.kinds.model_quality.skill import cluster_rows
 from driftline.roles import Problem, Roles
 
@@ -67,7 +68,7 @@ def expectation(context: CheckContext) -> Expectation:
         )
     measures: Mapping[str, Measure] = {}
     if answers is not None:
-        measures = answers.measure(cluster_rows(answers.time_us))
+        measures = measure_answers(answers, cluster_rows(answers.time_us))
         # Whoever takes all thresholds out of the document wants none.
         constraints = suggested(problem, measures) if document is None else constraints
         if problem == "binary" and roles.positive is None:

@@ -13,12 +13,13 @@ from datetime import timedelta
 
 import numpy as np
 
+from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.kinds.model_quality.skill import (
     DECIDING_CLUSTERS,
     MIN_SUPPORT,
@@ -74,10 +75,10 @@ def judge_quality(
     expected: Expectation, answers: Answers, blocks: list[Blocks], *, budget: Budget
 ) -> QualityJudgement:
     """Judge every metric of a window."""
-    measures = answers.measure(cluster_rows(answers.time_us))
+    measures = measure_answers(answers, cluster_rows(answers.time_us))
     days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
     # What windows of the reference do not explain is judged with fewer, longer clusters.
-    careful = answers.measure(days)
+    careful = measure_answers(answers, days)
     alpha = _alpha([name for name in expected.constraints if name in measures], budget)
     results: dict[str, MetricResult] = {}
     broken: set[str] = set()

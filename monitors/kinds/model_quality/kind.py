@@ -11,7 +11,7 @@ NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 
 def _columns(signature: Signature, baseline: Baseline) -> list[str]:
     """Name the columns of answers, and texts: they say where a model has become worse."""
-    texts = [one.name for one in signature.inputs if one.type == "string"]
+    texts = [one.name for one in signature.inputs if one.type in ("string", "bool")]
     return answer_columns(signature, baseline, *texts)
 
 

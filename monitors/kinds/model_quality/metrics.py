@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.influence import (
     Codes,
     Measure,
@@ -32,6 +33,29 @@ CALIBRATION_BINS = 10
 # Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
 ROUNDING = 1e-6
 POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative class"
+
+
+def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
+    """Measure everything that the problem of some answers has metrics for."""
+    if answers.problem == "regression":
+        return regression_metrics(
+            answers.label.astype(np.float64), answers.answer.astype(np.float64), clusters
+        )
+    label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
+    if answers.problem == "binary":
+        return binary_metrics(label == 1, answer == 1, answers.probability, clusters)
+    return multiclass_metrics(label, answer, len(answers.classes), answers.probability, clusters)
+
+
+def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]]:
+    """Count rows by actual, then by predicted class."""
+    matrix = confusion(
+        answers.label.astype(np.intp), answers.answer.astype(np.intp), len(answers.classes)
+    )
+    return {
+        actual: dict(zip(answers.classes, line, strict=True))
+        for actual, line in zip(answers.classes, matrix.tolist(), strict=True)
+    }
 
 
 def regression_metrics(

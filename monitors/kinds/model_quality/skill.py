@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from driftline.monitors.kinds.model_quality.answers import Answers
+from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers, Scale
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.stats.blocks import DAY_US, HOUR_US, time_blocks, worst_quantile
 
 # Keeps logits and logarithms finite.
@@ -111,7 +112,7 @@ def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
     order = np.argsort(answers.time_us, kind="stable")
     ordered = answers.take(order)
     assert ordered.time_us is not None  # It was there before.
-    whole = ordered.measure(cluster_rows(ordered.time_us, longest_us=length_us))
+    whole = measure_answers(ordered, cluster_rows(ordered.time_us, longest_us=length_us))
     found: list[Blocks] = []
     enough = 0
     for step in range(LONGEST_CHAIN):
@@ -246,7 +247,7 @@ def _measured(
     ordered: Answers, spans: Iterator[tuple[int, int]]
 ) -> Iterator[Mapping[str, Measure]]:
     for first, last in spans:
-        yield ordered.take(slice(first, last)).measure()
+        yield measure_answers(ordered.take(slice(first, last)))
 
 
 def _values(blocks: Blocks, name: str) -> tuple[Numbers, Numbers]:

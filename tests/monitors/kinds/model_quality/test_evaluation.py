@@ -327,7 +327,7 @@ def test_the_segment_that_loses_most_is_named(reference: Baseline) -> None:
     assert severities(report)["brier_skill"] == "page"
     assert report.violations[0].segment.column == "origin"
     assert report.violations[0].segment.level == "LGA"
-    assert 'origin = "LGA" holds' in report.cause
+    assert 'all of the added loss where origin = "LGA" (Brier score from 0.' in report.cause
 
 
 def test_a_baseline_of_another_kind_says_what_it_lacks() -> None:

@@ -19,14 +19,10 @@ from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
-from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers
-from driftline.monitors.kinds.model_quality.metrics import (
-    binary_metrics,
-    confusion,
-    multiclass_metrics,
-    regression_metrics,
-)
 from driftline.roles import Problem, Roles
+
+Numbers = NDArray[np.float64]
+Codes = NDArray[np.intp]
 
 # The other class, when there are several of them.
 OTHER = "other"
@@ -67,27 +63,6 @@ class Answers:
             time_us=None if self.time_us is None else self.time_us[rows],
             places=self.places[rows],
         )
-
-    def measure(self, clusters: Codes | None = None) -> dict[str, Measure]:
-        """Measure everything that the problem has metrics for."""
-        if self.problem == "regression":
-            return regression_metrics(
-                self.label.astype(np.float64), self.answer.astype(np.float64), clusters
-            )
-        label, answer = self.label.astype(np.intp), self.answer.astype(np.intp)
-        if self.problem == "binary":
-            return binary_metrics(label == 1, answer == 1, self.probability, clusters)
-        return multiclass_metrics(label, answer, len(self.classes), self.probability, clusters)
-
-    def confusion(self) -> dict[str, dict[str, int]]:
-        """Count rows by actual, then by predicted class."""
-        matrix = confusion(
-            self.label.astype(np.intp), self.answer.astype(np.intp), len(self.classes)
-        )
-        return {
-            actual: dict(zip(self.classes, line, strict=True))
-            for actual, line in zip(self.classes, matrix.tolist(), strict=True)
-        }
 
 
 def needed_columns(roles: Roles, names: Sequence[str]) -> None:

@@ -1,0 +1,202 @@
+"""Where a model has become worse: the value of a text, or the hour, that holds the added loss.
+
+A segment that was always hard holds much of the loss and none of what was added: each is held
+against its own errors in the reference, which the baseline keeps by level. What cannot be held
+against anything is not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from driftline.baseline.answers import Answers, Numbers
+from driftline.baseline.losses import TYPES, LevelLosses, level_sums, row_losses
+from driftline.baseline.predicate import Predicate
+from driftline.baseline.store import Baseline
+from driftline.baseline.texts import shortened
+from driftline.formats.coercion import coerce, is_missing
+from driftline.monitors.kinds.model_quality.influence import Rows
+from driftline.monitors.kinds.model_quality.skill import cluster_rows
+from driftline.monitors.results.violation import ERROR_SHARE, Segment, SegmentChange
+from driftline.monitors.root_cause.segments import ALL, NOT_NARROWED, Named
+from driftline.signature import Column
+from driftline.stats.added_loss import MIN_ROWS, AddedLoss, added_loss
+from driftline.stats.blocks import HOUR_US
+from driftline.stats.decomposition import QUIET
+
+HOUR = "hour of the day (UTC)"
+# A column with more rare and new values than this in one window is no segment to name.
+RARE_MAX = 200
+NO_LOSSES = "not narrowed down: the baseline has no errors by segment; fit it anew"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Column:
+    """Losses of a window and of the reference by the segments of one column, shape (3, S)."""
+
+    window: Numbers
+    reference: Numbers
+    whole: Numbers  # Of all rows of the reference, shape (3,).
+    conditions: tuple[Predicate, ...]  # Of the first segments; the others cannot be named.
+
+    @property
+    def usual(self) -> float:
+        """Mean loss of all rows of the reference."""
+        return float(self.whole[1] / max(self.whole[0], 1.0))
+
+
+def find_loss_segment(
+    answers: Answers, table: pa.Table, reference: Answers | None, baseline: Baseline
+) -> Named:
+    """Return the segment that holds most of the added loss, or why none can be named.
+
+    Parameters
+    ----------
+    answers, table
+        The labelled rows of the window, and what they were read from, with texts beside.
+    reference
+        The reference's answers, for its hours.
+    baseline
+        With losses by level; older ones, and those without rows, have none.
+    """
+    if not len(answers):
+        return Named()
+    own = row_losses(answers)
+    texts = [
+        one for one in baseline.signature.features
+        if one.role == "feature" and one.type in TYPES and one.name in table.column_names
+    ]  # fmt: skip
+    if reference is None or not len(reference):
+        return Named(words=NO_LOSSES if texts else "")
+    if own.mean() <= row_losses(reference).mean():
+        return Named()  # Nothing was added.
+    losses = baseline.losses or {}
+    columns = [
+        _levels(answers, own, table[one.name], one, losses[one.name])
+        for one in texts if one.name in losses
+    ] + [*_hours(answers, own, reference)]  # fmt: skip
+    found = _best(columns, _effect(answers, own), _loss_name(answers))
+    if found is not None:
+        return Named(found)
+    if texts and baseline.losses is None:
+        return Named(words=NO_LOSSES)
+    return Named(words=NOT_NARROWED if columns else "")
+
+
+def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | None:
+    """Return the segment that holds most beyond what it would hold anyway."""
+    tried = sum(int((one.window[0] >= MIN_ROWS).sum()) for one in columns)
+    best: tuple[float, Segment] | None = None
+    for one in columns:
+        found = added_loss(one.window, one.reference, one.usual, effect=effect)
+        able = np.flatnonzero(found.stands(tried)[: len(one.conditions)])
+        if able.size:
+            at = int(able[np.argmax(found.score[able])])
+            if best is None or found.score[at] > best[0]:
+                best = float(found.score[at]), _segment(one, found, at, loss)
+    return None if best is None else best[1]
+
+
+def _effect(answers: Answers, losses: Numbers) -> float:
+    """Return how many times more a mean loss varies than that of independent rows."""
+    mean = float(losses.mean())
+    found = Rows(len(losses), cluster_rows(answers.time_us)).measure(mean, losses - mean, "error")
+    return max(found.variance / found.independent, 1.0) if found.independent > 0 else 1.0
+
+
+def _levels(
+    answers: Answers, losses: Numbers, values: pa.ChunkedArray, column: Column, known: LevelLosses
+) -> _Column:
+    """Return the losses by the levels that the reference tells apart.
+
+    A value that it had rarely or never is held against all that it had so.
+    """
+    plain = coerce(values.take(pa.array(answers.places)).combine_chunks(), column.type)[0]
+    texts = plain.cast(pa.string())
+    texts = pc.if_else(is_missing(texts), pa.scalar(None, pa.string()), texts)
+    coded = shortened(texts).dictionary_encode()
+    levels = len(known.levels)
+    at = pc.index_in(coded.dictionary, pa.array(known.levels, pa.string()))
+    places = np.append(pc.fill_null(at, levels).to_numpy(zero_copy_only=False), levels + 1)
+    indices = pc.fill_null(coded.indices, len(coded.dictionary)).to_numpy(zero_copy_only=False)
+    often = np.bincount(indices, minlength=places.size)
+    rare = np.flatnonzero((places == levels) & (often >= MIN_ROWS))
+    rare = rare if rare.size <= RARE_MAX else rare[:0]
+    # Levels, empty, rare values by themselves, all others.
+    home = np.array([*range(levels), levels + 1, *[levels] * (rare.size + 1)])
+    to = np.where(places == levels, home.size - 1, np.minimum(places, levels))
+    to[rare] = levels + 1 + np.arange(rare.size)
+    shown = [*known.levels, None, *coded.dictionary.take(pa.array(rare)).to_pylist()]
+    whole = known.sums.sum(axis=1)
+    return _Column(
+        level_sums(to[indices], losses, home.size),
+        _held_against(known.sums, whole)[:, home],
+        whole,
+        tuple(
+            Predicate(column.name, "null") if text is None else Predicate(column.name, "eq", text)
+            for text in shown
+        ),
+    )
+
+
+def _hours(answers: Answers, losses: Numbers, reference: Answers) -> Iterator[_Column]:
+    """Return the hours of the day, where both sides have times."""
+    if answers.time_us is None or reference.time_us is None:
+        return
+    usual = row_losses(reference)
+    known = level_sums(_hour(reference.time_us), usual, 24)
+    whole = known.sum(axis=1)
+    yield _Column(
+        level_sums(_hour(answers.time_us), losses, 24),
+        _held_against(known, whole),
+        whole,
+        tuple(Predicate(HOUR, "eq", float(hour)) for hour in range(24)),
+    )
+
+
+def _held_against(known: Numbers, whole: Numbers) -> Numbers:
+    """Return the reference's sums; what it never had is held against all of its rows."""
+    return np.where(known[0] > 0, known, whole[:, None])
+
+
+def _hour(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    return times_us // HOUR_US % 24
+
+
+def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:
+    """Put a segment in words and mean losses."""
+    rows, losses, _ = column.window
+    known, usual, _ = column.reference
+    all_known, all_usual, _ = column.whole
+    share, others = float(found.share[at]), all_known - known[at]
+    change = SegmentChange(
+        share=share,
+        before=float(usual[at] / known[at]),
+        now=float(losses[at] / rows[at]),
+        before_elsewhere=float((all_usual - usual[at]) / others) if others else column.usual,
+        now_elsewhere=float((losses.sum() - losses[at]) / max(rows.sum() - rows[at], 1.0)),
+        is_all=share >= ALL and float(found.rest[at]) < QUIET,
+        loss=loss,
+    )
+    condition = column.conditions[at]
+    is_level = isinstance(condition.value, str)
+    return Segment(
+        condition.column,
+        str(condition.value) if is_level else condition.phrase,
+        share,
+        float(rows[at] / rows.sum()),
+        conditions=() if is_level else (condition,),
+        change=change,
+    )
+
+
+def _loss_name(answers: Answers) -> str:
+    if answers.problem == "regression":
+        return "mean squared error"
+    return ERROR_SHARE if answers.probability is None else "Brier score"
