@@ -17,6 +17,7 @@ from bench.decisions.history import ColumnHistory
 from bench.decisions.monitors import Monitor
 from driftline.monitors.backtest.fine_bins import FineBins
 from driftline.monitors.backtest.history import History
+from driftline.monitors.backtest.nannyml import distances_of_counts
 from driftline.monitors.backtest.other_tools import OTHERS, Reference
 
 __all__ = ["PEERS", "WHOLE_DATA", "peer_flags"]
@@ -34,10 +35,10 @@ def peer_flags(monitor: Monitor, histories: Mapping[str, ColumnHistory]) -> dict
     marks = {name: _marked(counts) for name, counts in windows.items()}
     sums = {name: _sums(histories[name], counts) for name, counts in marks.items()}
     history = History(at, at + 1, rows, windows, marks, sums)
+    chunks = {name: _marked(one.blocks(monitor.length_h)) for name, one in histories.items()}
     reference = Reference(
         {name: _fine_bins(one) for name, one in histories.items()},
-        {name: one.reference.counts for name, one in histories.items()},
-        {name: one.blocks(monitor.length_h) for name, one in histories.items()},
+        {name: distances_of_counts(chunks[name], marks[name]).alarms for name in histories},
     )
     never = np.zeros(rows.size, dtype=bool)
     found = {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from os import PathLike, fspath
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,8 +23,9 @@ from driftline.formats.source import Source, open_source
 from driftline.monitors.backtest.fine_bins import fine_bins_of
 from driftline.monitors.backtest.history import History, HistoryCounter
 from driftline.monitors.backtest.labelled_events import score
+from driftline.monitors.backtest.nannyml import chunk_distances
 from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.other_tools import Reference, other_rules
+from driftline.monitors.backtest.other_tools import Flags, Reference, other_rules
 from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import Verdict, replay
@@ -46,6 +46,8 @@ from driftline.roles import Roles
 from driftline.signature import Column, Signature
 
 EVENT_TIME = "event_time"
+# The one rule that is counted from the reference's rows.
+NANNYML = "nannyml"
 OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
 OWN_SOURCE = "docs/why/drift-test.md"
 
@@ -66,7 +68,8 @@ def backtest(
     Parameters
     ----------
     data
-        Whatever `driftline.check` takes; read once, and twice more for a baseline.
+        Whatever `driftline.check` takes; read once, and twice more for a baseline;
+        against NannyML once more, and what is before ``reference_until`` twice.
     reference
         A baseline, or the folder of one; None: it is made of the data before ``reference_until``.
     timestamp
@@ -127,13 +130,16 @@ def backtest_roles(
         raise InputError(
             "backtest: a baseline and roles beside the timestamp; the baseline has its own roles"
         )
+    earlier: Source | None = None
     if reference is None:
         assert reference_until is not None
         source = open_source(data)
         find_column(roles.timestamp, source.schema.names, what="timestamp")
-        baseline = Baseline.of(_before(source, roles.timestamp, reference_until), roles)
+        earlier = _before(source, roles.timestamp, reference_until)
+        baseline = Baseline.of(earlier, roles)
         options = replace(options, start=max(reference_until, options.start or reference_until))
     else:
+        _refuse_nannyml(options)
         baseline = (
             reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
         )
@@ -141,9 +147,23 @@ def backtest_roles(
         find_column(roles.timestamp, source.schema.names, what="timestamp")
     budget = Budget(false_alarms_per_year, spans.windows_per_year)
     counter = _counter(baseline, spans, options, roles.timestamp)
-    meter = Meter(options.progress, source.row_count)
+    chunked = earlier is not None and NANNYML in options.against
+    meter = Meter(options.progress, source.row_count, readings=2 if chunked else 1)
     history = gather(counter, source.parts(), InProcess(), meter.tell).result()
-    return _judged(monitor, baseline, spans, budget, options, history)
+    chunk_alarms = {}
+    if chunked and baseline.profile is not None:
+        assert earlier is not None
+        distances = chunk_distances(
+            baseline.profile,
+            list(baseline.cells),
+            earlier,
+            source,
+            start_reference=partial(HistoryCounter, {}, spans, roles.timestamp, (None, None)),
+            start_history=partial(HistoryCounter, {}, spans, roles.timestamp, options.between_us),
+            tell=meter.tell,
+        )
+        chunk_alarms = {name: one.alarms for name, one in distances.items()}
+    return _judged(monitor, baseline, spans, budget, options, history, chunk_alarms)
 
 
 def backtest_captured(
@@ -169,6 +189,7 @@ def backtest_captured(
         raise InputError(f"{name}: a script makes its rows; a backtest replays captured ones only")
     if options.start is None or options.end is None:
         raise InputError(f"{name}: no from or to; expected the captured period to replay")
+    _refuse_nannyml(options)
     cut = spans or Spans(schedule=definition.timetable)
     read = read_captured(root, definition, Window(options.start, options.end), signature, baseline)
     counter = _counter(baseline, cut, options, EVENT_TIME, unfit=UNFIT)
@@ -180,12 +201,21 @@ def backtest_captured(
     return _judged(definition.name, baseline, cut, own, options, history)
 
 
+def _refuse_nannyml(options: BacktestOptions) -> None:
+    if NANNYML in options.against:
+        raise InputError(
+            f'against "{NANNYML}" with a baseline: its bins and threshold need the reference\'s '
+            "rows, which a baseline does not keep; leave it out, or replay a file with the time "
+            "until which its rows are the reference"
+        )
+
+
 def _counter(
     baseline: Baseline, spans: Spans, options: BacktestOptions, time: str, unfit: str | None = None
 ) -> partial[HistoryCounter]:
     """Return the function that begins counting, with fine bins where other rules need them."""
     fine_bins = {}
-    if options.against and baseline.profile is not None:
+    if set(options.against) - {NANNYML} and baseline.profile is not None:
         fine_bins = fine_bins_of(baseline.profile, baseline.cells)
     return partial(
         HistoryCounter, baseline.cells, spans, time, options.between_us, fine_bins, unfit
@@ -199,6 +229,7 @@ def _judged(
     budget: Budget,
     options: BacktestOptions,
     history: History,
+    chunk_alarms: Mapping[str, Flags] | None = None,
 ) -> Backtest:
     """Replay what was counted, and say what else the rule would do."""
     if not len(history.starts):
@@ -224,7 +255,10 @@ def _judged(
         false_alarms_per_year=budget.false_alarms_per_year,
         columns=tuple(drift_test.references),
         verdicts=verdicts,
-        rules=(_own(verdicts, spans), *_others(drift_test, options, history, spans, baseline)),
+        rules=(
+            _own(verdicts, spans),
+            *_others(drift_test, options, history, spans, baseline, chunk_alarms or {}),
+        ),
         resampled=resampled_alarms(drift_test, blocks, seed=options.seed)
         if options.estimate
         else None,
@@ -248,6 +282,7 @@ def _others(
     history: History,
     spans: Spans,
     baseline: Baseline,
+    chunk_alarms: Mapping[str, Flags],
 ) -> Iterator[RuleOutcome]:
     """Ask the other rules about the same windows and columns."""
     rules = other_rules(options.against)
@@ -256,8 +291,7 @@ def _others(
     names = drift_test.references
     reference = Reference(
         fine_bins_of(baseline.profile, names),
-        {name: one.counts for name, one in names.items()},
-        _chunks(baseline, drift_test.length),
+        {name: flags for name, flags in chunk_alarms.items() if name in names},
     )
     for rule in rules:
         flags = rule.judge(history, reference)
@@ -265,15 +299,6 @@ def _others(
                 for at in range(len(history.starts))]  # fmt: skip
         alarms = tuple(map(tuple, loud))
         yield RuleOutcome(rule.name, rule.title, rule.source, alarms, _rate(alarms, spans))
-
-
-def _chunks(baseline: Baseline, length: timedelta | None) -> dict[str, np.ndarray]:
-    """Cut the reference into windows of the same length, where its hours can be."""
-    known = baseline.blocks
-    if known is None or length is None or length % timedelta(hours=1):
-        return {}
-    parts = (known.blocks(length), *(one.blocks(length) for one in known.apart))
-    return {name: counts for part in parts for name, counts in part.items()}
 
 
 def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate:

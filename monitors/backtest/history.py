@@ -121,19 +121,20 @@ class HistoryCounter:
         for name, cell in self.cells.items():
             if name not in present:
                 continue
-            array = batch.column(name)
-            codes = cell.assign(array)
+            codes = cell.assign(batch.column(name))
             codes[self._unfit(batch, name, cell)] = cell.size - 1
             cells[name] = _tabulate(index, codes[kept], len(starts), cell.size)
-            if (own := self.fine_bins.get(name)) is not None:
-                places, values = own.place(array)
-                bin_counts[name] = _tabulate(index, places[kept], len(starts), own.size)
-                flat = np.bincount(
-                    index * own.size + places[kept],
-                    weights=values[kept],
-                    minlength=len(starts) * own.size,
-                )
-                bin_sums[name] = flat.reshape(len(starts), own.size).astype(np.float64)
+        for name, own in self.fine_bins.items():
+            if name not in present:
+                continue
+            places, values = own.place(batch.column(name))
+            bin_counts[name] = _tabulate(index, places[kept], len(starts), own.size)
+            flat = np.bincount(
+                index * own.size + places[kept],
+                weights=values[kept],
+                minlength=len(starts) * own.size,
+            )
+            bin_sums[name] = flat.reshape(len(starts), own.size).astype(np.float64)
         rows = np.bincount(index, minlength=len(starts)).astype(np.int64)
         return History(starts, ends, rows, cells, bin_counts, bin_sums)
 

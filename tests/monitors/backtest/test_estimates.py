@@ -12,8 +12,7 @@ import pytest
 from driftline.baseline.renewal import Change, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.formats.source import open_source
-from driftline.monitors.backtest.backtest import backtest, drift_test_of
-from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.backtest import drift_test_of
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.drift_test.budget import Budget
@@ -123,16 +122,6 @@ def test_a_day_that_the_new_normal_lacks_holds_no_rows_of_it(baseline: Baseline)
     rule = drift_test(evenings, timedelta(hours=12))
 
     assert resampled_alarms(rule, evenings.blocks, windows=50) is not None
-
-
-def test_the_windows_of_a_new_normal_tell_another_rule_how_they_vary(anew: Baseline) -> None:
-    moved = stream(2, 2000, 6)
-    moved = moved.set_column(2, "shop", pa.array(["west"] * moved.num_rows))
-    options = BacktestOptions(estimate=False, against=("nannyml",))
-
-    found = backtest(moved, anew, timestamp="at", options=options)
-
-    assert found.rules[1].alarms == (("shop",), ("shop",))
 
 
 def test_windows_that_fill_no_days_are_not_drawn(baseline: Baseline) -> None:
