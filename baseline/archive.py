@@ -1,7 +1,8 @@
 """profile.arrow: the finer summaries that only driftline reads, one row per column.
 
-Format 2 holds what numbers, texts, times and lists look like, too, and format 3 how long numbers
-stand still; older ones are still read, and what they lack is not known then.
+Format 2 holds what numbers, texts, times and lists look like, too, format 3 how long numbers stand
+still, and format 4 how far they move from row to row; older ones are still read, and what they lack
+is not known then.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ from driftline.baseline.times import TimeSummary
 from driftline.baseline.value_runs import ValueRuns
 from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
+from driftline.stats.day_scores import DaySums, StepScores
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -78,6 +80,16 @@ RUNS = pa.struct(
         ("is_ordered", pa.bool_()),
     ]
 )
+# Of `StepScores`: sizes of steps with how many of each, and the sums of days.
+STEPS = pa.struct(
+    [
+        ("codes", pa.list_(pa.int16())),
+        ("totals", INTEGERS),
+        ("days", pa.list_(pa.int32())),
+        ("sums", pa.list_(pa.float32())),
+        ("rows", pa.list_(pa.int32())),
+    ]
+)
 FIELDS_1 = [
     ("name", pa.string()),
     ("type", pa.string()),
@@ -108,6 +120,7 @@ FIELDS_2 = [
     ("vectors", VECTORS),
 ]
 FIELDS_3 = [("runs", RUNS)]
+FIELDS_4 = [("steps", STEPS)]
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
     "name", "type", *COUNTERS, "count", *NUMBERS, "sketch", "level_values", "level_counts",
@@ -121,8 +134,12 @@ TOGETHER = (
     ("shapes", "shape_counts"),
     ("time_first", "time_last", "time_counts"),
 )
-SCHEMA = pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3])
-SCHEMAS = {1: pa.schema(FIELDS_1), 2: pa.schema([*FIELDS_1, *FIELDS_2]), FORMAT_VERSION: SCHEMA}
+SCHEMAS = {
+    1: pa.schema(FIELDS_1),
+    2: pa.schema([*FIELDS_1, *FIELDS_2]),
+    3: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3]),
+    FORMAT_VERSION: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
+}
 
 
 def columns_to_table(
@@ -135,12 +152,15 @@ def columns_to_table(
 ) -> pa.Table:
     """Write column summaries and block counts as one table; the same input gives the same bytes.
 
-    Without runs it is format 2: what an earlier driftline wrote keeps its bytes and its version.
+    Without steps it is format 3, and without runs format 2: what an earlier driftline wrote keeps
+    its bytes and its version.
     """
     has_runs = any(column.runs.time_count for column in columns.values())
-    schema = SCHEMA if has_runs else SCHEMAS[2]
+    has_steps = any(column.steps is not None for column in columns.values())
+    version = FORMAT_VERSION if has_steps else 3 if has_runs else 2
+    schema = SCHEMAS[version]
     notes = {
-        "format": FORMAT_VERSION if has_runs else 2,
+        "format": version,
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
@@ -181,6 +201,17 @@ def _row(column: ColumnProfile, blocks: BlockCounts | None) -> dict[str, Any]:
         "runs": {name: getattr(column.runs, name) for name in RUNS.names}
         if column.runs.time_count
         else None,
+        "steps": None if column.steps is None else _step_row(column.steps),
+    }
+
+
+def _step_row(steps: StepScores) -> dict[str, Any]:
+    return {
+        "codes": steps.codes,
+        "totals": steps.totals,
+        "days": steps.days.days,
+        "sums": steps.days.sums[:, 0].astype(np.float32),
+        "rows": steps.days.rows[:, 0].astype(np.int32),
     }
 
 
@@ -361,6 +392,7 @@ def _column(row: Mapping[str, Any]) -> ColumnProfile:
         else TimeSummary(),
         vectors=_vectors(row.get("vectors")),
         runs=_runs(row.get("runs")),
+        steps=_steps(row.get("steps")),
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
     )
@@ -399,3 +431,11 @@ def _runs(row: Mapping[str, Any] | None) -> ValueRuns:
         return ValueRuns()
     values, lengths = np.asarray(row["values"], np.float64), np.asarray(row["lengths"], np.int64)
     return ValueRuns(**{**row, "values": values, "lengths": lengths})
+
+
+def _steps(row: Mapping[str, Any] | None) -> StepScores | None:
+    if row is None:
+        return None
+    codes, totals, days = (np.asarray(row[name], np.int64) for name in ("codes", "totals", "days"))
+    sums, rows = (np.asarray(row[name], np.float64)[:, None] for name in ("sums", "rows"))
+    return StepScores(codes, totals, DaySums(days, sums, rows))

@@ -34,6 +34,11 @@ class BlockCounts:
         """Return the hours and counts that a column belongs to; None when it has none."""
         return next((one for one in (self, *self.apart) if name in one.counts), None)
 
+    @property
+    def span_days(self) -> float:
+        """Days from the first hour to the last; 0 without hours."""
+        return float(self.hours[-1] - self.hours[0] + 1) / 24 if len(self.hours) else 0.0
+
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
         """Return the counts with those of some columns taken from another time."""
         taken = BlockCounts(other.hours, {name: other.counts[name] for name in names})

@@ -29,6 +29,7 @@ from driftline.formats.arrow_types import plain_array, plain_type
 from driftline.formats.coercion import coerce
 from driftline.formats.hashing import hash_integers, hash_numbers, hash_texts
 from driftline.signature import ColumnType
+from driftline.stats.day_scores import StepScores
 
 # Below this float64 tells every whole number from all others.
 EXACT_WHOLE = 2.0**53
@@ -76,6 +77,8 @@ class ColumnProfile:
         How long numbers stand still, of rows whose times are known.
     cells, cell_counts
         The reference's cells and the rows in each, when cells are given.
+    steps
+        How far a reference's numbers move from row to row, once all of its rows are known.
     """
 
     name: str
@@ -97,6 +100,7 @@ class ColumnProfile:
     runs: ValueRuns = field(default_factory=ValueRuns)
     cells: Cells | None = None
     cell_counts: np.ndarray | None = None
+    steps: StepScores | None = None
 
     @property
     def present_count(self) -> int:

@@ -37,6 +37,7 @@ from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
+from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
 from driftline.baseline.value_runs import TimeOrder
 from driftline.classes import (
@@ -52,6 +53,8 @@ from driftline.formats.coercion import coerce, some_zoned, zones_of
 from driftline.formats.source import Source
 from driftline.roles import Roles
 from driftline.signature import JUDGED_ROLES, Column, Signature
+from driftline.stats.day_scores import StepScores
+from driftline.stats.day_variation import REFERENCE_DAYS
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
@@ -173,6 +176,7 @@ class SecondReading:
     orders: OrderCounter  # The rows in which columns keep their order.
     # How wrong the answers are, by level; None where nobody can know.
     losses: LossCounter | None
+    steps: StepCounter | None  # How far numbers move from row to row; None without event time.
 
     @classmethod
     def start(
@@ -190,7 +194,9 @@ class SecondReading:
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         orders = OrderCounter.start(pairs, event_time)
         wrong = None if losses is None else LossCounter.start(losses)
-        return cls(CellCounter.start(cells, event_time), sampler, own, orders, wrong)
+        numbers = [name for name, one in cells.items() if one.is_number]
+        steps = None if event_time is None else StepCounter.start(event_time, numbers)
+        return cls(CellCounter.start(cells, event_time), sampler, own, orders, wrong, steps)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -201,6 +207,8 @@ class SecondReading:
             self.segments.update(batch)
         if self.losses is not None:
             self.losses.update(batch)
+        if self.steps is not None:
+            self.steps.update(batch)
 
     def merge(self, other: SecondReading) -> SecondReading:
         """Return the counts of the rows of both."""
@@ -210,8 +218,11 @@ class SecondReading:
         sampler, losses = self.sampler.merge(other.sampler), self.losses
         if losses is not None and other.losses is not None:
             losses = losses.merge(other.losses)
-        orders = self.orders.merge(other.orders)
-        return SecondReading(self.cells.merge(other.cells), sampler, segments, orders, losses)
+        steps = self.steps
+        if steps is not None and other.steps is not None:
+            steps = steps.merge(other.steps)
+        cells, orders = self.cells.merge(other.cells), self.orders.merge(other.orders)
+        return SecondReading(cells, sampler, segments, orders, losses, steps)
 
 
 def fit_source(
@@ -272,9 +283,13 @@ def fit_source(
     for name, cell in cells.items():
         profile.columns[name].cells = cell
         profile.columns[name].cell_counts = second.counts[name]
+    blocks = second.by_hour()
+    if reading.steps is not None and blocks is not None and blocks.span_days >= REFERENCE_DAYS:
+        for name, found in reading.steps.result(since_day=int(blocks.hours[0]) // 24).items():
+            profile.columns[name].steps = StepScores.of(found)
     constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
-        signature, profile, constraints, cells, second.by_hour(), outcomes, reading.segments,
+        signature, profile, constraints, cells, blocks, outcomes, reading.segments,
         reading.sampler.result(), RowProfile.of(reading.orders),
         None if reading.losses is None else reading.losses.result(),
     )  # fmt: skip

@@ -160,9 +160,12 @@ class TimeOrder:
 
     def runs(self, values: pa.Array) -> ValueRuns:
         """Find the runs of a column of numbers, which may lack some."""
+        return ValueRuns.of(self.times_us, self.ordered(values))
+
+    def ordered(self, values: pa.Array) -> NDArray[np.float64]:
+        """Return a column of numbers in order of time, NaN where one is missing."""
         numbers = values.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        ordered = numbers if self.places is None else numbers[self.places]
-        return ValueRuns.of(self.times_us, ordered)
+        return numbers if self.places is None else np.asarray(numbers[self.places])
 
 
 def _longest(

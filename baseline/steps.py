@@ -1,0 +1,119 @@
+"""How far numbers move from one row to the next in time, counted by the day and by their size.
+
+Sizes are told by their binary exponent and the first two bits behind it: four classes an octave,
+the same for every column, so that counts add up whatever came when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from driftline.baseline.blocks import HOUR_US
+from driftline.baseline.value_runs import TimeOrder
+from driftline.formats.coercion import coerce
+from driftline.stats.day_scores import StepCounts
+
+DAY_US = 24 * HOUR_US
+# Steps over a longer gap than so many usual ones are none.
+GAP_FACTOR = 3
+# Bits of a float64 below the two that tell quarters of an octave, and the code of 2^-40; what is
+# smaller is no step.
+SHIFT = np.int64(50)
+FIRST_CODE = (1023 - 40) << 2
+CODE_COUNT = 512
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class StepCounter:
+    """Collects the steps of columns of numbers while rows are read.
+
+    Rows are ordered by time within a batch. Of batches whose times overlap nothing is known, for
+    what lies between two rows of one may lie in another. Steps end with the day, so that windows
+    of whole days add up.
+    """
+
+    time_column: str
+    columns: tuple[str, ...]
+    _spans: list[tuple[int, int]] = field(default_factory=list)  # First and last time of batches.
+    # By column: keys day * CODE_COUNT + code, ascending, and how many steps of each.
+    _counts: dict[str, list[tuple[Integers, Integers]]] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, time_column: str, columns: Iterable[str]) -> StepCounter:
+        """Begin without rows."""
+        return cls(time_column, tuple(columns))
+
+    def update(self, batch: pa.RecordBatch, order: TimeOrder | None = None) -> None:
+        """Add rows, which may be given in their order in time."""
+        order = order or TimeOrder.of(batch.column(self.time_column))
+        times = order.times_us
+        if not len(times):
+            return
+        self._spans.append((int(times[0]), int(times[-1])))
+        gaps, days = np.diff(times), times // DAY_US
+        positive = gaps[gaps > 0]
+        if not len(positive):
+            return
+        near = (gaps > 0) & (gaps <= GAP_FACTOR * np.median(positive)) & (days[1:] == days[:-1])
+        keys = (days[1:][near] - days[0]) * CODE_COUNT
+        size = int(days[-1] - days[0] + 1) * CODE_COUNT
+        present = set(batch.schema.names)
+        for name in self.columns:
+            if name not in present:
+                continue
+            values, _ = coerce(batch.column(name), "double")
+            numbers = order.ordered(values)
+            with np.errstate(invalid="ignore"):
+                steps = np.abs(np.diff(numbers))[near]
+            known = np.isfinite(steps)
+            codes = np.clip((steps[known].view(np.int64) >> SHIFT) - FIRST_CODE, 0, CODE_COUNT - 1)
+            found = _tallied(keys[known] + codes, size)
+            own = self._counts.setdefault(name, [])
+            own.append((found[0] + days[0] * CODE_COUNT, found[1]))
+
+    def merge(self, other: StepCounter) -> StepCounter:
+        """Return the counter of the rows of both; neither input changes."""
+        counts = {
+            name: [*self._counts.get(name, ()), *other._counts.get(name, ())]
+            for name in self.columns
+        }
+        return StepCounter(self.time_column, self.columns, [*self._spans, *other._spans], counts)
+
+    def result(self, *, since_day: int | None = None) -> dict[str, StepCounts]:
+        """Return the steps by column, from a day on; none where batches overlap in time."""
+        spans = sorted(self._spans)
+        overlap = any(later[0] < former[1] for former, later in pairwise(spans))
+        if overlap:
+            return {}
+        found = {name: _by_day(parts, since_day) for name, parts in self._counts.items() if parts}
+        return {name: steps for name, steps in found.items() if len(steps.days)}
+
+
+def _tallied(keys: Integers, size: int) -> tuple[Integers, Integers]:
+    """Return the different keys, ascending from 0 to below a size, and how often each came."""
+    if size > max(4 * len(keys), 1 << 20):
+        found, counts = np.unique(keys, return_counts=True)
+        return found, counts
+    counts = np.bincount(keys, minlength=1)
+    found = np.flatnonzero(counts)
+    return found, counts[found]
+
+
+def _by_day(parts: list[tuple[Integers, Integers]], since_day: int | None) -> StepCounts:
+    keys, often = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if since_day is not None:
+        kept = keys >= since_day * CODE_COUNT
+        keys, often = keys[kept], often[kept]
+    days, day_at = np.unique(keys // CODE_COUNT, return_inverse=True)
+    codes, code_at = np.unique(keys % CODE_COUNT, return_inverse=True)
+    counts = np.zeros((len(days), len(codes)), np.int64)
+    np.add.at(counts, (day_at, code_at), often)
+    return StepCounts(days, codes, counts)
