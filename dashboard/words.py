@@ -69,6 +69,7 @@ CHECKS = {
     "constant_check": "no longer varies",
     "order_check": "order of two columns reversed",
     "lost_hour_check": "hours without rows",
+    "day_drift_check": "days differ",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
 

@@ -35,15 +35,11 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
-from driftline.monitors.kinds.data_quality.judgement import (
-    UNJUDGED,
-    is_text_by_decree,
-    tolerance_of,
-)
+from driftline.monitors.kinds.data_quality.judgement import is_compared, tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.captured_window import read_captured
 from driftline.roles import Roles
-from driftline.signature import Column, Signature
+from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
 # The one rule that is counted from the reference's rows.
@@ -339,7 +335,9 @@ def drift_test_of(
     judged = [
         column
         for column in baseline.signature.columns
-        if column.name in known and column.name in there and _is_judged(baseline, column)
+        if column.name in known
+        and column.name in there
+        and is_compared(baseline.constraints, column)
     ]
     tolerances = {
         one.name: tolerance_of(baseline.constraints, one) if tolerance is None else tolerance
@@ -353,10 +351,3 @@ def drift_test_of(
         tolerances,
         SCALES,
     )
-
-
-def _is_judged(baseline: Baseline, column: Column) -> bool:
-    """Return whether a monitor compares the column's distribution."""
-    if column.role in UNJUDGED or is_text_by_decree(baseline.constraints, column):
-        return False
-    return baseline.constraints.config(column.name).perform_comparison

@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
-from driftline.monitors.drift_test.drift_test import DriftTest
+T = TypeVar("T")
 
 
 class DriftTestCache:
@@ -18,14 +19,15 @@ class DriftTestCache:
     def __init__(self, size: int = 32) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._tests: OrderedDict[Hashable, DriftTest] = OrderedDict()
+        self._tests: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], DriftTest]) -> DriftTest:
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the test of a key, which says all that it rests on; made where it is missing."""
         with self._lock:
             if key in self._tests:
                 self._tests.move_to_end(key)
-                return self._tests[key]
+                kept: T = self._tests[key]
+                return kept
         # Two threads may make the same one: that costs time, and nothing else.
         test = make()
         with self._lock:

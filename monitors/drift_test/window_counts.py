@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
+from driftline.stats.day_scores import DaySums
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class WindowCounts:
     cells: Mapping[str, NDArray[np.int64]]
     # Of columns of numbers whose rows had times.
     last_runs: Mapping[str, LastRun] = field(default_factory=dict)
+    # By column that the day test scores: its scores, added up by the day.
+    days: Mapping[str, DaySums] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -18,7 +18,7 @@ from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.kind import OWN_METRICS, kind_named
 from driftline.monitors.report.check_result import CheckResult
-from driftline.monitors.results.violation import DRIFT_CHECK, Violation, hide_values
+from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Violation, hide_values
 from driftline.monitors.rows import WindowFacts
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
@@ -31,6 +31,7 @@ CHECKS = (
     "completeness_check",
     "constant_check",
     "data_type_check",
+    DAY_CHECK,
     "extra_column_check",
     "lost_hour_check",
     "missing_column_check",

@@ -17,6 +17,8 @@ Severity = Literal["page", "ticket"]
 _HIDDEN = '"…"'
 _MARK = "\0"
 DRIFT_CHECK = "baseline_drift_check"
+# Days differ from what hour, weekday and season lead to expect.
+DAY_CHECK = "day_drift_check"
 # Stands in the place of a feature's name.
 MISSING_COLUMNS = "Missing columns"
 # Tells that drift is held back, as the monitor is new to its baseline: a matter of the baseline.

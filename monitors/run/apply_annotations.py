@@ -23,7 +23,7 @@ from driftline.monitors.annotations.annotation import (
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import DRIFT_CHECK
+from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK
 
 
 def with_annotations(digest: str, annotations: Sequence[Annotation], window: Window) -> str:
@@ -69,12 +69,16 @@ def _without_expected(counts: WindowCounts, annotations: Sequence[Annotation]) -
     if not chosen:
         return counts
     cells: dict[str, NDArray[np.int64]] = {}
+
+    def is_expected(name: str, check: str) -> bool:
+        annotation = annotation_of(chosen, name, check, window)
+        return annotation is not None and annotation.verdict == EXPECTED
+
     for name, column in counts.cells.items():
-        annotation = annotation_of(chosen, name, DRIFT_CHECK, window)
-        is_expected = annotation is not None and annotation.verdict == EXPECTED
         # Without rows, not missing: a span that lacks a column in one window does not judge it.
-        cells[name] = np.zeros_like(column) if is_expected else column
-    return replace(counts, cells=cells)
+        cells[name] = np.zeros_like(column) if is_expected(name, DRIFT_CHECK) else column
+    days = {name: one for name, one in counts.days.items() if not is_expected(name, DAY_CHECK)}
+    return replace(counts, cells=cells, days=days)
 
 
 def _of_window(annotations: Sequence[Annotation], window: Window) -> list[Annotation]:

@@ -2,8 +2,8 @@
 
 A window's counts are replaced when it is judged anew. Those of another endpoint, schedule or script
 are not mixed with them; those of an older version of the baseline serve where its cells are the
-same. Nothing of a row is in them: only how many rows lie in a cell, by its number, and how long the
-last value has stayed.
+same. Nothing of a row is in them: only how many rows lie in a cell, by its number, how long the
+last value has stayed, and the sums of a day's scores.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.tables import count_layouts, window_counts
+from driftline.stats.day_scores import DaySums
 
-FORMAT = 2
-# Without runs.
-FORMER = 1
+FORMAT = 3
+# Without runs, and without the scores of days.
+WITHOUT_RUNS, WITHOUT_DAYS = 1, 2
+FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, FORMAT)
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
+# Of format 3: how many bytes of counts follow, before the scores of days.
+COUNTS_SIZE = 4
 NO_RUN, NO_COUNTS = LastRun(0, 0), np.empty(0, np.int64)
 
 Counts = NDArray[np.int64]
@@ -122,12 +126,16 @@ def read(
             continue  # Two runs asked for overlapping windows; rows must not count twice.
         layout = layouts.setdefault(row.layout, Layout(tuple(map(tuple, row.columns))))
         is_same = row.baseline_version == key.baseline_version
-        cells, runs = unpack(row.counts, layout)
+        cells, runs, days = unpack(row.counts, layout)
         for name, identity, _ in layout.columns:
             if cell_ids.get(name, identity if is_same else "") != identity:
                 del cells[name]
                 runs.pop(name, None)
-        found.append(WindowCounts(row.window_start, row.window_end, row.row_count, cells, runs))
+        # Scores are those of a version of the baseline, whatever its cells.
+        own = days if is_same else {}
+        found.append(
+            WindowCounts(row.window_start, row.window_end, row.row_count, cells, runs, own)
+        )
     return tuple(reversed(found))
 
 
@@ -171,26 +179,36 @@ class Layout:
 
 
 def pack(counts: WindowCounts, layout: Layout) -> bytes:
-    """Write the counts of a window, and behind them the last run of each column."""
+    """Write the counts of a window, the last run of each column, and the scores of its days."""
     names = [name for name, _, _ in layout.columns]
     runs = [counts.last_runs.get(name, NO_RUN) for name in names]
     arrays = [counts.cells[name] for name in names]
     flat = np.concatenate([*arrays, *(np.array([run.cell, run.length]) for run in runs), NO_COUNTS])
     greatest = int(flat.max(initial=0))
     width = next(one for one in WIDTHS if greatest < 1 << (8 * one))
-    return bytes([FORMAT, width]) + zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
+    packed = zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
+    if not counts.days:
+        return bytes([WITHOUT_DAYS, width]) + packed
+    size = len(packed).to_bytes(COUNTS_SIZE, "little")
+    return bytes([FORMAT, width]) + size + packed + _pack_days(counts.days, names)
 
 
-def unpack(data: bytes, layout: Layout) -> tuple[dict[str, Counts], dict[str, LastRun]]:
-    """Read what `pack` wrote: counts and last runs by column."""
-    if len(data) < HEAD_SIZE or data[0] not in (FORMER, FORMAT) or data[1] not in WIDTHS:
+def unpack(
+    data: bytes, layout: Layout
+) -> tuple[dict[str, Counts], dict[str, LastRun], dict[str, DaySums]]:
+    """Read what `pack` wrote: counts, last runs and scores of days by column."""
+    if len(data) < HEAD_SIZE or data[0] not in FORMATS or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
             f"format {FORMAT}: a newer driftline wrote them, so upgrade this process, too"
         )
-    flat = np.frombuffer(zlib.decompress(data[HEAD_SIZE:]), f"<u{data[1]}").astype(np.int64)
+    packed, days = data[HEAD_SIZE:], b""
+    if data[0] == FORMAT:
+        end = COUNTS_SIZE + int.from_bytes(packed[:COUNTS_SIZE], "little")
+        packed, days = packed[COUNTS_SIZE:end], packed[end:]
+    flat = np.frombuffer(zlib.decompress(packed), f"<u{data[1]}").astype(np.int64)
     names, size = [name for name, _, _ in layout.columns], layout.cell_count
-    expected = size + (2 * len(names) if data[0] == FORMAT else 0)
+    expected = size + (2 * len(names) if data[0] != WITHOUT_RUNS else 0)
     if flat.size != expected:
         raise InputError(
             f"counts of a window are {flat.size} numbers; expected {expected}, as their layout says"
@@ -199,7 +217,38 @@ def unpack(data: bytes, layout: Layout) -> tuple[dict[str, Counts], dict[str, La
     return (
         dict(zip(names, _parts(flat[:size], layout), strict=True)),
         {name: run for name, run in runs.items() if run.length},
+        _unpack_days(days, names) if days else {},
     )
+
+
+def _pack_days(days: Mapping[str, DaySums], names: Sequence[str]) -> bytes:
+    """Write, column by column: days, scores, each day, and their sums and rows."""
+    empty = DaySums(NO_COUNTS, np.empty((0, 0)), np.empty((0, 0)))
+    columns = [days.get(name, empty) for name in names]
+    shapes = [size for one in columns for size in one.sums.shape]
+    whole = [np.array(shapes, np.int64)]
+    whole += [part for one in columns for part in (one.days, one.rows.ravel().astype(np.int64))]
+    sums = np.concatenate([one.sums.ravel() for one in columns]).astype("<f4")
+    flat = np.concatenate(whole).astype("<i4")
+    return zlib.compress(flat.tobytes() + sums.tobytes(), 9)
+
+
+def _unpack_days(data: bytes, names: Sequence[str]) -> dict[str, DaySums]:
+    """Read what `_pack_days` wrote."""
+    numbers = np.frombuffer(zlib.decompress(data), "<i4")
+    shapes = numbers[: 2 * len(names)].reshape(-1, 2).tolist()
+    at = 2 * len(names)
+    first_sum = at + sum(days + days * scores for days, scores in shapes)
+    sums = numbers[first_sum:].view("<f4").astype(np.float64)
+    found, begin = {}, 0
+    for name, (days, scores) in zip(names, shapes, strict=True):
+        own, size = numbers[at : at + days + days * scores].astype(np.int64), days * scores
+        if size:
+            shape = (days, scores)
+            rows = own[days:].reshape(shape).astype(np.float64)
+            found[name] = DaySums(own[:days], sums[begin : begin + size].reshape(shape), rows)
+        at, begin = at + len(own), begin + size
+    return found
 
 
 def _parts(flat: Counts, layout: Layout) -> Sequence[Counts]:

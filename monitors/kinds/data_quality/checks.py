@@ -16,13 +16,22 @@ from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, mi
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
 from driftline.formats.json.jackson import java_double
+from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.results.violation import DRIFT_CHECK, Draft, distance_words, percent
+from driftline.monitors.results.violation import (
+    DAY_CHECK,
+    DRIFT_CHECK,
+    Draft,
+    distance_words,
+    percent,
+    plural,
+)
 from driftline.signature import Column
 from driftline.stats.changed_levels import LEVELS_MOST
+from driftline.stats.day_scores import CLOCK_COS, CLOCK_SIN, LEVEL, ROUGH, SPREAD
 
 NOT_OF_TYPE = {
     "int64": "not whole numbers",
@@ -40,6 +49,15 @@ ORIGINS = {
     OF_BATCH: "name of a batch",
 }
 SHOWN_ORIGINS = 3
+# By score of the day test: what lies above what is expected, and what below.
+MOVED = "the daily cycle lies elsewhere"
+DAY_WORDS = {
+    LEVEL: ("values lie higher", "values lie lower"),
+    CLOCK_COS: (MOVED, MOVED),
+    CLOCK_SIN: (MOVED, MOVED),
+    ROUGH: ("values move more from row to row", "values move less from row to row"),
+    SPREAD: ("values spread more within a day", "values spread less within a day"),
+}
 
 
 def mismatch_draft(
@@ -300,6 +318,29 @@ def _change_words(drift: ColumnDrift) -> str:
         return f"{found}, and more levels changed"
     return (
         f"{found}, the others keep their proportions" if gained < 0 and drift.others_kept else found
+    )
+
+
+def day_draft(found: DayFinding) -> Draft:
+    """Word how days differ from the reference's; SageMaker has no such check."""
+    sign, unit = math.copysign(1.0, found.mean), "sd"
+    sizes = [sign * one for one in (found.mean, *found.interval)]
+    if found.is_level:
+        unit, sizes = "points", [100.0 * found.unit * one for one in sizes]
+    size, low, high = (f"{one:.2g}" for one in (sizes[0], *sorted(sizes[1:])))
+    words = f"more rows {found.score}", f"fewer rows {found.score}"
+    change = DAY_WORDS.get(found.score, words)[sign < 0]
+    what = (
+        f"{change} than {found.explained} lead to expect, by {size} {unit} "
+        f"(95%: {low} to {high}), over {plural(found.days, 'day')}"
+    )
+    return Draft(
+        feature=found.column,
+        check=DAY_CHECK,
+        description=f"Days differ from the reference's: {what}.",
+        what=what,
+        severity="ticket",
+        since=found.since,
     )
 
 

@@ -21,10 +21,18 @@ from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.day_test.day_counter import DayCounter
+from driftline.monitors.day_test.day_test import DayTest
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
+from driftline.monitors.kinds.data_quality.day_checks import (
+    day_counter,
+    day_details,
+    day_test_of,
+    judge_days,
+)
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
@@ -51,6 +59,7 @@ from driftline.monitors.results.violation import (
     DRIFT_CHECK,
     Draft,
     FeatureResult,
+    JsonValue,
     SegmentResult,
     Violation,
 )
@@ -82,7 +91,7 @@ NOTE = "commissioning"
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that can be read twice."""
-    baseline, facts = context.baseline, context.rows.facts
+    baseline = context.baseline
     if not baseline.constraints.features and baseline.documents:
         raise InputError(
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
@@ -90,11 +99,13 @@ def evaluate(context: CheckContext) -> Report:
         )
     references = reference_columns(baseline)
     plan = segment_plan(baseline, context.segments)
-    reading = _read(context, plan)
+    budget = context.budget if plan is None else plan.whole(context.budget)
+    day_test = day_test_of(context, budget)
+    reading = _read(context, plan, day_test)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
-    start, end = (facts.window.start, facts.window.end) if facts else (None, None)
-    counts = WindowCounts.of(profile, start, end, runs_before(context.past.counts, start))
+    counts = _counted(context, reading, day_test)
+    by_days = judge_days(context, day_test, counts)
     blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
         baseline.signature,
@@ -105,7 +116,8 @@ def evaluate(context: CheckContext) -> Report:
         blocks=blocks if warm_up is None else warm_up.reference_hours(blocks, references),
         keep=_keeper(context),
         length=context.rows.length,
-        budget=context.budget if plan is None else plan.whole(context.budget),
+        budget=budget,
+        days=by_days,
         implausible=find_implausible(sample, references, known, profile.columns),
         counts=counts,
         past=context.past.counts,
@@ -122,9 +134,7 @@ def evaluate(context: CheckContext) -> Report:
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
-    details = dict(rule_details(outcomes))
-    if suppressed is not None:
-        details["commissioning"] = suppressed.to_dict()
+    details = {**rule_details(outcomes), **day_details(by_days), **_held_back(suppressed)}
     return Report(
         kind="data-quality",
         violations=violations,
@@ -148,6 +158,23 @@ def evaluate(context: CheckContext) -> Report:
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
+
+
+def _held_back(suppressed: SuppressedDrift | None) -> dict[str, JsonValue]:
+    return {} if suppressed is None else {"commissioning": suppressed.to_dict()}
+
+
+def _counted(
+    context: CheckContext, reading: WindowReading, day_test: DayTest | None
+) -> WindowCounts:
+    """Return what the tests know of the window, and what is kept of it for later ones."""
+    facts = context.rows.facts
+    start, end = (facts.window.start, facts.window.end) if facts else (None, None)
+    before = runs_before(context.past.counts, start)
+    counts = WindowCounts.of(reading.profile, start, end, before)
+    if day_test is None or reading.days is None:
+        return counts
+    return replace(counts, days=day_test.day_sums(reading.days))
 
 
 def _notes(
@@ -177,9 +204,12 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
     return {"times_note": note} if drifted and not is_known else {}
 
 
-def _read(context: CheckContext, plan: SegmentPlan | None) -> WindowReading:
+def _read(
+    context: CheckContext, plan: SegmentPlan | None, day_test: DayTest | None
+) -> WindowReading:
     """Read the rows once, for all that is to be known of them."""
     baseline, facts = context.baseline, context.rows.facts
+    time_column = baseline.signature.event_time if facts is None else EVENT_TIME
     moment = facts.window.end if facts else datetime.now(UTC)
     start = partial(
         WindowReading.start,
@@ -188,8 +218,9 @@ def _read(context: CheckContext, plan: SegmentPlan | None) -> WindowReading:
         context.rows.unfit,
         declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
-        baseline.signature.event_time if facts is None else EVENT_TIME,
+        time_column,
         partial(RowCounter.start, baseline),
+        day_counter(day_test, time_column),
     )
     return context.rows.gather(start)
 
@@ -254,6 +285,7 @@ class WindowReading:
     segments: SegmentCounter | None = None  # None when no segment is judged apart.
     time_column: str | None = None  # With each row's time, where it is known.
     rows: RowCounter = field(default_factory=RowCounter)  # What is known of rows as wholes.
+    days: DayCounter | None = None  # None when days are not judged.
 
     @classmethod
     def start(
@@ -265,12 +297,14 @@ class WindowReading:
         segments: Callable[[], SegmentCounter] | None,
         time_column: str | None,
         rows: Callable[[], RowCounter],
+        days: Callable[[], DayCounter] | None = None,
     ) -> WindowReading:
         """Begin without rows."""
         features = [column.name for column in signature.columns if column.role == "feature"]
         own = None if segments is None else segments()
         empty = Profile.empty(signature, cells)
-        return cls(empty, Sampler(features), unfit, rules(), own, time_column, rows())
+        by_day = None if days is None else days()
+        return cls(empty, Sampler(features), unfit, rules(), own, time_column, rows(), by_day)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -280,6 +314,8 @@ class WindowReading:
         is_timed = self.time_column in batch.schema.names
         order = TimeOrder.of(batch.column(self.time_column)) if is_timed else None
         self.profile.update(batch.select(own), counts, order)
+        if self.days is not None and order is not None:
+            self.days.update(batch, order)
         self.sampler.update(batch)
         self.rules.update(batch)
         self.rows.update(batch, order)
@@ -291,6 +327,9 @@ class WindowReading:
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
+        days = self.days
+        if days is not None and other.days is not None:
+            days = days.merge(other.days)
         return WindowReading(
             self.profile.merge(other.profile),
             self.sampler.merge(other.sampler),
@@ -299,6 +338,7 @@ class WindowReading:
             segments,
             self.time_column,
             self.rows.merge(other.rows),
+            days,
         )
 
 

@@ -17,8 +17,10 @@ from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError, UndecidedError
+from driftline.monitors.day_test.day_test import DayTestResult
 from driftline.monitors.distance import UnmeasuredError, distance
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
+from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.drift_test import (
     INSUFFICIENT,
@@ -31,6 +33,7 @@ from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts, r
 from driftline.monitors.kinds.data_quality.checks import (
     completeness_draft,
     constant_draft,
+    day_draft,
     domain_draft,
     drift_draft,
     implausible_draft,
@@ -86,6 +89,7 @@ class _Work:
     reference: Profile | None
     window: Profile
     implausible: dict[str, Implausible]
+    days: DayTestResult
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts | None
     judged: frozenset[str] = frozenset()  # Columns whose values are compared.
@@ -99,8 +103,14 @@ class _Work:
     def take(self, decision: DriftTestResult) -> None:
         """Note what was decided on the columns' distributions."""
         self.drifts.update(decision.drifts)
-        self.notes.update(decision.notes)
-        self.remedies.update(decision.remedies)
+        # What no single share can tell, the days may have told.
+        told = {
+            name
+            for name, note in decision.notes.items()
+            if note == UNDECIDABLE and name in self.days.judged
+        }
+        self.notes.update({k: note for k, note in decision.notes.items() if k not in told})
+        self.remedies.update({k: one for k, one in decision.remedies.items() if k not in told})
         self.alpha = decision.alpha
 
     def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
@@ -137,6 +147,8 @@ class _Work:
         """Evidence of one column beyond what a violation needs, in nats."""
         drift, odd = self.drifts.get(name), self.implausible.get(name)
         excess = drift.likelihood_ratio - drift.critical_value if drift else 0.0
+        days = self.days.findings.get(name)
+        excess = max(excess, days.evidence) if days else excess
         return max(excess, odd.evidence) if odd else excess
 
 
@@ -151,13 +163,17 @@ def judge(
     length: timedelta | None = None,
     budget: Budget | None = None,
     implausible: Sequence[Implausible] = (),
+    days: DayTestResult | None = None,
     counts: WindowCounts | None = None,
     past: Sequence[WindowCounts] | None = None,
     keep: Keeper | None = None,
 ) -> Judgement:
     """Judge a window's profile against a baseline."""
     odd = {one.column: one for one in implausible}
-    work = _Work(signature, constraints, reference_profile, window, odd, references, blocks)
+    by_days = days or DayTestResult()
+    work = _Work(
+        signature, constraints, reference_profile, window, odd, by_days, references, blocks
+    )
     work.is_captured = length is not None
     work.runs_before = {} if counts is None else runs_before(past, counts.start)
     judged = _judged_columns(work, references)
@@ -221,6 +237,13 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
         else:
             found.append(column)
     return found
+
+
+def is_compared(constraints: Constraints, column: Column) -> bool:
+    """Whether a monitor compares a column's distribution, where the baseline has counted it."""
+    if column.role in UNJUDGED or is_text_by_decree(constraints, column):
+        return False
+    return constraints.config(column.name).perform_comparison
 
 
 def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
@@ -320,6 +343,9 @@ def _value_drafts(work: _Work, drift: ColumnDrift | None, profile: ColumnProfile
         cells = work.references[profile.name].cells
         varied = still is None and cells.minimum != cells.maximum
         found.append(drift_draft(drift, constant_value(profile) if varied else None))
+    days = work.days.findings.get(profile.name)
+    if days is not None and profile.name in work.judged and not found:
+        found.append(day_draft(days))
     return found
 
 

@@ -32,6 +32,7 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.apply_annotations import with_annotations, without_expected
 from driftline.monitors.run.execution import Job, run
+from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -121,6 +122,18 @@ def test_windows_that_were_expected_to_drift_bring_no_rows_to_longer_spans() -> 
 
     assert [one.cells["wind"].tolist() for one in found] == [[0, 0], [3, 4]]
     assert [one.cells["temp"].tolist() for one in found] == [[7], [7]]
+
+
+def test_days_that_were_expected_to_differ_bring_none_to_longer_spans() -> None:
+    days = DaySums(np.array([3]), np.array([[1.0]]), np.array([[24.0]]))
+    past = [
+        WindowCounts(one.start, one.end, 7, {}, {}, {"wind": days, "temp": days})
+        for one in (day(0), day(1))
+    ]
+
+    found = without_expected(past, [replace(EXPECTED, id=1, feature="wind", check=None)])
+
+    assert [sorted(one.days) for one in found] == [["temp"], ["temp", "wind"]]
 
 
 @pytest.fixture

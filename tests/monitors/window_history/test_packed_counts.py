@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from driftline.errors import InputError
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.window_history.store import Layout, pack, unpack
+from driftline.stats.day_scores import DaySums
 
 COUNT = st.integers(0, 2**62)
 
@@ -28,7 +29,7 @@ def window(cells: dict[str, list[int]]) -> tuple[WindowCounts, Layout]:
 def test_what_is_unpacked_is_what_was_packed(cells: dict[str, list[int]]) -> None:
     counts, layout = window(cells)
 
-    found, runs = unpack(pack(counts, layout), layout)
+    found, runs, _ = unpack(pack(counts, layout), layout)
 
     assert {name: one.tolist() for name, one in found.items()} == cells
     assert all(one.dtype == np.int64 for one in found.values())
@@ -40,7 +41,7 @@ def test_counts_of_the_former_format_have_no_runs() -> None:
     # As it was written until windows remembered runs: one byte a count, compressed.
     written = b"\x01\x01" + zlib.compress(bytes([1, 2, 3]), 9)
 
-    found, runs = unpack(written, layout)
+    found, runs, _ = unpack(written, layout)
 
     assert {name: one.tolist() for name, one in found.items()} == {"a": [1, 2], "b": [3]}
     assert runs == {}
@@ -71,7 +72,7 @@ def test_a_format_of_later_is_refused_with_the_mend() -> None:
     data = pack(*window({"a": [1, 2]}))
     _, layout = window({"a": [1, 2]})
 
-    with pytest.raises(InputError, match=r"begin with 0901; expected format 2: .* upgrade"):
+    with pytest.raises(InputError, match=r"begin with 0901; expected format 3: .* upgrade"):
         unpack(b"\x09" + data[1:], layout)
     with pytest.raises(InputError, match="begin with nothing"):
         unpack(b"", layout)
@@ -97,3 +98,26 @@ def test_a_year_of_hourly_windows_with_25_columns_stays_small() -> None:
     sizes = [len(pack(drawn(), layout)) for _ in range(50)]
 
     assert 24 * 365 * np.mean(sizes) < 6_000_000
+
+
+def test_the_scores_of_days_come_back_beside_the_counts() -> None:
+    counts, layout = window({"a": [1, 2], "b": [3], "c": [4]})
+    of_a = DaySums(np.array([-3, 20_000]), np.array([[1.5, -2.25]] * 2), np.full((2, 2), 24.0))
+    of_c = DaySums(np.array([7]), np.array([[0.5]]), np.array([[300.0]]))
+
+    cells, _, days = unpack(pack(replace(counts, days={"c": of_c, "a": of_a}), layout), layout)
+
+    assert {name: cell.tolist() for name, cell in cells.items()} == {
+        "a": [1, 2],
+        "b": [3],
+        "c": [4],
+    }
+    assert sorted(days) == ["a", "c"]
+    for name, one in {"a": of_a, "c": of_c}.items():
+        assert days[name].days.tolist() == one.days.tolist()
+        assert days[name].sums.tolist() == one.sums.tolist()
+        assert days[name].rows.tolist() == one.rows.tolist()
+
+
+def test_without_scores_of_days_an_earlier_version_can_read_it() -> None:
+    assert pack(*window({"a": [1, 2]}))[0] == 2

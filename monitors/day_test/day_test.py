@@ -1,0 +1,258 @@
+"""The day test of a monitor: which columns' days differ, over spans of 4 days and more. Pure."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import numpy as np
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.cells import Cells
+from driftline.baseline.times import EPOCH
+from driftline.monitors.day_test.day_counter import DayCounter
+from driftline.monitors.day_test.reference_days import ReferenceDays
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.drift_test.spans import spans_ending_with
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.stats.calendar_regression import SEASON_DAYS, WEEKEND_DAYS, Integers, Numbers
+from driftline.stats.day_scores import CLOCK_COS, CLOCK_SIN, NUMBER_SCORES, DaySums, StepScores
+from driftline.stats.day_variation import student_limit
+from driftline.stats.multiple_testing import alpha_per_test
+
+# What is accepted of a year's false alarms (bench/day_test.md).
+BUDGET_SHARE = 0.1
+# Shorter spans are left to the test of shares.
+LEAST_SPAN = timedelta(days=4)
+# Each half of a span holds so much of its mean: what lasts, not a storm.
+HALF = 0.5
+# A span has rows on so many of its days.
+FILLED = 0.5
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DayFinding:
+    """A column whose days differ from what hour, weekday and season lead to expect."""
+
+    column: str
+    score: str  # One of `NUMBER_SCORES`, or a level such as ``= UA``.
+    mean: float  # Of the score over the span, less what is expected, in standard deviations.
+    error: float  # Its standard error.
+    freedom: float  # Degrees of freedom that it is known with.
+    p_value: float
+    alpha: float  # The p-value below which it is a violation.
+    days: int  # Of the span.
+    since: datetime  # Where it begins.
+    # What 1 is: a standard deviation of what the calendar leaves open; of a level, in share.
+    unit: float
+    is_level: bool
+    explained: str  # What was taken out, in words.
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the mean, in the same unit."""
+        half = float(student_limit(0.05, np.array(self.freedom))) * self.error
+        return self.mean - half, self.mean + half
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What is told of a column first, the least: a cycle that moved changes all else, too."""
+        return self.score not in (CLOCK_COS, CLOCK_SIN), self.p_value / self.alpha
+
+    @property
+    def evidence(self) -> float:
+        """How far the p-value lies below its limit, in nats."""
+        return math.log(self.alpha) - math.log(max(self.p_value, sys.float_info.min))
+
+    def to_dict(self) -> dict[str, float | int | str]:
+        """Return plain JSON values in a fixed order."""
+        low, high = self.interval
+        return {
+            "score": self.score,
+            "days": self.days,
+            "since": self.since.isoformat(),
+            "mean": self.mean,
+            "mean_low": low,
+            "mean_high": high,
+            "degrees_of_freedom": self.freedom,
+            "p_value": self.p_value,
+            "alpha": self.alpha,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DayTestResult:
+    """What the days of one window, and of the spans that end with it, show."""
+
+    findings: Mapping[str, DayFinding] = field(default_factory=dict)  # By column, the strongest.
+    # Columns of which a span of such windows, not always one that ends here, can be a finding.
+    judged: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class DayTest:
+    """The rule of one monitor, with what it knows of the reference's days."""
+
+    references: Mapping[str, ReferenceColumn]
+    blocks: BlockCounts
+    steps: Mapping[str, StepScores]
+    length: timedelta | None = None  # Of a window; None: rows of no known span.
+    budget: Budget = field(default_factory=Budget)
+    scales: tuple[int, ...] = SCALES
+
+    @cached_property
+    def groups(self) -> tuple[ReferenceDays, ...]:
+        """The columns by the hours of their reference, those that can be judged."""
+        parts = (self.blocks, *self.blocks.apart)
+        found = (ReferenceDays.of(self.references, part, self.steps) for part in parts)
+        return tuple(one for one in found if one is not None)
+
+    @property
+    def cells(self) -> dict[str, Cells]:
+        """What windows are counted on, of the columns that can be judged."""
+        return {name: self.references[name].cells for group in self.groups for name in group.scores}
+
+    def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
+        """Score the days of a window, by column."""
+        return {name: one for group in self.groups for name, one in group.day_sums(counter).items()}
+
+    @cached_property
+    def _live_count(self) -> int:
+        return sum(int(group.variation.is_live.sum()) for group in self.groups)
+
+    def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DayTestResult:
+        """Judge the spans that end with a window; `past` as `DriftTest.judge` takes it."""
+        findings: dict[str, DayFinding] = {}
+        judged: set[str] = set()
+        for group in self.groups:
+            scales = self._scales(group)
+            for scale in scales:
+                judged |= _within_reach(group, window, scale, self._alpha(scale, scales))
+            for scale, windows in self._spans(window, past, scales):
+                for one in _found(group, windows, self._alpha(scale, scales)):
+                    known = findings.get(one.column)
+                    if known is None or one.rank < known.rank:
+                        findings[one.column] = one
+        return DayTestResult(findings, frozenset(judged))
+
+    def _alpha(self, scale: int, scales: Sequence[int]) -> float:
+        """Return the p-value below which one score of a span is a violation."""
+        return alpha_per_test(
+            BUDGET_SHARE * self.budget.false_alarms_per_year,
+            self.budget.windows_per_year,
+            self._live_count,
+            scale=scale,
+            scale_count=len(scales),
+        )
+
+    def _scales(self, group: ReferenceDays) -> tuple[int, ...]:
+        """Return the numbers of windows that are judged together."""
+        if self.length is None:
+            return (1,)
+        longest = group.variation.longest_span * DAY
+        return tuple(
+            scale
+            for scale in self.scales
+            if scale * self.length >= LEAST_SPAN and (scale == 1 or scale * self.length <= longest)
+        )
+
+    def _spans(
+        self, window: WindowCounts, past: Sequence[WindowCounts], scales: Sequence[int]
+    ) -> list[tuple[int, tuple[WindowCounts, ...]]]:
+        if self.length is None or window.start is None:
+            return [(1, (window,))]
+        return [
+            (span.scale, span.windows)
+            for span in spans_ending_with(window, past, (1, *scales), self.length)
+            if span.scale in scales and span.width == span.scale
+        ]
+
+
+def _found(group: ReferenceDays, windows: Sequence[WindowCounts], alpha: float) -> list[DayFinding]:
+    """Judge one span of windows, the last first."""
+    days, sums, rows = _gathered(group, windows)
+    first, width = _extent(windows[-1], windows[0], days)
+    if width < LEAST_SPAN / DAY or len(days) < FILLED * width:
+        return []
+    variation, middle = group.variation, first + width / 2
+    excess = sums - rows * variation.expected(days)
+    mean = _mean(excess, rows)
+    test = variation.test(mean, rows.sum(axis=0), width, middle)
+    hit = test.p_value < alpha
+    for half in (days < middle, days >= middle):
+        own = _mean(excess[half], rows[half])
+        hit &= own * np.sign(mean) >= HALF * np.abs(mean)
+    since = windows[-1].start or EPOCH + first * DAY
+    names, units, explained = group.names, group.units, _explained(variation.span_days)
+    found = []
+    for at in np.flatnonzero(hit).tolist():
+        column, score = names[at]
+        found.append(
+            DayFinding(
+                column, score, float(mean[at]), float(test.error[at]), float(test.freedom[at]),
+                float(test.p_value[at]), alpha, round(width), since, float(units[at]),
+                score not in NUMBER_SCORES, explained,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _explained(span_days: float) -> str:
+    """Return what a reference of so many days is known to depend on, in words."""
+    if span_days >= SEASON_DAYS:
+        return "hour, weekday and season"
+    return "hour and weekday" if span_days >= WEEKEND_DAYS else "the hour"
+
+
+def _within_reach(group: ReferenceDays, window: WindowCounts, scale: int, alpha: float) -> set[str]:
+    """Return the columns of which a span of so many windows like this one can be a finding."""
+    days, _, rows = _gathered(group, [window])
+    first, width = _extent(window, window, days)
+    if scale * width < LEAST_SPAN / DAY:
+        return set()
+    total = rows.sum(axis=0) * scale
+    test = group.variation.test(np.zeros_like(total), total, scale * width, first + width / 2)
+    is_judged = group.variation.is_judged(total)
+    reached = is_judged & (group.largest > student_limit(alpha, test.freedom) * test.error)
+    return {group.names[at][0] for at in np.flatnonzero(reached).tolist()}
+
+
+def _extent(first: WindowCounts, last: WindowCounts, days: Integers) -> tuple[float, float]:
+    """Return when a span of windows begins and how long it is, in days."""
+    if first.start is not None and last.end is not None:
+        return (first.start - EPOCH) / DAY, (last.end - first.start) / DAY
+    return (float(days[0]), float(days[-1] - days[0]) + 1.0) if len(days) else (0.0, 0.0)
+
+
+def _gathered(
+    group: ReferenceDays, windows: Sequence[WindowCounts]
+) -> tuple[Integers, Numbers, Numbers]:
+    """Add up the days of windows: shapes (D,), (D, F), (D, F)."""
+    parts = [
+        (group.places[name], one)
+        for window in windows
+        for name, one in window.days.items()
+        if name in group.places
+    ]
+    days = np.unique(np.concatenate([one.days for _, one in parts] or [np.empty(0, np.int64)]))
+    sums = np.zeros((len(days), len(group.names)))
+    rows = np.zeros_like(sums)
+    for place, one in parts:
+        at = np.searchsorted(days, one.days)
+        sums[at, place] += one.sums
+        rows[at, place] += one.rows
+    return days, sums, rows
+
+
+def _mean(excess: Numbers, rows: Numbers) -> Numbers:
+    total = rows.sum(axis=0)
+    return np.asarray(
+        np.divide(excess.sum(axis=0), total, out=np.zeros_like(total), where=total > 0)
+    )

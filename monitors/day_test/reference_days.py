@@ -1,0 +1,117 @@
+"""What the days of a reference teach: how columns are scored, and how much their days vary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.monitors.day_test.day_counter import DayCounter
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.stats.calendar_regression import Numbers, hour_design
+from driftline.stats.day_scores import (
+    SPREAD,
+    SPREAD_DAYS,
+    ColumnScores,
+    DaySums,
+    LevelScores,
+    NumberScores,
+    StepScores,
+)
+from driftline.stats.day_variation import REFERENCE_DAYS, DayVariation
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceDays:
+    """Columns whose reference is of the same hours."""
+
+    scores: Mapping[str, ColumnScores]
+    places: Mapping[str, slice]  # Of each column's scores among those of all, F.
+    variation: DayVariation
+
+    @classmethod
+    def of(
+        cls,
+        references: Mapping[str, ReferenceColumn],
+        blocks: BlockCounts,
+        steps: Mapping[str, StepScores],
+    ) -> ReferenceDays | None:
+        """Learn from the reference's hours; None where they span too few days."""
+        hours = blocks.hours
+        span_days = blocks.span_days
+        if span_days < REFERENCE_DAYS:
+            return None
+        design = hour_design(hours, span_days)
+        scores: dict[str, ColumnScores] = {}
+        places: dict[str, slice] = {}
+        sums: list[DaySums] = []
+        variances: list[Numbers] = []
+        first = 0
+        for name, reference in references.items():
+            known = blocks.counts.get(name)
+            if known is None or reference.cells.type == "timestamp":
+                continue
+            counts = known[:, :-2].astype(np.float64)
+            if not counts.any():
+                continue
+            own = _scores(reference, design, counts, steps.get(name))
+            if not own.names:
+                continue
+            own_steps = steps[name].days if name in steps else None
+            found, variance = own.day_sums(hours, design, counts, own_steps)
+            if span_days < SPREAD_DAYS:
+                variance = np.where([score == SPREAD for score in own.names], 0.0, variance)
+            scores[name], places[name] = own, slice(first, first + len(own.names))
+            first += len(own.names)
+            sums.append(found)
+            variances.append(variance)
+        if not scores:
+            return None
+        variation = DayVariation.of(
+            sums[0].days,
+            np.concatenate([one.sums for one in sums], axis=1),
+            np.concatenate([one.rows for one in sums], axis=1),
+            np.concatenate(variances),
+            span_days,
+        )
+        return cls(scores, places, variation)
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """The column and the name of each score, F of them."""
+        return tuple((name, score) for name, own in self.scores.items() for score in own.names)
+
+    @property
+    def largest(self) -> Numbers:
+        """How far a mean of each score can lie from 0, shape (F,)."""
+        return np.concatenate([own.largest for own in self.scores.values()])
+
+    @property
+    def units(self) -> Numbers:
+        """What 1 is of each score: a standard deviation; of levels, in share; shape (F,)."""
+        return np.concatenate([own.units for own in self.scores.values()])
+
+    def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
+        """Score the days of a window, by column."""
+        blocks, steps = counter.blocks.result(), counter.steps.result()
+        design = hour_design(blocks.hours, self.variation.span_days)
+        found = {}
+        for name, own in self.scores.items():
+            if name not in blocks.counts:
+                continue
+            counts = blocks.counts[name][:, :-2].astype(np.float64)
+            own_steps = None
+            if isinstance(own, NumberScores) and own.steps is not None and name in steps:
+                own_steps = own.steps.score(steps[name])
+            found[name], _ = own.day_sums(blocks.hours, design, counts, own_steps)
+        return found
+
+
+def _scores(
+    reference: ReferenceColumn, design: Numbers, counts: Numbers, steps: StepScores | None
+) -> ColumnScores:
+    if reference.cells.is_number:
+        return NumberScores.of(design, counts, steps)
+    return LevelScores.of(design, counts, reference.cells.levels)

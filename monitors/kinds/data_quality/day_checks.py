@@ -1,0 +1,78 @@
+"""The day test in data quality: which columns it judges, and when its findings are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.day_test.day_counter import DayCounter
+from driftline.monitors.day_test.day_test import LEAST_SPAN, DayTest, DayTestResult
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.drift_test.drift_test import SCALES
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.kinds.data_quality.judgement import is_compared
+from driftline.monitors.results.violation import JsonValue
+from driftline.stats.day_variation import REFERENCE_DAYS
+
+
+def day_test_of(context: CheckContext, budget: Budget) -> DayTest | None:
+    """Return the rule by days; None where the reference has too few of them, or no times."""
+    baseline, length, kept = context.baseline, context.rows.length, context.past.drift_tests
+    if length is not None and SCALES[-1] * length < LEAST_SPAN:
+        return None  # No span of such windows is long enough.
+    blocks = baseline.blocks
+    parts = () if blocks is None else (blocks, *blocks.apart)
+    if blocks is None or max(one.span_days for one in parts) < REFERENCE_DAYS:
+        return None
+
+    def make() -> DayTest:
+        known = reference_columns(baseline)
+        references = {
+            one.name: known[one.name]
+            for one in baseline.signature.columns
+            if one.name in known and is_compared(baseline.constraints, one)
+        }
+        profile = {} if baseline.profile is None else baseline.profile.columns
+        steps = {name: one.steps for name, one in profile.items() if one.steps is not None}
+        return DayTest(references, blocks, steps, length, budget)
+
+    if kept is None:
+        return make()
+    return kept.get(("days", baseline.version, length, budget), make)
+
+
+def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:
+    """Return what begins to count a window; None where its days are not judged."""
+    if test is None or time_column is None or not test.groups:
+        return None
+    return partial(DayCounter.start, time_column, test.cells)
+
+
+def judge_days(context: CheckContext, test: DayTest | None, counts: WindowCounts) -> DayTestResult:
+    """Judge a window's days, and those before it; while a monitor is new, nothing is told."""
+    if test is None:
+        return DayTestResult()
+    result, warm_up = test.judge(counts, context.past.counts or ()), context.past.warm_up
+    if warm_up is None or warm_up.is_accepted:
+        return result
+    told = {
+        name: one
+        for name, one in result.findings.items()
+        if not warm_up.is_running and name not in warm_up.misfits
+    }
+    return replace(result, findings=told)
+
+
+def day_details(result: DayTestResult) -> dict[str, JsonValue]:
+    """Return what the report says of the days, where any were judged."""
+    if not result.judged:
+        return {}
+    return {
+        "day_test": {
+            "judged": [*sorted(result.judged)],
+            "findings": {name: {**one.to_dict()} for name, one in result.findings.items()},
+        }
+    }

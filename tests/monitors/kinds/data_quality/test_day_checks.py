@@ -1,0 +1,93 @@
+"""The day test in a check of data quality: told in words, and in place of no verdict at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import pandas as pd
+import pytest
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from tests.monitors.day_test.weather import weather
+
+REFERENCE_DAYS = 400
+Fault = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@cache
+def rows() -> pd.DataFrame:
+    return weather(REFERENCE_DAYS + 14)
+
+
+@cache
+def baseline() -> Baseline:
+    return Baseline.fit(rows()[: 24 * REFERENCE_DAYS], timestamp="at")
+
+
+def later(days: int = 14) -> pd.DataFrame:
+    return rows()[24 * REFERENCE_DAYS :][: 24 * days].reset_index(drop=True)
+
+
+def shifted(one: pd.DataFrame) -> pd.DataFrame:
+    return one.assign(temp=one["temp"].shift(8).bfill())
+
+
+def test_what_was_never_judged_is_judged_by_its_days() -> None:
+    report = dl.check(later(), baseline())
+
+    assert report.passed
+    assert report.undecidable == ()
+    days = report.to_dict()["details"]["day_test"]
+    assert days == {"judged": ["pressure", "temp", "wind"], "findings": {}}
+
+
+def test_a_window_of_three_days_leaves_it_at_that() -> None:
+    report = dl.check(later(3), baseline())
+
+    assert "day_test" not in report.to_dict()["details"]
+
+
+def test_a_finding_is_a_ticket_in_words_with_its_uncertainty() -> None:
+    report = dl.check(shifted(later()), baseline())
+
+    (violation,) = report.violations
+    assert (violation.feature_name, violation.constraint_check_type) == ("temp", "day_drift_check")
+    assert violation.severity == "ticket"
+    assert violation.cause.startswith(
+        "the daily cycle lies elsewhere than hour, weekday and season"
+    )
+    assert "sd (95%: " in violation.cause
+    assert "over 14 days" in violation.cause
+    assert violation.share_of_blame == 1.0
+    finding = report.to_dict()["details"]["day_test"]["findings"]["temp"]
+    assert finding["p_value"] < finding["alpha"]
+    assert finding["mean_low"] < finding["mean"] < finding["mean_high"]
+    assert report.to_dict()["passed"] is False
+    assert "day_drift_check" in report.documents()["constraint_violations.json"]
+    assert "daily cycle" in report.html()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_report_is_the_same_however_the_rows_are_read(jobs: int) -> None:
+    found = dl.check(shifted(later()), baseline(), jobs=jobs)
+
+    assert found.violations[0].cause == dl.check(shifted(later()), baseline()).violations[0].cause
+
+
+def test_a_baseline_without_steps_is_judged_by_the_other_scores() -> None:
+    old = baseline()
+    assert old.profile is not None
+    columns = {name: replace(one, steps=None) for name, one in old.profile.columns.items()}
+    old = replace(old, profile=replace(old.profile, columns=columns))
+
+    assert dl.check(later(), old).passed
+    assert not dl.check(shifted(later()), old).passed
+
+
+def test_a_column_that_is_left_out_of_the_comparison_is_not_judged() -> None:
+    quiet = Baseline.fit(rows()[: 24 * REFERENCE_DAYS], timestamp="at", exclude=["temp"])
+
+    assert dl.check(shifted(later()), quiet).passed
