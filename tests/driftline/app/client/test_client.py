@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from driftline.app.client.client import Client
+from driftline.app.client.connection import trusted_certificates
 from driftline.errors import InputError
 
 ASKED: list[str] = []
@@ -69,3 +71,12 @@ def test_no_timeout_is_the_usual_one(address: str) -> None:
         client.delete("Alarm", "a")
 
     assert ASKED == ["/api/v1/alarms/a"]
+
+
+def test_certificates_are_read_for_a_server_that_shows_one_and_for_no_other() -> None:
+    none = trusted_certificates("http://127.0.0.1:8080")
+
+    assert isinstance(none, ssl.SSLContext)
+    assert none.cert_store_stats()["x509"] == 0
+    assert none.verify_mode is ssl.CERT_REQUIRED  # Whatever shows one all the same is refused.
+    assert trusted_certificates("https://driftline.example") is True
