@@ -2,9 +2,11 @@
 
 import gc
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -42,6 +44,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples a property is tried on, where its test does not say."""
     settings.load_profile("full" if config.getoption("full") else "short")
+    # Each client of httpx reads all certificates of the usual authorities, in 20 to 30 ms; it was
+    # a fifth of the time of the tests of serving.
+    transports.create_ssl_context = cache(transports.create_ssl_context)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
