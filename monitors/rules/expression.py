@@ -16,11 +16,11 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.row_hashes import present
 from driftline.errors import InputError
 from driftline.monitors.rules import operators
 from driftline.monitors.rules.functions import FUNCTIONS
 from driftline.monitors.rules.operators import Value
-from driftline.monitors.rules.values import present
 
 # An expression that is longer is a program, and belongs into a check of its own.
 MAX_CHARACTERS = 2000

@@ -15,14 +15,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from driftline.baseline.predicate import UNFIT
 from driftline.errors import UnavailableError
-from driftline.formats.coercion import coerce
-from driftline.formats.hashing import hash_integers, hash_numbers, hash_texts
-from driftline.monitors.rules.values import is_captured, present
 
 # At 16 bytes each, and as much again while they are sorted.
 KEYS_IN_MEMORY = 1 << 20
@@ -31,7 +25,6 @@ REPEATS_KEPT = 1 << 20
 # A file's keys are counted in so many ranges, each in memory at once.
 RANGES = 256
 PAIR = np.dtype([("key", np.uint64), ("count", np.int64)])
-NO_VALUE = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,46 +162,3 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     joined["key"] = found["key"][first]
     joined["count"] = np.add.reduceat(found["count"], first)
     return joined
-
-
-def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return hashes of several columns together, uint64, and whether any of them holds a value.
-
-    Both of shape (rows,).
-    """
-    found = np.zeros(batch.num_rows, np.uint64)
-    known = np.zeros(batch.num_rows, bool)
-    for index, column in enumerate(columns):
-        hashes, valid = hash_column(batch.column(column))
-        if is_captured(batch):  # What did not fit its type is a value, too.
-            others, lost = hash_column(pc.map_lookup(batch.column(UNFIT), column, "first"))
-            hashes, valid = np.where(lost, others, hashes), valid | lost
-        known |= valid
-        # The first column stays as it is: a single number's hash has no collisions.
-        if index:
-            hashes = hash_integers((found * np.uint64(31) + hashes).view(np.int64))
-        found = hashes
-    return found, known
-
-
-def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return 64-bit hashes of values, the same on every machine, and which rows hold a value.
-
-    Both of shape (rows,); what is missing has a hash of its own.
-    """
-    values = present(array)
-    if pa.types.is_list(values.type):
-        values = present(coerce(values, "string")[0])
-    known = values.is_valid().to_numpy(zero_copy_only=False)
-    if pa.types.is_string(values.type):
-        coded = values.dictionary_encode()
-        each = hash_texts(coded.dictionary) if len(coded.dictionary) else np.zeros(1, np.uint64)
-        hashes = each[pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)]
-    elif pa.types.is_floating(values.type):
-        hashes = hash_numbers(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
-    elif pa.types.is_null(values.type):
-        hashes = np.zeros(len(values), np.uint64)
-    else:  # Whole numbers, truth values, times.
-        whole = pc.fill_null(values.cast(pa.int64()), 0)
-        hashes = hash_integers(whole.to_numpy(zero_copy_only=False))
-    return np.where(known, hashes, NO_VALUE), known

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.predicate import number_text
+from driftline.baseline.row_hashes import is_captured, present
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.functions import whole_match
-from driftline.monitors.rules.values import is_captured, numbers_of, present, texts_of, typed
+from driftline.monitors.rules.values import numbers_of, texts_of, typed
 
 Limit = float | int | str
 # Allowed values that are named in a sentence.

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
+from driftline.baseline.row_hashes import hash_rows, is_captured
 from driftline.capture.windows.window import ROW_IDS
 from driftline.monitors.results.violation import percent, plural
 from driftline.monitors.rules.expression import Expression
-from driftline.monitors.rules.keys import KeyCounts, hash_rows
+from driftline.monitors.rules.keys import KeyCounts
 from driftline.monitors.rules.outcome import RuleCondition, Tally
-from driftline.monitors.rules.values import is_captured, typed
+from driftline.monitors.rules.values import typed
 
 # Clocks differ: a time so little ahead is now.
 LEEWAY = timedelta(minutes=5)

@@ -9,28 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
-from driftline.formats.arrow_types import plain_array
-from driftline.formats.coercion import coerce, is_missing, unfit_mask
+from driftline.baseline.row_hashes import is_captured, present
+from driftline.formats.coercion import coerce, unfit_mask
 from driftline.signature import ColumnType
-
-
-def is_captured(batch: pa.RecordBatch) -> bool:
-    """Return whether the rows are captured ones: they carry a map of what did not fit its type."""
-    place = batch.schema.get_field_index(UNFIT)
-    return place >= 0 and bool(pa.types.is_map(batch.schema.field(place).type))
 
 
 def absent_columns(batch: pa.RecordBatch, columns: tuple[str, ...]) -> tuple[str, ...]:
     """Name the columns that the batch does not have."""
     return tuple(name for name in columns if batch.schema.get_field_index(name) < 0)
-
-
-def present(array: pa.Array) -> pa.Array:
-    """Make what is missing null: NaN and empty text too; the type is one of the plain ones."""
-    plain = plain_array(array)
-    if pa.types.is_floating(plain.type) or pa.types.is_string(plain.type):
-        return pc.if_else(is_missing(plain), pa.scalar(None, plain.type), plain)
-    return plain
 
 
 def texts_of(batch: pa.RecordBatch, column: str) -> pa.Array:
