@@ -33,7 +33,8 @@ from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, or
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
 from driftline.baseline.profile import Profile
-from driftline.baseline.row_profile import RowProfile
+from driftline.baseline.row_digests import RowDigests, choosing_columns
+from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
 from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
@@ -173,7 +174,7 @@ class SecondReading:
     sampler: RowSampler  # Some of the rows, by cell.
     # The rows on cells for each segment on its own; None where none is asked for.
     segments: SegmentCounter | None
-    orders: OrderCounter  # The rows in which columns keep their order.
+    rows: RowReading  # What is counted of rows as wholes.
     # How wrong the answers are, by level; None where nobody can know.
     losses: LossCounter | None
     steps: StepCounter | None  # How far numbers move from row to row; None without event time.
@@ -185,24 +186,23 @@ class SecondReading:
         event_time: str | None,
         segments: Sequence[SegmentColumn],
         traits: Sequence[Traits],
-        pairs: Sequence[Pair],
+        rows: RowReading,
         losses: LossReading | None,
         row_count: int,
     ) -> SecondReading:
         """Begin without rows, of which so many are to come."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
-        orders = OrderCounter.start(pairs, event_time)
         wrong = None if losses is None else LossCounter.start(losses)
         numbers = [name for name, one in cells.items() if one.is_number]
         steps = None if event_time is None else StepCounter.start(event_time, numbers)
-        return cls(CellCounter.start(cells, event_time), sampler, own, orders, wrong, steps)
+        return cls(CellCounter.start(cells, event_time), sampler, own, rows.anew(), wrong, steps)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.cells.update(batch)
         self.sampler.update(batch)
-        self.orders.update(batch)
+        self.rows.update(batch)
         if self.segments is not None:
             self.segments.update(batch)
         if self.losses is not None:
@@ -221,8 +221,8 @@ class SecondReading:
         steps = self.steps
         if steps is not None and other.steps is not None:
             steps = steps.merge(other.steps)
-        cells, orders = self.cells.merge(other.cells), self.orders.merge(other.orders)
-        return SecondReading(cells, sampler, segments, orders, losses, steps)
+        cells, rows = self.cells.merge(other.cells), self.rows.merge(other.rows)
+        return SecondReading(cells, sampler, segments, rows, losses, steps)
 
 
 def fit_source(
@@ -265,7 +265,6 @@ def fit_source(
     own = {name: _repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
     traits = derivations(profile, cells)
-    pairs = _candidates(signature, first, cells)
     outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
     losses = LossReading.of(outcomes, signature, cells)
     counter = partial(
@@ -274,7 +273,7 @@ def fit_source(
         signature.event_time,
         chosen,
         traits,
-        pairs,
+        _row_reading(signature, first, cells),
         losses,
         profile.row_count,
     )
@@ -290,7 +289,7 @@ def fit_source(
     constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
         signature, profile, constraints, cells, blocks, outcomes, reading.segments,
-        reading.sampler.result(), RowProfile.of(reading.orders),
+        reading.sampler.result(), reading.rows.result(),
         None if reading.losses is None else reading.losses.result(),
     )  # fmt: skip
 
@@ -309,6 +308,22 @@ def _candidates(
         return ()
     sample = first.numbers.table()
     return candidate_pairs(sample.select([one for one in sample.column_names if one in cells]))
+
+
+def _row_reading(
+    signature: Signature, first: FirstReading, cells: Mapping[str, Cells]
+) -> RowReading:
+    """Begin to count what is to be known of rows as wholes."""
+    profile, times = first.profile.columns, signature.event_time
+    features = [one for one in signature.features if one.role == "feature" and one.name in cells]
+    decimals = {one.name: cells[one.name].atoms for one in features if one.type == "double"}
+    distinct = {one.name: profile[one.name].distinct_count for one in features}
+    ids = () if signature.inference_id is None else (signature.inference_id,)
+    return RowReading(
+        OrderCounter.start(_candidates(signature, first, cells), times),
+        RowDigests(tuple(distinct), choosing_columns(distinct), decimals, times),
+        RowDigests(ids, ids, {}, times),
+    )
 
 
 def _outcomes(

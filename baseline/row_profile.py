@@ -1,16 +1,114 @@
-"""What a baseline keeps of its reference's rows as wholes: in which order columns lie."""
+"""What a baseline keeps of its reference's rows as wholes, the document rows.json.
+
+In which order columns lie, how often rows and ids are repeated, how many decimals numbers have.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from driftline.baseline.column_order import ColumnOrder, OrderCounter
+from driftline.baseline.row_digests import MOST_DECIMALS, NO_NUMBER, RowDigests
 from driftline.errors import InputError
+from driftline.stats.blocks import (
+    MINIMUM_BLOCKS,
+    PARTIAL_SHARE,
+    dispersion,
+    upper_factor,
+)
 
 FORMAT = 1
+# A day, a week, four weeks.
+BLOCK_HOURS = (24, 168, 672)
+# Of fewer rows, or numbers of a column, nothing is kept.
+LEAST_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatScale:
+    """How often something is repeated within blocks of one length."""
+
+    hours: int  # Length of a block; 0: all rows are one.
+    rows: float  # Rows of the mean block.
+    digests: int  # Rows that the share was counted on.
+    share: float  # Of rows that repeat one before in the same block, 0-1.
+    # How many times more the blocks differ than by chance, at least 1.
+    effect: float
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often rows, or ids, are repeated in the reference."""
+
+    columns: tuple[str, ...]  # What makes rows equal.
+    choosers: tuple[str, ...]  # Columns by which rows are chosen, as `RowDigests` does it.
+    scales: tuple[RepeatScale, ...]  # From short blocks to all rows.
+
+    @classmethod
+    def of(cls, found: RowDigests) -> Repeats | None:
+        """Return what was counted; None of few rows."""
+        if found.row_count < LEAST_ROWS or not len(found.keys):
+            return None
+        grown, scales = float(1 << found.level), []
+        for hours in BLOCK_HOURS if found.event_time else ():
+            rows, extras = found.extras(hours)
+            kept = rows >= PARTIAL_SHARE * np.median(rows) if len(rows) else rows > 0
+            rows, extras = rows[kept], extras[kept]
+            if len(rows) >= MINIMUM_BLOCKS:
+                effect = float(dispersion(extras[:, None], rows)[0]) * upper_factor(len(rows))
+                share = float(extras.sum() / rows.sum())
+                mean = float(rows.mean()) * grown
+                scales.append(RepeatScale(hours, mean, int(rows.sum()), share, max(effect, 1.0)))
+        (rows,), (extras,) = found.extras()
+        effect = max((one.effect for one in scales), default=1.0)
+        whole = RepeatScale(0, float(found.row_count), int(rows), float(extras / rows), effect)
+        return cls(found.columns, found.choosers, (*scales, whole))
+
+
+@dataclass(frozen=True, slots=True)
+class Decimals:
+    """How many decimals the numbers of a column have in the reference."""
+
+    column: str
+    count: int  # Numbers looked at, without frequent values.
+    # Shares of them with at most 0, 1, … 6 decimals, 0-1, and how many times more these differ from
+    # day to day than by chance, at least 1.
+    shares: tuple[float, ...]
+    effects: tuple[float, ...]
+
+    @classmethod
+    def all_of(cls, found: RowDigests) -> tuple[Decimals, ...]:
+        """Return those of each column that has numbers enough."""
+        kept = (
+            cls._of(name, found.decimals[:, at], found.hours // BLOCK_HOURS[0])
+            for at, name in enumerate(found.measured)
+            if len(found.decimals)
+        )
+        return tuple(one for one in kept if one is not None)
+
+    @classmethod
+    def _of(cls, column: str, decimals: np.ndarray, days: np.ndarray) -> Decimals | None:
+        known = decimals != NO_NUMBER
+        decimals, days = decimals[known], days[known]
+        if len(decimals) < LEAST_ROWS:
+            return None
+        _, places = np.unique(days, return_inverse=True)
+        size = MOST_DECIMALS + 1
+        counts = np.bincount(places * size + decimals, minlength=size * (places.max() + 1))
+        at_most = counts.reshape(-1, size).cumsum(axis=1)
+        rows = at_most[:, -1]
+        shares = at_most[:, :-1].sum(axis=0) / rows.sum()
+        effects = np.ones(MOST_DECIMALS)
+        if len(rows) >= MINIMUM_BLOCKS:
+            found = dispersion(at_most[:, :-1], rows.astype(float)) * upper_factor(len(rows))
+            effects = np.maximum(found, 1.0)
+        return cls(column, len(decimals), tuple(shares.tolist()), tuple(effects.tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +116,29 @@ class RowProfile:
     """What is known of rows as wholes."""
 
     orders: tuple[ColumnOrder, ...] = ()
-
-    @classmethod
-    def of(cls, orders: OrderCounter) -> RowProfile | None:
-        """Return what was counted; None where it says nothing, so that nothing is written."""
-        return cls(orders.orders())._or_none()
+    rows: Repeats | None = None  # None: of too few rows, or rows without features.
+    ids: Repeats | None = None  # None: no column of ids.
+    decimals: tuple[Decimals, ...] = ()
 
     def _or_none(self) -> RowProfile | None:
-        return self if self.orders else None
+        return self if self.orders or self.rows or self.ids or self.decimals else None
 
     def without(self, columns: Collection[str]) -> RowProfile | None:
         """Return what does not rest on some columns; None where nothing is left."""
-        kept = tuple(one for one in self.orders if not {*one.pair} & {*columns})
-        return RowProfile(kept)._or_none()
+        gone = {*columns}
+        rows, ids = (
+            None if one is None or gone & {*one.columns} else one for one in (self.rows, self.ids)
+        )
+        return RowProfile(
+            tuple(one for one in self.orders if not gone & {*one.pair}),
+            rows,
+            ids,
+            tuple(one for one in self.decimals if one.column not in gone),
+        )._or_none()
 
     def to_json(self) -> str:
         """Write it as the document rows.json."""
-        found = {"format": FORMAT, "orders": [asdict(one) for one in self.orders]}
+        found = {"format": FORMAT, **asdict(self)}
         return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -54,6 +158,54 @@ class RowProfile:
                     f"format {version}; this driftline reads {FORMAT}: upgrade driftline, or make "
                     "the baseline again"
                 )
-            return cls(tuple(ColumnOrder(**one) for one in found["orders"]))
+            return cls(
+                tuple(ColumnOrder(**one) for one in found["orders"]),
+                _repeats(found["rows"]),
+                _repeats(found["ids"]),
+                tuple(
+                    Decimals(
+                        one["column"], one["count"], *map(tuple, (one["shares"], one["effects"]))
+                    )
+                    for one in found["decimals"]
+                ),
+            )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"damaged ({error}); make the baseline again") from error
+
+
+def _repeats(found: Mapping[str, Any] | None) -> Repeats | None:
+    if found is None:
+        return None
+    scales = tuple(RepeatScale(**one) for one in found["scales"])
+    return Repeats(tuple(found["columns"]), tuple(found["choosers"]), scales)
+
+
+@dataclass(slots=True)
+class RowReading:
+    """What is counted of a reference's rows as wholes while they are read."""
+
+    orders: OrderCounter
+    rows: RowDigests
+    ids: RowDigests  # Of no columns where no column holds ids.
+
+    def anew(self) -> RowReading:
+        """Return the same without rows, for a part of the data."""
+        return RowReading(replace(self.orders), replace(self.rows), replace(self.ids))
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self.orders.update(batch)
+        self.rows.update(batch)
+        self.ids.update(batch)
+
+    def merge(self, other: RowReading) -> RowReading:
+        """Return the counts of the rows of both; neither input changes."""
+        return RowReading(
+            self.orders.merge(other.orders), self.rows.merge(other.rows), self.ids.merge(other.ids)
+        )
+
+    def result(self) -> RowProfile | None:
+        """Return what was counted; None where it says nothing, so that nothing is written."""
+        decimals = Decimals.all_of(self.rows)
+        known = (Repeats.of(self.rows), Repeats.of(self.ids))
+        return RowProfile(self.orders.orders(), *known, decimals)._or_none()

@@ -70,6 +70,9 @@ CHECKS = {
     "order_check": "order of two columns reversed",
     "lost_hour_check": "hours without rows",
     "day_drift_check": "days differ",
+    "repeated_rows_check": "repeated rows",
+    "repeated_id_check": "ids used again",
+    "decimals_check": "decimals changed",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
 

@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 # Lists of at most so many numbers are written out as text; of longer ones a digest.
 WRITTEN_NUMBERS = 32
+# Bytes of a word.
+WORD = 8
 
 
 def hash_numbers(values: np.ndarray) -> np.ndarray:
@@ -37,6 +39,36 @@ def hash_texts(values: pa.Array) -> np.ndarray:
 
     objects = pc.fill_null(values, "").to_numpy(zero_copy_only=False)
     return pd.util.hash_array(objects, categorize=False)
+
+
+def hash_ends(values: pa.StringArray) -> np.ndarray:
+    """Hash texts by their length and eight bytes each of their start and their end.
+
+    A third of the time of `hash_texts`; texts that differ elsewhere have one hash.
+
+    Parameters
+    ----------
+    values
+        Texts; what is null has some hash, too.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint64, shape (values,), the same on every machine.
+    """
+    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset :][: len(values) + 1]
+    starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets).astype(np.int64)
+    data = np.frombuffer(values.buffers()[2] or b"", np.uint8)[: int(offsets[-1])]
+    padded = np.concatenate([data, np.zeros(WORD, np.uint8)])
+    # The word of eight bytes that begins at each byte; those of the next text are shifted out.
+    words = np.ndarray((len(data) + 1,), "<u8", padded.data, strides=(1,))
+    beyond = np.maximum(WORD - lengths, 0)
+    shift = np.minimum(beyond * 8, 63).astype(np.uint64)
+    found = lengths.astype(np.uint64)
+    for last in (0, lengths - WORD):
+        word = words[starts + np.maximum(last, 0)] << shift
+        found = found * np.uint64(0x9E3779B97F4A7C15) + np.where(beyond < WORD, word, 0)
+    return _mixed(found)
 
 
 def vector_texts(lists: pa.ListArray) -> pa.Array:

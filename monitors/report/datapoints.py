@@ -32,11 +32,14 @@ CHECKS = (
     "constant_check",
     "data_type_check",
     DAY_CHECK,
+    "decimals_check",
     "extra_column_check",
     "lost_hour_check",
     "missing_column_check",
     "order_check",
     "range_check",
+    "repeated_id_check",
+    "repeated_rows_check",
     "unit_change_check",
 )
 

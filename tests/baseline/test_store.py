@@ -50,6 +50,7 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
         "losses.arrow",
         "outcomes.arrow",
         "profile.arrow",
+        "rows.json",
         "sample.arrow",
         "signature.json",
         "statistics.json",

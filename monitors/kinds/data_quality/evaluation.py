@@ -127,7 +127,7 @@ def evaluate(context: CheckContext) -> Report:
     outcomes = judged_rules(
         reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
     )
-    row_faults = find_row_faults(reading.rows, context, judgement.blame)
+    row_faults = find_row_faults(reading.rows, sample, context, judgement)
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
     verdicts = _judged_segments(context, plan, reading, suppressed)

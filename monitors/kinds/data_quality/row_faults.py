@@ -1,16 +1,17 @@
-"""Faults that no single column shows: columns in reversed order, hours without rows. Pure.
+"""Faults that no single column shows: reversed order, repeated rows, hours without rows.
 
 Shapes: D days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.blocks import HOUR_US, BlockCounts
@@ -21,6 +22,9 @@ from driftline.baseline.column_order import (
     OrderCounter,
 )
 from driftline.baseline.lengths import no_counts
+from driftline.baseline.row_digests import RowDigests
+from driftline.baseline.row_hashes import is_captured
+from driftline.baseline.row_profile import Repeats, RowProfile
 from driftline.baseline.store import Baseline
 from driftline.baseline.times import run_starts
 from driftline.baseline.value_runs import TimeOrder
@@ -28,7 +32,9 @@ from driftline.capture.windows.window import Window
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.results.violation import Draft, percent
+from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
+from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
 from driftline.monitors.rules.outcome import RuleCondition
 
 # An order is broken by more than this share of a window, and by more than so many times the
@@ -46,6 +52,13 @@ LEAST_DAYS = 27
 # clocks: what opens at eight in winter opens at seven, by UTC, in summer.
 YEAR_DAYS = 330
 CLOSED_SHARE = 0.5
+# The column of captured rows that says which of its request a row is.
+ROW_INDEX = "row_index"
+# Checks that tell that a column lost values, and that its values are others altogether.
+LOSES_VALUES = frozenset(
+    {"completeness_check", "constant_check", "data_type_check", "missing_column_check"}
+)
+OTHER_VALUES = frozenset({"constant_check", "data_type_check", "unit_change_check"})
 # Stands in the place of a feature's name.
 LOST_HOURS = "Lost hours"
 
@@ -55,47 +68,81 @@ class RowCounter:
     """What is counted of a window's rows as wholes; parts add up exactly."""
 
     orders: OrderCounter = field(default_factory=partial(OrderCounter.start, ()))
+    rows: RowDigests = field(default_factory=partial(RowDigests, (), ()))
+    ids: RowDigests = field(default_factory=partial(RowDigests, (), ()))
     # int64: hours since 1970-01-01T00:00Z that have rows, ascending.
     hours: np.ndarray = field(default_factory=no_counts)
 
     @classmethod
     def start(cls, baseline: Baseline) -> RowCounter:
         """Begin without rows."""
-        orders = () if baseline.rows is None else baseline.rows.orders
-        return cls(OrderCounter.start([one.pair for one in orders]))
+        known = baseline.rows or RowProfile()
+        orders = OrderCounter.start([one.pair for one in known.orders])
+        return cls(orders, _digests(known.rows), _digests(known.ids))
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder | None) -> None:
         """Add rows, and their order in time where it is known."""
         self.orders.update(batch)
+        self.rows.update(batch)
+        # All rows of a captured request share its id, which is thereby not repeated.
+        is_first = batch.schema.get_field_index(ROW_INDEX) >= 0 and is_captured(batch)
+        first = batch.filter(pc.equal(batch.column(ROW_INDEX), 0)) if is_first else batch
+        self.ids.update(first)
         if order is not None and len(order.times_us):
             hours = order.times_us // HOUR_US
             self.hours = np.union1d(self.hours, hours[run_starts(hours)])
 
     def merge(self, other: RowCounter) -> RowCounter:
         """Return what is counted of the rows of both; neither input changes."""
-        orders = self.orders.merge(other.orders)
-        return RowCounter(orders, np.union1d(self.hours, other.hours))
+        return RowCounter(
+            self.orders.merge(other.orders),
+            self.rows.merge(other.rows),
+            self.ids.merge(other.ids),
+            np.union1d(self.hours, other.hours),
+        )
+
+
+def _digests(known: Repeats | None) -> RowDigests:
+    return RowDigests((), ()) if known is None else RowDigests(known.columns, known.choosers)
 
 
 def find_row_faults(
-    found: RowCounter, context: CheckContext, blame: Mapping[str, float]
+    found: RowCounter, sample: pa.Table, context: CheckContext, judgement: Judgement
 ) -> tuple[Draft, ...]:
-    """Return a draft for each fault of the rows of a window.
-
-    Of two columns the one with the larger share of the blame is at fault, 0 to 1 by column.
-    """
+    """Return a draft for each fault of the rows of a window, of which a sample is given."""
     baseline, facts = context.baseline, context.rows.facts
     constraints = baseline.constraints
     if not constraints.monitoring_config.evaluate_constraints:
         return ()
-    drafts = []
-    for order in () if baseline.rows is None else baseline.rows.orders:
+    known, window = baseline.rows or RowProfile(), facts.window if facts else None
+    drafts: list[Draft | None] = []
+    for order in known.orders:
         if all(constraints.config(name).evaluate_constraints for name in order.pair):
-            at_fault = max(order.pair, key=lambda name: blame.get(name, 0.0))
+            # The column whose own values drifted more.
+            at_fault = max(order.pair, key=lambda name: judgement.blame.get(name, 0.0))
             drafts.append(_order_draft(found, order, at_fault))
-    window = facts.window if facts else None
     drafts.append(_lost_hours_draft(found.hours, baseline.blocks, window, context.budget))
+    span_h = _span_h(found, window)
+    if known.ids is not None:
+        drafts.append(repeats_draft(found.ids, known.ids, context, span_h))
+    # Rows are alike, too, where a column that told them apart has lost its values.
+    broken = {one.feature for one in judgement.drafts if one.check in LOSES_VALUES}
+    if known.rows is not None and not broken & {MISSING_COLUMNS, *known.rows.columns}:
+        drafts.append(repeats_draft(found.rows, known.rows, context, span_h))
+    explained = {one.feature for one in judgement.drafts if one.check in OTHER_VALUES}
+    drafts += [
+        one
+        for one in decimals_drafts(sample, context)
+        if one.feature not in explained and constraints.config(one.feature).evaluate_constraints
+    ]
     return tuple(one for one in drafts if one is not None)
+
+
+def _span_h(found: RowCounter, window: Window | None) -> float | None:
+    """Return the hours that a window spans; None where nobody knows."""
+    if window is not None:
+        return window.length.total_seconds() / 3600
+    return float(found.hours[-1] - found.hours[0] + 1) if len(found.hours) else None
 
 
 def _order_draft(found: RowCounter, order: ColumnOrder, at_fault: str) -> Draft | None:

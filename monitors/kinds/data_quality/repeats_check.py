@@ -1,0 +1,201 @@
+"""Rows and ids that are repeated more often than in the reference, and values that were rounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.row_digests import MOST_DECIMALS, NO_NUMBER, RowDigests, decimals_of
+from driftline.baseline.row_profile import Decimals, Repeats, RepeatScale
+from driftline.formats.coercion import coerce
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.drift_test.significance import critical_value, likelihood_ratio
+from driftline.monitors.results.violation import Draft, percent, plural
+from driftline.monitors.rules.outcome import RuleCondition
+from driftline.monitors.rules.ruleset import RuleSet
+
+# These checks cost this part of a monitor's false alarms each.
+PART = 0.02
+# So much more than in the reference is none worth telling, in share at any share.
+REPEATS_TOLERANCE = 0.002
+DECIMALS_TOLERANCE = 0.05
+# Fewer repeated rows are told by nobody.
+LEAST_REPEATS = 5
+# Values whose decimals are looked at, and the most frequent ones that are left out: one value that
+# becomes frequent is no rounding.
+DECIMALS_ROWS = 8_192
+FREQUENT_LEFT_OUT = 3
+# Stands in the place of a feature's name.
+REPEATED_ROWS = "Repeated rows"
+
+
+@dataclass(frozen=True, slots=True)
+class MoreRepeats:
+    """More repeats than the reference foretells."""
+
+    share: float  # Of the window's rows that repeat one before, 0-1.
+    usual: float  # In the reference, within as many rows.
+
+
+def more_repeats(
+    found: RowDigests, reference: Repeats, span_h: float | None, alpha: float
+) -> MoreRepeats | None:
+    """Compare how often something is repeated in a window with the reference's blocks.
+
+    In longer spans and among more rows more is repeated by chance, so the blocks are those that are
+    at least as long as the window and have as many rows; else all rows of the reference.
+
+    Parameters
+    ----------
+    span_h
+        Hours of the window; None where nobody knows.
+    alpha
+        The chance of a false alarm that is accepted.
+    """
+    if not len(found.keys):
+        return None
+    scale = _scale(reference.scales, found.row_count, span_h)
+    # Of n rows each may meet any of the n - 1 others.
+    usual = min(scale.share * max(1.0, found.row_count / scale.rows), 1.0)
+    (rows,), (extras,) = found.extras()
+    share = float(extras / rows)
+    if extras < LEAST_REPEATS or share <= usual:
+        return None
+    ratio = likelihood_ratio(
+        np.array([usual]),
+        scale.digests / scale.effect,
+        np.array([share]),
+        rows / scale.effect,
+        tolerance=REPEATS_TOLERANCE,
+    )
+    is_more = ratio[0] > critical_value(alpha, np.ones(1))[0]
+    return MoreRepeats(share, usual) if is_more else None
+
+
+def _scale(scales: Collection[RepeatScale], row_count: int, span_h: float | None) -> RepeatScale:
+    """Return the shortest blocks that hold a window, or all rows."""
+    *blocks, whole = scales
+    for one in blocks:
+        if (span_h is None or one.hours >= span_h) and one.rows >= row_count:
+            return one
+    return whole
+
+
+def repeats_draft(
+    found: RowDigests, reference: Repeats, context: CheckContext, span_h: float | None
+) -> Draft | None:
+    """Word that rows, or ids, are repeated; their rows are counted in a reading of their own."""
+    more = more_repeats(found, reference, span_h, PART * context.budget.per_window)
+    if more is None:
+        return None
+    is_id = reference == (None if context.baseline.rows is None else context.baseline.rows.ids)
+    columns = list(reference.columns)
+    rule = {"check": "unique", "column": columns[0]} if len(columns) == 1 else {
+        "check": "unique", "columns": columns,
+    }  # fmt: skip
+    rules = RuleSet.of([rule])
+    (outcome,) = context.rows.gather(rules.starter(datetime.now(UTC))).result(columns)
+    condition = outcome.tally.condition
+    if condition is not None and not is_id:
+        condition = replace(condition, column="")  # No value of one column says more than others.
+    again = "the id of another row" if is_id else (
+        f"another row in {'all ' * (len(columns) > 1)}{plural(len(columns), 'feature')}"
+    )  # fmt: skip
+    what = f"{percent(more.share)} of rows repeat {again} (reference {percent(more.usual)})"
+    return Draft(
+        feature=columns[0] if is_id else REPEATED_ROWS,
+        check="repeated_id_check" if is_id else "repeated_rows_check",
+        description=f"Repeated {'ids' if is_id else 'rows'}: {what}.",
+        what=what,
+        predicate=condition,
+        share_reference=more.usual,
+        share=more.share - more.usual,
+        severity="ticket",
+    )
+
+
+def decimals_drafts(sample: pa.Table, context: CheckContext) -> list[Draft]:
+    """Word the columns whose numbers have fewer or more decimals than in the reference."""
+    known = () if context.baseline.rows is None else context.baseline.rows.decimals
+    present = [one for one in known if one.column in sample.column_names]
+    alpha = PART * context.budget.per_window / max(len(present), 1)
+    stride = -(-sample.num_rows // DECIMALS_ROWS)
+    rows = sample.take(pa.array(np.arange(0, sample.num_rows, max(stride, 1))))
+    found = (_decimals_draft(rows, one, context, alpha) for one in present)
+    return [one for one in found if one is not None]
+
+
+def _decimals_draft(
+    rows: pa.Table, reference: Decimals, context: CheckContext, alpha: float
+) -> Draft | None:
+    name = reference.column
+    numbers = coerce(rows.column(name), "double")[0].drop_null().to_numpy()
+    numbers = numbers[~np.isin(numbers, context.baseline.cells[name].atoms)]
+    place = _changed_decimals(decimals_of(numbers), reference, alpha)
+    if place is not None:
+        values, counts = np.unique(numbers, return_counts=True)
+        frequent = values[np.argsort(-counts, kind="stable")[:FREQUENT_LEFT_OUT]]
+        numbers = numbers[~np.isin(numbers, frequent)]
+        place = _changed_decimals(decimals_of(numbers), reference, alpha)
+    if place is None:
+        return None
+    share = float((decimals_of(numbers) <= place).mean())
+    usual = reference.shares[place]
+    is_coarser = share > usual
+    if not is_coarser:
+        share, usual = 1.0 - share, 1.0 - usual
+    noun = plural(place, "decimal") if place else "no decimals"
+    phrase = f"with {'at most ' * (place > 0) if is_coarser else 'more than '}{noun}"
+    phrase = phrase.replace("more than no decimals", "decimals")
+    what = f"{percent(share)} of numbers {phrase} (reference {percent(usual)})"
+    sign = "!=" if is_coarser else "=="
+    return Draft(
+        feature=name,
+        check="decimals_check",
+        description=f"Decimals have changed: {what}.",
+        what=what,
+        predicate=RuleCondition(
+            name,
+            phrase,
+            partial(_with_decimals, name, place, is_coarser),
+            rule={"check": "expression", "expression": f"round(`{name}`, {place}) {sign} `{name}`"},
+            columns=(name,),
+        ),
+        share_reference=usual,
+        share=share - usual,
+        severity="ticket",
+    )
+
+
+def _changed_decimals(decimals: np.ndarray, reference: Decimals, alpha: float) -> int | None:
+    """Return the number of decimals at which the shares differ most beyond chance."""
+    known = decimals[decimals != NO_NUMBER]
+    if not len(known):
+        return None
+    counts = np.bincount(known, minlength=MOST_DECIMALS + 1)
+    shares = counts.cumsum()[:-1] / len(known)
+    effects = np.array(reference.effects)
+    ratios = likelihood_ratio(
+        np.array(reference.shares),
+        reference.count / effects,
+        shares,
+        len(known) / effects,
+        tolerance=DECIMALS_TOLERANCE,
+    )
+    best = int(np.argmax(ratios))
+    return best if ratios[best] > math.log(2.0 * MOST_DECIMALS / alpha) else None
+
+
+def _with_decimals(
+    name: str, place: int, is_coarser: bool, batch: pa.RecordBatch
+) -> pa.BooleanArray:
+    """Mark the numbers with at most so many decimals, or with more."""
+    numbers = coerce(batch.column(name), "double")[0].to_numpy(zero_copy_only=False)
+    found = decimals_of(numbers)
+    return pa.array((found != NO_NUMBER) & ((found <= place) == is_coarser))
