@@ -31,10 +31,12 @@ from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import Verdict, replay
 from driftline.monitors.backtest.resampling import resampled_alarms
 from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
+from driftline.monitors.day_test.day_test import DayTest
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
+from driftline.monitors.kinds.data_quality.day_checks import day_test_of
 from driftline.monitors.kinds.data_quality.judgement import is_compared, tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.captured_window import read_captured
@@ -142,7 +144,8 @@ def backtest_roles(
         source = open_source(data, signature=baseline.signature)
         find_column(roles.timestamp, source.schema.names, what="timestamp")
     budget = Budget(false_alarms_per_year, spans.windows_per_year)
-    counter = _counter(baseline, spans, options, roles.timestamp)
+    day_test = day_test_of(baseline, spans.usual_length, budget)
+    counter = _counter(baseline, spans, options, roles.timestamp, day_test)
     chunked = earlier is not None and NANNYML in options.against
     meter = Meter(options.progress, source.row_count, readings=2 if chunked else 1)
     history = gather(counter, source.parts(), InProcess(), meter.tell).result()
@@ -159,7 +162,7 @@ def backtest_roles(
             tell=meter.tell,
         )
         chunk_alarms = {name: one.alarms for name, one in distances.items()}
-    return _judged(monitor, baseline, spans, budget, options, history, chunk_alarms)
+    return _judged(monitor, baseline, spans, budget, options, history, day_test, chunk_alarms)
 
 
 def backtest_captured(
@@ -188,13 +191,14 @@ def backtest_captured(
     _refuse_nannyml(options)
     cut = spans or Spans(schedule=definition.timetable)
     read = read_captured(root, definition, Window(options.start, options.end), signature, baseline)
-    counter = _counter(baseline, cut, options, EVENT_TIME, unfit=UNFIT)
-    meter = Meter(options.progress, read.row_count)
-    history = gather(counter, stream_parts(read.batches()), InProcess(), meter.tell).result()
     plan = segment_plan(baseline, definition.segments)
     budget = Budget(definition.false_alarms_per_year, cut.windows_per_year)
     own = budget if plan is None else plan.whole(budget)
-    return _judged(definition.name, baseline, cut, own, options, history)
+    day_test = day_test_of(baseline, cut.usual_length, own)
+    counter = _counter(baseline, cut, options, EVENT_TIME, day_test, unfit=UNFIT)
+    meter = Meter(options.progress, read.row_count)
+    history = gather(counter, stream_parts(read.batches()), InProcess(), meter.tell).result()
+    return _judged(definition.name, baseline, cut, own, options, history, day_test)
 
 
 def _refuse_nannyml(options: BacktestOptions) -> None:
@@ -207,15 +211,21 @@ def _refuse_nannyml(options: BacktestOptions) -> None:
 
 
 def _counter(
-    baseline: Baseline, spans: Spans, options: BacktestOptions, time: str, unfit: str | None = None
+    baseline: Baseline,
+    spans: Spans,
+    options: BacktestOptions,
+    time: str,
+    day_test: DayTest | None,
+    unfit: str | None = None,
 ) -> partial[HistoryCounter]:
     """Return the function that begins counting, with fine bins where other rules need them."""
     fine_bins = {}
     if set(options.against) - {NANNYML} and baseline.profile is not None:
         fine_bins = fine_bins_of(baseline.profile, baseline.cells)
     return partial(
-        HistoryCounter, baseline.cells, spans, time, options.between_us, fine_bins, unfit
-    )
+        HistoryCounter, baseline.cells, spans, time, options.between_us, fine_bins, unfit,
+        {} if day_test is None else day_test.cells,
+    )  # fmt: skip
 
 
 def _judged(
@@ -225,6 +235,7 @@ def _judged(
     budget: Budget,
     options: BacktestOptions,
     history: History,
+    day_test: DayTest | None,
     chunk_alarms: Mapping[str, Flags] | None = None,
 ) -> Backtest:
     """Replay what was counted, and say what else the rule would do."""
@@ -242,7 +253,7 @@ def _judged(
         raise InputError(
             "none of the data's columns is judged by the baseline; expected one at least"
         )
-    verdicts = tuple(replay(drift_test, history.windows()))
+    verdicts = tuple(replay(drift_test, history.windows(day_test), day_test))
     blocks = baseline.blocks
     return Backtest(
         monitor=monitor,

@@ -12,10 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
+from driftline.baseline.steps import DAY_US
+from driftline.baseline.value_runs import TimeOrder
 from driftline.formats.coercion import coerce, unfit_mask
 from driftline.monitors.backtest.fine_bins import FineBins
 from driftline.monitors.backtest.spans import Spans, time_of
+from driftline.monitors.day_test.day_counter import DayCounter
+from driftline.monitors.day_test.day_test import DayTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.stats.day_scores import DaySums
 
 Counts = NDArray[np.int64]
 # Adding up only now and then keeps the copying small.
@@ -35,20 +40,29 @@ class History:
     # The bin_sums of their numbers, of the same shape.
     bin_sums: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     undated_count: int = 0  # Rows without a time: they are in no window.
+    # Rows by hour, and steps, where days are judged.
+    day_counter: DayCounter | None = None
 
     @property
     def tables(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
         """What is counted by window and column."""
         return self.cells, self.bin_counts, self.bin_sums
 
-    def windows(self) -> Iterator[WindowCounts]:
-        """Return the windows in order of time."""
+    def windows(self, day_test: DayTest | None = None) -> Iterator[WindowCounts]:
+        """Return the windows in order of time.
+
+        A day belongs to the window in which it ends.
+        """
+        days = {}
+        if day_test is not None and self.day_counter is not None:
+            days = day_test.day_sums(self.day_counter)
         for at in range(len(self.starts)):
             yield WindowCounts(
                 time_of(self.starts[at]),
                 time_of(self.ends[at]),
                 int(self.rows[at]),
                 {name: counts[at] for name, counts in self.cells.items()},
+                days=_ending(days, int(self.starts[at]), int(self.ends[at])),
             )
 
 
@@ -63,8 +77,11 @@ class HistoryCounter:
     between_us: tuple[int | None, int | None] = (None, None)
     fine_bins: Mapping[str, FineBins] = field(default_factory=dict)
     unfit_column: str | None = None  # The map of captured rows' values that did not fit.
+    # Of the columns whose days are judged.
+    day_cells: Mapping[str, Cells] = field(default_factory=dict)
     _parts: list[History] = field(default_factory=list)
     _undated: int = 0
+    _days: DayCounter | None = None
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
@@ -83,6 +100,10 @@ class HistoryCounter:
         starts, ends, index = self.spans.cut(moments[asked])
         kept = known.to_numpy(zero_copy_only=False).copy()
         kept[kept] = asked
+        if self.day_cells:
+            own = batch if kept.all() else batch.filter(pa.array(kept))
+            self._days = self._days or DayCounter.start(self.time_column, self.day_cells)
+            self._days.update(own, TimeOrder.of(own.column(self.time_column)))
         part = self._count(batch, kept, starts, ends, index)
         whole = np.ones(len(starts), dtype=bool)
         whole &= True if low is None else starts >= low
@@ -93,6 +114,9 @@ class HistoryCounter:
 
     def merge(self, other: HistoryCounter) -> HistoryCounter:
         """Return the counter of the rows of both; neither input changes."""
+        days = self._days or other._days
+        if self._days is not None and other._days is not None:
+            days = self._days.merge(other._days)
         return HistoryCounter(
             self.cells,
             self.spans,
@@ -100,15 +124,17 @@ class HistoryCounter:
             self.between_us,
             self.fine_bins,
             self.unfit_column,
+            self.day_cells,
             [*self._parts, *other._parts],
             self._undated + other._undated,
+            days,
         )
 
     def result(self) -> History:
         """Return the windows of all rows added."""
         nothing = np.empty(0, np.int64)
         found = _added(self._parts) if self._parts else History(nothing, nothing, nothing, {})
-        return replace(found, undated_count=self._undated)
+        return replace(found, undated_count=self._undated, day_counter=self._days)
 
     def _count(
         self, batch: pa.RecordBatch, kept: NDArray[np.bool_], starts: Counts, ends: Counts,
@@ -149,6 +175,17 @@ class HistoryCounter:
             same = pc.equal(keys, name).to_numpy(zero_copy_only=False)
             mask[row_of[same]] = True
         return np.asarray(mask)
+
+
+def _ending(days: Mapping[str, DaySums], start_us: int, end_us: int) -> dict[str, DaySums]:
+    """Return the days that end in a window, by column."""
+    found = {}
+    for name, one in days.items():
+        first, last = np.searchsorted((one.days + 1) * DAY_US, [start_us + 1, end_us + 1])
+        if last > first:
+            part = slice(first, last)
+            found[name] = DaySums(one.days[part], one.sums[part], one.rows[part])
+    return found
 
 
 def _tabulate(index: Counts, codes: Counts, windows: int, size: int) -> Counts:

@@ -11,9 +11,10 @@ from datetime import datetime
 from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, Verdict
+from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT
-from driftline.monitors.kinds.data_quality.checks import drift_words
+from driftline.monitors.kinds.data_quality.checks import day_words, drift_words
 
 # The name of the monitor's own rule beside those of others.
 OWN = "driftline"
@@ -128,9 +129,11 @@ class Backtest:
         return json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
 
 
-def cause_of(drift: ColumnDrift) -> str:
+def cause_of(alarm: ColumnDrift | DayFinding) -> str:
     """Describe what has drifted, as the monitor's violations do."""
-    return f"{drift.column}: {drift_words(drift)}"
+    if isinstance(alarm, DayFinding):
+        return f"{alarm.column}: {day_words(alarm)}, since {alarm.since:%Y-%m-%d %H:%M} UTC"
+    return f"{alarm.column}: {drift_words(alarm)}"
 
 
 def _window(verdict: Verdict) -> Mapping[str, object]:
@@ -140,22 +143,25 @@ def _window(verdict: Verdict) -> Mapping[str, object]:
         "row_count": verdict.row_count,
         "state": verdict.state,
         "strength": verdict.strength,
-        "alarms": [
-            {
-                "column": alarm.column,
-                "cause": cause_of(alarm),
-                "distance": alarm.distance,
-                "bound": alarm.bound,
-                "p_value": alarm.p_value,
-                "share_reference": alarm.share_reference,
-                "share_window": alarm.share_window,
-                "share_low": alarm.share_interval[0],
-                "share_high": alarm.share_interval[1],
-                "window_count": alarm.window_count,
-                "since": _text(alarm.since),
-            }
-            for alarm in verdict.alarms
-        ],
+        "alarms": [_alarm(alarm) for alarm in verdict.alarms],
+    }
+
+
+def _alarm(alarm: ColumnDrift | DayFinding) -> Mapping[str, object]:
+    head = {"column": alarm.column, "cause": cause_of(alarm)}
+    if isinstance(alarm, DayFinding):
+        return {**head, **alarm.to_dict()}
+    return {
+        **head,
+        "distance": alarm.distance,
+        "bound": alarm.bound,
+        "p_value": alarm.p_value,
+        "share_reference": alarm.share_reference,
+        "share_window": alarm.share_window,
+        "share_low": alarm.share_interval[0],
+        "share_high": alarm.share_interval[1],
+        "window_count": alarm.window_count,
+        "since": _text(alarm.since),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from driftline.monitors.day_test.day_test import DayFinding, DayTest
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT, DriftTest
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -22,24 +23,31 @@ class Verdict:
     end: datetime | None
     row_count: int
     state: str  # "alarm", "quiet" or "insufficient_data", which is no pass.
-    alarms: tuple[ColumnDrift, ...]  # Strongest first.
+    alarms: tuple[ColumnDrift | DayFinding, ...]  # Strongest first; what days tell comes last.
     # The largest evidence over what a violation needs; None: nothing was judged.
     strength: float | None
 
 
-def replay(drift_test: DriftTest, windows: Iterable[WindowCounts]) -> Iterator[Verdict]:
+def replay(
+    drift_test: DriftTest, windows: Iterable[WindowCounts], day_test: DayTest | None = None
+) -> Iterator[Verdict]:
     """Judge windows in order of time; each knows of those before it what the monitor would know."""
     past: deque[WindowCounts] = deque(maxlen=drift_test.earlier_windows)
     for window in windows:
         decision = drift_test.judge(window, tuple(past))
+        by_days = {} if day_test is None else day_test.judge(window, tuple(past)).findings
         past.append(window)
         drifts = decision.drifts.values()
         alarms = sorted(
             (drift for drift in drifts if drift.drifted), key=lambda one: -_strength(one)
         )
         strength = max(map(_strength, drifts), default=None)
-        state = INSUFFICIENT if strength is None else ALARM if alarms else QUIET
-        yield Verdict(window.start, window.end, window.row_count, state, tuple(alarms), strength)
+        told = {drift.column for drift in alarms}
+        days = [one for name, one in by_days.items() if name not in told]
+        days.sort(key=lambda one: -one.evidence)
+        found: tuple[ColumnDrift | DayFinding, ...] = (*alarms, *days)
+        state = ALARM if found else INSUFFICIENT if strength is None else QUIET
+        yield Verdict(window.start, window.end, window.row_count, state, found, strength)
 
 
 def _strength(drift: ColumnDrift) -> float:

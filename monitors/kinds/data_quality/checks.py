@@ -321,8 +321,8 @@ def _change_words(drift: ColumnDrift) -> str:
     )
 
 
-def day_draft(found: DayFinding) -> Draft:
-    """Word how days differ from the reference's; SageMaker has no such check."""
+def day_words(found: DayFinding) -> str:
+    """Describe how days differ from what the calendar leads to expect."""
     sign, unit = math.copysign(1.0, found.mean), "sd"
     sizes = [sign * one for one in (found.mean, *found.interval)]
     if found.is_level:
@@ -330,10 +330,15 @@ def day_draft(found: DayFinding) -> Draft:
     size, low, high = (f"{one:.2g}" for one in (sizes[0], *sorted(sizes[1:])))
     words = f"more rows {found.score}", f"fewer rows {found.score}"
     change = DAY_WORDS.get(found.score, words)[sign < 0]
-    what = (
+    return (
         f"{change} than {found.explained} lead to expect, by {size} {unit} "
         f"(95%: {low} to {high}), over {plural(found.days, 'day')}"
     )
+
+
+def day_draft(found: DayFinding) -> Draft:
+    """Word that days differ from the reference's; SageMaker has no such check."""
+    what = day_words(found)
     return Draft(
         feature=found.column,
         check=DAY_CHECK,

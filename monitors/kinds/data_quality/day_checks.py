@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
+from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import LEAST_SPAN, DayTest, DayTestResult
@@ -18,30 +20,30 @@ from driftline.monitors.results.violation import JsonValue
 from driftline.stats.day_variation import REFERENCE_DAYS
 
 
-def day_test_of(context: CheckContext, budget: Budget) -> DayTest | None:
-    """Return the rule by days; None where the reference has too few of them, or no times."""
+def kept_day_test(context: CheckContext, budget: Budget) -> DayTest | None:
+    """Return the rule by days, as `day_test_of` makes it, kept from window to window."""
     baseline, length, kept = context.baseline, context.rows.length, context.past.drift_tests
+    make = partial(day_test_of, baseline, length, budget)
+    return make() if kept is None else kept.get(("days", baseline.version, length, budget), make)
+
+
+def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) -> DayTest | None:
+    """Return the rule by days; None where the reference has too few of them, or no times."""
     if length is not None and SCALES[-1] * length < LEAST_SPAN:
         return None  # No span of such windows is long enough.
     blocks = baseline.blocks
     parts = () if blocks is None else (blocks, *blocks.apart)
     if blocks is None or max(one.span_days for one in parts) < REFERENCE_DAYS:
         return None
-
-    def make() -> DayTest:
-        known = reference_columns(baseline)
-        references = {
-            one.name: known[one.name]
-            for one in baseline.signature.columns
-            if one.name in known and is_compared(baseline.constraints, one)
-        }
-        profile = {} if baseline.profile is None else baseline.profile.columns
-        steps = {name: one.steps for name, one in profile.items() if one.steps is not None}
-        return DayTest(references, blocks, steps, length, budget)
-
-    if kept is None:
-        return make()
-    return kept.get(("days", baseline.version, length, budget), make)
+    known = reference_columns(baseline)
+    references = {
+        one.name: known[one.name]
+        for one in baseline.signature.columns
+        if one.name in known and is_compared(baseline.constraints, one)
+    }
+    profile = {} if baseline.profile is None else baseline.profile.columns
+    steps = {name: one.steps for name, one in profile.items() if one.steps is not None}
+    return DayTest(references, blocks, steps, length, budget)
 
 
 def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:

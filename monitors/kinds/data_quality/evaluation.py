@@ -30,8 +30,8 @@ from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.day_checks import (
     day_counter,
     day_details,
-    day_test_of,
     judge_days,
+    kept_day_test,
 )
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations
@@ -100,7 +100,7 @@ def evaluate(context: CheckContext) -> Report:
     references = reference_columns(baseline)
     plan = segment_plan(baseline, context.segments)
     budget = context.budget if plan is None else plan.whole(context.budget)
-    day_test = day_test_of(context, budget)
+    day_test = kept_day_test(context, budget)
     reading = _read(context, plan, day_test)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}

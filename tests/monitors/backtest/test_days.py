@@ -1,0 +1,61 @@
+"""A backtest replays the day test, too: the same windows, the same words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import pandas as pd
+
+import driftline as dl
+from driftline.monitors.day_test.day_test import DayFinding
+from tests.monitors.day_test.weather import weather
+
+UNTIL = datetime(2025, 1, 2, tzinfo=UTC)
+BREAK = UNTIL + timedelta(days=28)
+
+
+@cache
+def rows() -> pd.DataFrame:
+    return weather(371 + 56, first="2023-12-28")
+
+
+def broken() -> pd.DataFrame:
+    """Shift the temperature by 8 hours from a moment on."""
+    shifted = rows()["temp"].shift(8).bfill()
+    return rows().assign(temp=rows()["temp"].where(rows()["at"] < BREAK, shifted))
+
+
+def replayed(data: pd.DataFrame, window: str) -> dl.Backtest:
+    options = dl.BacktestOptions(estimate=False)
+    return dl.backtest(data, timestamp="at", reference_until=UNTIL, window=window, options=options)
+
+
+def test_quiet_weather_stays_quiet() -> None:
+    assert replayed(rows(), "1w").alarms == ()
+
+
+def test_a_daily_cycle_that_moved_alarms_from_the_week_on_in_which_it_did() -> None:
+    found = replayed(broken(), "1w")
+
+    first = found.alarms[0]
+    assert first.start == BREAK
+    (alarm,) = first.alarms
+    assert isinstance(alarm, DayFinding)
+    assert alarm.column == "temp"
+    told = found.as_dict()["windows"]
+    assert isinstance(told, list)
+    (line,) = told[4]["alarms"]
+    assert line["cause"].startswith("temp: the daily cycle lies elsewhere than hour, weekday and")
+    assert line["p_value"] < line["alpha"]
+    assert found.rules[0].columns == {"temp": len(found.alarms)}
+
+
+def test_days_add_up_over_windows_of_a_day_and_of_half_a_day() -> None:
+    starts = {
+        window: [one.start for one in replayed(broken(), window).alarms if one.start is not None]
+        for window in ("1d", "12h")
+    }
+
+    for found in starts.values():
+        assert BREAK + timedelta(days=2) <= found[0] <= BREAK + timedelta(days=12)
