@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.baseline.cells import Cells, number_cells, text_cells
+from driftline.baseline.cells import MANY_NUMBERS, Cells, edges_passed, number_cells, text_cells
 from driftline.errors import InputError
 
 reference = st.lists(
@@ -209,3 +209,17 @@ def test_scan_takes_many_blocks_at_once():
     blocks = np.stack([cells.count(pa.array([1.0, 2.0])), cells.count(pa.array([99.0]))])
 
     assert (cells.scan(blocks)[1] == cells.scan(blocks[1])).all()
+
+
+@given(
+    st.lists(st.floats(allow_nan=False), unique=True, max_size=140),
+    st.lists(st.floats(allow_nan=False), min_size=1, max_size=40),
+)
+def test_many_numbers_are_placed_as_few_are(edges, numbers):
+    """numpy.searchsorted is the reference."""
+    ascending, many = np.sort(np.array(edges)), np.tile(numbers, MANY_NUMBERS)
+
+    found = edges_passed(ascending, np.concatenate([many, ascending]))
+
+    expected = np.searchsorted(ascending, np.concatenate([many, ascending]), side="right")
+    assert found.tolist() == expected.tolist()
