@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
@@ -34,7 +35,11 @@ LEAST_SPAN = timedelta(days=4)
 HALF = 0.5
 # A span has rows on so many of its days.
 FILLED = 0.5
+# The last window can tell a change from none: so many standard errors lie between.
+CLEAR = 3.0
 DAY = timedelta(days=1)
+
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,8 @@ def _found(group: ReferenceDays, windows: Sequence[WindowCounts], alpha: float) 
     for half in (days < middle, days >= middle):
         own = _mean(excess[half], rows[half])
         hit &= own * np.sign(mean) >= HALF * np.abs(mean)
+    if hit.any() and len(windows) > 1:
+        hit &= ~_is_over(group, windows[0], mean)
     since = windows[-1].start or EPOCH + first * DAY
     names, units, explained = group.names, group.units, _explained(variation.span_days)
     found = []
@@ -202,6 +209,16 @@ def _found(group: ReferenceDays, windows: Sequence[WindowCounts], alpha: float) 
             )
         )  # fmt: skip
     return found
+
+
+def _is_over(group: ReferenceDays, window: WindowCounts, mean: Numbers) -> Flags:
+    """Return which scores of the last window lie clearly nearer to what is expected, shape (F,)."""
+    days, sums, rows = _gathered(group, [window])
+    first, width = _extent(window, window, days)
+    own, total = _mean(sums - rows * group.variation.expected(days), rows), rows.sum(axis=0)
+    test = group.variation.test(own, total, width, first + width / 2)
+    is_clear = group.variation.is_judged(total) & (np.abs(mean) >= CLEAR * test.error)
+    return np.asarray(is_clear & (own * np.sign(mean) < HALF * np.abs(mean)))
 
 
 def _explained(span_days: float) -> str:

@@ -97,6 +97,19 @@ def test_a_level_that_takes_the_place_of_another_is_found() -> None:
     assert names
 
 
+def test_a_mended_fault_is_told_no_more() -> None:
+    mended = START + 9 * WEEK
+
+    def broken(one: pd.DataFrame) -> pd.DataFrame:
+        turned = one["temp"].shift(8).bfill()
+        return one.assign(temp=one["temp"].where(one["at"] >= mended, turned))
+
+    weeks = found(broken, weeks=16)
+
+    assert any(weeks[:9])
+    assert weeks[9:] == [{}] * 7
+
+
 def test_a_storm_of_a_day_is_no_finding() -> None:
     def storm(one: pd.DataFrame) -> pd.DataFrame:
         is_storm = one["at"] < START + timedelta(days=1)
