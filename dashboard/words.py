@@ -109,6 +109,8 @@ OWN = {
     "violations": "violations",
     "pages": "violations that page",
     "tickets": "violations that open tickets",
+    "new_violations": "violations whose cause is new",
+    "new_tickets": "tickets whose cause is new",
     "expected_violations": "expected violations",
     "drifted_features": "columns that drifted",
     "max_drift_ratio": "maximum drift ÷ bound",

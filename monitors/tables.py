@@ -73,6 +73,8 @@ executions = Table(
     Column("page_count", Integer, nullable=False),
     Column("max_drift_ratio", Float),
     Column("cause", FreeText),
+    # By the digest of each cause, when the window began that told it first.
+    Column("told_causes", JSON(none_as_null=True)),
     # Relative to the storage root; empty when there are no documents.
     Column("folder", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),

@@ -2,8 +2,9 @@
 
 An alarm that goes off joins an incident that is open, or closed for less than half an hour, of the
 same endpoint, when they share a feature or the cause's sentence and their data went wrong within an
-hour, or a period, of each other; else it opens one. A composite joins the incident of an alarm that
-set it off.
+hour, or a period, of each other; else it opens one. One that goes off for a new cause continues the
+incident in which its monitor told a cause that lasts, however long that is closed. A composite
+joins the incident of an alarm that set it off.
 An incident is closed when the last of its alarms is no longer in ALARM.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, exists, insert, or_, select, update
@@ -198,12 +199,16 @@ def _alike(
     """Find the newest incident that shares endpoint, onset, and a feature or the cause."""
     table, members = incidents.c, incident_alarms.c
     is_alive = or_(table.closed_at.is_(None), table.closed_at > change.time - REOPENED_WITHIN)
+    is_own = is_alive
+    if (lasting := _lasting_since(change)) is not None:
+        # A season brings one cause after the other: they are one story while the earlier ones last.
+        is_own = or_(is_alive, table.closed_at >= lasting)
     newest = (table.opened_at.desc(), table.id.desc())
     # An alarm that goes off again at once is the same story, whatever its data say now.
     again = (
         select(incidents)
         .join(incident_alarms, members.incident_id == table.id)
-        .where(members.alarm_id == change.alarm_id, table.endpoint == endpoint, is_alive)
+        .where(members.alarm_id == change.alarm_id, table.endpoint == endpoint, is_own)
         .order_by(*newest)
         .limit(1)
     )
@@ -226,6 +231,15 @@ def _alike(
         if features & set(row.features) or (cause and cause == row.cause):
             return row
     return own
+
+
+def _lasting_since(change: StateChange) -> datetime | None:
+    """Return when the oldest cause that lasts was told first, where a monitor's note says so."""
+    try:
+        found = datetime.fromisoformat(str((change.note or {}).get("lasting_since") or ""))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _of_children(connection: Connection, alarm: AnyDefinition) -> _Row | None:

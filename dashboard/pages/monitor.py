@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dash import html
 
 from driftline.dashboard.address import column_link, monitor_link
@@ -60,6 +62,9 @@ SUPPRESSED = "commissioning"
 """The note of a feature whose drift is suppressed, since the baseline does not fit."""
 
 BASELINE_FIT = "commissioning_check"
+
+KNOWN_SHOWN = 3
+"""So many causes that earlier windows told are named."""
 
 MEANINGS = {
     "Contribution": "this feature's share of all evidence against the window",
@@ -126,8 +131,29 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
         lines.append(html.P(["Where: ", html.B(segment)], className="cause"))
     if unjudged := unjudged_sentence(_unjudged(view)):
         lines.append(html.P(f"{unjudged[0].upper()}{unjudged[1:]}.", className="cause"))
+    if known := _known_causes(view):
+        lines.append(known)
     lines += [html.P(note, className="faint") for note in view.notes]
     return verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
+
+
+def _known_causes(view: MonitorView) -> html.P | None:
+    """Say which causes earlier windows told already, and what ends them."""
+    first: dict[str, datetime] = {}
+    for one in view.found.violations:
+        if one.first_window is not None:
+            known = first.setdefault(one.feature_name, one.first_window)
+            first[one.feature_name] = min(known, one.first_window)
+    if not first:
+        return None
+    names = [f"{name} since {moment(start)}" for name, start in first.items()]
+    shown = ", ".join(names[:KNOWN_SHOWN])
+    more = f" and {len(names) - KNOWN_SHOWN} more" if len(names) > KNOWN_SHOWN else ""
+    words = (
+        f"Not new: {shown}{more}. It ends when the data return, or with a baseline that knows it: "
+    )
+    link = html.A("annotate it as the new normal", href="#marks")
+    return html.P([words, link, "."], className="cause")
 
 
 def _unjudged(view: MonitorView) -> tuple[Unjudged, ...]:

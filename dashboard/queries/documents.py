@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class _Annotation:
 class Violation:
     """A broken constraint; ``share_of_blame`` is its feature's contribution, 0–1.
 
-    ``segment`` holds its rows, ``onset`` says from when to when it lasted, both in words.
+    ``segment`` holds its rows, ``onset`` says from when to when it lasted, both in words;
+    ``first_window``, where an earlier window told the same cause first.
     """
 
     feature_name: str = ""
@@ -57,6 +59,7 @@ class Violation:
     segment: _Text | None = None
     onset: _Text | None = None
     mark: _Annotation = _Annotation()
+    first_window: datetime | None = None
 
     @property
     def words(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
@@ -13,7 +14,7 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.report.ranking import cause_sentence, findings, violated_features
+from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
 from driftline.monitors.results.unjudged import (
     DESCRIBED,
@@ -70,6 +71,8 @@ class CheckResult:
     suppressed_drift: SuppressedDrift | None = None
     # Violations that somebody has marked as expected: no alarm, and in no count.
     expected: tuple[ExpectedViolation, ...] = ()
+    # When a monitor told the oldest of the causes first that it remembers of earlier windows.
+    lasting_since: datetime | None = None
     # Gives the judged rows again; None when they are gone.
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
     # By column: the reference's cells and counts, by which rows share the blame.
@@ -142,6 +145,20 @@ class CheckResult:
     def page_count(self) -> int:
         """Of these, what no season can bring."""
         return sum(finding.first.severity == "page" for finding in findings(self.violations))
+
+    @property
+    def new_count(self) -> int:
+        """Of the violations, those whose cause no remembered window before has told."""
+        return len(self._news)
+
+    @property
+    def new_ticket_count(self) -> int:
+        """Of these, the tickets."""
+        return sum(finding.first.severity == "ticket" for finding in self._news)
+
+    @property
+    def _news(self) -> list[Finding]:
+        return [one for one in findings(self.violations) if one.first.first_window is None]
 
     @property
     def max_drift_ratio(self) -> float | None:

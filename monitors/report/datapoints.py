@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import quote
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -47,7 +48,7 @@ CHECKS = (
 OWN_NAMES: frozenset[str] = frozenset(
     {
         *("violations", "pages", "tickets", "drifted_features", "max_drift_ratio", "rows"),
-        "unjudged",
+        *("unjudged", "new_violations", "new_tickets"),
         *("labelled_rows", "unfit_labels", "stray_labels", "requests", "late_requests"),
         *("outlier_share", "outliers", "expected_violations"),
         *("unparsed_requests", "decoder_faults", "failed_requests", "failed", "insufficient"),
@@ -60,7 +61,7 @@ Note = Mapping[str, object]
 # What only a window that was judged has.
 VERDICTS = frozenset(
     {
-        *("violations", "pages", "tickets", "drifted_features"),
+        *("violations", "pages", "tickets", "drifted_features", "new_violations", "new_tickets"),
         *(f"violations_{check}" for check in CHECKS),
     }
 )
@@ -106,7 +107,11 @@ class _Run:
     execution_id: str
 
     def note(
-        self, causes: Mapping[str, str], feature: str | None, violations: Sequence[Violation]
+        self,
+        causes: Mapping[str, str],
+        feature: str | None,
+        violations: Sequence[Violation],
+        lasting_since: datetime | None = None,
     ) -> Note:
         """Return what an alarm's message quotes."""
         has_rows = any(
@@ -119,6 +124,8 @@ class _Run:
             "window": self.window.stamp,
             "link": window_link(self.monitor, self.window, feature, has_rows=has_rows),
         }
+        if lasting_since is not None and violations:
+            note["lasting_since"] = lasting_since.isoformat()
         if violations:  # Most notes have none, and are stored by the million.
             note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
         return note
@@ -169,6 +176,8 @@ class _Series:
             **{f"violations_{check}": float(counts[check]) for check in checks},
             "pages": float(report.page_count),
             "tickets": float(report.violation_count - report.page_count),
+            "new_violations": float(report.new_count),
+            "new_tickets": float(report.new_ticket_count),
             "drifted_features": float(len(drifted)) if checks else None,
             # Only where there are any: nobody alarms on them.
             "expected_violations": float(len(report.expected)) or None,
@@ -190,7 +199,9 @@ class _Series:
             # Zero would say that it was judged, and an alarm on it that all is well.
             values = {name: value for name, value in values.items() if name not in VERDICTS}
         causes = _causes(report.cause, report.plain_cause)
-        note = self.run.note(causes, _worst_feature(report), report.violations)
+        note = self.run.note(
+            causes, _worst_feature(report), report.violations, report.lasting_since
+        )
         return [
             self.run.point(OWN_METRICS, name, value, note)
             for name, value in values.items()

@@ -147,6 +147,7 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
         key=lambda violation: (
             violation.severity != "page",
             violation.feature_name != MISSING_COLUMNS,
+            violation.first_window is not None,  # What is known comes after what is news.
             -violation.share_of_blame,
         ),
     )

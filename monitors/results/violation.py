@@ -212,6 +212,8 @@ class Violation:
         Pointers to the first of them: event id and row index, or the row's number from 0.
     onset
         The span of time in which it happened, if it was not there all the while.
+    first_window
+        When the window began in which a monitor told the same cause first; None: it is news.
     within
         The segment that was judged on its own, in words such as ``origin = "EWR"``; "": all rows.
     fields
@@ -234,6 +236,7 @@ class Violation:
     fields: Mapping[str, str] | None = None
     within: str = ""
     onset: Onset | None = None
+    first_window: datetime | None = None
 
     @property
     def document(self) -> dict[str, str]:
@@ -272,6 +275,7 @@ class Violation:
             "segment": None if self.segment is None else self.segment.to_dict(),
             "onset": None if self.onset is None else {**self.onset.to_dict()},
             "within": self.within,
+            "first_window": None if self.first_window is None else self.first_window.isoformat(),
             "unit": None if self.unit is None else asdict(self.unit),
             "values": list(self.values),
             "predicate": None if self.predicate is None else self.predicate.to_dict(),

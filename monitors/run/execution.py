@@ -44,6 +44,7 @@ from driftline.monitors.executions import (
 )
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.cause_identity import lasting_since, with_first_windows
 from driftline.monitors.run.apply_annotations import (
     expect_annotated,
     with_annotations,
@@ -62,6 +63,7 @@ from driftline.monitors.run.past_windows import (
     moment_before,
     read_history,
     store_history,
+    store_told,
 )
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.tables import executions
@@ -274,6 +276,13 @@ def apply_annotations(context: RunContext, report: Report) -> Report:
     return expect_annotated(report, context.annotations)
 
 
+def recognize_causes(context: RunContext, report: Report) -> Report:
+    """Say of each violation since when it is told: what lasts is no news."""
+    told = context.history.told
+    violations = with_first_windows(report.violations, told)
+    return replace(report, violations=violations, lasting_since=lasting_since(told))
+
+
 def run_record_scripts(context: RunContext, report: Report) -> Report:
     """Name the script that made the rows, and call the one that runs after the judgement."""
     return conclude(report, context.job.definition, context.job.scripts_dir)
@@ -284,6 +293,7 @@ STAGES: tuple[Stage, ...] = (
     refuse_empty_window,
     evaluate_kind,
     apply_annotations,
+    recognize_causes,
     run_record_scripts,
 )
 
@@ -341,10 +351,14 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
-    put = partial(
-        store_history, history=context.history, window=job.window, report=report,
-        retention=job.retention,
-    )  # fmt: skip
+
+    def put(connection: Connection) -> None:
+        store_told(connection, execution.id, report, job.window)
+        store_history(
+            connection, history=context.history, window=job.window, report=report,
+            retention=job.retention,
+        )  # fmt: skip
+
     return _without_erased(keep(execution, points, put), context)
 
 

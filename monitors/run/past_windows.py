@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
@@ -17,6 +17,7 @@ from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import FAILED
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS, told_causes
 from driftline.monitors.run.apply_annotations import without_expected
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.store import has_warm_up, load, save
@@ -37,6 +38,8 @@ class WindowHistory:
     counts: tuple[WindowCounts, ...]  # In order of time, without drift that was expected.
     pooled: Window | None  # The windows whose rows are evaluated together with its own.
     warm_up: WarmUp | None  # None for kinds that have no drift of columns.
+    # Of each window before, in order of time: its causes, and where each was told first.
+    told: tuple[Mapping[str, datetime], ...] = ()
 
 
 def read_history(
@@ -59,7 +62,38 @@ def read_history(
         connection, definition, baseline.version, window, row_count=row_count,
         annotations=annotations,
     )  # fmt: skip
-    return WindowHistory(key, without_expected(counts, annotations), pooled, warm_up)
+    told = read_told(connection, definition.name, window)
+    return WindowHistory(key, without_expected(counts, annotations), pooled, warm_up, told)
+
+
+def read_told(
+    connection: Connection, monitor: str, window: Window
+) -> tuple[Mapping[str, datetime], ...]:
+    """Return the causes of the windows before one, in order of time."""
+    table = executions.c
+    query = (
+        select(table.told_causes)
+        .where(
+            table.monitor == monitor,
+            table.window_start >= moment_before(window.start, REMEMBERED_WINDOWS * window.length),
+            table.window_start < window.start,
+            table.is_current,
+        )
+        .order_by(table.window_start)
+    )
+    return tuple(
+        {identity: datetime.fromisoformat(first) for identity, first in told.items()}
+        for told in connection.scalars(query)
+        if told
+    )
+
+
+def store_told(connection: Connection, execution_id: str, report: Report, window: Window) -> None:
+    """Store the causes of an evaluated window with its execution."""
+    told = told_causes(report.violations, window.start)
+    kept = {identity: first.isoformat() for identity, first in told.items()}
+    query = update(executions).where(executions.c.id == execution_id)
+    connection.execute(query.values(told_causes=kept or None))
 
 
 def store_history(

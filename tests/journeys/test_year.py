@@ -105,7 +105,8 @@ def test_the_pager_rings_for_three_reasons_and_once_for_each(year: Demo, is_whol
 def test_few_tickets_are_written_in_a_year(year: Demo, is_whole: bool) -> None:
     tickets = re.findall(r"^TICKET +(.*)$", year.output, re.MULTILINE)
 
-    assert len(tickets) <= (12 if is_whole else 1), tickets
+    # Ten of a year are drift, each of another cause (docs/why/one-cause.md).
+    assert len(tickets) <= (16 if is_whole else 3), tickets
     assert "flights: drift" in tickets or not is_whole
 
 

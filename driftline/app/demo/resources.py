@@ -52,7 +52,7 @@ class Watch:
 
 
 TWO_OF_EIGHT = {"evaluation_periods": 8, "datapoints_to_alarm": 2}
-# A page for what no season can do and for measured loss of quality; a ticket for drift that stays;
+# A page for what no season can do and for measured loss of quality; a ticket for each new cause;
 # and a page when nothing is heard. One cause shall ring once: N is so long that an alarm does not
 # end and begin anew with every day or week that is a little better (docs/why/page-or-ticket.md).
 WATCHES = (
@@ -67,10 +67,9 @@ WATCHES = (
     Watch(
         "flights: drift",
         "data-quality",
-        "drifted_features",
+        "new_tickets",
         "ticket",
-        "Features have drifted from the reference on three of the last seven days.",
-        {"evaluation_periods": 7, "datapoints_to_alarm": 3},
+        "Data differ from the reference in a way that no day before has told.",
     ),
     Watch(
         "flights: no traffic judged",

@@ -32,12 +32,9 @@ KIND = Kind(
         },
         {
             "title": "drift",
-            "alarm_description": "Features have drifted on one of the last eight days.",
-            "metric_name": "drifted_features",
-            # The monitor itself sees to false alarms. What several days show together is told
-            # on the day that completes them, so that days between would end the alarm.
-            "evaluation_periods": 8,
-            "datapoints_to_alarm": 1,
+            "alarm_description": "Data differ in a way that no day before has told.",
+            # The monitor itself sees to false alarms, and tells a cause once however long it lasts.
+            "metric_name": "new_tickets",
             "severity": "ticket",
             "treat_missing_data": "ignore",
         },

@@ -17,10 +17,14 @@ def change(clock, house, engine, define):
     """Have an alarm change its state; give the incident that it belongs to."""
     numbers = {}
 
-    def make(name, new="ALARM", *, feature=None, cause=None, onset=None, endpoint="flights"):
+    def make(
+        name, new="ALARM", *, feature=None, cause=None, onset=None, endpoint="flights", lasting=None
+    ):
         number = numbers.setdefault(name, len(numbers) + 1)
         definition = define(alarm_name=name, dimensions={"Endpoint": endpoint}, period=60)
         note = {"cause": cause} if cause else {}
+        if lasting:
+            note["lasting_since"] = str(lasting)
         if feature:
             note["violations"] = [{"feature_name": feature}]
         found = StateChange(
@@ -137,3 +141,32 @@ def test_a_deleted_alarm_leaves_its_incident(house, engine, clock, evaluator, pa
 def test_an_unknown_incident_is_said_to_be_unknown(engine):
     with engine.begin() as connection, pytest.raises(UnknownIncident, match="inc_x"):
         get_incident(connection, "inc_x")
+
+
+def test_a_new_cause_continues_the_incident_whose_causes_last(engine, clock, change):
+    told = clock()
+    summer = change("drift", feature="temp")
+    clock.advance(minutes=60 * 24)
+    change("drift", "OK")
+    clock.advance(minutes=60 * 24 * 20)
+
+    assert change("drift", feature="dest", lasting=told) == summer
+    assert list(incident(engine, summer).features) == ["temp", "dest"]
+
+
+def test_a_new_cause_after_the_last_one_is_forgotten_is_an_incident_of_its_own(clock, change):
+    summer = change("drift", feature="temp")
+    change("drift", "OK")
+    clock.advance(minutes=60 * 24 * 200)
+
+    assert change("drift", feature="dest") != summer
+
+
+@pytest.mark.parametrize("lasting", ["some day", "later"])
+def test_only_a_cause_that_the_incident_told_continues_it(clock, change, lasting):
+    name = change("a", feature="x")
+    change("a", "OK")
+    clock.advance(minutes=60)
+
+    told = clock() if lasting == "later" else lasting
+    assert change("a", feature="y", lasting=told) != name

@@ -344,6 +344,21 @@ def test_a_window_says_on_top_what_could_not_be_judged_and_what_would_help(store
     assert f"Drift of temp could not be judged (the reference varies too much: {days})" in page
 
 
+def test_a_window_says_what_an_earlier_one_told_and_what_would_end_it(stores, seeded):
+    view = stores.monitor(seeded.monitor, None, None)
+    first = datetime(2026, 5, 18, tzinfo=UTC)
+    known = [replace(one, first_window=first) for one in view.found.violations]
+    lasting = replace(view, report=replace(view.found, violations=tuple(known)))
+
+    page = str(monitor_page.page(lasting))
+
+    assert f"Not new: {known[0].feature_name} since 18 May" in page
+    assert "annotate it as the new normal" in page
+    news = [replace(one, first_window=None) for one in known]
+    fresh = replace(view, report=replace(view.found, violations=tuple(news)))
+    assert "Not new" not in str(monitor_page.page(fresh))
+
+
 def test_a_message_that_was_given_up_stands_out(stores):
     view = stores.overview()
     lost = replace(view.deliveries[0], status="dead")

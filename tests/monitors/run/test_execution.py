@@ -126,6 +126,49 @@ def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     assert {*note["violations"][0]} == {"feature_name", "constraint_check_type", "description"}
 
 
+def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
+    judge, engine: Engine, root: str, append: Append, rng
+) -> None:
+    days = [Window(START + at * DAY, START + (at + 1) * DAY) for at in range(4)]
+    for at, names in enumerate((("wind",), ("wind",), ("wind", "temp"), ())):
+        values = weather(rng, 400)
+        append(at, {**values, **{name: values[name] * 1000 for name in names}})
+
+    runs = [judge(window=day) for day in days]
+
+    report = json.loads((Path(root) / runs[2].folder / "report.json").read_text())
+    first = {one["feature_name"]: one["first_window"] for one in report["violations"]}
+    assert first["temp"] is None
+    assert first["wind"] == START.isoformat()
+    assert report["cause"].startswith("temp: "), "what is news comes first"
+    new = value(engine, "new_violations")
+    assert new[0] >= 1
+    assert new[1:] == [0.0, *new[2:3], 0.0]
+    assert 1 <= new[2] < runs[2].violation_count
+    with engine.connect() as connection:
+        note = metrics.latest_note(connection, "Driftline", "pages", DIMENSIONS)
+        told = connection.scalars(select(tables.executions.c.told_causes)).all()
+    assert "lasting_since" not in note, "the last window has no violation"
+    assert told[3] is None
+
+
+def test_a_cause_is_told_again_once_it_is_forgotten(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    values = weather(rng, 400)
+    broken = {**values, "wind": values["wind"] * 1000}
+    for at in (0, 1, 200):
+        append(at, broken)
+        judge(window=Window(START + at * DAY, START + (at + 1) * DAY))
+
+    with engine.connect() as connection:
+        found = metrics.read(
+            connection, "Driftline", "new_violations", DIMENSIONS, START, START + 300 * DAY,
+            86_400, "Sum",
+        )  # fmt: skip
+    assert [bool(number) for _, number in found] == [True, False, True]
+
+
 def test_metrics_of_features_are_sagemakers(judge, engine: Engine, append: Append, rng) -> None:
     values = weather(rng, 400)
     append(0, values)

@@ -1,0 +1,69 @@
+"""Which violations of following windows are one cause: told once, however long it lasts.
+
+A cause is a column, a kind of change, and a set of values. Of numbers that moved the set is a side,
+or the middle: a longer span, or a deeper summer, moves the cut and is no news. Values that the
+reference never had are one cause while they are rare; where they are many enough to page, the most
+frequent one names it, so that another such level is another cause.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from driftline.baseline.predicate import Predicate
+from driftline.monitors.results.violation import Violation
+
+# Windows for which a cause is remembered: twice the longest span, which is told where it ends.
+REMEMBERED_WINDOWS = 128
+DIGEST_BYTES = 8
+SIDES = {"lt": "low", "le": "low", "ge": "high", "gt": "high", "between": "middle"}
+
+
+def cause_identity(violation: Violation) -> str:
+    """Return a digest of what a violation is about: it holds no value of a row."""
+    predicate = violation.predicate
+    kind, values = violation.constraint_check_type, ""
+    if isinstance(predicate, Predicate):
+        kind = SIDES.get(predicate.op, predicate.op)
+        if predicate.op == "not_in" and violation.severity == "ticket":
+            values = ""
+        elif predicate.op == "not_in":
+            values = next(iter(violation.values), "")
+        elif kind == predicate.op:
+            values = predicate.phrase
+    elif predicate is not None:
+        values = str(predicate)
+    text = "\n".join((violation.feature_name, kind, values, violation.within))
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+
+
+def with_first_windows(
+    violations: Iterable[Violation], past: Sequence[Mapping[str, datetime]]
+) -> tuple[Violation, ...]:
+    """Return violations with the window in which each was told first; None: in this one.
+
+    Parameters
+    ----------
+    violations
+        Of one window.
+    past
+        Of each window before it that is remembered: by identity, where the cause was told first.
+    """
+    known: dict[str, datetime] = {}
+    for one in past:
+        for identity, first in one.items():
+            known[identity] = min(first, known.get(identity, first))
+    return tuple(replace(one, first_window=known.get(cause_identity(one))) for one in violations)
+
+
+def lasting_since(past: Sequence[Mapping[str, datetime]]) -> datetime | None:
+    """Return when the oldest of the remembered causes was told first; None without any."""
+    return min((first for one in past for first in one.values()), default=None)
+
+
+def told_causes(violations: Iterable[Violation], start: datetime) -> dict[str, datetime]:
+    """Return by identity where each cause of a window that begins then was told first."""
+    return {cause_identity(one): one.first_window or start for one in violations}
