@@ -36,13 +36,19 @@ def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> 
     Returns
     -------
     numpy.ndarray
-        Shape (n,); all -1 when there are no times or fewer than four blocks.
+        Shape (n,); all -1 when there are fewer than four blocks. Without any times the rows' order
+        stands for them: a file is mostly in order of time, and one that was shuffled shows the
+        same blocks as independent rows.
     """
     none = np.full(len(sample), -1, np.int64)
-    known = None if sample.hours is None else sample.hours != UNKNOWN_HOUR
-    if sample.hours is None or known is None or not known.any():
+    if not len(sample):
         return none
-    hours = sample.hours[known]
+    if sample.hours is not None and (sample.hours != UNKNOWN_HOUR).any():
+        known = sample.hours != UNKNOWN_HOUR
+        hours = sample.hours[known]
+    else:
+        known, hours = np.ones(len(sample), np.bool_), np.arange(len(sample))
+        length = None  # Of rows without times nobody knows how long they took.
     span_us = (int(hours.max()) - int(hours.min()) + 1) * HOUR_US
     length_us = block_length(span_us, length, share)
     found = time_blocks(hours * HOUR_US, length_us, fewest_rows=FEWEST_ROWS)

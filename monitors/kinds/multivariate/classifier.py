@@ -3,7 +3,7 @@
 It finds changes of any form, and says by which columns it found them. It also finds that Monday is
 no Sunday: every stretch of the reference differs from all others. So a window's AUC is compared
 with the AUC of the reference's own blocks, each told from the rest in the same way with as many
-rows. Without times rows count as independent, and Hoeffding's inequality bounds the chance at any
+rows. Without blocks rows count as independent, and Hoeffding's inequality bounds the chance at any
 level.
 
 References

@@ -48,6 +48,14 @@ EMBEDDING, TEXT = "embedding_drift_check", "text_drift_check"
 ALL_COLUMNS = "all columns"
 # Pairs that are told one by one.
 PAIRS_TOLD = 5
+ORDER_NOTE = (
+    "the baseline has no times: how much its rows vary by themselves is told by their order; if "
+    "they are not in the order in which they came, make it with --timestamp"
+)
+TIMES_NOTE = (
+    "the baseline has no times and too few rows: rows are judged as if they were independent; if "
+    "days or batches differ by themselves, make it with --timestamp"
+)
 
 
 Found = tuple[Violation, float]
@@ -241,7 +249,10 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
 def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> dict[str, JsonValue]:
     """Return what the numbers rest on."""
     domain, rebuilt = found.domain, found.reconstruction
+    untimed = sample.hours is None and bool(joint_violations(found))
+    note = ORDER_NOTE if found.block_count else TIMES_NOTE
     return {
+        **({"times_note": note} if untimed else {}),
         "sampled_rows": {"reference": len(sample), "window": len(found.window)},
         "reference_blocks": found.block_count,
         "span_rows": {str(windows): rows for windows, rows in found.span_rows.items()},

@@ -92,7 +92,7 @@ def judge_window(
     blocks = sample_blocks(sample, length, share)
     before = earlier and _present(baseline, reading.seen, earlier)
     spans = list(_spans(context, known, now, before))
-    span_blocks = [sample_blocks(sample, span.length, share) for span in spans]
+    span_blocks = [sample_blocks(sample, span.length, share * span.windows) for span in spans]
     pairs = _changed_pairs(
         plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
     )

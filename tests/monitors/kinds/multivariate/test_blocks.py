@@ -48,6 +48,18 @@ def test_too_short_a_reference_has_no_blocks() -> None:
     assert (sample_blocks(sample(np.repeat([0, 1, 2], 50)), timedelta(hours=1), 0.3) == -1).all()
 
 
+def test_without_times_the_order_of_the_rows_stands_for_them() -> None:
+    rows = RowSample({"x": np.zeros(1_000, np.uint8)}, None, 1_000)
+
+    tenths = sample_blocks(rows, None, 0.1)
+    halves = sample_blocks(rows, timedelta(days=1), 0.5)
+
+    assert np.bincount(tenths).tolist() == [100] * 10
+    assert halves.max() + 1 == 8
+    assert (np.diff(tenths) >= 0).all()
+    assert (sample_blocks(RowSample({"x": np.zeros(3, np.uint8)}, None, 3), None, 0.3) == -1).all()
+
+
 @pytest.mark.parametrize(("variance", "largest"), [(0.01, 0.0), (0.01, 0.2), (1e-4, 1.0)])
 def test_the_bound_is_where_the_evidence_suffices(variance: float, largest: float) -> None:
     found = distance_needed(12.0, variance, largest)

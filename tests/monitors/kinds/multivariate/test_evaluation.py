@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy import signal
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from driftline.baseline.store import Baseline
@@ -118,6 +119,48 @@ def test_nothing_planted_is_not_found_in_50_seeds() -> None:
     # A hundredth is allowed for each: more than 6 of 50 come less than once in a million times.
     assert sum(not one.passed for one in found) <= 6
     assert all(one.decided for one in found)
+
+
+def wandering(rows: int, seed: int) -> pa.Table:
+    """Two columns that wander slowly by themselves, one that follows the first, one of chance."""
+    rng = np.random.default_rng(seed)
+    noise = np.sqrt(1 - 0.998**2) * rng.normal(size=(2, rows))
+    slow, other = signal.lfilter([1.0], [1.0, -0.998], noise)
+    return pa.table(
+        {
+            "slow": slow,
+            "follows": 0.6 * slow + 0.8 * rng.normal(size=rows),
+            "other": other,
+            "chance": rng.normal(size=rows),
+        }
+    )
+
+
+def test_slow_columns_without_times_are_judged_by_what_the_order_of_rows_shows() -> None:
+    hour = Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 2, 1, 1, tzinfo=UTC))
+    loud = 0
+    for seed in range(4):
+        table = wandering(18_000, seed)
+        baseline = Baseline.fit(table.slice(0, 14_000))
+        for first in range(14_000, 18_000, 500):
+            report = kind_named("joint").evaluate(
+                question(baseline, table.slice(first, 500), hour, Budget(1.0, 365.0))
+            )
+            loud += not report.passed
+            assert ("times_note" in report.details) == (not report.passed)
+
+    # Taken as independent rows, 31 of the 32 windows alarm.
+    assert loud <= 2
+
+
+def test_a_baseline_without_times_says_so_where_something_is_found() -> None:
+    table = stays(3_000, 0).drop(["review", "when"])
+    baseline = Baseline.fit(table, probability="score")
+
+    changed = judged(baseline, stays(1_000, 1, rho=0.0).drop(["review", "when"]))
+
+    assert changed.violations[0].feature_name == "income × limit"
+    assert "in the order in which they came" in changed.details["times_note"]
 
 
 def question(
