@@ -230,6 +230,40 @@ def best_evidence(share_of_rows: Floats, whole: Whole) -> Floats:
     return max(whole.change, 0.0) * -np.log(np.clip(share_of_rows, TINY, 1.0))
 
 
+def mixed(parts: Parts, whole: Whole, column: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the columns whose mix of segments explains a gain, with the rates as they were.
+
+    Parameters
+    ----------
+    parts, whole
+        The segments of all columns, and what is looked at.
+    column
+        The column of each segment, shape (S,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Columns within whose segments at most a fifth of the gain lies, the least first; empty for a
+        loss. A column of which one segment is the same rows under another name is none.
+
+    References
+    ----------
+    Kitagawa, "Components of a difference between two rates", JASA 50, 1955.
+    """
+    if whole.is_loss or whole.change <= 0:
+        return np.zeros(0, np.intp)
+    found = np.abs(parts.within_column) <= (1 - GROWTH) * whole.change
+    able = np.setdiff1d(column[found], column[_is_same(parts, whole)])
+    first = np.array([np.flatnonzero(column == one)[0] for one in able], np.intp)
+    return able[np.argsort(np.abs(parts.within_column[first]), kind="stable")]
+
+
+def _is_same(parts: Parts, whole: Whole) -> Bools:
+    """Whether each segment is the same rows of the reference under another name."""
+    met = parts.reference_matching
+    return np.asarray(met >= SAME * (parts.reference_rows + whole.reference_matching - met))
+
+
 def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:
     """Return which segments explain a change by having grown, with the rates as they were."""
     before = np.clip(parts.reference_share, TINY, 1.0)
@@ -237,7 +271,5 @@ def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:
     change = whole.change
     found = (held.growth >= GROWTH * change) & (held.growth <= change / GROWTH)
     found &= (np.abs(held.within) <= (1 - GROWTH) * change) & (change > 0)
-    # The same rows under another name are no explanation.
-    met = parts.reference_matching
-    found &= met < SAME * (parts.reference_rows + whole.reference_matching - met)
+    found &= ~_is_same(parts, whole)
     return found & (evidence >= math.log(tried / FALSE_GROWTH))

@@ -64,6 +64,7 @@ class ContributingRows:
     # Where most of the change lies, and why no segment is named; "" where none was looked for.
     segment: Segment | None = None
     unplaced: str = ""
+    is_mix: bool = False  # More rows of a kind that was like this before, in place of others.
     onset: Onset | None = None  # When it happened, if not all the while.
 
 

@@ -68,7 +68,7 @@ def search(rows: Rows, targets: Sequence[Target], baseline: Baseline) -> list[Co
     coded = counter.sample.coded(baseline.sample)
     named = find_segments(coded, asked[0], baseline.cells, baseline.sample)
     for one, place in zip(found, named, strict=True):
-        one.segment, one.unplaced = place.segment, place.words
+        one.segment, one.unplaced, one.is_mix = place.segment, place.words, place.is_mix
         if columns and not one.target.is_loss and one.row_count < min(MIN_ROWS, counter.row_count):
             one.unplaced = TOO_FEW
     if not counter.sample.is_whole:

@@ -48,6 +48,7 @@ from driftline.stats.decomposition import (
     best_evidence,
     grown,
     measure,
+    mixed,
     needed,
 )
 
@@ -63,6 +64,7 @@ ALL = 0.95
 # So much of the change of a row in a range of numbers, found in other rows too, is all rows'.
 ELSEWHERE = 0.25
 NOT_NARROWED = "cannot be narrowed down to a segment"
+MIX = "since the mix of {} changed; within each of its levels as before"
 TOO_FEW = "too few rows to say where from"
 
 Bits = NDArray[np.uint8]
@@ -74,6 +76,7 @@ class Named:
 
     segment: Segment | None = None
     words: str = ""
+    is_mix: bool = False  # More rows of a kind that was like this before, in place of others.
 
 
 def find_segments(
@@ -343,7 +346,13 @@ class _Search:
             apart = np.abs(held.growth[able] - whole.change)
             at = int(able[np.lexsort((apart, shrank))[0]])
             found = _Found((int(chosen[at]),), False, held, parts, at)
-            return Named(_segment(found, self._conditions(found), whole, is_growth=True))
+            segment = _segment(found, self._conditions(found), whole, is_growth=True)
+            return Named(segment, is_mix=True)
+        texts = [at for at, column in enumerate(self.columns) if not column.is_number]
+        kept = np.flatnonzero(np.isin(self.column[chosen], texts))
+        columns = mixed(parts.take(kept), whole, self.column[chosen[kept]])
+        if columns.size:
+            return Named(words=MIX.format(self.columns[columns[0]].name), is_mix=True)
         enough = held.share_of_rows[parts.rows >= whole.change]
         smallest = enough.min(keepdims=True) if enough.size else np.ones(1)
         most = float(best_evidence(smallest, whole)[0])

@@ -112,7 +112,9 @@ def word_violation(
     return violation_of(
         draft,
         contributors,
-        severity=_severity(draft, references, judgement),
+        severity=_severity(
+            draft, references, judgement, is_mix=contributors is not None and contributors.is_mix
+        ),
         share_of_blame=judgement.blame.get(draft.feature, 0.0),
         cause=_cause(draft, contributors, onset),
         onset=onset,
@@ -173,7 +175,11 @@ def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | N
 
 
 def _severity(
-    draft: Draft, references: Mapping[str, ReferenceColumn], judgement: Judgement
+    draft: Draft,
+    references: Mapping[str, ReferenceColumn],
+    judgement: Judgement,
+    *,
+    is_mix: bool,
 ) -> Severity:
     if draft.severity is not None:
         return draft.severity
@@ -187,6 +193,8 @@ def _severity(
     # asked for below that.
     if draft.check == "completeness_check" and is_judged and draft.share >= GONE_SHARE:
         return "page"
+    if is_mix:
+        return "ticket"  # Nothing broke: a holiday has more of the rows that always come so.
     if draft.check in ("completeness_check", "categorical_values_check"):
         return "page" if draft.surprising and draft.share >= PAGE_SHARE else "ticket"
     if draft.check != DRIFT_CHECK:

