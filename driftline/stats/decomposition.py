@@ -203,14 +203,14 @@ def _expected(
 def _evidence(inside: _Side, beside: _Side, expected: Floats, total: Floats | float) -> Floats:
     """Bound the chance of so many matching rows in a segment (Chernoff), in nats."""
     usual, usual_beside = expected / inside.rows, (total - expected) / beside.rows
-    found = inside.rows * _divergence(inside.now, usual)
-    found += beside.rows * _divergence(beside.now, np.clip(usual_beside, 0.0, 1.0))
+    found = inside.rows * divergence(inside.now, usual)
+    found += beside.rows * divergence(beside.now, np.clip(usual_beside, 0.0, 1.0))
     spread = inside.known * usual * (1 - usual)
     sampled = inside.rows * inside.before * (1 - inside.before) / np.maximum(spread, TINY)
     return np.where(inside.now > usual, found / (1 + sampled), 0.0)
 
 
-def _divergence(found: Floats, expected: Floats) -> Floats:
+def divergence(found: Floats, expected: Floats) -> Floats:
     """Return the Kullback-Leibler divergence of two shares in nats."""
     wanted = np.clip(expected, 1e-12, 1 - 1e-12)
     present = np.clip(found, 0.0, 1.0)
@@ -267,7 +267,7 @@ def _is_same(parts: Parts, whole: Whole) -> Bools:
 def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:
     """Return which segments explain a change by having grown, with the rates as they were."""
     before = np.clip(parts.reference_share, TINY, 1.0)
-    evidence = parts.rows * _divergence(held.share_of_rows, before) / whole.design_effect
+    evidence = parts.rows * divergence(held.share_of_rows, before) / whole.design_effect
     change = whole.change
     found = (held.growth >= GROWTH * change) & (held.growth <= change / GROWTH)
     found &= (np.abs(held.within) <= (1 - GROWTH) * change) & (change > 0)

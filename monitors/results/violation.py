@@ -179,6 +179,20 @@ class Onset:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """The kind of fault that a column's values show, where they show one."""
+
+    kind: str  # Such as ``columns_exchanged``.
+    text: str  # What it says, for the sentence of the violation.
+    columns: tuple[str, ...] = ()  # All that have a part in it, where these are several.
+    values: tuple[str, ...] = ()  # Values of rows that the text quotes.
+
+    def to_dict(self) -> dict[str, JsonValue]:
+        """Return plain JSON values in a fixed order."""
+        return {"kind": self.kind, "columns": list(self.columns), "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """One constraint that the data break.
 
@@ -206,6 +220,8 @@ class Violation:
         that one.
     unit
         The change of unit that would explain them, if one would.
+    fault
+        What kind of fault it is, where the values say so.
     values
         The most frequent values of a text column among those rows, at most three.
     first_rows
@@ -231,6 +247,7 @@ class Violation:
     cause: str = ""
     segment: Segment | None = None
     unit: UnitChange | None = None
+    fault: Fault | None = None
     values: tuple[str, ...] = ()
     first_rows: tuple[Mapping[str, str | int], ...] = ()
     fields: Mapping[str, str] | None = None
@@ -255,6 +272,7 @@ class Violation:
     def plain_cause(self) -> str:
         """The cause without values of rows, for those who may not read them."""
         own = () if self.segment is None else self.segment.texts
+        own = own if self.fault is None else (*own, *self.fault.values)
         return hide_values(self.cause, (*self.values, *own, *_texts_of(self.predicate)))
 
     def __repr__(self) -> str:
@@ -277,6 +295,7 @@ class Violation:
             "within": self.within,
             "first_window": None if self.first_window is None else self.first_window.isoformat(),
             "unit": None if self.unit is None else asdict(self.unit),
+            "fault": None if self.fault is None else self.fault.to_dict(),
             "values": list(self.values),
             "predicate": None if self.predicate is None else self.predicate.to_dict(),
             "row_count": self.row_count,
@@ -300,6 +319,7 @@ class Draft:
     share: float = 1.0  # Share of the window's rows that are at fault, 0-1.
     surprising: bool = True  # Whether so many cannot be chance, by the monitor's budget.
     unit: UnitChange | None = None  # The changed unit that would explain it.
+    fault: Fault | None = None  # The kind of fault that its values show.
     # How grave it is, where that is known already; None leaves it to what is found.
     severity: Severity | None = None
     # When the first window begins, where it took more than the judged one to find it.

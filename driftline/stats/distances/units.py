@@ -215,10 +215,24 @@ def restoring_unit(
         if after <= min(RESTORED, LEFT_SHARE * before):
             fitting.append(UnitChange(name, factor, offset, before, after))
     best = min(fitting, key=lambda change: change.distance_after, default=None)
-    # Of a part nobody knows where it lay before.
-    if best is None or not changed.all():
-        return best
-    return _measured(best, values, expected, expected_weights)
+    if best is None or changed.all():
+        return best and _measured(best, values, expected, expected_weights)
+    # Where all values moved, those beyond a cut are no part that was converted.
+    is_moved = _moved(values, expected, expected_weights) < best.distance_after
+    return None if is_moved else best
+
+
+def _moved(values: Numbers, expected: Numbers, weights: Numbers) -> float:
+    """Return what is left of the difference when all values are scaled, or shifted, by one number.
+
+    By the ratio, or the difference, of the medians.
+    """
+    typical = float(np.quantile(expected, 0.5, weights=weights, method="inverted_cdf"))
+    middle = float(np.median(values))
+    moved = [values - (middle - typical)]
+    if middle * typical > 0:
+        moved.append(values * (typical / middle))
+    return min(cdf_distance(expected, one, reference_weights=weights) for one in moved)
 
 
 def _measured(

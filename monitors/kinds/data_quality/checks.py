@@ -25,6 +25,7 @@ from driftline.monitors.results.violation import (
     DAY_CHECK,
     DRIFT_CHECK,
     Draft,
+    Fault,
     distance_words,
     percent,
     plural,
@@ -58,6 +59,9 @@ DAY_WORDS = {
     ROUGH: ("values move more from row to row", "values move less from row to row"),
     SPREAD: ("values spread more within a day", "values spread less within a day"),
 }
+RENAMED = "level_renamed"
+# A level that keeps more of its rows comes as another one in part only.
+LEFT = 0.05
 
 
 def mismatch_draft(
@@ -269,6 +273,7 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
         what=always + drift_words(drift, begins=False),
+        fault=Fault(RENAMED, text) if (text := _renamed(drift)) else None,
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
@@ -301,24 +306,40 @@ def _change_words(drift: ColumnDrift) -> str:
         ]
         gone = f"level{'s' * bool(others)} {' and '.join(names)} gone"
         return f"{gone}, the others keep their proportions" if drift.others_kept else gone
+    if renamed := _renamed(drift):
+        return renamed
     found = (
         f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
         f"(reference {percent(drift.share_reference)})"
     )
-    gained = drift.share_window - drift.share_reference
-    lost = sum(one.share_reference - one.share_window for one in others)
-    chance = 3 * math.sqrt(max(gained, 0.0) / max(drift.window_counts.sum(), 1.0))
-    if len(others) == 1 and gained > 0 and abs(gained - lost) <= max(gained / 5, chance):
-        one = others[0]
-        shares = f"(reference {percent(one.share_reference)}, now {percent(one.share_window)})"
-        return f"{found}, in place of {one.phrase.removeprefix('= ')} {shares}"
     for one in others:
         found += f", {percent(one.share_window)} {one.phrase} ({percent(one.share_reference)})"
     if len(others) + 1 >= LEVELS_MOST and not drift.others_kept:
         return f"{found}, and more levels changed"
-    return (
-        f"{found}, the others keep their proportions" if gained < 0 and drift.others_kept else found
-    )
+    is_loss = drift.share_window < drift.share_reference
+    return f"{found}, the others keep their proportions" if is_loss and drift.others_kept else found
+
+
+def _renamed(drift: ColumnDrift) -> str:
+    """Describe a level whose rows come as another one; "" where none does."""
+    if len(drift.levels) != 2:
+        return ""
+    gain, loss = drift.levels
+    gained = gain.share_window - gain.share_reference
+    lost = loss.share_reference - loss.share_window
+    chance = 3 * math.sqrt(max(gained, 0.0) / max(drift.window_counts.sum(), 1.0))
+    is_level = loss.phrase.startswith("= ")
+    if gained <= 0 or not is_level or abs(gained - lost) > max(gained / 5, chance):
+        return ""
+    was, left = percent(loss.share_reference), ""
+    if loss.share_window > LEFT * loss.share_reference:
+        left = f", now {percent(loss.share_window)}"
+    now = "no value" if gain.phrase == "empty" else gain.phrase.removeprefix("= ")
+    if now.startswith("not "):
+        now = "a value never seen in the reference"
+    shares = f"{percent(gain.share_reference)} to {percent(gain.share_window)} of rows"
+    partly = " partly" * bool(left)
+    return f"{loss.phrase[2:]} (reference {was}{left}) comes{partly} as {now} ({shares})"
 
 
 def day_words(found: DayFinding) -> str:

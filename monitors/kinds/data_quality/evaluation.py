@@ -34,7 +34,7 @@ from driftline.monitors.kinds.data_quality.day_checks import (
     kept_day_test,
 )
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
-from driftline.monitors.kinds.data_quality.findings import find_violations
+from driftline.monitors.kinds.data_quality.findings import find_violations, with_faults
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
@@ -63,6 +63,8 @@ from driftline.monitors.results.violation import (
     SegmentResult,
     Violation,
 )
+from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.warm_up.baseline_fit import suppressed_drift
@@ -124,6 +126,19 @@ def evaluate(context: CheckContext) -> Report:
     )
     judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
     judgement = name_units(judgement, sample, known)
+    effects = {name: max(one.design_effect, 1.0) for name, one in judgement.drifts.items()}
+    violated = tuple(dict.fromkeys(draft.feature for draft in judgement.drafts))
+    faults = FaultContext(
+        violated,
+        references,
+        known,
+        sample,
+        baseline.sample,
+        effects,
+        counts,
+        context.past.counts or (),
+    )
+    judgement = with_faults(judgement, recognised_faults(faults))
     outcomes = judged_rules(
         reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
     )

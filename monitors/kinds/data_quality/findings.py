@@ -7,6 +7,7 @@ outside the reference, a change of unit. All else is a shift within what is know
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
@@ -15,9 +16,17 @@ from driftline.monitors.drift_test.drift import ColumnDrift, ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.results.violation import DRIFT_CHECK, Draft, Onset, Severity, Violation
+from driftline.monitors.results.violation import (
+    DRIFT_CHECK,
+    Draft,
+    Fault,
+    Onset,
+    Severity,
+    Violation,
+)
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
+from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.search import began_before, search
 
 # Columns whose values are not judged, but their gaps are.
@@ -143,10 +152,23 @@ def violation_of(
         cause=cause,
         segment=contributors.segment if contributors else None,
         unit=draft.unit,
+        fault=_fault(draft),
         values=contributors.values if contributors else (),
         first_rows=tuple(contributors.first_rows) if contributors else (),
         onset=onset,
     )
+
+
+def with_faults(judgement: Judgement, faults: Mapping[str, Fault]) -> Judgement:
+    """Add to each violation what kind of fault its column shows."""
+    drafts = (replace(one, fault=faults.get(one.feature, one.fault)) for one in judgement.drafts)
+    return replace(judgement, drafts=tuple(drafts))
+
+
+def _fault(draft: Draft) -> Fault | None:
+    if draft.unit is not None:
+        return Fault(UNIT_KIND, f"looks like {draft.unit.name}")
+    return draft.fault
 
 
 def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | None) -> str:
@@ -159,6 +181,8 @@ def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | N
         parts.append(f'{"new level" if is_alone else "mostly"} "{contributors.values[0]}"')
     if draft.unit is not None:
         parts.append(f"looks like {draft.unit.name}")
+    elif draft.fault is not None and draft.fault.text not in draft.what:
+        parts.append(draft.fault.text)
     # Values that the reference knows come and go with the hours of a day.
     if onset is not None and draft.share_reference < RARE_SHARE:
         parts.append(str(onset))

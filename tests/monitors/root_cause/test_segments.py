@@ -167,9 +167,13 @@ def test_a_level_that_comes_under_another_name_is_told_with_it(reference: Baseli
     rows = hotels(np.random.default_rng(13), 3_000)
     rows["meal"] = rows.meal.replace("HB", "HB ")
 
-    causes = [one.cause for one in check(rows, reference).violations if one.feature_name == "meal"]
+    found = [one for one in check(rows, reference).violations if one.feature_name == "meal"]
 
-    assert any('in place of "HB" (reference 20.' in one for one in causes), causes
+    (renamed,) = (one for one in found if one.fault is not None)
+    assert renamed.fault.kind == "level_renamed"
+    assert renamed.cause.startswith('"HB" (reference 20.')
+    assert "comes as a value never seen in the reference (0% to 20." in renamed.cause
+    assert renamed.cause.endswith('new level "HB "')
 
 
 def test_where_rows_are_missing_is_told_as_a_decrease(reference: Baseline) -> None:

@@ -1,0 +1,1 @@
+"""What kind of fault a violated column shows, where its values say so."""

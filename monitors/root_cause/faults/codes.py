@@ -1,0 +1,123 @@
+"""Codes renumbered: each value keeps the company that another one had in the reference.
+
+References
+----------
+Kuhn, "The Hungarian method for the assignment problem", Naval Research Logistics 2, 1955.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from driftline.baseline.predicate import number_text
+from driftline.monitors.results.violation import Fault
+from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
+
+KIND = "codes_renumbered"
+# More codes, and more columns beside them, are not laid beside each other.
+CODES_MAX, PARTNERS_MAX = 64, 20
+# A renumbering must fit better by so many nats a row, all codes together and each that moved.
+NATS = 1.0
+LEAST_ROWS = 5
+# Of a column of numbers that are codes hardly any row lies between them.
+OTHERS = 0.01
+SHOWN = 3
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Codes:
+    """The codes of one column, and which of them each row has; the last is all else."""
+
+    names: tuple[str, ...]
+    window: Ints
+    known: Ints
+
+
+def renumbered(context: FaultContext) -> Iterator[tuple[str, Fault]]:
+    """Look at violated texts and numbers of few values."""
+    if context.sample is None:
+        return
+    broken = set(context.violated)
+    others = [*context.known(is_number=False), *context.known(is_number=True)]
+    partners = [name for name in others if name not in broken]
+    for is_number in (False, True):
+        for name in context.broken(is_number=is_number):
+            codes = _codes(context, name)
+            if codes is not None:
+                pairs = _moved(context, codes, partners[:PARTNERS_MAX])
+                if len(pairs) > 1:
+                    yield name, _fault(codes, pairs)
+
+
+def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:
+    shown = [f"{codes.names[was]} as {codes.names[now]}" for now, was in pairs[:SHOWN]]
+    dots = ", …" if len(pairs) > SHOWN else ""
+    values = tuple(codes.names[at].strip('"') for pair in pairs[:SHOWN] for at in pair)
+    return Fault(KIND, f"codes look renumbered: {', '.join(shown)}{dots}", values=values)
+
+
+def _codes(context: FaultContext, name: str) -> _Codes | None:
+    """Return the codes of both sides; None where a column has none, or too many."""
+    assert context.sample is not None
+    reference, known = context.references[name], context.sample.codes.get(name)
+    cells = reference.cells
+    if known is None:
+        return None
+    if cells.is_number:
+        places = [cells.edges.index(atom) + 1 for atom in cells.atoms]
+        names = tuple(number_text(atom) for atom in cells.atoms)
+        present = reference.counts[:-2].sum()
+        if present - reference.counts[places].sum() > OTHERS * present:
+            return None
+    else:
+        places = list(range(len(cells.levels)))
+        names = tuple(f'"{level}"' for level in cells.levels)
+    if not 2 <= len(places) <= CODES_MAX:
+        return None
+    to = np.full(cells.size, len(places))
+    to[places] = np.arange(len(places))
+    return _Codes(names, to[cells.assign(context.values(name))], to[known])
+
+
+def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tuple[int, int]]:
+    """Return which code now stands for which one before, the most frequent first."""
+    assert context.sample is not None
+    size = len(codes.names)
+    rows = np.bincount(codes.window, minlength=size + 1)[:size]
+    usual = np.bincount(codes.known, minlength=size + 1)[:size]
+    cost = np.zeros((size, size))
+    for name in partners:
+        known = context.sample.codes.get(name)
+        if known is None:
+            continue
+        cells = context.cells(name)
+        company = _table(codes.window, cells.assign(context.values(name)), size, cells.size)
+        before = _table(codes.known, known.astype(np.int64), size, cells.size)
+        share = (before.sum(axis=0) + 1 / cells.size) / (before.sum() + 1)
+        profile = (before + share) / (before.sum(axis=1, keepdims=True) + 1)
+        cost -= company @ np.log(profile).T
+    often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
+    if rows.sum() < MIN_VALUES or len(often) > len(able) or not cost.any():
+        return []
+    at, to = linear_sum_assignment(cost[np.ix_(often, able)])
+    now, was = often[at], able[to]
+    gain = cost[now, now] - cost[now, was]
+    if gain.sum() < NATS * rows[now].sum():
+        return []
+    moved = (now != was) & (gain >= NATS * rows[now])
+    order = np.argsort(-rows[now], kind="stable")
+    return [(int(now[one]), int(was[one])) for one in order if moved[one]]
+
+
+def _table(codes: Ints, places: Ints, size: int, width: int) -> Floats:
+    """Count rows by code and by the other column's cell, without those of no code."""
+    flat = np.bincount(codes * width + places, minlength=(size + 1) * width)
+    return flat.reshape(size + 1, width)[:size].astype(np.float64)

@@ -1,0 +1,73 @@
+"""What recognisers of faults look at: the violated columns of a window beside the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.baseline.cells import Cells
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.sample import RowSample
+from driftline.baseline.texts import shortened
+from driftline.formats.coercion import coerce, is_missing
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.window_counts import WindowCounts
+
+# Fewer values than this look like anything.
+MIN_VALUES = 30
+TEXTS = ("string", "bool")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaultContext:
+    """One window with its violated columns."""
+
+    violated: tuple[str, ...]  # Columns that break a constraint, the largest contribution first.
+    references: Mapping[str, ReferenceColumn]
+    profiles: Mapping[str, ColumnProfile]  # Of the reference.
+    rows: pa.Table  # Evenly spread rows of the window, of its features.
+    sample: RowSample | None = None  # Rows of the reference by cell; None in older baselines.
+    # By column: how many times more than independent rows it varies, from 1.
+    effects: Mapping[str, float] = field(default_factory=dict)
+    counts: WindowCounts | None = None
+    past: Sequence[WindowCounts] = ()  # Windows before, in order of time.
+
+    def cells(self, name: str) -> Cells:
+        """Return the cells of a column."""
+        return self.references[name].cells
+
+    def effect(self, *names: str) -> float:
+        """Return how many times more than independent rows the columns vary."""
+        return max((self.effects.get(name, 1.0) for name in names), default=1.0)
+
+    def known(self, *, is_number: bool) -> list[str]:
+        """Return the columns of numbers, or of texts, that both sides have."""
+        return [
+            name for name, one in self.references.items()
+            if name in self.rows.column_names
+            and (one.cells.is_number if is_number else one.cells.type in TEXTS)
+        ]  # fmt: skip
+
+    def broken(self, *, is_number: bool) -> list[str]:
+        """Return the violated ones of these, the largest contribution first."""
+        known = set(self.known(is_number=is_number))
+        return [name for name in self.violated if name in known]
+
+    def values(self, name: str) -> pa.Array:
+        """Return a column's values in the type of the reference; null where there is none."""
+        return coerce(self.rows.column(name).combine_chunks(), self.cells(name).type)[0]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return the finite numbers of a column, float64; fractions of whole numbers, too."""
+        found = coerce(self.rows.column(name).combine_chunks(), "double")[0].drop_null()
+        numbers = np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
+        return numbers[np.isfinite(numbers)]
+
+    def texts(self, name: str) -> pa.Array:
+        """Return a column's texts, those that are there."""
+        plain = self.values(name).cast(pa.string())
+        return shortened(plain.filter(pc.invert(is_missing(plain))))

@@ -1,0 +1,57 @@
+"""Texts cut to a length: values new to the reference are the beginnings of levels that it had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from driftline.monitors.results.violation import Fault, plural
+from driftline.monitors.root_cause.faults.context import FaultContext
+
+KIND = "texts_cut"
+LEAST_ROWS = 5
+# Rows with longer texts that the reference lets expect, and that do not come.
+LEAST_EXPECTED = 5.0
+
+
+def texts_cut(context: FaultContext) -> Iterator[tuple[str, Fault]]:
+    """Look for one length at which the new values of a text end."""
+    for name in context.broken(is_number=False):
+        cells = context.cells(name)
+        if cells.type != "string" or cells.known is None:
+            continue
+        counted = context.texts(name).value_counts()
+        often = dict(
+            zip(*(counted.field(one).to_pylist() for one in ("values", "counts")), strict=True)
+        )
+        new = {value: rows for value, rows in often.items() if value not in set(cells.known)}
+        lengths = {len(value) for value in new}
+        if len(lengths) != 1 or sum(new.values()) < LEAST_ROWS:
+            continue
+        (length,) = lengths
+        whole = {value: _longer(value, cells.known) for value in new}
+        if not all(whole.values()):
+            continue
+        if len(new) > 1 or not _longer_ones_left(context, name, often, length):
+            value = max(new, key=lambda one: new[one])
+            text = (
+                f"values look cut to {plural(length, 'character')}: "
+                f'"{whole[value]}" comes as "{value}"'
+            )
+            yield name, Fault(KIND, text, values=(whole[value], value))
+
+
+def _longer(start: str, known: tuple[str, ...]) -> str:
+    """Return a known value that begins so and goes on; "" when there is none."""
+    return next((one for one in known if len(one) > len(start) and one.startswith(start)), "")
+
+
+def _longer_ones_left(context: FaultContext, name: str, often: dict[str, int], length: int) -> bool:
+    """Whether values longer than that still come, or are too rare in the reference to be missed."""
+    reference = context.references[name]
+    levels = reference.cells.levels
+    is_long = np.array([len(level) > length for level in levels], np.bool_)
+    share = reference.counts[: len(levels)][is_long].sum() / reference.row_count
+    rows = sum(often.values())
+    return share * rows < LEAST_EXPECTED or any(len(value) > length for value in often)

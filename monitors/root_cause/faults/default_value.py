@@ -1,0 +1,81 @@
+"""A default value flooding a column of numbers: one value comes more often than its whole range.
+
+References
+----------
+Hoeffding, "Probability inequalities", JASA 58, 1963, theorem 1 (a share far above its expectation).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from driftline.baseline.predicate import number_text
+from driftline.monitors.results.violation import Fault, percent
+from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
+from driftline.stats.changed_levels import g_statistic
+from driftline.stats.decomposition import divergence
+
+KIND = "default_value"
+# A flood has so many of the rows, and its excess explains so much of how the column changed.
+SHARE, LEAST_ROWS = 0.01, 5
+EXPLAINED = 0.7
+# Chance of a false name; so many values may be looked at in each cell.
+FALSE_NAME, VALUES_EACH = 1e-4, 30
+
+
+def default_value(context: FaultContext) -> Iterator[tuple[str, Fault]]:
+    """Look for one value in the violated columns of numbers."""
+    for name in context.broken(is_number=True):
+        numbers = context.numbers(name)
+        if numbers.size >= MIN_VALUES:
+            fault = _flood(context, name, numbers)
+            if fault is not None:
+                yield name, fault
+
+
+def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | None:
+    reference = context.references[name]
+    cells, known = reference.cells, reference.counts[:-2]
+    if not cells.edges or known.sum() < MIN_VALUES:
+        return None
+    values, often = np.unique(numbers, return_counts=True)
+    own = np.array([value not in cells.atom_set for value in values.tolist()])
+    able = own & (often >= max(LEAST_ROWS, SHARE * numbers.size))
+    if not able.any():
+        return None
+    usual = (known + 0.5) / (known.sum() + 0.5 * known.size)
+    places = np.searchsorted(np.asarray(cells.edges), values, side="right")
+    share, expected = often / numbers.size, usual[places]
+    nats = numbers.size * divergence(share, expected) / context.effect(name)
+    needed = math.log(known.size * VALUES_EACH / FALSE_NAME)
+    able &= (share > expected) & (nats > needed)
+    if not able.any():
+        return None
+    at = int(np.argmax(np.where(able, nats, -1.0)))
+    if not _explains(known, np.bincount(places, often, known.size), int(places[at]), often[at]):
+        return None
+    value, low, high = float(values[at]), cells.minimum, cells.maximum
+    inside = low is not None and high is not None and low <= value <= high
+    before = (
+        f"the whole range around it held {percent(float(known[places[at]] / known.sum()))} in the "
+        "reference"
+        if inside
+        else "the reference never had it"
+    )
+    text = f"{number_text(value)} in {percent(float(share[at]))} of values; {before}"
+    return Fault(KIND, f"looks like a default value: {text}")
+
+
+def _explains(known: np.ndarray, window: np.ndarray, place: int, often: int) -> bool:
+    """Whether the other values are nearly as they were without that one."""
+    left = window.copy()
+    left[place] -= often
+    rest = left.sum()
+    if rest < MIN_VALUES:
+        return True
+    # The value's own rows before the flood belong to its cell: at most what the cell had.
+    left[place] = max(left[place], known[place] / known.sum() * rest)
+    return g_statistic(known, left) <= (1 - EXPLAINED) * g_statistic(known, window)

