@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import UNFIT
 from driftline.baseline.store import Baseline
@@ -28,6 +29,8 @@ from driftline.monitors.rows import Rows
 from driftline.stats.decomposition import MIN_ROWS
 
 _EVENT_TIME = "event_time"
+# Hours of the reference with so many rows, and so many of them, say what its hours are like.
+HOUR_ROWS, HOURS_MIN = 20, 48
 TEXTS, NUMBERS = ("string", "bool"), ("int64", "double")
 
 
@@ -99,6 +102,29 @@ def began_before(
     rows = np.array([window.row_count for window in windows])
     found = find_onset(starts, rows, matching, expected, lasting=True)
     return None if found is None or found.start == now.start else found
+
+
+def is_unheard_of(
+    onset: Onset,
+    condition: Condition | None,
+    reference: ReferenceColumn,
+    blocks: BlockCounts | None,
+) -> bool:
+    """Whether no hour of the reference had as large a share of such rows as the span has.
+
+    A warm day begins every noon. Of hours with a few rows each nothing is known.
+    """
+    cells = reference.cells
+    own = None if blocks is None else blocks.of(cells.column)
+    if own is None or condition not in cells.predicates:
+        return False
+    counts = own.counts[cells.column].astype(np.int64)
+    rows, place = counts.sum(axis=1), cells.predicates.index(condition)
+    full = rows >= HOUR_ROWS
+    if np.count_nonzero(full) < HOURS_MIN:
+        return False
+    shares = cells.scan(counts[full])[:, place] / rows[full]
+    return bool(onset.share_inside > shares.max())
 
 
 @dataclass(slots=True)

@@ -337,7 +337,9 @@ def _renamed(drift: ColumnDrift) -> str:
     now = "no value" if gain.phrase == "empty" else gain.phrase.removeprefix("= ")
     if now.startswith("not "):
         now = "a value never seen in the reference"
-    shares = f"{percent(gain.share_reference)} to {percent(gain.share_window)} of rows"
+    shares = f"{percent(gain.share_window)} of rows"
+    if gain.share_reference:
+        shares = f"from {percent(gain.share_reference)} to {shares}"
     partly = " partly" * bool(left)
     return f"{loss.phrase[2:]} (reference {was}{left}) comes{partly} as {now} ({shares})"
 

@@ -63,7 +63,7 @@ from driftline.monitors.results.violation import (
     SegmentResult,
     Violation,
 )
-from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.context import VIOLATED_MAX, FaultContext
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
@@ -127,7 +127,7 @@ def evaluate(context: CheckContext) -> Report:
     judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
     judgement = name_units(judgement, sample, known)
     effects = {name: max(one.design_effect, 1.0) for name, one in judgement.drifts.items()}
-    violated = tuple(dict.fromkeys(draft.feature for draft in judgement.drafts))
+    violated = tuple(dict.fromkeys(draft.feature for draft in judgement.drafts))[:VIOLATED_MAX]
     faults = FaultContext(
         violated,
         references,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.condition import Condition
 from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_KEY, OF_TIME
 from driftline.monitors.check_context import CheckContext
@@ -27,7 +28,7 @@ from driftline.monitors.results.violation import (
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
-from driftline.monitors.root_cause.search import began_before, search
+from driftline.monitors.root_cause.search import began_before, is_unheard_of, search
 
 # Columns whose values are not judged, but their gaps are.
 UNJUDGED = frozenset({OF_BATCH, OF_FILE, OF_KEY, OF_TIME})
@@ -60,6 +61,7 @@ def find_violations(
             references,
             judgement,
             _began_before(draft, references, context, counts),
+            context.baseline.blocks,
         )
         for draft, contributors in rows_behind(
             judgement.drafts, lambda targets: search_rows(context, targets), judgement.drifts
@@ -115,9 +117,18 @@ def word_violation(
     references: Mapping[str, ReferenceColumn],
     judgement: Judgement,
     before: Onset | None = None,
+    blocks: BlockCounts | None = None,
 ) -> Violation:
-    """Put a draft and what was found behind it together; it may have begun in a window before."""
+    """Put a draft and what was found behind it together; it may have begun in a window before.
+
+    The reference's hours, where it has any, say whether its beginning is news.
+    """
     onset = before or (contributors.onset if contributors else None)
+    told = onset
+    # Values that the reference knows come and go with the hours of a day.
+    if onset is not None and draft.share_reference >= RARE_SHARE:
+        known = references.get(draft.feature)
+        told = onset if known and is_unheard_of(onset, draft.predicate, known, blocks) else None
     return violation_of(
         draft,
         contributors,
@@ -125,7 +136,7 @@ def word_violation(
             draft, references, judgement, is_mix=contributors is not None and contributors.is_mix
         ),
         share_of_blame=judgement.blame.get(draft.feature, 0.0),
-        cause=_cause(draft, contributors, onset),
+        cause=_cause(draft, contributors, told),
         onset=onset,
     )
 
@@ -183,8 +194,7 @@ def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | N
         parts.append(f"looks like {draft.unit.name}")
     elif draft.fault is not None and draft.fault.text not in draft.what:
         parts.append(draft.fault.text)
-    # Values that the reference knows come and go with the hours of a day.
-    if onset is not None and draft.share_reference < RARE_SHARE:
+    if onset is not None:
         parts.append(str(onset))
     elif draft.since is not None:
         parts.append(f"since {draft.since:%Y-%m-%d %H:%M} UTC")
@@ -193,7 +203,7 @@ def _cause(draft: Draft, contributors: ContributingRows | None, onset: Onset | N
         parts.append(f'suspected nulls from caller "{segment.level}"')
     if segment is not None:
         parts.append(str(segment))
-    elif contributors is not None and contributors.unplaced:
+    elif contributors is not None and contributors.unplaced and draft.fault is None:
         parts.append(contributors.unplaced)
     return ", ".join(parts)
 

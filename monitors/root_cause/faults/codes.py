@@ -84,7 +84,7 @@ def _codes(context: FaultContext, name: str) -> _Codes | None:
         return None
     to = np.full(cells.size, len(places))
     to[places] = np.arange(len(places))
-    return _Codes(names, to[cells.assign(context.values(name))], to[known])
+    return _Codes(names, to[context.places(name)], to[known])
 
 
 def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tuple[int, int]]:
@@ -99,7 +99,7 @@ def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tu
         if known is None:
             continue
         cells = context.cells(name)
-        company = _table(codes.window, cells.assign(context.values(name)), size, cells.size)
+        company = _table(codes.window, context.places(name), size, cells.size)
         before = _table(codes.known, known.astype(np.int64), size, cells.size)
         share = (before.sum(axis=0) + 1 / cells.size) / (before.sum() + 1)
         profile = (before + share) / (before.sum(axis=1, keepdims=True) + 1)

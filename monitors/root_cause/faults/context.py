@@ -20,6 +20,8 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 # Fewer values than this look like anything.
 MIN_VALUES = 30
 TEXTS = ("string", "bool")
+# Violated columns that are looked at: of more nobody asks for the kind of each.
+VIOLATED_MAX = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +37,7 @@ class FaultContext:
     effects: Mapping[str, float] = field(default_factory=dict)
     counts: WindowCounts | None = None
     past: Sequence[WindowCounts] = ()  # Windows before, in order of time.
+    _places: dict[str, np.ndarray] = field(default_factory=dict)
 
     def cells(self, name: str) -> Cells:
         """Return the cells of a column."""
@@ -60,6 +63,12 @@ class FaultContext:
     def values(self, name: str) -> pa.Array:
         """Return a column's values in the type of the reference; null where there is none."""
         return coerce(self.rows.column(name).combine_chunks(), self.cells(name).type)[0]
+
+    def places(self, name: str) -> np.ndarray:
+        """Return the cell of each row's value, looked up once."""
+        if name not in self._places:
+            self._places[name] = self.cells(name).assign(self.values(name))
+        return self._places[name]
 
     def numbers(self, name: str) -> np.ndarray:
         """Return the finite numbers of a column, float64; fractions of whole numbers, too."""

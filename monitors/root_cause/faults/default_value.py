@@ -58,14 +58,11 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
     if not _explains(known, np.bincount(places, often, known.size), int(places[at]), often[at]):
         return None
     value, low, high = float(values[at]), cells.minimum, cells.maximum
-    inside = low is not None and high is not None and low <= value <= high
-    before = (
-        f"the whole range around it held {percent(float(known[places[at]] / known.sum()))} in the "
-        "reference"
-        if inside
-        else "the reference never had it"
-    )
-    text = f"{number_text(value)} in {percent(float(share[at]))} of values; {before}"
+    before = "never in the reference"
+    if low is not None and high is not None and low <= value <= high:
+        held = percent(float(known[places[at]] / known.sum()))
+        before = f"the whole range around it held {held} in the reference"
+    text = f"{number_text(value)} in {percent(float(share[at]))} of values ({before})"
     return Fault(KIND, f"looks like a default value: {text}")
 
 
@@ -75,7 +72,7 @@ def _explains(known: np.ndarray, window: np.ndarray, place: int, often: int) -> 
     left[place] -= often
     rest = left.sum()
     if rest < MIN_VALUES:
-        return True
+        return bool(rest)  # A column of one value is told as that.
     # The value's own rows before the flood belong to its cell: at most what the cell had.
     left[place] = max(left[place], known[place] / known.sum() * rest)
     return g_statistic(known, left) <= (1 - EXPLAINED) * g_statistic(known, window)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import pyarrow as pa
 
 from driftline.baseline.cells import Cells
+from driftline.baseline.texts import counted_texts
 from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
 
@@ -26,11 +29,33 @@ def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
     """Lay violated columns beside each other, and texts also row by row."""
     for is_number in (True, False):
         names = context.broken(is_number=is_number)[:COLUMNS_MAX]
+        values = {name: _Values.of(context, name) for name in names}
+        apart = {name: _distance(context, values[name], name) for name in names}
         for one, other in combinations(names, 2):
-            if _fit_each_other(context, one, other):
+            if all(
+                _distance(context, values[name], place) < BETTER * apart[name]
+                for name, place in ((one, other), (other, one))
+            ):
                 yield from _pair(one, other, "each has the values that the other had")
         if not is_number and context.sample is not None:
             yield from _row_by_row(context, names)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Values:
+    """A column's values, sorted or counted once."""
+
+    numbers: np.ndarray
+    texts: pa.Array
+    often: np.ndarray
+
+    @classmethod
+    def of(cls, context: FaultContext, name: str) -> _Values:
+        if context.cells(name).is_number:
+            # Whatever the column's type: fractions among whole numbers are the other one's.
+            numbers = np.sort(context.numbers(name))
+            return cls(numbers, pa.array([], pa.string()), np.zeros(0))
+        return cls(np.zeros(0), *counted_texts(context.texts(name)))
 
 
 def _pair(one: str, other: str, why: str) -> Iterator[tuple[str, Fault]]:
@@ -40,29 +65,17 @@ def _pair(one: str, other: str, why: str) -> Iterator[tuple[str, Fault]]:
         yield name, Fault(KIND, text.format(one, other, why), (one, other))
 
 
-def _fit_each_other(context: FaultContext, one: str, other: str) -> bool:
-    """Whether either column's values lie far nearer to the other's reference than to their own."""
-    for name, partner in ((one, other), (other, one)):
-        own, swapped = (_distance(context, name, place) for place in (name, partner))
-        if swapped >= BETTER * own:
-            return False
-    return True
-
-
-def _distance(context: FaultContext, name: str, place: str) -> float:
-    """Return the total variation of a column's values from a column's reference, over its cells.
+def _distance(context: FaultContext, values: _Values, place: str) -> float:
+    """Return the total variation of some values from a column's reference, over its cells.
 
     1 with too few values to tell.
     """
     reference = context.references[place]
-    cells = reference.cells
+    cells, known = reference.cells, reference.counts[:-2]
     if cells.is_number:
-        # Whatever the column's type: fractions among whole numbers are the other one's values.
-        numbers = np.sort(context.numbers(name))
-        counts = cells.count_sorted(numbers, numbers.size, 0)[:-2]
+        counts = cells.count_sorted(values.numbers, values.numbers.size, 0)[:-2]
     else:
-        counts = cells.count(context.texts(name))[:-2]
-    known = reference.counts[:-2]
+        counts = cells.count_texts(values.texts, values.often, int(values.often.sum()), 0)[:-2]
     if counts.sum() < MIN_VALUES or known.sum() < MIN_VALUES:
         return 1.0
     return float(0.5 * np.abs(counts / counts.sum() - known / known.sum()).sum())
@@ -99,10 +112,7 @@ def _turned_over(context: FaultContext, one: str, other: str) -> float:
     known = np.full((size, size), 0.5)
     np.add.at(known, (places[0][codes[one]], places[1][codes[other]]), 1)
     window = np.zeros((size, size))
-    found = [
-        where[cells.assign(context.values(name))]
-        for name, cells, where in zip((one, other), (first, second), places, strict=True)
-    ]
+    found = [where[context.places(name)] for name, where in zip((one, other), places, strict=True)]
     np.add.at(window, tuple(found), 1)
     ratio = np.log(known.T) - np.log(known)
     # What is in either column alone says nothing of the order.

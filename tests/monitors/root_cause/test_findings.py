@@ -9,11 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.cells import text_cells
+from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, read_window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
@@ -311,3 +314,21 @@ def test_gaps_beyond_what_another_mix_explains_page(usual: Baseline, rng) -> Non
     rows.loc[rng.random(900) < 0.15, "seats"] = None
 
     assert {one.severity for one in gaps(check(rows, usual))} == {"page"}
+
+
+def test_the_hour_of_known_values_is_told_where_no_hour_of_the_reference_had_as_many() -> None:
+    cells = text_cells("carrier", "string", {"UA": 600, "EV": 400}, complete=True, row_count=1_000)
+    hours = np.tile([[30, 20, 0, 0, 0, 0], [20, 30, 0, 0, 0, 0]], (30, 1))[:, : cells.size]
+    reference = ReferenceColumn(cells, hours.sum(axis=0).astype(np.float64))
+    blocks = BlockCounts(np.arange(60), {"carrier": hours})
+    condition = Predicate("carrier", "eq", "EV")
+    draft = Draft("carrier", "rule", "", "many", predicate=condition, share_reference=0.5)
+    nothing = Judgement((), {}, {}, {}, alpha=0.1)
+
+    def told(share: float, known: BlockCounts | None) -> str:
+        onset = Onset(START, None, share, 0.5)
+        return word_violation(draft, None, {"carrier": reference}, nothing, onset, known).cause
+
+    assert told(0.7, blocks) == "many, since 2024-01-01 00:00 UTC"
+    assert told(0.55, blocks) == "many"
+    assert told(0.7, None) == "many"

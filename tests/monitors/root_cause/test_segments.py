@@ -172,7 +172,7 @@ def test_a_level_that_comes_under_another_name_is_told_with_it(reference: Baseli
     (renamed,) = (one for one in found if one.fault is not None)
     assert renamed.fault.kind == "level_renamed"
     assert renamed.cause.startswith('"HB" (reference 20.')
-    assert "comes as a value never seen in the reference (0% to 20." in renamed.cause
+    assert "comes as a value never seen in the reference (20." in renamed.cause
     assert renamed.cause.endswith('new level "HB "')
 
 
