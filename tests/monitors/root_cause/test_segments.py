@@ -276,3 +276,19 @@ def test_a_range_of_another_number_is_no_place_of_a_fault_of_all_rows() -> None:
 
     assert found
     assert [one.segment for one in found] == [None] * len(found)
+
+
+def test_the_distance_is_that_of_the_set_beside_it(reference: Baseline) -> None:
+    rng = np.random.default_rng(15)
+    rows = [hotels(rng, 2_000) for _ in range(4)]
+    rows[0]["meal"] = rows[0].meal.replace("HB", "HB ")
+    rows[1] = rows[1][rows[1].partner != "c"]
+    rows[2]["meal"] = rows[2].meal.mask(rng.random(2_000) < 0.2, "BB")
+    rows[3]["adr"] = rows[3].adr + 20
+
+    results = [one for table in rows for one in check(table, reference).results]
+
+    # Of a column with gaps the distance is among the rows with a value, the shares of all.
+    measured = [one for one in results if one.distance is not None and not one.missing_count]
+    moved = [abs(one.share_window - one.share_reference) for one in measured]
+    assert [one.distance for one in measured] == pytest.approx(moved)
