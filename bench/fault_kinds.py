@@ -121,7 +121,7 @@ def random_rows(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     elif how == "moved":
         numbers += 0.5 * numbers.std()
     elif how == "grown":
-        numbers = (numbers * rng.choice([1.3, 1.6, 1.67, 2.0])).round(2)
+        numbers = (numbers * rng.choice([1.3, 1.6, 1.67, 2.0])).round(6)
     else:
         numbers += rng.normal(0, numbers.std(), len(rows))
     return rows.assign(**{column: numbers})

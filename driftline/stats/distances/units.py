@@ -212,6 +212,10 @@ def restoring_unit(
             continue
         converted = np.where(changed, values * factor + offset, values)
         after = cdf_distance(expected, converted, reference_weights=expected_weights)
+        if factor < 0 and not changed.all():
+            # All that lies on the other side of zero was turned over, not what scatters across.
+            turned = cdf_distance(expected, factor * chosen, reference_weights=expected_weights)
+            after = max(after, turned)
         if after <= min(RESTORED, LEFT_SHARE * before):
             fitting.append(UnitChange(name, factor, offset, before, after))
     best = min(fitting, key=lambda change: change.distance_after, default=None)

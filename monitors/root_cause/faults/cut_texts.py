@@ -10,7 +10,8 @@ from driftline.monitors.results.violation import Fault, plural
 from driftline.monitors.root_cause.faults.context import FaultContext
 
 KIND = "texts_cut"
-LEAST_ROWS = 5
+# So many of the rows with new values must begin as known ones.
+LEAST_ROWS, NEARLY_ALL = 5, 0.98
 # Rows with longer texts that the reference lets expect, and that do not come.
 LEAST_EXPECTED = 5.0
 
@@ -31,10 +32,12 @@ def texts_cut(context: FaultContext) -> Iterator[tuple[str, Fault]]:
             continue
         (length,) = lengths
         whole = {value: _longer(value, cells.known) for value in new}
-        if not all(whole.values()):
+        explained = {value: rows for value, rows in new.items() if whole[value]}
+        # Of a value that the reference never had, the beginning is new, too.
+        if sum(explained.values()) < NEARLY_ALL * sum(new.values()):
             continue
-        if len(new) > 1 or not _longer_ones_left(context, name, often, length):
-            value = max(new, key=lambda one: new[one])
+        if len(explained) > 1 or not _longer_ones_left(context, name, often, length):
+            value = max(explained, key=lambda one: explained[one])
             text = (
                 f"values look cut to {plural(length, 'character')}: "
                 f'"{whole[value]}" comes as "{value}"'

@@ -11,17 +11,18 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import chdtrc
 
 from driftline.baseline.predicate import number_text
 from driftline.monitors.results.violation import Fault, percent
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
-from driftline.stats.changed_levels import g_statistic
+from driftline.stats.changed_levels import CHANCE, g_statistic
 from driftline.stats.decomposition import divergence
 
 KIND = "default_value"
 # A flood has so many of the rows, and its excess explains so much of how the column changed.
 SHARE, LEAST_ROWS = 0.01, 5
-EXPLAINED = 0.7
+EXPLAINED = 0.9
 # Chance of a false name; so many values may be looked at in each cell.
 FALSE_NAME, VALUES_EACH = 1e-4, 30
 
@@ -55,7 +56,8 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
     if not able.any():
         return None
     at = int(np.argmax(np.where(able, nats, -1.0)))
-    if not _explains(known, np.bincount(places, often, known.size), int(places[at]), often[at]):
+    window = np.bincount(places, often, known.size)
+    if not _explains(known, window, int(places[at]), often[at], context.effect(name)):
         return None
     value, low, high = float(values[at]), cells.minimum, cells.maximum
     before = "never in the reference"
@@ -66,13 +68,18 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
     return Fault(KIND, f"looks like a default value: {text}")
 
 
-def _explains(known: np.ndarray, window: np.ndarray, place: int, often: int) -> bool:
-    """Whether the other values are nearly as they were without that one."""
+def _explains(known: np.ndarray, window: np.ndarray, place: int, often: int, effect: float) -> bool:
+    """Whether the other values are as they were without that one, or next to it.
+
+    Where a value took another's place, they are not: 0 lacks beside the 0.5 that it became.
+    """
     left = window.copy()
     left[place] -= often
-    rest = left.sum()
-    if rest < MIN_VALUES:
-        return bool(rest)  # A column of one value is told as that.
     # The value's own rows before the flood belong to its cell: at most what the cell had.
-    left[place] = max(left[place], known[place] / known.sum() * rest)
-    return g_statistic(known, left) <= (1 - EXPLAINED) * g_statistic(known, window)
+    left[place] = max(left[place], known[place] / known.sum() * left.sum())
+    if left.sum() < MIN_VALUES:
+        return False
+    apart, whole = g_statistic(known, left), g_statistic(known, window)
+    freedom = max(int(np.count_nonzero(known + left)) - 1, 1)
+    is_chance = chdtrc(freedom, apart / effect) > CHANCE
+    return bool(is_chance or apart / left.sum() <= (1 - EXPLAINED) * whole / window.sum())
