@@ -126,19 +126,7 @@ def evaluate(context: CheckContext) -> Report:
     )
     judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
     judgement = name_units(judgement, sample, known)
-    effects = {name: max(one.design_effect, 1.0) for name, one in judgement.drifts.items()}
-    violated = tuple(dict.fromkeys(draft.feature for draft in judgement.drafts))[:VIOLATED_MAX]
-    faults = FaultContext(
-        violated,
-        references,
-        known,
-        sample,
-        baseline.sample,
-        effects,
-        counts,
-        context.past.counts or (),
-    )
-    judgement = with_faults(judgement, recognised_faults(faults))
+    judgement = _recognised(judgement, context, references, sample, counts)
     outcomes = judged_rules(
         reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
     )
@@ -445,6 +433,28 @@ def _unit_of(
         restoring_unit(values[finite], changed[finite], expected, weights) for changed in tries
     )
     return next((one for one in found if one is not None), None)
+
+
+def _recognised(
+    judgement: Judgement,
+    context: CheckContext,
+    references: Mapping[str, ReferenceColumn],
+    sample: pa.Table,
+    counts: WindowCounts,
+) -> Judgement:
+    """Add to each violation the kind of fault that its column shows."""
+    baseline = context.baseline
+    faults = FaultContext(
+        tuple(dict.fromkeys(draft.feature for draft in judgement.drafts))[:VIOLATED_MAX],
+        references,
+        baseline.profile.columns if baseline.profile else {},
+        sample,
+        baseline.sample,
+        {name: max(one.design_effect, 1.0) for name, one in judgement.drifts.items()},
+        counts,
+        context.past.counts or (),
+    )
+    return with_faults(judgement, recognised_faults(faults))
 
 
 def suppress_drift(
