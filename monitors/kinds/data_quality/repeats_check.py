@@ -123,7 +123,8 @@ def repeats_draft(
 def decimals_drafts(sample: pa.Table, context: CheckContext) -> list[Draft]:
     """Word the columns whose numbers have fewer or more decimals than in the reference."""
     known = () if context.baseline.rows is None else context.baseline.rows.decimals
-    present = [one for one in known if one.column in sample.column_names]
+    counted = context.baseline.cells.keys() & set(sample.column_names)
+    present = [one for one in known if one.column in counted]
     alpha = PART * context.budget.per_window / max(len(present), 1)
     stride = -(-sample.num_rows // DECIMALS_ROWS)
     rows = sample.take(pa.array(np.arange(0, sample.num_rows, max(stride, 1))))
