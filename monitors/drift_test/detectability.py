@@ -27,6 +27,8 @@ NO_REMEDY = "a distance with a limit of your own would judge it"
 FACTORS = np.array([[1.25], [1.5], [2.0], [3.0], [4.0], [6.0], [8.0]])
 # Over fewer days nothing is known of a column's own variation, whatever is tested of it.
 LEAST_DAYS = 27.0
+# The shortest span whose days are tested (docs/why/day-test.md).
+SPAN_DAYS = 4
 DAY_H = 24
 
 
@@ -63,7 +65,12 @@ def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
 
 
 def remedies(
-    layout: Layout, scan: SpanScan, blocks: BlockCounts | None, names: Sequence[str]
+    layout: Layout,
+    scan: SpanScan,
+    blocks: BlockCounts | None,
+    names: Sequence[str],
+    *,
+    is_alone: bool = False,
 ) -> dict[str, str]:
     """Say of each undecidable column what would make it decidable: ``11 more days of reference``.
 
@@ -79,6 +86,9 @@ def remedies(
         The reference by the hour; None where it has no times.
     names
         The columns.
+    is_alone
+        Whether rows are judged once, without those that come before and after: then the test of
+        days asks for `SPAN_DAYS` of them at once.
     """
     if not names:
         return {}
@@ -91,11 +101,15 @@ def remedies(
         if more[:, at].any():
             factor = float(FACTORS[more[:, at].argmax(), 0])
             found[name] = f"{math.ceil(factor * scan.rows[places[at]]):,} rows in one check"
-        elif days is not None and days < LEAST_DAYS:
+            continue
+        parts = []
+        if days is not None and days < LEAST_DAYS:
             left = math.ceil(LEAST_DAYS - days)
-            found[name] = f"{left} more day{'s' * (left != 1)} of reference"
-        else:
-            found[name] = NO_REMEDY
+            parts.append(f"{left} more day{'s' * (left != 1)} of reference")
+        share = scan.rows[places[at]] / max(layout.reference_rows[places[at]], 1.0)
+        if days is not None and is_alone and round(days * share) < SPAN_DAYS:
+            parts.append(f"{SPAN_DAYS} days in one check")
+        found[name] = " and ".join(parts) or NO_REMEDY
     return found
 
 

@@ -135,7 +135,8 @@ class DriftTest:
             beyond = [name for name in beyond if name not in later]
         if beyond:
             notes |= dict.fromkeys(beyond, UNDECIDABLE)
-            mends |= remedies(layout, scans[-1], self.blocks, beyond)
+            is_alone = self.scales == (1,)
+            mends |= remedies(layout, scans[-1], self.blocks, beyond, is_alone=is_alone)
         return DriftTestResult(drifts, notes, self.alpha(), mends)
 
     def _reached_later(self, octave: int) -> frozenset[str]:

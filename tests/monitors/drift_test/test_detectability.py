@@ -109,13 +109,22 @@ def test_independent_rows_are_judged(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize(
     ("days", "remedy"),
-    [(16, "11 more days of reference"), (40, "a distance with a limit of your own would judge it")],
+    [(16, "11 more days of reference and 4 days in one check"), (40, "4 days in one check")],
 )
 def test_what_would_help_is_said(rng: np.random.Generator, days: int, remedy: str) -> None:
     found = decider(rng, days=days).judge(day(100))
 
     assert found.notes == {"slow": UNDECIDABLE}
     assert found.remedies == {"slow": remedy}
+
+
+def test_of_a_monitor_days_come_together_by_themselves(rng: np.random.Generator) -> None:
+    days = [decider(rng, (1, 2), days=number).judge(day(100)).remedies for number in (16, 40)]
+
+    assert days == [
+        {"slow": "11 more days of reference"},
+        {"slow": "a distance with a limit of your own would judge it"},
+    ]
 
 
 def test_rows_too_few_to_be_judged_are_told_how_many_it_takes(rng: np.random.Generator) -> None:
