@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from driftline.baseline.blocks import HOUR_US, event_times
 from driftline.baseline.lengths import no_counts
+from driftline.baseline.predicate import UNFIT
 from driftline.baseline.row_hashes import fast_hashes, hash_rows, present
 from driftline.formats.coercion import coerce
 
@@ -71,8 +72,10 @@ class RowDigests:
         """Add rows; those that lack a column of the key are not looked at."""
         if not self.columns or not {*self.columns} <= {*batch.schema.names}:
             return
+        batch = batch.select([name for name in batch.schema.names if name in self._read])
         if len(self.columns) == 1:  # What is missing is no id.
-            batch = batch.filter(present(batch.column(self.columns[0])).is_valid())
+            known = present(batch.column(self.columns[0]))
+            batch = batch.filter(known.is_valid()) if known.null_count else batch
         self.row_count += batch.num_rows
         hashes = fast_hashes(batch, self.choosers)
         places = np.flatnonzero(hashes <= _cut(self.level))
@@ -91,6 +94,10 @@ class RowDigests:
             decimals=_decimals(rows, self.measured),
         )
         self._take(part)
+
+    @property
+    def _read(self) -> frozenset[str | None]:
+        return frozenset({*self.columns, *self.measured, self.event_time, UNFIT})
 
     def merge(self, other: RowDigests) -> RowDigests:
         """Return the digests of the rows of both; neither input changes."""

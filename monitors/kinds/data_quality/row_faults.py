@@ -85,9 +85,11 @@ class RowCounter:
         self.orders.update(batch)
         self.rows.update(batch)
         # All rows of a captured request share its id, which is thereby not repeated.
-        is_first = batch.schema.get_field_index(ROW_INDEX) >= 0 and is_captured(batch)
-        first = batch.filter(pc.equal(batch.column(ROW_INDEX), 0)) if is_first else batch
-        self.ids.update(first)
+        is_split = batch.schema.get_field_index(ROW_INDEX) >= 0 and is_captured(batch)
+        if self.ids.columns and is_split:
+            self.ids.update(batch.filter(pc.equal(batch.column(ROW_INDEX), 0)))
+        else:
+            self.ids.update(batch)
         if order is not None and len(order.times_us):
             hours = order.times_us // HOUR_US
             self.hours = np.union1d(self.hours, hours[run_starts(hours)])
