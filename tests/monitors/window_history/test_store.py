@@ -14,6 +14,7 @@ from driftline.monitors.definitions import MonitorDefinition, delete_definition,
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.tables import window_counts
 from driftline.monitors.window_history.store import Key, forget, put, read
+from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -153,3 +154,18 @@ def test_layouts_are_said_once(connection: Connection) -> None:
     table = connection.exec_driver_sql("SELECT count(*) FROM monitors_count_layouts")
     assert table.scalar_one() == 1
     assert connection.scalar(select(func.count()).select_from(window_counts)) == 4
+
+
+def test_scores_of_days_serve_the_version_of_the_baseline_that_they_were_made_with(
+    connection: Connection,
+) -> None:
+    days = DaySums(np.array([20_000]), np.array([[1.5, 0.25]]), np.array([[24.0, 23.0]]))
+    put(connection, KEY, replace(window(0), days={"temp": days}), IDS)
+
+    (same,) = read(connection, KEY, START + DAY, IDS)
+    (other,) = read(connection, replace(KEY, baseline_version="v2"), START + DAY, IDS)
+
+    assert same.days["temp"].sums.tolist() == [[1.5, 0.25]]
+    assert same.days["temp"].rows.tolist() == [[24.0, 23.0]]
+    assert other.days == {}
+    assert sorted(other.cells) == ["origin", "temp"]
