@@ -108,7 +108,7 @@ def files(checkout: Path, folder: Path) -> dict[str, Path]:
         rng = np.random.default_rng(SEED)
         for name, place in places.items():
             parquet.write_table(table(rng, drifted=name == "bad"), place)
-    own = folder / checkout.name
+    own = folder / str(checkout).strip("/").replace("/", "-")  # Both may be called alike.
     places |= {"baseline": own / "baseline", "out": own / "out"}
     if not places["baseline"].exists():
         words = ["-m", "driftline", "baseline", "{good}", "-o", "{baseline}"]
