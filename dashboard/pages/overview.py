@@ -271,8 +271,11 @@ def _lost(line: EndpointLine) -> Cell:
         words.append(f"{'more than 99.9%' if near else percent(coverage)} stored")
     reasons: Counter[str] = Counter()
     for gap in stats.gaps:
-        reasons[gap.reason] += gap.records or 0
+        if gap.records:
+            reasons[gap.reason] += gap.records
     words += [f"{reason} {count(lost)}" for reason, lost in reasons.most_common()]
+    unknown = sorted({gap.reason for gap in stats.gaps if gap.records is None})
+    words += [f"{reason}, how many is not known" for reason in unknown]
     words += [
         f"{count(several)} {what}"
         for several, what in (
@@ -284,7 +287,8 @@ def _lost(line: EndpointLine) -> Cell:
     ]
     if not words:
         return count(line.lost)
-    lost = html.Span(count(line.lost), className="alarm-text")
+    has_lost = line.lost or unknown or stats.faults or stats.cut or line.unaccounted
+    lost = html.Span(count(line.lost), className="alarm-text" if has_lost else "")
     return html.Div([lost, faint("; ".join(words), line=True)])
 
 

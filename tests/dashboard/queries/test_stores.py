@@ -428,3 +428,9 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
     text = str(overview_page.page(replace(broken, endpoints=(faulty,))))
     # 18 of 19.
     assert "94.7% stored; 1 not decoded (decoder fault)" in text
+    (gap,) = line.stats.gaps
+    unknown = replace(line.stats, gaps=(replace(gap, reason="power_loss", records=None),))
+    cut_off = replace(line, stats=unknown)
+    text = str(overview_page.page(replace(broken, endpoints=(cut_off,))))
+    assert "power_loss, how many is not known" in text
+    assert "power_loss 0" not in text
