@@ -11,19 +11,29 @@ from __future__ import annotations
 
 import argparse
 import platform
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 import driftline as dl
+from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.cells import number_cells, text_cells
+from driftline.monitors.drift_test.drift import ReferenceColumn
+from driftline.monitors.drift_test.drift_test import DriftTest
+from driftline.monitors.drift_test.window_counts import WindowCounts
 
-DAYS, DAY_ROWS, NUMBERS, TRIALS = 28, 500, 8, 32
-SHIFTS = (0.0, 0.15, 0.2, 0.25, 0.3, 0.4)
+DAYS, DAY_ROWS, TRIALS = 28, 500, 96
+ROWS = DAYS * DAY_ROWS
+COLUMNS, NUMBERS = 10, 8
 LEVELS, SHARES = list("abcde"), (0.4, 0.2, 0.2, 0.1, 0.1)
 GAINS = (0.1, 0.15, 0.2, 0.3)
+SHIFTS = (0.0, 0.15, 0.2, 0.25, 0.3, 0.4)
 ATOM_TRIALS, ATOM_SHARES, ATOM = 200, (0.0, 0.04, 0.06, 0.09, 0.12), 0.37
 REFERENCES = {
     "air": datetime(2004, 4, 20, tzinfo=UTC),
@@ -34,41 +44,72 @@ REFERENCES = {
 SHUFFLES = 3
 
 
-def drawn(rng: np.random.Generator, days: int, first: int = 0) -> pd.DataFrame:
-    """Draw independent rows: eight columns of numbers and two of levels."""
-    rows = days * DAY_ROWS
-    columns = {f"x{i}": rng.normal(size=rows) for i in range(NUMBERS)}
-    columns |= {f"k{i}": rng.choice(LEVELS, rows, p=SHARES) for i in range(2)}
-    at = np.sort(rng.random(rows)) * days + first
-    start = pd.Timestamp("2026-01-01", tz="UTC")
-    return pd.DataFrame(columns).assign(ts=start + pd.to_timedelta(at, unit="D"))
-
-
 def found(window: pd.DataFrame, baseline: dl.Baseline, column: str) -> bool:
     report = dl.check(window, baseline)
     return any(one.feature_name == column for one in report.violations)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A reference of independent rows, eight columns of numbers and two of levels, and a window."""
+
+    references: dict[str, ReferenceColumn]
+    blocks: BlockCounts
+    window: dict[str, np.ndarray]
+    chance: np.ndarray  # Of each row of the window, 0-1, by which a share of them is changed.
+
+    @classmethod
+    def drawn(cls, seed: int) -> Trial:
+        rng = np.random.default_rng([seed, 5])
+        hours, at = np.unique(np.sort(rng.integers(0, 24 * DAYS, ROWS)), return_inverse=True)
+        references, by_hour, window = {}, {}, {}
+        for place in range(COLUMNS):
+            if place < NUMBERS:
+                name, values = f"x{place}", rng.normal(size=ROWS)
+                cells = number_cells(name, "double", np.sort(values), np.ones(ROWS))
+                window[name] = rng.normal(size=DAY_ROWS)
+            else:
+                name, values = f"k{place - NUMBERS}", rng.choice(LEVELS, ROWS, p=SHARES)
+                levels = Counter(values.tolist())
+                cells = text_cells(name, "string", levels, complete=True, row_count=ROWS)
+                window[name] = rng.choice(LEVELS, DAY_ROWS, p=SHARES)
+            flat = np.bincount(at * cells.size + cells.assign(pa.array(values)))
+            table = np.pad(flat, (0, hours.size * cells.size - flat.size)).reshape(hours.size, -1)
+            references[name] = ReferenceColumn(cells, table.sum(axis=0).astype(np.float64))
+            by_hour[name] = table.astype(np.int32)
+        blocks = BlockCounts(hours.astype(np.int64), by_hour)
+        return cls(references, blocks, window, rng.random(DAY_ROWS))
+
+    def changes(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Return each changed column: shifts of the first one, then gains of a level."""
+        for shift in SHIFTS:
+            yield "x0", self.window["x0"] + shift
+        for gain in GAINS:
+            yield "k0", np.where(self.chance < gain, "a", self.window["k0"])
+
+
 def power() -> Iterator[str]:
-    """Count the trials in which the changed column is found."""
-    counts = np.zeros((2, len(SHIFTS) + len(GAINS)), dtype=int)
+    """Count the trials in which the changed column is found, and the columns that are not one."""
+    counts, false = np.zeros((2, len(SHIFTS) + len(GAINS)), dtype=int), [0, 0]
     for seed in range(TRIALS):
-        rng = np.random.default_rng(seed)
-        rows, window = drawn(rng, DAYS), drawn(rng, 1, DAYS)
-        moved = rng.random(DAY_ROWS)
-        for timed in (0, 1):
-            known = rows if timed else rows.drop(columns="ts")
-            baseline = dl.Baseline.fit(known, timestamp="ts" if timed else None)
-            now = window if timed else window.drop(columns="ts")
-            for at, shift in enumerate(SHIFTS):
-                counts[timed, at] += found(now.assign(x0=now["x0"] + shift), baseline, "x0")
-            for at, gain in enumerate(GAINS, len(SHIFTS)):
-                changed = now["k0"].where(moved >= gain, "a")
-                counts[timed, at] += found(now.assign(k0=changed), baseline, "k0")
+        trial = Trial.drawn(seed)
+        for timed, blocks in enumerate((None, trial.blocks)):
+            test = DriftTest(trial.references, blocks)
+            for place, (changed, values) in enumerate(trial.changes()):
+                now = {
+                    name: one.cells.count(pa.array(values if name == changed else own))
+                    for (name, one), own in zip(
+                        trial.references.items(), trial.window.values(), strict=True
+                    )
+                }
+                drifted = test.judge(WindowCounts(None, None, DAY_ROWS, now)).drifted
+                counts[timed, place] += changed in drifted
+                false[timed] += 0 if place else len(drifted)
     titles = [*(f"+{one:g} sd" for one in SHIFTS), *(f"{one:g} to a" for one in GAINS)]
-    yield f"| found of {TRIALS} | {' | '.join(titles)} |\n|{'---|' * (1 + len(titles))}"
+    yield f"| found of {TRIALS} | {' | '.join(titles)} | false of {COLUMNS * TRIALS} |"
+    yield f"|{'---|' * (2 + len(titles))}"
     for timed, name in enumerate(("without times", "28 days with times")):
-        yield f"| {name} | {' | '.join(map(str, counts[timed]))} |"
+        yield f"| {name} | {' | '.join(map(str, counts[timed]))} | {false[timed]} |"
 
 
 def atoms() -> Iterator[str]:
@@ -76,7 +117,7 @@ def atoms() -> Iterator[str]:
     counts = np.zeros(len(ATOM_SHARES), dtype=int)
     for seed in range(ATOM_TRIALS):
         rng = np.random.default_rng([seed, 1])
-        baseline = dl.Baseline.fit(pd.DataFrame({"x": rng.normal(size=DAYS * DAY_ROWS)}))
+        baseline = dl.Baseline.fit(pd.DataFrame({"x": rng.normal(size=ROWS)}))
         values, places = rng.normal(size=DAY_ROWS), rng.random(DAY_ROWS)
         for at, share in enumerate(ATOM_SHARES):
             window = pd.DataFrame({"x": np.where(places < share, ATOM, values)})
@@ -114,11 +155,13 @@ def weekly(table: pd.DataFrame, until: datetime) -> dl.Backtest:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=("power", "atoms", "real"))
     given = parser.parse_args()
     version = platform.python_version()
     print(f"`bench/design_effect.py`, {datetime.now(UTC):%Y-%m-%d}, Python {version}.\n")
-    for table in (power(), atoms(), real(given.folder)):
-        print("\n".join(table) + "\n")
+    for name, table in (("power", power()), ("atoms", atoms()), ("real", real(given.folder))):
+        if given.only in (None, name):
+            print("\n".join(table) + "\n")
 
 
 if __name__ == "__main__":

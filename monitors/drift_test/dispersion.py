@@ -20,12 +20,15 @@ from driftline.monitors.drift_test.reference_blocks import ReferenceBlocks
 from driftline.monitors.drift_test.season import GRIDS, Grid, possible_grids
 from driftline.monitors.drift_test.significance import Numbers, likelihood_ratio
 from driftline.stats.blocks import MINIMUM_BLOCKS, upper_factor
+from driftline.stats.shrinkage import freedom_of_means, shrink_variances, student_factor
 
 # Below so many blocks the design effect of longer blocks is extrapolated from shorter ones, and
 # below the second number it is not believed to be under 2 (docs/reference/statistics.md,
 # "Design effect").
 BLOCKS_TRUSTED = 40
 BLOCKS_WANTED = 14
+# The chance at which a variance of few blocks must be as safe as a known one: about that of a set.
+TAIL_CHANCE = 5e-7
 # How much of the usual variation a set is taken to have at least: with less, slow processes that
 # leave the range of a short reference alarm (bench/decisions.md); with more, summer after a
 # winter's reference is not found.
@@ -57,13 +60,10 @@ class Effect:
     # `usual` of short spans, shape (W,): what rows do together over short times only.
     together: Numbers
     borrowed: Numbers  # How little the rows of a set tell by themselves, 0-1, shape (S,).
-    allowance: float  # The factor by which few blocks raise the effects above what they show.
+    # The factors by which few blocks raise what a column's effects show beyond independent rows,
+    # shape (W,).
+    allowance: Numbers
     block_rows: float  # Rows of the mean block; 0 without blocks.
-
-    def _grown(self, factors: Numbers, growth: float) -> Numbers:
-        """Let grow with the rows what the blocks show, without the allowance for their number."""
-        shown = np.maximum(factors / self.allowance - 1.0, 0.0)
-        return np.asarray(factors + (growth - 1.0) * shown)
 
     def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers, Numbers]:
         """Return the factors for a window of so many rows, and those that tell the clusters' size.
@@ -83,7 +83,10 @@ class Effect:
             ``clustered_likelihood_ratio``, shape (S,).
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
-        usual, own = self._grown(self.usual, growth), self._grown(self.believed, growth)
+        allowance = layout.spread(self.allowance)
+        # What the blocks show grows with the rows, the allowance for their number does not.
+        usual = self.usual + (growth - 1.0) * (self.usual - 1.0) / self.allowance
+        own = self.believed + (growth - 1.0) * (self.believed - 1.0) / allowance
         lent = layout.spread(usual - 1.0)
         lent = np.where(layout.valueless, np.minimum(lent, BORROWED_EFFECT), lent)
         found = np.maximum(own, 1.0 + COMMON_WEIGHT * self.borrowed * lent)
@@ -94,7 +97,7 @@ class Effect:
         size = np.maximum(own, 1.0 + self.borrowed * together)
         # Where the middle tells how far values move together, it does for the far ends, too.
         shift = np.where(layout.far_cuts & layout.spread(self.lends), layout.spread(usual), 0.0)
-        return found, np.maximum(size / self.allowance, 1.0), shift
+        return found, 1.0 + (size - 1.0) / allowance, shift
 
 
 def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]]:
@@ -165,15 +168,17 @@ class Dispersion:
 
     def _learn(self, length_h: int) -> Effect:
         own, block_count = np.ones(self.layout.set_starts[-1]), 0
+        allowance = np.ones(len(self.layout))
         for grid in dict.fromkeys(self.grids[index] for index in self._known):
             columns = [index for index in self._known if self.grids[index] == grid]
             ratios = self._block_ratios(grid, columns, length_h)
             at = self.layout.places(columns)
-            own[at] = np.maximum(own[at], self._calibrated(ratios)[at])
+            found, allowed = self._calibrated(ratios)
+            own[at], allowance[columns] = found[at], allowed[columns]
             block_count = ratios.block_count
         if not self._known:
             usual, lends = _usual(self.layout, own)
-            return Effect(own, own, usual, lends, usual, np.ones(own.size), 1.0, 0.0)
+            return Effect(own, own, usual, lends, usual, np.ones(own.size), allowance, 0.0)
         if block_count < BLOCKS_TRUSTED and length_h > 1:
             # A process with memory varies more over longer spans, up to its own time scale.
             half = self.at(length_h // 2).learnt
@@ -194,7 +199,7 @@ class Dispersion:
             lends=lends,
             together=usual if length_h <= short_h else self.at(short_h).usual,
             borrowed=borrowed,
-            allowance=upper_factor(max(block_count, MINIMUM_BLOCKS)),
+            allowance=allowance,
             block_rows=self._block_rows(length_h),
         )
 
@@ -214,20 +219,26 @@ class Dispersion:
             cut = cut.sample(at_most)
         return measure_ratios(self.layout, columns, self.reference, cut)
 
-    def _calibrated(self, ratios: BlockRatios) -> Numbers:
-        """Return the factors at which the blocks would differ as independent rows do.
+    def _calibrated(self, ratios: BlockRatios) -> tuple[Numbers, Numbers]:
+        """Return the factors at which the blocks would differ as independent rows do, shape (S,).
+
+        And the allowance for few blocks in them, shape (W,). The sets of a column agree on how
+        rows hang together by more than each one's blocks tell. What independent rows vary by is
+        known, so the allowance is on the rest.
 
         References
         ----------
         docs/reference/statistics.md, "Design effect".
         """
-        blocks = ratios.block_count
+        layout, blocks = self.layout, ratios.block_count
         if blocks < MINIMUM_BLOCKS:
-            return np.ones(ratios.mean.size)
-        mean = 2.0 * ratios.mean * upper_factor(blocks)
-        tail = ratios.largest / math.log(4.0 * blocks)
-        found: Numbers = np.maximum(np.maximum(mean, tail), 1.0)
-        return found
+            return np.ones(ratios.mean.size), np.ones(len(layout))
+        shown = shrink_variances(
+            2.0 * ratios.mean, blocks - 1, layout.column_of_set, ratios.column_freedom
+        )
+        allowance = np.maximum(student_factor(TAIL_CHANCE, shown.freedom), upper_factor(blocks))
+        mean = 1.0 + np.maximum(shown.variance - 1.0, 0.0) * layout.spread(allowance)
+        return np.maximum(mean, ratios.largest / math.log(4.0 * blocks)), allowance
 
     def _block_rows(self, length_h: int) -> float:
         """Return the rows of the mean block, also of one that is longer than the reference."""
@@ -243,6 +254,8 @@ class BlockRatios:
 
     mean: Numbers  # Over the blocks, shape (S,); 0 for columns not asked for.
     largest: Numbers
+    # Degrees of freedom of each column's mean over its sets, shape (W,); infinite when not asked.
+    column_freedom: Numbers
     block_count: int  # With fewer than 3 nothing is known.
 
 
@@ -266,10 +279,11 @@ def measure_ratios(
     cut
         Its blocks, of one length, and which hours are alike.
     """
-    mean, largest = np.zeros(layout.set_starts[-1]), np.zeros(layout.set_starts[-1])
+    mean, largest = np.zeros((2, layout.set_starts[-1]))
+    freedom = np.full(len(layout), np.inf)
     block_count = int(cut.keep.sum())
     if block_count < MINIMUM_BLOCKS:
-        return BlockRatios(mean, largest, block_count)
+        return BlockRatios(mean, largest, freedom, block_count)
     rows, expected_rows = cut.rows[cut.keep][:, None], cut.expected_rows[cut.keep][:, None]
     for part in layout.parts(columns, reference.hours.size):
         own = layout.select(part)
@@ -289,4 +303,5 @@ def measure_ratios(
         )
         at = layout.places(part)
         mean[at], largest[at] = found.mean(axis=0), found.max(axis=0)
-    return BlockRatios(mean, largest, block_count)
+        freedom[part] = freedom_of_means(np.add.reduceat(found, own.set_starts[:-1], axis=1))
+    return BlockRatios(mean, largest, freedom, block_count)
