@@ -60,8 +60,9 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         table = tables.executions
         with read_connection(context.engine) as connection:
             monitor = known_monitor(connection, name)
+            # What was told is kept for the windows after it, not for readers.
             query = (
-                select(table)
+                select(*(one for one in table.c if one is not table.c.told_causes))
                 .where(table.c.monitor == monitor)
                 .order_by(table.c.window_start.desc(), table.c.started_at.desc())
                 .limit(limit)

@@ -62,7 +62,8 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
     elif spoken[0] is Format.JSON:
         show_json(report.to_dict())
     else:
-        if line := report.unjudged_line:
+        # Of a check that decided nothing the error says why.
+        if report.decided and (line := report.unjudged_line):
             typer.echo(harmless(line))
         print_report(report)
         for name in ("unjudged_note", "times_note"):
