@@ -138,12 +138,12 @@ def _decimals_draft(
     name = reference.column
     numbers = coerce(rows.column(name), "double")[0].drop_null().to_numpy()
     numbers = numbers[~np.isin(numbers, context.baseline.cells[name].atoms)]
-    place = _changed_decimals(decimals_of(numbers), reference, alpha)
+    place = _changed_decimals(numbers, reference, alpha)
     if place is not None:
         values, counts = np.unique(numbers, return_counts=True)
         frequent = values[np.argsort(-counts, kind="stable")[:FREQUENT_LEFT_OUT]]
         numbers = numbers[~np.isin(numbers, frequent)]
-        place = _changed_decimals(decimals_of(numbers), reference, alpha)
+        place = _changed_decimals(numbers, reference, alpha)
     if place is None:
         return None
     share = float((decimals_of(numbers) <= place).mean())
@@ -174,11 +174,18 @@ def _decimals_draft(
     )
 
 
-def _changed_decimals(decimals: np.ndarray, reference: Decimals, alpha: float) -> int | None:
-    """Return the number of decimals at which the shares differ most beyond chance."""
-    known = decimals[decimals != NO_NUMBER]
+def _changed_decimals(numbers: np.ndarray, reference: Decimals, alpha: float) -> int | None:
+    """Return the number of decimals at which the shares differ most beyond chance.
+
+    A value that comes again, such as the hour's temperature in each row of that hour, says nothing
+    new of decimals: of so many rows only as many count as there are different values.
+    """
+    decimals = decimals_of(numbers)
+    is_known = decimals != NO_NUMBER
+    known = decimals[is_known]
     if not len(known):
         return None
+    different = len(np.unique(numbers[is_known]))
     counts = np.bincount(known, minlength=MOST_DECIMALS + 1)
     shares = counts.cumsum()[:-1] / len(known)
     effects = np.array(reference.effects)
@@ -186,7 +193,7 @@ def _changed_decimals(decimals: np.ndarray, reference: Decimals, alpha: float) -
         np.array(reference.shares),
         reference.count / effects,
         shares,
-        len(known) / effects,
+        np.minimum(len(known) / effects, different),
         tolerance=DECIMALS_TOLERANCE,
     )
     best = int(np.argmax(ratios))

@@ -143,6 +143,17 @@ def test_one_value_that_becomes_frequent_is_no_rounding(
     assert causes(check(window.assign(level=flood), baseline)) == {}
 
 
+def test_a_day_of_few_values_that_many_rows_share_is_no_rounding(
+    baseline: Baseline, window: pd.DataFrame
+) -> None:
+    """As the hour's weather in each flight of that hour."""
+    hourly = np.round(np.random.default_rng(3).normal(50, 10, 20), 3)
+    hourly[::4] = hourly[::4].round(1)
+    level = hourly[np.arange(len(window)) % len(hourly)]
+
+    assert "decimals_check" not in causes(check(window.assign(level=level), baseline))
+
+
 @pytest.mark.parametrize(
     ("row_count", "span_h", "expected"),
     [
