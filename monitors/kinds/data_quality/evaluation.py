@@ -70,6 +70,7 @@ from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_draf
 from driftline.monitors.warm_up.baseline_fit import suppressed_drift
 from driftline.monitors.warm_up.warm_up import SuppressedDrift, WarmUp
 from driftline.signature import Column, Signature
+from driftline.stats.calendar_regression import SEASON_DAYS
 from driftline.stats.distances.units import Numbers, UnitChange, restoring_unit
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
@@ -120,7 +121,13 @@ def evaluate(context: CheckContext) -> Report:
         length=context.rows.length,
         budget=budget,
         days=by_days,
-        implausible=find_implausible(sample, references, known, profile.columns),
+        implausible=find_implausible(
+            sample,
+            references,
+            known,
+            profile.columns,
+            has_seasons=blocks is not None and blocks.span_days >= SEASON_DAYS,
+        ),
         counts=counts,
         past=context.past.counts,
     )

@@ -29,8 +29,13 @@ SAMPLE_ROWS = 20_000
 # never fewer rows than can show a segment apart from the others.
 SAMPLE_CELLS = 1 << 24
 FEWEST_ROWS = 2_000
-# So many times the reference's whole range beyond its ends is no weather, no sale, no holiday.
+# So many times the reference's whole range beyond its ends is no weather, no sale, no holiday; of a
+# reference that has seen all seasons once is enough, where it has no long tails itself
+# (docs/why/page-or-ticket.md).
 FAR_RANGES = 10.0
+FAR_RANGES_OF_YEAR = 1.0
+TAIL_RANGES = 3.0
+TAILS = (0.01, 0.99)
 FAR_SHARE = 0.01
 # In a segment's own reference the values of these rows were rarer than this, and now they are the
 # rule: then it is the segment that has changed, not its share of the traffic.
@@ -99,8 +104,10 @@ def find_implausible(
     references: Mapping[str, ReferenceColumn],
     profiles: Mapping[str, ColumnProfile],
     window: Mapping[str, ColumnProfile],
+    *,
+    has_seasons: bool,
 ) -> list[Implausible]:
-    """Look at every numeric column of a window."""
+    """Look at every numeric column of a window, beside a reference with or without all seasons."""
     present = set(sample.column_names)
     numbers = sum(reference.cells.is_number for reference in references.values())
     segments = _segments(sample, references, limit=max(FEWEST_SEGMENTS, PAIRS_MAX // (numbers + 1)))
@@ -114,7 +121,13 @@ def find_implausible(
         one = (
             _in_segment(name, values, reference, segments)
             or _in_column(name, values, reference, profiles.get(name), window[name])
-            or _far_out(name, values, reference, window[name])
+            or _far_out(
+                name,
+                values,
+                reference,
+                window[name],
+                reach=_reach(reference, profiles.get(name) if has_seasons else None),
+            )
         )
         if one is not None:
             found.append(one)
@@ -286,14 +299,28 @@ def _in_column(
     return _against_reference(name, predicate, unit, own, reference, len(values))
 
 
+def _reach(reference: ReferenceColumn, year: ColumnProfile | None) -> float:
+    """Return how far beyond the reference's ends values are implausible; a year says it closer."""
+    cells = reference.cells
+    span = (cells.maximum or 0.0) - (cells.minimum or 0.0)
+    if year is None or year.sketch.count == 0:
+        return FAR_RANGES * span
+    low, high = (one.value for one in year.quantiles(TAILS))
+    return (FAR_RANGES_OF_YEAR if span <= TAIL_RANGES * (high - low) else FAR_RANGES) * span
+
+
 def _far_out(
-    name: str, values: Numbers, reference: ReferenceColumn, window: ColumnProfile
+    name: str,
+    values: Numbers,
+    reference: ReferenceColumn,
+    window: ColumnProfile,
+    *,
+    reach: float,
 ) -> Implausible | None:
-    """Find values that lie many times the reference's range outside of it."""
+    """Find values that lie far beyond the ends of the reference."""
     low, high = reference.cells.minimum, reference.cells.maximum
     if low is None or high is None or high <= low or window.moments.count == 0:
         return None
-    reach = FAR_RANGES * (high - low)
     own = values[np.isfinite(values)]
     for predicate, outermost in (
         (Predicate(name, "gt", high + reach), window.moments.maximum),

@@ -75,7 +75,9 @@ def test_too_few_values_fit_anything_and_so_nothing_is_said(rng: np.random.Gener
     assert suspect_unit(rng.normal(60, 8, 20) * 1000, rng.normal(60, 8, 500)) is None
 
 
-def evaluate(values: dict[str, np.ndarray], reference: Baseline) -> list[Implausible]:
+def evaluate(
+    values: dict[str, np.ndarray], reference: Baseline, *, has_seasons: bool = False
+) -> list[Implausible]:
     table = pa.table(values)
     profile = Profile.empty(reference.signature, reference.cells)
     profile.update(table)
@@ -84,7 +86,11 @@ def evaluate(values: dict[str, np.ndarray], reference: Baseline) -> list[Implaus
         sampler.update(batch)
     assert reference.profile is not None
     return find_implausible(
-        sampler.table(), reference_columns(reference), reference.profile.columns, profile.columns
+        sampler.table(),
+        reference_columns(reference),
+        reference.profile.columns,
+        profile.columns,
+        has_seasons=has_seasons,
     )
 
 
@@ -142,6 +148,26 @@ def test_a_few_values_far_outside_are_implausible_without_a_unit(
 
     assert [(one.column, one.unit) for one in found] == [("wind", None)]
     assert found[0].share_window == pytest.approx(0.02)
+
+
+def test_beyond_a_year_of_reference_once_its_range_is_far_where_it_has_no_long_tails(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    values = weather(rng, 500)
+    values["temp"][:10] = -273.15
+
+    assert evaluate(values, reference) == []
+    (found,) = evaluate(values, reference, has_seasons=True)
+    assert (found.column, found.unit) == ("temp", None)
+    assert found.share_window == pytest.approx(0.02)
+
+    prices = Baseline.fit(pa.table({"price": rng.pareto(1.5, 5_000)}))
+    spikes = {"price": np.append(rng.pareto(1.5, 490), np.full(10, 2.5 * _largest(prices)))}
+    assert evaluate(spikes, prices, has_seasons=True) == []
+
+
+def _largest(baseline: Baseline) -> float:
+    return baseline.cells["price"].maximum or 0.0
 
 
 def test_the_sample_is_spread_evenly_and_bounded(rng: np.random.Generator) -> None:
