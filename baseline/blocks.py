@@ -36,8 +36,15 @@ class BlockCounts:
 
     @property
     def span_days(self) -> float:
-        """Days from the first hour to the last; 0 without hours."""
-        return float(self.hours[-1] - self.hours[0] + 1) / 24 if len(self.hours) else 0.0
+        """Days from the first hour to the last; where most have no rows, those that have some.
+
+        One stray time, of 1970 or 9999, is no span that was seen.
+        """
+        if not len(self.hours):
+            return 0.0
+        span = float(self.hours[-1] - self.hours[0] + 1) / 24
+        held = len(np.unique(self.hours // 24))
+        return span if 2 * held >= span else float(held)
 
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
         """Return the counts with those of some columns taken from another time."""

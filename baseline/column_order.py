@@ -28,6 +28,8 @@ LEAST_ROWS = 20
 # Candidates hold in so many of the sampled rows, and in half of them one column is truly above.
 CANDIDATE_SHARE = 0.99
 ABOVE_SHARE = 0.5
+# A column of which fewer sampled rows hold a number is in no pair.
+KNOWN_SHARE = 0.5
 # Sampled rows: a few that each pair of columns is laid beside, and those that passed beside all.
 FIRST_ROWS = 64
 SAMPLE_ROWS = 1024
@@ -98,7 +100,8 @@ def candidate_pairs(sample: pa.Table) -> tuple[Pair, ...]:
         return ()
     rows = np.column_stack([sample.column(name).to_numpy() for name in names])
     rows = np.where(np.isfinite(rows), rows, np.nan)
-    has_numbers = np.isfinite(rows).any(axis=0)
+    # Where half is missing, hardly a pair has rows enough, and all of them would be candidates.
+    has_numbers = np.isfinite(rows).mean(axis=0) >= KNOWN_SHARE
     rows, names = rows[:, has_numbers], [*compress(names, has_numbers)]
     if len(names) < 2:
         return ()

@@ -307,7 +307,9 @@ def _candidates(
     if times is None or times.times.span < timedelta(days=LEAST_DAYS):
         return ()
     sample = first.numbers.table()
-    return candidate_pairs(sample.select([one for one in sample.column_names if one in cells]))
+    # A rule quotes its columns by backticks.
+    names = [one for one in sample.column_names if one in cells and "`" not in one]
+    return candidate_pairs(sample.select(names))
 
 
 def _row_reading(
@@ -318,10 +320,12 @@ def _row_reading(
     features = [one for one in signature.features if one.role == "feature" and one.name in cells]
     decimals = {one.name: cells[one.name].atoms for one in features if one.type == "double"}
     distinct = {one.name: profile[one.name].distinct_count for one in features}
+    # Lists are too dear to be hashed in all rows.
+    plain = {one.name: distinct[one.name] for one in features if not one.type.startswith("list")}
     ids = () if signature.inference_id is None else (signature.inference_id,)
     return RowReading(
         OrderCounter.start(_candidates(signature, first, cells), times),
-        RowDigests(tuple(distinct), choosing_columns(distinct), decimals, times),
+        RowDigests(tuple(distinct), choosing_columns(plain), decimals, times),
         RowDigests(ids, ids, {}, times),
     )
 

@@ -32,6 +32,8 @@ MOST_DECIMALS = 7
 NO_NUMBER = 255
 # What multiplying by a power of ten may be off, in units of the last place.
 LAST_PLACES = 4.0
+# Of a number that is a single-precision one, the last place as a part of it.
+SINGLE_PLACE = 2.0**-23
 
 
 @dataclass(slots=True, eq=False)
@@ -78,10 +80,10 @@ class RowDigests:
             batch = batch.filter(known.is_valid()) if known.null_count else batch
         self.row_count += batch.num_rows
         hashes = fast_hashes(batch, self.choosers)
-        places = np.flatnonzero(hashes <= _cut(self.level))
+        places = np.flatnonzero(hashes < _cut(self.level))
         while len(places) + len(self.keys) > ROW_LIMIT:
             self._thin()
-            places = places[hashes[places] <= _cut(self.level)]
+            places = places[hashes[places] < _cut(self.level)]
         if not len(places):
             return
         whole = len(places) == batch.num_rows
@@ -114,7 +116,7 @@ class RowDigests:
 
     def _thin(self) -> None:
         self.level += 1
-        kept = self.chosen <= _cut(self.level)
+        kept = self.chosen < _cut(self.level)
         self.chosen, self.keys, self.hours = self.chosen[kept], self.keys[kept], self.hours[kept]
         self.decimals = self.decimals[kept]
 
@@ -126,7 +128,10 @@ class RowDigests:
         self.hours = np.concatenate([self.hours, part.hours])
 
     def extras(self, block_hours: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Count the rows kept, and those among them that repeat one before, by block of time.
+        """Count the keys kept, and those among them of several rows, by block of time.
+
+        Keys, not rows: a key with many rows is chosen with all of them or with none, and where
+        rows are thinned it is the first to go.
 
         Parameters
         ----------
@@ -139,16 +144,20 @@ class RowDigests:
             int64, shape (blocks,) each, in order of time; rows without a time are left out.
         """
         if block_hours is None:
-            return np.array([len(self.keys)]), np.array(
-                [len(self.keys) - len(np.unique(self.keys))]
-            )
+            counts = np.unique(self.keys, return_counts=True)[1]
+            return np.array([len(counts)]), np.array([np.count_nonzero(counts > 1)])
         timed = self.hours != NO_TIME
         keys, blocks = self.keys[timed], self.hours[timed] // block_hours
         order = np.lexsort((keys, blocks))
         keys, blocks = keys[order], blocks[order]
-        again = np.append(False, (keys[1:] == keys[:-1]) & (blocks[1:] == blocks[:-1]))
-        _, places = np.unique(blocks, return_inverse=True)
-        return np.bincount(places), np.bincount(places, weights=again).astype(np.int64)
+        is_first = np.append(True, (keys[1:] != keys[:-1]) | (blocks[1:] != blocks[:-1]))[
+            : len(keys)
+        ]
+        is_single = is_first & np.append(is_first[1:], True)[: len(keys)]
+        _, places = np.unique(blocks[is_first], return_inverse=True)
+        several = ~is_single[is_first]
+        count = np.bincount(places)
+        return count, np.bincount(places[several], minlength=len(count))
 
 
 def choosing_columns(distinct: Mapping[str, int]) -> tuple[str, ...]:
@@ -171,10 +180,19 @@ def decimals_of(numbers: np.ndarray) -> np.ndarray:
     known = np.isfinite(numbers)
     found[~known] = NO_NUMBER
     left = np.flatnonzero(known)
+    with np.errstate(over="ignore", invalid="ignore"):  # The largest numbers are whole.
+        return _fitting(numbers, left, found)
+
+
+def _fitting(numbers: np.ndarray, left: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Fill in the least decimals with which numbers are written; single ones have fewer places."""
+    is_single = numbers.astype(np.float32) == numbers
     for decimals in range(MOST_DECIMALS):
-        scaled = numbers[left] * 10.0**decimals
+        scaled = np.abs(numbers[left] * 10.0**decimals)
         off = np.abs(scaled - np.rint(scaled))
-        fits = off <= LAST_PLACES * np.spacing(np.abs(scaled))
+        fits = off <= np.where(
+            is_single[left], scaled * SINGLE_PLACE, LAST_PLACES * np.spacing(scaled)
+        )
         found[left[fits]] = decimals
         left = left[~fits]
     return found

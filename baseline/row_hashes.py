@@ -61,7 +61,7 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 def fast_hashes(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
     """Return hashes that choose rows, uint64, shape (rows,): quick, and not for telling apart."""
-    found = np.zeros(batch.num_rows, np.uint64)
+    found = np.full(batch.num_rows, NO_VALUE)  # Of 0.0 the hash is 0, which would choose each.
     for column in columns:
         array = plain_array(batch.column(column))
         if pa.types.is_string(array.type):

@@ -35,9 +35,9 @@ class RepeatScale:
     """How often something is repeated within blocks of one length."""
 
     hours: int  # Length of a block; 0: all rows are one.
-    rows: float  # Rows of the mean block.
-    digests: int  # Rows that the share was counted on.
-    share: float  # Of rows that repeat one before in the same block, 0-1.
+    rows: float  # Different rows of the mean block.
+    digests: int  # Different rows that the share was counted on.
+    share: float  # Of these, those that come more than once in the same block, 0-1.
     # How many times more the blocks differ than by chance, at least 1.
     effect: float
 
@@ -86,17 +86,24 @@ class Decimals:
     def all_of(cls, found: RowDigests) -> tuple[Decimals, ...]:
         """Return those of each column that has numbers enough."""
         kept = (
-            cls._of(name, found.decimals[:, at], found.hours // BLOCK_HOURS[0])
+            cls._of(name, found.decimals[:, at], found.hours // BLOCK_HOURS[0], found.chosen)
             for at, name in enumerate(found.measured)
             if len(found.decimals)
         )
         return tuple(one for one in kept if one is not None)
 
     @classmethod
-    def _of(cls, column: str, decimals: np.ndarray, days: np.ndarray) -> Decimals | None:
+    def _of(
+        cls, column: str, decimals: np.ndarray, days: np.ndarray, chosen: np.ndarray
+    ) -> Decimals | None:
         known = decimals != NO_NUMBER
         decimals, days = decimals[known], days[known]
-        if len(decimals) < LEAST_ROWS:
+        if not len(decimals):
+            return None
+        # Rows are chosen by their values: rows that one value chose tell as much as one (Kish).
+        alike = np.unique(chosen[known], return_counts=True)[1].astype(np.float64)
+        count = int(len(decimals) ** 2 / (alike**2).sum())
+        if count < LEAST_ROWS:
             return None
         _, places = np.unique(days, return_inverse=True)
         size = MOST_DECIMALS + 1
@@ -108,7 +115,7 @@ class Decimals:
         if len(rows) >= MINIMUM_BLOCKS:
             found = dispersion(at_most[:, :-1], rows.astype(float)) * upper_factor(len(rows))
             effects = np.maximum(found, 1.0)
-        return cls(column, len(decimals), tuple(shares.tolist()), tuple(effects.tolist()))
+        return cls(column, count, tuple(shares.tolist()), tuple(effects.tolist()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class StepCounter:
     _spans: list[tuple[int, int]] = field(default_factory=list)  # First and last time of batches.
     # By column: keys day * CODE_COUNT + code, ascending, and how many steps of each.
     _counts: dict[str, list[tuple[Integers, Integers]]] = field(default_factory=dict)
+    _overlaps: bool = False  # Batches overlap in time: there are no steps, and none are kept.
 
     @classmethod
     def start(cls, time_column: str, columns: Iterable[str]) -> StepCounter:
@@ -57,7 +58,12 @@ class StepCounter:
         times = order.times_us
         if not len(times):
             return
-        self._spans.append((int(times[0]), int(times[-1])))
+        first, last = int(times[0]), int(times[-1])
+        self._overlaps |= any(first < until and since < last for since, until in self._spans)
+        if self._overlaps:
+            self._spans, self._counts = [], {}
+            return
+        self._spans.append((first, last))
         gaps, days = np.diff(times), times // DAY_US
         positive = gaps[gaps > 0]
         if not len(positive):
@@ -85,13 +91,15 @@ class StepCounter:
             name: [*self._counts.get(name, ()), *other._counts.get(name, ())]
             for name in self.columns
         }
-        return StepCounter(self.time_column, self.columns, [*self._spans, *other._spans], counts)
+        spans = [*self._spans, *other._spans]
+        overlaps = self._overlaps or other._overlaps
+        return StepCounter(self.time_column, self.columns, spans, counts, overlaps)
 
     def result(self, *, since_day: int | None = None) -> dict[str, StepCounts]:
         """Return the steps by column, from a day on; none where batches overlap in time."""
         spans = sorted(self._spans)
         overlap = any(later[0] < former[1] for former, later in pairwise(spans))
-        if overlap:
+        if self._overlaps or overlap:
             return {}
         found = {name: _by_day(parts, since_day) for name, parts in self._counts.items() if parts}
         return {name: steps for name, steps in found.items() if len(steps.days)}

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from driftline.stats.calendar_regression import (
     SEASON_DAYS,
@@ -178,7 +178,7 @@ class DayVariation:
         heavy = np.maximum(kurtosis, STUDENT / (FREEDOM_MOST - 4.0))
         freedom = np.maximum(np.minimum(satterthwaite, 4.0 + STUDENT / heavy), 1.0)
         error = np.sqrt(np.maximum(own + known, np.finfo(float).tiny))
-        chance = 2.0 * stats.t.sf(np.abs(mean / error), freedom)
+        chance = 2.0 * special.stdtr(freedom, -np.abs(mean / error))
         return SpanTest(mean, error, freedom, np.where(self.is_judged(rows), chance, 1.0))
 
     def is_judged(self, rows: Numbers) -> np.ndarray:

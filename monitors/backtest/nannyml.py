@@ -139,7 +139,10 @@ class ShapeCounter:
         edges, levels = np.zeros(0), pa.array([], pa.string())
         if column.is_number:
             span = np.array([column.moments.minimum, column.moments.maximum])
-            edges = np.histogram_bin_edges(span, bins=self._bin_count(name))
+            try:
+                edges = np.histogram_bin_edges(span, bins=self._bin_count(name))
+            except ValueError:  # They lie nearer to each other than doubles can be cut.
+                edges = span.astype(np.float64)
             # The last bin holds its upper edge, too.
             edges[-1] = np.nextafter(edges[-1], np.inf)
         else:
@@ -168,6 +171,8 @@ class ShapeCounter:
         n, deviation = moments.count, moments.deviation
         if n < LEAST_VALUES or moments.minimum == moments.maximum:
             return 1
-        skewness = self.cubes[name] / n / deviation**3
+        with np.errstate(all="ignore"):  # Of numbers too large or small for their cubes.
+            skewness = np.float64(self.cubes[name]) / n / np.float64(deviation) ** 3
+            skewness = float(np.nan_to_num(skewness, nan=0.0, posinf=0.0, neginf=0.0))
         spread = np.sqrt(6.0 * (n - 2) / ((n + 1.0) * (n + 3)))
         return int(np.ceil(1.0 + np.log2(n) + np.log2(1.0 + abs(skewness) / spread)))

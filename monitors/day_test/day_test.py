@@ -232,7 +232,7 @@ def _within_reach(group: ReferenceDays, window: WindowCounts, scale: int, alpha:
     """Return the columns of which a span of so many windows like this one can be a finding."""
     days, _, rows = _gathered(group, [window])
     first, width = _extent(window, window, days)
-    if scale * width < LEAST_SPAN / DAY:
+    if scale * width < LEAST_SPAN / DAY or len(days) < FILLED * width:
         return set()
     total = rows.sum(axis=0) * scale
     test = group.variation.test(np.zeros_like(total), total, scale * width, first + width / 2)

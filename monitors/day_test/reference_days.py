@@ -41,7 +41,7 @@ class ReferenceDays:
         """Learn from the reference's hours; None where they span too few days."""
         hours = blocks.hours
         span_days = blocks.span_days
-        if span_days < REFERENCE_DAYS:
+        if span_days < REFERENCE_DAYS or (hours[-1] - hours[0]) / 24 > 2 * span_days:
             return None
         design = hour_design(hours, span_days)
         scores: dict[str, ColumnScores] = {}

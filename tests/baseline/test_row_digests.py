@@ -62,13 +62,53 @@ def test_repeats_are_those_that_pandas_counts() -> None:
 
     table = batch.to_pandas()
     days = table["at"].dt.floor("D")
-    again = table.assign(day=days).duplicated(["text", "number", "day"])
+    # Keys by how many rows they have, in all and by day.
+    own = table.assign(day=days)
+    sizes = own.groupby(["text", "number"], dropna=False).size()
+    by_day = own.groupby(["day", "text", "number"], dropna=False).size()
 
     (count,), (extras,) = found.extras()
-    assert (count, extras) == (9_000, table.duplicated(["text", "number"]).sum())
+    assert (count, extras) == (len(sizes), (sizes > 1).sum())
     counts, extras_by_day = found.extras(24)
-    assert counts.tolist() == table.groupby(days).size().tolist()
-    assert extras_by_day.tolist() == again.groupby(days).sum().tolist()
+    assert counts.tolist() == by_day.groupby("day").size().tolist()
+    assert extras_by_day.tolist() == (by_day > 1).groupby("day").sum().tolist()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(np.zeros(40_000)),
+        pa.nulls(40_000, pa.float64()),
+        pa.array([[1.0, 2.0]] * 40_000, pa.list_(pa.float32())),
+    ],
+    ids=["zeros", "nulls", "lists"],
+)
+def test_rows_that_are_all_alike_are_thinned_to_none_and_not_for_ever(column: pa.Array) -> None:
+    found = RowDigests(("x",), ("x",))
+    found.update(pa.record_batch({"x": column, "y": column}))
+
+    assert len(found.keys) == 0 or len(np.unique(found.keys)) == 1
+
+
+def test_what_is_frequent_makes_no_repeats_of_a_window() -> None:
+    """One combination is a fifth of all rows: in the reference it is thinned away, not here."""
+    rng = np.random.default_rng(5)
+
+    def share(count: int) -> float:
+        x = np.where(rng.random(count) < 0.2, 1.0, rng.random(count))
+        found = RowDigests(("x",), ("x",))
+        found.update(pa.record_batch({"x": x}))
+        (different,), (several,) = found.extras()
+        return float(several / different)
+
+    assert share(100_000) < 0.001
+    assert share(7_000) < 0.001
+
+
+def test_single_precision_has_the_decimals_that_it_was_written_with() -> None:
+    prices = np.array([19.99, 0.5, 1 / 3], np.float32).astype(np.float64)
+
+    assert decimals_of(prices).tolist() == [2, 1, MOST_DECIMALS]
 
 
 @pytest.mark.parametrize("cuts", [[1], [40_000], [7, 30_000, 30_001], range(5_000, 60_000, 5_000)])

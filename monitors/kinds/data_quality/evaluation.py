@@ -14,6 +14,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
+from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.value_runs import TimeOrder
@@ -126,7 +127,12 @@ def evaluate(context: CheckContext) -> Report:
             references,
             known,
             profile.columns,
-            has_seasons=blocks is not None and blocks.span_days >= SEASON_DAYS,
+            seasoned=frozenset(
+                name
+                for part in (() if blocks is None else (blocks, *blocks.apart))
+                if part.span_days >= SEASON_DAYS
+                for name in part.counts
+            ),
         ),
         counts=counts,
         past=context.past.counts,
@@ -229,7 +235,7 @@ def _read(
         declared(context).starter(moment),
         None if plan is None else plan.counter(baseline.cells),
         time_column,
-        partial(RowCounter.start, baseline),
+        partial(RowCounter.start, baseline.rows or RowProfile()),
         day_counter(day_test, time_column),
     )
     return context.rows.gather(start)

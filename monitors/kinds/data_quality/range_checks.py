@@ -8,7 +8,7 @@ whole column with the reference for what is out by orders of magnitude.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,9 +105,9 @@ def find_implausible(
     profiles: Mapping[str, ColumnProfile],
     window: Mapping[str, ColumnProfile],
     *,
-    has_seasons: bool,
+    seasoned: Collection[str],
 ) -> list[Implausible]:
-    """Look at every numeric column of a window, beside a reference with or without all seasons."""
+    """Look at every numeric column of a window; the reference of some has seen all seasons."""
     present = set(sample.column_names)
     numbers = sum(reference.cells.is_number for reference in references.values())
     segments = _segments(sample, references, limit=max(FEWEST_SEGMENTS, PAIRS_MAX // (numbers + 1)))
@@ -126,7 +126,7 @@ def find_implausible(
                 values,
                 reference,
                 window[name],
-                reach=_reach(reference, profiles.get(name) if has_seasons else None),
+                reach=_reach(reference, profiles.get(name) if name in seasoned else None),
             )
         )
         if one is not None:

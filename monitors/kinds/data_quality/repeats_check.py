@@ -39,7 +39,7 @@ REPEATED_ROWS = "Repeated rows"
 class MoreRepeats:
     """More repeats than the reference foretells."""
 
-    share: float  # Of the window's rows that repeat one before, 0-1.
+    share: float  # Of the window's different rows those that come more than once, 0-1.
     usual: float  # In the reference, within as many rows.
 
 
@@ -104,10 +104,9 @@ def repeats_draft(
     condition = outcome.tally.condition
     if condition is not None and not is_id:
         condition = replace(condition, column="")  # No value of one column says more than others.
-    again = "the id of another row" if is_id else (
-        f"another row in {'all ' * (len(columns) > 1)}{plural(len(columns), 'feature')}"
-    )  # fmt: skip
-    what = f"{percent(more.share)} of rows repeat {again} (reference {percent(more.usual)})"
+    same = f"{'all ' * (len(columns) > 1)}{plural(len(columns), 'feature')}"
+    again = "ids come" if is_id else f"different rows (by {same}) come"
+    what = f"{percent(more.share)} of {again} more than once (reference {percent(more.usual)})"
     return Draft(
         feature=columns[0] if is_id else REPEATED_ROWS,
         check="repeated_id_check" if is_id else "repeated_rows_check",
@@ -124,7 +123,8 @@ def decimals_drafts(sample: pa.Table, context: CheckContext) -> list[Draft]:
     """Word the columns whose numbers have fewer or more decimals than in the reference."""
     known = () if context.baseline.rows is None else context.baseline.rows.decimals
     counted = context.baseline.cells.keys() & set(sample.column_names)
-    present = [one for one in known if one.column in counted]
+    # A rule quotes its column by backticks.
+    present = [one for one in known if one.column in counted and "`" not in one.column]
     alpha = PART * context.budget.per_window / max(len(present), 1)
     stride = -(-sample.num_rows // DECIMALS_ROWS)
     rows = sample.take(pa.array(np.arange(0, sample.num_rows, max(stride, 1))))
@@ -137,7 +137,7 @@ def _decimals_draft(
 ) -> Draft | None:
     name = reference.column
     numbers = coerce(rows.column(name), "double")[0].drop_null().to_numpy()
-    numbers = numbers[~np.isin(numbers, context.baseline.cells[name].atoms)]
+    numbers = numbers[np.isfinite(numbers) & ~np.isin(numbers, context.baseline.cells[name].atoms)]
     place = _changed_decimals(numbers, reference, alpha)
     if place is not None:
         values, counts = np.unique(numbers, return_counts=True)

@@ -25,7 +25,6 @@ from driftline.baseline.lengths import no_counts
 from driftline.baseline.row_digests import RowDigests
 from driftline.baseline.row_hashes import is_captured
 from driftline.baseline.row_profile import Repeats, RowProfile
-from driftline.baseline.store import Baseline
 from driftline.baseline.times import run_starts
 from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
@@ -74,9 +73,8 @@ class RowCounter:
     hours: np.ndarray = field(default_factory=no_counts)
 
     @classmethod
-    def start(cls, baseline: Baseline) -> RowCounter:
-        """Begin without rows."""
-        known = baseline.rows or RowProfile()
+    def start(cls, known: RowProfile) -> RowCounter:
+        """Begin without rows; what is known of the reference's rows says what is counted."""
         orders = OrderCounter.start([one.pair for one in known.orders])
         return cls(orders, _digests(known.rows), _digests(known.ids))
 
@@ -123,6 +121,7 @@ def find_row_faults(
             # The column whose own values drifted more.
             at_fault = max(order.pair, key=lambda name: judgement.blame.get(name, 0.0))
             drafts.append(_order_draft(found, order, at_fault))
+    drafts = _strongest(drafts)
     drafts.append(_lost_hours_draft(found.hours, baseline.blocks, window, context.budget))
     span_h = _span_h(found, window)
     if known.ids is not None:
@@ -147,11 +146,22 @@ def _span_h(found: RowCounter, window: Window | None) -> float | None:
     return float(found.hours[-1] - found.hours[0] + 1) if len(found.hours) else None
 
 
+def _strongest(drafts: Iterable[Draft | None]) -> list[Draft | None]:
+    """Keep one draft for each column at fault: what is out of order with one is with others."""
+    best: dict[str, Draft] = {}
+    for one in drafts:
+        if one is not None and (one.feature not in best or one.share > best[one.feature].share):
+            best[one.feature] = one
+    return [*best.values()]
+
+
 def _order_draft(found: RowCounter, order: ColumnOrder, at_fault: str) -> Draft | None:
     """Compare how often two columns are in reversed order with the reference's worst block."""
     known, broken = found.orders.totals()[order.pair]
     is_week = len(found.hours) and found.hours[-1] - found.hours[0] >= (WEEK_DAYS - 1) * DAY_H
     worst = order.worst_week if is_week else order.worst_day
+    if len(found.hours):  # All rows of the worst day that are reversed may lie in one hour.
+        worst *= max(1.0, DAY_H / (found.hours[-1] - found.hours[0] + 1))
     if known < LEAST_ROWS or broken <= max(LEAST_BROKEN, WORST_FACTOR * worst) * known:
         return None
     before = order.broken_count / order.row_count

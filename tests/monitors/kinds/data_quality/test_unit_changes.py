@@ -90,7 +90,7 @@ def evaluate(
         reference_columns(reference),
         reference.profile.columns,
         profile.columns,
-        has_seasons=has_seasons,
+        seasoned=values.keys() if has_seasons else (),
     )
 
 
