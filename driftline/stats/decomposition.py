@@ -259,9 +259,11 @@ def mixed(parts: Parts, whole: Whole, column: NDArray[np.intp]) -> NDArray[np.in
 
 
 def _is_same(parts: Parts, whole: Whole) -> Bools:
-    """Whether each segment is the same rows of the reference under another name."""
+    """Whether each segment, or all but it, is the same rows of the reference by another name."""
     met = parts.reference_matching
-    return np.asarray(met >= SAME * (parts.reference_rows + whole.reference_matching - met))
+    beside, rest = whole.reference_matching - met, whole.reference_rows - parts.reference_rows
+    is_level = met >= SAME * (parts.reference_rows + beside)
+    return np.asarray(is_level | ((beside > 0) & (beside >= SAME * (rest + met))))
 
 
 def grown(held: Held, parts: Parts, whole: Whole, tried: int) -> Bools:

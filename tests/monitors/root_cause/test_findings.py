@@ -316,6 +316,20 @@ def test_gaps_beyond_what_another_mix_explains_page(usual: Baseline, rng) -> Non
     assert {one.severity for one in gaps(check(rows, usual))} == {"page"}
 
 
+def test_gaps_of_failed_rows_page_though_a_status_tells_them_too(rng) -> None:
+    def calls(rows: int, failing: float) -> pd.DataFrame:
+        shares = [1 - failing, failing / 2, failing / 2]
+        status = rng.choice(["ok", "timeout", "refused"], rows, p=shares)
+        return pd.DataFrame({"status": status, "seats": rng.normal(size=rows)}).assign(
+            seats=lambda one: one["seats"].where(one["status"] == "ok")
+        )
+
+    found = gaps(check(calls(900, 0.3), Baseline.fit(calls(12_000, 0.02))))
+
+    assert {one.severity for one in found} == {"page"}
+    assert not any("mix" in one.cause for one in found)
+
+
 def test_the_hour_of_known_values_is_told_where_no_hour_of_the_reference_had_as_many() -> None:
     cells = text_cells("carrier", "string", {"UA": 600, "EV": 400}, complete=True, row_count=1_000)
     hours = np.tile([[30, 20, 0, 0, 0, 0], [20, 30, 0, 0, 0, 0]], (30, 1))[:, : cells.size]
