@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,7 +27,8 @@ def texts_cut(context: FaultContext) -> Iterator[tuple[str, Fault]]:
         often = dict(
             zip(*(counted.field(one).to_pylist() for one in ("values", "counts")), strict=True)
         )
-        new = {value: rows for value, rows in often.items() if value not in set(cells.known)}
+        known = set(cells.known)
+        new = {value: rows for value, rows in often.items() if value not in known}
         lengths = {len(value) for value in new}
         if len(lengths) != 1 or sum(new.values()) < LEAST_ROWS:
             continue
@@ -46,8 +48,9 @@ def texts_cut(context: FaultContext) -> Iterator[tuple[str, Fault]]:
 
 
 def _longer(start: str, known: tuple[str, ...]) -> str:
-    """Return a known value that begins so and goes on; "" when there is none."""
-    return next((one for one in known if len(one) > len(start) and one.startswith(start)), "")
+    """Return a known value, of sorted ones, that begins so and goes on; "" when there is none."""
+    at = bisect_right(known, start)
+    return known[at] if at < len(known) and known[at].startswith(start) else ""
 
 
 def _longer_ones_left(context: FaultContext, name: str, often: dict[str, int], length: int) -> bool:

