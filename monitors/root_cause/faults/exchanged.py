@@ -20,18 +20,25 @@ KIND = "columns_exchanged"
 COLUMNS_MAX = 40
 # The other column's distribution must fit so many times better (total variation), both ways.
 BETTER = 0.6
+# Levels of a flag.
+FLAG = 2
 # Of texts of one pair of columns, read the other way round: chance of a false name.
 FALSE_NAME = 1e-5
 LEAST_NATS = 12.0
+# Turned over, texts fit so well beside how the reference's own would; of two levels, of which only
+# shares are seen, nearly as well.
+FITS, FLAGS_FIT = 0.5, 0.8
 
 
 def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
     """Lay violated columns beside each other, and texts also row by row."""
     for is_number in (True, False):
         names = context.broken(is_number=is_number)[:COLUMNS_MAX]
-        values = {name: _Values.of(context, name) for name in names}
-        apart = {name: _distance(context, values[name], name) for name in names}
-        for one, other in combinations(names, 2):
+        # Two shares of a flag are too little to tell a column by.
+        able = [name for name in names if is_number or len(context.cells(name).levels) > FLAG]
+        values = {name: _Values.of(context, name) for name in able}
+        apart = {name: _distance(context, values[name], name) for name in able}
+        for one, other in combinations(able, 2):
             if all(
                 _distance(context, values[name], place) < BETTER * apart[name]
                 for name, place in ((one, other), (other, one))
@@ -117,7 +124,11 @@ def _turned_over(context: FaultContext, one: str, other: str) -> float:
     ratio = np.log(known.T) - np.log(known)
     # What is in either column alone says nothing of the order.
     ratio[-1, :] = ratio[:, -1] = 0.0
-    return float((window * ratio).sum())
+    inside, before = window[:-1, :-1], known[:-1, :-1] / known[:-1, :-1].sum()
+    nats = float((window * ratio).sum())
+    full = inside.sum() * float((before.T * ratio[:-1, :-1]).sum())
+    fits = FITS if len(common) > FLAG else FLAGS_FIT
+    return nats if nats >= fits * full else 0.0  # They must fit well, not only better.
 
 
 def _places(cells: Cells, common: list[str]) -> np.ndarray:

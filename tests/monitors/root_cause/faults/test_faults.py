@@ -84,6 +84,31 @@ def test_texts_of_like_shares_are_told_row_by_row() -> None:
     assert told(stays(800, 0.2), baseline) == {}
 
 
+def test_texts_with_gaps_that_have_nothing_to_do_with_each_other_are_not_exchanged() -> None:
+    rng = np.random.default_rng(14)
+    levels = np.array([f"l{one}" for one in range(50)])
+
+    def texts(rows: int, empty: float) -> pd.DataFrame:
+        found = pd.DataFrame({f"t{one}": rng.choice(levels, rows) for one in range(8)})
+        return found.mask(rng.random(found.shape) < empty)
+
+    assert told(texts(2_000, 0.2), dl.Baseline.fit(texts(6_000, 0.0))) == {}
+
+
+def test_two_flags_whose_shares_changed_are_not_exchanged() -> None:
+    rng = np.random.default_rng(15)
+
+    def days(rows: int, rainy: float, snowy: float) -> pd.DataFrame:
+        shares = {"rainy": rainy, "snowy": snowy}
+        flags = {one: np.where(rng.random(rows) < by, "y", "n") for one, by in shares.items()}
+        return pd.DataFrame(flags)
+
+    baseline = dl.Baseline.fit(days(6_000, 0.1, 0.4))
+
+    assert "columns_exchanged" not in told(days(1_000, 0.3, 0.15), baseline).values()
+    assert set(told(days(1_000, 0.4, 0.1), baseline).values()) == {"columns_exchanged"}
+
+
 def test_a_value_that_floods_is_told_beside_what_its_range_held(reference: Baseline) -> None:
     rows, chosen = trips(1_000, 4), np.random.default_rng(104).random(1_000) < 0.1
     rows["temp"] = rows.temp.mask(chosen, 59.9)
