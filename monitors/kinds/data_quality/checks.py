@@ -331,8 +331,11 @@ def _renamed(drift: ColumnDrift) -> str:
     is_level = loss.phrase.startswith("= ")
     if gained <= 0 or not is_level or abs(gained - lost) > max(gained / 5, chance):
         return ""
+    is_left = loss.share_window > LEFT * loss.share_reference
+    if is_left and gain.share_reference > LEFT * gain.share_window:
+        return ""  # Both were there and still are: another mix, no other name.
     was, left = percent(loss.share_reference), ""
-    if loss.share_window > LEFT * loss.share_reference:
+    if is_left:
         left = f", now {percent(loss.share_window)}"
     now = "no value" if gain.phrase == "empty" else gain.phrase.removeprefix("= ")
     if now.startswith("not "):
@@ -340,7 +343,7 @@ def _renamed(drift: ColumnDrift) -> str:
     shares = f"{percent(gain.share_window)} of rows"
     if gain.share_reference:
         shares = f"from {percent(gain.share_reference)} to {shares}"
-    partly = " partly" * bool(left)
+    partly = " partly" * is_left
     return f"{loss.phrase[2:]} (reference {was}{left}) comes{partly} as {now} ({shares})"
 
 

@@ -176,6 +176,19 @@ def test_a_level_that_comes_under_another_name_is_told_with_it(reference: Baseli
     assert renamed.cause.endswith('new level "HB "')
 
 
+def test_levels_that_both_were_and_are_come_under_no_other_name() -> None:
+    rng = np.random.default_rng(15)
+
+    def sales(rows: int, card: float, cash: float) -> pd.DataFrame:
+        names = ["card", "cash", "cheque", "coupon", "other"]
+        return pd.DataFrame({"pay": rng.choice(names, rows, p=[card, cash, 0.1, 0.1, 0.1])})
+
+    found = check(sales(4_000, 0.5, 0.2), Baseline.fit(sales(ROWS, 0.4, 0.3))).violations
+
+    assert found
+    assert not any(one.fault or "comes" in one.cause for one in found)
+
+
 def test_where_rows_are_missing_is_told_as_a_decrease(reference: Baseline) -> None:
     rng = np.random.default_rng(14)
     rows = hotels(rng, 6_000)
