@@ -13,6 +13,9 @@ from driftline.monitors.root_cause.faults.context import FaultContext
 
 KIND = "decimal_comma"
 COMMA = r"^\s*[-+]?[0-9]{1,3}([.\s]?[0-9]{3})*,[0-9]+\s*$"
+# English thousands, which a decimal comma may look like, too.
+THOUSANDS = r"^\s*[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+\s*$"
+SHOWN = 40  # Characters.
 LEAST_ROWS, NEARLY_ALL = 5, 0.9
 
 
@@ -27,7 +30,9 @@ def decimal_comma(context: FaultContext) -> Iterator[tuple[str, Fault]]:
         unfit = pc.and_(context.values(name).is_null(), pc.invert(is_missing(raw)))
         texts = raw.filter(unfit)
         commas = texts.filter(pc.match_substring_regex(texts, COMMA))
+        if pc.all(pc.match_substring_regex(commas, THOUSANDS)).as_py():
+            continue
         if len(commas) >= max(LEAST_ROWS, NEARLY_ALL * len(texts)):
-            first = commas[0].as_py()
+            first = " ".join(commas[0].as_py().split())[:SHOWN]
             text = f'they look like numbers with a decimal comma, such as "{first}"'
             yield name, Fault(KIND, text, values=(first,))

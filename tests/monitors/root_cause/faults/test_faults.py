@@ -214,6 +214,25 @@ def test_decimal_commas_are_told(reference: Baseline) -> None:
     assert told(rows, reference) == {"temp": "decimal_comma"}
 
 
+def test_thousands_in_groups_are_no_decimal_commas(reference: Baseline) -> None:
+    rows = trips(600, 16)
+    thousands = (rows.distance + 1_000).map("{:,}".format)
+    rows["distance"] = rows.distance.astype(str).mask(rows.distance > 500, thousands)
+
+    assert "decimal_comma" not in told(rows, reference).values()
+
+
+def test_the_value_shown_of_decimal_commas_is_short(reference: Baseline) -> None:
+    rows = trips(600, 17)
+    rows["temp"] = rows.temp.map(lambda one: f"  {one:.2f}{'0' * 100}\n".replace(".", ","))
+
+    (fault, *_) = [one.fault for one in dl.check(rows, reference).violations if one.fault]
+
+    assert fault.kind == "decimal_comma"
+    assert len(fault.values[0]) == 40
+    assert "\n" not in fault.text
+
+
 def test_values_of_the_window_before_are_told_once_they_had_differed(reference: Baseline) -> None:
     start = datetime(2024, 5, 1, tzinfo=UTC)
     rng = np.random.default_rng(12)
