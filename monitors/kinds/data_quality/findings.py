@@ -171,8 +171,13 @@ def violation_of(
 
 
 def with_faults(judgement: Judgement, faults: Mapping[str, Fault]) -> Judgement:
-    """Add to each violation what kind of fault its column shows."""
-    drafts = (replace(one, fault=faults.get(one.feature, one.fault)) for one in judgement.drafts)
+    """Add to each violation what kind of fault its column's values show; gaps are no values."""
+    drafts = (
+        one
+        if one.check == "completeness_check"
+        else replace(one, fault=faults.get(one.feature, one.fault))
+        for one in judgement.drafts
+    )
     return replace(judgement, drafts=tuple(drafts))
 
 

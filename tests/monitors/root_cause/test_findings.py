@@ -18,11 +18,11 @@ from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.findings import word_violation
+from driftline.monitors.kinds.data_quality.findings import with_faults, word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.report.ranking import cause_sentence
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import Draft, Onset, Violation
+from driftline.monitors.results.violation import Draft, Fault, Onset, Violation
 from driftline.monitors.root_cause import row_sample as sample
 from driftline.monitors.root_cause.search import began_before
 from driftline.monitors.run.captured_window import evaluate_captured, read_captured
@@ -328,6 +328,15 @@ def test_gaps_of_failed_rows_page_though_a_status_tells_them_too(rng) -> None:
 
     assert {one.severity for one in found} == {"page"}
     assert not any("mix" in one.cause for one in found)
+
+
+def test_a_kind_of_fault_stays_with_the_check_it_is_about() -> None:
+    drafts = tuple(Draft("v", check, "", "") for check in ("completeness_check", "rule"))
+    fault = Fault("decimal_comma", "commas")
+
+    found = with_faults(Judgement(drafts, {}, {}, {}, alpha=0.1), {"v": fault})
+
+    assert [one.fault for one in found.drafts] == [None, fault]
 
 
 def test_the_hour_of_known_values_is_told_where_no_hour_of_the_reference_had_as_many() -> None:
