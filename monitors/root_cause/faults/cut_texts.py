@@ -30,6 +30,8 @@ def texts_cut(context: FaultContext) -> Iterator[tuple[str, Fault]]:
         known = set(cells.known)
         new = {value: rows for value, rows in often.items() if value not in known}
         lengths = {len(value) for value in new}
+        if all(value.isdecimal() for value in new):
+            continue  # Numbers kept as text: 1 is another one than 10, not its beginning.
         if len(lengths) != 1 or sum(new.values()) < LEAST_ROWS:
             continue
         (length,) = lengths

@@ -182,6 +182,12 @@ def test_cut_texts_are_found_at_once_among_many() -> None:
     assert fault.kind == "texts_cut"
 
 
+def test_numbers_that_are_kept_as_texts_are_not_cut() -> None:
+    assert cut(["10", "11", "12"], ["1"] * 40 + ["10"] * 10) == {}
+    assert set(cut(["10a", "11a", "12b"], ["10"] * 40)) == set()
+    assert set(cut(["Aa", "Ba"], ["A"] * 20 + ["B"] * 20)) == {"code"}
+
+
 @pytest.mark.parametrize(
     ("factor", "words"),
     [(1.609344, "kilometres instead of miles"), (0.62137, "miles instead of kilometres"),
