@@ -23,6 +23,8 @@ KIND = "default_value"
 # A flood has so many of the rows, and its excess explains so much of how the column changed.
 SHARE, LEAST_ROWS = 0.01, 5
 EXPLAINED = 0.9
+# A whole number so little above the reference's, of their range, is the next one.
+NEXT = 0.02
 # Chance of a false name; so many values may be looked at in each cell.
 FALSE_NAME, VALUES_EACH = 1e-4, 30
 
@@ -60,6 +62,10 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
     if not _explains(known, window, int(places[at]), often[at], context.effect(name)):
         return None
     value, low, high = float(values[at]), cells.minimum, cells.maximum
+    if low is not None and high is not None and cells.type == "int64":
+        following = high + max(1.0, NEXT * (high - low))
+        if high < value <= following:
+            return None  # A new code follows the known ones: 400 after 1 to 399.
     before = "never in the reference"
     if low is not None and high is not None and low <= value <= high:
         held = percent(float(known[places[at]] / known.sum()))

@@ -239,6 +239,16 @@ def test_the_value_shown_of_decimal_commas_is_short(reference: Baseline) -> None
     assert "\n" not in fault.text
 
 
+@pytest.mark.parametrize(("value", "kinds"), [(400, set()), (999, {"default_value"})])
+def test_a_new_code_next_to_the_known_ones_is_no_default(value: int, kinds: set[str]) -> None:
+    rng = np.random.default_rng(18)
+    baseline = dl.Baseline.fit(pd.DataFrame({"product": rng.integers(1, 400, 8_000)}))
+    codes = rng.integers(1, 400, 2_000)
+    codes[rng.random(2_000) < 0.1] = value
+
+    assert set(told(pd.DataFrame({"product": codes}), baseline).values()) == kinds
+
+
 def test_values_of_the_window_before_are_told_once_they_had_differed(reference: Baseline) -> None:
     start = datetime(2024, 5, 1, tzinfo=UTC)
     rng = np.random.default_rng(12)
