@@ -78,5 +78,7 @@ def _lattice(values: Floats, weights: Floats) -> float | None:
 
 def _is_on(values: Floats, step: float) -> NDArray[np.bool_]:
     """Return which values are multiples of a step, but for what float64 and rounding lose."""
-    parts = values / step
-    return np.asarray(np.abs(parts - np.rint(parts)) <= np.maximum(1e-6, RELATIVE * np.abs(parts)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = values / step
+        off = np.abs(parts - np.rint(parts))
+        return np.asarray(off <= np.maximum(1e-6, RELATIVE * np.abs(parts)))

@@ -20,6 +20,7 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.monitors.root_cause.faults.conversion import _is_on
 from driftline.monitors.root_cause.faults.cut_texts import texts_cut
 from driftline.monitors.root_cause.faults.repeated import repeated
 
@@ -247,6 +248,11 @@ def test_a_new_code_next_to_the_known_ones_is_no_default(value: int, kinds: set[
     codes[rng.random(2_000) < 0.1] = value
 
     assert set(told(pd.DataFrame({"product": codes}), baseline).values()) == kinds
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_too_large_to_divide_warn_of_nothing() -> None:
+    assert not _is_on(np.array([1e308]), 0.01).any()
 
 
 def test_values_of_the_window_before_are_told_once_they_had_differed(reference: Baseline) -> None:
