@@ -62,29 +62,39 @@ def read_history(
         connection, definition, baseline.version, window, row_count=row_count,
         annotations=annotations,
     )  # fmt: skip
-    told = read_told(connection, definition.name, window)
+    told = read_told(connection, definition, baseline.version, window)
     return WindowHistory(key, without_expected(counts, annotations), pooled, warm_up, told)
 
 
 def read_told(
-    connection: Connection, monitor: str, window: Window
+    connection: Connection, definition: MonitorDefinition, baseline_version: str, window: Window
 ) -> tuple[Mapping[str, datetime], ...]:
-    """Return the causes of the windows before one, in order of time."""
-    table = executions.c
+    """Return the causes of the timetable's windows before one, in order of time.
+
+    They were judged against the same version of the baseline. What was told was told: executions
+    count that others have replaced.
+    """
+    table, timetable = executions.c, definition.timetable
     query = (
-        select(table.told_causes)
+        select(table.window_start, table.window_end, table.told_causes)
         .where(
-            table.monitor == monitor,
+            table.monitor == definition.name,
+            table.endpoint == definition.endpoint,
+            table.baseline_version == baseline_version,
             table.window_start >= moment_before(window.start, REMEMBERED_WINDOWS * window.length),
             table.window_start < window.start,
-            table.is_current,
+            table.window_end <= window.start,
         )
         .order_by(table.window_start)
     )
     return tuple(
-        {identity: datetime.fromisoformat(first) for identity, first in told.items()}
-        for told in connection.scalars(query)
-        if told
+        {identity: datetime.fromisoformat(first) for identity, first in row.told_causes.items()}
+        for row in connection.execute(query)
+        if row.told_causes
+        and (
+            not timetable.is_recurring
+            or timetable.has_window(Window(row.window_start, row.window_end))
+        )
     )
 
 

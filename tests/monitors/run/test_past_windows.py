@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
@@ -17,7 +17,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run import captured_window, execution
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.past_windows import cell_ids
+from driftline.monitors.run.past_windows import cell_ids, read_told
+from driftline.monitors.tables import executions
 from driftline.monitors.window_history.store import Key, read
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -152,3 +153,55 @@ def test_a_window_of_a_lifetime_reaches_back_no_further_than_times_do(
     found = run(Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature))
 
     assert found.row_count == 60
+
+
+def broken(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    values = weather(rng, 300)
+    return {**values, "wind": values["wind"] * 1000}
+
+
+@pytest.fixture
+def told(engine: Engine, reference: Baseline):
+    def read_day(day: int, version: str = reference.version, **fields: object) -> int:
+        definition = replace(DEFINITION, **fields)
+        window = Window(START + day * DAY, START + (day + 1) * DAY)
+        with engine.connect() as connection:
+            return len(read_told(connection, definition, version, window))
+
+    return read_day
+
+
+def test_causes_are_remembered_of_one_endpoint_and_one_version_of_its_baseline(
+    judge, told, append: Append, rng
+) -> None:
+    append(0, broken(rng))
+    judge(0)
+
+    assert told(1) == 1
+    assert told(1, endpoint="trains") == 0
+    assert told(1, "another") == 0
+
+
+def test_a_span_that_somebody_asked_for_tells_the_timetable_nothing(
+    engine: Engine, root: str, reference: Baseline, told, append: Append, rng
+) -> None:
+    baselines.put(root, "flights", reference, clock)
+    append(0, broken(rng))
+    append(1, broken(rng))
+    for start, end in ((START, START + DAY / 2), (START + DAY / 2, START + 1.5 * DAY)):
+        window = Window(start, end)
+        run(Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature))
+
+    assert told(1) == told(2) == 0
+    assert told(2, schedule="external") == 2
+
+
+def test_what_was_told_stays_told_when_its_window_fails_later(
+    judge, told, engine: Engine, append: Append, rng
+) -> None:
+    append(0, broken(rng))
+    judge(0)
+    with engine.begin() as connection:
+        connection.execute(update(executions).values(is_current=False))
+
+    assert told(1) == 1
