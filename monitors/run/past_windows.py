@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
@@ -100,7 +100,13 @@ def read_told(
 
 def store_told(connection: Connection, execution_id: str, report: Report, window: Window) -> None:
     """Store the causes of an evaluated window with its execution."""
-    told = told_causes(report.violations, window.start)
+    table = executions.c
+    own = select(table.monitor).where(table.id == execution_id).scalar_subquery()
+    later = exists().where(table.monitor == own, table.window_start >= window.end, table.is_current)
+    heard = report.violations
+    if connection.scalar(select(later)):  # No alarm looks back: it stays news for windows to come.
+        heard = tuple(one for one in heard if one.first_window is not None)
+    told = told_causes(heard, window.start)
     kept = {identity: first.isoformat() for identity, first in told.items()}
     query = update(executions).where(executions.c.id == execution_id)
     connection.execute(query.values(told_causes=kept or None))

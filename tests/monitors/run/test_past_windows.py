@@ -205,3 +205,19 @@ def test_what_was_told_stays_told_when_its_window_fails_later(
         connection.execute(update(executions).values(is_current=False))
 
     assert told(1) == 1
+
+
+def test_a_cause_that_an_older_window_brings_up_later_is_still_news(
+    judge, told, append: Append, rng
+) -> None:
+    append(0, weather(rng, 60))
+    append(1, weather(rng, 60))
+    judge(0)
+    judge(1)
+    append(0, broken(rng), spool="late")
+
+    assert judge(0).violation_count
+    assert told(2) == 0, "no alarm looks back"
+    append(2, broken(rng))
+    judge(2)
+    assert told(3) == 1
