@@ -19,6 +19,8 @@ from driftline.monitors.results.violation import Violation
 # Windows for which a cause is remembered: twice the longest span, which is told where it ends.
 REMEMBERED_WINDOWS = 128
 DIGEST_BYTES = 8
+# They name the columns in words alone: those of the table, not of the violation.
+COLUMN_CHECKS = frozenset({"missing_column_check", "extra_column_check"})
 SIDES = {"lt": "low", "le": "low", "ge": "high", "gt": "high", "between": "middle"}
 
 
@@ -36,7 +38,11 @@ def cause_identity(violation: Violation) -> str:
             values = predicate.phrase
     elif predicate is not None:
         values = str(predicate)
-    text = "\n".join((violation.feature_name, kind, values, violation.within))
+    elif kind in COLUMN_CHECKS:
+        values = ", ".join(sorted(violation.cause.split(", ")))
+    # What pages beyond a ticket of the same side is news.
+    parts = (violation.feature_name, kind, values, violation.within, violation.severity)
+    text = "\n".join(parts)
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 

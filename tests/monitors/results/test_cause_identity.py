@@ -59,8 +59,9 @@ def test_a_span_that_grows_or_a_deeper_summer_is_the_same_cause(other: Violation
         drift(Predicate("temp", "eq", -200.0)),
         drift(Predicate("temp", "null")),
         replace(WARM, within='origin = "EWR"'),
+        replace(WARM, severity="page"),
     ],
-    ids=["other side", "other column", "one value", "empty", "one segment"],
+    ids=["other side", "other column", "one value", "empty", "one segment", "a page"],
 )
 def test_another_side_column_or_kind_of_set_is_another_cause(other: Violation) -> None:
     assert cause_identity(other) != cause_identity(WARM)
@@ -75,6 +76,15 @@ def test_new_levels_that_page_are_causes_of_their_own() -> None:
 
     assert len(pages) == 2
     assert cause_identity(unseen("ACK")) not in pages, "what grows until it pages is news"
+
+
+@pytest.mark.parametrize("check", ["missing_column_check", "extra_column_check"])
+def test_other_columns_that_are_missing_or_extra_are_another_cause(check: str) -> None:
+    found = [Violation("Columns", check, "", cause=names) for names in ("a, b", "b, a", "a, c")]
+    first, same, other = map(cause_identity, found)
+
+    assert first == same
+    assert first != other
 
 
 def test_two_checks_of_the_same_rows_are_one_cause() -> None:
