@@ -66,6 +66,9 @@ VERDICTS = frozenset(
     }
 )
 
+# An alarm that fires for a new cause continues the incident of the causes that last.
+NEWS = frozenset({"new_violations", "new_tickets"})
+
 # CloudWatch takes printable ASCII in names; these stay readable as they are.
 LONGEST_FEATURE = 255 - len("feature_baseline_drift_")
 # What SageMaker publishes for an infinite value, 2.348543e108 in its developer guide (bias drift):
@@ -199,11 +202,11 @@ class _Series:
             # Zero would say that it was judged, and an alarm on it that all is well.
             values = {name: value for name, value in values.items() if name not in VERDICTS}
         causes = _causes(report.cause, report.plain_cause)
-        note = self.run.note(
-            causes, _worst_feature(report), report.violations, report.lasting_since
-        )
+        about = causes, _worst_feature(report), report.violations
+        plain, lasting = self.run.note(*about), self.run.note(*about, report.lasting_since)
         return [
-            self.run.point(OWN_METRICS, name, value, note)
+            # An alarm on all violations rings for what is back as well: an incident of its own.
+            self.run.point(OWN_METRICS, name, value, lasting if name in NEWS else plain)
             for name, value in values.items()
             if value is not None
         ]

@@ -64,3 +64,18 @@ def test_a_note_leads_to_rows_where_there_are_any(
     ]
 
     assert (point.note or {})["link"] == link
+
+
+def test_only_what_counts_news_continues_the_incident_of_a_lasting_cause() -> None:
+    report = Report(
+        kind="data-quality",
+        violations=(violation("temp", has_rows=True),),
+        row_count=480,
+        facts=WindowFacts(Window(START, START + timedelta(days=1)), request_count=24),
+        lasting_since=START - timedelta(days=90),
+    )
+    points = report.datapoints(monitor="dq", endpoint="flights", execution_id="e")
+
+    lasting = {one.name for one in points if "lasting_since" in (one.note or {})}
+
+    assert lasting == {"new_violations", "new_tickets"}
