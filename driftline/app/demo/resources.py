@@ -70,6 +70,8 @@ WATCHES = (
         "new_tickets",
         "ticket",
         "Data differ from the reference in a way that no day before has told.",
+        # After a gap it is in OK, so that the next new cause is heard.
+        {"treat_missing_data": "notBreaching", "evaluation_range": 1},
     ),
     Watch(
         "flights: no traffic judged",

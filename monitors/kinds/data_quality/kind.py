@@ -36,7 +36,9 @@ KIND = Kind(
             # The monitor itself sees to false alarms, and tells a cause once however long it lasts.
             "metric_name": "new_tickets",
             "severity": "ticket",
-            "treat_missing_data": "ignore",
+            # After a gap it is in OK, so that the next new cause is heard.
+            "treat_missing_data": "notBreaching",
+            "evaluation_range": 1,
         },
     ),
     is_deployable=lambda roles, has_model: True,

@@ -4,6 +4,7 @@ from driftline.errors import InputError
 from driftline.roles import Facet, Roles
 from driftline.serving.provisioning.deploy import deploy_resources, monitor_resources
 from driftline.serving.resources.resources import parse_resources
+from tests.alerts.replays import document, states
 
 
 def names_of(resources):
@@ -42,6 +43,21 @@ def test_a_reference_brings_baseline_monitor_and_alarms():
         "label": "late",
         "positive": "1",
     }
+    parse_resources(found)
+
+
+def test_the_alarm_on_news_is_silent_in_a_gap_so_that_it_hears_the_next():
+    found = monitor_resources("flights", Roles(), has_model=False)
+
+    (drift,) = [one["spec"] for one in found if one["spec"].get("metric_name") == "new_tickets"]
+
+    judged = document(
+        [1.0, None, 1.0],
+        more={"evaluation_range": drift.get("evaluation_range", 0)},
+        EvaluationPeriods=drift["evaluation_periods"],
+        TreatMissingData=drift["treat_missing_data"],
+    )
+    assert states(judged) == ["ALARM", "OK", "ALARM"]
     parse_resources(found)
 
 

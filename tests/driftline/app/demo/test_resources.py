@@ -45,6 +45,13 @@ def test_the_alarms_are_alarms() -> None:
             AlarmDefinition.from_dict({"alarm_name": resource["name"], **resource["spec"]})
 
 
+def test_the_alarm_on_news_is_silent_in_a_gap_so_that_it_hears_the_next() -> None:
+    (drift,) = [one for one in _declared() if one["spec"].get("metric_name") == "new_tickets"]
+
+    assert drift["spec"]["treat_missing_data"] == "notBreaching"
+    assert drift["spec"]["evaluation_range"] == 1
+
+
 def test_the_file_holds_the_same_and_is_for_its_owner_alone(tmp_path: Path) -> None:
     file = tmp_path / "resources.yaml"
 
