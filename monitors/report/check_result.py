@@ -203,7 +203,7 @@ class CheckResult:
             return "no rows; nothing could be judged"
         if self.details.get("rows_without_label") == self.row_count:
             return f"{rows}, none of them has a label yet; nothing could be judged"
-        if not small and self.undecidable:
+        if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged)}"
         if not small:
             reasons = sorted({metric.note for metric in self.metrics if metric.note})

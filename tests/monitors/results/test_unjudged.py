@@ -101,3 +101,10 @@ def test_a_page_and_a_notebook_say_it_on_top() -> None:
     for text in (report.html(), report._repr_html_()):
         assert "No violations in 168 rows; 1 not judged" in text
         assert f"Drift of a could not be judged (the reference varies too much: {WEEKS})" in text
+
+
+def test_columns_that_matter_to_nobody_are_no_reason() -> None:
+    late = line("late", "label", UNDECIDABLE)
+    report = Report("data-quality", (), 100, results=(late,))
+
+    assert report.summary == "100 rows; nothing could be judged: nothing to compare"
