@@ -129,7 +129,8 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
     segment = next(filter(None, segments), "")
     if segment not in view.cause:
         lines.append(html.P(["Where: ", html.B(segment)], className="cause"))
-    if unjudged := unjudged_sentence(_unjudged(view)):
+    unjudged = unjudged_sentence(_unjudged(view))
+    if unjudged and unjudged not in view.cause:
         lines.append(html.P(f"{unjudged[0].upper()}{unjudged[1:]}.", className="cause"))
     if known := _known_causes(view):
         lines.append(known)
@@ -140,8 +141,9 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
 def _known_causes(view: MonitorView) -> html.P | None:
     """Say which causes earlier windows told already, and what ends them."""
     first: dict[str, datetime] = {}
+    fresh = {one.feature_name for one in view.found.violations if one.first_window is None}
     for one in view.found.violations:
-        if one.first_window is not None:
+        if one.first_window is not None and one.feature_name not in fresh:
             known = first.setdefault(one.feature_name, one.first_window)
             first[one.feature_name] = min(known, one.first_window)
     if not first:

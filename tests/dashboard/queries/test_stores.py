@@ -22,6 +22,7 @@ from driftline.dashboard.pages import overview as overview_page
 from driftline.dashboard.queries.documents import Feature
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
+from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.tables import executions
 
 BUG = "20131118T000000Z"
@@ -357,6 +358,19 @@ def test_a_window_says_what_an_earlier_one_told_and_what_would_end_it(stores, se
     news = [replace(one, first_window=None) for one in known]
     fresh = replace(view, report=replace(view.found, violations=tuple(news)))
     assert "Not new" not in str(monitor_page.page(fresh))
+    both = replace(view, report=replace(view.found, violations=(news[0], known[0])))
+    assert "Not new" not in str(monitor_page.page(both)), "the feature has news"
+
+
+def test_a_window_says_what_could_not_be_judged_once(stores, seeded):
+    view = stores.monitor(seeded.monitor, None, None)
+    slow = Feature("temp", distance=0.1, note="undecidable")
+    words = unjudged_sentence(unjudged_columns([slow]))
+    told = replace(view, features=(slow,), report=replace(view.found, cause=f"1 row; {words}"))
+
+    page = str(monitor_page.page(told))
+
+    assert page.lower().count(words.lower()) == 1
 
 
 def test_a_message_that_was_given_up_stands_out(stores):
