@@ -334,14 +334,17 @@ class _Forks:
             self._selector.close()
             self._control.close()
             return True
+        watched = -1
         try:
             watched = os.pidfd_open(process_id)
+            self._selector.register(watched, selectors.EVENT_READ, number)
         except OSError:
+            if watched >= 0:
+                os.close(watched)
             _kill_session(process_id)
             os.waitpid(process_id, 0)
             raise
         self._process_ids[number] = process_id
-        self._selector.register(watched, selectors.EVENT_READ, number)
         self._say({"started": number, "process_id": process_id})
         return False
 

@@ -169,3 +169,25 @@ def test_a_forked_worker_answers(started, trained):
     while not found:
         found = reader.feed(link.recv(1 << 16))
     assert found[0][0]["ready"]["kind"] == "classifier"
+
+
+def test_a_worker_that_cannot_be_watched_is_collected(monkeypatch):
+    ours, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(10)
+    with ours, control:
+        forks = fork_server._Forks(control)
+
+        def full(*_given):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(forks._selector, "register", full)
+        link, theirs = socket.socketpair()
+        with link:
+            held = len(list(Path("/proc/self/fd").iterdir()))
+            if forks._start(1, [theirs.detach()]):
+                os._exit(0)  # The worker.
+
+            assert json.loads(ours.recv(1 << 12)) == {"ended": 1}
+            assert len(list(Path("/proc/self/fd").iterdir())) == held - 1
+            assert forks._process_ids == {}
+        forks._selector.close()
