@@ -65,6 +65,11 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """Let garbage be collected again: extensions report what they still hold at the end."""
+    gc.unfreeze()
+
+
 class Scheduling(LoadFileScheduling):
     """Scheduling by file; files that share what is dear to start go to one worker."""
 

@@ -172,7 +172,7 @@ class ShapeCounter:
         if n < LEAST_VALUES or moments.minimum == moments.maximum:
             return 1
         with np.errstate(all="ignore"):  # Of numbers too large or small for their cubes.
-            skewness = np.float64(self.cubes[name]) / n / np.float64(deviation) ** 3
-            skewness = float(np.nan_to_num(skewness, nan=0.0, posinf=0.0, neginf=0.0))
+            found = np.float64(self.cubes[name]) / n / np.float64(deviation) ** 3
+            skewness = float(np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0))
         spread = np.sqrt(6.0 * (n - 2) / ((n + 1.0) * (n + 3)))
         return int(np.ceil(1.0 + np.log2(n) + np.log2(1.0 + abs(skewness) / spread)))
