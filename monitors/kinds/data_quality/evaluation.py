@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import Predicate
@@ -127,12 +128,7 @@ def evaluate(context: CheckContext) -> Report:
             references,
             known,
             profile.columns,
-            seasoned=frozenset(
-                name
-                for part in (() if blocks is None else (blocks, *blocks.apart))
-                if part.span_days >= SEASON_DAYS
-                for name in part.counts
-            ),
+            seasoned=_seasoned(blocks),
         ),
         counts=counts,
         past=context.past.counts,
@@ -218,6 +214,14 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
     had_times = context.baseline.signature.event_time is not None
     note = LOST_NOTE if had_times else TIMES_NOTE
     return {"times_note": note} if drifted and not is_known else {}
+
+
+def _seasoned(blocks: BlockCounts | None) -> frozenset[str]:
+    """Return the columns whose reference has seen all seasons."""
+    parts = () if blocks is None else (blocks, *blocks.apart)
+    return frozenset(
+        name for part in parts if part.span_days >= SEASON_DAYS for name in part.counts
+    )
 
 
 def _read(
