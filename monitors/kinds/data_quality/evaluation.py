@@ -124,11 +124,7 @@ def evaluate(context: CheckContext) -> Report:
         budget=budget,
         days=by_days,
         implausible=find_implausible(
-            sample,
-            references,
-            known,
-            profile.columns,
-            seasoned=_seasoned(blocks),
+            sample, references, known, profile.columns, seasoned=_seasoned(blocks)
         ),
         counts=counts,
         past=context.past.counts,
