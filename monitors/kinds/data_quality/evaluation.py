@@ -18,6 +18,7 @@ from driftline.baseline.profile import Profile
 from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.segments import SegmentCounter
 from driftline.baseline.statistics import Statistics
+from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import ROW_IDS, UNFIT
 from driftline.errors import InputError
@@ -97,11 +98,7 @@ NOTE = "commissioning"
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that can be read twice."""
     baseline = context.baseline
-    if not baseline.constraints.features and baseline.documents:
-        raise InputError(
-            f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
-            "quality does not read; give the folder of a data quality baseline, or --kind"
-        )
+    _require_own_documents(baseline)
     references = reference_columns(baseline)
     plan = segment_plan(baseline, context.segments)
     budget = context.budget if plan is None else plan.whole(context.budget)
@@ -210,6 +207,14 @@ def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[
     had_times = context.baseline.signature.event_time is not None
     note = LOST_NOTE if had_times else TIMES_NOTE
     return {"times_note": note} if drifted and not is_known else {}
+
+
+def _require_own_documents(baseline: Baseline) -> None:
+    if not baseline.constraints.features and baseline.documents:
+        raise InputError(
+            f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
+            "quality does not read; give the folder of a data quality baseline, or --kind"
+        )
 
 
 def _seasoned(blocks: BlockCounts | None) -> frozenset[str]:
