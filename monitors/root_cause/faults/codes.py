@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from driftline.baseline.predicate import number_text
 from driftline.monitors.results.violation import Fault
@@ -107,6 +106,9 @@ def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tu
     often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
     if rows.sum() < MIN_VALUES or len(often) > len(able) or not cost.any():
         return []
+    # Takes longer to import than all else of a check, and few windows have such codes.
+    from scipy.optimize import linear_sum_assignment
+
     at, to = linear_sum_assignment(cost[np.ix_(often, able)])
     now, was = often[at], able[to]
     gain = cost[now, now] - cost[now, was]

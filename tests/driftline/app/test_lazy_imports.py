@@ -23,8 +23,9 @@ def imported() -> set[str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["pandas", "sqlalchemy", "httpx", "scipy.stats", "numpy.f2py", "numpy.testing", "sklearn",
-     "plotly", "dash", "fastapi", "driftline.serving", "driftline.monitors.kinds.bias.evaluation"],
+    ["pandas", "sqlalchemy", "httpx", "scipy.stats", "scipy.optimize", "numpy.f2py",
+     "numpy.testing", "sklearn", "plotly", "dash", "fastapi", "driftline.serving",
+     "driftline.monitors.kinds.bias.evaluation"],
 )  # fmt: skip
 def test_a_check_imports_nothing_slow_that_it_has_no_use_for(imported: set[str], name: str) -> None:
     assert "driftline.monitors.kinds.data_quality.evaluation" in imported
