@@ -289,7 +289,9 @@ def fit_source(
     constraints = suggest(profile, {*unjudged, *roles.exclude})
     return Fitted(
         signature, profile, constraints, cells, blocks, outcomes, reading.segments,
-        reading.sampler.result(), reading.rows.result(),
+        reading.sampler.result(),
+        # One stray time makes no year: what counts is how many days have rows.
+        reading.rows.result(0.0 if blocks is None else blocks.span_days),
         None if reading.losses is None else reading.losses.result(),
     )  # fmt: skip
 

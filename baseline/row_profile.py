@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.column_order import ColumnOrder, OrderCounter
+from driftline.baseline.column_order import LEAST_DAYS, ColumnOrder, OrderCounter
 from driftline.baseline.row_digests import MOST_DECIMALS, NO_NUMBER, RowDigests
 from driftline.errors import InputError
 from driftline.stats.blocks import (
@@ -211,8 +211,12 @@ class RowReading:
             self.orders.merge(other.orders), self.rows.merge(other.rows), self.ids.merge(other.ids)
         )
 
-    def result(self) -> RowProfile | None:
-        """Return what was counted; None where it says nothing, so that nothing is written."""
+    def result(self, span_days: float) -> RowProfile | None:
+        """Return what was counted; None where it says nothing, so that nothing is written.
+
+        Of a reference that has seen fewer days than a year no order is believed.
+        """
         decimals = Decimals.all_of(self.rows)
         known = (Repeats.of(self.rows), Repeats.of(self.ids))
-        return RowProfile(self.orders.orders(), *known, decimals)._or_none()
+        orders = self.orders.orders() if span_days >= LEAST_DAYS else ()
+        return RowProfile(orders, *known, decimals)._or_none()

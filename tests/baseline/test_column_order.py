@@ -61,6 +61,16 @@ def test_a_shorter_reference_and_one_without_times_keep_none(rng: np.random.Gene
         assert found.orders == ()
 
 
+def test_one_stray_time_makes_no_year(rng: np.random.Generator) -> None:
+    rows = weather(rng, 60)
+    rows.loc[0, "at"] = pd.Timestamp(0, tz="UTC")
+
+    found = Baseline.fit(rows, timestamp="at").rows
+
+    assert found is not None
+    assert found.orders == ()
+
+
 def test_what_is_saved_is_read_again_and_a_newer_format_is_refused(
     rng: np.random.Generator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
