@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
@@ -66,6 +66,20 @@ def read_history(
     return WindowHistory(key, without_expected(counts, annotations), pooled, warm_up, told)
 
 
+def _judged_before(
+    definition: MonitorDefinition, baseline_version: str, window: Window, count: int
+) -> tuple[ColumnElement[bool], ...]:
+    """Select a monitor's executions of so many windows before one, against the same baseline."""
+    table = executions.c
+    return (
+        table.monitor == definition.name,
+        table.endpoint == definition.endpoint,
+        table.baseline_version == baseline_version,
+        table.window_start >= moment_before(window.start, count * window.length),
+        table.window_start < window.start,
+    )
+
+
 def read_told(
     connection: Connection, definition: MonitorDefinition, baseline_version: str, window: Window
 ) -> tuple[Mapping[str, datetime], ...]:
@@ -78,11 +92,7 @@ def read_told(
     query = (
         select(table.window_start, table.window_end, table.told_causes)
         .where(
-            table.monitor == definition.name,
-            table.endpoint == definition.endpoint,
-            table.baseline_version == baseline_version,
-            table.window_start >= moment_before(window.start, REMEMBERED_WINDOWS * window.length),
-            table.window_start < window.start,
+            *_judged_before(definition, baseline_version, window, REMEMBERED_WINDOWS),
             table.window_end <= window.start,
         )
         .order_by(table.window_start)
@@ -154,11 +164,7 @@ def pooled_window(
     query = (
         select(table.window_start, table.window_end, table.row_count)
         .where(
-            table.monitor == definition.name,
-            table.endpoint == definition.endpoint,
-            table.baseline_version == baseline_version,
-            table.window_start >= moment_before(start, most * window.length),
-            table.window_start < window.start,
+            *_judged_before(definition, baseline_version, window, most),
             table.is_current,
             table.status != FAILED,
         )
