@@ -58,7 +58,7 @@ def with_times(table: pd.DataFrame, hours: pd.Series) -> pd.DataFrame:
 
 
 def exchanged(table: pd.DataFrame, seed: int, *, by_season: bool) -> pd.DataFrame:
-    """Give each week the rows of another: of another year at this season, or of any time."""
+    """Return each week with the rows of another: of another year at this season, or of any time."""
     rng = np.random.default_rng(seed)
     hours = (table["ts"] - table["ts"].min().normalize()) / pd.Timedelta(hours=1)
     week = (hours // 168).astype(int).to_numpy()

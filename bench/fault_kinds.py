@@ -41,7 +41,7 @@ def flood(column: str, value: float, share: float) -> Plant:
 
 
 def renumber(column: str) -> Plant:
-    """Give each of the frequent codes the number of another one."""
+    """Return a fault that writes each frequent code as another one."""
 
     def plant(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         codes = rows[column].value_counts().index[:12].to_numpy()

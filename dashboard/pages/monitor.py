@@ -139,7 +139,7 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
 
 
 def _known_causes(view: MonitorView) -> html.P | None:
-    """Say which causes earlier windows told already, and what ends them."""
+    """Return which causes earlier windows reported already, and what ends them, in words."""
     first: dict[str, datetime] = {}
     fresh = {one.feature_name for one in view.found.violations if one.first_window is None}
     for one in view.found.violations:

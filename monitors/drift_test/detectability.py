@@ -72,7 +72,7 @@ def remedies(
     *,
     is_alone: bool = False,
 ) -> dict[str, str]:
-    """Say of each undecidable column what would make it decidable: ``11 more days of reference``.
+    """Return what would make each undecidable column decidable: ``11 more days of reference``.
 
     A reference of fewer than `LEAST_DAYS` days says too little of how the column varies by itself;
     of a longer one it is known that it varies too much for so many rows. More rows help where they
@@ -114,7 +114,7 @@ def remedies(
 
 
 def too_few(reference_rows: float) -> str:
-    """Say what a column needs that has too few rows: in the reference, or else here."""
+    """Return what a column needs that has too few rows: in the reference, or else here."""
     where = " in the reference" if reference_rows < MIN_ROWS else ""
     return f"at least {MIN_ROWS} rows{where}"
 

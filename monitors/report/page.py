@@ -135,7 +135,7 @@ def _head(report: CheckResult) -> str:
 
 
 def unjudged_note(report: CheckResult) -> str:
-    """Say in a paragraph what could not be judged, why, and what would help; "" for nothing."""
+    """Return a paragraph on what could not be judged, why, and what would help; "" for nothing."""
     noun = "metric" if report.metrics else "column"
     sentence = unjudged_sentence(report.unjudged, noun)
     return f"<p>{escape(sentence[0].upper())}{escape(sentence[1:])}.</p>" if sentence else ""

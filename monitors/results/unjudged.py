@@ -66,7 +66,7 @@ def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
 
 
 def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str:
-    """Say what was not judged, for each reason why, and what would help; "" for nothing.
+    """Return what was not judged, for each reason why, and what would help; "" for nothing.
 
     Of columns also what was checked all the same.
     """

@@ -277,7 +277,7 @@ def apply_annotations(context: RunContext, report: Report) -> Report:
 
 
 def recognize_causes(context: RunContext, report: Report) -> Report:
-    """Say of each violation since when it is told: what lasts is no news."""
+    """Record with each violation which window reported it first: what lasts is no news."""
     told = context.history.told
     violations = with_first_windows(report.violations, told)
     return replace(report, violations=violations, lasting_since=lasting_since(told))

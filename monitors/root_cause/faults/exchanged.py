@@ -66,7 +66,7 @@ class _Values:
 
 
 def _pair(one: str, other: str, why: str) -> Iterator[tuple[str, Fault]]:
-    """Tell both columns of each other."""
+    """Yield the fault for both columns, each naming the other."""
     text = "{} and {} look exchanged: {} in the reference"
     for name in (one, other):
         yield name, Fault(KIND, text.format(one, other, why), (one, other))
