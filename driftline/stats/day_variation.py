@@ -26,6 +26,7 @@ from driftline.stats.calendar_regression import (
     day_design,
     weighted_ridge,
 )
+from driftline.stats.shrinkage import MOST_FREEDOM, shrink_variances
 
 RIDGE = 1e-5
 # Fewer days do not tell how days vary; the spread within days needs more.
@@ -48,10 +49,8 @@ SPAN_ROWS, REFERENCE_ROWS = 20, 30
 # Student's law with nu degrees of freedom has an excess kurtosis of 6 / (nu - 4).
 STUDENT = 6.0
 VARIES = 1e-9
-# So many scores tell how far they agree; what they agree on counts as so many blocks at most, and
-# no variance is taken to be lower than its own blocks leave possible, at this chance.
-LIKE_LEAST, PRIOR_MOST, NEWTON_STEPS = 3, 1000.0, 50
-LEAST_CHANCE = 0.025
+# No variance is taken to be lower than its own blocks leave possible, at this chance.
+LOWEST_CHANCE = 0.025
 # Spans are judged up to so many times the longest block.
 SPANS_BEYOND = 2
 
@@ -264,43 +263,16 @@ def _learnt(
         own = fourth / np.maximum(square**2, np.finfo(float).tiny) - 3.0
         by_chance = np.sqrt(24 / np.maximum(in_hand, 2.0))
         kurtosis = own if length == 1 else np.maximum(kurtosis / 2, own - by_chance)
-        variance, freedom = _shrunken(variance, freedom, row_variance / per_day / length)
-        yield length, Length(variance, freedom, kurtosis)
+        unit = row_variance / per_day / length
+        like = (variance > 0) & (unit > 0)
+        group = np.zeros(int(like.sum()), np.int64)
+        shrunken = shrink_variances(
+            variance[like] / unit[like], freedom[like], group, lowest_chance=LOWEST_CHANCE
+        )
+        variance[like] = shrunken.variance * unit[like]
+        freedom[like] += np.where(shrunken.is_lowest, 0.0, shrunken.prior[group])
+        yield length, Length(variance, np.minimum(freedom, MOST_FREEDOM), kurtosis)
         length *= 2
-
-
-def _shrunken(variance: Numbers, freedom: Numbers, unit: Numbers) -> tuple[Numbers, Numbers]:
-    """Shrink variances of like scores towards each other, as far as they agree.
-
-    References
-    ----------
-    Smyth, Statistical Applications in Genetics and Molecular Biology 3:3, 2004, section 6.2.
-    """
-    like = (variance > 0) & (unit > 0)
-    if like.sum() < LIKE_LEAST:
-        return variance, freedom
-    ratio, own = variance[like] / unit[like], freedom[like]
-    logs = np.log(ratio) - special.digamma(own / 2) + np.log(own / 2)
-    prior = _inverse_trigamma(logs.var(ddof=1) - special.polygamma(1, own / 2).mean())
-    usual = np.exp(logs.mean() + special.digamma(prior / 2) - np.log(prior / 2))
-    found = (prior * usual + own * ratio) / (prior + own) * unit[like]
-    # Never below what a score's own blocks show.
-    least = own / special.chdtri(own, LEAST_CHANCE) * variance[like]
-    variance, freedom = variance.copy(), freedom.copy()
-    freedom[like] = np.where(found >= least, np.minimum(own + prior, PRIOR_MOST), own)
-    variance[like] = np.maximum(found, least)
-    return variance, freedom
-
-
-def _inverse_trigamma(value: float) -> float:
-    """Return twice the y at which the trigamma function has a value, by Newton's method."""
-    if value <= special.polygamma(1, PRIOR_MOST / 2):
-        return PRIOR_MOST
-    y = 0.5 + 1.0 / value
-    for _ in range(NEWTON_STEPS):
-        now = float(special.polygamma(1, y))
-        y += now * (1.0 - now / value) / float(special.polygamma(2, y))
-    return 2.0 * y
 
 
 def _blocks(

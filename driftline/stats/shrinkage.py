@@ -25,10 +25,34 @@ NEWTON_STEPS = 30
 
 @dataclass(frozen=True, slots=True)
 class Shrunken:
-    """Variances of G groups, and on how many degrees of freedom those of a group rest."""
+    """Variances of G groups, and how far each group agrees."""
 
     variance: Numbers  # Shape (M,).
-    freedom: Numbers  # Shape (G,).
+    # Degrees of freedom that what is usual in a group counts for, shape (G,); 0: it tells nothing.
+    prior: Numbers
+    # Whether a variance is the lowest that its own blocks leave possible, shape (M,).
+    is_lowest: NDArray[np.bool_]
+
+    def freedom(self, own: float, group_freedom: Numbers) -> Numbers:
+        """Return on how many degrees of freedom the variances of a group rest, shape (G,).
+
+        With weight w on what is usual, the squared relative error is 2 / (prior + own), as if that
+        were known, and (1 - (1 - w)^2) 2 / group_freedom since it is not.
+
+        Parameters
+        ----------
+        own
+            Degrees of freedom of each variance by itself.
+        group_freedom
+            Degrees of freedom of what is usual in each group, shape (G,), as `freedom_of_means`
+            gives them: variances learnt from the same blocks agree by more than they know.
+
+        References
+        ----------
+        Smyth, Statistical Applications in Genetics and Molecular Biology 3:3, 2004, section 4.
+        """
+        left = own / (self.prior + own)
+        return np.asarray(1.0 / (left / own + (1.0 - left**2) / group_freedom))
 
 
 def freedom_of_means(values: Numbers) -> Numbers:
@@ -55,7 +79,11 @@ def freedom_of_means(values: Numbers) -> Numbers:
 
 
 def shrink_variances(
-    variance: Numbers, freedom: float, group: NDArray[np.int64], group_freedom: Numbers
+    variance: Numbers,
+    freedom: Numbers | float,
+    group: NDArray[np.int64],
+    *,
+    lowest_chance: float = LOWEST_CHANCE,
 ) -> Shrunken:
     """Shrink variances towards what is usual in their group, as far as the group agrees.
 
@@ -66,34 +94,28 @@ def shrink_variances(
     freedom
         Degrees of freedom of each, such as the number of blocks less one; at least 1.
     group
-        The group of each, shape (M,), from 0.
-    group_freedom
-        Degrees of freedom of what is usual in each group, shape (G,), as `freedom_of_means` gives
-        them: variances learnt from the same blocks agree by more than they know.
-
-    Returns
-    -------
-    Shrunken
-        Where a group has fewer than 3 estimates, they are as they were. With weight w on what is
-        usual, the squared relative error is 2 / (d0 + freedom), as if that were known, and
-        (1 - (1 - w)^2) 2 / group_freedom since it is not.
+        The group of each, shape (M,), from 0; of fewer than 3 estimates all are as they were.
+    lowest_chance
+        No variance is taken to be lower than its own blocks leave possible, at this chance.
 
     References
     ----------
     Smyth, Statistical Applications in Genetics and Molecular Biology 3:3, 2004, sections 4 and 6.2.
     """
-    known = variance > 0
-    own, count = group[known], np.bincount(group[known], minlength=group_freedom.size)
-    logs = np.log(variance[known]) - special.digamma(freedom / 2) + np.log(freedom / 2)
-    mean = np.bincount(own, logs, count.size) / np.maximum(count, 1)
-    spread = np.bincount(own, (logs - mean[own]) ** 2, count.size) / np.maximum(count - 1, 1)
-    prior = _inverse_trigamma(spread - special.polygamma(1, freedom / 2))
+    known, freedom = variance > 0, np.broadcast_to(np.asarray(freedom, np.float64), variance.shape)
+    own, at = freedom[known], group[known]
+    count = np.bincount(at, minlength=int(group.max(initial=-1)) + 1)
+    logs = np.log(variance[known]) - special.digamma(own / 2) + np.log(own / 2)
+    by_chance = np.bincount(at, special.polygamma(1, own / 2), count.size) / np.maximum(count, 1)
+    mean = np.bincount(at, logs, count.size) / np.maximum(count, 1)
+    spread = np.bincount(at, (logs - mean[at]) ** 2, count.size) / np.maximum(count - 1, 1)
+    prior = _inverse_trigamma(spread - by_chance)
     usual = np.exp(mean + special.digamma(prior / 2) - np.log(prior / 2))
-    weight = np.where(count < LEAST_GROUP, 0.0, prior / (prior + freedom))
-    found = weight[group] * usual[group] + (1.0 - weight[group]) * variance
-    lowest = freedom / special.chdtri(freedom, LOWEST_CHANCE) * variance
-    error = (1.0 - weight) / freedom + (1.0 - (1.0 - weight) ** 2) / group_freedom
-    return Shrunken(np.where(known, np.maximum(found, lowest), variance), 1.0 / error)
+    prior = np.where(count < LEAST_GROUP, 0.0, prior)
+    weight = prior[group] / (prior[group] + freedom)
+    found = np.where(known, weight * usual[group] + (1.0 - weight) * variance, variance)
+    lowest = freedom / special.chdtri(freedom, lowest_chance) * variance
+    return Shrunken(np.maximum(found, lowest), prior, found < lowest)
 
 
 def student_factor(chance: float, freedom: Numbers) -> Numbers:

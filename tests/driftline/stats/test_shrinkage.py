@@ -9,8 +9,6 @@ from scipy import optimize, special, stats
 from driftline.stats.shrinkage import freedom_of_means, shrink_variances, student_factor
 
 FREEDOM = 27.0
-# What is usual in one group is known for certain.
-CERTAIN = np.array([np.inf])
 
 
 @pytest.fixture
@@ -27,7 +25,7 @@ def drawn(rng: np.random.Generator, count: int, prior: float, usual: float) -> n
 def test_the_prior_is_that_of_the_moments_of_the_logarithms(rng: np.random.Generator) -> None:
     variance = drawn(rng, 60, 8.0, 2.0)
 
-    found = shrink_variances(variance, FREEDOM, np.zeros(60, np.int64), CERTAIN).variance
+    found = shrink_variances(variance, FREEDOM, np.zeros(60, np.int64)).variance
 
     # Section 6.2 of the paper, the trigamma equation solved by Brent's method instead.
     logs = np.log(variance) - special.digamma(FREEDOM / 2) + np.log(FREEDOM / 2)
@@ -42,7 +40,7 @@ def test_shrunken_variances_lie_nearer_to_the_truth(rng: np.random.Generator) ->
     true = 2.0 * 8.0 / rng.chisquare(8.0, 20_000)
     variance = true * rng.chisquare(FREEDOM, true.size) / FREEDOM
 
-    found = shrink_variances(variance, FREEDOM, np.zeros(true.size, np.int64), CERTAIN).variance
+    found = shrink_variances(variance, FREEDOM, np.zeros(true.size, np.int64)).variance
 
     # The posterior of Smyth's model, section 4: its mean is the least error that there is.
     best = (8.0 * 2.0 + FREEDOM * variance) / (8.0 + FREEDOM)
@@ -54,12 +52,9 @@ def test_each_group_is_shrunken_by_itself(rng: np.random.Generator) -> None:
     wild = drawn(rng, 50, 2.0, 1.0)
     group = np.repeat([0, 1], 50)
 
-    both = shrink_variances(
-        np.concatenate([equal, wild]), FREEDOM, group, np.repeat(CERTAIN, 2)
-    ).variance
+    both = shrink_variances(np.concatenate([equal, wild]), FREEDOM, group).variance
     alone = [
-        shrink_variances(one, FREEDOM, np.zeros(50, np.int64), CERTAIN).variance
-        for one in (equal, wild)
+        shrink_variances(one, FREEDOM, np.zeros(50, np.int64)).variance for one in (equal, wild)
     ]
 
     assert both == pytest.approx(np.concatenate(alone))
@@ -67,7 +62,7 @@ def test_each_group_is_shrunken_by_itself(rng: np.random.Generator) -> None:
 
 
 def test_variances_without_spread_beyond_chance_share_one() -> None:
-    found = shrink_variances(np.full(9, 3.0), FREEDOM, np.zeros(9, np.int64), CERTAIN).variance
+    found = shrink_variances(np.full(9, 3.0), FREEDOM, np.zeros(9, np.int64)).variance
 
     assert np.ptp(found) == 0
     # Of equal estimates: their logarithm is less by digamma's bias than that of the truth.
@@ -75,20 +70,28 @@ def test_variances_without_spread_beyond_chance_share_one() -> None:
 
 
 def test_few_estimates_and_those_of_nothing_stay_as_they_are() -> None:
-    found = shrink_variances(
-        np.array([1.0, 4.0, 0.0]), FREEDOM, np.array([0, 0, 0]), CERTAIN
-    ).variance
+    found = shrink_variances(np.array([1.0, 4.0, 0.0]), FREEDOM, np.array([0, 0, 0]))
 
-    assert found.tolist() == [1.0, 4.0, 0.0]
+    assert found.variance.tolist() == [1.0, 4.0, 0.0]
+    assert found.prior.tolist() == [0.0]
 
 
 def test_no_variance_falls_below_what_its_own_blocks_leave_possible() -> None:
-    variance = np.array([1.0] * 40 + [60.0])
+    variance = np.array([1.0] * 40 + [4.0])
 
-    found = shrink_variances(variance, FREEDOM, np.zeros(41, np.int64), CERTAIN).variance
+    found = shrink_variances(variance, FREEDOM, np.zeros(41, np.int64))
 
     lowest = FREEDOM / stats.chi2.ppf(0.999, FREEDOM)
-    assert found[-1] >= lowest * 60.0
+    assert found.variance[-1] == pytest.approx(lowest * 4.0)
+    assert found.is_lowest.tolist() == [False] * 40 + [True]
+
+
+def test_estimates_of_many_blocks_move_less_than_those_of_few() -> None:
+    variance, freedom = np.array([0.1, 1.0, 10.0, 3.0, 3.0]), np.array([5, 5, 5, 5, 500])
+
+    found = shrink_variances(variance, freedom, np.zeros(5, np.int64)).variance
+
+    assert abs(found[4] - 3.0) < abs(found[3] - 3.0) / 50
 
 
 def test_means_of_squares_have_the_freedom_of_their_blocks(rng: np.random.Generator) -> None:
@@ -109,14 +112,15 @@ def test_the_freedom_is_no_more_than_the_estimates_truly_have(
     squares = (common + np.sqrt(1.0 - shared) * rng.normal(size=(300, 28, 80))) ** 2
     group = np.zeros(80, np.int64)
 
-    found = [
-        shrink_variances(one.mean(axis=0), 28.0, group, freedom_of_means(one.mean(axis=1)[:, None]))
-        for one in squares
+    found = [shrink_variances(one.mean(axis=0), 28.0, group) for one in squares]
+    freedom = [
+        shrunken.freedom(28.0, freedom_of_means(one.mean(axis=1)[:, None]))[0]
+        for shrunken, one in zip(found, squares, strict=True)
     ]
 
     # A mean of nu squares varies by 2 / nu.
     truly = 2.0 / np.mean([(one.variance[0] - 1.0) ** 2 for one in found])
-    claimed = 1.0 / np.mean([1.0 / one.freedom[0] for one in found])
+    claimed = 1.0 / np.mean([1.0 / one for one in freedom])
     assert 0.25 * truly < claimed < 1.3 * truly
 
 
