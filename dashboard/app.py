@@ -91,7 +91,8 @@ class DashboardContext:
     """What the dashboard reads from: the database, the storage root, a clock.
 
     ``send`` is the way to the server, through which alone anything is changed; ``signature_of``
-    gives an endpoint's signature by its name, None where it has none.
+    gives an endpoint's signature by its name, None where it has none. ``external_url`` is where a
+    proxy lets others reach the pages.
     """
 
     engine: Engine
@@ -99,6 +100,7 @@ class DashboardContext:
     now: Callable[[], datetime]
     send: Send | None = None
     signature_of: Callable[[str], Signature | None] = lambda _: None
+    external_url: str = ""
 
 
 def create_app(context: DashboardContext) -> App:
@@ -116,7 +118,7 @@ def create_app(context: DashboardContext) -> App:
         return _is_there(stores, parse(path, query))
 
     pages = Guard(dash.server, calls, act, is_there)
-    return LocalOnly(Downloads(pages, stores))
+    return LocalOnly(Downloads(pages, stores), context.external_url)
 
 
 def render(stores: Stores, address: Address) -> html.Div:

@@ -1,14 +1,15 @@
 """Secure by default: without auth a listener answers this machine only.
 
 Two guards: a listener may bind to loopback addresses only, and a request must name a loopback host
-(against DNS rebinding) and, when a browser sends one, a loopback origin (against pages of others).
+(against DNS rebinding) and come from no page but the listener's own (against pages of others, those
+of another port of this machine among them).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,17 +52,27 @@ def require_loopback(section: str, host: str) -> None:
 
 
 class LocalOnly:
-    """ASGI layer that answers 403 unless Host, and Origin if given, name a loopback host."""
+    """ASGI layer that answers 403 to requests for another host, or sent by another's page.
 
-    def __init__(self, app: App) -> None:
+    Parameters
+    ----------
+    app:
+        What answers the requests that pass.
+    external_url:
+        The address (``https://drift.example.org``) under which a proxy with authentication hands
+        requests on: its host, and its pages, are as good as our own. Empty: there is none.
+    """
+
+    def __init__(self, app: App, external_url: str = "") -> None:
         self.app = app
+        self.external_url = external_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, or refuse it with one sentence."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        problem = _problem(scope)
+        problem = _problem(scope, self.external_url)
         if problem is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -76,15 +87,44 @@ class LocalOnly:
             await send({"type": "http.response.body", "body": body})
 
 
-def _problem(scope: Scope) -> str | None:
-    """Return what is wrong with Host or Origin; nothing when both are of this machine."""
-    for name, value in scope["headers"]:
-        text = value.decode("latin-1")
-        if name == b"host" and not is_loopback(_host_of(f"//{text}")):
-            return f'Host "{text}" is not of this machine; auth is off, so only it is served'
-        if name == b"origin" and not is_loopback(_host_of(text)):
-            return f'Origin "{text}" is not of this machine; auth is off, so only it is served'
+def _problem(scope: Scope, external_url: str) -> str | None:
+    """Return what is wrong with who asks for what; nothing when both are our own."""
+    named = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
+    hosts = [text for name, text in named if name == b"host"]
+    external_host = urlsplit(external_url).netloc
+    for host in hosts:
+        if not (is_loopback(_host_of(f"//{host}")) or host.lower() == external_host):
+            return (
+                f'Host "{host}" is not of this machine; auth is off, so only it is served, and '
+                f"the host of external_url"
+            )
+    own = {f"http://{host.lower()}" for host in hosts if host.lower() != external_host}
+    own |= {external_url} - {""}
+    for name, text in named:
+        if name == b"origin" and text.lower() not in own:
+            return (
+                f'Origin "{text}" is not "{" or ".join(sorted(own))}"; auth is off, so pages of '
+                f"others are refused"
+            )
+        # Browsers send it from a page of another port of this machine, too, and no page can
+        # forge it. A link that is followed is no request of the page that holds it.
+        if (
+            name == b"sec-fetch-site"
+            and text not in ("same-origin", "none")
+            and not _is_link(scope, dict(named))
+        ):
+            return f'Sec-Fetch-Site "{text}": auth is off, so pages of others are refused'
     return None
+
+
+def _is_link(scope: Scope, headers: Mapping[bytes, str]) -> bool:
+    """Return whether a browser asks for a whole page, to show it in a tab of its own."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] in ("GET", "HEAD")
+        and headers.get(b"sec-fetch-mode") == "navigate"
+        and headers.get(b"sec-fetch-dest") == "document"
+    )
 
 
 def _host_of(url: str) -> str:

@@ -114,7 +114,7 @@ def create_app(context: ServerContext) -> App:
         now_ns=lambda: round(context.now().timestamp() * 1e9),
         place=context.place,
     )
-    return LocalOnly(tap)
+    return LocalOnly(tap, context.external_url)
 
 
 def _api(

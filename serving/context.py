@@ -24,6 +24,7 @@ class ServerContext:
     spool_dir: Path
     now: Callable[[], datetime]  # Aware, UTC.
     dashboard_url: str = "http://127.0.0.1:8081"
+    external_url: str = ""  # Under which a proxy hands requests on to the server.
     recording: CapturePlace | None = None  # How the tap records; None: as it does by default.
     trust_pickle: bool = False
     workers: int = 1  # Processes of an endpoint that does not say how many.

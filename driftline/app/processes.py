@@ -92,7 +92,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
             local_dir=settings.local_dir,
             spool_dir=settings.spool_dir,
             now=clock(settings),
-            dashboard_url=settings.dashboard_url,
+            dashboard_url=settings.dashboard_link,
+            external_url=settings.server.external_url,
             recording=_recording(settings),
             trust_pickle=settings.serving.trust_pickle,
             workers=settings.serving.workers,
@@ -130,6 +131,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             now=clock(settings),
             send=ServerCalls(settings.server_url, timeout_s=30).send,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
+            external_url=settings.dashboard.external_url,
         )
         serve(create_app(context), listener, ready)
 
@@ -406,7 +408,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
     evaluator = Evaluator(
         engine,
         now=now,
-        dashboard_url=settings.dashboard_url,
+        dashboard_url=settings.dashboard_link,
         poll_s=settings.alarms.poll_s,
         settle_s=_SETTLE_S,
         bands=band_models,

@@ -28,6 +28,9 @@ Headers = list[tuple[bytes, bytes]]
 # How long a client that finds nothing running should wait before it comes again.
 RETRY_AFTER_S = 1
 
+# What a page of another site may send without asking first (CORS-safelisted in the Fetch standard).
+_FORMS = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
+
 
 class TooLargeError(InputError):
     """A body is longer than the limit."""
@@ -129,8 +132,20 @@ def _require_within(size: int, limit: int) -> None:
         raise TooLargeError(f"the body has more than {limit} bytes, the limit")
 
 
+def _require_no_form(scope: Scope) -> None:
+    """Refuse a body of a type that any web page could have sent, whatever lies in it."""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media = value.decode("latin-1").partition(";")[0].strip().lower()
+            if media in _FORMS:
+                raise UnsupportedMediaError(
+                    f'content type "{media}", which any web page can send; expected '
+                    f'"application/json" (curl -H "Content-Type: application/json")'
+                )
+
+
 class BodyLimit:
-    """ASGI layer that reads a body before the app does, within limits of size and time."""
+    """ASGI layer that reads a body before the app does, within limits of size, time and type."""
 
     def __init__(self, app: App, *, limit: int, timeout_s: float) -> None:
         self.app = app
@@ -143,8 +158,9 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         try:
+            _require_no_form(scope)
             body = await read_body(scope, receive, limit=self.limit, timeout_s=self.timeout_s)
-        except (TooLargeError, BodyTimeoutError) as error:
+        except (TooLargeError, BodyTimeoutError, UnsupportedMediaError) as error:
             status, code, headers = status_of(error)
             await refuse(send, status, code, str(error), headers)
             return

@@ -31,7 +31,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def _status(headers: list[tuple[bytes, bytes]]) -> int:
+OUTSIDE = "https://drift.example.org"
+
+
+def _status(headers: dict[str, str], *, method: str = "POST", external_url: str = "") -> int:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -40,7 +43,9 @@ def _status(headers: list[tuple[bytes, bytes]]) -> int:
     async def receive() -> Any:
         return {"type": "http.request"}
 
-    asyncio.run(LocalOnly(_app)({"type": "http", "headers": headers}, receive, send))
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "headers": raw}
+    asyncio.run(LocalOnly(_app, external_url)(scope, receive, send))
     status: int = sent[0]["status"]
     return status
 
@@ -48,16 +53,62 @@ def _status(headers: list[tuple[bytes, bytes]]) -> int:
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ([(b"host", b"127.0.0.1:8080")], 200),
-        ([(b"host", b"localhost:8080"), (b"origin", b"http://localhost:8081")], 200),
-        ([(b"host", b"[::1]:8080")], 200),
-        ([(b"host", b"rebound.example:8080")], 403),
-        ([(b"host", b"127.0.0.1"), (b"origin", b"http://evil.example")], 403),
-        ([(b"host", b"127.0.0.1"), (b"origin", b"null")], 403),
-        ([(b"host", b"[broken")], 403),
+        ({"host": "127.0.0.1:8080"}, 200),
+        ({"host": "[::1]:8080"}, 200),
+        ({"host": "LOCALHOST:8080", "origin": "http://localhost:8080"}, 200),
+        ({"host": "rebound.example:8080"}, 403),
+        ({"host": "[broken"}, 403),
+        ({"host": "127.0.0.1", "origin": "http://evil.example"}, 403),
+        ({"host": "127.0.0.1", "origin": "null"}, 403),
+        # Pages of this machine that are not the listener's own: another port, scheme or name.
+        ({"host": "localhost:8080", "origin": "http://localhost:8081"}, 403),
+        ({"host": "localhost:8080", "origin": "https://localhost:8080"}, 403),
+        ({"host": "localhost:8080", "origin": "http://127.0.0.1:8080"}, 403),
+        # What a browser says of who asks; it is there where a proxy has taken Origin away.
+        ({"host": "localhost:8080", "sec-fetch-site": "same-origin"}, 200),
+        ({"host": "localhost:8080", "sec-fetch-site": "none"}, 200),
+        ({"host": "localhost:8080", "sec-fetch-site": "same-site"}, 403),
+        ({"host": "localhost:8080", "sec-fetch-site": "cross-site"}, 403),
     ],
 )
-def test_only_requests_of_this_machine_pass(
-    headers: list[tuple[bytes, bytes]], status: int
-) -> None:
+def test_only_requests_of_this_machine_pass(headers: dict[str, str], status: int) -> None:
     assert _status(headers) == status
+
+
+@pytest.mark.parametrize(
+    ("method", "mode", "destination", "status"),
+    [
+        ("GET", "navigate", "document", 200),
+        ("GET", "navigate", "iframe", 403),
+        ("GET", "no-cors", "image", 403),
+        ("POST", "navigate", "document", 403),
+    ],
+)
+def test_a_link_from_elsewhere_is_followed_and_nothing_else(
+    method: str, mode: str, destination: str, status: int
+) -> None:
+    headers = {
+        "host": "localhost:8081",
+        "sec-fetch-site": "cross-site",
+        "sec-fetch-mode": mode,
+        "sec-fetch-dest": destination,
+    }
+
+    assert _status(headers, method=method) == status
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "drift.example.org", "origin": OUTSIDE}, 200),
+        ({"host": "127.0.0.1:8081", "origin": OUTSIDE}, 200),
+        ({"host": "drift.example.org", "origin": "http://drift.example.org"}, 403),
+        ({"host": "drift.example.org", "origin": "https://evil.example"}, 403),
+        ({"host": "drift.example.org", "sec-fetch-site": "same-site"}, 403),
+        ({"host": "drift.example.org.evil.example"}, 403),
+    ],
+)
+def test_a_proxy_hands_on_under_the_external_url_alone(
+    headers: dict[str, str], status: int
+) -> None:
+    assert _status(headers, external_url=OUTSIDE) == status

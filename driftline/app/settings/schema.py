@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -122,6 +123,18 @@ def _is(kind: str, value: object) -> bool:
     return isinstance(value, {"str": str, "int": int, "float": int | float}[kind])
 
 
+def _external_url(text: str) -> str:
+    """Return the address as browsers write an origin: small letters, no slash at its end."""
+    if not text:
+        return text
+    if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+/?", text, re.IGNORECASE):
+        raise ValueError(
+            f'"{text}"; expected http:// or https:// with a host, and without a path, such as '
+            f'"https://drift.example.org"'
+        )
+    return text.rstrip("/").lower()
+
+
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
 Amount = Annotated[float, Field(gt=0), BeforeValidator(_number)]
@@ -134,6 +147,8 @@ Texts = Annotated[
     AfterValidator(lambda texts: [text.strip() for text in texts if text.strip()]),
 ]
 Rules = Annotated[list[Rule], BeforeValidator(_rules)]
+ExternalUrl = Annotated[str, AfterValidator(_external_url)]
+_EXTERNAL = "a proxy on this machine, with authentication, hands on to"
 
 
 class Server(Section):
@@ -141,6 +156,7 @@ class Server(Section):
 
     host: str = _setting("127.0.0.1", "address that the server listens on")
     port: Port = _setting(8080, "port that the server listens on")
+    external_url: ExternalUrl = _setting("", f"https://host that {_EXTERNAL} the server")
 
 
 class Dashboard(Section):
@@ -148,6 +164,9 @@ class Dashboard(Section):
 
     host: str = _setting("127.0.0.1", "address that the dashboard listens on")
     port: Port = _setting(8081, "port that the dashboard listens on")
+    external_url: ExternalUrl = _setting(
+        "", f"https://host that {_EXTERNAL} the dashboard; links in messages begin with it"
+    )
 
 
 class Storage(Section):

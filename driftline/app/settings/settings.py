@@ -120,6 +120,11 @@ class Settings:
         """Where the dashboard answers."""
         return _url(self.dashboard.host, self.dashboard.port)
 
+    @property
+    def dashboard_link(self) -> str:
+        """Return what links to the dashboard begin with: where others reach it."""
+        return self.dashboard.external_url or self.dashboard_url
+
     def _path(self, text: str) -> Path:
         parts = urlsplit(text)
         if parts.scheme not in ("", "file"):

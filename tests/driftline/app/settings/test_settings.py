@@ -167,3 +167,21 @@ def test_the_section_and_the_options_of_kafka_have_the_same_fields_and_defaults(
     options = KafkaOptions(**load(environment={}).kafka.model_dump())
 
     assert options == KafkaOptions([])
+
+
+def test_an_external_url_is_where_links_begin(tmp_path: Path) -> None:
+    found = load(
+        _file(tmp_path, '[dashboard]\nexternal_url = "https://Drift.example.org:8443/"\n'),
+        environment={},
+    )
+
+    assert found.dashboard_link == "https://drift.example.org:8443"
+    assert found.dashboard_url == "http://127.0.0.1:8081"
+
+
+@pytest.mark.parametrize(
+    "url", ["drift.example.org", "https://drift.example.org/driftline", "ftp://a", "https://a b"]
+)
+def test_an_external_url_that_no_browser_sends_as_origin_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"external_url: .*without a path"):
+        load(environment={"DRIFTLINE_DASHBOARD__EXTERNAL_URL": url})
