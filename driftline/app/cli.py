@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 from driftline import __version__
 from driftline.app.commands.output import harmless
 from driftline.app.exit_codes import INPUT, UNAVAILABLE, UNDECIDED, exit_code, is_outage
+from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError
 
 # Each command's files are imported only when it is asked for, and its work only when that begins:
@@ -101,6 +102,12 @@ def build(asked: str | None = None) -> typer.Typer:
 
 
 def main() -> None:
+    """Run one command and leave with its exit code; the process ends with it."""
+    with ending_at_once():
+        run()
+
+
+def run() -> None:
     """Run one command and leave with its exit code."""
     for stream in (sys.stdout, sys.stderr):
         # A name in the data that the terminal cannot show must not end the command.

@@ -23,6 +23,7 @@ from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
 from driftline.app.settings.settings import Settings, SettingsError, load
+from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import require_loopback
 from driftline.storage import use_options
@@ -500,4 +501,5 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with ending_at_once():
+        main()

@@ -30,6 +30,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Any, Protocol
 
+from driftline.ending import ending_at_once
+
 # The server's own settings and secrets are no business of a model's code.
 _PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
@@ -391,4 +393,5 @@ def main(descriptor: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    main(int(sys.argv[1]))
+    with ending_at_once():
+        main(int(sys.argv[1]))

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from driftline.ending import ending_at_once
 from driftline.errors import InputError
 from driftline.formats.shapes.requests import RequestRows
 from driftline.serving.bodies.media_types import MEDIA_TYPES
@@ -214,4 +215,5 @@ def _sentence(error: Exception) -> str:
 
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    main(int(sys.argv[1]))
+    with ending_at_once():
+        main(int(sys.argv[1]))

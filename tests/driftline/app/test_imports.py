@@ -13,9 +13,9 @@ TYPER = {
 PRINT = "print('imported', *set(sys.modules) - before)"
 MAIN = """
 import sys; before = set(sys.modules)
-from driftline.app.cli import main
+from driftline.app.cli import run
 try:
-    main()
+    run()
 except SystemExit:
     pass
 """

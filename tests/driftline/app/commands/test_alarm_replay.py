@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from driftline.app.cli import main
+from driftline.app.cli import run
 from tests.servers.commands import driftline
 
 DOCUMENT = {
@@ -94,7 +94,7 @@ def test_wrong_input_is_2_with_one_sentence_and_no_line(monkeypatch, capsys, giv
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
 
     with pytest.raises(SystemExit) as left:
-        main()
+        run()
 
     told = capsys.readouterr()
     assert (left.value.code, told.out) == (2, "")
