@@ -6,7 +6,7 @@ Also what was dropped by then, so that the next audit can tell what was dropped 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -35,12 +35,25 @@ def dropped_by_endpoint(
     gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
 ) -> dict[str, int]:
     """Sum the records that gaps count, by endpoint."""
-    dropped: dict[str, int] = {}
+    return _summed(gaps, endpoints_of, lambda gap: gap.records or 0)
+
+
+def uncounted_by_endpoint(
+    gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
+) -> dict[str, int]:
+    """Count the gaps of unknown size, by endpoint."""
+    return _summed(gaps, endpoints_of, lambda gap: int(gap.records is None))
+
+
+def _summed(
+    gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]], count: Callable[[Gap], int]
+) -> dict[str, int]:
+    sums: dict[str, int] = {}
     for gap in gaps:
         names = (gap.endpoint,) if gap.endpoint else endpoints_of.get(gap.spool_id, ())
         for name in names:
-            dropped[name] = dropped.get(name, 0) + (gap.records or 0)
-    return dropped
+            sums[name] = sums.get(name, 0) + count(gap)
+    return sums
 
 
 def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
+from driftline.capture.audit.note import read_note
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.host_counts import EndpointCounts, read_counts
 from driftline.capture.tables.dataset import (
@@ -48,17 +49,22 @@ class Coverage:
     """How much is stored of what was to be recorded.
 
     ``stored``, ``dropped``: requests in the table, and requests known to be lost; ``undecodable``:
-    those of the stored ones of which nothing could be decoded: cut, or by a decoder fault.
+    those of the stored ones of which nothing could be decoded: cut, or by a decoder fault;
+    ``uncounted``: losses of which nobody knows how many requests they took.
     """
 
     stored: int
     dropped: int
     undecodable: int = 0
+    uncounted: int = 0
 
     @property
     def ratio(self) -> float | None:
-        """Share that is stored and can be decoded, from 0 to 1; None without any requests."""
-        total = self.stored + self.dropped
+        """Share that is stored and can be decoded, from 0 to 1; None without any requests.
+
+        An uncounted loss counts as one request: 1 would say that none is missing.
+        """
+        total = self.stored + self.dropped + self.uncounted
         return (self.stored - self.undecodable) / total if total else None
 
 
@@ -74,7 +80,8 @@ class EndpointReport:
     these do, too; ``event_times``: requests whose event time was given, but ``malformed`` or
     ``impossible`` (the arrival time is used), or ``without_zone`` (read as UTC); ``dropped``:
     requests lost, by reason: told by gaps, or counted by taps and not told yet; ``uncounted``: gaps
-    of which nobody knows how many requests they stand for; ``gaps``: all gaps, oldest spool first;
+    of which nobody knows how many requests they stand for; ``missing``: requests that the last
+    audit found nowhere, which counts against coverage, too; ``gaps``: all gaps, oldest spool first;
     those of damaged segments stand at each endpoint of the spool; ``overall``, ``recent``: coverage
     of all, and of what arrived in the last 24 hours; ``oldest``, ``newest``: first and last event
     time in the table; ``last_arrival``, ``last_commit``: when the newest record in the table came
@@ -93,6 +100,7 @@ class EndpointReport:
     event_times: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     uncounted: int = 0
+    missing: int = 0
     gaps: tuple[Gap, ...] = ()
     overall: Coverage = Coverage(0, 0)
     recent: Coverage = Coverage(0, 0)
@@ -133,9 +141,9 @@ def report(
         counts = {} if spool_dir is None else read_counts(spool_dir)
     tap_counts = counts.get(endpoint)
     dropped = _dropped(endpoint_gaps, tap_counts)
-    lately = sum(
-        gap.records or 0 for gap in endpoint_gaps if gap.last_time is None or gap.last_time >= since
-    )
+    lately = [gap for gap in endpoint_gaps if gap.last_time is None or gap.last_time >= since]
+    missing = int(((read_note(root) or {}).get("missing_by_endpoint") or {}).get(endpoint, 0))
+    uncounted = _uncounted(endpoint_gaps)
     return EndpointReport(
         endpoint=endpoint,
         seen=None if tap_counts is None else tap_counts.requests,
@@ -148,10 +156,18 @@ def report(
         cut=rows.cut,
         event_times=dict(rows.event_times),
         dropped=dropped,
-        uncounted=sum(gap.records is None for gap in endpoint_gaps),
+        uncounted=uncounted,
+        missing=missing,
         gaps=tuple(endpoint_gaps),
-        overall=Coverage(rows.requests, sum(dropped.values()), rows.faults + rows.cut),
-        recent=Coverage(rows.recent, lately, rows.recent_undecodable),
+        overall=Coverage(
+            rows.requests, sum(dropped.values()) + missing, rows.faults + rows.cut, uncounted
+        ),
+        recent=Coverage(
+            rows.recent,
+            sum(gap.records or 0 for gap in lately),
+            rows.recent_undecodable,
+            _uncounted(lately),
+        ),
         spools=spools,
         oldest=rows.oldest,
         newest=rows.newest,
@@ -178,6 +194,7 @@ def document_of(found: EndpointReport) -> dict[str, Any]:
         "dropped": sum(found.dropped.values()),
         "dropped_by_reason": dict(found.dropped),
         "uncounted_gaps": found.uncounted,
+        "missing": found.missing,
         "coverage": found.overall.ratio,
         "last_24_h": {**asdict(found.recent), "coverage": found.recent.ratio},
         "gaps": [
@@ -254,6 +271,10 @@ def error_kind(error: str) -> str:
     """Return the kind of a body's error, without numbers and quoted values."""
     kind = _VALUES.sub("…", error[:_MAX_ERROR]).partition(" (")[0].partition(";")[0]
     return kind[:_MAX_REASON]
+
+
+def _uncounted(gaps: Iterable[Gap]) -> int:
+    return sum(gap.records is None for gap in gaps)
 
 
 def _dropped(gaps: Iterable[Gap], counts: EndpointCounts | None) -> dict[str, int]:

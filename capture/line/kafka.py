@@ -212,6 +212,9 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
             raise self._options.trouble(error) from error
         return deliveries
 
+    def secure(self) -> None:
+        """Do nothing: the broker keeps what it has given."""
+
     def commit(self, watermarks: Mapping[str, int]) -> None:
         """Commit the offsets of all that was received; the tables have it."""
         self._forget_lost()

@@ -11,8 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from deltalake import CommitProperties, Transaction
-
 from driftline.capture.line.transport import Transport
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.tables.dataset import GAP_SCHEMA, gap_folder
@@ -55,6 +53,10 @@ class LowWatermarkTransport:
         """Return the next records."""
         return self._transport.receive(max_records)
 
+    def secure(self) -> None:
+        """Do what the transport does before records are stored."""
+        self._transport.secure()
+
     def commit(self, watermarks: Mapping[str, int]) -> None:
         """Commit in the transport, and the low watermark when that is due."""
         self._transport.commit(watermarks)
@@ -88,17 +90,8 @@ def settle(root: str, watermarks: Mapping[str, int], *, writer: str = "sink") ->
     assert table is not None
     named = {f"{SETTLED}{spool_id}": seq for spool_id, seq in watermarks.items()}
     # What a broker gives once more is no step back.
-    new = [
-        Transaction(name, seq)
-        for name, seq in named.items()
-        if seq > (table.transaction_version(name) or 0)
-    ]
+    new = {name: seq for name, seq in named.items() if seq > (table.transaction_version(name) or 0)}
     if not new:
         return
     with reaching(folder.uri):
-        table.create_write_transaction(
-            [],
-            mode="append",
-            schema=table.schema(),
-            commit_properties=CommitProperties(app_transactions=new),
-        )
+        folder.commit(table, [], new)

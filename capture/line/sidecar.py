@@ -84,6 +84,7 @@ class Sidecar:
         if not self._waiting:
             self._follower.remove_finished()
             return 0
+        self._follower.sync()  # A spool must not forget numbers that a broker has.
         safe = self._sender.send(list(self._waiting.values()))
         shipped = 0
         for spool_id, seq in safe.items():

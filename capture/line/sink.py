@@ -204,6 +204,7 @@ class Sink:
         first: what no row can be made of is counted before any watermark moves past it.
         """
         self._has_new = False
+        self._transport.secure()
         batch = Batch(self._pending)
         failures: dict[str, Exception | None] = {}
         prepared: dict[str, Prepared] = {}
@@ -293,7 +294,7 @@ class Sink:
                     self._append(dataset, group, rows, batch.offsets(endpoint) if is_last else {})
             except WatermarkMovedError as error:
                 log.warning("sink looks again endpoint=%s error=%s", endpoint, error)
-                dataset.refresh()
+                dataset.secure()
                 prepared = self._prepare(endpoint, batch.records(endpoint))
                 continue
             self.counters["duplicates"] += prepared.received - sum(map(len, prepared.groups))

@@ -44,6 +44,13 @@ class Transport(Protocol):
     def receive(self, max_records: int) -> list[Delivery]:
         """Return the next records of each spool in sequence; empty without new ones."""
 
+    def secure(self) -> None:
+        """Put what was received on the disk of this host, if it comes from there.
+
+        Done before it is stored: a spool that forgets numbers which a table has would give them
+        again.
+        """
+
     def commit(self, watermarks: Mapping[str, int]) -> None:
         """Commit all that was received, up to these sequence numbers."""
 
@@ -78,6 +85,10 @@ class LocalTransport:
         self._read = []
         return deliveries
 
+    def secure(self) -> None:
+        """Put the spools on the disk."""
+        self._follower.sync()
+
     def commit(self, watermarks: Mapping[str, int]) -> None:
         """Record what is stored, and remove the finished segments."""
         note_stored(self._follower.folder, watermarks)
@@ -93,5 +104,5 @@ def _name_of(spool_dir: str | os.PathLike[str]) -> str:
     """Return the folder's random name, made at the first call."""
     file = Path(spool_dir, _NAME_FILE)
     if not file.exists():
-        replace_file(file, uuid.uuid4().hex[:12].encode())
+        replace_file(file, uuid.uuid4().hex[:12].encode(), is_synced=True)
     return file.read_text(encoding="ascii")

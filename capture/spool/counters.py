@@ -93,6 +93,26 @@ def read_counters(path: Path) -> list[Traffic]:
     return list(_entries(page))
 
 
+def read_names(path: Path) -> list[str]:
+    """Return the endpoints that a writer, alive or dead, counts requests of."""
+    try:
+        page = path.read_bytes()[TRAFFIC_AT : TRAFFIC_AT + PAGE_BYTES]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    starts = range(0, len(page) - _TRAFFIC_BYTES + 1, _TRAFFIC_BYTES)
+    names = (_NAME.unpack_from(page, start)[0].rstrip(b"\0") for start in starts)
+    return [name.decode("utf-8", "replace") for name in names if name]
+
+
+def read_boot(path: Path) -> str:
+    """Return the id of the boot in which a writer began, without dashes; empty when unknown."""
+    try:
+        head = path.read_bytes()[:_HEAD_BYTES]
+    except FileNotFoundError:
+        return ""
+    return head.hex() if any(head) else ""
+
+
 def _entries(page: bytes) -> Iterator[Traffic]:
     for start in range(0, len(page) - _TRAFFIC_BYTES + 1, _TRAFFIC_BYTES):
         (name,) = _NAME.unpack_from(page, start)
@@ -145,8 +165,8 @@ class DropCounters:
         self.traffic = traffic or TrafficCounters()
         self._page: mmap.mmap | None = None
 
-    def attach(self, path: Path) -> None:
-        """Keep the counters in a new, fully allocated file from now on."""
+    def attach(self, path: Path, boot_id: str = "") -> None:
+        """Keep the counters in a new, fully allocated file from now on; ``boot_id``: this boot."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             if os.write(descriptor, bytes(_FILE_BYTES)) != _FILE_BYTES:
@@ -154,6 +174,9 @@ class DropCounters:
             self._page = mmap.mmap(descriptor, _FILE_BYTES)
         finally:
             os.close(descriptor)
+        boot = bytes.fromhex(boot_id.replace("-", ""))
+        if len(boot) == _HEAD_BYTES:
+            self._page[:_HEAD_BYTES] = boot
         for slot in range(len(self._drops)):
             self._store(slot)
         self.traffic.attach(memoryview(self._page)[TRAFFIC_AT:])

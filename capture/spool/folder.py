@@ -25,20 +25,28 @@ QUARANTINE = "quarantine"  # Beside the spools: records that no broker took.
 class SpoolFolder:
     """The folder of a spool; made under another name, and renamed once its lock is held.
 
-    ``drops``: go on in a page of the new folder.
+    ``drops``: go on in a page of the new folder; ``is_synced``: the folder is on the disk before it
+    takes a record, so that after a loss of power it tells that records may be missing.
     """
 
-    def __init__(self, folder: Path, drops: DropCounters, now_ns: int) -> None:
+    def __init__(
+        self, folder: Path, drops: DropCounters, now_ns: int, *, is_synced: bool = False
+    ) -> None:
         self.spool_id = new_spool_id(now_ns)
         self.path = folder / self.spool_id
         unfinished = folder / f"{UNFINISHED_PREFIX}{self.spool_id}"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         unfinished.mkdir(mode=0o700)
         self._lock = -1
         try:
             self._lock = lock_file(unfinished / LOCK_NAME)
-            drops.attach(unfinished / COUNTERS_NAME)
+            drops.attach(unfinished / COUNTERS_NAME, boot_id())
+            if is_synced:
+                sync_path(unfinished / COUNTERS_NAME)
+                sync_path(unfinished)
             unfinished.rename(self.path)
+            if is_synced:
+                sync_path(folder)
         except OSError:
             drops.close()
             self.close()
@@ -122,7 +130,7 @@ def lock_file(path: Path) -> int:
 
 
 def replace_file(path: Path, data: bytes, *, is_synced: bool = False) -> None:
-    """Write a file atomically, for its owner only; ``is_synced``: on the disk before it appears."""
+    """Write a file atomically, for its owner only; ``is_synced``: it is on the disk afterwards."""
     unfinished = path.with_name(f"{path.name}.new")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -132,10 +140,30 @@ def replace_file(path: Path, data: bytes, *, is_synced: bool = False) -> None:
                 file.flush()
                 os.fdatasync(descriptor)
         unfinished.replace(path)
+        if is_synced:
+            sync_path(path.parent)
     except OSError:
         with suppress(OSError):
             unfinished.unlink()
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, for its owner only, and those above it; their names are on the disk then."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        sync_path(folder.parent)
+
+
+def sync_path(path: str | os.PathLike[str]) -> None:
+    """Put a file's bytes, or a folder's names, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def has_writer(spool: Path) -> bool:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from driftline.capture.spool.delivery import Delivery
-from driftline.capture.spool.folder import lock_file, spools_in
+from driftline.capture.spool.folder import lock_file, make_folder, spools_in
 from driftline.capture.spool.host_counts import keep_counts
 from driftline.capture.spool.reader import SpoolReader
 from driftline.capture.spool.records import Records
@@ -35,7 +35,7 @@ class SpoolFollower:
 
     def __init__(self, folder: str | os.PathLike[str], *, sync_interval_s: float = 1.0) -> None:
         self.folder = Path(folder)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._sync_interval_s = sync_interval_s
         self._synced_s = 0.0
         self._readers: dict[str, SpoolReader] = {}
@@ -53,7 +53,8 @@ class SpoolFollower:
     def receive(self, max_records: int, *, skip: Container[str] = ()) -> list[Delivery]:
         """Return new frames of all spools except ``skip``, about ``max_records`` at most."""
         self._discover()
-        self._sync()
+        if time.monotonic() - self._synced_s >= self._sync_interval_s:
+            self.sync()
         deliveries: list[Delivery] = []
         for reader in list(self._readers.values()):
             if max_records <= 0:
@@ -84,6 +85,16 @@ class SpoolFollower:
             self._failing.add((reader.spool_id, what))
             log.error("spool cannot be %s, tried again spool=%s error=%s",
                       what, reader.spool_id, error)  # fmt: skip
+
+    def sync(self) -> None:
+        """Put on the disk what the writers wrote; it bounds what power loss can take."""
+        self._synced_s = time.monotonic()
+        for reader in self._readers.values():
+            try:
+                reader.sync()
+                self._failing.discard((reader.spool_id, _SYNC))
+            except OSError as error:
+                self._tell_failing(reader, _SYNC, error)
 
     def mark_shipped(self, watermarks: Mapping[str, int]) -> None:
         """Record durably what need not be read again; call it before ``release``.
@@ -130,13 +141,3 @@ class SpoolFollower:
         for spool in spools_in(self.folder):
             if spool.name not in self._readers and spool.is_dir():
                 self._readers[spool.name] = SpoolReader(spool)
-
-    def _sync(self) -> None:
-        if (now := time.monotonic()) - self._synced_s >= self._sync_interval_s:
-            self._synced_s = now
-            for reader in self._readers.values():
-                try:
-                    reader.sync()
-                    self._failing.discard((reader.spool_id, _SYNC))
-                except OSError as error:
-                    self._tell_failing(reader, _SYNC, error)

@@ -62,7 +62,7 @@ def keep_counts(folder: Path, spool_id: str) -> None:
             "folded": sorted(left),
             "endpoints": {name: _packed(entry) for name, entry in counts.items()},
         }
-        replace_file(folder / TOTALS_NAME, json.dumps(document).encode())
+        replace_file(folder / TOTALS_NAME, json.dumps(document).encode(), is_synced=True)
 
 
 def _add(counts_by_endpoint: dict[str, EndpointCounts], spool: Path) -> None:

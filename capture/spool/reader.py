@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from driftline.capture.spool.backlog import SHIPPED_NAME, read_watermark
-from driftline.capture.spool.counters import read_drops
+from driftline.capture.spool.counters import read_boot, read_drops, read_names
 from driftline.capture.spool.folder import (
     boot_id,
     has_writer,
     replace_file,
     segment_path,
     segments_of,
+    sync_path,
 )
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
@@ -66,6 +67,7 @@ class SpoolReader:
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
         self._synced = (0, 0)
+        self._synced_names: frozenset[str] = frozenset()
         self._buffered = WriteBufferReader(folder, self._seed)
 
     def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
@@ -151,7 +153,13 @@ class SpoolReader:
                         os.fdatasync(descriptor)
                     finally:
                         os.close(descriptor)
+                    sync_path(self.folder / COUNTERS_NAME)
                     self._synced = state
+        with suppress(FileNotFoundError):
+            names = frozenset(os.listdir(self.folder))  # noqa: PTH208 - names only.
+            if names != self._synced_names:
+                sync_path(self.folder)
+                self._synced_names = names
 
     def _enter(self, first_seq: int) -> None:
         self._segment = first_seq
@@ -291,8 +299,12 @@ class SpoolReader:
                     drop.reason, 0, drop.last_ns, records=drop.records - reported,
                     endpoint=drop.endpoint, bytes=str(drop.size_bytes), first_ns=str(drop.first_ns),
                 )  # fmt: skip
-        if not self._is_closed and self._boot_id not in ("", boot_id()):
-            yield gap_frame("power_loss", 0, 0)
+        # Its own segments may be gone, or empty.
+        boot = self._boot_id.replace("-", "") or read_boot(self.folder / COUNTERS_NAME)
+        if not self._is_closed and boot not in ("", boot_id().replace("-", "")):
+            at_ns = max(path.stat().st_mtime_ns for path in (self.folder, *self.folder.iterdir()))
+            for name in read_names(self.folder / COUNTERS_NAME) or [""]:
+                yield gap_frame("power_loss", 0, at_ns, endpoint=name)
 
 
 class _Found:

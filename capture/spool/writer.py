@@ -311,7 +311,9 @@ class SpoolWriter(Appender):
         return reason
 
     def _open_spool(self) -> None:
-        self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
+        self._spool = SpoolFolder(
+            self.folder, self._drops, self._now_ns(), is_synced=self.durability != "process"
+        )
         self._seed = seed_of(self._spool.spool_id)
 
     def _give_up_segment(self) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
+
+from driftline.capture.spool.folder import make_folder, sync_path
 
 # As many rows as a window's reader takes at once.
 ROW_GROUP_ROWS = 65_536
@@ -48,7 +50,7 @@ class PartFile:
         self._path = f"{table_path}/{self.name}"
         self._grown = f"{table_path}/{folder}.{name}" if self._is_local else self._path
         if self._is_local:
-            filesystem.create_dir(f"{table_path}/{folder}", recursive=True)
+            make_folder(Path(f"{table_path}/{folder}"))
         self._stream = filesystem.open_output_stream(self._grown)
         self._writer = pq.ParquetWriter(
             self._stream,
@@ -77,8 +79,10 @@ class PartFile:
         size = self.size
         self._stream.close()
         if self._is_local:
-            _sync(self._grown)
+            sync_path(self._grown)
             self._filesystem.move(self._grown, self._path)
+            # Before the log names it: of the two, the entry alone may outlive a loss of power.
+            sync_path(Path(self._path).parent)
         self._is_finished = True
         return AddAction(
             path=self.name,
@@ -108,12 +112,3 @@ class PartFile:
         for path in (self._grown, self._path):
             with suppress(OSError):
                 self._filesystem.delete_file(path)
-
-
-def _sync(path: str) -> None:
-    """Sync a file before a commit may name it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -88,16 +88,7 @@ def rewrite(
     }
     raised[_FENCE] = (table.transaction_version(_FENCE) or 0) + 1
     try:
-        table.create_write_transaction(
-            [*new, *removals],
-            mode="append",
-            schema=table.schema(),
-            partition_by=[column] if column else None,
-            commit_properties=CommitProperties(
-                custom_metadata={REASON: reason},
-                app_transactions=[Transaction(name, value) for name, value in raised.items()],
-            ),
-        )
+        folder.commit(table, [*new, *removals], raised, {REASON: reason})
     except CommitFailedError as error:
         if not folder.commit_took_place(new):
             raise OvertakenError(f'table "{folder.uri}": {error}') from error

@@ -19,13 +19,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.fs as pafs
-from deltalake import CommitProperties, DeltaTable, Field, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import Schema
 from deltalake.transaction import AddAction, RemoveAction
 
+from driftline.capture.spool.folder import make_folder
+from driftline.capture.tables import log_files
 from driftline.capture.tables.part_file import PartFile
-from driftline.capture.tables.storage import open_storage, reaching, trouble
+from driftline.capture.tables.storage import DamagedError, open_storage, reaching, trouble
 from driftline.errors import ConflictError
 from driftline.storage import delta_options
 
@@ -100,11 +102,23 @@ class DeltaFolder:
             except TableNotFoundError:
                 return None
             except (DeltaError, OSError) as error:
+                if self._is_local and (damaged := log_files.damaged_entries(self.path)):
+                    raise self._damaged(damaged) from error
                 raise trouble(self.uri, error) from error
         return self._table
 
     def _opened(self) -> DeltaTable:
-        return DeltaTable(self.uri, storage_options=self._options)
+        table = DeltaTable(self.uri, storage_options=self._options)
+        # An entry without any bytes would be read as a commit of nothing.
+        if self._is_local and (damaged := log_files.damaged_entries(self.path, table.version())):
+            raise self._damaged(damaged)
+        return table
+
+    def _damaged(self, names: Sequence[str]) -> DamagedError:
+        return DamagedError(
+            f'table "{self.uri}": entries of its log are empty or cut off ({", ".join(names)}); '
+            "start what writes to it, which replaces them: driftline up"
+        )
 
     def refresh(self) -> None:
         """Load the newest version of the table at the next use."""
@@ -211,19 +225,11 @@ class DeltaFolder:
         written: list[AddAction | RemoveAction] = []
         try:
             written += [self._write(part, value) for value, part in self._parts(rows)]
-            table.create_write_transaction(
-                written,
-                mode="append",
-                schema=table.schema(),
-                partition_by=[self.partition] if self.partition else None,
-                commit_properties=CommitProperties(
-                    app_transactions=[
-                        *(Transaction(f"s/{spool}", seq) for spool, seq in watermarks.items()),
-                        *(Transaction(f"k/{part}", at) for part, at in offsets.items()),
-                    ]
-                ),
-            )
-            table.update_incremental()
+            marks = {
+                **{f"s/{spool}": seq for spool, seq in watermarks.items()},
+                **{f"k/{part}": at for part, at in offsets.items()},
+            }
+            self.commit(table, written, marks)
             if _kept.tables.get(self.uri, (None,))[0] is table:
                 self._keep(table)
         except CommitFailedError:
@@ -234,6 +240,52 @@ class DeltaFolder:
             self.refresh()
             raise trouble(self.uri, error) from error
 
+    def commit(
+        self,
+        table: DeltaTable,
+        actions: Sequence[AddAction | RemoveAction],
+        watermarks: Mapping[str, int],
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add an entry to the log of a state of the table; in a local folder it stays then.
+
+        ``watermarks``: under their names in the log; ``metadata``: what the entry says of itself.
+        """
+        before = table.version()
+        table.create_write_transaction(
+            list(actions),
+            mode="append",
+            schema=table.schema(),
+            partition_by=[self.partition] if self.partition else None,
+            commit_properties=CommitProperties(
+                custom_metadata=dict(metadata or {}),
+                app_transactions=[Transaction(name, at) for name, at in watermarks.items()],
+            ),
+            post_commithook_properties=self._hooks,
+        )
+        table.update_incremental()
+        self._sync(table, before)
+
+    @property
+    def _hooks(self) -> PostCommitHookProperties:
+        # In a local folder entries go only when the checkpoint that covers them is on the disk.
+        return PostCommitHookProperties(cleanup_expired_logs=False if self._is_local else None)
+
+    def _sync(self, table: DeltaTable, before: int) -> None:
+        """Put what was committed since a version on the disk."""
+        if self._is_local and log_files.sync_entries(self.path, before + 1, table.version()):
+            table.cleanup_metadata()
+
+    def secure(self) -> None:
+        """Mend the log of a local folder after a loss of power, and have it all on the disk.
+
+        For who goes on from its watermarks: they may be of a process that was killed before that.
+        """
+        self.refresh()
+        if self._is_local:
+            with reaching(self.uri):
+                log_files.secure(self.path)
+
     def commit_took_place(self, written: Sequence[AddAction | RemoveAction]) -> bool:
         """Whether a refused commit is in the log after all; if not, remove its files.
 
@@ -243,6 +295,7 @@ class DeltaFolder:
         self.refresh()
         names = {action.path for action in written}
         if names & self._held():
+            self.secure()
             return True
         for name in names:
             with suppress(FileNotFoundError):
@@ -251,7 +304,7 @@ class DeltaFolder:
 
     def sweep(self) -> int:
         """Remove this writer's files that no commit ever knew; return how many there were."""
-        self.refresh()
+        self.secure()
         table = self.table
         if table is None:
             return 0
@@ -332,8 +385,10 @@ class DeltaFolder:
             names = set(pa.schema(table.schema().to_arrow()).names)
             if missing := [field for field in schema if field.name not in names]:
                 fields: list[Field] = list(Schema.from_arrow(pa.schema(missing)).fields)
-                table.alter.add_columns(fields)
+                before = table.version()
+                table.alter.add_columns(fields, post_commithook_properties=self._hooks)
                 table.update_incremental()
+                self._sync(table, before)
         except (DeltaError, OSError) as error:
             self.refresh()
             if isinstance(error, CommitFailedError) and attempts > 1:
@@ -345,10 +400,10 @@ class DeltaFolder:
     def _made(self, schema: pa.Schema) -> DeltaTable:
         """Create the table, or open the one that another writer created meanwhile."""
         if self._is_local:
-            Path(self.path).mkdir(parents=True, exist_ok=True)
+            make_folder(Path(self.path))
         parts = [self.partition] if self.partition else None
         try:
-            return DeltaTable.create(
+            table = DeltaTable.create(
                 self.uri,
                 schema,
                 mode="ignore",
@@ -357,7 +412,10 @@ class DeltaFolder:
                 storage_options=self._options,
             )
         except CommitFailedError:
-            return self._opened()
+            table = self._opened()
+        if self._is_local:
+            log_files.secure(self.path)
+        return table
 
     def _parts(self, rows: pa.Table) -> list[tuple[str | None, pa.Table]]:
         if rows.num_rows == 0:

@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.ledger import read_ledger
-from driftline.capture.audit.note import document_of, dropped_by_endpoint, read_note, write_note
+from driftline.capture.audit.note import (
+    document_of,
+    dropped_by_endpoint,
+    read_note,
+    uncounted_by_endpoint,
+    write_note,
+)
 from driftline.capture.audit.report import RECENT, Coverage
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
@@ -99,6 +106,7 @@ class Auditor:
         counts = self._counts(found, gaps)
         before = self._before(found.time, counts, gaps)
         document["dropped"] = {name: count.dropped for name, count in counts.items()}
+        document["uncounted"] = {name: count.uncounted for name, count in counts.items()}
         write_note(self._root, document)
         hour = _hour(found.time)
         with self._engine.begin() as connection:
@@ -110,12 +118,15 @@ class Auditor:
         """Return for each endpoint what was ever stored, dropped, and left undecoded."""
         ledger = read_ledger(self._root)
         spools = {gap.spool_id for gap in gaps if not gap.endpoint}
-        dropped = dropped_by_endpoint(
-            gaps, {spool: ledger.carried.get(spool, []) for spool in spools}
-        )
+        endpoints_of = {spool: ledger.carried.get(spool, []) for spool in spools}
+        dropped = dropped_by_endpoint(gaps, endpoints_of)
+        uncounted = uncounted_by_endpoint(gaps, endpoints_of)
         return {
             name: Coverage(
-                found.requests.get(name, 0), dropped.get(name, 0), found.undecodable.get(name, 0)
+                found.requests.get(name, 0),
+                dropped.get(name, 0),
+                found.undecodable.get(name, 0),
+                uncounted.get(name, 0),
             )
             for name in sorted({*found.requests, *dropped})
         }
@@ -163,11 +174,10 @@ class Auditor:
             }
             for metric, value in values.items():
                 points.append(self._point(metric, {"Endpoint": name}, value, "Count", found.time))
-            if new.ratio is not None:
+            ratio = replace(new, dropped=new.dropped + missing.get(name, 0)).ratio
+            if ratio is not None:
                 points.append(
-                    self._point(
-                        "CaptureCoverage", {"Endpoint": name}, new.ratio, "None", found.time
-                    )
+                    self._point("CaptureCoverage", {"Endpoint": name}, ratio, "None", found.time)
                 )
         lag_s = measure(self._spool_dir).oldest_s
         host = {"Host": socket.gethostname() or "localhost"}
@@ -211,15 +221,17 @@ def _since(before: Coverage, now: Coverage) -> Coverage:
         max(now.stored - before.stored, 0),
         max(now.dropped - before.dropped, 0),
         max(now.undecodable - before.undecodable, 0),
+        max(now.uncounted - before.uncounted, 0),
     )
 
 
 def _document(counts: Counts) -> dict[str, list[int]]:
     return {
-        name: [count.stored, count.dropped, count.undecodable] for name, count in counts.items()
+        name: [count.stored, count.dropped, count.undecodable, count.uncounted]
+        for name, count in counts.items()
     }
 
 
 def _counts_of(document: dict[str, list[int]]) -> Counts:
-    """Read the counts of a note; those written before undecodable requests counted have two."""
+    """Read the counts of a note; older ones have only the first two or three."""
     return {name: Coverage(*numbers) for name, numbers in document.items()}

@@ -31,6 +31,7 @@ from driftline.monitors.executions import FAILED, INSUFFICIENT
 from driftline.monitors.run.status import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
+from driftline.serving.health import Health
 from driftline.serving.metrics.alarm_families import alarm_families, feature_families
 from driftline.serving.metrics.series_cap import SeriesCap
 
@@ -52,7 +53,7 @@ RUN_GAUGES = {
 # What the last audit says of each endpoint.
 AUDITED = {
     "stored_requests": "Requests that the table holds or has held, at the last audit.",
-    "coverage_ratio": "Stored and decoded over stored and lost, of all time, at the last audit.",
+    "coverage_ratio": "Stored and decoded over stored, lost and missing, at the last audit.",
     "missing": "Records that are in no table and counted nowhere, at the last audit.",
     "doubled": "Records that are stored more than once, at the last audit.",
 }
@@ -72,6 +73,7 @@ class Exposition:
         context: ServerContext,
         tap_counters: Callable[[], Mapping[str, int]],
         *,
+        health: Health | None = None,
         max_series: int = MAX_SERIES,
     ) -> None:
         self._registry = CollectorRegistry()
@@ -91,7 +93,7 @@ class Exposition:
         self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
         self._registry.register(HostTaps(context.spool_dir))
         self._registry.register(Spools(context.spool_dir))
-        self._registry.register(_Installation(context, max_series))
+        self._registry.register(_Installation(context, health or Health(context), max_series))
 
     def count(
         self, prefix: str, counters: Callable[[], Mapping[str, int]], about: Mapping[str, str]
@@ -112,8 +114,9 @@ class Exposition:
 class _Installation(Collector):
     """Looks the installation's state up, each time it is asked."""
 
-    def __init__(self, context: ServerContext, max_series: int) -> None:
+    def __init__(self, context: ServerContext, health: Health, max_series: int) -> None:
         self._context = context
+        self._health = health
         self._max_series = max_series
 
     def describe(self) -> Iterable[Metric]:
@@ -125,7 +128,8 @@ class _Installation(Collector):
         cap = SeriesCap(self._max_series)
         yield from _losses(self._context.root, cap)
         found: list[Metric] = []
-        is_up = True
+        problems = self._health.look()
+        is_up = "database" not in problems
         try:
             with read_connection(self._context.engine) as connection:
                 found = [
@@ -138,7 +142,12 @@ class _Installation(Collector):
             log.warning("metrics without database error=%s", type(error).__name__)
         yield from found
         yield GaugeMetricFamily(
-            "driftline_database_up", "Whether the database answers.", value=float(is_up)
+            "driftline_database_up", "Whether the database takes writes.", value=float(is_up)
+        )
+        yield GaugeMetricFamily(
+            "driftline_disks_up",
+            "Whether every disk that is used takes writes.",
+            value=float("disks" not in problems),
         )
         yield GaugeMetricFamily(
             "driftline_series_left_out",
@@ -247,18 +256,22 @@ def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
         value=float(audited["adds_up"]),
     )
     stored, dropped = audited["requests"], audited.get("dropped", {})
-    undecodable = audited.get("undecodable", {})
+    undecodable, uncounted = audited.get("undecodable", {}), audited.get("uncounted", {})
+    missing = audited["missing_by_endpoint"]
     names = cap.take(sorted({*stored, *dropped}), len(AUDITED))
     for name, about in AUDITED.items():
         family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
         for endpoint in names:
             counts = Coverage(
-                stored.get(endpoint, 0), dropped.get(endpoint, 0), undecodable.get(endpoint, 0)
+                stored.get(endpoint, 0),
+                dropped.get(endpoint, 0) + missing.get(endpoint, 0),
+                undecodable.get(endpoint, 0),
+                uncounted.get(endpoint, 0),
             )
             values: dict[str, float | None] = {
                 "stored_requests": float(counts.stored),
                 "coverage_ratio": counts.ratio,
-                "missing": float(audited["missing_by_endpoint"].get(endpoint, 0)),
+                "missing": float(missing.get(endpoint, 0)),
                 "doubled": float(audited["doubled_by_endpoint"].get(endpoint, 0)),
             }
             value = values[name]

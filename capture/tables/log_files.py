@@ -1,0 +1,142 @@
+"""The log of a table on a local disk: what makes a commit outlive a loss of power.
+
+delta-rs writes an entry and syncs nothing. A file system that has lost its power may then show the
+entry's name and none of its bytes, which readers take for a commit of nothing. So whoever commits
+has the entry and its folder synced before anybody is told, and whoever writes to a table first
+looks for entries that were cut off, which nobody was told of (docs/why/power-loss.md).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from driftline.capture.spool.folder import replace_file, sync_path
+
+log = logging.getLogger(__name__)
+
+LOG = "_delta_log"
+KEPT_SUFFIX = ".damaged"
+_CHECKPOINT = ".checkpoint.parquet"
+_LAST_CHECKPOINT = "_last_checkpoint"
+# As many entries as lie between two checkpoints: who opens a table looks at these.
+_RECENT = 100
+
+
+def sync_entries(table: str, first: int, last: int) -> bool:
+    """Put entries of a log on the disk, and their names; return whether one made a checkpoint."""
+    folder = Path(table, LOG)
+    has_checkpoint = False
+    for version in range(first, last + 1):
+        with suppress(FileNotFoundError):  # A checkpoint has taken its place.
+            sync_path(_entry(folder, version))
+        with suppress(FileNotFoundError):
+            sync_path(folder / f"{version:020d}{_CHECKPOINT}")
+            sync_path(folder / _LAST_CHECKPOINT)
+            has_checkpoint = True
+    sync_path(folder)
+    return has_checkpoint
+
+
+def secure(table: str) -> list[str]:
+    """Replace entries that were cut off, and put all others on the disk; return what was replaced.
+
+    A process may have ended between a commit and its sync. Who goes on from watermarks must know
+    that they stay.
+    """
+    folder = Path(table, LOG)
+    if not folder.is_dir():
+        return []
+    newest = _drop_cut_checkpoints(folder)
+    damaged = damaged_entries(table)
+    for name in damaged:
+        _replace(folder, name)
+    for version in _versions(folder):
+        if version >= newest:
+            sync_entries(table, version, version)
+    sync_path(table)
+    return damaged
+
+
+def damaged_entries(table: str, version: int | None = None) -> list[str]:
+    """Return the names of the entries that are empty or cut off, oldest first.
+
+    ``version``: look only for empty ones among those that readers of this version need.
+    """
+    folder = Path(table, LOG)
+    if version is not None:
+        recent = range(max(version - _RECENT, 0), version + 1)
+        return [_entry(folder, at).name for at in recent if _size(_entry(folder, at)) == 0]
+    return [_entry(folder, at).name for at in _versions(folder) if not _is_whole(folder, at)]
+
+
+def list_tables(root: str) -> list[str]:
+    """Return the tables of a local storage root, in order."""
+    logs = (*Path(root).glob(f"*/{LOG}"), *Path(root).glob(f"*/*/{LOG}"))
+    return sorted(str(log.parent) for log in logs)
+
+
+def kept_entries(table: str) -> list[str]:
+    """Return the names under which the bytes of replaced entries are kept."""
+    return sorted(path.name for path in Path(table, LOG).glob(f"*{KEPT_SUFFIX}"))
+
+
+def _entry(folder: Path, version: int) -> Path:
+    return folder / f"{version:020d}.json"
+
+
+def _versions(folder: Path) -> Iterator[int]:
+    names = sorted(path.name for path in folder.glob("*.json"))
+    return (int(name[:20]) for name in names if name[:20].isdecimal())
+
+
+def _size(path: Path) -> int | None:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return None
+
+
+def _is_whole(folder: Path, version: int) -> bool:
+    try:
+        lines = _entry(folder, version).read_bytes().splitlines()
+        return bool([json.loads(line) for line in lines])
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+
+
+def _replace(folder: Path, name: str) -> None:
+    """Put an entry that changes nothing in the place of a damaged one, whose bytes are kept."""
+    path = folder / name
+    log.error("table log entry damaged, replaced by one without rows entry=%s", path)
+    replace_file(folder / f"{name}{KEPT_SUFFIX}", path.read_bytes(), is_synced=True)
+    if name == _entry(folder, 0).name and len(list(folder.glob("*.json"))) == 1:
+        path.unlink()  # The table was just being made: it is none yet.
+        return
+    action = {"commitInfo": {"timestamp": int(time.time() * 1000), "operation": "REPAIR"}}
+    replace_file(path, json.dumps(action).encode(), is_synced=True)
+
+
+def _drop_cut_checkpoints(folder: Path) -> int:
+    """Remove checkpoints that cannot be read; return the version of the newest one, 0 for none.
+
+    The entries before a checkpoint are removed only when it is on the disk.
+    """
+    newest = 0
+    for path in sorted(folder.glob(f"*{_CHECKPOINT}")):
+        try:
+            pq.read_table(path)
+            newest = int(path.name[:20])
+        except (pa.ArrowInvalid, OSError) as error:
+            log.warning("table checkpoint cut off, removed file=%s error=%s", path, error)
+            path.unlink()
+            (folder / _LAST_CHECKPOINT).unlink(missing_ok=True)
+    return newest

@@ -1,0 +1,101 @@
+"""Entries of a table's log that were cut off are seen, replaced, and kept beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from driftline.capture.audit.audit import audit
+from driftline.capture.audit.note import document_of, write_note
+from driftline.capture.audit.report import report
+from driftline.capture.line.sink import Sink
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.log_files import damaged_entries, kept_entries
+from driftline.capture.tables.storage import DamagedError
+
+Write = Callable[..., bool]
+TORN = b'{"commitInfo":{"timestamp"'
+
+
+@pytest.fixture
+def log(root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]) -> Path:
+    """Fill a table by four commits, the first of which made it; give its log."""
+    writer = SpoolWriter(spool_dir)
+    for number in range(3):
+        write(writer, event_id=f"e{number}")
+        drain()
+    return Path(root) / "capture" / "flights" / "_delta_log"
+
+
+@pytest.mark.parametrize("left", [b"", TORN, bytes(700)], ids=["empty", "torn", "zeros"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_damaged_entry_is_named_to_readers_and_replaced_by_the_sink(
+    root: str, log: Path, drain: Callable[..., Sink], left: bytes, version: int
+) -> None:
+    entry = log / f"{version:020d}.json"
+    entry.write_bytes(left)
+
+    with pytest.raises(DamagedError, match=entry.name):
+        Dataset(root, "flights").open()
+    drain()
+
+    table = str(log.parent)
+    assert damaged_entries(table) == []
+    assert kept_entries(table) == [f"{entry.name}.damaged"]
+    assert (log / f"{entry.name}.damaged").read_bytes() == left
+    data = Dataset(root, "flights").open()
+    assert data is not None
+    # What lies in the spool comes again where no later entry says that it is stored.
+    assert data.count_rows() == (3 if version == 3 else 2)
+
+
+def test_what_an_entry_took_with_it_is_missing_and_counts_against_coverage(
+    root: str, spool_dir: Path, log: Path, drain: Callable[..., Sink]
+) -> None:
+    (log / f"{2:020d}.json").write_bytes(b"")
+    drain()
+
+    now = datetime.now(UTC)
+    audited = audit(root, now=lambda: now, spool_dir=spool_dir)
+    write_note(root, document_of(audited))
+
+    assert audited.missing == 1
+    assert report(root, "flights", now=now).overall.ratio == pytest.approx(2 / 3)
+
+
+def test_a_table_whose_first_entry_was_cut_off_is_made_again(
+    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+) -> None:
+    log = Path(root) / "capture" / "flights" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020d}.json").write_bytes(TORN)
+    write(SpoolWriter(spool_dir))
+
+    drain()
+
+    data = Dataset(root, "flights").open()
+    assert data is not None
+    assert data.count_rows() == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5], ids=["empty", "torn"])
+def test_a_checkpoint_that_was_cut_off_is_removed_and_the_entries_serve(
+    root: str, log: Path, drain: Callable[..., Sink], share: float
+) -> None:
+    table = Dataset(root, "flights").table
+    assert table is not None
+    table.create_checkpoint()
+    (checkpoint,) = log.glob("*.checkpoint.parquet")
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[: int(share * len(whole))])
+
+    drain()
+
+    data = Dataset(root, "flights").open()
+    assert data is not None
+    assert data.count_rows() == 3
+    assert not checkpoint.exists()
