@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -37,6 +38,8 @@ _SCHEMES = ("s3", "gs", "abfss")
 _CONNECT_S = 5
 _ANSWER_S = 30
 _ATTEMPTS = 3
+# A full disk may still have room for a few bytes.
+_PROBE_BYTES = 64 << 10
 # From the first try of one request to the last.
 _RETRY_S = 15
 
@@ -178,6 +181,22 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
     except OSError as error:
         raise storage_error(where, error) from error
     return filesystem, str(path)
+
+
+def disk_failure(folder: Path) -> str:
+    """Return in one sentence why a disk takes no writes, and the mend; empty if it does.
+
+    By a file without a name, in the folder or the nearest one above that is there.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    try:
+        with TemporaryFile(dir=there) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return f"{folder}: {error.strerror}; make room there, or let this user write there"
+    return ""
 
 
 def delta_options(where: str) -> dict[str, str] | None:

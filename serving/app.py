@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -46,6 +46,7 @@ from driftline.serving.api import (
 )
 from driftline.serving.api.annotating import resume_marks
 from driftline.serving.context import ServerContext
+from driftline.serving.health import Health
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.http.invocations import Invocations
@@ -89,7 +90,8 @@ b{display:inline-block;min-width:4.5rem}
 def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
     reconciler = EndpointReconciler(context)
-    exposition = Exposition(context, lambda: tap.counters)
+    health = Health(context)
+    exposition = Exposition(context, lambda: tap.counters, health=health)
     traffic = Traffic(context.engine, context.now)
     exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
 
@@ -99,7 +101,7 @@ def create_app(context: ServerContext) -> App:
 
     invocations = Invocations(context, reconciler, observe)
     api = BodyLimit(
-        _api(context, reconciler, lambda: tap.counters, exposition, traffic),
+        _api(context, reconciler, lambda: tap.counters, exposition, traffic, health),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
@@ -123,6 +125,7 @@ def _api(
     tap_counters: Callable[[], Mapping[str, int]],
     exposition: Exposition,
     traffic: Traffic,
+    health: Health,
 ) -> FastAPI:
     applier = Applier(context, reconciler)
     pairing = Pairing(context.place)
@@ -143,6 +146,7 @@ def _api(
             asyncio.create_task(reconciler.begin()),
             asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
             asyncio.create_task(traffic.run()),
+            asyncio.create_task(health.run()),
             asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)),
         ]
         yield
@@ -173,7 +177,7 @@ def _api(
     ):
         api.include_router(router, prefix="/api/v1")
     api.include_router(cloudevents.router(context, pairing))
-    _add_health(api, context, reconciler)
+    _add_health(api, health, reconciler)
     _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)
@@ -189,21 +193,19 @@ def _add_installation(api: FastAPI, context: ServerContext) -> None:
         return {"id": found, "storage": context.root}
 
 
-def _add_health(api: FastAPI, context: ServerContext, reconciler: EndpointReconciler) -> None:
+def _add_health(api: FastAPI, health: Health, reconciler: EndpointReconciler) -> None:
     @api.get("/healthz", tags=["health"])
-    async def healthz() -> dict[str, str]:
-        """Return that the process answers."""
-        return {"status": "ok"}
+    async def healthz() -> dict[str, object]:
+        """Return that the process answers, and what was wrong when it last looked.
+
+        A new process would help none of that, so the status is 200 all the same.
+        """
+        return {"status": "impaired", **health.last} if health.last else {"status": "ok"}
 
     @api.get("/readyz", tags=["health"])
     def readyz() -> JSONResponse:
-        """Whether the database answers and every endpoint could."""
-        problems: dict[str, object] = {}
-        try:
-            with read_connection(context.engine) as connection:
-                connection.execute(text("SELECT 1"))
-        except SQLAlchemyError as error:
-            problems["database"] = type(error).__name__
+        """Whether the database and the disks take writes, and every endpoint could answer."""
+        problems = dict(health.look())
         if not reconciler.is_read:
             problems["endpoints"] = "not read yet"
         elif waiting := reconciler.not_ready:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import httpx
 import pyarrow as pa
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Engine, func, make_url, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.alarms.records import list_alarms
@@ -29,13 +29,15 @@ from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.capture.tables.log_files import damaged_entries, kept_entries, list_tables
 from driftline.database.engine import using_database
 from driftline.database.migrations import known_revisions, stored_revision
+from driftline.database.probe import write_failure
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.run.status import overdue
-from driftline.storage import use_options
+from driftline.storage import disk_failure, is_remote, use_options
 
 Verdict = Literal["ok", "warning", "defect"]
 
@@ -49,6 +51,7 @@ RECENT = timedelta(days=7)
 DAY = timedelta(days=1)
 LATE_AUDIT = timedelta(hours=3)
 ANSWER_WITHIN_S = 3.0
+_MAX_SHOWN = 5
 # What keeps records from being lost again, by the reason that a gap tells.
 MENDS = {
     "full": "see that what stores them runs, or raise [capture] spool_max_bytes",
@@ -90,6 +93,8 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     if settings.capture.transport == "kafka":
         yield _kafka(kafka_options(settings))
     yield from _database(settings, now)
+    if not is_remote(settings.root):
+        yield _logs(settings.root)
     yield from _losses(settings.root, store)
     yield _audit(settings.root, store)
     yield _server(settings, f"server,{storing},scheduler,alarms")
@@ -97,25 +102,39 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
 
 
 def _machine(settings: Settings) -> Iterator[Finding]:
-    for what, folder in (
-        ("disk of the store", settings.local_dir),
-        ("disk of the spool", settings.spool_dir),
-    ):
+    for what, folder in _disks(settings).items():
         there = next(one for one in (folder, *folder.parents) if one.exists())
         space = shutil.disk_usage(there)
         found = f"{_size(space.free)} free of {_size(space.total)} at {there}"
         is_little = space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total)
-        yield (
-            Finding(what, "warning", found, "make room, or move it")
-            if is_little
-            else Finding(what, "ok", found)
-        )
+        if failure := disk_failure(folder):
+            sentence, _, mend = failure.partition("; ")
+            yield Finding(what, "defect", sentence, mend)
+        elif is_little:
+            yield Finding(what, "warning", found, "make room, or move it")
+        else:
+            yield Finding(what, "ok", found)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = f"{files:,} files may be open at once"
     if files < FEW_FILES:
         yield Finding("open files", "warning", found, f"raise the limit: ulimit -n {FEW_FILES}")
     else:
         yield Finding("open files", "ok", found)
+
+
+def _disks(settings: Settings) -> dict[str, Path]:
+    """Return the local folders that are written to."""
+    disks = {
+        "disk of the store": settings.local_dir,
+        "disk of the spool": settings.spool_dir,
+    }
+    if not is_remote(settings.root):
+        disks["disk of the store"] = Path(locate(settings.root).path)
+        disks["disk of the local files"] = settings.local_dir
+    database = make_url(settings.database_url)
+    if database.get_backend_name() == "sqlite" and database.database:
+        disks["disk of the database"] = Path(database.database).absolute().parent
+    return disks
 
 
 def examine_store(root: str) -> Finding:
@@ -217,7 +236,11 @@ def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[F
             else "driftline migrate",
         )
         return
-    yield Finding("database", "ok", f"{shown}, schema {revision}")
+    if failure := write_failure(engine):
+        found, _, mend = failure.partition("; ")
+        yield Finding("database", "defect", found, mend)
+        return
+    yield Finding("database", "ok", f"{shown}, schema {revision}, takes writes")
     try:
         yield from _messages(engine)
         yield from _monitors(engine, now())
@@ -313,6 +336,27 @@ def _losses(root: str, store: Finding) -> Iterator[Finding]:
         + (f"; of them in the last day: {shown}" if today else ""),
         next((MENDS[one] for one in today if one in MENDS), "driftline capture stats"),
     )
+
+
+def _logs(root: str) -> Finding:
+    """Return the entries of tables' logs that a loss of power, or the disk, has cut off."""
+    folder = str(locate(root).path)
+    tables = list_tables(folder)
+    damaged, kept = (
+        [f"{Path(table).relative_to(folder)}/{name}" for table in tables for name in names(table)]
+        for names in (damaged_entries, kept_entries)
+    )
+    if damaged:
+        shown = ", ".join(damaged[:_MAX_SHOWN])
+        found = f"{len(damaged)} log entries are empty or cut off: {shown}"
+        mend = "start what writes to these tables, which replaces them: driftline up"
+        return Finding("tables", "defect", found, mend)
+    if kept:
+        shown = ", ".join(kept[:_MAX_SHOWN])
+        found = f"{len(kept)} log entries were cut off and replaced: {shown}"
+        mend = "see that driftline capture audit adds up, then delete these files"
+        return Finding("tables", "warning", found, mend)
+    return Finding("tables", "ok", f"{len(tables)}, all entries of their logs are whole")
 
 
 def _by_reason(gaps: Iterable[Gap], since: datetime) -> dict[str, int]:

@@ -46,6 +46,12 @@ MENDS = {
     "lock timeout": "another process holds it; try again when that one has ended",
     "deadlock": "another process was at work; try again",
 }
+SQLITE_MENDS = {
+    "locked": MENDS["lock timeout"],
+    "disk is full": "make room on its disk",
+    "readonly": "let this user write that file and its folder",
+}
+RESTORE = "restore that file, or correct [database] url"
 MEND_OTHERWISE = "start the server, or correct [database] url"
 
 
@@ -115,13 +121,12 @@ def read_connection(engine: Engine) -> Connection:
     return engine.connect().execution_options(reads_only=True)
 
 
-def failure_sentence(engine: Engine, error: SQLAlchemyError) -> str:
+def failure_sentence(engine: Engine, error: SQLAlchemyError | sqlite3.Error) -> str:
     """Return one sentence: which database does not answer, why, and the fix."""
     where = without_password(engine.url.render_as_string(hide_password=True))
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     if engine.dialect.name != "postgresql":
-        is_busy = "locked" in lines[0]
-        mend = MENDS["lock timeout"] if is_busy else "restore that file, or correct [database] url"
+        mend = next((mend for word, mend in SQLITE_MENDS.items() if word in lines[0]), RESTORE)
         return f"database {where}: {lines[0]}; {mend}"
     # libpq puts the cause last on its line, and tries host after host, each on a line.
     reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()

@@ -278,6 +278,24 @@ def test_a_table_of_losses_that_cannot_be_read_is_a_defect_and_no_end(settings):
     assert "server" in found
 
 
+def test_entries_that_were_cut_off_are_named_until_the_sink_has_replaced_them(settings):
+    folder = gap_folder(settings.root)
+    record_gaps(folder, [Gap("s", 1, "flights", "full", 3, 0, None, NOW)])
+    newest = Path(folder.path, "_delta_log", f"{1:020d}.json")
+    newest.write_bytes(b"")
+
+    before = findings_of(settings)["tables"]
+    folder.secure()
+    after = findings_of(settings)["tables"]
+
+    assert before.verdict == "defect"
+    assert f"gaps/{newest.name}" in before.found
+    assert (after.verdict, after.mend.split(",")[0]) == (
+        "warning",
+        "see that driftline capture audit adds up",
+    )
+
+
 def test_what_cannot_be_read_is_not_to_be_thrown_away(settings):
     record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
     for file in Path(settings.root, "gaps").rglob("*.parquet"):

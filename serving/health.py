@@ -1,0 +1,71 @@
+"""Whether the stores take what is written: the database, and every disk that is used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from driftline.database.probe import write_failure
+from driftline.serving.context import ServerContext
+from driftline.storage import disk_failure, is_remote, open_uri
+
+log = logging.getLogger(__name__)
+
+Problems = dict[str, object]
+EVERY_S = 15.0
+# Whoever asks more often gets the answer of the last look.
+_FRESH_S = 2.0
+
+
+class Health:
+    """Looks every few seconds, by a write, at the database and at each disk that is used."""
+
+    def __init__(
+        self, context: ServerContext, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._context = context
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._looked_s = -_FRESH_S
+        self.last: Problems = {}
+
+    def look(self) -> Problems:
+        """Return what is wrong with the stores, by what it is; empty when nothing is."""
+        with self._lock:
+            if self._monotonic() - self._looked_s >= _FRESH_S:
+                problems = self._problems()
+                if problems != self.last:
+                    log.warning("health problems=%s", problems or "none")
+                self.last, self._looked_s = problems, self._monotonic()
+            return self.last
+
+    async def run(self) -> None:
+        """Look now and then, so that who only asks whether we live is told, too."""
+        while True:
+            await asyncio.to_thread(self.look)
+            await asyncio.sleep(EVERY_S)
+
+    def _problems(self) -> Problems:
+        problems: Problems = {}
+        if failure := write_failure(self._context.engine):
+            problems["database"] = failure
+        if failures := list(filter(None, map(disk_failure, disks(self._context)))):
+            problems["disks"] = failures
+        return problems
+
+
+def disks(context: ServerContext) -> list[Path]:
+    """Return the local folders that are written to, each once."""
+    folders = [context.spool_dir]
+    if not is_remote(context.root):
+        folders.append(Path(open_uri(context.root)[1]))
+    if context.local_dir is not None:
+        folders.append(context.local_dir)
+    database = context.engine.url.database
+    if context.engine.dialect.name == "sqlite" and database and database != ":memory:":
+        folders.append(Path(database).absolute().parent)
+    return list(dict.fromkeys(folders))
