@@ -59,6 +59,8 @@ class DayFinding:
     unit: float
     is_level: bool
     explained: str  # What was taken out, in words.
+    # Whether the windows before the span lie clearly nearer to what is expected.
+    begins_later: bool
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -141,7 +143,7 @@ class DayTest:
             for scale in scales:
                 judged |= _within_reach(group, window, scale, self._alpha(scale, scales))
             for scale, windows in self._spans(window, past, scales):
-                for one in _found(group, windows, self._alpha(scale, scales)):
+                for one in _found(group, windows, past, self._alpha(scale, scales)):
                     known = findings.get(one.column)
                     if known is None or one.rank < known.rank:
                         findings[one.column] = one
@@ -180,8 +182,13 @@ class DayTest:
         ]
 
 
-def _found(group: ReferenceDays, windows: Sequence[WindowCounts], alpha: float) -> list[DayFinding]:
-    """Judge one span of windows, the last first."""
+def _found(
+    group: ReferenceDays,
+    windows: Sequence[WindowCounts],
+    past: Sequence[WindowCounts],
+    alpha: float,
+) -> list[DayFinding]:
+    """Judge one span of windows, the last first; `past` are those before the last, or more."""
     days, sums, rows = _gathered(group, windows)
     first, width = _extent(windows[-1], windows[0], days)
     if width < LEAST_SPAN / DAY or len(days) < FILLED * width:
@@ -195,8 +202,10 @@ def _found(group: ReferenceDays, windows: Sequence[WindowCounts], alpha: float) 
         own = _mean(excess[half], rows[half])
         hit &= own * np.sign(mean) >= HALF * np.abs(mean)
     if hit.any() and len(windows) > 1:
-        hit &= ~_is_over(group, windows[0], mean)
+        hit &= ~_is_nearer(group, windows[:1], mean)
     since = windows[-1].start or EPOCH + first * DAY
+    before = [one for one in past if hit.any() and one.start is not None and one.start < since]
+    begins_later = _is_nearer(group, before, mean) if before else np.zeros_like(hit)
     names, units, explained = group.names, group.units, _explained(variation.span_days)
     found = []
     for at in np.flatnonzero(hit).tolist():
@@ -205,16 +214,16 @@ def _found(group: ReferenceDays, windows: Sequence[WindowCounts], alpha: float) 
             DayFinding(
                 column, score, float(mean[at]), float(test.error[at]), float(test.freedom[at]),
                 float(test.p_value[at]), alpha, round(width), since, float(units[at]),
-                score not in NUMBER_SCORES, explained,
+                score not in NUMBER_SCORES, explained, bool(begins_later[at]),
             )
         )  # fmt: skip
     return found
 
 
-def _is_over(group: ReferenceDays, window: WindowCounts, mean: Numbers) -> Flags:
-    """Return which scores of the last window lie clearly nearer to what is expected, shape (F,)."""
-    days, sums, rows = _gathered(group, [window])
-    first, width = _extent(window, window, days)
+def _is_nearer(group: ReferenceDays, windows: Sequence[WindowCounts], mean: Numbers) -> Flags:
+    """Return which scores of windows lie clearly nearer to what is expected, shape (F,)."""
+    days, sums, rows = _gathered(group, windows)
+    first, width = _extent(windows[0], windows[-1], days)
     own, total = _mean(sums - rows * group.variation.expected(days), rows), rows.sum(axis=0)
     test = group.variation.test(own, total, width, first + width / 2)
     is_clear = group.variation.is_judged(total) & (np.abs(mean) >= CLEAR * test.error)

@@ -54,7 +54,7 @@ def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], D
 
 
 def judge_days(context: CheckContext, test: DayTest | None, counts: WindowCounts) -> DayTestResult:
-    """Judge a window's days, and those before it; while a monitor is new, nothing is told."""
+    """Judge a window's days, and those before it; while a monitor is new, tell what began later."""
     if test is None:
         return DayTestResult()
     result, warm_up = test.judge(counts, context.past.counts or ()), context.past.warm_up
@@ -63,7 +63,7 @@ def judge_days(context: CheckContext, test: DayTest | None, counts: WindowCounts
     told = {
         name: one
         for name, one in result.findings.items()
-        if not warm_up.is_running and name not in warm_up.misfits
+        if name not in warm_up.misfits and (one.begins_later or not warm_up.is_running)
     }
     return replace(result, findings=told)
 

@@ -110,6 +110,21 @@ def test_a_mended_fault_is_told_no_more() -> None:
     assert weeks[9:] == [{}] * 7
 
 
+@pytest.mark.parametrize("weeks_before", [0, 3])
+def test_a_fault_that_begins_in_a_later_week_is_told_from_one_that_was_there(
+    weeks_before: int,
+) -> None:
+    begin = START + weeks_before * WEEK
+
+    def broken(one: pd.DataFrame) -> pd.DataFrame:
+        turned = one["temp"].shift(8).bfill()
+        return one.assign(temp=one["temp"].where(one["at"] < begin, turned))
+
+    weeks = found(broken, weeks=weeks_before + 2)
+
+    assert [one["temp"].begins_later for one in weeks if one] == [weeks_before > 0] * 2
+
+
 def test_a_storm_of_a_day_is_no_finding() -> None:
     def storm(one: pd.DataFrame) -> pd.DataFrame:
         is_storm = one["at"] < START + timedelta(days=1)
