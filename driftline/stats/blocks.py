@@ -138,7 +138,7 @@ def time_blocks(
     return np.asarray(np.where(kept, np.cumsum(kept) - 1, -1)[block], dtype=np.int64)
 
 
-def upper_factor(blocks: int) -> float:
+def upper_factor(blocks: float) -> float:
     """Return how far above an estimate from so many blocks the true variance may lie.
 
     Two standard errors of a variance from B normal values, 1 + 2 sqrt(2 / B).
@@ -146,7 +146,7 @@ def upper_factor(blocks: int) -> float:
     Parameters
     ----------
     blocks
-        At least 1.
+        At least 1; degrees of freedom do as well.
 
     References
     ----------

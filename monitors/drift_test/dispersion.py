@@ -235,7 +235,9 @@ class Dispersion:
             return np.ones(ratios.mean.size), np.ones(len(layout))
         shown = shrink_variances(2.0 * ratios.mean, blocks - 1, layout.column_of_set)
         freedom = shown.freedom(blocks - 1, ratios.column_freedom)
-        allowance = np.maximum(student_factor(TAIL_CHANCE, freedom), upper_factor(blocks))
+        # Sets that agree tell more than blocks alone.
+        upper = np.array([upper_factor(max(blocks, one)) for one in freedom.tolist()])
+        allowance = np.maximum(student_factor(TAIL_CHANCE, freedom), upper)
         mean = 1.0 + np.maximum(shown.variance - 1.0, 0.0) * layout.spread(allowance)
         return np.maximum(mean, ratios.largest / math.log(4.0 * blocks)), allowance
 
