@@ -90,6 +90,7 @@ class DayVariation:
     row_variance: Numbers  # Shape (F,).
     is_live: np.ndarray  # Whether a score can be judged, shape (F,).
     lengths: dict[int, Length]  # By days, 1, 2, 4 ...
+    rows_per_day: Numbers  # Shape (F,).
 
     @classmethod
     def of(
@@ -130,8 +131,9 @@ class DayVariation:
         per_row = np.where(live, row_variance, 0.0)
         lengths = dict(_learnt(excess.cumsum(axis=0), held.cumsum(axis=0), span_days, per_row))
         return cls(
-            int(days[0]), int(days[-1]), span_days, coefficients, row_variance, live, lengths
-        )
+            int(days[0]), int(days[-1]), span_days, coefficients, row_variance, live, lengths,
+            rows.mean(axis=0),
+        )  # fmt: skip
 
     @property
     def longest_span(self) -> int:

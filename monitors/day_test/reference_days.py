@@ -12,6 +12,7 @@ from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.stats.calendar_regression import Numbers, hour_design
 from driftline.stats.day_scores import (
+    ROUGH,
     SPREAD,
     SPREAD_DAYS,
     ColumnScores,
@@ -82,6 +83,11 @@ class ReferenceDays:
     def names(self) -> tuple[tuple[str, str], ...]:
         """The column and the name of each score, F of them."""
         return tuple((name, score) for name, own in self.scores.items() for score in own.names)
+
+    @property
+    def is_rough(self) -> np.ndarray:
+        """Which scores are of steps from row to row, shape (F,)."""
+        return np.array([score == ROUGH for _, score in self.names])
 
     @property
     def largest(self) -> Numbers:

@@ -125,6 +125,18 @@ def test_a_fault_that_begins_in_a_later_week_is_told_from_one_that_was_there(
     assert [one["temp"].begins_later for one in weeks if one] == [weeks_before > 0] * 2
 
 
+def test_steps_are_not_compared_where_three_times_as_many_rows_come() -> None:
+    thrice = [rows().assign(at=rows()["at"] + timedelta(minutes=20 * part)) for part in range(3)]
+    part = pd.concat(thrice).sort_values("at", ignore_index=True)
+    test = day_test()
+    weeks = [START + place * WEEK for place in range(4)]
+    windows = [
+        counted(test, part[(part["at"] >= at) & (part["at"] < at + WEEK)], at) for at in weeks
+    ]
+
+    assert [test.judge(one, windows[:at]).findings for at, one in enumerate(windows)] == [{}] * 4
+
+
 def test_a_storm_of_a_day_is_no_finding() -> None:
     def storm(one: pd.DataFrame) -> pd.DataFrame:
         is_storm = one["at"] < START + timedelta(days=1)
