@@ -40,6 +40,7 @@ from driftline.baseline.schema import find_column, infer_signature
 from driftline.baseline.segments import SegmentColumn, SegmentCounter, choose_segments
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.suggest import suggest
+from driftline.baseline.value_edges import EdgeCounter
 from driftline.baseline.value_runs import TimeOrder
 from driftline.classes import (
     class_of_name,
@@ -325,10 +326,12 @@ def _row_reading(
     # Lists are too dear to be hashed in all rows.
     plain = {one.name: distinct[one.name] for one in features if not one.type.startswith("list")}
     ids = () if signature.inference_id is None else (signature.inference_id,)
+    numbers = tuple(one.name for one in features if is_judged_number(one))
     return RowReading(
         OrderCounter.start(_candidates(signature, first, cells), times),
         RowDigests(tuple(distinct), choosing_columns(plain), decimals, times),
         RowDigests(ids, ids, {}, times),
+        EdgeCounter(numbers, times),
     )
 
 

@@ -1,6 +1,7 @@
 """What a baseline keeps of its reference's rows as wholes, the document rows.json.
 
-In which order columns lie, how often rows and ids are repeated, how many decimals numbers have.
+In which order columns lie, how often rows and ids are repeated, how many decimals numbers have, how
+many of them lie at a column's edges.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from driftline.baseline.column_order import LEAST_DAYS, ColumnOrder, OrderCounter
 from driftline.baseline.row_digests import MOST_DECIMALS, NO_NUMBER, RowDigests
+from driftline.baseline.value_edges import EdgeCounter, EdgeShares
 from driftline.errors import InputError
 from driftline.stats.blocks import (
     MINIMUM_BLOCKS,
@@ -126,9 +128,10 @@ class RowProfile:
     rows: Repeats | None = None  # None: of too few rows, or rows without features.
     ids: Repeats | None = None  # None: no column of ids.
     decimals: tuple[Decimals, ...] = ()
+    edges: tuple[EdgeShares, ...] = ()
 
     def _or_none(self) -> RowProfile | None:
-        return self if self.orders or self.rows or self.ids or self.decimals else None
+        return None if self == RowProfile() else self
 
     def without(self, columns: Collection[str]) -> RowProfile | None:
         """Return what does not rest on some columns; None where nothing is left."""
@@ -141,6 +144,7 @@ class RowProfile:
             rows,
             ids,
             tuple(one for one in self.decimals if one.column not in gone),
+            tuple(one for one in self.edges if one.column not in gone),
         )._or_none()
 
     def to_json(self) -> str:
@@ -175,6 +179,7 @@ class RowProfile:
                     )
                     for one in found["decimals"]
                 ),
+                tuple(_edge(one) for one in found.get("edges", ())),  # Baselines made before.
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"damaged ({error}); make the baseline again") from error
@@ -187,6 +192,11 @@ def _repeats(found: Mapping[str, Any] | None) -> Repeats | None:
     return Repeats(tuple(found["columns"]), tuple(found["choosers"]), scales)
 
 
+def _edge(found: Mapping[str, Any]) -> EdgeShares:
+    pairs = {name: tuple(found[name]) for name in ("reaching", "others")}
+    return EdgeShares(**{**found, **pairs})
+
+
 @dataclass(slots=True)
 class RowReading:
     """What is counted of a reference's rows as wholes while they are read."""
@@ -194,21 +204,27 @@ class RowReading:
     orders: OrderCounter
     rows: RowDigests
     ids: RowDigests  # Of no columns where no column holds ids.
+    edges: EdgeCounter
 
     def anew(self) -> RowReading:
         """Return the same without rows, for a part of the data."""
-        return RowReading(replace(self.orders), replace(self.rows), replace(self.ids))
+        edges = EdgeCounter(self.edges.columns, self.edges.event_time)
+        return RowReading(replace(self.orders), replace(self.rows), replace(self.ids), edges)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.orders.update(batch)
         self.rows.update(batch)
         self.ids.update(batch)
+        self.edges.update(batch)
 
     def merge(self, other: RowReading) -> RowReading:
         """Return the counts of the rows of both; neither input changes."""
         return RowReading(
-            self.orders.merge(other.orders), self.rows.merge(other.rows), self.ids.merge(other.ids)
+            self.orders.merge(other.orders),
+            self.rows.merge(other.rows),
+            self.ids.merge(other.ids),
+            self.edges.merge(other.edges),
         )
 
     def result(self, span_days: float) -> RowProfile | None:
@@ -219,4 +235,4 @@ class RowReading:
         decimals = Decimals.all_of(self.rows)
         known = (Repeats.of(self.rows), Repeats.of(self.ids))
         orders = self.orders.orders() if span_days >= LEAST_DAYS else ()
-        return RowProfile(orders, *known, decimals)._or_none()
+        return RowProfile(orders, *known, decimals, self.edges.shares())._or_none()

@@ -73,6 +73,7 @@ CHECKS = {
     "repeated_rows_check": "repeated rows",
     "repeated_id_check": "ids used again",
     "decimals_check": "decimals changed",
+    "saturation_check": "values saturate",
 }
 """SageMaker's names of the checks, and our own, in plain words."""
 

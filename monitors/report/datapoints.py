@@ -41,6 +41,7 @@ CHECKS = (
     "range_check",
     "repeated_id_check",
     "repeated_rows_check",
+    "saturation_check",
     "unit_change_check",
 )
 

@@ -132,7 +132,9 @@ def evaluate(context: CheckContext) -> Report:
     outcomes = judged_rules(
         reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
     )
-    row_faults = find_row_faults(reading.rows, sample, context, judgement)
+    row_faults = find_row_faults(
+        reading.rows, sample, context, judgement, event_time=reading.time_column
+    )
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
     verdicts = _judged_segments(context, plan, reading, suppressed)

@@ -33,6 +33,7 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
+from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
 from driftline.monitors.rules.outcome import RuleCondition
 
@@ -107,7 +108,12 @@ def _digests(known: Repeats | None) -> RowDigests:
 
 
 def find_row_faults(
-    found: RowCounter, sample: pa.Table, context: CheckContext, judgement: Judgement
+    found: RowCounter,
+    sample: pa.Table,
+    context: CheckContext,
+    judgement: Judgement,
+    *,
+    event_time: str | None,
 ) -> tuple[Draft, ...]:
     """Return a draft for each fault of the rows of a window, of which a sample is given."""
     baseline, facts = context.baseline, context.rows.facts
@@ -131,12 +137,20 @@ def find_row_faults(
     if known.rows is not None and not broken & {MISSING_COLUMNS, *known.rows.columns}:
         drafts.append(repeats_draft(found.rows, known.rows, context, span_h))
     explained = {one.feature for one in judgement.drafts if one.check in OTHER_VALUES}
+    of_values = decimals_drafts(sample, context)
+    if event_time is not None and _is_week(found):
+        of_values += saturation_drafts(sample, context, event_time, explained)
     drafts += [
         one
-        for one in decimals_drafts(sample, context)
+        for one in of_values
         if one.feature not in explained and constraints.config(one.feature).evaluate_constraints
     ]
     return tuple(one for one in drafts if one is not None)
+
+
+def _is_week(found: RowCounter) -> bool:
+    hours = found.hours
+    return bool(len(hours)) and bool(hours[-1] - hours[0] >= (WEEK_DAYS - 1) * DAY_H)
 
 
 def _span_h(found: RowCounter, window: Window | None) -> float | None:
@@ -158,8 +172,7 @@ def _strongest(drafts: Iterable[Draft | None]) -> list[Draft | None]:
 def _order_draft(found: RowCounter, order: ColumnOrder, at_fault: str) -> Draft | None:
     """Compare how often two columns are in reversed order with the reference's worst block."""
     known, broken = found.orders.totals()[order.pair]
-    is_week = len(found.hours) and found.hours[-1] - found.hours[0] >= (WEEK_DAYS - 1) * DAY_H
-    worst = order.worst_week if is_week else order.worst_day
+    worst = order.worst_week if _is_week(found) else order.worst_day
     if len(found.hours):  # All rows of the worst day that are reversed may lie in one hour.
         worst *= max(1.0, DAY_H / (found.hours[-1] - found.hours[0] + 1))
     if known < LEAST_ROWS or broken <= max(LEAST_BROKEN, WORST_FACTOR * worst) * known:

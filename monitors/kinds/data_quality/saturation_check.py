@@ -1,0 +1,98 @@
+"""Sensors that saturate: a week's smallest or largest value holds more rows than ever.
+
+Weather and prices stay at their edge for hours, so a share alone tells little. A sensor that
+saturates comes back to the same value day after day, and lets nothing beside it through.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.predicate import Predicate, number_text
+from driftline.baseline.value_edges import SIGNS, EdgeCounter, EdgeShares
+from driftline.formats.coercion import coerce
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.results.violation import Draft, percent
+
+# Told from these shares on: of the numbers at the edge, without the day that has most of them.
+LEAST_SHARE = 0.05
+LEAST_ROWS = 10
+# So many times the reference's largest share is news where it has seen this many weeks; the square
+# root of that many times fewer or more weeks asks for more or less, as a tail of index 2 has it.
+FACTOR, FACTOR_WEEKS = 2.0, 50
+# A value that is merely frequent has neighbours that are as frequent.
+NEIGHBOURS, NEIGHBOUR_FACTOR = 3, 1.5
+
+
+def saturation_drafts(
+    sample: pa.Table, context: CheckContext, event_time: str, passed_over: Collection[str]
+) -> list[Draft]:
+    """Word the columns that saturate in a window of a week or more, of which a sample is given.
+
+    What the sample suspects is counted in a reading of its own.
+    """
+    known = () if context.baseline.rows is None else context.baseline.rows.edges
+    present = {*sample.column_names} - {*passed_over}
+    suspects = [one for one in known if one.column in present and _is_suspect(sample, one)]
+    if not suspects:
+        return []
+    columns = tuple(sorted({one.column for one in suspects}))
+    counter = partial(EdgeCounter, columns, event_time)
+    edges, shares, beside = context.rows.gather(counter, [*columns, event_time]).whole()
+    drafts = []
+    for one in suspects:
+        place = int(one.is_largest), columns.index(one.column)
+        value = float(SIGNS[place[0]] * edges[place])
+        pair = float(shares[place]), float(beside[place])
+        if _is_news(value, pair, one):
+            drafts.append(_draft(one, value, pair[0]))
+    return drafts
+
+
+def _is_suspect(sample: pa.Table, reference: EdgeShares) -> bool:
+    """Whether the edge of the sampled numbers stands out, and holds more than it may."""
+    numbers = coerce(sample.column(reference.column), "double")[0].drop_null().to_numpy()
+    values, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
+    if len(values) < 2:  # What stands still is no edge.
+        return False
+    if not reference.is_largest:
+        values, counts = values[::-1], counts[::-1]
+    neighbours = counts[-1 - NEIGHBOURS : -1].max()
+    if counts[-1] < max(LEAST_ROWS, NEIGHBOUR_FACTOR * neighbours):
+        return False
+    share = float(counts[-1] / counts.sum())
+    return _is_news(float(values[-1]), (share, share), reference)
+
+
+def _is_news(value: float, pair: tuple[float, float], reference: EdgeShares) -> bool:
+    """Whether a share at an edge, and that without its best day, are beyond the reference's."""
+    usual = reference.reaching if value == reference.value else reference.others
+    factor = FACTOR * max(1.0, math.sqrt(FACTOR_WEEKS / reference.weeks))
+    return all(
+        share > max(LEAST_SHARE, factor * most) for share, most in zip(pair, usual, strict=True)
+    )
+
+
+def _draft(reference: EdgeShares, value: float, share: float) -> Draft:
+    usual = (reference.reaching if value == reference.value else reference.others)[0]
+    edge = "largest" if reference.is_largest else "smallest"
+    what = (
+        f"{percent(share)} of numbers at {number_text(value)} exactly, the {edge} "
+        f"(reference: at most {percent(usual)} at the {edge} of a week)"
+    )
+    return Draft(
+        feature=reference.column,
+        check="saturation_check",
+        description=f"Values saturate: {what}.",
+        what=what,
+        # Nothing lies beyond. No segment is asked for: rows beyond the edge always had theirs.
+        predicate=Predicate(reference.column, "ge" if reference.is_largest else "le", value),
+        share_reference=usual,
+        share=share - usual,
+        severity="ticket",
+    )
