@@ -12,6 +12,20 @@ import pyarrow.compute as pc
 WRITTEN_NUMBERS = 32
 # Bytes of a word.
 WORD = 8
+# Longer texts, in bytes, are hashed one at a time; shorter ones so many together, whose state of
+# four words each stays in a processor's cache.
+LONG_TEXT = 256
+CACHED_TEXTS = 1 << 14
+# The start of SipHash, mixed with the key that pandas takes.
+SIP_KEY = (0x3736353433323130, 0x3635343332313938)
+SIP_START = tuple(
+    np.uint64(start ^ key)
+    for start, key in zip(
+        (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573),
+        SIP_KEY * 2,
+        strict=True,
+    )
+)
 
 
 def hash_numbers(values: np.ndarray) -> np.ndarray:
@@ -31,20 +45,80 @@ def _mixed(bits: np.ndarray) -> np.ndarray:
     return np.asarray(bits ^ (bits >> np.uint64(31)))
 
 
-def hash_texts(values: pa.Array) -> np.ndarray:
-    """Hash texts to 64 bits, the same on every machine."""
-    # pandas has the only vectorised keyed hash of text among our packages; it is slow to import,
-    # and a column with few values never needs it.
-    import pandas as pd
+def hash_texts(values: pa.StringArray) -> np.ndarray:
+    """Hash texts to 64 bits, the same on every machine: SipHash-2-4, then mixed once more.
 
-    objects = pc.fill_null(values, "").to_numpy(zero_copy_only=False)
-    return pd.util.hash_array(objects, categorize=False)
+    The hashes of ``pandas.util.hash_array``, which profiles have kept from the first; its import
+    alone takes as long as two million of these. It hashes long texts, one at a time.
+    """
+    if not len(values):
+        return np.empty(0, np.uint64)
+    texts = pc.fill_null(values, "")
+    words, starts, lengths = _words(texts)
+    order = np.argsort(-lengths, kind="stable")
+    found = np.empty(len(texts), np.uint64)
+    long = np.count_nonzero(lengths > LONG_TEXT)
+    if long:
+        import pandas as pd
+
+        objects = texts.take(pa.array(order[:long])).to_numpy(zero_copy_only=False)
+        found[order[:long]] = pd.util.hash_array(objects, categorize=False)
+    for at in range(long, len(order), CACHED_TEXTS):
+        rows = order[at : at + CACHED_TEXTS]
+        found[rows] = _mixed(_siphash(words, starts[rows], lengths[rows]))
+    return found
+
+
+def _siphash(words: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Hash texts, the longest first, by SipHash-2-4 (Aumasson and Bernstein, 2012)."""
+    state = tuple(np.full(len(starts), start) for start in SIP_START)
+    whole = lengths // WORD
+    for place in range(int(whole[0])):
+        rows = slice(np.count_nonzero(whole > place))
+        _compress(tuple(each[rows] for each in state), words[starts[rows] + WORD * place])
+    bits = (lengths % WORD * 8).astype(np.uint64)
+    rest = words[starts + whole * WORD] & ((np.uint64(1) << bits) - np.uint64(1))
+    _compress(state, rest | lengths.astype(np.uint64) << np.uint64(56))
+    np.bitwise_xor(state[2], np.uint64(0xFF), out=state[2])
+    _sip_rounds(state, 4)
+    return state[0] ^ state[1] ^ state[2] ^ state[3]
+
+
+def _compress(state: tuple[np.ndarray, ...], word: np.ndarray) -> None:
+    np.bitwise_xor(state[3], word, out=state[3])
+    _sip_rounds(state, 2)
+    np.bitwise_xor(state[0], word, out=state[0])
+
+
+def _sip_rounds(state: tuple[np.ndarray, ...], count: int) -> None:
+    v0, v1, v2, v3 = state
+    for _ in range(count):
+        v0 += v1
+        _rotate(v1, 13)
+        v1 ^= v0
+        _rotate(v0, 32)
+        v2 += v3
+        _rotate(v3, 16)
+        v3 ^= v2
+        v0 += v3
+        _rotate(v3, 21)
+        v3 ^= v0
+        v2 += v1
+        _rotate(v1, 17)
+        v1 ^= v2
+        _rotate(v2, 32)
+
+
+def _rotate(bits: np.ndarray, count: int) -> None:
+    high = bits >> np.uint64(64 - count)
+    bits <<= np.uint64(count)
+    bits |= high
 
 
 def hash_ends(values: pa.StringArray) -> np.ndarray:
     """Hash texts by their length and eight bytes each of their start and their end.
 
-    A third of the time of `hash_texts`; texts that differ elsewhere have one hash.
+    Half the time of `hash_texts`; texts that differ elsewhere have one hash.
 
     Parameters
     ----------
@@ -56,19 +130,24 @@ def hash_ends(values: pa.StringArray) -> np.ndarray:
     numpy.ndarray
         uint64, shape (values,), the same on every machine.
     """
-    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset :][: len(values) + 1]
-    starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets).astype(np.int64)
-    data = np.frombuffer(values.buffers()[2] or b"", np.uint8)[: int(offsets[-1])]
-    padded = np.concatenate([data, np.zeros(WORD, np.uint8)])
-    # The word of eight bytes that begins at each byte; those of the next text are shifted out.
-    words = np.ndarray((len(data) + 1,), "<u8", padded.data, strides=(1,))
+    words, starts, lengths = _words(values)
     beyond = np.maximum(WORD - lengths, 0)
     shift = np.minimum(beyond * 8, 63).astype(np.uint64)
     found = lengths.astype(np.uint64)
+    # Of a shorter text, the bytes of the next one are shifted out.
     for last in (0, lengths - WORD):
         word = words[starts + np.maximum(last, 0)] << shift
         found = found * np.uint64(0x9E3779B97F4A7C15) + np.where(beyond < WORD, word, 0)
     return _mixed(found)
+
+
+def _words(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the word of eight bytes that begins at each byte; where texts start, and lengths."""
+    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset :][: len(values) + 1]
+    starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets).astype(np.int64)
+    data = np.frombuffer(values.buffers()[2] or b"", np.uint8)[: int(offsets[-1])]
+    padded = np.concatenate([data, np.zeros(WORD, np.uint8)])
+    return np.ndarray((len(data) + 1,), "<u8", padded.data, strides=(1,)), starts, lengths
 
 
 def vector_texts(lists: pa.ListArray) -> pa.Array:

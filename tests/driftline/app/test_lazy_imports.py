@@ -15,8 +15,11 @@ def _run(code: str) -> str:
 def imported() -> set[str]:
     code = (
         "import sys; from driftline.app.lazy_imports import start_lean; start_lean(); "
-        "from driftline.monitors import check; "
-        "import driftline.monitors.kinds.data_quality.evaluation; print(*sys.modules)"
+        "import driftline as dl, pyarrow as pa; "
+        "rows = lambda word: pa.table({'x': range(5_000), 't': [f'{word} {n % 50}' "
+        "for n in range(5_000)]}); "
+        "assert not dl.check(rows('new'), dl.Baseline.fit(rows('old'))).passed; "
+        "print(*sys.modules)"
     )
     return set(_run(code).split())
 
