@@ -41,7 +41,12 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
     Both of shape (rows,); what is missing has a hash of its own.
     """
-    values = present(array)
+    plain = plain_array(array)
+    if pa.types.is_floating(plain.type):  # Nulls come as NaN, which is no value, either.
+        numbers = plain.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        known = ~np.isnan(numbers)
+        return np.where(known, hash_numbers(numbers), NO_VALUE), known
+    values = present(plain)
     if pa.types.is_list(values.type):
         values = present(coerce(values, "string")[0])
     known = values.is_valid().to_numpy(zero_copy_only=False)
@@ -49,8 +54,6 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         coded = values.dictionary_encode()
         each = hash_texts(coded.dictionary) if len(coded.dictionary) else np.zeros(1, np.uint64)
         hashes = each[pc.fill_null(coded.indices, 0).to_numpy(zero_copy_only=False)]
-    elif pa.types.is_floating(values.type):
-        hashes = hash_numbers(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
     elif pa.types.is_null(values.type):
         hashes = np.zeros(len(values), np.uint64)
     else:  # Whole numbers, truth values, times.
