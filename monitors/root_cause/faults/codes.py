@@ -106,10 +106,13 @@ def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tu
     often, able = np.flatnonzero(rows >= LEAST_ROWS), np.flatnonzero(usual >= LEAST_ROWS)
     if rows.sum() < MIN_VALUES or len(often) > len(able) or not cost.any():
         return []
+    among = cost[np.ix_(often, able)]
+    if (cost[often, often] - among.min(axis=1)).sum() < NATS * rows[often].sum():
+        return []  # The best that each code alone could take is not enough.
     # Takes longer to import than all else of a check, and few windows have such codes.
     from scipy.optimize import linear_sum_assignment
 
-    at, to = linear_sum_assignment(cost[np.ix_(often, able)])
+    at, to = linear_sum_assignment(among)
     now, was = often[at], able[to]
     gain = cost[now, now] - cost[now, was]
     if gain.sum() < NATS * rows[now].sum():

@@ -16,9 +16,11 @@ def imported() -> set[str]:
     code = (
         "import sys; from driftline.app.lazy_imports import start_lean; start_lean(); "
         "import driftline as dl, pyarrow as pa; "
-        "rows = lambda word: pa.table({'x': range(5_000), 't': [f'{word} {n % 50}' "
-        "for n in range(5_000)]}); "
-        "assert not dl.check(rows('new'), dl.Baseline.fit(rows('old'))).passed; "
+        "rows = lambda word, step: pa.table({'x': range(5_000), 'y': ['a', 'b'] * 2_500, "
+        "'t': [f'{word} {n % 50}' for n in range(5_000)], "
+        "'code': [f'c{n % 12 // step}' for n in range(5_000)]}); "
+        "report = dl.check(rows('new', 4), dl.Baseline.fit(rows('old', 1))); "
+        "assert {'t', 'code'} <= {one.feature_name for one in report.violations}; "
         "print(*sys.modules)"
     )
     return set(_run(code).split())
