@@ -141,13 +141,21 @@ class _SegmentCounter:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
+        masks: dict[str, NDArray[np.bool_]] = {}  # Of several targets the segment is the same.
+
+        def marked(condition: Condition) -> NDArray[np.bool_]:
+            key = str(condition.to_dict())
+            if key not in masks:
+                masks[key] = np.asarray(condition.mask(batch).to_numpy(zero_copy_only=False))
+            return masks[key]
+
         everywhere = np.ones(batch.num_rows, np.bool_)
         for counts, (target, segment) in zip(self.counts, self.asked, strict=True):
-            whole = everywhere if target.within is None else _marked(target.within, batch)
+            whole = everywhere if target.within is None else marked(target.within)
             inside = whole.copy()
             for condition in segment.predicates:
-                inside &= _marked(condition, batch)
-            matching = _marked(target.predicate, batch)
+                inside &= marked(condition)
+            matching = marked(target.predicate)
             counts += [
                 np.count_nonzero(one) for one in (whole, matching, inside, inside & matching)
             ]
@@ -155,10 +163,6 @@ class _SegmentCounter:
     def merge(self, other: _SegmentCounter) -> _SegmentCounter:
         """Return the counts of both."""
         return _SegmentCounter(self.asked, self.counts + other.counts)
-
-
-def _marked(condition: Condition, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-    return np.asarray(condition.mask(batch).to_numpy(zero_copy_only=False))
 
 
 def _count_all(rows: Rows, found: Sequence[ContributingRows]) -> None:

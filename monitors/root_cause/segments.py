@@ -461,9 +461,18 @@ def _ranges(by_place: NDArray[np.generic], column: CodedColumn) -> Floats:
 
 def _intersections(bits: Bits, marked: Bits, first: Ints, second: Ints) -> tuple[Floats, Floats]:
     """Count the rows in both of two segments, and the marked of them."""
-    both = bits[first] & bits[second]
+    words = _as_words(bits)
+    both = words[first] & words[second]
     rows = np.bitwise_count(both).sum(axis=1, dtype=np.int64)
-    return rows.astype(np.float64), np.bitwise_count(both & marked).sum(axis=1).astype(np.float64)
+    both &= _as_words(marked)
+    return rows.astype(np.float64), np.bitwise_count(both).sum(axis=1).astype(np.float64)
+
+
+def _as_words(bits: Bits) -> NDArray[np.uint64]:
+    """Read bits as whole words, of which eight times fewer are counted, along the last axis."""
+    filled = np.zeros((*bits.shape[:-1], -(-bits.shape[-1] // 8) * 8), np.uint8)
+    filled[..., : bits.shape[-1]] = bits
+    return filled.view(np.uint64)
 
 
 def _segment(
