@@ -199,7 +199,7 @@ def _found(
     variation, middle = group.variation, first + width / 2
     excess = sums - rows * variation.expected(days)
     mean = _mean(excess, rows)
-    test = variation.test(mean, rows.sum(axis=0), width, middle)
+    test = variation.test(group.beyond_clock_change(mean), rows.sum(axis=0), width, middle)
     hit = test.p_value < alpha
     for half in (days < middle, days >= middle):
         own = _mean(excess[half], rows[half])
@@ -251,7 +251,9 @@ def _within_reach(group: ReferenceDays, window: WindowCounts, scale: int, alpha:
     total = rows.sum(axis=0) * scale
     test = group.variation.test(np.zeros_like(total), total, scale * width, first + width / 2)
     is_judged = group.variation.is_judged(total)
-    reached = is_judged & (group.largest > student_limit(alpha, test.freedom) * test.error)
+    # On the side on which a change of the clocks takes less away.
+    largest = group.largest - np.abs(group.clock_change).min(axis=0)
+    reached = is_judged & (largest > student_limit(alpha, test.freedom) * test.error)
     return {group.names[at][0] for at in np.flatnonzero(reached).tolist()}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from driftline.baseline.blocks import BlockCounts
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.stats.calendar_regression import Numbers, hour_design
+from driftline.stats.calendar_regression import SEASON_DAYS, Integers, Numbers, hour_design
 from driftline.stats.day_scores import (
     ROUGH,
     SPREAD,
@@ -31,6 +31,8 @@ class ReferenceDays:
     scores: Mapping[str, ColumnScores]
     places: Mapping[str, slice]  # Of each column's scores among those of all, F.
     variation: DayVariation
+    # How far means of scores move, down and up, where clocks change by an hour, shape (2, F).
+    clock_change: Numbers
 
     @classmethod
     def of(
@@ -49,6 +51,7 @@ class ReferenceDays:
         places: dict[str, slice] = {}
         sums: list[DaySums] = []
         variances: list[Numbers] = []
+        changes: list[Numbers] = []
         first = 0
         for name, reference in references.items():
             known = blocks.counts.get(name)
@@ -68,6 +71,7 @@ class ReferenceDays:
             first += len(own.names)
             sums.append(found)
             variances.append(variance)
+            changes.append(_clock_change(own, hours, counts, span_days))
         if not scores:
             return None
         variation = DayVariation.of(
@@ -77,7 +81,7 @@ class ReferenceDays:
             np.concatenate(variances),
             span_days,
         )
-        return cls(scores, places, variation)
+        return cls(scores, places, variation, np.concatenate(changes, axis=1))
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -98,6 +102,10 @@ class ReferenceDays:
     def units(self) -> Numbers:
         """What 1 is of each score: a standard deviation; of levels, in share; shape (F,)."""
         return np.concatenate([own.units for own in self.scores.values()])
+
+    def beyond_clock_change(self, mean: Numbers) -> Numbers:
+        """Return what an hour's change of the clocks leaves of the means of a span, shape (F,)."""
+        return np.asarray(mean - np.clip(mean, *self.clock_change))
 
     def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
@@ -121,3 +129,20 @@ def _scores(
     if reference.cells.is_number:
         return NumberScores.of(design, counts, steps)
     return LevelScores.of(design, counts, reference.cells.levels)
+
+
+def _clock_change(
+    scores: ColumnScores, hours: Integers, counts: Numbers, span_days: float
+) -> Numbers:
+    """Return how far the reference's means move an hour earlier or later, shape (2, F).
+
+    What lives by local time moves so by UTC, twice a year. A reference of a year has seen it.
+    """
+    if span_days >= SEASON_DAYS:
+        return np.zeros((2, len(scores.names)))
+    means = []
+    for moved in (hours, hours - 1, hours + 1):
+        found, _ = scores.day_sums(moved, hour_design(moved, span_days), counts, None)
+        means.append(found.sums.sum(axis=0) / np.maximum(found.rows.sum(axis=0), 1.0))
+    changes = np.array(means) - means[0]
+    return np.stack([changes.min(axis=0), changes.max(axis=0)])

@@ -34,7 +34,10 @@ def rows() -> pd.DataFrame:
 
 @cache
 def day_test(days: int = REFERENCE_DAYS) -> DayTest:
-    reference = rows()[rows()["at"] < START][-24 * days :]
+    return learnt_from(rows()[rows()["at"] < START][-24 * days :])
+
+
+def learnt_from(reference: pd.DataFrame) -> DayTest:
     baseline = Baseline.fit(reference, timestamp="at")
     assert baseline.profile is not None
     assert baseline.blocks is not None
@@ -143,6 +146,29 @@ def test_a_storm_of_a_day_is_no_finding() -> None:
         return one.assign(pressure=one["pressure"].where(~is_storm, 900.0))
 
     assert found(storm, weeks=1) == [{}]
+
+
+def sales(first: str, days: int, *, moved_h: int = 0) -> pd.DataFrame:
+    """Draw the amounts of a shop, which follow the hours of Berlin."""
+    rng = np.random.default_rng(1)
+    times = pd.date_range(first, periods=24 * 6 * days, freq="10min", tz="UTC")
+    hours = times.tz_convert("Europe/Berlin").hour.to_numpy() - moved_h
+    amounts = 40 - 8 * np.cos(2 * np.pi * (hours - 1) / 24) + rng.normal(0, 8, len(times))
+    return pd.DataFrame({"at": times, "amount": amounts})
+
+
+@pytest.mark.parametrize(("moved_h", "is_found"), [(0, False), (4, True)])
+def test_summer_time_is_no_finding_and_a_cycle_that_moved_is(moved_h: int, is_found: bool) -> None:
+    test = learnt_from(sales("2025-01-02", 84))
+    summer = sales("2025-03-27", 6 * 7, moved_h=moved_h)  # Clocks change on 30 March.
+    weeks = [datetime(2025, 3, 27, tzinfo=UTC) + place * WEEK for place in range(6)]
+    windows = [
+        counted(test, summer[(summer["at"] >= at) & (summer["at"] < at + WEEK)], at) for at in weeks
+    ]
+
+    loud = [bool(test.judge(one, windows[:at]).findings) for at, one in enumerate(windows)]
+
+    assert loud == [is_found] * 6
 
 
 def test_a_window_of_three_days_is_not_judged() -> None:
