@@ -6,24 +6,21 @@ keeps no values of rows.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
 
 from sqlalchemy import Connection, Row, Select, select
 
 from driftline.alerts.alarms.composite_records import AnyRecord
 from driftline.alerts.documents import Time, iso
+from driftline.alerts.notify.event import cause_source
 from driftline.alerts.tables import history
 
 Note = Mapping[str, object]
 
-# The address of a window's page as monitors/report/datapoints.py writes it; #rows: there are any.
-_LINK = re.compile(r"/monitors/([^/?#]+)\?window=(\d{8}T\d{6}Z)(?:&feature=([^&#]*))?(#rows)?")
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -88,11 +85,13 @@ def _cause(note: Note, dashboard_url: str) -> Cause:
     if not link:
         return Cause(cause=cause)
     page = f"{dashboard_url.rstrip('/')}/{link.lstrip('/')}"
-    if (found := _LINK.fullmatch(link)) is None:
+    source = cause_source(note)
+    if "window" not in source:
         return Cause(cause=cause, page=page)
-    window = datetime.strptime(found[2], _STAMP).replace(tzinfo=UTC)
-    words = ["driftline", "monitor", "rows", unquote(found[1]), "--window", iso(window)]
-    if found[3] is not None:
-        words += ["--feature", unquote(found[3])]
-    rows = shlex.join(words) if found[4] else None
-    return Cause(cause=cause, window=window, page=page, rows=rows)
+    window = datetime.strptime(str(source["window"]), _STAMP).replace(tzinfo=UTC)
+    if "rows_of" not in source:
+        return Cause(cause=cause, window=window, page=page)
+    words = ["driftline", "monitor", "rows", str(source["monitor"]), "--window", iso(window)]
+    if feature := source["rows_of"]:
+        words += ["--feature", str(feature)]
+    return Cause(cause=cause, window=window, page=page, rows=shlex.join(words))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
@@ -45,7 +46,7 @@ from driftline.alerts.alarms.records import (
 from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, step
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import wording
-from driftline.alerts.notify.event import alarm_path, plain_cause
+from driftline.alerts.notify.event import alarm_path, cause_source, plain_cause
 from driftline.alerts.notify.pipeline import notify
 from driftline.alerts.tables import alarms, history
 from driftline.database.engine import read_connection
@@ -265,6 +266,7 @@ class CompositePass:
             "cause": "; ".join([*(f"{name}: {one.cause}" for name, one in causes), *more]),
             "plain_cause": "; ".join([*(f"{name}: {one.plain}" for name, one in causes), *more]),
             "link": causes[0][1].link,
+            "source": causes[0][1].source,
         }
 
     def _cause_of(self, name: str, change: StateChange | None) -> tuple[str, _Cause]:
@@ -273,7 +275,8 @@ class CompositePass:
         cause = str(note.get("cause") or "")
         if cause:
             plain = cause if change is None else plain_cause(note)
-            return name, _Cause(cause, plain, str(note.get("link") or alarm_path(name)))
+            link = str(note.get("link") or alarm_path(name))
+            return name, _Cause(cause, plain, link, cause_source(note))
         query = select(alarms.c.state_reason).where(alarms.c.name == name)
         reason = change.reason if change is not None else str(self.connection.scalar(query) or "")
         return name, _Cause(reason, reason, alarm_path(name))
@@ -314,6 +317,7 @@ class _Cause(NamedTuple):
     cause: str
     plain: str
     link: str
+    source: Mapping[str, object] = MappingProxyType({})
 
 
 def _suppressors(records: Iterable[CompositeRecord]) -> set[str]:

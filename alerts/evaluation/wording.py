@@ -13,7 +13,7 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite_records import AnyRecord, StateSince
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.alarms.records import HistoryItem, add_history
-from driftline.alerts.notify.event import alarm_arn, plain_cause
+from driftline.alerts.notify.event import alarm_arn, cause_source, plain_cause
 
 # CloudWatch's limit of StateReasonData; the newest children stay.
 _REASON_DATA_MAX = 4000
@@ -94,9 +94,12 @@ def state_columns(change: StateChange) -> dict[str, object]:
 
 def _kept_note(note: Mapping[str, object] | None) -> dict[str, object]:
     """Return what the history keeps of a note, for composites above: no values of rows."""
-    cause, link = plain_cause(note or {}), (note or {}).get("link")
-    kept = {"cause": cause[:_CAUSE_MAX], "link": link} if cause and link else {}
-    return {"note": kept} if kept else {}
+    note = note or {}
+    cause, link = plain_cause(note), note.get("link")
+    if not (cause and link):
+        return {}
+    source = {**cause_source(note)}
+    return {"note": {"cause": cause[:_CAUSE_MAX], "link": link, "source": source}}
 
 
 def _side(value: str, reason: str, data: str | None) -> dict[str, object]:

@@ -89,6 +89,17 @@ def plain_cause(note: Mapping[str, object]) -> str:
     return str(plain) if plain else without_values(str(note.get("cause") or ""))
 
 
+def cause_source(note: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the monitor and window of a note's cause, and `rows_of` where rows can be listed.
+
+    A note that quotes another alarm's cause has them under `source`.
+    """
+    quoted = note.get("source")
+    if isinstance(quoted, Mapping):
+        return quoted
+    return {key: note[key] for key in ("monitor", "window", "rows_of") if key in note}
+
+
 def alarm_path(name: str) -> str:
     """Return the address of an alarm's page below the dashboard's; names are free text."""
     return f"/alarms/{quote(name, safe='')}"

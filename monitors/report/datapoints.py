@@ -128,6 +128,8 @@ class _Run:
             "window": self.window.stamp,
             "link": window_link(self.monitor, self.window, feature, has_rows=has_rows),
         }
+        if has_rows:  # What `driftline monitor rows` lists; "": of any feature.
+            note["rows_of"] = feature or ""
         if lasting_since is not None and violations:
             note["lasting_since"] = lasting_since.isoformat()
         if violations:  # Most notes have none, and are stored by the million.

@@ -18,6 +18,9 @@ NOTE = {
     "cause": 'air temp: 36.1% of rows at or below 7.2, all of them where origin = "EWR"',
     "plain_cause": 'air temp: 36.1% of rows at or below 7.2, all of them where origin = "…"',
     "link": LINK,
+    "monitor": "flights dq",
+    "window": "20130101T000000Z",
+    "rows_of": "air temp",
 }
 WINDOW = datetime(2013, 1, 1, tzinfo=UTC)
 DASHBOARD = "https://drift.example/"
@@ -111,7 +114,8 @@ def test_an_alarm_that_never_fired_has_no_last_alarm(house, engine, clock, why):
 
 def test_a_window_without_rows_behind_it_has_a_page_and_no_command(house, evaluator, why):
     house.alarm()
-    house.put(1.0, note={**NOTE, "link": LINK.removesuffix("#rows")})
+    note = {key: value for key, value in NOTE.items() if key != "rows_of"}
+    house.put(1.0, note={**note, "link": LINK.removesuffix("#rows")})
     evaluator.step()
 
     found = why()

@@ -63,7 +63,10 @@ def test_a_note_leads_to_rows_where_there_are_any(
         if one.name == "pages"
     ]
 
-    assert (point.note or {})["link"] == link
+    note = point.note or {}
+    assert note["link"] == link
+    assert ("rows_of" in note) is link.endswith("#rows")
+    assert note.get("rows_of", "") in ("", link.partition("feature=")[2].removesuffix("#rows"))
 
 
 def test_only_what_counts_news_continues_the_incident_of_a_lasting_cause() -> None:
