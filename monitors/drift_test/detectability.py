@@ -146,22 +146,17 @@ def _reached(
     least 1; of plain numbers the shape is (K,).
     """
     middle = _middle(layout, scan)[columns]
-    set_rows, tolerance, factor = np.broadcast_arrays(
-        rows * scan.set_rows[middle], scan.tolerance[middle], np.asarray(effect)
-    )
-    shape, count = set_rows.shape, set_rows.size // max(middle.size, 1)
-    sets = np.tile(middle, count)  # The test of many sets takes them behind each other.
     most = [
         clustered_likelihood_ratio(
-            scan.known[sets],
-            scan.known_rows[sets],
-            np.full(sets.size, share),
-            set_rows.ravel(),
-            tolerance=tolerance.ravel(),
-            effect=np.maximum(factor.ravel() * scan.effect[sets], 1.0),
-            cluster_effect=np.maximum(factor.ravel() * scan.cluster_effect[sets], 1.0),
-            shift_effect=factor.ravel() * scan.shift_effect[sets],
-        ).reshape(shape)
+            scan.known[middle],
+            scan.known_rows[middle],
+            np.full(middle.size, share),
+            rows * scan.set_rows[middle],
+            tolerance=scan.tolerance[middle],
+            effect=np.maximum(effect * scan.effect[middle], 1.0),
+            cluster_effect=np.maximum(effect * scan.cluster_effect[middle], 1.0),
+            shift_effect=effect * scan.shift_effect[middle],
+        )
         for share in (0.0, 1.0)
     ]
     few = rows * (scan.rows[columns] * scan.known_part[middle]) < MIN_ROWS

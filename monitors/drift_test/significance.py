@@ -131,8 +131,8 @@ def clustered_likelihood_ratio(
     bounded = m * _divergence(count / m, smoothed) * _cluster_rate(count, usual, cluster_effect)
     most = np.where((excess > 0) & (count > usual * (1.0 + 1e-6)), bounded / single, np.inf)
     found = np.minimum(whole / effect, most)
-    far = np.flatnonzero(np.broadcast_to(shift_effect > 0, found.shape))
-    if far.size:
+    far = np.broadcast_to(shift_effect > 0, found.shape)
+    if far.any():
         found[far] = np.minimum(
             found[far],
             _shift(
@@ -163,6 +163,7 @@ def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
     by Markov's inequality for y^C - 1. Two y are tried: where K' = c / y, which is best for many
     clusters, and what is best for one; and y to 1, which gives u / c.
     """
+    count, usual, effect = np.broadcast_arrays(count, usual, effect)
     p = 2.0 / (effect + 1.0)
     q, clusters = 1.0 - p, p * usual
     middle = 2.0 * q * count + clusters * p
@@ -173,7 +174,7 @@ def _cluster_rate(count: Numbers, usual: Numbers, effect: Numbers) -> Numbers:
     # q c y^2 - (c + q c - p) y + c = 0, of both roots the one that lies near 1/q.
     linear = count * (1.0 + q) - p
     square = linear**2 - 4.0 * q * count**2
-    at = np.flatnonzero((square > 0) & (linear > 0) & (q > 1e-6))
+    at = (square > 0) & (linear > 0) & (q > 1e-6)
     one = (linear[at] + np.sqrt(square[at])) / (2.0 * q[at] * count[at])
     rest = np.maximum(1.0 - q[at] * one, TINY)
     single = _markov(one, rest, count[at], clusters[at])

@@ -65,6 +65,22 @@ def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
     assert found >= 0.5 * expected - 1  # and not much less.
 
 
+def test_several_spans_at_once_weigh_what_each_weighs() -> None:
+    rng = np.random.default_rng(5)
+    p, q = rng.random(40) * 0.1, rng.random(40)
+    rows = np.array([[50.0], [400.0], [30_000.0]])
+    effects = 1 + 20 * rng.random((3, 40))
+    shift = np.where(np.arange(40) % 3 == 0, 4.0, 0.0)
+
+    def weigh(at: int | slice) -> np.ndarray:
+        return clustered_likelihood_ratio(
+            p, 1e5, q, rows[at], tolerance=0.01, effect=effects[at], cluster_effect=effects[at],
+            shift_effect=shift,
+        )  # fmt: skip
+
+    assert np.array_equal(weigh(slice(None)), np.stack([weigh(at) for at in range(3)]))
+
+
 def test_rows_in_clusters_pass_a_level_as_seldom_as_it_says() -> None:
     # 400,000 windows of geometric clusters, mean size 8; chance of a false failure under 1e-6.
     rng = np.random.default_rng(3)
