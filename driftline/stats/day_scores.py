@@ -23,8 +23,9 @@ LEAST_DEVIATION, LEAST_SHARE_DEVIATION = 1e-3, 1e-2
 # Levels with a share from here to 1 - here have a score, the most frequent of them.
 LEVEL_SHARE = 0.02
 LEVELS_MOST = 20
-# A day with rows in fewer hours does not tell how its values spread.
-SPREAD_HOURS = 12
+# A day with rows in fewer hours does not tell how its values spread, nor does one that is shorter
+# than this part of the reference's days: part of a day spreads less than all of it.
+SPREAD_HOURS, SPREAD_FULL = 12, 0.8
 # A shorter reference does not tell how the spread of days varies: it is 0 variance, not judged.
 SPREAD_DAYS = 84.0
 LEVEL, CLOCK_COS, CLOCK_SIN, ROUGH, SPREAD = "level", "clock cos", "clock sin", "rough", "spread"
@@ -130,10 +131,13 @@ class NumberScores:
     cell_scores: Numbers  # Shape (C,).
     coefficients: Numbers  # Of `hour_design`, shape (K,).
     deviation: float
+    day_hours: float  # From the first row of a day of the reference to its last, at the median.
     steps: StepScores | None = None  # None: rough is not scored.
 
     @classmethod
-    def of(cls, design: Numbers, counts: Numbers, steps: StepScores | None) -> NumberScores:
+    def of(
+        cls, hours: Integers, design: Numbers, counts: Numbers, steps: StepScores | None
+    ) -> NumberScores:
         """Learn from rows by hour and cell, shape (H, C).
 
         References
@@ -147,7 +151,10 @@ class NumberScores:
         expected = design @ coefficients
         squares = counts @ scores**2 - 2 * expected * total + rows * expected**2
         deviation = np.sqrt(max(float(squares.sum() / max(rows.sum(), 1.0)), 0.0))
-        return cls(scores, coefficients, max(deviation, LEAST_DEVIATION), steps)
+        deviation = max(deviation, LEAST_DEVIATION)
+        _, starts = np.unique(hours // DAY_H, return_index=True)
+        day_hours = float(np.median(_extents(hours, rows, starts)))
+        return cls(scores, coefficients, deviation, day_hours, steps)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -192,6 +199,7 @@ class NumberScores:
             means = sums[:, 0] / np.maximum(held[:, 0], 1.0)
             away = np.abs(residuals - np.repeat(means, widths)[:, None])
             known = np.add.reduceat((rows > 0).astype(np.int64), starts) >= SPREAD_HOURS
+            known &= _extents(hours, rows, starts) >= SPREAD_FULL * self.day_hours
             kept = np.repeat(known, widths)
             sums[:, 4] = np.add.reduceat((counts * away).sum(axis=1), starts) * known
             held[:, 4] = held[:, 0] * known
@@ -204,6 +212,14 @@ class NumberScores:
             sums[at, 3], held[at, 3] = steps.sums[kept, 0], steps.rows[kept, 0]
             variance[3] = self.steps.row_variance
         return DaySums(days, sums, held), variance
+
+
+def _extents(hours: Integers, rows: Numbers, starts: Integers) -> Integers:
+    """Return the hours from the first with rows to the last, by the day, shape (D,)."""
+    held = rows > 0
+    first = np.minimum.reduceat(np.where(held, hours, hours[-1] + 1), starts)
+    last = np.maximum.reduceat(np.where(held, hours, hours[0] - 1), starts)
+    return np.asarray(np.maximum(last - first + 1, 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -60,7 +60,7 @@ class ReferenceDays:
             counts = known[:, :-2].astype(np.float64)
             if not counts.any():
                 continue
-            own = _scores(reference, design, counts, steps.get(name))
+            own = _scores(reference, hours, design, counts, steps.get(name))
             if not own.names:
                 continue
             own_steps = steps[name].days if name in steps else None
@@ -124,10 +124,14 @@ class ReferenceDays:
 
 
 def _scores(
-    reference: ReferenceColumn, design: Numbers, counts: Numbers, steps: StepScores | None
+    reference: ReferenceColumn,
+    hours: Integers,
+    design: Numbers,
+    counts: Numbers,
+    steps: StepScores | None,
 ) -> ColumnScores:
     if reference.cells.is_number:
-        return NumberScores.of(design, counts, steps)
+        return NumberScores.of(hours, design, counts, steps)
     return LevelScores.of(design, counts, reference.cells.levels)
 
 

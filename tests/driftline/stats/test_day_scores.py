@@ -58,7 +58,7 @@ def test_one_wild_value_does_not_decide() -> None:
 
 def test_sums_from_counts_are_those_of_the_rows() -> None:
     rows = rows_of(1)
-    scores = NumberScores.of(DESIGN, counts_of(rows), None)
+    scores = NumberScores.of(HOURS, DESIGN, counts_of(rows), None)
 
     found, variance = scores.day_sums(HOURS, DESIGN, counts_of(rows), None)
 
@@ -96,7 +96,7 @@ def test_levels_are_scored_by_their_share_less_the_expected() -> None:
 
 def test_parts_of_days_add_up() -> None:
     counts = counts_of(rows_of(3))
-    scores = NumberScores.of(DESIGN, counts, None)
+    scores = NumberScores.of(HOURS, DESIGN, counts, None)
     whole, _ = scores.day_sums(HOURS, DESIGN, counts, None)
 
     cut = 24 * 7 + 11
@@ -109,6 +109,17 @@ def test_parts_of_days_add_up() -> None:
     spread = NUMBER_SCORES.index(SPREAD)
     assert np.delete(merged.sums, spread, 1) == pytest.approx(np.delete(whole.sums, spread, 1))
     assert merged.days.tolist() == whole.days.tolist()
+
+
+def test_the_spread_of_part_of_a_day_is_not_scored() -> None:
+    counts = counts_of(rows_of(3))
+    scores = NumberScores.of(HOURS, DESIGN, counts, None)
+    noon = slice(12, 24 * 7 + 12)  # Half days at both ends.
+
+    found, _ = scores.day_sums(HOURS[noon], DESIGN[noon], counts[noon], None)
+
+    is_scored = found.rows[:, NUMBER_SCORES.index(SPREAD)] > 0
+    assert is_scored.tolist() == [False, *[True] * 6, False]
 
 
 def test_steps_that_the_reference_has_not_count_as_the_next_smaller() -> None:
