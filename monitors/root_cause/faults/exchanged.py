@@ -20,6 +20,8 @@ KIND = "columns_exchanged"
 COLUMNS_MAX = 40
 # The other column's distribution must fit so many times better (total variation), both ways.
 BETTER = 0.6
+# Of numbers that are one turned round, such as a share and its rest, either may have moved.
+MIRRORED = -0.9
 # Levels of a flag.
 FLAG = 2
 # Of texts of one pair of columns, read the other way round: chance of a false name.
@@ -42,7 +44,7 @@ def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
             if all(
                 _distance(context, values[name], place) < BETTER * apart[name]
                 for name, place in ((one, other), (other, one))
-            ):
+            ) and not (is_number and _is_mirrored(context, one, other)):
                 yield from _pair(one, other, "each has the values that the other had")
         if not is_number and context.sample is not None:
             yield from _row_by_row(context, names)
@@ -86,6 +88,20 @@ def _distance(context: FaultContext, values: _Values, place: str) -> float:
     if counts.sum() < MIN_VALUES or known.sum() < MIN_VALUES:
         return 1.0
     return float(0.5 * np.abs(counts / counts.sum() - known / known.sum()).sum())
+
+
+def _is_mirrored(context: FaultContext, one: str, other: str) -> bool:
+    """Whether the higher one column's cell is in the reference, the lower is the other's."""
+    codes = {} if context.sample is None else context.sample.codes
+    if one not in codes or other not in codes:
+        return False
+    known = (codes[one] < context.cells(one).size - 2) & (
+        codes[other] < context.cells(other).size - 2
+    )
+    first, second = (codes[name][known].astype(np.float64) for name in (one, other))
+    if len(first) < MIN_VALUES or not (np.ptp(first) and np.ptp(second)):
+        return False
+    return bool(np.corrcoef(first, second)[0, 1] < MIRRORED)
 
 
 def _row_by_row(context: FaultContext, broken: list[str]) -> Iterator[tuple[str, Fault]]:

@@ -67,6 +67,19 @@ def test_columns_that_were_exchanged_are_told_of_each_other(reference: Baseline)
     assert "look exchanged: each has the values that the other had" in report.cause
 
 
+def test_columns_that_mirror_each_other_are_not_exchanged_when_they_move() -> None:
+    rng = np.random.default_rng(7)
+
+    def shares(rows: int, middle: float) -> pd.DataFrame:
+        card = np.clip(rng.normal(middle, 0.05, rows), 0, 1)
+        cash = 1 - card + rng.normal(0, 0.005, rows)
+        return pd.DataFrame({"card": card, "cash": cash, "sum": rng.normal(40, 8, rows)})
+
+    baseline = dl.Baseline.fit(shares(6_000, 0.3))
+
+    assert "columns_exchanged" not in told(shares(800, 0.7), baseline).values()
+
+
 def test_texts_of_like_shares_are_told_row_by_row() -> None:
     rng = np.random.default_rng(3)
 
