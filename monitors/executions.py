@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
 # Nothing is violated, but nothing could be judged either: no pass.
 INSUFFICIENT = "InsufficientData"
+# No row fell into the window: nothing went wrong, and there is nothing to show.
+EMPTY = "NoData"
+WITHOUT_REPORT = (FAILED, EMPTY)
 
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
@@ -47,7 +50,8 @@ class Execution:
     window_start: datetime
     window_end: datetime
     digest: str
-    status: str = FAILED  # "Completed", "CompletedWithViolations", "InsufficientData" or "Failed".
+    # "Completed", "CompletedWithViolations", "InsufficientData", "NoData" or "Failed".
+    status: str = FAILED
     failure_reason: str | None = None
     is_current: bool = (
         True  # False once a newer run of the same window has replaced its datapoints.

@@ -77,6 +77,8 @@ def verdict(view: KindView, run: WindowRun) -> str:
     where, metrics = place_words(run), view.found.metrics
     if run.state == "unlabelled":
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
+    if run.state == "empty":
+        return f"No data: no request fell into this window ({span(run)})"
     if run.state == "failed":
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.violation_count:
@@ -91,9 +93,10 @@ def verdict(view: KindView, run: WindowRun) -> str:
 
 
 def _verdict(view: KindView, run: WindowRun) -> html.Div:
-    tone = {"ok": "ok", "failed": "failed", "unlabelled": "none", "insufficient": "none"}.get(
-        run.state, "alarm" if run.hard_count else "soft"
+    tones = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
+        ("unlabelled", "insufficient", "empty"), "none"
     )
+    tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
     lines: list[Cell] = [html.H2(verdict(view, run))]
     words = [one.words for one in view.found.gravest_first]
     causes = [one for one in words if one and one not in (run.cause or "")][:CAUSES_SHOWN]

@@ -45,7 +45,10 @@ from driftline.dashboard.words import (
     suppressed_words,
 )
 
-ORDER = {"violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "ok": 4}
+ORDER = {
+    "violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "empty": 3,
+    "ok": 4,
+}  # fmt: skip
 """Of monitors by their states, the worst first; an overdue one stands at 2 at the latest."""
 
 

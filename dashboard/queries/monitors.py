@@ -29,7 +29,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import INSUFFICIENT
+from driftline.monitors.executions import EMPTY, INSUFFICIENT, WITHOUT_REPORT
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.captured_window import NO_LABELS
@@ -72,10 +72,12 @@ def _runs(
     ).all()
     runs: dict[datetime, WindowRun] = {}
     for row in rows:
-        failed = row.status == "Failed"
+        failed = row.status in WITHOUT_REPORT
         state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
         if failed and (row.failure_reason or "").startswith(NO_LABELS):
             state = "unlabelled"
+        elif row.status == EMPTY:
+            state = "empty"
         elif row.status == INSUFFICIENT:
             state = "insufficient"
         run = WindowRun(
@@ -123,7 +125,7 @@ def annotations_view(
             *(one.feature_name for one in (*report.gravest_first, *expected)),
         ]
     )
-    is_judged = run.state not in ("failed", "unlabelled")
+    is_judged = run.state not in ("failed", "empty", "unlabelled")
     return AnnotationsView(
         line.name, run.stamp, is_judged, tuple(names), chosen, tuple(annotations), expected
     )

@@ -29,7 +29,9 @@ from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.warm_up.warm_up import StableSpan
 
-WindowState = Literal["ok", "violations", "failed", "unlabelled", "insufficient", "waiting"]
+WindowState = Literal[
+    "ok", "violations", "failed", "unlabelled", "insufficient", "empty", "waiting"
+]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
 ORDER = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}

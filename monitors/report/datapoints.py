@@ -93,12 +93,19 @@ def report_datapoints(
 
 
 def failed_datapoints(
-    window: Window, *, monitor: str, endpoint: str, execution_id: str, reason: str
+    window: Window,
+    *,
+    monitor: str,
+    endpoint: str,
+    execution_id: str,
+    reason: str,
+    is_failure: bool = True,
 ) -> list[Datapoint]:
-    """Return the datapoints of a window that could not be judged: no rows, one failure."""
+    """Return the datapoints of a window that was not judged: no rows, and whether that failed."""
     run = _Run(window, monitor, endpoint, execution_id)
     note = run.note(_causes(reason, hide_values(reason)), None, ())
-    return [run.point(OWN_METRICS, "rows", 0.0, note), run.point(OWN_METRICS, "failed", 1.0, note)]
+    values = {"rows": 0.0, "failed": float(is_failure)}
+    return [run.point(OWN_METRICS, name, value, note) for name, value in values.items()]
 
 
 @dataclass(frozen=True, slots=True)

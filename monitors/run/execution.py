@@ -33,6 +33,7 @@ from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import (
     COMPLETED,
+    EMPTY,
     FAILED,
     INSUFFICIENT,
     VIOLATED,
@@ -136,8 +137,16 @@ Stage = Callable[[RunContext, Report], Report]
 class NotJudgedError(UndecidedError):
     """The window cannot be judged; alarms see it where it is told."""
 
-    def __init__(self, reason: str, *, is_recorded: bool = True, is_published: bool = True) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: str = FAILED,
+        is_recorded: bool = True,
+        is_published: bool = True,
+    ) -> None:
         super().__init__(reason)
+        self.status = status
         self.is_recorded, self.is_published = is_recorded, is_published
 
 
@@ -248,7 +257,12 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
             made_at = definition_made_at(connection, job.definition.name)
         # Silence is no finding in a window that began before anybody watched.
         is_early = made_at is not None and job.window.start < made_at
-        raise NotJudgedError(reason, is_published=not (is_early and reason.startswith(NO_DATA)))
+        raise NotJudgedError(
+            reason,
+            # What could not be decoded yet is data.
+            status=EMPTY if reason == NO_DATA else FAILED,
+            is_published=not (is_early and reason.startswith(NO_DATA)),
+        )
     return report
 
 
@@ -392,8 +406,9 @@ def _fail(
     reason: NotJudgedError,
     started: datetime,
 ) -> Execution:
-    """Record a failed run, with the datapoints that alarms see where it is told."""
-    execution = _describe(job, baseline_version, digest, str(reason), started=started)
+    """Record a run without a report, with the datapoints that alarms see where it is told."""
+    described = _describe(job, baseline_version, digest, str(reason), started=started)
+    execution = replace(described, status=reason.status)
     if not reason.is_recorded:
         return execution
     points = failed_datapoints(
@@ -402,5 +417,6 @@ def _fail(
         endpoint=execution.endpoint,
         execution_id=execution.id,
         reason=str(reason),
+        is_failure=reason.status == FAILED,
     )
     return keep(execution, points if reason.is_published else [], None)

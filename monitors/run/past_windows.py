@@ -15,7 +15,7 @@ from driftline.monitors.annotations.annotation import EXPECTED, Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.executions import FAILED
+from driftline.monitors.executions import WITHOUT_REPORT
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS, told_causes
 from driftline.monitors.run.apply_annotations import without_expected
@@ -166,7 +166,7 @@ def pooled_window(
         .where(
             *_judged_before(definition, baseline_version, window, most),
             table.is_current,
-            table.status != FAILED,
+            table.status.not_in(WITHOUT_REPORT),
         )
         .order_by(table.window_start.desc())
     )

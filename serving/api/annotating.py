@@ -34,7 +34,7 @@ from driftline.monitors.annotations.store import (
     withdraw_annotation,
 )
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import FAILED, Execution, get_execution
+from driftline.monitors.executions import WITHOUT_REPORT, Execution, get_execution
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.past_windows import moment_before
@@ -213,7 +213,7 @@ def _judge_again(
         table.window_start >= mark.span.start,
         true() if is_open else table.window_start < mark.span.end,
         table.is_current,
-        table.status != FAILED,
+        table.status.not_in(WITHOUT_REPORT),
     )
     if mark.verdict == EXPECTED and mark.withdrawn_at is None:
         query = query.where(table.violation_count > 0)

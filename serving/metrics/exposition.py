@@ -27,7 +27,7 @@ from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.monitors.executions import FAILED, INSUFFICIENT
+from driftline.monitors.executions import EMPTY, FAILED, INSUFFICIENT
 from driftline.monitors.run.status import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
@@ -196,7 +196,7 @@ class _Installation(Collector):
             values = [row[one] for one in names]
             ended.add_metric(values, row["window_end"].timestamp())
             failed.add_metric(values, float(row["status"] == FAILED))
-            insufficient.add_metric(values, float(row["status"] == INSUFFICIENT))
+            insufficient.add_metric(values, float(row["status"] in (INSUFFICIENT, EMPTY)))
         yield from (ended, failed, insufficient)
         late = GaugeMetricFamily(
             "driftline_monitor_overdue_seconds",

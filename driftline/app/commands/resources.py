@@ -165,7 +165,7 @@ def monitor_run(
     """
     execution = client.run_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
     status = execution["status"]
-    code = {"Failed": 3, "InsufficientData": 3, "CompletedWithViolations": 1}.get(status, 0)
+    code = {"Completed": 0, "CompletedWithViolations": 1}.get(status, 3)
     return Answer(execution, [f"{status}: {_outcome(execution)}"], code=code)
 
 

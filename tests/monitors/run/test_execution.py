@@ -263,7 +263,7 @@ def test_another_version_of_the_definition_is_another_question(judge, append: Ap
     assert judge().id != judge(changed).id
 
 
-def test_a_window_without_rows_fails_and_is_tried_again(
+def test_a_window_without_rows_has_no_data_and_is_tried_again(
     judge, engine: Engine, append: Append, rng
 ) -> None:
     empty = judge()
@@ -271,7 +271,7 @@ def test_a_window_without_rows_fails_and_is_tried_again(
 
     filled = judge()
 
-    assert (empty.status, empty.failure_reason) == ("Failed", "Job inputs had no data")
+    assert (empty.status, empty.failure_reason) == ("NoData", "Job inputs had no data")
     assert filled.status == "Completed"
     assert value(engine, "failed") == [0.0]
 
@@ -289,11 +289,13 @@ def test_a_window_of_requests_that_are_not_decoded_yet_says_so(judge, append: Ap
     )
 
 
-def test_a_failed_window_has_datapoints_that_say_so(judge, engine: Engine) -> None:
+def test_a_window_without_rows_has_datapoints_that_say_so_and_has_not_failed(
+    judge, engine: Engine
+) -> None:
     judge()
     judge()
 
-    assert value(engine, "failed") == [1.0]
+    assert value(engine, "failed") == [0.0]
     assert value(engine, "rows") == [0.0]
     assert value(engine, "violations") == []
 

@@ -103,8 +103,8 @@ def test_a_window_of_late_rows_is_remembered_anew(judge, append: Append, rng, re
     assert remembered() == [(0, 100), (1, 60)]
 
 
-def test_a_failed_window_is_not_remembered(judge, remembered) -> None:
-    assert judge(0).status == "Failed"
+def test_a_window_without_rows_is_not_remembered(judge, remembered) -> None:
+    assert judge(0).status == "NoData"
     assert remembered() == []
 
 
