@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 5
 _MAX_BACK_OFF_S = 30.0
+# For so long a sink that is to stop takes what waits; the next one takes the rest.
+_STOP_S = 2.0
 # As in malloc.h of glibc. Larger pieces than 32 MiB it always gives back.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -119,7 +121,7 @@ class Sink:
         back_off_s = self._poll_s
         while not stop.is_set():
             try:
-                received = self._receive(until_due=True)
+                received = self._receive(lambda: stop.is_set() or self._is_due())
                 if self._is_due():
                     self._commit(is_patient=True)
                 elif not self._pending:
@@ -132,29 +134,32 @@ class Sink:
                 received = 0
             if not received:
                 stop.wait(back_off_s)
+        end_s = self._monotonic() + _STOP_S
         try:
-            self.step()
+            self.step(lambda: self._monotonic() >= end_s)
         except Exception as error:  # noqa: BLE001 - what is not stored is where it came from.
             log.warning("sink stops with records left in the spool error=%s", _told(error))
         self._transport.close()
 
-    def step(self) -> int:
+    def step(self, is_enough: Callable[[], bool] = lambda: False) -> int:
         """Commit what is there now; return how many records were new to the tables.
 
-        It ends even while more keeps coming in.
+        ``is_enough``: asked after each receipt whether to take no more, for more may keep coming.
         """
         before = self.counters["records"]
         is_full = True
         while is_full:
-            self._receive()
-            is_full = self._is_full()
+            self._receive(is_enough)
+            is_full = self._is_full() and not is_enough()
             if self._pending:
                 self._commit()
         self._transport.commit({})
         return self.counters["records"] - before
 
-    def _receive(self, *, until_due: bool = False) -> int:
+    def _receive(self, is_enough: Callable[[], bool]) -> int:
         """Take what is there, up to what one commit may hold; return how many frames came.
+
+        ``is_enough``: ends it earlier, for records may trickle in without an end.
 
         The transport is asked even when there is no room: it may have to show that it lives.
         """
@@ -169,7 +174,7 @@ class Sink:
             for delivery in deliveries:
                 self._note(delivery)
                 received += len(delivery)
-            if until_due and self._is_due():  # Records may trickle in without an end.
+            if is_enough():
                 break
         return received
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ import pytest
 from driftline.capture.line import sink as sinks
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tables.storage import StorageError
 from driftline.signature import Signature
+from tests.capture.counts import counted
 from tests.capture.line.kafka_tools import wait_until
 
 Write = Callable[..., bool]
@@ -93,6 +96,42 @@ def test_records_of_an_endpoint_that_fails_are_in_memory_within_bounds(
     sink._signatures = lambda _: signature
     assert sink.step() == 100
     assert seqs(root, "e1") == list(range(1, 101))
+
+
+class Trickle(LocalTransport):
+    """Always has one record more, and gives up on a sink that takes too many of them."""
+
+    def __init__(self, spool_dir: Path, write: Write, stop_at: int, stop: threading.Event) -> None:
+        super().__init__(spool_dir)
+        self._writer, self._write = SpoolWriter(spool_dir), write
+        self._stop_at, self._stop = stop_at, stop
+        self.receipts = 0
+
+    def receive(self, max_records: int) -> list[Delivery]:
+        """Give a record, and say that it is time to stop when so many were given."""
+        self.receipts += 1
+        assert self.receipts < 1_000, "the sink never has enough"
+        if self.receipts >= self._stop_at:
+            self._stop.set()
+        self._write(self._writer)
+        return super().receive(max_records)
+
+
+@pytest.mark.parametrize("stop_at", [1, 50])
+def test_a_sink_that_is_to_stop_commits_and_ends_though_records_keep_coming(
+    root: str, spool_dir: Path, write: Write, signature: Signature, stop_at: int
+) -> None:
+    stop, ticks = threading.Event(), itertools.count()
+    transport = Trickle(spool_dir, write, stop_at, stop)
+    sink = Sink(
+        root, transport, lambda _: signature, monotonic=lambda: next(ticks) / 100,
+        commit_interval_s=100.0,
+    )  # fmt: skip
+
+    sink.run(stop)
+
+    assert stop_at <= transport.receipts < stop_at + 300
+    assert counted(root, "flights").requests == transport.receipts
 
 
 def test_what_nobody_thought_of_while_writing_is_counted_and_tried_again(
