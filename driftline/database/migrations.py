@@ -13,39 +13,58 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.engine import failure_sentence
 from driftline.database.urls import without_password
-from driftline.errors import ConflictError, UnavailableError
+from driftline.errors import ConflictError, InputError, UnavailableError
 
 # Any fixed number would do; this one is "driftlin" in ASCII.
 MIGRATION_LOCK = 0x647269_66746C696E
 
 
-def migrate(engine: Engine) -> str:
-    """Bring the schema up to date, in one transaction, and return its revision.
+def migrate(engine: Engine, to: str | None = None) -> str:
+    """Return the schema's revision after bringing it there, in one transaction.
 
     Several processes may do so at once: one works, the others wait and find it done.
 
+    Parameters
+    ----------
+    engine
+        The database.
+    to
+        A revision that this version of driftline knows, such as "0015", back to which an older
+        version can be installed again; tables and columns that came after it are dropped with
+        what they hold. None: the newest.
+
     Raises
     ------
+    InputError
+        When no such revision is known.
     UnavailableError
         When the database cannot be opened or is locked by another process for too long.
     ConflictError
-        When its schema is newer than this version of driftline, or cannot be brought up to date.
+        When its schema is newer than this version of driftline, or cannot be brought there.
     """
+    readable = known_revisions()
+    wanted = readable[0] if to is None else to
+    if wanted not in readable:
+        raise InputError(
+            f'schema "{wanted}" is unknown; expected {readable[-1]} to {readable[0]}, which this '
+            "version of driftline knows"
+        )
     where = without_password(engine.url.render_as_string(hide_password=True))
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-            stored, readable = stored_revision(connection), known_revisions()
+            stored = stored_revision(connection)
             if stored is not None and stored not in readable:
                 raise ConflictError(
                     f"database {where}: its schema {stored} is of a newer driftline than this one, "
-                    f"which knows it up to {readable[0]}; install the newer one, or set another "
-                    "[database] url"
+                    f"which knows it up to {readable[0]}; install the newer one, or run "
+                    f"`driftline migrate --to {readable[0]}` with it, or set another [database] url"
                 )
-            if stored != readable[0]:
-                _upgrade(connection, where)
-            return readable[0]
+            if stored != wanted:
+                is_back = stored is not None and wanted < stored
+                _move(connection, where, to or "head", is_back=is_back)
+            return wanted
     except SQLAlchemyError as error:
         raise UnavailableError(failure_sentence(engine, error)) from error
 
@@ -68,7 +87,7 @@ def _folder() -> Path:
     return Path(__file__).parents[1] / "migrations"
 
 
-def _upgrade(connection: Connection, where: str) -> None:
+def _move(connection: Connection, where: str, wanted: str, *, is_back: bool) -> None:
     # Imported here: every process looks at the schema, and Alembic is slow to import.
     from alembic import command
     from alembic.config import Config
@@ -78,9 +97,9 @@ def _upgrade(connection: Connection, where: str) -> None:
     config.set_main_option("script_location", str(_folder()))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        (command.downgrade if is_back else command.upgrade)(config, wanted)
     except CommandError as error:
         raise ConflictError(
-            f"database {where}: its schema cannot be brought up to date ({error}); restore a copy, "
+            f"database {where}: its schema cannot be migrated ({error}); restore a copy, "
             "or set another [database] url"
         ) from error

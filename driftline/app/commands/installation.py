@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -63,8 +63,17 @@ def settings(config_file: options.SettingsFile = None) -> Answer:
     return Answer(rows, [Table(["setting", "value", "source", "about"], named)])
 
 
-def migrate(config_file: options.SettingsFile = None) -> None:
-    """Bring the database's schema up to date.
+def migrate(
+    config_file: options.SettingsFile = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="An earlier schema, such as 0015, before an older driftline is installed again: "
+            "stop all processes and copy the database first; what came later is dropped."
+        ),
+    ] = "",
+) -> None:
+    """Bring the database's schema up to date, or back.
 
     Example: driftline migrate -c driftline.toml
     """
@@ -74,7 +83,7 @@ def migrate(config_file: options.SettingsFile = None) -> None:
 
     found = options.load_process_settings(config_file)
     with using_database(found.database_url) as engine:
-        typer.echo(f"database schema: {bring_up(engine)}")
+        typer.echo(f"database schema: {bring_up(engine, to or None)}")
 
 
 @options.answers

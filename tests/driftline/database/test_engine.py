@@ -155,7 +155,7 @@ def test_what_alembic_cannot_do_is_one_sentence(
         )
     monkeypatch.setattr(migrations, "__file__", str(tmp_path / "database" / "migrations.py"))
 
-    with pytest.raises(ConflictError, match=r"cannot be brought up to date .*Multiple head"):
+    with pytest.raises(ConflictError, match=r"cannot be migrated .*Multiple head"):
         migrate(engine)
     engine.dispose()
 

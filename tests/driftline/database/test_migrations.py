@@ -2,14 +2,21 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, MetaData, create_engine, select
 
 import driftline.migrations
 from driftline.database.migrations import known_revisions, migrate
+from driftline.errors import ConflictError, InputError
+from driftline.serving.tables import installation
+from tests.servers.postgres import BOTH, open_url
+
+NEWEST = known_revisions()[0]
 
 
 def test_the_known_revisions_are_those_that_alembic_walks() -> None:
@@ -35,3 +42,59 @@ def test_a_schema_that_is_up_to_date_is_left_alone_without_alembic(tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == [known_revisions()[0], "False"]
+
+
+@pytest.fixture(params=BOTH)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path}/driftline.db"
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgres")
+        url = server.url(server.new_database())
+    found = open_url(url)
+    migrate(found)
+    yield found
+    found.dispose()
+
+
+def test_a_schema_goes_back_and_comes_again(engine: Engine) -> None:
+    newest, before = known_revisions()[:2]
+    identity = select(installation.c.id)
+    with engine.begin() as connection:
+        found = connection.execute(identity).scalar_one()
+    shape = _shape(engine)
+
+    assert migrate(engine, before) == before
+    assert _shape(engine) != shape
+    with engine.begin() as connection:
+        assert connection.execute(identity).scalar_one() == found
+    for revision in known_revisions()[2:]:
+        assert migrate(engine, revision) == revision
+    assert migrate(engine) == newest
+
+    assert _shape(engine) == shape
+
+
+def _shape(engine: Engine) -> dict[str, set[str]]:
+    tables = MetaData()
+    tables.reflect(engine)
+    return {name: set(table.columns.keys()) for name, table in tables.tables.items()}
+
+
+def test_a_schema_of_no_version_is_refused(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/driftline.db")
+
+    with pytest.raises(InputError, match=f'schema "15" is unknown; expected 0001 to {NEWEST}'):
+        migrate(engine, "15")
+    engine.dispose()
+
+
+def test_an_older_version_says_how_the_newer_one_takes_its_schema_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/driftline.db")
+    migrate(engine)
+    monkeypatch.setattr("driftline.database.migrations.known_revisions", lambda: ("0002", "0001"))
+
+    with pytest.raises(ConflictError, match="run `driftline migrate --to 0002` with it"):
+        migrate(engine)
+    engine.dispose()
