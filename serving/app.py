@@ -143,7 +143,7 @@ def _api(
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
         tasks = [
-            asyncio.create_task(reconciler.begin()),
+            asyncio.create_task(reconciler.run()),
             asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
             asyncio.create_task(traffic.run()),
             asyncio.create_task(health.run()),

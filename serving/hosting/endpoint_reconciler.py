@@ -3,18 +3,26 @@
 The table of routes is immutable and replaced as a whole; an invocation reads it once and never
 asks the database. When an endpoint's model changes, the old pool answers until the new one is
 ready; when the new one cannot be loaded, the old one stays and the reason is kept.
+
+Several servers may share one database: each looks once a second whether what is to be served has
+changed, whoever changed it, and follows.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.database.engine import read_connection
@@ -23,7 +31,9 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.pool import Limits, Pool
 from driftline.serving.hosting.rehearsal import Rehearsals
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredEndpoint, list_desired, list_foreign
+from driftline.serving.resources.model_uses import leave, say_used, unused
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +44,25 @@ DRAIN_S = 25.0
 # How long a caller that changed something waits to see it run.
 SETTLE_S = 120.0
 RETRY_S = 2.0
+# How often a server looks whether another has changed what is to be served.
+FOLLOW_S = 1.0
+# How often it says which models it uses: well within the minute for which others believe it.
+RENEW_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What is to be served, as it was read at one moment."""
+
+    endpoints: list[DesiredEndpoint]
+    foreign: frozenset[str]  # Names without case.
+    changes: int = 0  # The count of changes that it was read at.
+
+    @classmethod
+    def read(cls, connection: Connection) -> Declared:
+        """Return what is declared now."""
+        foreign = frozenset(name.casefold() for name in list_foreign(connection))
+        return cls(list_desired(connection), foreign, store.changes(connection))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +87,12 @@ class EndpointReconciler:
         self._context = context
         self._models = context.models
         self._routes: Mapping[str, Route] = MappingProxyType({})
-        self._foreign: frozenset[str] = frozenset()
+        self._declared = Declared([], frozenset())
+        self._held: frozenset[str] = frozenset()
+        self._is_changing = False
+        self._outdated: frozenset[str] = frozenset()
+        self._server = str(uuid.uuid4())
+        self._renewed_s = time.monotonic()
         self._problems: dict[str, str] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
@@ -77,19 +111,39 @@ class EndpointReconciler:
 
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""
-        return name.casefold() in self._foreign
+        return name.casefold() in self._declared.foreign
 
-    def uses(self, model_file: str) -> bool:
-        """Whether an endpoint that answers now runs on this file."""
-        return any(
-            route.pool.launch.path == str(self._models.path(model_file))
-            for route in self._routes.values()
-        )
+    def hold(self, files: Iterable[str]) -> None:
+        """Keep other servers from removing model files that are about to be declared.
+
+        Until ``release`` is called. Called in a thread.
+        """
+        self._held = self._held.union(files)
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            say_used(connection, self._server, self._files(), datetime.now(UTC))
+
+    def release(self) -> None:
+        """Take back ``hold``: the files are declared now, or will not be."""
+        self._held = frozenset()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep this server from following a change of its own, which calls ``refresh`` itself."""
+        self._is_changing = True
+        try:
+            yield
+        finally:
+            self._is_changing = False
+
+    def outdate(self, files: Iterable[str]) -> None:
+        """Have model files removed as soon as no server uses them and nobody declares them."""
+        self._outdated = self._outdated.union(files)
 
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what."""
         key = name.casefold()
-        if key in self._foreign:
+        if key in self._declared.foreign:
             return "CapturedOnly", None
         route, problem = self._routes.get(key), self._problems.get(key)
         if route is None or not route.pool.is_ready:
@@ -114,26 +168,42 @@ class EndpointReconciler:
         A pool that takes longer than two minutes goes on starting in the background.
         """
         async with self._lock:
-            endpoints, foreign = await asyncio.to_thread(self._read)
-            self._foreign = frozenset(name.casefold() for name in foreign)
+            self._declared = await asyncio.to_thread(self._read)
             self._is_read = True
-            known = {desired.name.casefold() for desired in endpoints}
+            known = {desired.name.casefold() for desired in self._declared.endpoints}
             for key in [key for key in self._routes if key not in known]:
                 self._remove(key)
-            for desired in endpoints:
+            for desired in self._declared.endpoints:
                 self._adopt(desired, {} if loaded is None else loaded)
             tasks = list(self._starting.values())
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
+        with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
+            await asyncio.to_thread(self._prune)
 
-    async def begin(self) -> None:
-        """Bring the stored endpoints up when the server begins, as soon as the store answers."""
+    async def run(self) -> None:
+        """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
         while not self._is_read:
             try:
                 await self.refresh()
             except (SQLAlchemyError, OSError):
                 log.exception("event=endpoints-not-read")
                 await asyncio.sleep(RETRY_S)
+        is_told = False
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                has_changed = await asyncio.to_thread(self._has_changed)
+                if has_changed and not self._is_changing:
+                    await self.refresh()
+                elif self._outdated:
+                    await asyncio.to_thread(self._prune)
+                is_told = False
+            except (SQLAlchemyError, OSError) as error:
+                # Told once: what is served goes on as it is until the database is back.
+                if not is_told:
+                    log.warning("event=endpoints-not-followed error=%s", error)
+                is_told = True
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
@@ -144,14 +214,63 @@ class EndpointReconciler:
         routes, self._routes = self._routes, MappingProxyType({})
         await asyncio.gather(*(route.pool.stop(drain_s=DRAIN_S) for route in routes.values()))
         await asyncio.gather(*self._stopping, self.rehearsals.stop())
+        try:
+            await asyncio.to_thread(self._leave)
+        except SQLAlchemyError as error:
+            log.warning("event=models-still-noted-as-used error=%s", error)
 
     def _rehearsed(self, desired: DesiredEndpoint) -> Pool:
         """Make the pool of a model on trial: one process, whatever the endpoint has."""
         return Pool(desired.name, self._launch(desired), replace(self._limits(desired), workers=1))
 
-    def _read(self) -> tuple[list[DesiredEndpoint], list[str]]:
+    def _read(self) -> Declared:
+        """Read what is to be served, and note in the same moment that its models are used."""
+        try:
+            with self._context.engine.begin() as connection:
+                store.hold_all(connection)
+                found = Declared.read(connection)
+                files = {desired.model_file for desired in found.endpoints} | self._files()
+                say_used(connection, self._server, files, datetime.now(UTC))
+                return found
+        except OperationalError as error:
+            # A database that is full still says what to serve, one that is away fails once more.
+            # Nobody can remove models meanwhile, because whoever does writes, too.
+            log.warning("event=models-not-noted-as-used error=%s", error)
+            with read_connection(self._context.engine) as connection:
+                return Declared.read(connection)
+
+    def _has_changed(self) -> bool:
+        """Look whether what is to be served has changed; say in time what is used."""
+        if time.monotonic() >= self._renewed_s + RENEW_S:
+            with self._context.engine.begin() as connection:
+                say_used(connection, self._server, self._files(), datetime.now(UTC))
+            self._renewed_s = time.monotonic()
         with read_connection(self._context.engine) as connection:
-            return list_desired(connection), list_foreign(connection)
+            return store.changes(connection) != self._declared.changes
+
+    def _files(self) -> set[str]:
+        """Return the model files that this server runs on, starts or is about to start."""
+        running = {route.desired.model_file for route in self._routes.values()}
+        wanted = {desired.model_file for desired in self._declared.endpoints}
+        return running | wanted | self._held
+
+    def _prune(self) -> None:
+        """Remove model files that were replaced here, unless they are needed somewhere."""
+        outdated = self._outdated - self._files()
+        if not outdated:
+            return
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            now = datetime.now(UTC)
+            say_used(connection, self._server, self._files(), now)
+            for file in unused(connection, outdated, now):
+                self._models.remove(file)
+        # What another server still uses, it removes itself when it is done.
+        self._outdated -= outdated
+
+    def _leave(self) -> None:
+        with self._context.engine.begin() as connection:
+            leave(connection, self._server)
 
     def _adopt(self, desired: DesiredEndpoint, loaded: dict[str, Child]) -> None:
         """Serve an endpoint as it is declared now."""
@@ -185,7 +304,7 @@ class EndpointReconciler:
             old = self._routes.get(key)
             self._place(desired, pool)
             if old is not None and old.pool is not pool:
-                self._retire(old.pool)
+                self._retire(old)
             log.info("endpoint=%s event=in-service generation=%d", desired.name, desired.generation)
         finally:
             if self._starting.get(key) is asyncio.current_task():
@@ -213,11 +332,12 @@ class EndpointReconciler:
         self._routes = MappingProxyType(
             {other: kept for other, kept in self._routes.items() if other != key}
         )
-        self._retire(route.pool)
+        self._retire(route)
         log.info("endpoint=%s event=removed", route.desired.name)
 
-    def _retire(self, pool: Pool) -> None:
-        task = asyncio.create_task(pool.stop(drain_s=DRAIN_S))
+    def _retire(self, route: Route) -> None:
+        self.outdate([route.desired.model_file])
+        task = asyncio.create_task(route.pool.stop(drain_s=DRAIN_S))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
 

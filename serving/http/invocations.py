@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from driftline.capture.tap.asgi import REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
-from driftline.errors import DriftlineError, InputError, NotFoundError
+from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
 from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
@@ -83,6 +83,10 @@ class Invocations:
         try:
             route = self._find(scope["path"])
             if route is None:
+                if not self._reconciler.is_read:
+                    raise UnavailableError(
+                        "the server has not read yet which endpoints there are; ask again"
+                    )
                 name = scope["path"].split("/")[2][:80]
                 if self._reconciler.is_foreign(name):
                     raise NotFoundError(

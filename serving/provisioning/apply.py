@@ -96,7 +96,7 @@ class Applier:
             plan = await self._read(make_plan, resources, found)
             if dry_run:
                 return replace(plan, is_dry_run=True)
-            provisioner = Provisioner(self._context)
+            provisioner = Provisioner(self._context, self._reconciler.hold)
             try:
                 made = {
                     _key(entry.resource): await provisioner.make(
@@ -104,16 +104,24 @@ class Applier:
                     )
                     for entry in plan.planned
                 }
-                await asyncio.to_thread(self._store, plan, made)
+                with self._reconciler.changing():
+                    await asyncio.to_thread(self._store, plan, made)
             except BaseException:
                 await asyncio.to_thread(provisioner.undo)
                 await provisioner.close()
+                self._reconciler.release()
                 raise
+            self._reconciler.outdate(
+                entry.before.made["file"]
+                for entry in plan.of_kind("Model")
+                if entry.before is not None
+            )
             try:
-                await self._reconciler.refresh(loaded=provisioner.loaded)
+                with self._reconciler.changing():
+                    await self._reconciler.refresh(loaded=provisioner.loaded)
             finally:
                 await provisioner.close()
-            await asyncio.to_thread(self._prune, plan, made)
+                self._reconciler.release()
         for entry in plan.planned:
             log.info(
                 "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action
@@ -123,8 +131,9 @@ class Applier:
     async def delete(self, kind: Kind, name: str) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
         async with self._lock:
-            await asyncio.to_thread(self._delete, kind, name)
-            await self._reconciler.refresh()
+            with self._reconciler.changing():
+                await asyncio.to_thread(self._delete, kind, name)
+                await self._reconciler.refresh()
 
     async def _read(
         self, ask: Callable[Concatenate[Connection, P], T], *given: P.args, **named: P.kwargs
@@ -227,14 +236,6 @@ class Applier:
             spec = MonitorSpec.model_validate(row.spec)
             self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
 
-    def _prune(self, plan: Plan, made: Mapping[Key, Made]) -> None:
-        """Remove copies of model files that were replaced, unless an endpoint could not follow."""
-        for entry in plan.of_kind("Model"):
-            old = None if entry.before is None else entry.before.made["file"]
-            is_replaced = old is not None and old != made[_key(entry.resource)]["file"]
-            if old is not None and is_replaced and not self._reconciler.uses(old):
-                self._context.models.remove(old.rpartition("/")[0])
-
     def _delete(self, kind: Kind, name: str) -> None:
         now = self._context.now()
         with self._context.engine.begin() as connection:
@@ -260,7 +261,7 @@ class Applier:
                 expire_silence(connection, row.name, now)
             store.delete_row(connection, kind, name)
         if kind == "Model":
-            self._context.models.remove(f"models/{row.name.casefold()}")
+            self._reconciler.outdate([row.made["file"]])
         log.info("kind=%s name=%s action=delete", kind, row.name)
 
 

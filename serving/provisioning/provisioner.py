@@ -44,6 +44,8 @@ Made = Mapping[str, Any]
 class Provisioner:
     """Makes what planned resources need, and can take all of it back.
 
+    ``hold`` is told which model files are about to be declared.
+
     Attributes
     ----------
     loaded
@@ -51,8 +53,9 @@ class Provisioner:
         take them over. Whoever holds the provisioner stops those that are left.
     """
 
-    def __init__(self, context: ServerContext) -> None:
+    def __init__(self, context: ServerContext, hold: Callable[[list[str]], None]) -> None:
         self._context = context
+        self._hold = hold
         self._store = context.models
         self._undo: list[Callable[[], None]] = []
         self._models: dict[str, Made] = {}
@@ -92,6 +95,8 @@ class Provisioner:
         digest = planned.content["digest"]
         name = planned.resource.name.casefold()
         copy = self._store.put(name, file, digest)
+        # Before it is made: no other server may take it for one that nobody needs.
+        await asyncio.to_thread(self._hold, [copy.path])
         self._undo.append(copy.undo)
         await asyncio.to_thread(copy.make)
         launch = Launch(str(self._store.path(copy.path)), trust_pickle=trusted)

@@ -70,9 +70,12 @@ class ModelStore:
         """Describe the copy of a model file; ``ModelCopy.make`` makes it."""
         return ModelCopy(self._folder, self._remote, name, source, digest)
 
-    def remove(self, folder: str) -> None:
-        """Remove a folder of models, here and there; that it stays is no error, only waste."""
+    def remove(self, file: str) -> None:
+        """Remove a model, here and there; that it stays is no error, only waste."""
+        folder, _, _ = file.rpartition("/")
         shutil.rmtree(self._folder / folder, ignore_errors=True)
+        with suppress(OSError):  # Other models of this name lie beside it.
+            (self._folder / folder).parent.rmdir()
         if self._remote is not None:
             with suppress(UnavailableError):
                 (self._remote / folder).remove()

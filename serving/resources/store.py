@@ -13,7 +13,7 @@ from driftline.database.locks import advisory_lock
 from driftline.errors import NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import SECRET_FIELDS, Kind
-from driftline.serving.tables import resources
+from driftline.serving.tables import installation, resources
 from driftline.validation import nearest
 
 
@@ -104,6 +104,7 @@ def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
                 **values, kind=resource.kind, key=key, generation=1, created_at=now
             )
         )
+    _count_change(connection, resource.kind)
 
 
 def delete_row(connection: Connection, kind: Kind, name: str) -> None:
@@ -111,6 +112,17 @@ def delete_row(connection: Connection, kind: Kind, name: str) -> None:
     connection.execute(
         delete(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
     )
+    _count_change(connection, kind)
+
+
+def changes(connection: Connection) -> int:
+    """Return how often what is to be served has changed."""
+    return int(connection.execute(select(installation.c.changes)).scalar_one())
+
+
+def _count_change(connection: Connection, kind: Kind) -> None:
+    if kind in ("Model", "Endpoint"):
+        connection.execute(update(installation).values(changes=installation.c.changes + 1))
 
 
 def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:

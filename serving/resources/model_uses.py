@@ -1,0 +1,42 @@
+"""Which server runs on which model files, so that none is removed under another server.
+
+Each server says what it uses before it starts a model, and says so again while it lives; what a
+server that died used is free a minute later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, select
+
+from driftline.database.upserts import upsert
+from driftline.serving.resources import store
+from driftline.serving.tables import servers
+
+LENGTH = timedelta(seconds=60)
+
+
+def say_used(connection: Connection, server: str, files: Iterable[str], now: datetime) -> None:
+    """Note which model files, relative to the storage root, a server uses for the next minute."""
+    values = {"model_files": sorted(files), "until": now + LENGTH}
+    statement = upsert(connection, servers).values(id=server, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+def leave(connection: Connection, server: str) -> None:
+    """Note that a server has ended, and with it what it used."""
+    connection.execute(delete(servers).where(servers.c.id == server))
+
+
+def unused(connection: Connection, files: Iterable[str], now: datetime) -> list[str]:
+    """Return those of some model files that no declared model is and no living server uses.
+
+    In a transaction that holds all resources: what is declared or used stays so meanwhile.
+    """
+    connection.execute(delete(servers).where(servers.c.until <= now))
+    kept = {model.made["file"] for model in store.list_kind(connection, "Model")}
+    for used in connection.execute(select(servers.c.model_files)).scalars():
+        kept.update(used)
+    return sorted(set(files) - kept)
