@@ -31,8 +31,9 @@ from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import Scope
 
-# Some seconds of work; `driftline alarm replay` takes longer ones.
-_LONGEST = 1_000_000
+# Periods that one request may look at: about a second of the process that answers inference, too;
+# `driftline alarm replay` takes longer ones.
+_LONGEST = 200_000
 # What is shown of a change of state.
 _CHANGE = ("alarm_name", "seq", "old", "new", "reason")
 

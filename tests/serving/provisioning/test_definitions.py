@@ -191,4 +191,4 @@ def test_the_api_replays_and_refuses_in_one_sentence(start, tmp_path, module_dat
     assert [line["state"] for line in stored] == ["INSUFFICIENT_DATA", "INSUFFICIENT_DATA"]
     assert (bad.status_code, long.status_code) == (400, 400)
     assert "step_s -1; expected a number of seconds above 0" in bad.text
-    assert "expected 333333 or fewer" in long.text
+    assert "expected 66666 or fewer" in long.text
