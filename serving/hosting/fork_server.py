@@ -377,13 +377,14 @@ def main(descriptor: int) -> None:
     """Import what workers need, then fork one for each that is asked for."""
     # The server ends this process by the socket; Ctrl-C in a terminal is meant for the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # What is imported stays: there is no garbage to look for.
     # Here: the server, which imports this module as well, needs nothing of it.
     import numpy as np
 
     from driftline.serving.hosting import worker
 
-    gc.collect()
     gc.freeze()  # What a collection does not touch stays shared.
+    gc.enable()
     with socket.socket(fileno=descriptor) as control:
         found = _Forks(control).serve()
     if found is not None:

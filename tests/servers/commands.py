@@ -228,8 +228,10 @@ def _become(connection: socket.socket) -> dict[str, Any]:
 
 def _main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as listener:
+        gc.disable()  # What is imported stays.
         _preload()
         gc.freeze()
+        gc.enable()
         asked = _serve(listener)
     if asked is None:
         return

@@ -113,3 +113,25 @@ def test_a_server_hands_freed_memory_back_however_it_is_started(start: str, tmp_
     )  # fmt: skip
 
     assert found.stdout == "system\n", found.stderr
+
+
+FROZEN = """
+import gc
+import driftline.app.processes as processes
+
+def run_server(settings, ready):
+    print(gc.isenabled(), gc.get_freeze_count())
+    ready()
+    print(gc.isenabled(), gc.get_freeze_count() > 10_000)
+
+processes.run_server = run_server
+processes.main(["server"])
+"""
+
+
+def test_no_process_looks_for_garbage_in_what_it_imports(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", FROZEN], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert found.stdout == "False 0\nTrue True\n", found.stderr
