@@ -7,6 +7,7 @@ from datetime import datetime
 
 from dash import html
 
+from driftline.alerts.evaluation.cause import Cause
 from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation, NotifiedAction
 from driftline.alerts.notify.silences import SilenceRecord
@@ -228,6 +229,10 @@ def why_panel(view: StoryView) -> html.Section:
     entries: list[tuple[str, Cell]] = []
     if why.judged != why.state:
         entries.append(("Evaluates to", state_chip(why.judged, small=True)))
+    entries += _cause_facts(why)
+    if (last := why.last_alarm) is not None:
+        span = f"{moment(last.since)} to {moment(last.until)}"
+        entries += [("Last in alarm", f"{span}: {last.cause}"), *_cause_facts(last)]
     entries += [("Next evaluation", why.next_evaluation), ("Notified", _actions(why))]
     signs = [
         keyed(html.Span(sign, className=f"mark-chip {tone}"), word)
@@ -235,6 +240,16 @@ def why_panel(view: StoryView) -> html.Section:
     ]
     note = legend(*signs, glyph("□", "faint", "framed: counted")) if why.points else ""
     return panel(title, [*parts, facts(entries)], note=note, name="why")
+
+
+def _cause_facts(cause: Cause) -> list[tuple[str, Cell]]:
+    """Lead to the window of a cause, and give the command that lists its rows."""
+    entries: list[tuple[str, Cell]] = []
+    if cause.window is not None:
+        entries.append(("Window", html.A(moment(cause.window), href=cause.page)))
+    if cause.rows is not None:
+        entries.append(("Contributing rows", html.Code(cause.rows)))
+    return entries
 
 
 def marks_row(points: tuple[ExplainedPoint, ...]) -> html.Div:

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import func, select
 
 from driftline.alerts.alarms.records import get_alarm, history, list_alarms
+from driftline.alerts.evaluation.cause import LastAlarm
 from driftline.alerts.tables import outbox
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import alarms as alarms_page
 from driftline.dashboard.queries.stores import Stores
+from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from tests.dashboard.measured_seed import ALARM_NAMES, START, WEEK
 
@@ -229,3 +231,31 @@ def test_verdict_says_how_long(stores):
     view = replace(stores.alarm(SLASH), now=datetime(2013, 9, 17, 0, 5, tzinfo=UTC))
 
     assert alarm_panels.verdict(view) == "Firing for 1 d, since 16 Sep 2013 00:05"
+
+
+def test_why_leads_to_the_window_of_the_cause_and_to_its_rows(seeded):
+    view = Stores(seeded.engine, seeded.root, seeded.now).alarm("flights: drift")
+    assert view.why.rows.startswith("driftline monitor rows flights-data-quality --window 2013-11-")
+
+    said = json.dumps(alarm_panels.why_panel(view).to_plotly_json(), default=_plain)
+
+    assert json.dumps(view.why.rows) in said
+    assert json.dumps(view.why.page) in said
+
+
+def test_why_says_of_an_alarm_that_has_recovered_when_it_fired_last(seeded):
+    view = Stores(seeded.engine, seeded.root, seeded.now).alarm("flights: drift")
+    cause = {name: getattr(view.why, name) for name in ("cause", "window", "page", "rows")}
+    until = view.now + timedelta(hours=8)
+    last = LastAlarm(**cause, since=view.now, until=until)
+    quiet = replace(view.why, **dict.fromkeys(cause), state="OK", last_alarm=last)
+
+    panel = alarm_panels.why_panel(replace(view, why=quiet))
+
+    said = json.dumps(panel.to_plotly_json(), default=_plain)
+    assert json.dumps(f"{moment(view.now)} to {moment(until)}: {last.cause}") in said
+    assert said.count(json.dumps(last.rows)) == 1
+
+
+def _plain(component):
+    return component.to_plotly_json()
