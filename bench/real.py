@@ -36,6 +36,7 @@ import driftline as dl
 from bench.drift import QUIET, environment
 from bench.segments import is_true_segment
 from driftline.capture.windows.window import Window
+from driftline.formats.source import open_source
 from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -273,9 +274,13 @@ def by_days(rows: pd.DataFrame, table: Table) -> dict[str, object]:
     is_reference = rows["ts"] < pd.Timestamp(table.until, tz="UTC")
     reference, rest = rows[is_reference], rows[~is_reference]
     baseline = dl.Baseline.fit(reference, timestamp="ts")
+    # As `dl.check` does, which lays the drift test out anew for each window.
+    past = PastWindows(drift_tests=DriftTestCache())
     segments = []
     for _, window in rest.groupby(rest["ts"].dt.floor("D")):
-        segments += judged_segments(dl.check(window, baseline).violations, window, reference)
+        source = open_source(window, signature=baseline.signature.as_sent())
+        report = evaluate(CheckContext(baseline, Rows(source.batches), past=past))
+        segments += judged_segments(report.violations, window, reference)
     return {"commit": commit(), "seconds": {}, "rings": {}, "segments": segments}
 
 
