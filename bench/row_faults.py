@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import platform
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +24,22 @@ import pandas as pd
 import pyarrow as pa
 
 from driftline.app.demo.flights import EVENT_TIME, FEATURES, REFERENCE_DAYS, load
+from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.data_quality.evaluation import evaluate
+from driftline.monitors.kinds.multivariate.evaluation import evaluate as evaluate_jointly
+from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Violation
 from driftline.monitors.rows import Rows, WindowFacts
 
+INTRODUCTION = """\
+Weekly windows; the number is the week of the fault in which it is told, and was not without the
+fault: by these checks, and, of drift, of the column at fault, in words or a segment that the week
+itself did not have. Segment right: the one at fault is named, or none where none is.
+"""
 WEEK = timedelta(weeks=1)
 FAULT_WEEKS = 3
 BUDGET = Budget(windows_per_year=52)
@@ -40,9 +50,12 @@ CHECKS = frozenset(
         "repeated_rows_check",
         "repeated_id_check",
         "decimals_check",
+        "saturation_check",
     }
 )
-DRIFT = frozenset({"baseline_drift_check", "unit_change_check"})
+DRIFT = frozenset({"baseline_drift_check", "day_drift_check", "unit_change_check"})
+FROZEN = DRIFT | {"constant_check", "saturation_check"}
+JOINT = frozenset({"correlation_drift_check", "reconstruction_drift_check", "domain_drift_check"})
 REFERENCES = {
     "air": datetime(2004, 4, 20, tzinfo=UTC),
     "bike": datetime(2012, 1, 1, tzinfo=UTC),
@@ -50,6 +63,7 @@ REFERENCES = {
     "prsa": datetime(2012, 1, 1, tzinfo=UTC),
 }
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
+Evaluate = Callable[[CheckContext], Report]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,9 @@ class Table:
         start = self.start + place * WEEK
         return self.rows[(self.rows["ts"] >= start) & (self.rows["ts"] < start + WEEK)]
 
-    def judge(self, place: int, rows: pd.DataFrame) -> list[Violation]:
+    def judge(
+        self, place: int, rows: pd.DataFrame, evaluate: Evaluate = evaluate
+    ) -> list[Violation]:
         """Return what is told of one week."""
         start = self.start + place * WEEK
         batch = pa.RecordBatch.from_pandas(
@@ -96,16 +112,52 @@ class Fault:
     change: Change
     checks: frozenset[str]
     features: frozenset[str]  # Any of them is right.
+    segment: str = ""  # Of the rows at fault; "": no segment is.
 
     @classmethod
-    def of(cls, table: str, words: str, change: Change, checks: object, *features: str) -> Fault:
+    def of(
+        cls,
+        table: str,
+        words: str,
+        change: Change,
+        checks: object,
+        *features: str,
+        segment: str = "",
+    ) -> Fault:
         found = checks if isinstance(checks, frozenset) else frozenset({str(checks)})
-        return cls(table, words, change, found, frozenset(features))
+        return cls(table, words, change, found, frozenset(features), segment)  # fmt: skip
 
-    def told(self, violations: list[Violation]) -> list[Violation]:
-        """Return what is told of this fault: of a column, if its drift is asked for."""
+    def told(self, violations: list[Violation], clean: list[Violation]) -> list[Violation]:
+        """Return what is told of this fault, and not of the same week without it.
+
+        Of drift, only the column's own is asked for; the week may have some, too, but not in the
+        same segment.
+        """
+        before = {self._key(one) for one in clean}
         own = [one for one in violations if one.constraint_check_type in self.checks]
-        return own if self.checks != DRIFT else [o for o in own if o.feature_name in self.features]
+        if self.checks >= DRIFT:
+            own = [one for one in own if self.names(one)]
+        return [one for one in own if self._key(one) not in before]
+
+    def names(self, one: Violation) -> bool:
+        """Whether a violation names the column; of columns together, among others."""
+        if self.checks is JOINT:
+            return bool(self.features & {*re.split(r"[ ,:;]+", f"{one.feature_name} {one.cause}")})
+        return one.feature_name in self.features
+
+    def places(self, one: Violation) -> bool:
+        """Whether a violation names the segment at fault, or none where none is."""
+        if self.segment:
+            return self.segment in one.cause
+        return one.segment is None
+
+    @staticmethod
+    def _key(one: Violation) -> tuple[str, str, str]:
+        segment = "" if one.segment is None else one.segment.words
+        kind = one.constraint_check_type
+        # A day's drift names its level or direction in its sentence.
+        words = one.cause.split(" than ")[0] if kind == "day_drift_check" else segment
+        return one.feature_name, kind, words
 
 
 def exchanged(first: str, second: str) -> Change:
@@ -145,13 +197,34 @@ def saturated(column: str) -> Change:
     )
 
 
-def in_kilometres(rows: pd.DataFrame, _: np.random.Generator) -> pd.DataFrame:
-    scale = np.where(rows["carrier"] == "B6", 1.609344, 1.0)
-    return rows.assign(distance=np.round(rows["distance"] * scale))
+def in_kilometres(column: str, source: str, level: str, decimals: int = 0) -> Change:
+    """Miles of one source alone come as kilometres."""
+    return lambda rows, _: rows.assign(
+        **{
+            column: np.round(
+                rows[column] * np.where(rows[source] == level, 1.609344, 1.0), decimals
+            )
+        }
+    )
 
 
-def half_lost(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    return rows[(rows["carrier"] != "B6") | (rng.random(len(rows)) < 0.5)]
+def half_lost(column: str, level: str) -> Change:
+    return lambda rows, rng: rows[(rows[column] != level) | (rng.random(len(rows)) < 0.5)]
+
+
+def frozen(column: str, entity: str, level: str) -> Change:
+    """One entity's first value of the week stays, while the others' live on."""
+    return lambda rows, _: rows.assign(
+        **{
+            column: rows[column].mask(
+                rows[entity] == level, rows.loc[rows[entity] == level, column].dropna().iloc[0]
+            )
+        }
+    )
+
+
+def shuffled(column: str) -> Change:
+    return lambda rows, rng: rows.assign(**{column: rng.permutation(rows[column].to_numpy())})
 
 
 FAULTS = (
@@ -172,31 +245,61 @@ FAULTS = (
     Fault.of("bike", "atemp rounded to two decimals", rounded("atemp", 2), "decimals_check",
              "atemp"),
     Fault.of("prsa", "PRES with decimals", finer("PRES"), "decimals_check", "PRES"),
-    Fault.of("flights", "temp saturates", saturated("temp"), DRIFT, "temp"),
-    Fault.of("bike", "hum saturates", saturated("hum"), DRIFT, "hum"),
-    Fault.of("flights", "kilometres from one carrier", in_kilometres, DRIFT, "distance"),
-    Fault.of("flights", "half of one carrier's rows lost", half_lost, DRIFT, "carrier"),
+    Fault.of("flights", "temp saturates", saturated("temp"), "saturation_check", "temp"),
+    Fault.of("bike", "hum saturates", saturated("hum"), "saturation_check", "hum"),
+    Fault.of("prsa", "TEMP saturates", saturated("TEMP"), "saturation_check", "TEMP"),
+    Fault.of("flights", "kilometres from B6", in_kilometres("distance", "carrier", "B6"), DRIFT,
+             "distance", segment='carrier = "B6"'),
+    Fault.of("flights", "kilometres from MQ", in_kilometres("distance", "carrier", "MQ"), DRIFT,
+             "distance", segment='carrier = "MQ"'),
+    Fault.of("bike", "windspeed in kilometres in mist",
+             in_kilometres("windspeed", "weathersit", "mist", 4), DRIFT, "windspeed",
+             segment='weathersit = "mist"'),
+    Fault.of("flights", "half of B6's rows lost", half_lost("carrier", "B6"), DRIFT, "carrier",
+             segment="B6"),
+    Fault.of("flights", "half of LGA's rows lost", half_lost("origin", "LGA"), DRIFT, "origin",
+             segment="LGA"),
+    Fault.of("bike", "half of the rows in mist lost", half_lost("weathersit", "mist"), DRIFT,
+             "weathersit", segment="mist"),
+    Fault.of("prsa", "half of the rows with wind from NW lost", half_lost("cbwd", "NW"), DRIFT,
+             "cbwd", segment="NW"),
+    Fault.of("flights", "EWR's temp frozen", frozen("temp", "origin", "EWR"), FROZEN, "temp",
+             segment='origin = "EWR"'),
+    Fault.of("flights", "JFK's wind_speed frozen", frozen("wind_speed", "origin", "JFK"), FROZEN,
+             "wind_speed", segment='origin = "JFK"'),
+    Fault.of("flights", "MQ's arrival_minute frozen", frozen("arrival_minute", "carrier", "MQ"),
+             FROZEN, "arrival_minute", segment='carrier = "MQ"'),
+    Fault.of("flights", "distance shuffled", shuffled("distance"), JOINT, "distance"),
+    Fault.of("bike", "registered shuffled", shuffled("registered"), JOINT, "registered"),
+    Fault.of("flights", "temp shuffled", shuffled("temp"), JOINT, "temp"),
+    Fault.of("bike", "hum shuffled", shuffled("hum"), JOINT, "hum"),
 )  # fmt: skip
 
 
 def planted(tables: dict[str, Table], onsets: int) -> Iterator[str]:
     for number, fault in enumerate(FAULTS):
-        table, found, right = tables[fault.table], [], 0
+        table = tables[fault.table]
+        judge = partial(
+            table.judge, evaluate=evaluate_jointly if fault.checks is JOINT else evaluate
+        )
+        found, right, placed = [], 0, 0
         for seed in range(onsets):
             onset = 2 + seed * (table.weeks - FAULT_WEEKS - 2) // onsets
             first = None
             for place in range(onset, onset + FAULT_WEEKS):
                 rng, week = np.random.default_rng([number, seed]), table.week(place)
-                told = fault.told(table.judge(place, fault.change(week, rng)))
-                if told and not fault.told(table.judge(place, week)):
+                told = fault.told(judge(place, fault.change(week, rng)), judge(place, week))
+                if told:
                     first = place - onset + 1
-                    right += bool(fault.features & {one.feature_name for one in told})
+                    right += any(fault.names(one) for one in told)
+                    placed += any(fault.places(one) for one in told)
                     break
             found.append("-" if first is None else str(first))
         count = sum(one != "-" for one in found)
         yield (
             f"| {fault.table} | {fault.words} | {', '.join(sorted(fault.checks))} | "
-            f"{' '.join(found)} | {count} of {onsets} | {right} of {count} |"
+            f"{' '.join(found)} | {count} of {onsets} | {right} of {count} | "
+            f"{placed} of {count} |"
         )
 
 
@@ -238,6 +341,12 @@ def made(kind: str, seed: int, days: int) -> pd.DataFrame:
     ).sort_values("ts", ignore_index=True)
 
 
+def is_frozen(one: Violation) -> bool:
+    """Whether a column is told to stand still in a segment."""
+    within = one.predicate.within if isinstance(one.predicate, Predicate) else None
+    return one.constraint_check_type == "constant_check" and within is not None
+
+
 def quiet(tables: dict[str, Table], seeds: int) -> Iterator[str]:
     streams = [(name, [table]) for name, table in tables.items()]
     for kind in ("weather", "visits", "growing visits"):
@@ -255,7 +364,7 @@ def quiet(tables: dict[str, Table], seeds: int) -> Iterator[str]:
                     told.update(
                         f"{one.feature_name}: {one.cause}"
                         for one in table.judge(place, week)
-                        if one.constraint_check_type in CHECKS
+                        if one.constraint_check_type in CHECKS or is_frozen(one)
                     )
         first = "; ".join(list(told)[:3])
         yield f"| {name} | {windows} | {windows / 52:.1f} | {sum(told.values())} | {first} |"
@@ -285,12 +394,9 @@ def main() -> None:
         print("# Faults of rows\n")
         today, version = datetime.now(UTC), platform.python_version()
         print(f"`bench/row_faults.py`, {today:%Y-%m-%d}, Python {version}.")
-        print(
-            "Weekly windows; the number is the week of the fault in which it is told, and was not"
-        )
-        print("without the fault.\n")
-        print("| table | fault | check | week, by onset | found | column right |")
-        print("|---|---|---|---|---|---|")
+        print(INTRODUCTION)
+        print("| table | fault | check | week, by onset | found | column right | segment right |")
+        print("|---|---|---|---|---|---|---|")
         for line in planted(tables, given.onsets):
             print(line, flush=True)
     if given.only != "faults":

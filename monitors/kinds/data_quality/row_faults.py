@@ -31,6 +31,7 @@ from driftline.capture.windows.window import Window
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.data_quality.frozen_check import frozen_drafts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
@@ -138,8 +139,12 @@ def find_row_faults(
         drafts.append(repeats_draft(found.rows, known.rows, context, span_h))
     explained = {one.feature for one in judgement.drafts if one.check in OTHER_VALUES}
     of_values = decimals_drafts(sample, context)
-    if event_time is not None and _is_week(found):
-        of_values += saturation_drafts(sample, context, event_time, explained)
+    if event_time is not None and span_h is not None:
+        frozen = frozen_drafts(sample, context, event_time, span_h, explained)
+        explained |= {one.feature for one in frozen}
+        drafts += frozen
+        if _is_week(found):
+            of_values += saturation_drafts(sample, context, event_time, explained)
     drafts += [
         one
         for one in of_values

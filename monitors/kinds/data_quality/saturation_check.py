@@ -57,16 +57,16 @@ def saturation_drafts(
 def _is_suspect(sample: pa.Table, reference: EdgeShares) -> bool:
     """Whether the edge of the sampled numbers stands out, and holds more than it may."""
     numbers = coerce(sample.column(reference.column), "double")[0].drop_null().to_numpy()
-    values, counts = np.unique(numbers[np.isfinite(numbers)], return_counts=True)
-    if len(values) < 2:  # What stands still is no edge.
+    numbers = SIGNS[reference.is_largest] * numbers[np.isfinite(numbers)]
+    edge = float(numbers.max(initial=-np.inf))
+    count = np.count_nonzero(numbers == edge)
+    if not LEAST_ROWS <= count < len(numbers):  # What stands still is no edge.
         return False
-    if not reference.is_largest:
-        values, counts = values[::-1], counts[::-1]
-    neighbours = counts[-1 - NEIGHBOURS : -1].max()
-    if counts[-1] < max(LEAST_ROWS, NEIGHBOUR_FACTOR * neighbours):
+    share = count / len(numbers)
+    if not _is_news(SIGNS[reference.is_largest] * edge, (share, share), reference):
         return False
-    share = float(counts[-1] / counts.sum())
-    return _is_news(float(values[-1]), (share, share), reference)
+    _, counts = np.unique(numbers, return_counts=True)
+    return bool(count >= NEIGHBOUR_FACTOR * counts[-1 - NEIGHBOURS : -1].max())
 
 
 def _is_news(value: float, pair: tuple[float, float], reference: EdgeShares) -> bool:
