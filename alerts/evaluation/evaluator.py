@@ -20,6 +20,7 @@ from driftline.alerts.evaluation.due import next_tick
 from driftline.alerts.evaluation.on_arrival import OnArrival
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.scheduled import Scheduled
+from driftline.database.disconnects import FailedPasses
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +63,16 @@ class Evaluator:
             failed=self._failed,
             bands=bands,
         )
-        self.failure_count = 0
+        self.failures = FailedPasses(log, "evaluator")
 
     def run(self, stop: threading.Event) -> None:
         """Evaluate until told to stop; a failed pass is counted, logged and tried again."""
         while not stop.is_set():
             try:
                 self.step()
-            except Exception:  # The top of the loop: what stops it would silence every alarm.
-                self.failure_count += 1
-                log.exception("evaluator_failed count=%d", self.failure_count)
+                self.failures.passed()
+            except Exception as error:  # noqa: BLE001 - what stops it would silence every alarm
+                self.failures.failed(error)
             stop.wait(self._wait_s())
 
     def step(self) -> list[StateChange]:
@@ -101,5 +102,4 @@ class Evaluator:
         return min(self._poll_s, max(left, 0.0) + 0.001)
 
     def _failed(self, name: str, error: Exception) -> None:
-        self.failure_count += 1
-        log.error("alarm_failed alarm=%r count=%d", name, self.failure_count, exc_info=error)
+        self.failures.failed(error, f"alarm={name!r}")

@@ -25,6 +25,7 @@ from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series
 from driftline.alerts.tables import detectors, models
+from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 
@@ -145,14 +146,16 @@ class Trainer:
         self._now = now
         self._band_models = band_models
         self._poll_s = poll_s
+        self.failures = FailedPasses(log, "training")
 
     def run(self, stop: threading.Event) -> None:
         """Train until told to stop; a database that is away for a while stops nothing."""
         while not stop.is_set():
             try:
                 self.step(stop)
+                self.failures.passed()
             except SQLAlchemyError as error:
-                log.warning("training waits for the database: %s", error)
+                self.failures.failed(error)
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> int:

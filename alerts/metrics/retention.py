@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, delete
 from driftline.alerts.metrics import packing
 from driftline.alerts.metrics.adding import REQUEST_KEPT
 from driftline.alerts.tables import requests
+from driftline.database.disconnects import FailedPasses
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +62,16 @@ class MetricRetention:
         self._now = now
         self._poll_s = poll_s
         self._dropped_at: datetime | None = None
-        self.failure_count = 0
+        self.failures = FailedPasses(log, "metric_upkeep")
 
     def run(self, stop: threading.Event) -> None:
         """Look after the store until told to stop; a failed step is counted and tried again."""
         while not stop.is_set():
             try:
                 self.step(stop)
-            except Exception:  # The top of the loop: what stops it would let the store grow.
-                self.failure_count += 1
-                log.exception("metric_upkeep_failed count=%d", self.failure_count)
+                self.failures.passed()
+            except Exception as error:  # noqa: BLE001 - what stops it would let the store grow
+                self.failures.failed(error)
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> Done:

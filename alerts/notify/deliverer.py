@@ -30,6 +30,7 @@ from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outg
 from driftline.alerts.notify.rows import is_past
 from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Sender, Transports, open_sender
+from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Deliverer:
         self._is_taken_over = False
         # Few, so that they do not stand in line at the database with a connection each.
         self._writers = ThreadPoolExecutor(4, thread_name_prefix="delivery")
-        self.failure_count = 0
+        self.failures = FailedPasses(log, "deliverer")
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until stopped; a failed pass is counted, logged and tried again."""
@@ -87,7 +88,7 @@ class Deliverer:
         """Begin what is due while earlier sends go on: a slow receiver keeps nobody waiting."""
         # Names that are looked up in vain hold a thread each, longer than their message waits.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
-        in_flight = InFlight(self._log_failure)
+        in_flight = InFlight(self.failures.failed)
         resent: asyncio.Task[int] | None = None
         async with open_sender(self._transports) as sender:
             while not stop.is_set():
@@ -101,14 +102,10 @@ class Deliverer:
                         before, resent = resent, asyncio.create_task(asyncio.to_thread(self.resend))
                         await (before or asyncio.sleep(0))
                 except Exception as error:  # noqa: BLE001 - what stops it would silence every alarm
-                    self._log_failure(error)
+                    self.failures.failed(error)
                 if not claims:
                     await in_flight.wait(stop, self._poll_s)
             await in_flight.end()
-
-    def _log_failure(self, error: BaseException) -> None:
-        self.failure_count += 1
-        log.error("deliverer_failed count=%d", self.failure_count, exc_info=error)
 
     def _pass(self, free: int, busy: Mapping[str, int]) -> Sequence[Claim]:
         """Do what a pass does at the database; return what is to be sent."""
@@ -118,8 +115,9 @@ class Deliverer:
             self._is_taken_over = True
         try:
             self.queue_change_events()
+            self.failures.passed()
         except Exception as error:  # noqa: BLE001 - what was changed of alarms can wait, pages not
-            self._log_failure(error)
+            self.failures.failed(error)
         return self._claim(free, busy, CHANNEL_AT_ONCE) if free else ()
 
     def _claim(

@@ -38,6 +38,7 @@ from driftline.alerts.notify.rows import OutboxRow, is_past
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import attempts, groups, incident_alarms
 from driftline.alerts.tables import incidents as incident_table
+from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
@@ -69,16 +70,16 @@ class NotificationMaintenance:
         self._poll_s = poll_s
         self._settled_at: datetime | None = None
         self._forgot_at: datetime | None = None
-        self.failure_count = 0
+        self.failures = FailedPasses(log, "policy")
 
     def run(self, stop: threading.Event) -> None:
         """Keep up until stopped; a failed pass is counted, logged and tried again."""
         while not stop.is_set():
             try:
                 self.step()
-            except Exception:  # The top of the loop: what stops it would hold back messages.
-                self.failure_count += 1
-                log.exception("policy_failed count=%d", self.failure_count)
+                self.failures.passed()
+            except Exception as error:  # noqa: BLE001 - what stops it would hold back messages
+                self.failures.failed(error)
             stop.wait(self._poll_s)
 
     def step(self) -> int:

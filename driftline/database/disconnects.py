@@ -7,6 +7,8 @@ transaction fails once more.
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy.exc import (
     DBAPIError,
     InterfaceError,
@@ -22,3 +24,39 @@ def is_disconnect(error: SQLAlchemyError) -> bool:
     if isinstance(error, OperationalError | InterfaceError | PendingRollbackError | TimeoutError):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+class FailedPasses:
+    """What failed in a loop that goes on: counted, and logged so that it can still be read.
+
+    That the database is away is one line when it goes and one when it is back, however often a
+    loop looks; anything else is told with its traceback each time.
+
+    Attributes
+    ----------
+    count
+        How many passes have failed.
+    """
+
+    def __init__(self, log: logging.Logger, loop: str) -> None:
+        self._log = log
+        self._loop = loop
+        self._is_away = False
+        self.count = 0
+
+    def failed(self, error: BaseException, part: str = "") -> None:
+        """Note a pass that failed, or a part of one, such as "alarm='late'"."""
+        self.count += 1
+        if not (isinstance(error, SQLAlchemyError) and is_disconnect(error)):
+            what = f"{self._loop}_failed {part}".rstrip()
+            self._log.error("%s count=%d", what, self.count, exc_info=error)
+        elif not self._is_away:
+            self._is_away = True
+            reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+            self._log.warning("%s waits for the database error=%r", self._loop, reason)
+
+    def passed(self) -> None:
+        """Note a pass that went well."""
+        if self._is_away:
+            self._is_away = False
+            self._log.warning("%s goes on count=%d: the database is back", self._loop, self.count)

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.database.disconnects import is_disconnect
+from driftline.database.disconnects import FailedPasses, is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.check_context import Predictor
@@ -79,7 +79,7 @@ class Scheduler:
         self.scripts_dir = scripts_dir
         self.retention = timedelta(days=retention_days)
         self.owner = uuid.uuid4().hex
-        self.failure_count = 0
+        self.failures = FailedPasses(log, "scheduler")
         # A baseline takes longer to load than a window to judge; its version names its content.
         self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
         self.drift_tests = DriftTestCache()
@@ -91,11 +91,11 @@ class Scheduler:
         while not stop.is_set():
             try:
                 ran = self.step(stop)
+                self.failures.passed()
             except SQLAlchemyError as error:
                 if not is_disconnect(error):
                     raise  # The supervisor starts the process anew.
-                self.failure_count += 1
-                log.exception("scheduler=%s failures=%d", self.owner, self.failure_count)
+                self.failures.failed(error)
                 ran = []
             if not ran:
                 stop.wait(self.poll_s)
@@ -116,9 +116,7 @@ class Scheduler:
             except Exception as error:  # One monitor's trouble must not stop the others.
                 if isinstance(error, SQLAlchemyError) and is_disconnect(error):
                     raise
-                self.failure_count += 1
-                name = state.definition.name
-                log.exception("monitor=%s failures=%d", name, self.failure_count)
+                self.failures.failed(error, f"monitor={state.definition.name!r}")
         return ran
 
     def _run_monitor(self, state: MonitorState, stop: threading.Event) -> Iterator[Execution]:
@@ -282,11 +280,11 @@ class Scheduler:
         self, definition: MonitorDefinition, error: Exception, window: Window | None = None
     ) -> None:
         """Count and log a failure that says itself what is wrong."""
-        self.failure_count += 1
+        self.failures.count += 1
         log.warning(
             "monitor=%s window=%s failures=%d error=%s",
             definition.name,
             "" if window is None else window.stamp,
-            self.failure_count,
+            self.failures.count,
             error,
         )

@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from driftline.capture.tap.target import CaptureTarget
+from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.serving.context import ServerContext
@@ -189,7 +190,7 @@ class EndpointReconciler:
             except (SQLAlchemyError, OSError):
                 log.exception("event=endpoints-not-read")
                 await asyncio.sleep(RETRY_S)
-        is_told = False
+        failures = FailedPasses(log, "endpoints")
         while True:
             await asyncio.sleep(FOLLOW_S)
             try:
@@ -198,12 +199,9 @@ class EndpointReconciler:
                     await self.refresh()
                 elif self._outdated:
                     await asyncio.to_thread(self._prune)
-                is_told = False
+                failures.passed()
             except (SQLAlchemyError, OSError) as error:
-                # Told once: what is served goes on as it is until the database is back.
-                if not is_told:
-                    log.warning("event=endpoints-not-followed error=%s", error)
-                is_told = True
+                failures.failed(error)  # What is served goes on as it is.
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""

@@ -402,7 +402,7 @@ def test_an_alarm_that_cannot_be_judged_does_not_silence_the_others(house, engin
     house.put(1)
 
     assert [change.alarm_name for change in evaluator.step()] == ["sound"]
-    assert evaluator.failure_count == 1
+    assert evaluator.failures.count == 1
 
 
 def test_a_row_that_is_none_of_ours_does_not_silence_the_others(house, engine, evaluator):
@@ -414,7 +414,7 @@ def test_a_row_that_is_none_of_ours_does_not_silence_the_others(house, engine, e
         connection.execute(broken.values(definition={}))
 
     assert [change.alarm_name for change in evaluator.step()] == ["b"]
-    assert evaluator.failure_count == 1
+    assert evaluator.failures.count == 1
 
 
 def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluator):
@@ -436,9 +436,9 @@ def test_the_loop_counts_a_failure_and_goes_on(house, engine, clock):
     tables.metadata.drop_all(engine)
     thread = threading.Thread(target=evaluator.run, args=(stop,))
     thread.start()
-    while evaluator.failure_count < 2:
+    while evaluator.failures.count < 2:
         assert not stop.wait(0.001)
     stop.set()
     thread.join()
 
-    assert evaluator.failure_count >= 2
+    assert evaluator.failures.count >= 2

@@ -82,7 +82,7 @@ def test_a_follower_that_nobody_can_read_is_told_once_and_says_why(house, plant,
     for second in range(1, 5):
         plant.to(NOON + timedelta(seconds=second))
 
-    assert plant.evaluator.failure_count == 1
+    assert plant.evaluator.failures.count == 1
     with engine.begin() as connection:
         query = select(tables.alarms.c.evaluation_state, tables.alarms.c.evaluation_problem)
         state, problem = connection.execute(query).one()
@@ -104,7 +104,7 @@ def test_a_follower_that_cannot_be_judged_is_told_once_until_it_can(
     query = select(tables.alarms.c.evaluation_state, tables.alarms.c.evaluation_problem)
     with engine.begin() as connection:
         assert connection.execute(query).one() == ("EVALUATION_ERROR", "no such band")
-    assert plant.evaluator.failure_count == 1
+    assert plant.evaluator.failures.count == 1
 
     assert plant.to(NOON + timedelta(seconds=5)) == [("drift", "ALARM")]
     with engine.begin() as connection:

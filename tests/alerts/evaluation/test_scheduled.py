@@ -247,7 +247,7 @@ def test_an_alarm_that_cannot_be_judged_says_so_and_stops_no_other(plant, engine
 
     assert plant.to(NOON + MINUTE) == [("sound", "ALARM")]
 
-    assert plant.evaluator.failure_count >= 1
+    assert plant.evaluator.failures.count >= 1
     with engine.begin() as connection:
         query = select(tables.alarms.c.evaluation_state, tables.alarms.c.evaluation_problem)
         state, problem = connection.execute(query.where(tables.alarms.c.name == "broken")).one()

@@ -192,7 +192,7 @@ def test_two_evaluators_and_people_change_each_alarm_once_at_a_time(pager, house
         count = select(func.count()).select_from(outbox)
         double = count.group_by(outbox.c.alarm_id, outbox.c.state_seq, outbox.c.channel)
         assert set(connection.scalars(double)) == {1}
-    assert [one.failure_count for one in evaluators] == [0, 0]
+    assert [one.failures.count for one in evaluators] == [0, 0]
 
 
 def test_a_wait_that_is_over_is_let_go_once_by_several_evaluators(house, engine, clock, receiver):

@@ -237,7 +237,7 @@ def test_the_loop_ends_when_told_and_counts_what_failed(engine: Engine) -> None:
     stop = threading.Event()
 
     def clock() -> datetime:
-        if retention.failure_count:
+        if retention.failures.count:
             stop.set()
             return NOON
         raise ZeroDivisionError
@@ -245,7 +245,7 @@ def test_the_loop_ends_when_told_and_counts_what_failed(engine: Engine) -> None:
     retention = MetricRetention(engine, clock, poll_s=0.001)
     retention.run(stop)
 
-    assert retention.failure_count == 1
+    assert retention.failures.count == 1
 
 
 def test_the_span_of_a_metric_is_known_fresh_packed_and_put(engine: Engine) -> None:

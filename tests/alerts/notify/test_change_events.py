@@ -248,5 +248,5 @@ def test_announcing_that_fails_holds_up_no_delivery(house, evaluator, deliverer,
     running.join()
 
     assert is_sent
-    assert deliverer.failure_count >= 1
+    assert deliverer.failures.count >= 1
     assert "what nobody thought of" in caplog.text

@@ -50,7 +50,7 @@ def test_a_slow_receiver_holds_up_nobody_else(
         finally:
             answer.set()
 
-    assert deliverer.failure_count == 0
+    assert deliverer.failures.count == 0
     with engine.begin() as connection:
         found = list_deliveries(connection)
     assert {one.status for one in found if one.channel == "pager"} == {"delivered"}
@@ -69,7 +69,7 @@ def test_the_loop_delivers_all_in_order_and_each_once(house, engine, clock, eval
     with delivering(engine, clock) as deliverer:
         assert done.wait(PATIENCE_S)
 
-    assert deliverer.failure_count == 0
+    assert deliverer.failures.count == 0
     assert len(set(receiver.ids)) == len(receiver.ids) == 60
 
 

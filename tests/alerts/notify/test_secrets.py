@@ -240,7 +240,7 @@ def test_the_deliverer_seals_what_it_finds_when_it_begins(house, engine, clock, 
     thread.join()
 
     assert secret.removeprefix("whsec_") not in stored(engine)
-    assert deliverer.failure_count == 0
+    assert deliverer.failures.count == 0
 
 
 def test_a_key_file_is_made_once_for_its_owner_only(tmp_path):

@@ -233,7 +233,7 @@ def test_the_deliverer_runs_commands_from_the_thread_that_it_lives_in(
 
     assert [row.status for row in rows] == ["delivered", "delivered"]
     assert told.read_text().split() == [row.id for row in rows]
-    assert deliverer.failure_count == 0
+    assert deliverer.failures.count == 0
 
 
 @pytest.mark.parametrize("type", ["apprise", "plugin", "command", "alertmanager", "webhook"])

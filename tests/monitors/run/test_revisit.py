@@ -255,7 +255,7 @@ def test_a_window_that_cannot_be_judged_again_now_is_not_forgotten(one, root, la
     clock.time += RESTED
 
     assert blocked == []
-    assert one.failure_count == 1
+    assert one.failures.count == 1
     assert resting == []
     assert days(one.step()) == [1]
 
