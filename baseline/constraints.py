@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from driftline.errors import InputError
 from driftline.formats.json.jackson import read_json, to_jackson
+from driftline.signature import Column
 
 T = TypeVar("T")
 Method = Literal["Simple", "Robust"]
@@ -31,6 +32,8 @@ CATEGORICAL_METHODS: dict[str, CategoricalMethod] = {
 # What generated documents hold, and what counts where a document has none.
 COMPARISON_THRESHOLD = 0.1
 SWITCH = {"Enabled": True, "Disabled": False}
+# Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
+UNJUDGED_ROLES = frozenset({"id", "timestamp", "excluded"})
 TYPES = ("Integral", "Fractional", "String", "Unknown", "Boolean")
 # What the constraints of other kinds of monitor hold in place of "features".
 OTHER_KINDS = {
@@ -321,3 +324,17 @@ def _limit(found: object, where: str) -> float:
 
 def _switched(value: object) -> str:
     return "Enabled" if value else "Disabled"
+
+
+def is_compared(constraints: Constraints, column: Column) -> bool:
+    """Whether a monitor compares a column's distribution, where the baseline has counted it."""
+    if column.role in UNJUDGED_ROLES or is_text_by_decree(constraints, column):
+        return False
+    return constraints.config(column.name).perform_comparison
+
+
+def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
+    """Whether the constraints call text what the reference saw as numbers: no distance then."""
+    constraint = constraints.feature(column.name)
+    is_text = constraint is not None and constraint.inferred_type == "String"
+    return is_text and column.type in ("int64", "double")

@@ -100,7 +100,7 @@ def renewed(baseline: Baseline, rows: Source, *, event_time: str | None) -> Base
         segments=fitted.segments,
         sample=fitted.sample,
         rows=fitted.rows,
-    )
+    ).with_learnt_days()
 
 
 def with_columns_anew(
@@ -150,7 +150,7 @@ def with_columns_anew(
         sample=_sample(baseline, names),
         rows=None if baseline.rows is None else baseline.rows.without(names),
         documents={**baseline.documents, CHANGES: listed},
-    )
+    ).with_learnt_days()
 
 
 def _profile(before: Profile, made: Profile, names: Collection[str]) -> Profile:

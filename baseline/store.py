@@ -13,7 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
@@ -37,6 +37,12 @@ from driftline.baseline.folder import (
     plain_document,
     read_file,
     to_ipc,
+)
+from driftline.baseline.learnt_days import (
+    LearntDays,
+    compared_cells,
+    known_steps,
+    teaches_days,
 )
 from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_table
 from driftline.baseline.outcomes import Outcomes
@@ -62,7 +68,7 @@ STATISTICS, CONSTRAINTS = "statistics.json", "constraints.json"
 SIGNATURE, PROFILE, MARK = "signature.json", "profile.arrow", "version.json"
 OUTCOMES, ATTRIBUTIONS = "outcomes.arrow", "attributions.arrow"
 SEGMENTS, SAMPLE, ROWS = "segments.arrow", "sample.arrow", "rows.json"
-LOSSES = "losses.arrow"
+LOSSES, LEARNT_DAYS = "losses.arrow", "learnt-days.arrow"
 # Documents of other kinds of monitor; they are read, kept and written as they are.
 ANALYSIS = "analysis.json"
 QUALITY_STATISTICS = "model-quality/statistics.json"
@@ -72,7 +78,7 @@ CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE, ROWS, LOSSES,
+    SAMPLE, ROWS, LOSSES, LEARNT_DAYS,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # The constraints of a folder that has none of data quality.
@@ -114,6 +120,8 @@ class Baseline:
         What is known of rows as wholes; None where that is nothing, as in older baselines.
     losses
         How wrong the answers were by level of the texts; None without labels, and in older ones.
+    learnt_days
+        What the day test has learnt of the profile; None without times, and in older ones.
     """
 
     signature: Signature
@@ -129,6 +137,7 @@ class Baseline:
     sample: RowSample | None = None
     rows: RowProfile | None = None
     losses: Mapping[str, LevelLosses] | None = None
+    learnt_days: LearntDays | None = None
 
     @classmethod
     def fit(
@@ -229,7 +238,16 @@ class Baseline:
             unjudged={} if compat else None,  # SageMaker's document leaves none out.
             model_classes=model_classes,
         )  # fmt: skip
-        return cls(statistics=Statistics.from_profile(fitted.profile), **vars(fitted))
+        statistics = Statistics.from_profile(fitted.profile)
+        return cls(statistics=statistics, **vars(fitted)).with_learnt_days()
+
+    def with_learnt_days(self) -> Baseline:
+        """Return the baseline with what the day test learns of its reference, for all checks."""
+        learnt: LearntDays | None = None
+        if self.blocks is not None and teaches_days(self.blocks):
+            cells = compared_cells(self.signature, self.constraints, self.profile, self.cells)
+            learnt = LearntDays.of(cells, self.blocks, known_steps(self.profile))
+        return replace(self, learnt_days=learnt)
 
     @property
     def unnamed_times(self) -> str | None:
@@ -283,7 +301,7 @@ class Baseline:
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the documents into a folder or URI, over older ones."""
-        _write(locate(folder), self._documents)
+        _write(locate(folder), self)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Baseline:
@@ -297,9 +315,12 @@ class Baseline:
         return _read(locate(folder))
 
 
-def _write(place: Location, documents: Mapping[str, bytes]) -> None:
+def _write(place: Location, baseline: Baseline) -> None:
+    documents = baseline._documents
     for name, data in documents.items():
         (place / name).write(data)
+    if baseline.learnt_days is not None and PROFILE in documents:
+        (place / LEARNT_DAYS).write(baseline.learnt_days.to_bytes(documents[PROFILE]))
 
 
 def _read(place: Location) -> Baseline:
@@ -345,6 +366,12 @@ def _read(place: Location) -> Baseline:
         else None,
         rows=parsed(ROWS, RowProfile.from_json),
         losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
+        learnt_days=None
+        if table is None
+        else parsed(
+            LEARNT_DAYS,
+            lambda data: LearntDays.from_bytes(data, found[PROFILE], known_steps(profile)),
+        ),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS
@@ -363,7 +390,7 @@ def put(root: str, name: str, baseline: Baseline, now: Callable[[], datetime]) -
     place = _home(root, name) / baseline.version
     if (place / MARK).kind == fs.FileType.File:
         return baseline.version
-    _write(place, baseline._documents)  # The store writes what `save` writes.
+    _write(place, baseline)
     # Written last: a version without it was cut off and is not listed.
     mark = {"created_at": now().astimezone(UTC).isoformat(), "version": baseline.version}
     (place / MARK).write((json.dumps(mark) + "\n").encode())

@@ -7,12 +7,12 @@ Shapes: H hours, D days, C cells, F scores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 
-from driftline.stats.calendar_regression import DAY_H, Integers, Numbers, weighted_ridge
+from driftline.stats.calendar_regression import DAY_H, Integers, Numbers, Ridge
 
 # No rank lies nearer to 0 or 1 than the middle of the first of so many equal parts: one wild value
 # never decides.
@@ -73,8 +73,10 @@ class StepScores:
         """Learn from steps by the day."""
         totals = steps.counts.sum(axis=0)
         empty = DaySums(steps.days, np.zeros((0, 1)), np.zeros((0, 1)))
-        own = cls(steps.codes, totals, empty)
-        return cls(steps.codes, totals, own.score(steps))
+        days = cls(steps.codes, totals, empty).score(steps)
+        # As a baseline keeps them, so that what is learnt of them is the same from its folder.
+        sums = days.sums.astype(np.float32).astype(np.float64)
+        return cls(steps.codes, totals, replace(days, sums=sums))
 
     @property
     def scores(self) -> Numbers:
@@ -118,6 +120,16 @@ def normal_scores(counts: Numbers) -> Numbers:
     return np.asarray(special.ndtri(np.clip(ranks, FINEST_RANK / 2, 1 - FINEST_RANK / 2)))
 
 
+def hour_ridge(design: Numbers) -> Ridge:
+    """Return what fits the scores of hours on `hour_design`; columns of the same rows share work.
+
+    References
+    ----------
+    Hoerl, Kennard, Technometrics 12, 1970.
+    """
+    return Ridge(design, RIDGE)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NumberScores:
     """How the days of a column of numbers are scored, learnt of its reference.
@@ -136,9 +148,9 @@ class NumberScores:
 
     @classmethod
     def of(
-        cls, hours: Integers, design: Numbers, counts: Numbers, steps: StepScores | None
+        cls, hours: Integers, ridge: Ridge, counts: Numbers, steps: StepScores | None
     ) -> NumberScores:
-        """Learn from rows by hour and cell, shape (H, C).
+        """Learn from rows by hour and cell, shape (H, C), on what `hour_ridge` returns.
 
         References
         ----------
@@ -147,8 +159,8 @@ class NumberScores:
         scores, rows = normal_scores(counts.sum(axis=0)), counts.sum(axis=1)
         total = counts @ scores
         mean = np.divide(total, rows, out=np.zeros_like(total), where=rows > 0)
-        coefficients = weighted_ridge(design, rows, mean[:, None], RIDGE)[:, 0]
-        expected = design @ coefficients
+        coefficients = ridge.fit(rows, mean[:, None])[:, 0]
+        expected = ridge.design @ coefficients
         squares = counts @ scores**2 - 2 * expected * total + rows * expected**2
         deviation = np.sqrt(max(float(squares.sum() / max(rows.sum(), 1.0)), 0.0))
         deviation = max(deviation, LEAST_DEVIATION)
@@ -232,8 +244,8 @@ class LevelScores:
     deviations: Numbers  # Shape (F,).
 
     @classmethod
-    def of(cls, design: Numbers, counts: Numbers, levels: Sequence[str]) -> LevelScores:
-        """Learn from rows by hour and cell, shape (H, C), of which the first are the levels.
+    def of(cls, ridge: Ridge, counts: Numbers, levels: Sequence[str]) -> LevelScores:
+        """Learn as numbers do from rows by hour and cell, of which the first are the levels.
 
         References
         ----------
@@ -245,8 +257,8 @@ class LevelScores:
         cells = np.flatnonzero(wanted)[:LEVELS_MOST]
         own = own[:, cells]
         mean = np.divide(own, rows[:, None], out=np.zeros_like(own), where=rows[:, None] > 0)
-        coefficients = weighted_ridge(design, rows, mean, RIDGE)
-        expected = design @ coefficients
+        coefficients = ridge.fit(rows, mean)
+        expected = ridge.design @ coefficients
         squares = own - 2 * expected * own + rows[:, None] * expected**2
         deviations = np.sqrt(np.maximum(squares.sum(axis=0) / max(rows.sum(), 1.0), 0.0))
         names = tuple(levels[cell] for cell in cells)

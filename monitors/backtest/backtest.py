@@ -11,6 +11,7 @@ from os import PathLike, fspath
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.constraints import is_compared
 from driftline.baseline.engine import InProcess
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.schema import find_column
@@ -37,7 +38,7 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
 from driftline.monitors.kinds.data_quality.day_checks import day_test_of
-from driftline.monitors.kinds.data_quality.judgement import is_compared, tolerance_of
+from driftline.monitors.kinds.data_quality.judgement import tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.captured_window import read_captured
 from driftline.roles import Roles

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
+from driftline.baseline.learnt_days import LearntDays
+from driftline.baseline.reference_days import ReferenceDays
 from driftline.baseline.times import EPOCH
 from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.day_test.reference_days import ReferenceDays
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.drift_test import SCALES
@@ -116,13 +117,15 @@ class DayTest:
     length: timedelta | None = None  # Of a window; None: rows of no known span.
     budget: Budget = field(default_factory=Budget)
     scales: tuple[int, ...] = SCALES
+    learnt: LearntDays | None = None  # What the baseline has kept, of some columns.
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:
         """The columns by the hours of their reference, those that can be judged."""
-        parts = (self.blocks, *self.blocks.apart)
-        found = (ReferenceDays.of(self.references, part, self.steps) for part in parts)
-        return tuple(one for one in found if one is not None)
+        columns = {name: one.cells for name, one in self.references.items()}
+        if self.learnt is not None and self.learnt.columns == tuple(columns):
+            return self.learnt.parts
+        return LearntDays.of(columns, self.blocks, self.steps).parts
 
     @property
     def cells(self) -> dict[str, Cells]:
@@ -131,7 +134,11 @@ class DayTest:
 
     def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
-        return {name: one for group in self.groups for name, one in group.day_sums(counter).items()}
+        blocks, steps = counter.blocks.result(), counter.steps.result()
+        found: dict[str, DaySums] = {}
+        for group in self.groups:
+            found |= group.day_sums(blocks, steps)
+        return found
 
     @cached_property
     def _live_count(self) -> int:

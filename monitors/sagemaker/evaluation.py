@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.analyzer import KindCounter, marked, values_of
 from driftline.baseline.cells import Cells
+from driftline.baseline.constraints import UNJUDGED_ROLES
 from driftline.baseline.profile import Profile
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import CONSTRAINTS, STATISTICS, Baseline
@@ -24,7 +25,6 @@ from driftline.monitors.kinds.data_quality.evaluation import (
     lay_beside,
 )
 from driftline.monitors.kinds.data_quality.findings import rows_behind, violation_of
-from driftline.monitors.kinds.data_quality.judgement import UNJUDGED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Draft, FeatureResult, Violation
 from driftline.monitors.root_cause.contributors import (
@@ -53,7 +53,9 @@ def evaluate(context: CheckContext) -> Report:
     references = reference_columns(baseline)
     observed, profile = _observe(context)
     roles = {
-        column.name: column.role for column in baseline.signature.columns if column.role in UNJUDGED
+        column.name: column.role
+        for column in baseline.signature.columns
+        if column.role in UNJUDGED_ROLES
     }
     ties = context.compat is not None and context.compat.deequ_ties
     verdict = judge(

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
+from driftline.baseline.constraints import is_compared
+from driftline.baseline.learnt_days import known_steps, teaches_days
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -15,9 +17,7 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.judgement import is_compared
 from driftline.monitors.results.violation import JsonValue
-from driftline.stats.day_variation import REFERENCE_DAYS
 
 
 def kept_day_test(context: CheckContext, budget: Budget) -> DayTest | None:
@@ -32,8 +32,7 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
     if length is not None and SCALES[-1] * length < LEAST_SPAN:
         return None  # No span of such windows is long enough.
     blocks = baseline.blocks
-    parts = () if blocks is None else (blocks, *blocks.apart)
-    if blocks is None or max(one.span_days for one in parts) < REFERENCE_DAYS:
+    if blocks is None or not teaches_days(blocks):
         return None
     known = reference_columns(baseline)
     references = {
@@ -41,9 +40,8 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         for one in baseline.signature.columns
         if one.name in known and is_compared(baseline.constraints, one)
     }
-    profile = {} if baseline.profile is None else baseline.profile.columns
-    steps = {name: one.steps for name, one in profile.items() if one.steps is not None}
-    return DayTest(references, blocks, steps, length, budget)
+    steps = known_steps(baseline.profile)
+    return DayTest(references, blocks, steps, length, budget, learnt=baseline.learnt_days)
 
 
 def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:

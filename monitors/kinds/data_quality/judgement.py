@@ -12,7 +12,13 @@ from datetime import timedelta
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.constraints import Constraints, FeatureConstraints, MonitoringConfig
+from driftline.baseline.constraints import (
+    UNJUDGED_ROLES,
+    Constraints,
+    FeatureConstraints,
+    MonitoringConfig,
+    is_text_by_decree,
+)
 from driftline.baseline.origin import OF_FOLDERS
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
@@ -56,9 +62,6 @@ EXTRA_COLUMNS = "Extra columns"
 Keeper = Callable[[Hashable, Callable[[], DriftTest]], DriftTest]
 
 TEXTS = ("string", "bool")
-
-# Roles that say what a row is, not what is in it: in the statistics, but never judged for drift.
-UNJUDGED = frozenset({"id", "timestamp", "excluded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,7 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
     """Return the columns whose distribution is compared; notes why others are not."""
     found = []
     for column in work.signature.columns:
-        if column.role in UNJUDGED:
+        if column.role in UNJUDGED_ROLES:
             work.notes[column.name] = column.role
         elif column.name not in work.window.seen:
             # Rows bring the columns: without one nobody knows what a file's header holds.
@@ -237,20 +240,6 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
         else:
             found.append(column)
     return found
-
-
-def is_compared(constraints: Constraints, column: Column) -> bool:
-    """Whether a monitor compares a column's distribution, where the baseline has counted it."""
-    if column.role in UNJUDGED or is_text_by_decree(constraints, column):
-        return False
-    return constraints.config(column.name).perform_comparison
-
-
-def is_text_by_decree(constraints: Constraints, column: Column) -> bool:
-    """Whether the constraints call text what the reference saw as numbers: no distance then."""
-    constraint = constraints.feature(column.name)
-    is_text = constraint is not None and constraint.inferred_type == "String"
-    return is_text and column.type in ("int64", "double")
 
 
 def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:

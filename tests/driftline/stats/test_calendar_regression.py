@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from driftline.stats.calendar_regression import day_design, hour_design, weighted_ridge
+from driftline.stats.calendar_regression import Ridge, day_design, hour_design, weighted_ridge
 
 
 def test_coefficients_are_those_of_weighted_least_squares() -> None:
@@ -32,6 +32,17 @@ def test_each_series_may_have_weights_of_its_own() -> None:
     for at in range(2):
         alone = weighted_ridge(design, weights[:, at], values[:, [at]], 1e-6)
         assert found[:, [at]] == pytest.approx(alone)
+
+
+def test_weights_that_come_again_give_the_same_to_the_last_digit() -> None:
+    rng = np.random.default_rng(3)
+    design, weights = rng.normal(size=(30, 3)), rng.random((2, 30))
+    ridge = Ridge(design, 1e-6)
+
+    for at in (0, 0, 1, 0):
+        values = rng.normal(size=(30, 2))
+        expected = weighted_ridge(design, weights[at], values, 1e-6)
+        assert ridge.fit(weights[at].copy(), values).tolist() == expected.tolist()
 
 
 def test_weekends_are_those_of_the_calendar() -> None:

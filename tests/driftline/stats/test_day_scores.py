@@ -18,6 +18,7 @@ from driftline.stats.day_scores import (
     NumberScores,
     StepCounts,
     StepScores,
+    hour_ridge,
     normal_scores,
 )
 
@@ -58,7 +59,7 @@ def test_one_wild_value_does_not_decide() -> None:
 
 def test_sums_from_counts_are_those_of_the_rows() -> None:
     rows = rows_of(1)
-    scores = NumberScores.of(HOURS, DESIGN, counts_of(rows), None)
+    scores = NumberScores.of(HOURS, hour_ridge(DESIGN), counts_of(rows), None)
 
     found, variance = scores.day_sums(HOURS, DESIGN, counts_of(rows), None)
 
@@ -78,7 +79,7 @@ def test_sums_from_counts_are_those_of_the_rows() -> None:
 def test_levels_are_scored_by_their_share_less_the_expected() -> None:
     rows = rows_of(2)
     counts = counts_of(rows)
-    scores = LevelScores.of(DESIGN, counts, [f"l{at}" for at in range(CELLS - 1)])
+    scores = LevelScores.of(hour_ridge(DESIGN), counts, [f"l{at}" for at in range(CELLS - 1)])
 
     found, variance = scores.day_sums(HOURS, DESIGN, counts)
 
@@ -96,7 +97,7 @@ def test_levels_are_scored_by_their_share_less_the_expected() -> None:
 
 def test_parts_of_days_add_up() -> None:
     counts = counts_of(rows_of(3))
-    scores = NumberScores.of(HOURS, DESIGN, counts, None)
+    scores = NumberScores.of(HOURS, hour_ridge(DESIGN), counts, None)
     whole, _ = scores.day_sums(HOURS, DESIGN, counts, None)
 
     cut = 24 * 7 + 11
@@ -113,7 +114,7 @@ def test_parts_of_days_add_up() -> None:
 
 def test_the_spread_of_part_of_a_day_is_not_scored() -> None:
     counts = counts_of(rows_of(3))
-    scores = NumberScores.of(HOURS, DESIGN, counts, None)
+    scores = NumberScores.of(HOURS, hour_ridge(DESIGN), counts, None)
     noon = slice(12, 24 * 7 + 12)  # Half days at both ends.
 
     found, _ = scores.day_sums(HOURS[noon], DESIGN[noon], counts[noon], None)

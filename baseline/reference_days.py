@@ -8,9 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
-from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.stats.calendar_regression import SEASON_DAYS, Integers, Numbers, hour_design
+from driftline.baseline.cells import Cells
+from driftline.stats.calendar_regression import (
+    SEASON_DAYS,
+    Integers,
+    Numbers,
+    Ridge,
+    hour_design,
+)
 from driftline.stats.day_scores import (
     ROUGH,
     SPREAD,
@@ -19,7 +24,9 @@ from driftline.stats.day_scores import (
     DaySums,
     LevelScores,
     NumberScores,
+    StepCounts,
     StepScores,
+    hour_ridge,
 )
 from driftline.stats.day_variation import REFERENCE_DAYS, DayVariation
 
@@ -37,7 +44,7 @@ class ReferenceDays:
     @classmethod
     def of(
         cls,
-        references: Mapping[str, ReferenceColumn],
+        columns: Mapping[str, Cells],
         blocks: BlockCounts,
         steps: Mapping[str, StepScores],
     ) -> ReferenceDays | None:
@@ -47,20 +54,21 @@ class ReferenceDays:
         if span_days < REFERENCE_DAYS or (hours[-1] - hours[0]) / 24 > 2 * span_days:
             return None
         design = hour_design(hours, span_days)
+        ridge = hour_ridge(design)
         scores: dict[str, ColumnScores] = {}
         places: dict[str, slice] = {}
         sums: list[DaySums] = []
         variances: list[Numbers] = []
         changes: list[Numbers] = []
         first = 0
-        for name, reference in references.items():
+        for name, cells in columns.items():
             known = blocks.counts.get(name)
-            if known is None or reference.cells.type == "timestamp":
+            if known is None or cells.type == "timestamp":
                 continue
             counts = known[:, :-2].astype(np.float64)
             if not counts.any():
                 continue
-            own = _scores(reference, hours, design, counts, steps.get(name))
+            own = _scores(cells, hours, ridge, counts, steps.get(name))
             if not own.names:
                 continue
             own_steps = steps[name].days if name in steps else None
@@ -107,9 +115,8 @@ class ReferenceDays:
         """Return what an hour's change of the clocks leaves of the means of a span, shape (F,)."""
         return np.asarray(mean - np.clip(mean, *self.clock_change))
 
-    def day_sums(self, counter: DayCounter) -> dict[str, DaySums]:
+    def day_sums(self, blocks: BlockCounts, steps: Mapping[str, StepCounts]) -> dict[str, DaySums]:
         """Score the days of a window, by column."""
-        blocks, steps = counter.blocks.result(), counter.steps.result()
         design = hour_design(blocks.hours, self.variation.span_days)
         found = {}
         for name, own in self.scores.items():
@@ -124,15 +131,11 @@ class ReferenceDays:
 
 
 def _scores(
-    reference: ReferenceColumn,
-    hours: Integers,
-    design: Numbers,
-    counts: Numbers,
-    steps: StepScores | None,
+    cells: Cells, hours: Integers, ridge: Ridge, counts: Numbers, steps: StepScores | None
 ) -> ColumnScores:
-    if reference.cells.is_number:
-        return NumberScores.of(hours, design, counts, steps)
-    return LevelScores.of(design, counts, reference.cells.levels)
+    if cells.is_number:
+        return NumberScores.of(hours, ridge, counts, steps)
+    return LevelScores.of(ridge, counts, cells.levels)
 
 
 def _clock_change(

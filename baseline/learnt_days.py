@@ -1,0 +1,213 @@
+"""learnt-days.arrow: what the day test learns of a reference, kept with its baseline.
+
+It follows from the profile and from which columns are compared, and takes seconds of two years; so
+it is no part of what a baseline is, and of a folder where either has changed it is learnt anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.baseline.blocks import BlockCounts
+from driftline.baseline.cells import Cells
+from driftline.baseline.constraints import Constraints, is_compared
+from driftline.baseline.folder import from_sealed, to_sealed
+from driftline.baseline.profile import Profile
+from driftline.baseline.reference_days import ReferenceDays
+from driftline.errors import InputError
+from driftline.signature import Signature
+from driftline.stats.day_scores import ColumnScores, LevelScores, NumberScores, StepScores
+from driftline.stats.day_variation import REFERENCE_DAYS, DayVariation, Length
+
+KEY = b"driftline.days"
+# To be raised by whoever changes what is learnt: what was kept before is learnt anew.
+FORMAT = 1
+FLOATS = pa.list_(pa.float64())
+SCORES = ("row_variance", "rows_per_day")
+BLOCKS = tuple(one.name for one in fields(Length))
+# One row a column. Tables of numbers are written row by row, one number or more a score.
+SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("part", pa.int32()),  # Columns of one part have the same hours.
+        ("cell_scores", FLOATS),  # Of a column of numbers, as the next two.
+        ("deviation", pa.float64()),
+        ("day_hours", pa.float64()),
+        ("levels", pa.list_(pa.string())),  # Of a column of levels, as the next two.
+        ("level_cells", pa.list_(pa.int64())),
+        ("deviations", FLOATS),
+        ("coefficients", FLOATS),
+        ("day_coefficients", FLOATS),
+        ("clock_change", FLOATS),
+        *((name, FLOATS) for name in SCORES),
+        ("is_live", pa.list_(pa.bool_())),
+        *((name, FLOATS) for name in BLOCKS),
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LearntDays:
+    """What the days of a reference teach, of the columns that are compared."""
+
+    columns: tuple[str, ...]
+    parts: tuple[ReferenceDays, ...]
+
+    @classmethod
+    def of(
+        cls, columns: Mapping[str, Cells], blocks: BlockCounts, steps: Mapping[str, StepScores]
+    ) -> LearntDays:
+        """Learn from the reference's hours, of each part of the columns that has hours alike."""
+        found = (ReferenceDays.of(columns, part, steps) for part in (blocks, *blocks.apart))
+        return cls(tuple(columns), tuple(one for one in found if one is not None))
+
+    def to_bytes(self, profile: bytes) -> bytes:
+        """Write an Arrow file that names the profile, given as its file, that it rests on."""
+        rows = [
+            {"name": name, "part": at, **_column(scores), **_varied(part, part.places[name])}
+            for at, part in enumerate(self.parts)
+            for name, scores in part.scores.items()
+        ]
+        spans = [
+            {
+                "first_day": one.first_day,
+                "last_day": one.last_day,
+                "span_days": one.span_days,
+                "lengths": [*one.lengths],
+            }
+            for one in (part.variation for part in self.parts)
+        ]
+        notes = {
+            "format": FORMAT, "profile": _digest(profile), "columns": self.columns, "spans": spans
+        }  # fmt: skip
+        schema = SCHEMA.with_metadata({KEY: json.dumps(notes)})
+        return to_sealed(pa.Table.from_pylist(rows, schema))
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, profile: bytes, steps: Mapping[str, StepScores]
+    ) -> LearntDays | None:
+        """Read what `to_bytes` wrote; None where it rests on another profile, or is newer.
+
+        Raises
+        ------
+        InputError
+            When it is damaged.
+        """
+        table, is_sealed = from_sealed(data)
+        notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}")) if is_sealed else {}
+        if notes.get("format") != FORMAT or notes["profile"] != _digest(profile):
+            return None
+        if table.schema != SCHEMA:
+            raise InputError("damaged (other columns than expected); make the baseline again")
+        rows = table.to_pylist()
+        parts = (
+            _part([row for row in rows if row["part"] == at], span, steps)
+            for at, span in enumerate(notes["spans"])
+        )
+        return cls(tuple(notes["columns"]), tuple(parts))
+
+
+def compared_cells(
+    signature: Signature,
+    constraints: Constraints,
+    profile: Profile | None,
+    cells: Mapping[str, Cells],
+) -> dict[str, Cells]:
+    """Return the cells of the columns that a monitor compares, in the signature's order."""
+    known = {} if profile is None else profile.columns
+    return {
+        one.name: cells[one.name]
+        for one in signature.columns
+        if one.name in cells and one.name in known and known[one.name].cell_counts is not None
+        and is_compared(constraints, one)
+    }  # fmt: skip
+
+
+def known_steps(profile: Profile | None) -> dict[str, StepScores]:
+    """Return how columns of numbers move from row to row, of those where it was counted."""
+    columns = {} if profile is None else profile.columns
+    return {name: one.steps for name, one in columns.items() if one.steps is not None}
+
+
+def teaches_days(blocks: BlockCounts | None) -> bool:
+    """Whether a reference has days enough to learn from."""
+    parts = () if blocks is None else (blocks, *blocks.apart)
+    return any(one.span_days >= REFERENCE_DAYS for one in parts)
+
+
+def _digest(profile: bytes) -> str:
+    return hashlib.blake2b(profile, digest_size=16).hexdigest()
+
+
+def _column(scores: ColumnScores) -> dict[str, Any]:
+    if isinstance(scores, NumberScores):
+        own = {"cell_scores": scores.cell_scores, "deviation": scores.deviation}
+        return {**own, "day_hours": scores.day_hours, "coefficients": scores.coefficients}
+    return {
+        "levels": scores.level_names,
+        "level_cells": scores.cells,
+        "deviations": scores.deviations,
+        "coefficients": scores.coefficients.ravel(),
+    }
+
+
+def _varied(part: ReferenceDays, place: slice) -> dict[str, Any]:
+    """Return what a column's scores have of the variation of all."""
+    known = part.variation
+    return {
+        "day_coefficients": known.coefficients[:, place].ravel(),
+        "clock_change": part.clock_change[:, place].ravel(),
+        **{name: getattr(known, name)[place] for name in SCORES},
+        "is_live": known.is_live[place],
+        **{
+            name: np.concatenate([getattr(one, name)[place] for one in known.lengths.values()])
+            for name in BLOCKS
+        },
+    }
+
+
+def _part(
+    rows: Sequence[Mapping[str, Any]], span: Mapping[str, Any], steps: Mapping[str, StepScores]
+) -> ReferenceDays:
+    scores: dict[str, ColumnScores] = {}
+    places: dict[str, slice] = {}
+    first = 0
+    for row in rows:
+        name, count = row["name"], len(row["row_variance"])
+        coefficients = np.array(row["coefficients"])
+        if row["levels"] is None:
+            scores[name] = NumberScores(
+                np.array(row["cell_scores"]), coefficients, row["deviation"], row["day_hours"],
+                steps.get(name),
+            )  # fmt: skip
+        else:
+            scores[name] = LevelScores(
+                np.array(row["level_cells"]), tuple(row["levels"]),
+                coefficients.reshape(-1, count), np.array(row["deviations"]),
+            )  # fmt: skip
+        places[name] = slice(first, first + count)
+        first += count
+
+    def beside(name: str, height: int = -1) -> np.ndarray:
+        return np.concatenate(
+            [np.array(row[name]).reshape(height, len(row["row_variance"])) for row in rows], axis=1
+        )
+
+    known = {name: beside(name, len(span["lengths"])) for name in BLOCKS}
+    lengths = {
+        length: Length(**{name: found[at] for name, found in known.items()})
+        for at, length in enumerate(span["lengths"])
+    }
+    variation = DayVariation(
+        span["first_day"], span["last_day"], span["span_days"], beside("day_coefficients"),
+        is_live=beside("is_live")[0], lengths=lengths, **{name: beside(name)[0] for name in SCORES},
+    )  # fmt: skip
+    return ReferenceDays(scores, places, variation, beside("clock_change"))

@@ -1,0 +1,127 @@
+"""What the day test learns of a reference, kept with the baseline: the same, and learnt once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import driftline as dl
+from driftline.baseline.learnt_days import LearntDays
+from driftline.baseline.reference_days import ReferenceDays
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from tests.monitors.day_test.weather import weather
+
+DAYS = 100
+
+
+@cache
+def rows() -> pd.DataFrame:
+    found = weather(DAYS + 14)
+    # Of texts each level has a score; where values are missing rows weigh otherwise.
+    found["sky"] = np.where(found["temp"] > found["temp"].median(), "clear", "cloudy")
+    found.loc[::5, "pressure"] = np.nan
+    return found
+
+
+@cache
+def fitted() -> Baseline:
+    return Baseline.fit(rows()[: 24 * DAYS], timestamp="at")
+
+
+def later() -> pd.DataFrame:
+    return rows()[24 * DAYS :].reset_index(drop=True)
+
+
+@pytest.fixture
+def learnt(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, ...]]]:
+    """Of each time that days are learnt, the columns."""
+    calls: list[tuple[str, ...]] = []
+    learn = ReferenceDays.of
+
+    def counted(columns, blocks, steps):
+        calls.append(tuple(columns))
+        return learn(columns, blocks, steps)
+
+    monkeypatch.setattr(ReferenceDays, "of", counted)
+    return calls
+
+
+def test_a_check_learns_nothing_anew(tmp_path: Path, learnt: list[tuple[str, ...]]) -> None:
+    baseline = Baseline.fit(rows()[: 24 * DAYS], timestamp="at")
+    baseline.save(tmp_path)
+    assert learnt == [("temp", "pressure", "wind", "sky")]
+
+    dl.check(later(), baseline)
+    dl.check(later(), baseline)
+    dl.check(later(), str(tmp_path))
+
+    assert len(learnt) == 1
+
+
+def test_results_are_those_of_a_baseline_that_keeps_nothing(tmp_path: Path) -> None:
+    fitted().save(tmp_path)
+    loaded = Baseline.load(tmp_path)
+    assert loaded.learnt_days is not None
+
+    window = later().assign(temp=lambda one: one["temp"].shift(8).bfill())
+    reports = [
+        dl.check(window, one).to_dict()
+        for one in (fitted(), loaded, replace(loaded, learnt_days=None))
+    ]
+
+    assert [*reports[0]["details"]["day_test"]["findings"]] == ["temp"]
+    assert json.dumps(reports[0]) == json.dumps(reports[1]) == json.dumps(reports[2])
+
+
+def test_a_folder_without_it_has_the_same_version(
+    tmp_path: Path, learnt: list[tuple[str, ...]]
+) -> None:
+    fitted().save(tmp_path)
+    (tmp_path / "learnt-days.arrow").unlink()
+
+    loaded = Baseline.load(tmp_path)
+    dl.check(later(), loaded)
+
+    assert loaded.version == fitted().version
+    assert len(learnt) == 1
+
+
+def test_other_columns_are_learnt_anew(tmp_path: Path, learnt: list[tuple[str, ...]]) -> None:
+    fitted().save(tmp_path)
+    place = tmp_path / "constraints.json"
+    constraints = json.loads(place.read_text())
+    (temp,) = (one for one in constraints["features"] if one["name"] == "temp")
+    temp["inferred_type"] = "String"
+    place.write_text(json.dumps(constraints))
+
+    dl.check(later(), str(tmp_path))
+
+    assert learnt == [("pressure", "wind", "sky")]
+
+
+def test_what_rests_on_another_profile_is_not_heeded(tmp_path: Path) -> None:
+    fitted().save(tmp_path)
+    Baseline.fit(rows()[: 24 * (DAYS - 7)], timestamp="at").save(tmp_path / "other")
+    (tmp_path / "other" / "learnt-days.arrow").replace(tmp_path / "learnt-days.arrow")
+
+    assert Baseline.load(tmp_path).learnt_days is None
+
+
+def test_what_is_damaged_is_refused() -> None:
+    data = bytearray(fitted().learnt_days.to_bytes(b"profile"))
+    data[len(data) // 2] ^= 1
+
+    with pytest.raises(InputError, match="damaged"):
+        LearntDays.from_bytes(bytes(data), b"profile", {})
+
+
+def test_a_short_reference_teaches_nothing() -> None:
+    assert Baseline.fit(rows()[: 24 * 20], timestamp="at").learnt_days is None
