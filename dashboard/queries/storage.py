@@ -40,7 +40,7 @@ from driftline.dashboard.queries.views import (
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.drift_test.drift import reference_columns
-from driftline.monitors.kinds.conditions import with_baseline
+from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.root_cause.export import contributing_batches
@@ -208,8 +208,9 @@ class Storage:
         violation, predicate = pointed[0], with_baseline(pointed[1], baseline)
         names = [*IDS, *(column.name for column in baseline.signature.inputs)]
         names += [name for name in predicate.columns if name not in names]
-        batches = self._read(baseline, line, run, names).batches()
-        table = matching_rows(batches, predicate, limit=ROWS_SHOWN)
+        batches = self._read(baseline, line, run, names).batches
+        predicate = with_rows(predicate, batches)
+        table = matching_rows(batches(), predicate, limit=ROWS_SHOWN)
         texts = {name: _texts(table.column(name)) for name in table.column_names}
         blank = ("",) * table.num_rows
         others = [name for name in names if name not in (*IDS, predicate.column) and name in texts]
@@ -232,13 +233,14 @@ class Storage:
         """Read all rows that meet a violation's condition, each with its contribution."""
         violation, condition = pointed
         predicate = with_baseline(condition, baseline)
-        blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         # Of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
         window, looked_at = Window(run.start, run.end), predicate.columns
         read = read_whole(
             self.root, line.endpoint, window, signature, baseline, looked_at=looked_at
         )
+        predicate = with_rows(predicate, read.batches)
+        blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         return contributing_batches(read.batches, blamed, reference_columns(baseline))
 
     def captured(self) -> list[str]:

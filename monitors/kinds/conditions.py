@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.condition import Condition
@@ -19,15 +19,14 @@ from driftline.monitors.kinds.outliers.scorer import row_scorer
 from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.rules.table_checks import Unique, unique_condition
-
-KEY = re.compile(r"[0-9a-fA-F]{1,16}")
+from driftline.monitors.rules.table_checks import Unique, UniqueCondition
 
 
 def read_condition(found: Mapping[str, Any]) -> Condition:
     """Make the condition on rows again that a violation's document holds.
 
-    That of outliers marks rows once `with_baseline` has told it what is odd.
+    That of outliers marks rows once `with_baseline` has told it what is odd, that of
+    repeats once `with_rows` has counted them.
     """
     if found.get("op") == OUTLIER:
         return OutlierCondition()
@@ -38,10 +37,7 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     breaks: Callable[[pa.RecordBatch], pa.BooleanArray]
     if isinstance(check, Unique):
         columns = tuple(str(one) for one in _listed(found, "compared"))
-        keys = tuple(str(one) for one in _listed(found, "keys"))
-        if wrong := [one for one in keys if not KEY.fullmatch(one)]:
-            raise InputError(f'violation: key "{wrong[0]}"; expected 16 hexadecimal digits')
-        breaks = unique_condition(replace(check, columns=columns), keys)
+        breaks = UniqueCondition(replace(check, columns=columns), np.empty(0, np.uint64))
         phrase = check.phrase
     elif isinstance(check, RowRule):
         breaks = check.breaks
@@ -57,6 +53,13 @@ def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
     if not isinstance(held, list | tuple):
         raise InputError(f"violation: {key} is {held!r}; expected a list")
     return held
+
+
+def with_rows(condition: Condition, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Condition:
+    """Return a condition that can mark rows: that of repeats with what these rows repeat."""
+    if isinstance(condition, RuleCondition) and isinstance(condition.breaks, UniqueCondition):
+        return replace(condition, breaks=condition.breaks.counted(batches()))
+    return condition
 
 
 def with_baseline(condition: Condition, baseline: Baseline) -> Condition:

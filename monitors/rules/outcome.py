@@ -18,7 +18,6 @@ class RuleCondition:
     # Marks rows, never null.
     breaks: Callable[[pa.RecordBatch], pa.BooleanArray] = field(compare=False, repr=False)
     rule: Mapping[str, Any] = field(default_factory=dict)
-    keys: tuple[str, ...] = ()  # Hashes of repeated values, in hexadecimal.
     columns: tuple[str, ...] = ()  # The columns that `breaks` reads.
     compared: tuple[str, ...] = ()  # The columns whose values must not be repeated.
     op: str = "rule"
@@ -37,8 +36,8 @@ class RuleCondition:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, from which `reading.read_condition` makes the condition."""
         found: dict[str, Any] = {"column": self.column, "op": self.op, "rule": dict(self.rule)}
-        if self.keys:
-            found |= {"keys": list(self.keys), "compared": list(self.compared)}
+        if self.compared:
+            found["compared"] = list(self.compared)
         return found
 
 

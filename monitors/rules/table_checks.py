@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,8 +23,6 @@ from driftline.monitors.rules.values import typed
 # Clocks differ: a time so little ahead is now.
 LEEWAY = timedelta(minutes=5)
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
-# Repeated keys that a document names, so that their rows can be found from it.
-KEYS_WRITTEN = 200
 
 
 @dataclass(slots=True)
@@ -229,7 +227,6 @@ class Unique:
                 rule=dict(self.declaration),
                 columns=tuple(dict.fromkeys((*self.compared, *more))),
                 compared=self.compared,
-                keys=tuple(f"{int(key):016x}" for key in found.keys[:KEYS_WRITTEN]),
             ),
         )
 
@@ -255,10 +252,20 @@ def _is_of_request(batch: pa.RecordBatch, column: str, meta: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class UniqueCondition:
-    """Marks the rows whose key is among the repeated ones; keys ascending, shape (keys,)."""
+    """Marks the rows whose key is among the repeated ones; keys ascending, shape (keys,).
+
+    No document holds keys: whole numbers can be told from theirs.
+    """
 
     rule: Unique
     keys: np.ndarray
+
+    def counted(self, batches: Iterable[pa.RecordBatch]) -> UniqueCondition:
+        """Return it with the keys that these rows repeat."""
+        counter = self.rule.start()
+        for batch in batches:
+            counter.update(batch)
+        return UniqueCondition(self.rule, counter.counts.repeats().keys)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.BooleanArray:
         """Mark the rows of one batch."""
@@ -267,9 +274,3 @@ class UniqueCondition:
             return pa.array(np.zeros(len(hashes), bool))
         places = np.minimum(np.searchsorted(self.keys, hashes), len(self.keys) - 1)
         return pa.array((self.keys[places] == hashes) & known)
-
-
-def unique_condition(check: Unique, keys: tuple[str, ...]) -> UniqueCondition:
-    """Make the condition again from the keys of a document."""
-    found = np.sort(np.array([int(key, 16) for key in keys], np.uint64))
-    return UniqueCondition(check, found)

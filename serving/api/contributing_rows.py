@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from driftline.errors import NotFoundError, UndecidedError
 from driftline.formats.location import locate
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.executions import Execution
-from driftline.monitors.kinds.conditions import read_condition, with_baseline
+from driftline.monitors.kinds.conditions import read_condition, with_baseline, with_rows
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.run.captured_window import read_whole
@@ -74,6 +74,7 @@ def open_contributing_rows(
         context.root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in blamed for name in one.predicate.columns},
     )  # fmt: skip
+    blamed = [replace(one, predicate=with_rows(one.predicate, window.batches)) for one in blamed]
     return ContributingRows(blamed, reference_columns(baseline), window.batches)
 
 

@@ -23,7 +23,7 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
-from driftline.monitors.kinds.conditions import read_condition
+from driftline.monitors.kinds.conditions import read_condition, with_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.captured_window import read_whole
@@ -130,7 +130,7 @@ def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
         columns=[*ROW_IDS, *(one.name for one in reference.signature.columns)],
     )  # fmt: skip
     for check in ("unique_check", "duplicate_rows_check"):
-        condition = read_condition(found[check]["predicate"])
+        condition = with_rows(read_condition(found[check]["predicate"]), window.batches)
         rows = matching_rows(window.batches(), condition, limit=10)
         assert rows.column("event_id").to_pylist() == ["a-20", "a-300"]
 
@@ -217,6 +217,7 @@ def test_an_id_that_two_requests_share_is_not_unique_and_its_rows_are_found(
     window = read_whole(
         root, "flights", WINDOW, reference.signature, reference, looked_at=condition.columns
     )
+    condition = with_rows(condition, window.batches)
     rows = matching_rows(window.batches(), condition, limit=10)
     assert rows.column("event_id").to_pylist() == ["e5", "e10"]
 

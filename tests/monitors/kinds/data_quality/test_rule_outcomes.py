@@ -18,7 +18,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.check import check
-from driftline.monitors.kinds.conditions import read_condition
+from driftline.monitors.kinds.conditions import read_condition, with_rows
 from driftline.monitors.report.report import Report
 from driftline.monitors.rules.reading import read_rules, rules_of, with_rules
 from driftline.monitors.rules.ruleset import RuleSet
@@ -241,7 +241,7 @@ def test_the_rows_are_found_again_from_the_document(base: Baseline, rule: object
 
     (violation,) = check(table, base, rules=[rule]).violations
     document = json.loads(json.dumps(violation.to_dict()))["predicate"]
-    again = read_condition(document)
+    again = with_rows(read_condition(document), lambda: table.to_batches())
 
     assert violation.predicate is not None
     assert same_rows(again, table) == same_rows(violation.predicate, table)
