@@ -181,9 +181,10 @@ def by_driftline(rows: pd.DataFrame, table: Table) -> dict[str, object]:
     start = time.process_time()
     baseline = dl.Baseline.fit(reference, timestamp="ts")
     fitted = spent = time.process_time() - start
+    past = PastWindows(drift_tests=DriftTestCache())
     for place, window in rows[weeks >= 0].groupby(weeks):
         start = time.process_time()
-        violations = dl.check(window, baseline, budget=BUDGET).violations
+        violations = checked(window, baseline, BUDGET, past)
         spent += time.process_time() - start
         if violations:
             rings[int(place)] = list(dict.fromkeys(one.feature_name for one in violations))
@@ -207,6 +208,15 @@ def by_driftline(rows: pd.DataFrame, table: Table) -> dict[str, object]:
         "causes": {MONITOR: in_turn, "dl.check": causes},
         "segments": segments,
     }
+
+
+def checked(
+    window: pd.DataFrame, baseline: dl.Baseline, budget: dl.Budget, past: PastWindows
+) -> Sequence[dl.Violation]:
+    """Judge as `dl.check` does, which lays the drift test out anew for each window."""
+    source = open_source(window, signature=baseline.signature.as_sent())
+    rows = Rows(source.batches)
+    return evaluate(CheckContext(baseline, rows, budget=budget, past=past)).violations
 
 
 def monitored(
@@ -274,13 +284,10 @@ def by_days(rows: pd.DataFrame, table: Table) -> dict[str, object]:
     is_reference = rows["ts"] < pd.Timestamp(table.until, tz="UTC")
     reference, rest = rows[is_reference], rows[~is_reference]
     baseline = dl.Baseline.fit(reference, timestamp="ts")
-    # As `dl.check` does, which lays the drift test out anew for each window.
     past = PastWindows(drift_tests=DriftTestCache())
     segments = []
     for _, window in rest.groupby(rest["ts"].dt.floor("D")):
-        source = open_source(window, signature=baseline.signature.as_sent())
-        report = evaluate(CheckContext(baseline, Rows(source.batches), past=past))
-        segments += judged_segments(report.violations, window, reference)
+        segments += judged_segments(checked(window, baseline, dl.Budget(), past), window, reference)
     return {"commit": commit(), "seconds": {}, "rings": {}, "segments": segments}
 
 
@@ -436,10 +443,10 @@ def page(folder: Path) -> Iterator[str]:
         "First true ring: the first window at or after it in which a known column is among those "
         "named (window, its start). Shuffled: rings where times were drawn anew among all rows, "
         "every one false. A monitor judges the windows in turn by all its checks, with what it "
-        "keeps of those before; `dl.check` each window alone; `dl.backtest` "
-        "drift alone, with the windows before. CPU seconds of all windows with the "
-        "reference, imports and reading left out. A tool without a line, or without a number of a "
-        "shuffled copy, was not run there.\n"
+        "keeps of those before; `dl.check` each window alone, the drift test laid out once for all "
+        "of them; `dl.backtest` drift alone, with the windows before. CPU seconds of all "
+        "windows with the reference, imports and reading left out. A tool without a line, or "
+        "without a number of a shuffled copy, was not run there.\n"
     )
     yield (
         "| table | tool | rings | before | first true ring | columns named there | shuffled "
