@@ -21,6 +21,8 @@ from sqlalchemy import Engine, func, make_url, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.alarms.records import list_alarms
+from driftline.alerts.notify.channels import sealed_elsewhere
+from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
@@ -30,7 +32,7 @@ from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.capture.tables.log_files import damaged_entries, kept_entries, list_tables
-from driftline.database.engine import using_database
+from driftline.database.engine import read_connection, using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.database.probe import write_failure
 from driftline.errors import DriftlineError, UnavailableError
@@ -215,13 +217,15 @@ def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findi
         return
     try:
         with using_database(settings.database_url, read_only=True) as engine:
-            yield from _examine_database(engine, now)
+            yield from _examine_database(engine, settings, now)
     except (DriftlineError, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         yield Finding("database", "defect", reason, "start it, or correct [database] url")
 
 
-def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[Finding]:
+def _examine_database(
+    engine: Engine, settings: Settings, now: Callable[[], datetime]
+) -> Iterator[Finding]:
     with engine.connect() as connection:
         revision = stored_revision(connection)
     shown, known = engine.url.render_as_string(hide_password=True), known_revisions()
@@ -243,11 +247,35 @@ def _examine_database(engine: Engine, now: Callable[[], datetime]) -> Iterator[F
     yield Finding("database", "ok", f"{shown}, schema {revision}, takes writes")
     try:
         yield from _messages(engine)
+        yield from _channels(engine, settings)
         yield from _monitors(engine, now())
     except UnavailableError as error:
         yield Finding("monitors", "defect", str(error), "write the file, or set [scheduler] clock")
     except SQLAlchemyError as error:
         yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
+
+
+def _channels(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    """Find channels that this machine cannot send to, though another could."""
+    file, key = settings.secrets_key_file, settings.notify.secrets_key
+    try:
+        # To examine makes nothing: where there is no key yet, no secret can be opened.
+        vault = Vault.at(key, file) if key or file.exists() else Vault()
+    except DriftlineError as error:
+        found, _, mend = str(error).partition("; ")
+        yield Finding("channels", "defect", found, mend)
+        return
+    with read_connection(engine) as connection:
+        closed = sealed_elsewhere(connection, vault)
+    if closed:
+        yield Finding(
+            "channels",
+            "defect",
+            f"{', '.join(closed[:3])}: sealed with another key than this machine's "
+            f"({'[notify] secrets_key' if key else file})",
+            "give all machines the same [notify] secrets_key, or the key file of the machine where "
+            "the channel was declared",
+        )
 
 
 def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:

@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import insert, text
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
+from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
 from driftline.app.doctor import Finding, examine, worst
 from driftline.app.processes import clock
@@ -344,6 +348,25 @@ def test_messages_given_up_are_a_defect_for_as_long_as_they_are_news(settings):
         "defect",
         "1 could not be delivered in the last 7 days",
     )
+
+
+def test_secrets_that_another_machine_sealed_are_a_defect(settings):
+    channel = Channel("pager", "https://example.org/hook")
+    with open_database(settings.database_url).begin() as connection:
+        put_channel(connection, channel, NOW, vault=Vault(Fernet.generate_key().decode()))
+
+    without = findings_of(settings)["channels"]
+    assert not settings.secrets_key_file.exists()
+    settings.secrets_key_file.write_bytes(Fernet.generate_key())
+    other = findings_of(settings)["channels"]
+    settings.secrets_key_file.write_text("\n")
+    none = findings_of(settings)["channels"]
+
+    for one in (without, other):
+        assert one.verdict == "defect"
+        assert one.found.startswith("pager: sealed with another key than this machine's")
+        assert "the same [notify] secrets_key" in one.mend
+    assert "holds no key" in none.found
 
 
 def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_path):
