@@ -112,6 +112,7 @@ class Observation:
             "sidecar": chosen.sidecar_port,
             "sink": chosen.sink_port,
             "background": chosen.background_port,
+            "alarms": chosen.alarms_port,
         }
         with exposed(self.registry, name=self._name, host=chosen.host, port=ports[self._name]):
             yield

@@ -176,7 +176,8 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
     use_options(settings.storage.options)
     with using_database(settings.database_url) as engine:
         migrate(engine)
-        watch = Observation(settings, "background")
+        # Alone they may stand beside a scheduler of this machine, which has the other port.
+        watch = Observation(settings, "alarms" if list(roles) == ["alarms"] else "background")
         loops = [_loops(settings, engine, role, watch) for role in roles]
         with watch.shown():
             _run_loops({name: loop for found in loops for name, loop in found.items()}, ready)

@@ -336,6 +336,9 @@ class Metrics(Section):
     background_port: PortOrNone = _setting(
         8084, "port of /metrics of capture, scheduler and alarms on the embedded default; 0: none"
     )
+    alarms_port: PortOrNone = _setting(
+        8086, "port of /metrics of alarms in a process of their own; 0: none"
+    )
 
 
 class Log(Section):

@@ -4,10 +4,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from driftline.app.processes import run_background
+from driftline.app.settings.settings import Settings
 from driftline.app.up import start
 from driftline.errors import InputError
 from tests.servers.commands import driftline
@@ -135,3 +139,25 @@ def test_no_process_looks_for_garbage_in_what_it_imports(tmp_path: Path) -> None
     )
 
     assert found.stdout == "False 0\nTrue True\n", found.stderr
+
+
+@pytest.mark.parametrize(
+    ("roles", "port"),
+    [(["alarms"], 8086), (["scheduler"], 8084), (["capture", "scheduler", "alarms"], 8084)],
+)
+def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roles: list[str], port: int
+) -> None:
+    shown = []
+
+    @contextmanager
+    def exposed(*_given: object, port: int, **_named: object) -> Iterator[None]:
+        shown.append(port)
+        yield
+
+    monkeypatch.setattr("driftline.app.process_metrics.exposed", exposed)
+    monkeypatch.setattr("driftline.app.processes._run_loops", lambda loops, ready: ready())
+
+    run_background(Settings(folder=tmp_path), roles, lambda: None)
+
+    assert shown == [port]
