@@ -97,9 +97,9 @@ class ReferenceDays:
         return tuple((name, score) for name, own in self.scores.items() for score in own.names)
 
     @property
-    def is_rough(self) -> np.ndarray:
-        """Which scores are of steps from row to row, shape (F,)."""
-        return np.array([score == ROUGH for _, score in self.names])
+    def is_paced(self) -> np.ndarray:
+        """Which scores depend on how many rows a day has, shape (F,)."""
+        return np.array([score in (ROUGH, SPREAD) for _, score in self.names])
 
     @property
     def largest(self) -> Numbers:

@@ -36,8 +36,9 @@ LEAST_SPAN = timedelta(days=4)
 HALF = 0.5
 # A span has rows on so many of its days.
 FILLED = 0.5
-# Rows of more sources at a time differ more from one to the next: steps are compared where days
-# have no more than so many times the reference's rows, and no less.
+# Rows of more sources at a time differ more from one to the next, and where a day has few, less
+# from its mean: steps and spread are judged in spans of no more than so many times the reference's
+# rows a day, and no less.
 PACE_MOST = 2.0
 # The last window can tell a change from none: so many standard errors lie between.
 CLEAR = 3.0
@@ -212,7 +213,7 @@ def _found(
         own = _mean(excess[half], rows[half])
         hit &= own * np.sign(mean) >= HALF * np.abs(mean)
     pace = rows.mean(axis=0) / np.maximum(variation.rows_per_day, 1.0)
-    hit &= ~(group.is_rough & ((pace > PACE_MOST) | (pace < 1.0 / PACE_MOST)))
+    hit &= ~(group.is_paced & ((pace > PACE_MOST) | (pace < 1.0 / PACE_MOST)))
     if hit.any() and len(windows) > 1:
         hit &= ~_is_nearer(group, windows[:1], mean)
     since = windows[-1].start or EPOCH + first * DAY
