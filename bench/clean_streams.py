@@ -32,6 +32,11 @@ DAY = timedelta(days=1)
 YEAR_DAYS = 365.25
 EPISODE_GAP = 8
 COLUMNS = 4  # Of a made stream.
+# Temperature, dew point and pressure keep one value for 33 to 48 hours, twice in each span.
+STANDSTILLS = (
+    (pd.Timestamp("2010-11-13 20:00", tz="UTC"), pd.Timestamp("2010-11-17 01:00", tz="UTC")),
+    (pd.Timestamp("2012-10-11 23:00", tz="UTC"), pd.Timestamp("2012-10-15 22:00", tz="UTC")),
+)
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -48,7 +53,14 @@ class Stream:
 
 def read(folder: Path, name: str) -> pd.DataFrame:
     table = pd.read_parquet(folder / f"{name}.parquet")
-    return table.assign(ts=pd.to_datetime(table["ts"], utc=True)).sort_values("ts")
+    table = table.assign(ts=pd.to_datetime(table["ts"], utc=True)).sort_values("ts")
+    return without_standstills(table) if name == "prsa" else table
+
+
+def without_standstills(prsa: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the days on which Beijing's instruments stand still: they are a fault."""
+    still = [prsa["ts"].between(*span) for span in STANDSTILLS]
+    return prsa[~np.logical_or.reduce(still)].reset_index(drop=True)
 
 
 def with_times(table: pd.DataFrame, hours: pd.Series) -> pd.DataFrame:
