@@ -67,6 +67,9 @@ from driftline.validation import told
 
 log = logging.getLogger(__name__)
 
+# Longer than a model takes to start.
+LONG_CHANGE_S = 180.0
+
 # Without scripts and without anything from another host: the usual viewers load themselves from
 # elsewhere and show nothing on a machine without a way out.
 _HEAD = """<!doctype html>
@@ -177,7 +180,7 @@ def _api(
     ):
         api.include_router(router, prefix="/api/v1")
     api.include_router(cloudevents.router(context, pairing))
-    _add_health(api, health, reconciler)
+    _add_health(api, health, reconciler, applier)
     _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)
@@ -193,7 +196,9 @@ def _add_installation(api: FastAPI, context: ServerContext) -> None:
         return {"id": found, "storage": context.root}
 
 
-def _add_health(api: FastAPI, health: Health, reconciler: EndpointReconciler) -> None:
+def _add_health(
+    api: FastAPI, health: Health, reconciler: EndpointReconciler, applier: Applier
+) -> None:
     @api.get("/healthz", tags=["health"])
     async def healthz() -> dict[str, object]:
         """Return that the process answers, and what was wrong when it last looked.
@@ -210,9 +215,11 @@ def _add_health(api: FastAPI, health: Health, reconciler: EndpointReconciler) ->
             problems["endpoints"] = "not read yet"
         elif waiting := reconciler.not_ready:
             problems["endpoints"] = waiting
-        if problems:
-            return JSONResponse({"status": "not ready", **problems}, status_code=503)
-        return JSONResponse({"status": "ready"})
+        status, code = ("not ready", 503) if problems else ("ready", 200)
+        if (busy_s := applier.busy_s) > LONG_CHANGE_S:
+            # Invocations are answered all the same.
+            problems["changes"] = f"one has been under way for {busy_s:.0f} s, all others wait"
+        return JSONResponse({"status": status, **problems}, status_code=code)
 
 
 def _add_metrics(api: FastAPI, exposition: Exposition) -> None:

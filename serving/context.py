@@ -13,6 +13,7 @@ from driftline.alerts.notify.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.reach import Reach
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class ServerContext:
     allow_networks: Sequence[str] = ()
     local_dir: Path | None = None  # For models that are served, where the root is a bucket.
     redactor: Redactor | None = None  # Of imported records; None takes nothing out.
+    reach: Reach = field(default_factory=Reach)  # The files that resources may name.
     scripts_dir: str = ""  # Of the record scripts that monitors may name; empty: none.
     vault: Vault = field(default_factory=Vault)
     commands: Mapping[str, str] = field(default_factory=dict)  # What channels may run, by name.

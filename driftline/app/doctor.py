@@ -154,6 +154,9 @@ def examine_store(root: str) -> Finding:
         return Finding("store", "defect", found, mend)
     if not is_kept:
         return Finding("store", "defect", f"{root} does not keep what is written", "check the disk")
+    if not is_remote(root) and Path(locate(root).path).stat().st_mode & 0o007:
+        found = f"{root} is open to all users of this machine, and holds raw bodies"
+        return Finding("store", "warning", found, f"chmod -R o= {root}")
     return Finding("store", "ok", f"{root} can be written and read")
 
 

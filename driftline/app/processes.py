@@ -27,7 +27,7 @@ from driftline.app.settings.settings import Settings, SettingsError, load
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import require_loopback
-from driftline.storage import use_options
+from driftline.storage import is_remote, use_options
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from driftline.capture.redaction.redactor import Redactor
     from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.run.auditor import Auditor
+    from driftline.serving.resources.reach import Reach
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
 
     require_loopback("server", settings.server.host)
     listener = listen("server", settings.server.host, settings.server.port)
-    use_options(settings.storage.options)
+    prepare(settings)
     with using_database(settings.database_url) as engine:
         migrate(engine)
         context = ServerContext(
@@ -105,11 +106,40 @@ def run_server(settings: Settings, ready: Ready) -> None:
             erasure_days=settings.capture.erasure_days,
             allow_networks=settings.notify.allow_networks,
             redactor=redactor(settings),
+            reach=reach(settings),
             scripts_dir=settings.scheduler.scripts_dir,
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
         )
         serve(create_app(context), listener, ready)
+
+
+def prepare(settings: Settings) -> None:
+    """Open the storage as the settings say, and make files for this user alone.
+
+    Tables, documents and copies of models hold what was sent and answered.
+    """
+    os.umask(os.umask(0o077) | 0o077)
+    use_options(settings.storage.options)
+
+
+def reach(settings: Settings) -> Reach:
+    """Return which files declared resources may name."""
+    from driftline.serving.resources.reach import Reach
+
+    # Values of these files would stand in a baseline's statistics, for whoever may read it.
+    secrets = [settings.secrets_key_file, settings.spool_dir, settings.folder / "driftline.toml"]
+    if settings.database_url.startswith("sqlite:///"):
+        database = settings.database_url.removeprefix("sqlite:///")
+        secrets += [Path(f"{database}{end}") for end in ("", "-wal", "-shm")]
+    if settings.capture.redact_key_file:
+        secrets.append(settings.folder / settings.capture.redact_key_file)
+    own = [settings.folder, settings.local_dir]
+    own += [] if is_remote(settings.root) else [Path(settings.root)]
+    folders = (
+        one if is_remote(one) else str(settings.folder / one) for one in settings.serving.data_dirs
+    )
+    return Reach(tuple(folders), tuple(own), tuple(secrets))
 
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
@@ -123,7 +153,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
 
     require_loopback("dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
-    use_options(settings.storage.options)
+    prepare(settings)
     with using_database(settings.database_url) as writer:
         migrate(writer)
     with using_database(settings.database_url, read_only=True) as engine:
@@ -173,7 +203,7 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
 
-    use_options(settings.storage.options)
+    prepare(settings)
     with using_database(settings.database_url) as engine:
         migrate(engine)
         # Alone they may stand beside a scheduler of this machine, which has the other port.
@@ -210,7 +240,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
 
-    use_options(settings.storage.options)
+    prepare(settings)
 
     def write(stop: threading.Event) -> None:
         options = kafka_options(settings)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Concatenate, ParamSpec, TypeVar
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection
 
@@ -25,7 +29,7 @@ from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
 from driftline.database.engine import read_connection
-from driftline.errors import ConflictError, InputError
+from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.monitors.definitions import (
     MonitorDefinition,
     delete_definition,
@@ -38,7 +42,7 @@ from driftline.serving.provisioning.plan import (
     Key,
     Plan,
     Planned,
-    contents,
+    content_of,
     known_targets,
     make_plan,
 )
@@ -57,6 +61,9 @@ from driftline.serving.resources.store import Stored
 
 log = logging.getLogger(__name__)
 
+# A gigabyte takes seconds, a bucket that does not answer takes for ever.
+_LOOK_S = 120.0
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,6 +76,12 @@ class Applier:
         self._reconciler = reconciler
         self._lock = asyncio.Lock()
         self._asking = asyncio.Semaphore(ASKING_MAX)
+        self._began_s = 0.0
+
+    @property
+    def busy_s(self) -> float:
+        """For how many seconds one change has been under way, while all others wait."""
+        return time.monotonic() - self._began_s if self._lock.locked() else 0.0
 
     async def apply(self, documents: Sequence[object], *, dry_run: bool) -> Plan:
         """Apply declared resources, or say what that would change.
@@ -86,13 +99,10 @@ class Applier:
             turns=self._asking,
             known=await self._read(known_targets, resources),
         )
+        # Before it is anybody's turn: a store that does not answer must hold up nobody else.
+        found = {_key(one): await self._content(one) for one in resources}
         async with self._lock:
-            found = await asyncio.to_thread(
-                contents,
-                resources,
-                trust_pickle=self._context.trust_pickle,
-                scripts_dir=self._context.scripts_dir,
-            )
+            self._began_s = time.monotonic()
             plan = await self._read(make_plan, resources, found)
             if dry_run:
                 return replace(plan, is_dry_run=True)
@@ -131,9 +141,25 @@ class Applier:
     async def delete(self, kind: Kind, name: str) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
         async with self._lock:
+            self._began_s = time.monotonic()
             with self._reconciler.changing():
                 await asyncio.to_thread(self._delete, kind, name)
                 await self._reconciler.refresh()
+
+    async def _content(self, resource: Resource) -> Mapping[str, str]:
+        """Look at the files that a resource names, for a limited time."""
+        context = self._context
+        look = partial(
+            content_of, resource, context.reach,
+            trust_pickle=context.trust_pickle, scripts_dir=context.scripts_dir,
+        )  # fmt: skip
+        try:
+            return await within(_LOOK_S, look)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"{resource}: its files could not be looked at within {_LOOK_S:.0f} s; see that "
+                "their disk or bucket answers"
+            ) from error
 
     async def _read(
         self, ask: Callable[Concatenate[Connection, P], T], *given: P.args, **named: P.kwargs
@@ -263,6 +289,38 @@ class Applier:
         if kind == "Model":
             self._reconciler.outdate([row.made["file"]])
         log.info("kind=%s name=%s action=delete", kind, row.name)
+
+
+async def within(seconds: float, work: Callable[[], T]) -> T:
+    """Do what may never end in a thread of its own, which then ends with the process.
+
+    Raises
+    ------
+    TimeoutError
+        When it takes longer.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():  # Nobody waits any more.
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("T", result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for.
+            failure = error
+        with suppress(RuntimeError):  # The loop has ended.
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="look", daemon=True).start()
+    return await asyncio.wait_for(future, seconds)
 
 
 def _hold_alarms(connection: Connection, plan: Plan) -> None:

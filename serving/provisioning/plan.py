@@ -23,6 +23,7 @@ from driftline.serving.hosting.model_files import (
 from driftline.serving.provisioning.definitions import channel_of
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
+from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -98,29 +99,26 @@ class Plan:
         }
 
 
-def contents(
-    resources: Sequence[Resource], *, trust_pickle: bool, scripts_dir: str = ""
-) -> dict[Key, Mapping[str, str]]:
-    """Look at the files that resources name and give their digests."""
-    found: dict[Key, Mapping[str, str]] = {}
-    for resource in resources:
-        key = (resource.kind, resource.key)
-        try:
-            if isinstance(resource.spec, ModelSpec):
-                file = _model_file(resource.spec, trust_pickle=trust_pickle)
-                found[key] = {"digest": model_digest(file), "source": str(file)}
-            elif isinstance(resource.spec, BaselineSpec):
-                found[key] = {"fingerprint": data_fingerprint(resource.spec.data)}
-                if resource.spec.preprocess is not None:
-                    script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
-                    digest = hashlib.blake2b(script, digest_size=16).hexdigest()
-                    found[key] = {**found[key], "script": digest}
-        except InputError as error:
-            raise ResourceError(f"{resource}: {error}") from error
-        # Paths come from documents: too long, with NUL or half a character, in a closed folder.
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
+def content_of(
+    resource: Resource, reach: Reach, *, trust_pickle: bool, scripts_dir: str = ""
+) -> Mapping[str, str]:
+    """Look at the files that a resource names and return their digests; empty where it has none."""
+    found: dict[str, str] = {}
+    try:
+        if isinstance(resource.spec, ModelSpec):
+            file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
+            found = {"digest": model_digest(file), "source": str(file)}
+        elif isinstance(resource.spec, BaselineSpec):
+            found = {"fingerprint": data_fingerprint(resource.spec.data, reach)}
+            if resource.spec.preprocess is not None:
+                script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
+                found["script"] = hashlib.blake2b(script, digest_size=16).hexdigest()
+    except InputError as error:
+        raise ResourceError(f"{resource}: {error}") from error
+    # Paths come from documents: too long, with NUL or half a character, in a closed folder.
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
     return found
 
 
@@ -214,8 +212,13 @@ def _article(kind: Kind) -> str:
     return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
-def _model_file(spec: ModelSpec, *, trust_pickle: bool) -> Path:
-    file = model_file(absolute(spec.path, "path"))
+def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
+    path = absolute(spec.path, "path")
+    reach.check(path)
+    file = model_file(path)
+    reach.check(file)
+    if not file.is_file():
+        raise ModelError(f"{file}: no regular file; expected a model's")
     if is_pickle(file) and spec.trust_pickle is False:
         raise ModelError(f"{file.name} is a pickle and trust_pickle is false")
     require_trusted(file, trust_pickle=trust_pickle)

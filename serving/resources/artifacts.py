@@ -16,6 +16,7 @@ from pyarrow import fs
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
+from driftline.serving.resources.reach import Reach
 from driftline.storage import is_remote, open_uri, storage_error
 
 _CHUNK = 1 << 20
@@ -147,22 +148,27 @@ def _copy(place: Location, target: Path) -> None:
         raise storage_error(place.shown, error) from error
 
 
-def data_fingerprint(data: str | Sequence[str]) -> str:
+def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
     """Return a digest that changes when reference data change.
 
     Of local files (a path, a folder, a glob, or a list of them) the names and all bytes count; of
-    other URIs the names, sizes and times of change.
+    other URIs the names, sizes and times of change. Only regular files are data, and only those
+    within reach.
     """
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:
         raise InputError("data: no paths; expected at least one file or folder")
     found = hashlib.blake2b(digest_size=16)
     for source in sources:
-        if "://" in source:
+        if is_remote(source):
+            reach.check_uri(source)
             found.update(_remote(source).encode())
             continue
-        path = absolute(source, "data")
+        path = absolute(open_uri(source)[1] if source.startswith("file:") else source, "data")
+        reach.check(path)
         files = _local_files(path)
+        for file in files:
+            reach.check(file)
         found.update(_digest(files, path if path.is_dir() else path.parent).encode())
     return found.hexdigest()
 

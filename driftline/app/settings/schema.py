@@ -292,6 +292,11 @@ class Serving(Section):
     """How models are run."""
 
     trust_pickle: Flag = _setting(False, "load joblib and pickle files, which can run any code")
+    data_dirs: tuple[str, ...] = _setting(
+        (),
+        "folders and URIs that models and reference data may be read from; empty: any but hidden "
+        "ones and the system's",
+    )
     workers: Count = _setting(1, "processes per model")
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")

@@ -57,7 +57,7 @@ def settings(tmp_path: Path, migrated: Path) -> Settings:
     file = tmp_path / "driftline.toml"
     file.write_text("[storage]\nroot = 'store'\n[server]\nport = 1\n[dashboard]\nport = 2\n")
     found = load(file, environment={})
-    Path(found.root).mkdir()
+    Path(found.root).mkdir(mode=0o700)
     shutil.copy(migrated, Path(found.root, "driftline.db"))
     return found
 
@@ -121,6 +121,14 @@ def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
 
     assert found.verdict == "defect"
     assert "[storage] root" in found.mend
+
+
+def test_a_store_that_others_may_read_is_a_warning(settings):
+    Path(settings.root).chmod(0o755)
+
+    found = findings_of(settings)["store"]
+
+    assert (found.verdict, found.mend) == ("warning", f"chmod -R o= {settings.root}")
 
 
 def test_a_spool_that_others_may_read_is_a_defect(settings):

@@ -1,6 +1,8 @@
 import argparse
 import json
 import shutil
+import socket
+import threading
 from pathlib import Path
 
 import joblib
@@ -15,6 +17,7 @@ from driftline.alerts import tables as alerts_tables
 from driftline.errors import InputError
 from driftline.monitors import tables as monitors_tables
 from driftline.serving import tables as serving_tables
+from driftline.serving.provisioning import apply
 from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.resources import parse_resources
 
@@ -204,7 +207,7 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
         ({"spec": {"path": 5}}, "spec.path 5; expected text"),
         ({"spec": {"path": "model.skops"}}, "relative path"),
         ({"spec": {"path": "/nowhere.skops"}}, "no such file"),
-        ({"spec": {"path": "/etc/hostname"}}, 'suffix ""; expected one of .skops'),
+        ({"spec": {"path": "/usr/bin/env"}}, 'suffix ""; expected one of .skops'),
         ({"tags": {"a": 1}}, "expected an object of texts"),
         ({"owner": 5}, "expected text"),
     ],
@@ -374,6 +377,37 @@ def test_reference_data_may_be_a_glob_of_folders(shared, trained, declare, tmp_p
 
     found = [actions_of(one)["Baseline", baseline["name"]] for one in (first, again, changed)]
     assert found == ["create", "unchanged", "update"]
+
+
+@pytest.mark.parametrize("data", ["/etc/passwd", "file:///etc/passwd", ["/proc/self/environ"]])
+def test_reference_data_are_no_files_of_the_system(shared, declare, data):
+    answer = shared.apply(declare("Baseline", "system", data=data))
+
+    assert answer.status_code == 400
+    assert "a file of the system" in shared.error_of(answer)["message"]
+
+
+def test_a_bucket_that_does_not_answer_holds_up_no_other_change(shared, declare, monkeypatch):
+    silent = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setattr(apply, "_LOOK_S", 20.0)
+    answers = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(
+            shared.apply(declare("Baseline", "away", data="s3://silent/train.csv"))
+        )
+    )
+    waiting.start()
+    connection, _ = silent.accept()  # The bucket is being asked.
+    other = shared.apply(declare("Channel", "other", url="https://other.example/hook"))
+    is_first = waiting.is_alive()
+    silent.close()
+    connection.close()
+    waiting.join()
+
+    assert (other.status_code, is_first) == (200, True)
+    assert answers[0].status_code == 503
 
 
 def test_the_endpoints_signature_has_the_references_inputs_and_the_models_outputs(shared, trained):

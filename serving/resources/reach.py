@@ -1,0 +1,58 @@
+"""Which files declared resources may read: data, and never the system's files or our secrets.
+
+Whoever may declare a baseline reads its values in statistics.json. So what the server's user may
+read is not yet what a resource may name (docs/why/data-folders.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from driftline.errors import InputError
+from driftline.storage import is_remote
+
+_SYSTEM = tuple(map(Path, ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")))
+_MEND = "move the data, or name its folder in [serving] data_dirs"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The files and URIs that resources may name.
+
+    ``folders``: folders and URIs of data; empty: any folder but those of the system and hidden
+    ones; ``own``: folders of this installation, which may themselves be hidden; ``secrets``: files
+    and folders that nothing may name, wherever they are.
+    """
+
+    folders: tuple[str, ...] = ()
+    own: tuple[Path, ...] = ()
+    secrets: tuple[Path, ...] = ()
+
+    def check(self, file: Path) -> None:
+        """Refuse a path of this machine that is out of reach, links followed."""
+        path = file.resolve()
+        if _above(path, self.secrets):
+            raise InputError(f"{file}: belongs to the installation itself; {_MEND}")
+        if _above(path, [Path(folder) for folder in self.folders if not is_remote(folder)]):
+            return
+        if self.folders:
+            raise InputError(f"{file}: in none of the data folders; {_MEND}")
+        if _above(path, _SYSTEM):
+            raise InputError(f"{file}: a file of the system; {_MEND}")
+        below = path.relative_to(max(_above(path, self.own), key=len, default="/"))
+        if any(part.startswith(".") for part in below.parts):
+            raise InputError(f"{file}: hidden, as keys and settings are; {_MEND}")
+
+    def check_uri(self, uri: str) -> None:
+        """Refuse a URI that is out of reach."""
+        remote = [folder.rstrip("/") for folder in self.folders if is_remote(folder)]
+        is_inside = any(uri == folder or uri.startswith(f"{folder}/") for folder in remote)
+        if self.folders and not (is_inside and "/../" not in uri):
+            raise InputError(f"{uri}: in none of the data folders; {_MEND}")
+
+
+def _above(path: Path, folders: Iterable[Path]) -> list[str]:
+    """Return which folders, or files, a path is, or lies in."""
+    return [str(one) for folder in folders if path.is_relative_to(one := folder.resolve())]

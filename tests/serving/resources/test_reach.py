@@ -1,0 +1,99 @@
+"""What a declared resource may read: data, and neither the system's files nor our secrets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from driftline.errors import InputError
+from driftline.serving.resources.artifacts import data_fingerprint
+from driftline.serving.resources.reach import Reach
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.csv").write_text("a,b\n1,2\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "where", ["/etc/shadow", "file:///etc/passwd", "/proc/self/environ", "/dev/zero"]
+)
+def test_files_of_the_system_are_no_data(where):
+    with pytest.raises(InputError, match="of the system"):
+        data_fingerprint(where, Reach())
+
+
+def test_a_link_leads_where_its_target_may_be_read(data):
+    (data / "more.csv").symlink_to("/etc/passwd")
+
+    with pytest.raises(InputError, match="of the system"):
+        data_fingerprint(str(data), Reach())
+
+
+def test_hidden_files_are_no_data_but_in_the_installations_own_folder(tmp_path, data):
+    hidden = tmp_path / ".driftline"
+    data.rename(hidden)
+
+    with pytest.raises(InputError, match="hidden"):
+        data_fingerprint(str(hidden / "train.csv"), Reach())
+    assert data_fingerprint(str(hidden / "train.csv"), Reach(own=(tmp_path, hidden)))
+    (hidden / ".env.csv").write_text("a\n1\n")
+    with pytest.raises(InputError, match="hidden"):
+        data_fingerprint(str(hidden / ".env.csv"), Reach(own=(tmp_path, hidden)))
+
+
+def test_secrets_are_out_of_reach_wherever_they_are(data):
+    reach = Reach((str(data),), secrets=(data / "train.csv",))
+
+    with pytest.raises(InputError, match="installation itself"):
+        data_fingerprint(str(data), reach)
+
+
+def test_with_data_folders_all_else_is_out_of_reach(tmp_path, data):
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    reach = Reach((str(data), "s3://reference/flights"))
+
+    assert data_fingerprint(str(data / "train.csv"), reach)
+    reach.check_uri("s3://reference/flights/2013.parquet")
+    for uri in ("s3://reference/other.csv", "s3://reference/flights/../other.csv"):
+        with pytest.raises(InputError, match="none of the data folders"):
+            reach.check_uri(uri)
+    for path in (tmp_path / "other.csv", data / ".." / "other.csv"):
+        with pytest.raises(InputError, match="none of the data folders"):
+            data_fingerprint(str(path), reach)
+
+
+def test_a_pipe_is_no_data(data):
+    pipe = data / "pipe"
+    os.mkfifo(pipe)
+
+    for where in (str(pipe), f"file://{pipe}"):
+        with pytest.raises(InputError, match="no such file"):
+            data_fingerprint(where, Reach())
+    (data / "train.csv").unlink()
+    with pytest.raises(InputError, match="no such file"):
+        data_fingerprint(str(data), Reach())
+
+
+def test_the_installations_keys_database_and_spool_are_secrets(tmp_path):
+    from driftline.app.processes import reach
+    from driftline.app.settings.settings import load
+
+    file = tmp_path / "driftline.toml"
+    file.write_text("[storage]\nroot = 'store'\n[serving]\ndata_dirs = ['data']\n")
+    made = reach(load(file, environment={}))
+
+    assert made.folders == (str(tmp_path / "data"),)
+    for name in (
+        "driftline.toml",
+        "store/driftline.db",
+        "store/driftline.db-wal",
+        "store/channels.key",
+        "store/spool/x",
+    ):
+        with pytest.raises(InputError, match="installation itself"):
+            made.check(Path(tmp_path, name))
+    made.check(tmp_path / "data" / "train.parquet")
