@@ -7,7 +7,7 @@ numbers, L levels, D days or hours.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,8 +25,9 @@ from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.results.violation import Draft, percent
 
-# Of so many sampled rows levels of at least so many are looked at, of so many columns.
-SAMPLED_ROWS = 8_192
+# Of so many sampled rows, fewer of wide tables, levels of at least so many are looked at, of so
+# many columns.
+SAMPLED_ROWS, SAMPLED_CELLS, FEWEST_ROWS = 8_192, 1 << 20, 1_024
 LEAST_ROWS = 30
 MOST_LEVELS, MOST_COLUMNS = 64, 32
 # In no block of the reference, of which there are so many, with so many sampled rows of the level
@@ -61,12 +62,18 @@ def frozen_drafts(
     known, cells = context.baseline.sample, context.baseline.cells
     if known is None or known.hours is None:
         return []
-    stride = max(-(-sample.num_rows // SAMPLED_ROWS), 1)
+    limit = min(SAMPLED_ROWS, max(SAMPLED_CELLS // max(sample.num_columns, 1), FEWEST_ROWS))
+    stride = max(-(-sample.num_rows // limit), 1)
     rows = sample.take(pa.array(np.arange(0, sample.num_rows, stride)))
+    suspects = [*_suspects(rows, cells, known, span_h, skip)]
+    if not suspects:
+        return []
+    read = {event_time, *(name for one in suspects for name in (one.column, one.segment.column))}
+    counters = context.rows.gather(
+        partial(LevelCounters.start, suspects, event_time), sorted(read)
+    ).counters
     drafts: dict[str, tuple[int, Draft]] = {}
-    for one in _suspects(rows, cells, known, span_h, skip):
-        counter = partial(LevelCounter, one.column, one.segment, event_time)
-        found = context.rows.gather(counter, [one.column, one.segment.column, event_time])
+    for one, found in zip(suspects, counters, strict=True):
         if found.is_frozen and found.numbers > drafts.get(one.column, (0,))[0]:
             drafts[one.column] = (found.numbers, _draft(one, found.numbers))
     return [draft for _, draft in drafts.values()]
@@ -102,14 +109,20 @@ def _suspects(
             still = np.flatnonzero((lows == highs) & is_alive)
             if not len(still):
                 continue
-            inside = known.codes[text] == level
-            usual = [_usual(known.codes[name][inside], blocks[inside]) for name in names]
-            lively = sum(share is not None and share <= USUAL_SHARE for share in usual)
-            frozen = [at for at in still if (usual[at] or 1.0) <= USUAL_SHARE]
+            inside = np.flatnonzero(known.codes[text] == level)
+            frozen = {}
+            for at in still:
+                usual = _usual(known.codes[names[at]][inside], blocks[inside])
+                if usual <= USUAL_SHARE:
+                    frozen[at] = usual
+            if not frozen:
+                continue
+            shares = (_usual(known.codes[name][inside], blocks[inside]) for name in names)
+            lively = sum(share <= USUAL_SHARE for share in shares)
             if len(frozen) <= FROZEN_SHARE * lively:
                 segment = Predicate(text, "eq", cells[text].levels[level])
-                for at in frozen:
-                    yield Frozen(names[at], segment, float(lows[at]), usual[at] or 1.0)
+                for at, usual in frozen.items():
+                    yield Frozen(names[at], segment, float(lows[at]), usual)
 
 
 def _whole(rows: pa.Table, name: str) -> pa.Array:
@@ -123,21 +136,46 @@ def _by_level(
     order = np.argsort(codes, kind="stable")
     starts = run_starts(codes[order])
     counts = np.diff(np.append(starts, len(order)))
-    lows = np.fmin.reduceat(matrix[order], starts, axis=0)
-    highs = np.fmax.reduceat(matrix[order], starts, axis=0)
+    ordered = matrix[order]
+    lows = np.fmin.reduceat(ordered, starts, axis=0)
+    highs = np.fmax.reduceat(ordered, starts, axis=0)
     for at in np.flatnonzero(counts >= LEAST_ROWS):
         yield int(codes[order][starts[at]]), lows[at], highs[at]
 
 
-def _usual(codes: NDArray[np.unsignedinteger], blocks: NDArray[np.int64]) -> float | None:
-    """Return the largest share of a block's rows that lie in one cell; None of few blocks."""
+def _usual(codes: NDArray[np.unsignedinteger], blocks: NDArray[np.int64]) -> float:
+    """Return the largest share of a block's rows that lie in one cell; 1 of few blocks."""
+    if not len(codes) or codes.min() == codes.max():
+        return 1.0
     _, places, rows = np.unique(blocks, return_inverse=True, return_counts=True)
     enough = rows >= LEAST_SAMPLED
     if np.count_nonzero(enough) < LEAST_BLOCKS:
-        return None
+        return 1.0
     size = int(codes.max()) + 1
     table = np.bincount(places * size + codes, minlength=len(rows) * size).reshape(-1, size)
     return float((table.max(axis=1) / rows)[enough].max())
+
+
+@dataclass(slots=True, eq=False)
+class LevelCounters:
+    """A counter for each suspect."""
+
+    counters: list[LevelCounter]
+
+    @classmethod
+    def start(cls, suspects: Sequence[Frozen], event_time: str) -> LevelCounters:
+        """Begin without rows."""
+        return cls([LevelCounter(one.column, one.segment, event_time) for one in suspects])
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        for one in self.counters:
+            one.update(batch)
+
+    def merge(self, other: LevelCounters) -> LevelCounters:
+        """Return what is known of the rows of both; neither input changes."""
+        pairs = zip(self.counters, other.counters, strict=True)
+        return LevelCounters([one.merge(two) for one, two in pairs])
 
 
 @dataclass(slots=True, eq=False)
