@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import atexit
 import gc
 from collections.abc import Generator
 from functools import cache
@@ -60,14 +61,10 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        gc.collect()
         gc.freeze()
         gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    """Let garbage be collected again: extensions report what they still hold at the end."""
-    gc.unfreeze()
+        # By then pytest has collected garbage twice more.
+        atexit.register(gc.unfreeze)  # Extensions report what they still hold at the end.
 
 
 class Scheduling(LoadFileScheduling):
