@@ -260,6 +260,8 @@ def main() -> None:
                 sums[key] += line.get(key, 0)
             for key in ("answered", "labels", "replaced"):  # Sums of the volume.
                 sums[key] += line.get(key, 0) - last.get(key, 0) if key in line else 0
+            # What was absent before is not among the answers of the volume any more.
+            sums["answered"] += last.get("absent", 0) if "answered" in line else 0
             oldest_s = max(oldest_s, line.get("oldest_s", 0.0))
             last = line if "answered" in line else last
             print(number, json.dumps(line), flush=True)
