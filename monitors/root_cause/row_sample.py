@@ -141,9 +141,9 @@ class WindowSample:
     def coded(self, reference: RowSample | None) -> CodedRows:
         """Sort the values into places; columns that tell nothing apart are left out."""
         table = self.rows.table().combine_chunks()
-        found = []
+        found, present = [], {*table.column_names}
         for column in self.columns:
-            if column.name not in table.column_names:
+            if column.name not in present:
                 continue
             array = table.column(column.name).combine_chunks()
             known = None if reference is None else reference.codes.get(column.name)
@@ -169,9 +169,9 @@ def _kept(array: pa.Array, cells: Cells | None) -> pa.Array:
 
 
 def _masks(table: pa.Table, start: str) -> list[Bools]:
+    present = {*table.column_names}
     names = (f"{start}{index}" for index in range(table.num_columns))
-    chosen = [name for name in names if name in table.column_names]
-    return [table.column(name).to_numpy() for name in chosen]
+    return [table.column(name).to_numpy() for name in names if name in present]
 
 
 def _number(name: str, cells: Cells, array: pa.Array, known: Codes | None) -> CodedColumn:

@@ -152,11 +152,12 @@ def _segments(
     At most so many, the first ones: each is laid beside each column of numbers.
     """
     found: list[_Segments] = []
+    present = {*sample.column_names}
     for name, reference in references.items():
         if len(found) == limit:
             break
         cells = reference.cells
-        if cells.is_number or cells.type == "timestamp" or name not in sample.column_names:
+        if cells.is_number or cells.type == "timestamp" or name not in present:
             continue
         known = cells.levels[:SEGMENT_LEVELS]
         text, _ = coerce(sample.column(name), "string")

@@ -49,9 +49,10 @@ class FaultContext:
 
     def known(self, *, is_number: bool) -> list[str]:
         """Return the columns of numbers, or of texts, that both sides have."""
+        present = {*self.rows.column_names}  # A list of them is made anew at each call.
         return [
             name for name, one in self.references.items()
-            if name in self.rows.column_names
+            if name in present
             and (one.cells.is_number if is_number else one.cells.type in TEXTS)
         ]  # fmt: skip
 
