@@ -136,6 +136,7 @@ def test_counts_agree_in_scrape_api_and_audit(place: Place) -> None:
         "stored": 31,
         "dropped": 5,
         "undecodable": 0,
+        "uncounted": 0,
         "coverage": pytest.approx(31 / 36),
     }
     assert found["audit"]["missing"] == 0
