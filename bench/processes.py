@@ -1,0 +1,97 @@
+"""Processor seconds to start and stop an installation, and its memory at rest, by process.
+
+Compares source trees in one environment, in turn: ``python bench/processes.py TREE...``.
+"""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from tests.servers.ports import free_port
+
+ROUNDS = 5
+REST_S = 3
+TICKS_S = os.sysconf("SC_CLK_TCK")
+NAMES = ("server", "background", "dashboard")
+
+
+def processor_s(pid: int) -> float:
+    """Return what a process and the children that it has collected took."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(one) for one in fields[11:15]) / TICKS_S
+
+
+def memory_mib(pid: int) -> float:
+    """Return the proportional share of a process, in MiB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no share of process {pid}")
+
+
+def name_of(pid: int) -> str:
+    """Return the name of a process of an installation."""
+    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return next((name for name in NAMES if name in words), "up")
+
+
+def measure(tree: Path, folder: Path) -> dict[str, float]:
+    """Start an installation, let it rest and stop it."""
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-m", "driftline", "up"]
+    found = {}
+    with subprocess.Popen(
+        command, cwd=folder, env=inherited | {"PYTHONPATH": str(tree)}, stderr=subprocess.PIPE,
+        text=True,
+    ) as up:  # fmt: skip
+        assert up.stderr is not None
+        if not any("ready; Ctrl-C" in line for line in up.stderr):
+            raise RuntimeError(f"{tree}: ended before it was ready")
+        children = Path(f"/proc/{up.pid}/task/{up.pid}/children").read_text().split()
+        pids = [up.pid, *map(int, children)]
+        found["start CPU s"] = sum(processor_s(pid) for pid in pids)
+        time.sleep(REST_S)
+        for pid in pids:
+            found[f"{name_of(pid)} PSS MiB"] = memory_mib(pid)
+        found["all PSS MiB"] = sum(memory_mib(pid) for pid in pids)
+        before = sum(processor_s(pid) for pid in pids)
+        up.send_signal(signal.SIGTERM)
+        os.waitid(os.P_PID, up.pid, os.WEXITED | os.WNOWAIT)
+        # By then it has collected the others, so that theirs are in its own.
+        found["stop CPU s"] = processor_s(up.pid) - before
+        up.stderr.close()
+    return found
+
+
+def main() -> None:
+    """Print the medians, one column a tree."""
+    trees = [Path(word).resolve() for word in sys.argv[1:]] or [Path(__file__).parents[1]]
+    measured: dict[str, dict[Path, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name, str(number)) for number in range(len(trees))]
+        for folder, tree in zip(folders, trees, strict=True):
+            folder.mkdir()
+            (folder / "driftline.toml").write_text(
+                f"[server]\nport = {free_port()}\n[dashboard]\nport = {free_port()}\n"
+                "[metrics]\nbackground_port = 0\n"
+            )
+            measure(tree, folder)  # Makes the database, and warms the caches.
+        for _ in range(ROUNDS):
+            for folder, tree in zip(folders, trees, strict=True):
+                for what, value in measure(tree, folder).items():
+                    measured[what][tree].append(value)
+    print("| | " + " | ".join(str(tree) for tree in trees) + " |")
+    print("|" + "---|" * (len(trees) + 1))
+    for what, by_tree in measured.items():
+        values = [f"{statistics.median(by_tree[tree]):.2f}" for tree in trees]
+        print(f"| {what} | " + " | ".join(values) + " |")
+
+
+if __name__ == "__main__":
+    main()
