@@ -122,6 +122,7 @@ class Outcome:
     feature: str  # What a violation is of.
     absent: tuple[str, ...] = ()  # Columns without which it cannot be judged.
     is_open: bool = False  # Whether that is no violation: such columns are never captured.
+    severity: Severity | None = None  # None: as the rule declares, or by the share of rows.
 
 
 class RuleCounters:
@@ -216,7 +217,7 @@ def _draft(outcome: Outcome) -> Draft:
 
 
 def _severity(outcome: Outcome, share: float) -> Severity:
-    chosen = outcome.rule.declaration.severity()
+    chosen = outcome.severity or outcome.rule.declaration.severity()
     if chosen is not None:
         return chosen
     is_grave = outcome.absent or not outcome.tally.concerns_rows or share >= PAGE_SHARE

@@ -69,7 +69,7 @@ from driftline.monitors.results.violation import (
 from driftline.monitors.root_cause.faults.context import VIOLATED_MAX, FaultContext
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.rows import UnfitCounter
-from driftline.monitors.rules.ruleset import RuleCounters, RuleSet, outcome_drafts
+from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
 from driftline.monitors.warm_up.baseline_fit import suppressed_drift
 from driftline.monitors.warm_up.warm_up import SuppressedDrift, WarmUp
 from driftline.signature import Column, Signature
@@ -129,9 +129,7 @@ def evaluate(context: CheckContext) -> Report:
     judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
     judgement = name_units(judgement, sample, known)
     judgement = _recognised(judgement, context, references, sample, counts)
-    outcomes = judged_rules(
-        reading.rules, baseline, judgement, is_captured=bool(context.rows.unfit)
-    )
+    outcomes = _judged_rules(reading, context, judgement)
     row_faults = find_row_faults(
         reading.rows, sample, context, judgement, event_time=reading.time_column
     )
@@ -224,6 +222,22 @@ def _seasoned(blocks: BlockCounts | None) -> frozenset[str]:
     parts = () if blocks is None else (blocks, *blocks.apart)
     return frozenset(
         name for part in parts if part.span_days >= SEASON_DAYS for name in part.counts
+    )
+
+
+def _judged_rules(
+    reading: WindowReading, context: CheckContext, judgement: Judgement
+) -> tuple[Outcome, ...]:
+    """Judge the rules; the reference's times say to which columns a season may yet come."""
+    blocks = context.baseline.blocks
+    parts = () if blocks is None else (blocks, *blocks.apart)
+    timed = {name for part in parts for name in part.counts}
+    return judged_rules(
+        reading.rules,
+        context.baseline,
+        judgement,
+        is_captured=bool(context.rows.unfit),
+        seasonal=timed - _seasoned(blocks),
     )
 
 

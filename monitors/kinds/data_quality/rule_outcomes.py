@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,6 +17,8 @@ from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 # What of a baseline an endpoint's requests and answers carry; all else is known of files alone.
 CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})
 EXPLAINING = frozenset({"unit_change_check", "range_check"})
+# From so many rows that count as one, whole days lie low together, as they do in weather.
+SLOW_EFFECT = 4.0
 
 
 def declared(context: CheckContext) -> RuleSet:
@@ -43,27 +45,40 @@ def declared(context: CheckContext) -> RuleSet:
 
 
 def judged_rules(
-    counters: RuleCounters, baseline: Baseline, judgement: Judgement, *, is_captured: bool
+    counters: RuleCounters,
+    baseline: Baseline,
+    judgement: Judgement,
+    *,
+    is_captured: bool,
+    seasonal: Collection[str],
 ) -> tuple[Outcome, ...]:
     """Judge the counts as carefully as the check's own columns.
 
     Of a captured window a rule on a label, or on a column that is no input of the model, is open.
 
     A sign that was only observed is no news where values are known to lie outside the range, as
-    after a change of unit.
+    after a change of unit, and a ticket in columns that a season may yet bring below 0: those of
+    ``seasonal``, where they vary slowly or vary too much to be judged.
     """
     known = [column.name for column in baseline.signature.columns]
     explained = {draft.feature for draft in judgement.drafts if draft.check in EXPLAINING}
-    return tuple(
-        beyond_chance(
-            _opened(outcome, baseline) if is_captured else outcome,
+    found = []
+    for counted in counters.result(known):
+        is_observed, feature = counted.rule.is_observed, counted.feature
+        if is_observed and feature in explained:
+            continue
+        effect = _effect(counted, judgement)
+        outcome = beyond_chance(
+            _opened(counted, baseline) if is_captured else counted,
             baseline.profile,
             alpha=judgement.alpha,
-            effect=_effect(outcome, judgement),
+            effect=effect,
         )
-        for outcome in counters.result(known)
-        if not (outcome.rule.is_observed and outcome.feature in explained)
-    )
+        is_slow = effect >= SLOW_EFFECT or feature not in judgement.drifts
+        if is_observed and is_slow and feature in seasonal:
+            outcome = replace(outcome, severity="ticket")
+        found.append(outcome)
+    return tuple(found)
 
 
 def _opened(outcome: Outcome, baseline: Baseline) -> Outcome:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import signal
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import Constraints
@@ -313,6 +314,44 @@ def test_a_sign_that_was_set_by_hand_is_strict() -> None:
     values[5] = -0.01
 
     assert found(check(pa.table({"price": values}), strict)) == {("price", "non_negative_check")}
+
+
+@pytest.mark.parametrize(("days", "severity"), [(60, "ticket"), (400, "page")])
+def test_a_season_that_the_reference_has_not_seen_wakes_nobody(days: int, severity: str) -> None:
+    """Weather hangs together by days: the first frost comes in every third row."""
+    base = Baseline.fit(timed(temperature(days, 1), "temperature"), timestamp="ts")
+    assert base.constraints.features[1].is_non_negative
+    window = timed(temperature(7, 2) - 11, "temperature", start=days)
+
+    assert severities(check(window, base)) == {severity}
+
+
+def test_amounts_that_change_their_sign_wake_somebody_before_a_year_is_over() -> None:
+    base = Baseline.fit(timed(price(1, 60 * 24) + 0.1, "price"), timestamp="ts")
+    amounts = price(2, 7 * 24) + 0.1
+    amounts[::20] *= -1
+
+    assert severities(check(timed(amounts, "price", start=60), base)) == {"page"}
+
+
+def temperature(days: int, seed: int) -> np.ndarray:
+    """Return hourly values above 0 whose days hang together."""
+    random = np.random.default_rng(seed)
+    levels = signal.lfilter([1.0], [1.0, -0.5], random.normal(0, 1, days))
+    return np.maximum(12 + np.repeat(levels, 24) + random.normal(0, 2, 24 * days), 0.3)
+
+
+def timed(values: np.ndarray, name: str, *, start: int = 0) -> pd.DataFrame:
+    moments = pd.date_range("2025-01-01", periods=len(values), freq="h", tz="UTC")
+    return pd.DataFrame({"ts": moments + pd.Timedelta(days=start), name: values})
+
+
+def severities(report: Report) -> set[str]:
+    return {
+        one.severity
+        for one in report.violations
+        if one.constraint_check_type == "non_negative_check"
+    }
 
 
 def test_signs_are_kept_by_unchanged_data_in_nearly_all_windows() -> None:
