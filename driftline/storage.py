@@ -169,9 +169,11 @@ def open_uri(where: str) -> tuple[fs.FileSystem, str]:
 
     if "://" not in where and not where.startswith("file:"):
         return fs.LocalFileSystem(), str(Path(where).expanduser().absolute())
-    scheme = urlsplit(where).scheme
     try:
-        if scheme == "s3":
+        if not where.startswith("file:"):
+            # pyarrow opens more: "local:///etc" is a folder of this machine under another name.
+            check_uri(where)
+        if urlsplit(where).scheme == "s3":
             return _open_s3(where)
         filesystem, path = fs.FileSystem.from_uri(where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
@@ -294,7 +296,6 @@ def _effective(bucket: str) -> dict[str, str]:
 
 
 def _open_s3(where: str) -> tuple[fs.FileSystem, str]:
-    check_uri(where)
     # Not as a URL: names of objects may hold "?" and "#", as patterns do.
     path = where.partition("://")[2].rstrip("/")
     filesystem = _s3(tuple(sorted(_effective(path.partition("/")[0]).items())))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.errors import InputError
-from driftline.storage import is_remote
+from driftline.storage import check_uri, is_remote
 
 _SYSTEM = tuple(map(Path, ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")))
 _MEND = "move the data, or name its folder in [serving] data_dirs"
@@ -46,7 +46,8 @@ class Reach:
             raise InputError(f"{file}: hidden, as keys and settings are; {_MEND}")
 
     def check_uri(self, uri: str) -> None:
-        """Refuse a URI that is out of reach."""
+        """Refuse a URI that names no bucket, or is out of reach."""
+        check_uri(uri)
         remote = [folder.rstrip("/") for folder in self.folders if is_remote(folder)]
         is_inside = any(uri == folder or uri.startswith(f"{folder}/") for folder in remote)
         if self.folders and not (is_inside and "/../" not in uri):

@@ -196,7 +196,7 @@ def test_a_root_that_cannot_be_written_is_retriable(tmp_path: Path, signature: S
 
 
 def test_an_unknown_kind_of_root_is_an_input_error() -> None:
-    with pytest.raises(InputError, match="expected a path or a URI"):
+    with pytest.raises(InputError, match="expected a folder, or a URI"):
         Dataset("gopher://x", "flights")
 
 

@@ -329,7 +329,7 @@ def test_a_parquet_file_that_was_cut_off_is_named_among_others(tmp_path, left):
     [
         ("/nowhere/at/all.csv", "no such file or folder"),
         ("/nowhere/*.csv", "no file matches"),
-        ("nosuch://bucket/x", "expected a path or a URI"),
+        ("nosuch://bucket/x", "expected a folder, or a URI"),
         (42, "data of type int; expected a path"),
         (pa.array([1.5]), "of type DoubleArray is no table"),
         ({"a": [1], "b": [1, 2]}, "of type dict is no table"),

@@ -8,6 +8,7 @@ import pytest
 from driftline.errors import InputError
 from driftline.serving.resources.artifacts import data_fingerprint
 from driftline.serving.resources.reach import Reach
+from driftline.storage import open_uri
 
 
 @pytest.fixture
@@ -24,6 +25,14 @@ def data(tmp_path):
 def test_files_of_the_system_are_no_data(where):
     with pytest.raises(InputError, match="of the system"):
         data_fingerprint(where, Reach())
+
+
+@pytest.mark.parametrize("where", ["local:///etc/passwd", "mock://a/b", "/tmp/x://../etc/passwd"])
+def test_other_names_for_files_of_this_machine_are_no_data(where):
+    with pytest.raises(InputError, match="begins with s3://, gs://, abfss:// or file:"):
+        data_fingerprint(where, Reach())
+    with pytest.raises(InputError, match="begins with s3://, gs://, abfss:// or file:"):
+        open_uri(where)
 
 
 def test_a_link_leads_where_its_target_may_be_read(data):
