@@ -126,17 +126,23 @@ def _replace(folder: Path, name: str) -> None:
 
 
 def _drop_cut_checkpoints(folder: Path) -> int:
-    """Remove checkpoints that cannot be read; return the version of the newest one, 0 for none.
+    """Put checkpoints aside that cannot be read; return the version of the newest one, 0 for none.
 
-    The entries before a checkpoint are removed only when it is on the disk.
+    The entries before a checkpoint are removed only when it is on the disk. Where they are, what is
+    left of it stays in its place: without it the table would seem to be another.
     """
-    newest = 0
+    newest = -1
     for path in sorted(folder.glob(f"*{_CHECKPOINT}")):
+        version = int(path.name[:20])
+        data = path.read_bytes()  # A disk that refuses says nothing of what stands there.
         try:
-            pq.read_table(path)
-            newest = int(path.name[:20])
+            pq.read_table(pa.BufferReader(data))
+            newest = version
         except (pa.ArrowInvalid, OSError) as error:
-            log.warning("table checkpoint cut off, removed file=%s error=%s", path, error)
-            path.unlink()
+            if not all(_entry(folder, at).exists() for at in range(newest + 1, version + 1)):
+                log.error("table checkpoint damaged, entries gone file=%s error=%s", path, error)
+                continue
+            log.warning("table checkpoint cut off, put aside file=%s error=%s", path, error)
             (folder / _LAST_CHECKPOINT).unlink(missing_ok=True)
-    return newest
+            path.replace(path.with_name(f"{path.name}{KEPT_SUFFIX}"))
+    return max(newest, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +16,7 @@ from driftline.capture.audit.report import report
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.log_files import damaged_entries, kept_entries
+from driftline.capture.tables.log_files import damaged_entries, kept_entries, secure
 from driftline.capture.tables.storage import DamagedError
 
 Write = Callable[..., bool]
@@ -83,7 +85,7 @@ def test_a_table_whose_first_entry_was_cut_off_is_made_again(
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5], ids=["empty", "torn"])
-def test_a_checkpoint_that_was_cut_off_is_removed_and_the_entries_serve(
+def test_a_checkpoint_that_was_cut_off_is_put_aside_and_the_entries_serve(
     root: str, log: Path, drain: Callable[..., Sink], share: float
 ) -> None:
     table = Dataset(root, "flights").table
@@ -91,7 +93,8 @@ def test_a_checkpoint_that_was_cut_off_is_removed_and_the_entries_serve(
     table.create_checkpoint()
     (checkpoint,) = log.glob("*.checkpoint.parquet")
     whole = checkpoint.read_bytes()
-    checkpoint.write_bytes(whole[: int(share * len(whole))])
+    left = whole[: int(share * len(whole))]
+    checkpoint.write_bytes(left)
 
     drain()
 
@@ -99,3 +102,44 @@ def test_a_checkpoint_that_was_cut_off_is_removed_and_the_entries_serve(
     assert data is not None
     assert data.count_rows() == 3
     assert not checkpoint.exists()
+    assert (log / f"{checkpoint.name}.damaged").read_bytes() == left
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_a_checkpoint_that_the_disk_refuses_to_give_stays(
+    root: str, log: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    table = Dataset(root, "flights").table
+    assert table is not None
+    table.create_checkpoint()
+    (checkpoint,) = log.glob("*.checkpoint.parquet")
+    whole = checkpoint.read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("driftline.capture.tables.log_files.pq.read_table", refuse)
+        patch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(OSError, match=os.strerror(number)):
+            secure(str(log.parent))
+
+    assert checkpoint.read_bytes() == whole
+
+
+def test_a_checkpoint_without_the_entries_before_it_is_never_taken_away(
+    root: str, log: Path
+) -> None:
+    table = Dataset(root, "flights").table
+    assert table is not None
+    table.create_checkpoint()
+    (checkpoint,) = log.glob("*.checkpoint.parquet")
+    left = checkpoint.read_bytes()[:-8]
+    checkpoint.write_bytes(left)
+    (log / f"{0:020d}.json").unlink()
+
+    secure(str(log.parent))
+
+    assert checkpoint.read_bytes() == left
+    with pytest.raises(DamagedError):
+        Dataset(root, "flights").open()
