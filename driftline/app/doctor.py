@@ -10,6 +10,7 @@ import resource
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Literal
 import httpx
 import pyarrow as pa
 from sqlalchemy import Engine, func, make_url, or_, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.channels import sealed_elsewhere
@@ -133,9 +134,11 @@ def _disks(settings: Settings) -> dict[str, Path]:
     if not is_remote(settings.root):
         disks["disk of the store"] = Path(locate(settings.root).path)
         disks["disk of the local files"] = settings.local_dir
-    database = make_url(settings.database_url)
-    if database.get_backend_name() == "sqlite" and database.database:
-        disks["disk of the database"] = Path(database.database).absolute().parent
+    # What is wrong with a URL is found when the database is looked at.
+    with suppress(ArgumentError, ValueError):
+        database = make_url(settings.database_url)
+        if database.get_backend_name() == "sqlite" and database.database:
+            disks["disk of the database"] = Path(database.database).absolute().parent
     return disks
 
 
@@ -243,7 +246,9 @@ def _examine_database(
             else "driftline migrate",
         )
         return
-    if failure := write_failure(engine):
+    with using_database(settings.database_url) as writing:  # The other one refuses to write.
+        failure = write_failure(writing)
+    if failure:
         found, _, mend = failure.partition("; ")
         yield Finding("database", "defect", found, mend)
         return

@@ -77,7 +77,7 @@ def open_database(url: str, *, read_only: bool = False) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # The latter of a port that is no number.
         raise DatabaseUrlError(
             f'[database] url: "{without_password(url)}" is no database URL; '
             "expected for example sqlite:////var/lib/driftline/driftline.db or "

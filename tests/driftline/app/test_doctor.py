@@ -35,8 +35,9 @@ from driftline.database.migrations import migrate
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from tests.servers.commands import driftline
 from tests.servers.kafka import kafka_broker, topic
+from tests.servers.postgres import postgres
 
-__all__ = ["kafka_broker", "topic"]
+__all__ = ["kafka_broker", "postgres", "topic"]
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
@@ -111,6 +112,40 @@ def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settin
 
     assert found.verdict == "defect"
     assert "hushhush" not in f"{found.found}{found.mend}"
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+def test_a_server_takes_writes_until_somebody_makes_it_read_only(settings, postgres, is_closed):
+    name = postgres.new_database()
+    if is_closed:
+        postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    environment = {
+        "DRIFTLINE_STORAGE__ROOT": settings.root,
+        "DRIFTLINE_DATABASE__URL": postgres.tcp_url(name),
+    }
+
+    found = findings_of(load(None, environment=environment))["database"]
+    postgres.drop(name)
+
+    assert found.verdict == ("defect" if is_closed else "ok")
+    assert ("read-only" if is_closed else "takes writes") in found.found
+    assert postgres.password not in found.found
+
+
+@pytest.mark.parametrize("url", ["oops", "postgresql://me@host:port/name"])
+def test_a_url_that_is_none_is_a_defect_and_no_end(settings, url):
+    environment = {
+        "DRIFTLINE_STORAGE__ROOT": settings.root,
+        "DRIFTLINE_DATABASE__URL": url,
+    }
+
+    found = findings_of(load(None, environment=environment))
+
+    assert found["database"].verdict == "defect"
+    assert f'"{url}" is no database URL' in found["database"].found
+    assert "disk of the database" not in found
+    assert "server" in found
 
 
 def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
