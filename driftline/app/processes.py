@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
-from driftline.app.settings.settings import Settings, SettingsError, load
+from driftline.app.settings.settings import FILE_NAME, Settings, SettingsError, load
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import require_loopback
@@ -125,13 +125,19 @@ def prepare(settings: Settings) -> None:
 
 def reach(settings: Settings) -> Reach:
     """Return which files declared resources may name."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     from driftline.serving.resources.reach import Reach
 
     # Values of these files would stand in a baseline's statistics, for whoever may read it.
-    secrets = [settings.secrets_key_file, settings.spool_dir, settings.folder / "driftline.toml"]
-    if settings.database_url.startswith("sqlite:///"):
-        database = settings.database_url.removeprefix("sqlite:///")
-        secrets += [Path(f"{database}{end}") for end in ("", "-wal", "-shm")]
+    secrets = [settings.secrets_key_file, settings.spool_dir]
+    secrets.append(settings.file or settings.folder / FILE_NAME)
+    with suppress(ArgumentError):  # Told where the database is opened.
+        url = make_url(settings.database_url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            database = Path(url.database).resolve()
+            secrets += [Path(f"{database}{end}") for end in ("", "-wal", "-shm")]
     if settings.capture.redact_key_file:
         secrets.append(settings.folder / settings.capture.redact_key_file)
     own = [settings.folder, settings.local_dir]

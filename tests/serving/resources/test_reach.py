@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from driftline.app.processes import reach as reach_of
+from driftline.app.settings.settings import load
 from driftline.errors import InputError
 from driftline.serving.resources.artifacts import data_fingerprint
 from driftline.serving.resources.reach import Reach
@@ -88,12 +90,9 @@ def test_a_pipe_is_no_data(data):
 
 
 def test_the_installations_keys_database_and_spool_are_secrets(tmp_path):
-    from driftline.app.processes import reach
-    from driftline.app.settings.settings import load
-
     file = tmp_path / "driftline.toml"
     file.write_text("[storage]\nroot = 'store'\n[serving]\ndata_dirs = ['data']\n")
-    made = reach(load(file, environment={}))
+    made = reach_of(load(file, environment={}))
 
     assert made.folders == (str(tmp_path / "data"),)
     for name in (
@@ -106,3 +105,17 @@ def test_the_installations_keys_database_and_spool_are_secrets(tmp_path):
         with pytest.raises(InputError, match="installation itself"):
             made.check(Path(tmp_path, name))
     made.check(tmp_path / "data" / "train.parquet")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///{}", "sqlite+pysqlite:///{}", "sqlite:///{}?timeout=20", "nonsense"]
+)
+def test_settings_and_database_are_secrets_however_they_are_named(tmp_path, url):
+    file = tmp_path / "prod.toml"
+    file.write_text(f"[database]\nurl = '{url.format(tmp_path / 'x.db')}'\n")
+    made = reach_of(load(file, environment={}))
+
+    names = ["prod.toml"] + ([] if url == "nonsense" else ["x.db", "x.db-wal", "x.db-shm"])
+    for name in names:
+        with pytest.raises(InputError, match="installation itself"):
+            made.check(tmp_path / name)
