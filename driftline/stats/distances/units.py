@@ -177,7 +177,12 @@ def suspect_unit(
 
 
 def restoring_unit(
-    values: Numbers, changed: NDArray[np.bool_], expected: Numbers, expected_weights: Numbers
+    values: Numbers,
+    changed: NDArray[np.bool_],
+    expected: Numbers,
+    expected_weights: Numbers,
+    *,
+    least_factor: float = 1.0,
 ) -> UnitChange | None:
     """Return the conversion of some values that makes all of them what the reference holds.
 
@@ -191,6 +196,8 @@ def restoring_unit(
         Which of them are converted, shape (n,).
     expected, expected_weights
         The reference's quantiles, and the rows that each stands for.
+    least_factor
+        Mere factors nearer to 1 than this, either way, are not tried: prices double by themselves.
 
     Returns
     -------
@@ -208,6 +215,8 @@ def restoring_unit(
     fitting = []
     negative = float(np.average(expected < 0, weights=expected_weights))
     for name, factor, offset in CONVERSIONS:
+        if not offset and factor > 0 and max(factor, 1 / factor) < least_factor:
+            continue
         if factor < 0 and changed.all() and BOTH_SIGNS < negative < 1.0 - BOTH_SIGNS:
             continue
         converted = np.where(changed, values * factor + offset, values)

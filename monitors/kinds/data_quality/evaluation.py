@@ -45,7 +45,12 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     find_implausible,
 )
 from driftline.monitors.kinds.data_quality.row_faults import RowCounter, find_row_faults
-from driftline.monitors.kinds.data_quality.rule_outcomes import declared, judged_rules, rule_details
+from driftline.monitors.kinds.data_quality.rule_outcomes import (
+    SLOW_EFFECT,
+    declared,
+    judged_rules,
+    rule_details,
+)
 from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
     SegmentVerdict,
@@ -90,6 +95,8 @@ LOST_NOTE = (
 )
 # Rows that the reference hardly has are taken for those that changed.
 RARE_SHARE = 0.01
+# Prices and temperatures double and triple from season to season.
+SLOW_FACTOR = 4.0
 # Stands in the place of a feature's name, as "Missing columns" does.
 WARM_UP = "Commissioning"
 NOTE = "commissioning"
@@ -422,13 +429,15 @@ def name_units(
     """Add a change of unit to each drift of numbers that one explains.
 
     A season may look like a small conversion, so only one that brings the whole column back to the
-    reference is named.
+    reference is named, and of a slow column none by a factor that a season brings.
     """
     known = {one.feature for one in judgement.drafts if one.unit is not None}
     found = {}
     for draft in judgement.drafts:
         if draft.check == DRIFT_CHECK and draft.feature not in known:
-            unit = _unit_of(draft, sample, profiles)
+            drift = judgement.drifts.get(draft.feature)
+            is_slow = drift is not None and drift.design_effect >= SLOW_EFFECT
+            unit = _unit_of(draft, sample, profiles, SLOW_FACTOR if is_slow else 1.0)
             if unit is not None:
                 found[draft.feature] = _worded(draft, unit)
     drafts: list[Draft] = []
@@ -450,7 +459,7 @@ def _worded(draft: Draft, unit: UnitChange) -> Draft:
 
 
 def _unit_of(
-    draft: Draft, sample: pa.Table, profiles: Mapping[str, ColumnProfile]
+    draft: Draft, sample: pa.Table, profiles: Mapping[str, ColumnProfile], least_factor: float
 ) -> UnitChange | None:
     """Try all values, then those that the reference hardly has."""
     profile, name = profiles.get(draft.feature), draft.feature
@@ -464,7 +473,10 @@ def _unit_of(
     if draft.predicate is not None and draft.share_reference < RARE_SHARE:
         tries.append(finite & np.asarray(draft.predicate.mask(sample).to_numpy(False)))
     found = (
-        restoring_unit(values[finite], changed[finite], expected, weights) for changed in tries
+        restoring_unit(
+            values[finite], changed[finite], expected, weights, least_factor=least_factor
+        )
+        for changed in tries
     )
     return next((one for one in found if one is not None), None)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+from scipy import signal
 
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
@@ -258,3 +260,31 @@ def test_a_season_across_zero_is_no_change_of_sign(rng: np.random.Generator) -> 
     one_sided = restoring_unit(-np.abs(summer), rows > 0, np.abs(summer), rows)
     assert one_sided is not None
     assert one_sided.factor == -1
+
+
+@pytest.mark.parametrize(
+    ("days", "part", "unit"),
+    [
+        ("alike", 1 / 2.2, "kilograms instead of pounds"),
+        ("varying", 1 / 2.2, None),
+        ("varying", 1 / 1000, "1/1,000 of the expected unit"),
+    ],
+)
+def test_prices_that_move_by_days_may_double_by_themselves(
+    days: str, part: float, unit: str | None, rng: np.random.Generator
+) -> None:
+    def prices(count: int, start: str) -> pd.DataFrame:
+        moments = pd.date_range(start, periods=count * 24, freq="h", tz="UTC")
+        levels = signal.lfilter([1.0], [1.0, -0.6], rng.normal(0, 0.025, count))
+        spread = np.repeat(levels, 24) if days == "varying" else 0.0
+        return pd.DataFrame(
+            {"ts": moments, "price": np.exp(3 + spread + rng.normal(0, 0.05, 24 * count))}
+        )
+
+    reference = Baseline.fit(prices(60, "2025-01-01"), timestamp="ts")
+    window = prices(7, "2025-03-02").assign(price=lambda rows: rows["price"] * part)
+
+    violations = check(window, reference).violations
+
+    assert violations
+    assert {one.unit.name for one in violations if one.unit} == ({unit} if unit else set())
