@@ -5,6 +5,7 @@ import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -65,7 +66,17 @@ def test_the_server_answers_as_the_earlier_one(server: Running, path: str) -> No
     response = server.client.get(f"/api/v1{path}")
 
     assert response.status_code == 200
-    assert response.json() == ANSWERS[path]
+    assert _known_part(response.json(), ANSWERS[path]) == ANSWERS[path]
+
+
+def _known_part(found: Any, answer: Any) -> Any:
+    """Leave out fields that have come since: a client of the earlier version reads past them."""
+    if isinstance(found, dict) and isinstance(answer, dict):
+        known = found.keys() & answer.keys()
+        return {name: _known_part(found[name], answer[name]) for name in known}
+    if isinstance(found, list) and isinstance(answer, list) and len(found) == len(answer):
+        return [_known_part(*pair) for pair in zip(found, answer, strict=True)]
+    return found
 
 
 def test_a_window_that_was_judged_is_not_judged_again(server: Running) -> None:

@@ -86,10 +86,12 @@ def test_the_documented_explanation_of_an_alarm_that_fired_is_what_is_printed(se
     metric = {"namespace": "Driftline", "metric_name": "pages", "dimensions": dimensions}
     start = server.context.now() - timedelta(hours=30)
     cause = 'temp: 36.1% of rows at or below 7.2 (reference 0%), origin = "EWR" holds all of them'
-    link = f"/monitors/flights-data-quality?window={start:%Y%m%dT%H%M%SZ}&feature=temp#rows"
+    window = f"{start:%Y%m%dT%H%M%SZ}"
+    link = f"/monitors/flights-data-quality?window={window}&feature=temp#rows"
+    source = {"monitor": "flights-data-quality", "window": window, "rows_of": "temp"}
     point = Datapoint(
         "Driftline", "pages", dimensions, start, value=1.0, period_s=86_400,
-        note={"cause": cause, "link": link},
+        note={"cause": cause, "link": link, **source},
     )  # fmt: skip
     with server.engine.begin() as connection:
         put(connection, [point], source="flights-data-quality")

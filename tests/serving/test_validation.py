@@ -51,9 +51,9 @@ def test_a_wrong_request_is_one_sentence_of_ours(server, yard, method, path, bod
 
 
 def test_a_body_that_is_not_declared_as_json_is_told_so(server, yard):
-    form = {"content-type": "application/x-www-form-urlencoded"}
+    other = {"content-type": "application/xml"}
 
-    answer = server.client.put(f"/api/v1{STATE}", content=b"{bad", headers=form)
+    answer = server.client.put(f"/api/v1{STATE}", content=b"{bad", headers=other)
 
     said = "body: not JSON by its Content-Type; expected application/json"
     assert (answer.status_code, server.error_of(answer)["message"]) == (400, said)
