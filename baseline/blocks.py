@@ -46,6 +46,11 @@ class BlockCounts:
         held = len(np.unique(self.hours // 24))
         return span if 2 * held >= span else float(held)
 
+    def spanning(self, days: float) -> frozenset[str]:
+        """Return the columns whose reference spans so many days."""
+        parts = (one for one in (self, *self.apart) if one.span_days >= days)
+        return frozenset(name for part in parts for name in part.counts)
+
     def replaced(self, names: Collection[str], other: BlockCounts) -> BlockCounts:
         """Return the counts with those of some columns taken from another time."""
         taken = BlockCounts(other.hours, {name: other.counts[name] for name in names})

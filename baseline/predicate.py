@@ -167,7 +167,8 @@ _TYPE_WORDS = {
 def number_text(value: float) -> str:
     """Write a number for people: up to six significant digits, no trailing zeros."""
     if value == int(value) if np.isfinite(value) else False:
-        return f"{value:.0f}" if abs(value) < 1e15 else f"{value:.6g}"
+        # With 0 added, which makes 0 of -0.
+        return f"{value + 0.0:.0f}" if abs(value) < 1e15 else f"{value:.6g}"
     return f"{value:.6g}"
 
 

@@ -366,18 +366,26 @@ def _read(place: Location) -> Baseline:
         else None,
         rows=parsed(ROWS, RowProfile.from_json),
         losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
-        learnt_days=None
-        if table is None
-        else parsed(
-            LEARNT_DAYS,
-            lambda data: LearntDays.from_bytes(data, found[PROFILE], known_steps(profile)),
-        ),
+        learnt_days=None if table is None else _learnt_days(place, found, profile),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS
             if name in found
         },
     )
+
+
+def _learnt_days(
+    place: Location, found: Mapping[str, bytes], profile: Profile | None
+) -> LearntDays | None:
+    """Return what was learnt of the days; None where that is done anew, as of a damaged file."""
+    if LEARNT_DAYS not in found:
+        return None
+    try:
+        return LearntDays.from_bytes(found[LEARNT_DAYS], found[PROFILE], known_steps(profile))
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s/%s: learnt anew by each check: %s", place.shown, LEARNT_DAYS, error)
+        return None
 
 
 def _cells(profile: Profile | None) -> dict[str, Cells]:

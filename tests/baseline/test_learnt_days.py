@@ -123,5 +123,16 @@ def test_what_is_damaged_is_refused() -> None:
         LearntDays.from_bytes(bytes(data), b"profile", {})
 
 
+@pytest.mark.parametrize("data", [b"", b"garbage", None], ids=["empty", "foreign", "cut"])
+def test_a_baseline_whose_learnt_days_are_damaged_learns_them_anew(
+    tmp_path: Path, data: bytes | None
+) -> None:
+    fitted().save(tmp_path)
+    file = tmp_path / "learnt-days.arrow"
+    file.write_bytes(file.read_bytes()[:-40] if data is None else data)
+
+    assert Baseline.load(tmp_path).learnt_days is None
+
+
 def test_a_short_reference_teaches_nothing() -> None:
     assert Baseline.fit(rows()[: 24 * 20], timestamp="at").learnt_days is None

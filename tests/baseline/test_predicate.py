@@ -92,8 +92,8 @@ def test_an_unknown_operator_is_refused():
 
 
 def test_numbers_are_written_for_people():
-    assert [number_text(x) for x in (3.0, 1e20, 0.1 + 0.2, float("inf"))] == [
-        "3", "1e+20", "0.3", "inf",
+    assert [number_text(x) for x in (-0.0, 3.0, 1e20, 0.1 + 0.2, float("inf"))] == [
+        "0", "3", "1e+20", "0.3", "inf",
     ]  # fmt: skip
 
 

@@ -226,10 +226,7 @@ def _require_own_documents(baseline: Baseline) -> None:
 
 def _seasoned(blocks: BlockCounts | None) -> frozenset[str]:
     """Return the columns whose reference has seen all seasons."""
-    parts = () if blocks is None else (blocks, *blocks.apart)
-    return frozenset(
-        name for part in parts if part.span_days >= SEASON_DAYS for name in part.counts
-    )
+    return frozenset() if blocks is None else blocks.spanning(SEASON_DAYS)
 
 
 def _judged_rules(
@@ -237,8 +234,7 @@ def _judged_rules(
 ) -> tuple[Outcome, ...]:
     """Judge the rules; the reference's times say to which columns a season may yet come."""
     blocks = context.baseline.blocks
-    parts = () if blocks is None else (blocks, *blocks.apart)
-    timed = {name for part in parts for name in part.counts}
+    timed = frozenset() if blocks is None else blocks.spanning(0)
     return judged_rules(
         reading.rules,
         context.baseline,

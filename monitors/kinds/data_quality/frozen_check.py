@@ -53,11 +53,18 @@ class Frozen:
 
 
 def frozen_drafts(
-    sample: pa.Table, context: CheckContext, event_time: str, span_h: float, skip: Collection[str]
+    sample: pa.Table,
+    context: CheckContext,
+    event_time: str,
+    span_h: float,
+    skip: Collection[str],
+    *,
+    seasoned: Collection[str],
 ) -> list[Draft]:
     """Word the columns that are frozen in a segment; at most one segment a column.
 
-    What the sample suspects is counted in a reading of its own.
+    What the sample suspects is counted in a reading of its own. Columns that are not seasoned may
+    stand at an end of their range for a season, as heating does in summer.
     """
     known, cells = context.baseline.sample, context.baseline.cells
     if known is None or known.hours is None:
@@ -65,7 +72,11 @@ def frozen_drafts(
     limit = min(SAMPLED_ROWS, max(SAMPLED_CELLS // max(sample.num_columns, 1), FEWEST_ROWS))
     stride = max(-(-sample.num_rows // limit), 1)
     rows = sample.take(pa.array(np.arange(0, sample.num_rows, stride)))
-    suspects = [*_suspects(rows, cells, known, span_h, skip)]
+    suspects = [
+        one
+        for one in _suspects(rows, cells, known, span_h, skip)
+        if one.column in seasoned or _is_within(one.value, cells[one.column])
+    ]
     if not suspects:
         return []
     read = {event_time, *(name for one in suspects for name in (one.column, one.segment.column))}
@@ -77,6 +88,11 @@ def frozen_drafts(
         if found.is_frozen and found.numbers > drafts.get(one.column, (0,))[0]:
             drafts[one.column] = (found.numbers, _draft(one, found.numbers))
     return [draft for _, draft in drafts.values()]
+
+
+def _is_within(value: float, cells: Cells) -> bool:
+    low, high = cells.minimum, cells.maximum
+    return low is not None and high is not None and low < value < high
 
 
 def _suspects(

@@ -127,7 +127,7 @@ def find_row_faults(
         if all(constraints.config(name).evaluate_constraints for name in order.pair):
             # The column whose own values drifted more.
             at_fault = max(order.pair, key=lambda name: judgement.blame.get(name, 0.0))
-            drafts.append(_order_draft(found, order, at_fault))
+            drafts.append(_order_draft(found, order, at_fault, window))
     drafts = _strongest(drafts)
     drafts.append(_lost_hours_draft(found.hours, baseline.blocks, window, context.budget))
     span_h = _span_h(found, window)
@@ -138,22 +138,28 @@ def find_row_faults(
     if known.rows is not None and not broken & {MISSING_COLUMNS, *known.rows.columns}:
         drafts.append(repeats_draft(found.rows, known.rows, context, span_h))
     explained = {one.feature for one in judgement.drafts if one.check in OTHER_VALUES}
+    explained |= {
+        one.name
+        for one in baseline.signature.columns
+        if not constraints.config(one.name).evaluate_constraints
+    }
     of_values = decimals_drafts(sample, context)
     if event_time is not None and span_h is not None:
-        frozen = frozen_drafts(sample, context, event_time, span_h, explained)
+        seasoned = baseline.blocks.spanning(YEAR_DAYS) if baseline.blocks else frozenset()
+        frozen = frozen_drafts(sample, context, event_time, span_h, explained, seasoned=seasoned)
         explained |= {one.feature for one in frozen}
         drafts += frozen
-        if _is_week(found):
-            of_values += saturation_drafts(sample, context, event_time, explained)
-    drafts += [
-        one
-        for one in of_values
-        if one.feature not in explained and constraints.config(one.feature).evaluate_constraints
-    ]
+        if _is_week(found, window):
+            of_values += saturation_drafts(
+                sample, context, event_time, explained, seasoned=seasoned
+            )
+    drafts += [one for one in of_values if one.feature not in explained]
     return tuple(one for one in drafts if one is not None)
 
 
-def _is_week(found: RowCounter) -> bool:
+def _is_week(found: RowCounter, window: Window | None) -> bool:
+    if window is not None:  # Of whose days the last may have no rows.
+        return window.length.days >= WEEK_DAYS
     hours = found.hours
     return bool(len(hours)) and bool(hours[-1] - hours[0] >= (WEEK_DAYS - 1) * DAY_H)
 
@@ -174,10 +180,12 @@ def _strongest(drafts: Iterable[Draft | None]) -> list[Draft | None]:
     return [*best.values()]
 
 
-def _order_draft(found: RowCounter, order: ColumnOrder, at_fault: str) -> Draft | None:
+def _order_draft(
+    found: RowCounter, order: ColumnOrder, at_fault: str, window: Window | None
+) -> Draft | None:
     """Compare how often two columns are in reversed order with the reference's worst block."""
     known, broken = found.orders.totals()[order.pair]
-    worst = order.worst_week if _is_week(found) else order.worst_day
+    worst = order.worst_week if _is_week(found, window) else order.worst_day
     if len(found.hours):  # All rows of the worst day that are reversed may lie in one hour.
         worst *= max(1.0, DAY_H / (found.hours[-1] - found.hours[0] + 1))
     if known < LEAST_ROWS or broken <= max(LEAST_BROKEN, WORST_FACTOR * worst) * known:

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
+from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.value_edges import SIGNS, EdgeCounter, EdgeShares
 from driftline.formats.coercion import coerce
@@ -30,15 +31,28 @@ NEIGHBOURS, NEIGHBOUR_FACTOR = 3, 1.5
 
 
 def saturation_drafts(
-    sample: pa.Table, context: CheckContext, event_time: str, passed_over: Collection[str]
+    sample: pa.Table,
+    context: CheckContext,
+    event_time: str,
+    passed_over: Collection[str],
+    *,
+    seasoned: Collection[str],
 ) -> list[Draft]:
     """Word the columns that saturate in a window of a week or more, of which a sample is given.
 
-    What the sample suspects is counted in a reading of its own.
+    What the sample suspects is counted in a reading of its own. Of columns that are not seasoned,
+    whose reference has not seen all seasons, only edges within its range are judged: summer brings
+    days without heating by itself.
     """
     known = () if context.baseline.rows is None else context.baseline.rows.edges
     present = {*sample.column_names} - {*passed_over}
-    suspects = [one for one in known if one.column in present and _is_suspect(sample, one)]
+    suspects = [
+        one
+        for one in known
+        if one.column in present
+        and not _is_code(context.baseline.cells.get(one.column))
+        and _is_suspect(sample, one, is_seasoned=one.column in seasoned)
+    ]
     if not suspects:
         return []
     columns = tuple(sorted({one.column for one in suspects}))
@@ -49,12 +63,18 @@ def saturation_drafts(
         place = int(one.is_largest), columns.index(one.column)
         value = float(SIGNS[place[0]] * edges[place])
         pair = float(shares[place]), float(beside[place])
-        if _is_news(value, pair, one):
+        if _is_news(value, pair, one, is_seasoned=one.column in seasoned):
             drafts.append(_draft(one, value, pair[0]))
     return drafts
 
 
-def _is_suspect(sample: pa.Table, reference: EdgeShares) -> bool:
+def _is_code(cells: Cells | None) -> bool:
+    """Whether a column holds a few values, such as flags and ratings: more of one is no edge."""
+    # Each frequent value has a cell of its own, between which nothing lies.
+    return cells is not None and 0 < len(cells.edges) <= 2 * len(cells.atoms)
+
+
+def _is_suspect(sample: pa.Table, reference: EdgeShares, *, is_seasoned: bool) -> bool:
     """Whether the edge of the sampled numbers stands out, and holds more than it may."""
     numbers = coerce(sample.column(reference.column), "double")[0].drop_null().to_numpy()
     numbers = SIGNS[reference.is_largest] * numbers[np.isfinite(numbers)]
@@ -63,14 +83,20 @@ def _is_suspect(sample: pa.Table, reference: EdgeShares) -> bool:
     if not LEAST_ROWS <= count < len(numbers):  # What stands still is no edge.
         return False
     share = count / len(numbers)
-    if not _is_news(SIGNS[reference.is_largest] * edge, (share, share), reference):
+    value = SIGNS[reference.is_largest] * edge
+    if not _is_news(value, (share, share), reference, is_seasoned=is_seasoned):
         return False
     _, counts = np.unique(numbers, return_counts=True)
     return bool(count >= NEIGHBOUR_FACTOR * counts[-1 - NEIGHBOURS : -1].max())
 
 
-def _is_news(value: float, pair: tuple[float, float], reference: EdgeShares) -> bool:
+def _is_news(
+    value: float, pair: tuple[float, float], reference: EdgeShares, *, is_seasoned: bool
+) -> bool:
     """Whether a share at an edge, and that without its best day, are beyond the reference's."""
+    is_within = value < reference.value if reference.is_largest else value > reference.value
+    if not (is_seasoned or is_within):
+        return False
     usual = reference.reaching if value == reference.value else reference.others
     factor = FACTOR * max(1.0, math.sqrt(FACTOR_WEEKS / reference.weeks))
     return all(
@@ -90,8 +116,9 @@ def _draft(reference: EdgeShares, value: float, share: float) -> Draft:
         check="saturation_check",
         description=f"Values saturate: {what}.",
         what=what,
-        # Nothing lies beyond. No segment is asked for: rows beyond the edge always had theirs.
-        predicate=Predicate(reference.column, "ge" if reference.is_largest else "le", value),
+        # Beyond lie at most infinities, which are no numbers. No segment is asked for: rows beyond
+        # the edge always had theirs.
+        predicate=Predicate(reference.column, "eq", value),
         share_reference=usual,
         share=share - usual,
         severity="ticket",

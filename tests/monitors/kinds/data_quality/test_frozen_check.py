@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -89,3 +90,28 @@ def test_a_feature_that_is_frozen_on_one_day_alone_is_not_told_of_a_week(
     rows["temp"] = rows["temp"].mask(rows["station"] == "south", 11.5)
 
     assert told(check(rows, baseline)) == []
+
+
+@pytest.mark.parametrize(("days", "count"), [(70, 0), (365, 1)])
+def test_a_season_at_an_end_of_the_range_is_not_frozen(days: int, count: int) -> None:
+    reference, window = readings(6, days), readings(7, 7)
+    smallest = reference["wind"].min()
+    window["wind"] = window["wind"].mask(window["station"] == "south", smallest)
+
+    assert len(told(check(window, Baseline.fit(reference, timestamp="at")))) == count
+
+
+def test_a_column_that_is_not_to_be_judged_is_not_frozen(baseline: Baseline) -> None:
+    window = readings(2, 7)
+    window["temp"] = window["temp"].mask(window["station"] == "south", 11.5)
+    assert told(check(window, baseline))
+
+    features = tuple(
+        replace(one, overrides=({"evaluate_constraints": "Disabled"},))
+        if one.name == "temp"
+        else one
+        for one in baseline.constraints.features
+    )
+    constraints = replace(baseline.constraints, features=features)
+
+    assert told(check(window, replace(baseline, constraints=constraints))) == []

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.data_quality.evaluation import EVENT_TIME, evaluate
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Violation
+from driftline.monitors.rows import Rows, WindowFacts
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS = 16
@@ -82,3 +87,44 @@ def test_what_stands_still_or_is_shorter_than_a_week_is_not_asked_for(baseline: 
 
     assert told(check(week.assign(temp=15.0), baseline)) == []
     assert told(check(capped[:120], baseline)) == []
+
+
+@pytest.mark.parametrize(("weeks", "count"), [(16, 0), (52, 1)])
+def test_a_season_that_the_reference_has_not_seen_saturates_nothing(weeks: int, count: int) -> None:
+    """Heating is 0 where it is warm: hardly ever in the reference, on most hours of a summer."""
+    reference = weather(6, weeks)
+    reference = reference.assign(heat=(30 - reference["temp"]).clip(lower=0))
+    summer = weather(7, 1)
+    summer = summer.assign(heat=(12 - summer["temp"]).clip(lower=0))
+
+    report = check(summer, Baseline.fit(reference, timestamp="at"))
+
+    assert [one.feature_name for one in told(report)] == ["heat"] * count
+
+
+def test_flags_and_ratings_do_not_saturate() -> None:
+    def rows(weeks: int, share: float) -> pd.DataFrame:
+        rng = np.random.default_rng(8)
+        found = weather(9, weeks)
+        size = len(found)
+        stars = np.where(rng.random(size) < share, 5, rng.integers(1, 5, size))
+        return found.assign(flag=(rng.random(size) < share).astype(int), stars=stars)
+
+    assert told(check(rows(1, 0.6), Baseline.fit(rows(52, 0.1), timestamp="at"))) == []
+
+
+def test_a_week_without_a_sunday_is_a_week() -> None:
+    """Of a window whose length is known; of a file nobody knows it."""
+    reference = weather(1, WEEKS)
+    open_days = reference["at"].dt.day_of_week < 6
+    baseline = Baseline.fit(reference[open_days], timestamp="at")
+    week = weather(3, 1)
+    week = week[week["at"].dt.day_of_week < 6]
+    week = week.assign(temp=week["temp"].clip(upper=week["temp"].quantile(0.75)))
+    table = pa.Table.from_pandas(week.rename(columns={"at": EVENT_TIME}), preserve_index=False)
+    window = Window(START, START + timedelta(weeks=1))
+
+    facts = WindowFacts(window)
+    report = evaluate(CheckContext(baseline, Rows(lambda: iter(table.to_batches()), facts=facts)))
+
+    assert [one.feature_name for one in told(report)] == ["temp"]
