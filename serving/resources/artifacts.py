@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import shutil
@@ -152,8 +151,8 @@ def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
     """Return a digest that changes when reference data change.
 
     Of local files (a path, a folder, a glob, or a list of them) the names and all bytes count; of
-    other URIs the names, sizes and times of change. Only regular files are data, and only those
-    within reach.
+    other URIs the names, sizes and times of change. Those files count that are read, and all must
+    be regular ones within reach.
     """
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:
@@ -184,16 +183,11 @@ def absolute(path: str, what: str) -> Path:
 
 
 def _local_files(path: Path) -> list[Path]:
-    if path.exists():
-        places = [path]
-    else:
-        places = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 - an absolute pattern
-    found = sorted(
-        {file for place in places for file in (place, *place.rglob("*")) if file.is_file()}
-    )
-    if not found:
-        raise InputError(f"data {path}: no such file, and no file matches it")
-    return found
+    """List the files that reading these data may open, links to folders followed as there."""
+    if (path / "_delta_log").is_dir():  # The table's log says which ones are rows.
+        infos = locate(path).listing(recursive=True)
+        return sorted(Path(info.path) for info in infos if info.is_file)
+    return sorted(Path(file.path) for file in data_files(path))
 
 
 def _digest(files: Sequence[Path], folder: Path) -> str:

@@ -44,6 +44,32 @@ def test_a_link_leads_where_its_target_may_be_read(data):
         data_fingerprint(str(data), Reach())
 
 
+@pytest.mark.parametrize("is_table", [False, True])
+def test_what_lies_behind_linked_folders_is_looked_at_as_it_is_read(tmp_path, data, is_table):
+    if is_table:
+        (data / "_delta_log").mkdir()
+    other = tmp_path / "other"
+    other.mkdir()
+    (data / "linked").symlink_to(other)
+    seen = set()
+    for text in ("a,b\n3,4\n", "a,b\n5,6\n"):
+        (other / "more.csv").write_text(text)
+        seen.add(data_fingerprint(str(data), Reach()))
+    assert len(seen) == 2
+
+    with pytest.raises(InputError, match="none of the data folders"):
+        data_fingerprint(str(data), Reach((str(data),)))
+
+
+def test_files_of_a_folder_that_are_not_read_do_not_count(data):
+    found = data_fingerprint(str(data), Reach())
+
+    (data / "README.md").write_text("where this comes from")
+    (data / ".train.csv.crc").write_bytes(b"crc")
+
+    assert data_fingerprint(str(data), Reach()) == found
+
+
 def test_hidden_files_are_no_data_but_in_the_installations_own_folder(tmp_path, data):
     hidden = tmp_path / ".driftline"
     data.rename(hidden)
@@ -82,10 +108,10 @@ def test_a_pipe_is_no_data(data):
     os.mkfifo(pipe)
 
     for where in (str(pipe), f"file://{pipe}"):
-        with pytest.raises(InputError, match="no such file"):
+        with pytest.raises(InputError, match="a pipe with a name"):
             data_fingerprint(where, Reach())
     (data / "train.csv").unlink()
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="holds no data file"):
         data_fingerprint(str(data), Reach())
 
 
