@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -62,8 +61,9 @@ class Declared:
     @classmethod
     def read(cls, connection: Connection) -> Declared:
         """Return what is declared now."""
+        changes = store.changes(connection)  # First: what changes meanwhile is read once more.
         foreign = frozenset(name.casefold() for name in list_foreign(connection))
-        return cls(list_desired(connection), foreign, store.changes(connection))
+        return cls(list_desired(connection), foreign, changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,6 @@ class EndpointReconciler:
         self._is_changing = False
         self._outdated: frozenset[str] = frozenset()
         self._server = str(uuid.uuid4())
-        self._renewed_s = time.monotonic()
         self._problems: dict[str, str] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
@@ -125,8 +124,11 @@ class EndpointReconciler:
             say_used(connection, self._server, self._files(), datetime.now(UTC))
 
     def release(self) -> None:
-        """Take back ``hold``: the files are declared now, or will not be."""
+        """Take back ``hold``: the files are declared now, or nobody needs them."""
+        self.outdate(self._held)
         self._held = frozenset()
+        with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
+            self._prune()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -184,6 +186,20 @@ class EndpointReconciler:
 
     async def run(self) -> None:
         """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
+        await asyncio.gather(self._follow(), self._renew())
+
+    async def _renew(self) -> None:
+        """Say again and again which models are used, whatever else takes long."""
+        failures = FailedPasses(log, "servers")
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await asyncio.to_thread(self._say_used)
+                failures.passed()
+            except SQLAlchemyError as error:
+                failures.failed(error)
+
+    async def _follow(self) -> None:
         while not self._is_read:
             try:
                 await self.refresh()
@@ -238,13 +254,13 @@ class EndpointReconciler:
                 return Declared.read(connection)
 
     def _has_changed(self) -> bool:
-        """Look whether what is to be served has changed; say in time what is used."""
-        if time.monotonic() >= self._renewed_s + RENEW_S:
-            with self._context.engine.begin() as connection:
-                say_used(connection, self._server, self._files(), datetime.now(UTC))
-            self._renewed_s = time.monotonic()
+        """Look whether what is to be served has changed."""
         with read_connection(self._context.engine) as connection:
             return store.changes(connection) != self._declared.changes
+
+    def _say_used(self) -> None:
+        with self._context.engine.begin() as connection:
+            say_used(connection, self._server, self._files(), datetime.now(UTC))
 
     def _files(self) -> set[str]:
         """Return the model files that this server runs on, starts or is about to start."""

@@ -119,7 +119,7 @@ class Applier:
             except BaseException:
                 await asyncio.to_thread(provisioner.undo)
                 await provisioner.close()
-                self._reconciler.release()
+                await asyncio.to_thread(self._reconciler.release)
                 raise
             self._reconciler.outdate(
                 entry.before.made["file"]
@@ -131,7 +131,7 @@ class Applier:
                     await self._reconciler.refresh(loaded=provisioner.loaded)
             finally:
                 await provisioner.close()
-                self._reconciler.release()
+                await asyncio.to_thread(self._reconciler.release)
         for entry in plan.planned:
             log.info(
                 "kind=%s name=%s action=%s", entry.resource.kind, entry.resource.name, entry.action

@@ -95,9 +95,9 @@ class Provisioner:
         digest = planned.content["digest"]
         name = planned.resource.name.casefold()
         copy = self._store.put(name, file, digest)
-        # Before it is made: no other server may take it for one that nobody needs.
+        # Before it is made: no other server may take it for one that nobody needs. It is not taken
+        # back here, where another server may have declared it meanwhile.
         await asyncio.to_thread(self._hold, [copy.path])
-        self._undo.append(copy.undo)
         await asyncio.to_thread(copy.make)
         launch = Launch(str(self._store.path(copy.path)), trust_pickle=trusted)
         description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)

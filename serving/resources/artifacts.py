@@ -96,7 +96,6 @@ class ModelCopy:
         self.path = f"models/{name}/{digest}/{file.name}"
         self._target = folder / self.path
         self._remote = None if remote is None else remote / self.path
-        self._is_new = False
         self._source = file
 
     def make(self) -> None:
@@ -105,7 +104,6 @@ class ModelCopy:
         is_there = self._target.exists() if place is None else place.kind == fs.FileType.File
         if is_there and self._target.exists():
             return
-        self._is_new = not is_there
         half = _half(self._target)
         shutil.copyfile(self._source, half)
         half.replace(self._target)
@@ -117,20 +115,6 @@ class ModelCopy:
                 )  # fmt: skip
             except OSError as error:
                 raise storage_error(place.shown, error) from error
-
-    def undo(self) -> None:
-        """Remove the copy, whole or half, if ``make`` made it, and folders that are empty then."""
-        if not self._is_new:
-            return
-        if self._remote is not None:
-            above, _, _ = self._remote.path.rpartition("/")
-            Location(self._remote.system, above, self._remote.shown).remove()
-        if not self._target.parent.exists():
-            return
-        shutil.rmtree(self._target.parent)
-        for folder in (self._target.parents[1], self._target.parents[2]):
-            if not any(folder.iterdir()):
-                folder.rmdir()
 
 
 def _half(target: Path) -> Path:

@@ -61,20 +61,21 @@ def test_bytes_that_were_changed_in_the_bucket_are_not_served(
     assert list(store.path(copy.path).parent.iterdir()) == []
 
 
-def test_what_was_put_can_be_taken_back_and_removed(
+def test_what_was_put_can_be_removed_and_nothing_else_is(
     s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
 ) -> None:
     store = ModelStore(s3_root, tmp_path / "one")
-    undone, removed = (store.put(name, model, model_digest(model)) for name in ("a", "b"))
-    for copy in (undone, removed):
+    kept, removed = (store.put(name, model, model_digest(model)) for name in ("a", "b"))
+    for copy in (kept, removed):
         copy.make()
 
-    undone.undo()
-    store.remove("models/b")
+    store.remove(removed.path)
 
+    assert len(_files(s3_server, s3_root)) == 1
+    assert store.path(kept.path).exists()
+    assert not store.path(removed.path).parents[1].exists()
+    store.remove(kept.path)
     assert _files(s3_server, s3_root) == []
-    assert not store.path(undone.path).exists()
-    assert not store.path(removed.path).exists()
 
 
 def test_a_model_that_is_gone_and_a_root_without_a_local_folder_are_told(

@@ -86,6 +86,55 @@ def test_a_model_that_another_server_runs_on_stays(pair, trained, inverted, unti
     until(lambda: second.invoke("flights", ROW).content == before)
 
 
+@pytest.fixture
+def reconciler(engine, tmp_path):
+    """A reconciler that does not run."""
+    return EndpointReconciler(
+        ServerContext(
+            engine=engine, root=str(tmp_path), spool_dir=tmp_path / "spool", now=lambda: NOW
+        )
+    )
+
+
+@pytest.mark.parametrize("is_declared", [True, False], ids=["declared", "nobody's"])
+def test_an_apply_that_fails_takes_back_only_what_nobody_declared(
+    engine, reconciler, tmp_path, is_declared
+):
+    file = tmp_path / "models" / "now" / "1" / "now.skops"
+    file.parent.mkdir(parents=True)
+    reconciler.hold(["models/now/1/now.skops"])
+    file.write_bytes(b"a model")
+    if is_declared:  # By another server, meanwhile.
+        made = {"file": "models/now/1/now.skops", "trust_pickle": False}
+        with engine.begin() as connection:
+            store.put_row(connection, store.Stored("Model", "now", None, {}, {}, made), NOW)
+
+    reconciler.release()
+
+    assert file.exists() == is_declared
+
+
+def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler, monkeypatch):
+    monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.RENEW_S", 0.01)
+    monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
+    said = []
+    monkeypatch.setattr(reconciler, "_say_used", lambda: said.append(True))
+
+    async def loads_for_ever():
+        await asyncio.Event().wait()
+
+    async def run():
+        await reconciler.refresh()
+        monkeypatch.setattr(reconciler, "refresh", loads_for_ever)
+        monkeypatch.setattr(reconciler, "_has_changed", lambda: True)
+        running_ = asyncio.create_task(reconciler.run())
+        while len(said) < 3:
+            await asyncio.sleep(0.01)
+        running_.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
 def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained, tmp_path):
     made = {"file": "models/now/1/now.skops", "trust_pickle": False}
     row = store.Stored("Model", "now", None, {}, {"path": str(trained.file)}, made)
