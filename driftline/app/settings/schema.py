@@ -124,7 +124,7 @@ def _is(kind: str, value: object) -> bool:
 
 
 def _external_url(text: str) -> str:
-    """Return the address as browsers write an origin: small letters, no slash at its end."""
+    """Return the address as browsers write an origin: small letters, no usual port, no slash."""
     if not text:
         return text
     if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+/?", text, re.IGNORECASE):
@@ -132,7 +132,8 @@ def _external_url(text: str) -> str:
             f'"{text}"; expected http:// or https:// with a host, and without a path, such as '
             f'"https://drift.example.org"'
         )
-    return text.rstrip("/").lower()
+    origin = text.rstrip("/").lower()
+    return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]

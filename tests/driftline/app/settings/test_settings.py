@@ -180,6 +180,25 @@ def test_an_external_url_is_where_links_begin(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://drift.example.org:443", "https://drift.example.org"),
+        ("http://drift.example.org:80/", "http://drift.example.org"),
+        ("https://[2001:db8::443]:443", "https://[2001:db8::443]"),
+        ("https://[2001:db8::443]", "https://[2001:db8::443]"),
+        ("https://drift.example.org:80", "https://drift.example.org:80"),
+        ("http://drift.example.org:8080", "http://drift.example.org:8080"),
+    ],
+)
+def test_an_external_url_is_without_the_usual_port_as_browsers_send_it(
+    url: str, origin: str
+) -> None:
+    found = load(environment={"DRIFTLINE_SERVER__EXTERNAL_URL": url})
+
+    assert found.server.external_url == origin
+
+
+@pytest.mark.parametrize(
     "url", ["drift.example.org", "https://drift.example.org/driftline", "ftp://a", "https://a b"]
 )
 def test_an_external_url_that_no_browser_sends_as_origin_is_refused(url: str) -> None:
