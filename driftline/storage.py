@@ -149,6 +149,14 @@ def use_options(options: Mapping[str, object]) -> None:
         _options.update(checked)
 
 
+def make_files_private() -> None:
+    """Make files and folders of this process for its user alone, from now on.
+
+    Tables, documents and copies of models hold what was sent and answered.
+    """
+    os.umask(os.umask(0o077) | 0o077)
+
+
 def is_remote(where: str) -> bool:
     """Return whether a path or URI is of another place than this machine's own folders."""
     return "://" in where and urlsplit(where).scheme != "file"

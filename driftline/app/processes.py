@@ -27,7 +27,7 @@ from driftline.app.settings.settings import FILE_NAME, Settings, SettingsError, 
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import require_loopback
-from driftline.storage import is_remote, use_options
+from driftline.storage import is_remote, make_files_private, use_options
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -115,11 +115,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Open the storage as the settings say, and make files for this user alone.
-
-    Tables, documents and copies of models hold what was sent and answered.
-    """
-    os.umask(os.umask(0o077) | 0o077)
+    """Open the storage as the settings say, and make files for this user alone."""
+    make_files_private()
     use_options(settings.storage.options)
 
 

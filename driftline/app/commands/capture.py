@@ -11,7 +11,6 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
-from driftline.app.logs import configure_logging
 from driftline.storage import use_options
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ def make_audit(
     from driftline.capture.audit.audit import audit
     from driftline.capture.audit.note import document_of
 
-    configure_logging()
-    settings = options.load_settings(config_file)
+    settings = options.load_process_settings(config_file)
     use_options(settings.storage.options)
     spool_dir = settings.spool_dir if settings.capture.transport == "local" else None
     if is_accepted:

@@ -23,7 +23,7 @@ from driftline.app.logs import configure_logging
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Roles
-from driftline.storage import is_remote, use_options
+from driftline.storage import is_remote, make_files_private, use_options
 
 if TYPE_CHECKING:
     from driftline.app.commands.connection import Client as Client
@@ -283,7 +283,8 @@ def load_settings(file: Path | None) -> Settings:
 
 
 def load_process_settings(file: Path | None) -> Settings:
-    """Read the settings of a command that is a process, and log as they say."""
+    """Read the settings of a command that is a process: it logs as they say, and privately."""
+    make_files_private()
     configure_logging()
     found = load_settings(file)
     configure_logging(found.log.format)

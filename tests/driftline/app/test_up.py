@@ -161,3 +161,14 @@ def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
     run_background(Settings(folder=tmp_path), roles, lambda: None)
 
     assert shown == [port]
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["capture", "audit"]])
+def test_a_store_is_made_for_its_user_alone_by_whichever_command(
+    tmp_path: Path, command: list[str]
+) -> None:
+    driftline(*command, cwd=tmp_path, timeout=60)
+
+    made = [*tmp_path.rglob("*")]
+    assert made
+    assert [str(one) for one in made if one.stat().st_mode & 0o077] == []
