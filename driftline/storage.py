@@ -198,8 +198,8 @@ def disk_failure(folder: Path) -> str:
 
     By a file without a name, in the folder or the nearest one above that is there.
     """
-    there = next(path for path in (folder, *folder.parents) if path.is_dir())
     try:
+        there = next(path for path in (folder, *folder.parents) if path.is_dir())
         with TemporaryFile(dir=there) as file:
             file.write(bytes(_PROBE_BYTES))
             file.flush()

@@ -19,6 +19,9 @@ Problems = dict[str, object]
 EVERY_S = 15.0
 # Whoever asks more often gets the answer of the last look.
 _FRESH_S = 2.0
+# A disk of the network may hang for as long as its server is away.
+PATIENCE_S = 3.0
+NO_ANSWER: Problems = {"stores": "no answer yet"}
 
 
 class Health:
@@ -31,17 +34,34 @@ class Health:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._looked_s = -_FRESH_S
-        self.last: Problems = {}
+        self._began_s: float | None = None
+        self._found: Problems = {}
+
+    @property
+    def last(self) -> Problems:
+        """What the last look has found, and whether the present one is without an answer."""
+        began_s = self._began_s
+        is_late = began_s is not None and self._monotonic() - began_s > PATIENCE_S
+        return self._found | NO_ANSWER if is_late else self._found
 
     def look(self) -> Problems:
-        """Return what is wrong with the stores, by what it is; empty when nothing is."""
-        with self._lock:
+        """Return what is wrong with the stores, by what it is; empty when nothing is.
+
+        While another look waits for an answer: what was found before, and that it waits.
+        """
+        if not self._lock.acquire(timeout=PATIENCE_S):
+            return self._found | NO_ANSWER
+        try:
             if self._monotonic() - self._looked_s >= _FRESH_S:
+                self._began_s = self._monotonic()
                 problems = self._problems()
-                if problems != self.last:
+                if problems != self._found:
                     log.warning("health problems=%s", problems or "none")
-                self.last, self._looked_s = problems, self._monotonic()
-            return self.last
+                self._found, self._looked_s = problems, self._monotonic()
+            return self._found
+        finally:
+            self._began_s = None
+            self._lock.release()
 
     async def run(self) -> None:
         """Look now and then, so that who only asks whether we live is told, too."""
@@ -51,10 +71,14 @@ class Health:
 
     def _problems(self) -> Problems:
         problems: Problems = {}
-        if failure := write_failure(self._context.engine):
-            problems["database"] = failure
-        if failures := list(filter(None, map(disk_failure, disks(self._context)))):
-            problems["disks"] = failures
+        try:
+            if failure := write_failure(self._context.engine):
+                problems["database"] = failure
+            if failures := list(filter(None, map(disk_failure, disks(self._context)))):
+                problems["disks"] = failures
+        except Exception as error:
+            log.exception("health look failed")
+            problems["health"] = f"the look at the stores failed: {error}"
         return problems
 
 

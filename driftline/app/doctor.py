@@ -89,31 +89,41 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     """Examine the machine, the stores and the processes, one finding after the other."""
     yield from _machine(settings)
     use_options(settings.storage.options)
-    store = examine_store(settings.root)
+    store = _seen("store", lambda: examine_store(settings.root))
     yield store
     storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
-    yield _spool(settings.spool_dir, settings.capture.spool_max_bytes, storing)
+    budget_bytes = settings.capture.spool_max_bytes
+    yield _seen("spool", lambda: _spool(settings.spool_dir, budget_bytes, storing))
     if settings.capture.transport == "kafka":
         yield _kafka(kafka_options(settings))
     yield from _database(settings, now)
     if not is_remote(settings.root):
-        yield _logs(settings.root)
+        yield _seen("tables", lambda: _logs(settings.root))
     yield from _losses(settings.root, store)
     yield _audit(settings.root, store)
     yield _server(settings, f"server,{storing},scheduler,alarms")
     yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
 
 
+def _seen(what: str, look: Callable[[], Finding]) -> Finding:
+    """Return what a look finds; a disk that refuses it is a finding, too."""
+    try:
+        return look()
+    except OSError as error:
+        found = f"{error.filename}: {error.strerror}"
+        return Finding(what, "defect", found, "mend the disk, or let this user read there")
+
+
 def _machine(settings: Settings) -> Iterator[Finding]:
     for what, folder in _disks(settings).items():
-        there = next(one for one in (folder, *folder.parents) if one.exists())
-        space = shutil.disk_usage(there)
-        found = f"{_size(space.free)} free of {_size(space.total)} at {there}"
-        is_little = space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total)
         if failure := disk_failure(folder):
             sentence, _, mend = failure.partition("; ")
             yield Finding(what, "defect", sentence, mend)
-        elif is_little:
+            continue
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        space = shutil.disk_usage(there)
+        found = f"{_size(space.free)} free of {_size(space.total)} at {there}"
+        if space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total):
             yield Finding(what, "warning", found, "make room, or move it")
         else:
             yield Finding(what, "ok", found)
@@ -217,14 +227,14 @@ def _kafka(options: KafkaOptions) -> Finding:
 
 def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
     file = settings.local_dir / "driftline.db"
-    if not settings.database.url and not file.exists():
-        # Opening it would make it.
-        yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
-        return
     try:
+        if not settings.database.url and not file.exists():
+            # Opening it would make it.
+            yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
+            return
         with using_database(settings.database_url, read_only=True) as engine:
             yield from _examine_database(engine, settings, now)
-    except (DriftlineError, SQLAlchemyError) as error:
+    except (DriftlineError, OSError, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0]
         yield Finding("database", "defect", reason, "start it, or correct [database] url")
 

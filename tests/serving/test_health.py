@@ -1,6 +1,9 @@
 """Health is what a write says, not what a question is answered."""
 
+import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +81,56 @@ def test_a_disk_that_is_full_takes_no_writes_and_then_does_again(tmp_path):
         assert disk_failure(tmp_path / "spool") == ""
     finally:
         os.system(f"umount --lazy {tmp_path}")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_disk_that_refuses_to_be_looked_at_takes_no_writes(tmp_path, monkeypatch, number):
+    def refuse(*_args, **_named):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        failure = disk_failure(tmp_path)
+
+    assert os.strerror(number) in failure
+
+
+def test_a_look_that_fails_is_a_problem_and_the_next_one_is_made(context, monkeypatch):
+    def fail(_engine):
+        raise RuntimeError("no such luck")
+
+    moment = [0.0]
+    health = Health(context, monotonic=lambda: moment[0])
+    with monkeypatch.context() as patch:
+        patch.setattr("driftline.serving.health.write_failure", fail)
+        failed = health.look()
+    moment[0] += 60.0
+
+    assert failed == {"health": "the look at the stores failed: no such luck"}
+    assert health.look() == health.last == {}
+
+
+def test_while_a_disk_hangs_whoever_asks_is_told_so_and_waits_for_nothing(context, monkeypatch):
+    begun, freed = threading.Event(), threading.Event()
+
+    def hang(_folder):
+        begun.set()
+        freed.wait()
+        return ""
+
+    moment = [0.0]
+    monkeypatch.setattr("driftline.serving.health.PATIENCE_S", 0.01)
+    health = Health(context, monotonic=lambda: moment[0])
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr("driftline.serving.health.disk_failure", hang)
+        looking = pool.submit(health.look)
+        begun.wait()
+        moment[0] += 1.0
+        asked, last = health.look(), health.last
+        freed.set()
+
+    assert asked == last == {"stores": "no answer yet"}
+    assert looking.result() == health.last == {}
 
 
 def test_who_asks_often_is_told_what_the_last_look_has_found(context):

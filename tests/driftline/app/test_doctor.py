@@ -1,6 +1,8 @@
 """The doctor: what it says of an installation that is well, and of each way to be ill."""
 
+import errno
 import json
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -156,6 +158,24 @@ def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
 
     assert found.verdict == "defect"
     assert "[storage] root" in found.mend
+
+
+def test_a_disk_that_refuses_to_be_looked_at_is_a_defect_and_no_end(settings, monkeypatch):
+    stat, root = Path.stat, settings.root
+
+    def refuse(path, **named):
+        if path.is_relative_to(root):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return stat(path, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        found = findings_of(settings)
+
+    for one in ("disk of the store", "disk of the spool", "store", "spool", "database"):
+        assert found[one].verdict == "defect"
+        assert "Input/output error" in found[one].found
+    assert "server" in found
 
 
 def test_a_store_that_others_may_read_is_a_warning(settings):
