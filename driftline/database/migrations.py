@@ -6,6 +6,8 @@ driftline/migrations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
@@ -51,7 +53,7 @@ def migrate(engine: Engine, to: str | None = None) -> str:
         )
     where = without_password(engine.url.render_as_string(hide_password=True))
     try:
-        with engine.begin() as connection:
+        with _transaction(engine, may_go_back=to is not None) as connection:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             stored = stored_revision(connection)
@@ -67,6 +69,24 @@ def migrate(engine: Engine, to: str | None = None) -> str:
             return wanted
     except SQLAlchemyError as error:
         raise UnavailableError(failure_sentence(engine, error)) from error
+
+
+@contextmanager
+def _transaction(engine: Engine, *, may_go_back: bool) -> Iterator[Connection]:
+    """Begin a transaction, in which tables that others refer to may be made anew to go back.
+
+    SQLite drops no column in place, and heeds this setting outside of transactions only.
+    """
+    with engine.connect() as connection:
+        is_loose = may_go_back and engine.dialect.name == "sqlite"
+        if is_loose:
+            connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if is_loose:
+                connection.connection.cursor().execute("PRAGMA foreign_keys = ON")
 
 
 def stored_revision(connection: Connection) -> str | None:

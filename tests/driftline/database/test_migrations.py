@@ -3,14 +3,17 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, MetaData, create_engine, select
+from sqlalchemy import Engine, MetaData, create_engine, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 import driftline.migrations
+from driftline.alerts.tables import datapoints, metrics
 from driftline.database.migrations import known_revisions, migrate
 from driftline.errors import ConflictError, InputError
 from driftline.serving.tables import installation
@@ -72,6 +75,29 @@ def test_a_schema_goes_back_and_comes_again(engine: Engine) -> None:
     assert migrate(engine) == newest
 
     assert _shape(engine) == shape
+
+
+def test_a_schema_goes_back_with_rows_that_refer_to_others(engine: Engine) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    with engine.begin() as connection:
+        connection.execute(
+            insert(metrics).values(id=1, key="k", namespace="n", name="m", dimensions={})
+        )
+        connection.execute(
+            insert(datapoints).values(
+                metric_id=1, source="s", time=now, period_s=60,
+                sample_count=1, sum=2, minimum=2, maximum=2,
+            )
+        )  # fmt: skip
+
+    for revision in ("0005", NEWEST):
+        assert migrate(engine, revision) == revision
+
+    with engine.begin() as connection:
+        both = select(metrics.c.name, datapoints.c.sum).join(datapoints)
+        assert connection.execute(both).all() == [("m", 2)]
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(delete(metrics))
 
 
 def _shape(engine: Engine) -> dict[str, set[str]]:
