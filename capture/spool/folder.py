@@ -131,7 +131,8 @@ def lock_file(path: Path) -> int:
 
 def replace_file(path: Path, data: bytes, *, is_synced: bool = False) -> None:
     """Write a file atomically, for its owner only; ``is_synced``: it is on the disk afterwards."""
-    unfinished = path.with_name(f"{path.name}.new")
+    # Two processes may replace one file at once.
+    unfinished = path.with_name(f"{path.name}.{os.urandom(6).hex()}.new")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -104,11 +104,14 @@ def _size(path: Path) -> int | None:
 
 
 def _is_whole(folder: Path, version: int) -> bool:
+    with suppress(FileNotFoundError):
+        return _holds_actions(_entry(folder, version).read_bytes())
+    return True
+
+
+def _holds_actions(data: bytes) -> bool:
     try:
-        lines = _entry(folder, version).read_bytes().splitlines()
-        return bool([json.loads(line) for line in lines])
-    except FileNotFoundError:
-        return True
+        return bool([json.loads(line) for line in data.splitlines()])
     except ValueError:
         return False
 
@@ -116,10 +119,13 @@ def _is_whole(folder: Path, version: int) -> bool:
 def _replace(folder: Path, name: str) -> None:
     """Put an entry that changes nothing in the place of a damaged one, whose bytes are kept."""
     path = folder / name
+    data = path.read_bytes()
+    if _holds_actions(data):
+        return  # Another process was faster.
     log.error("table log entry damaged, replaced by one without rows entry=%s", path)
-    replace_file(folder / f"{name}{KEPT_SUFFIX}", path.read_bytes(), is_synced=True)
+    replace_file(folder / f"{name}{KEPT_SUFFIX}", data, is_synced=True)
     if name == _entry(folder, 0).name and len(list(folder.glob("*.json"))) == 1:
-        path.unlink()  # The table was just being made: it is none yet.
+        path.unlink(missing_ok=True)  # The table was just being made: it is none yet.
         return
     action = {"commitInfo": {"timestamp": int(time.time() * 1000), "operation": "REPAIR"}}
     replace_file(path, json.dumps(action).encode(), is_synced=True)
@@ -144,5 +150,6 @@ def _drop_cut_checkpoints(folder: Path) -> int:
                 continue
             log.warning("table checkpoint cut off, put aside file=%s error=%s", path, error)
             (folder / _LAST_CHECKPOINT).unlink(missing_ok=True)
-            path.replace(path.with_name(f"{path.name}{KEPT_SUFFIX}"))
+            with suppress(FileNotFoundError):  # Another process was faster.
+                path.replace(path.with_name(f"{path.name}{KEPT_SUFFIX}"))
     return max(newest, 0)

@@ -14,7 +14,6 @@ from driftline.capture.audit.audit import audit
 from driftline.capture.audit.report import document_of, report
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
-from driftline.capture.spool.backlog import STORED_NAME
 from driftline.capture.spool.frame import Kind, pack_meta
 from driftline.capture.spool.records import Records
 from driftline.capture.spool.writer import SpoolWriter
@@ -61,12 +60,18 @@ def test_a_table_that_was_lost_is_filled_again_from_what_lies_in_the_spool(
 
 
 def test_a_note_that_cannot_be_written_stops_nothing(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
+    root: str,
+    spool_dir: Path,
+    write: Write,
+    drain: Callable[..., Sink],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("driftline.capture.spool.backlog.replace_file", refuse)
     writer = SpoolWriter(spool_dir, segment_bytes=1)
     write(writer)
-    (spool,) = spool_dir.glob("*-*/")
-    (spool / f"{STORED_NAME}.new").mkdir()  # Nobody can write a file there.
     for _ in range(5):
         write(writer)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -15,6 +17,7 @@ from driftline.capture.audit.note import document_of, write_note
 from driftline.capture.audit.report import report
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables import log_files
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.log_files import damaged_entries, kept_entries, secure
 from driftline.capture.tables.storage import DamagedError
@@ -143,3 +146,38 @@ def test_a_checkpoint_without_the_entries_before_it_is_never_taken_away(
     assert checkpoint.read_bytes() == left
     with pytest.raises(DamagedError):
         Dataset(root, "flights").open()
+
+
+def test_an_entry_that_another_process_has_replaced_meanwhile_is_left_as_it_is(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, table = log / f"{2:020d}.json", str(log.parent)
+    entry.write_bytes(TORN)
+    found = damaged_entries(table)
+    secure(table)
+    mended = entry.read_bytes()
+
+    # What this process has found is out of date by now.
+    monkeypatch.setattr(log_files, "damaged_entries", lambda _table: found)
+    secure(table)
+
+    assert entry.read_bytes() == mended
+    assert (log / f"{entry.name}.damaged").read_bytes() == TORN
+
+
+def test_processes_that_mend_one_table_at_once_stand_in_nobodys_way(log: Path) -> None:
+    table, together = str(log.parent), Barrier(2)
+
+    def mend(_number: int) -> None:
+        together.wait()
+        secure(table)
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(20):
+            for version in (2, 3):
+                (log / f"{version:020d}.json").write_bytes(TORN)
+            list(pool.map(mend, range(2)))
+            assert damaged_entries(table) == []
+
+    assert not list(log.glob("*.new"))
+    assert {(log / name).read_bytes() for name in kept_entries(table)} == {TORN}
