@@ -147,7 +147,7 @@ class _Installation(Collector):
         yield GaugeMetricFamily(
             "driftline_disks_up",
             "Whether every disk that is used takes writes.",
-            value=float("disks" not in problems),
+            value=float(problems.keys() <= {"database"}),  # Also not where the look has no answer.
         )
         yield GaugeMetricFamily(
             "driftline_series_left_out",

@@ -13,6 +13,7 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
+from driftline.serving.health import Health
 from driftline.serving.metrics.exposition import Exposition
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -70,6 +71,16 @@ def test_traffic_is_counted_by_endpoint_and_status(start, trained, declare, tmp_
     assert found["driftline_tap_stored_total"][()] == 4
     assert found["driftline_database_up"][()] == 1
     assert found["driftline_spool_bytes"][()] > 0
+
+
+@pytest.mark.parametrize("problem", ["disks", "health", "stores"])
+def test_disks_are_up_only_where_the_look_at_them_has_ended_well(context, monkeypatch, problem):
+    health = Health(context)
+    well = samples_of(Exposition(context, dict, health=health).render().decode())
+    monkeypatch.setattr(health, "look", lambda: {problem: "told"})
+    ill = samples_of(Exposition(context, dict, health=health).render().decode())
+
+    assert (well["driftline_disks_up"][()], ill["driftline_disks_up"][()]) == (1, 0)
 
 
 def test_monitors_and_alarms_tell_their_state(context):
