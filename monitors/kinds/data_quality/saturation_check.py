@@ -41,8 +41,8 @@ def saturation_drafts(
     """Word the columns that saturate in a window of a week or more, of which a sample is given.
 
     What the sample suspects is counted in a reading of its own. Of columns that are not seasoned,
-    whose reference has not seen all seasons, only edges within its range are judged: summer brings
-    days without heating by itself.
+    whose reference has not seen all seasons, its own edges are not judged: summer brings days
+    without heating by itself.
     """
     known = () if context.baseline.rows is None else context.baseline.rows.edges
     present = {*sample.column_names} - {*passed_over}
@@ -94,8 +94,7 @@ def _is_news(
     value: float, pair: tuple[float, float], reference: EdgeShares, *, is_seasoned: bool
 ) -> bool:
     """Whether a share at an edge, and that without its best day, are beyond the reference's."""
-    is_within = value < reference.value if reference.is_largest else value > reference.value
-    if not (is_seasoned or is_within):
+    if value == reference.value and not is_seasoned:
         return False
     usual = reference.reaching if value == reference.value else reference.others
     factor = FACTOR * max(1.0, math.sqrt(FACTOR_WEEKS / reference.weeks))

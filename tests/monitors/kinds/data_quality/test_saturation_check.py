@@ -94,6 +94,7 @@ def test_a_season_that_the_reference_has_not_seen_saturates_nothing(weeks: int, 
     """Heating is 0 where it is warm: hardly ever in the reference, on most hours of a summer."""
     reference = weather(6, weeks)
     reference = reference.assign(heat=(30 - reference["temp"]).clip(lower=0))
+    assert 0 < (reference["heat"] == 0).mean() < 0.1
     summer = weather(7, 1)
     summer = summer.assign(heat=(12 - summer["temp"]).clip(lower=0))
 
