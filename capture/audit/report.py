@@ -121,8 +121,9 @@ def report(
     spool_dir: Path | None = None,
     gaps: Iterable[Gap] | None = None,
     counts: Mapping[str, EndpointCounts] | None = None,
+    audit: Mapping[str, Any] | None = None,
 ) -> EndpointReport:
-    """Report on one endpoint."""
+    """Report on one endpoint; gaps, counts and the last audit are read where they are not given."""
     folder = Dataset(root, endpoint)
     data = folder.open()
     table = folder.table
@@ -142,7 +143,8 @@ def report(
     tap_counts = counts.get(endpoint)
     dropped = _dropped(endpoint_gaps, tap_counts)
     lately = [gap for gap in endpoint_gaps if gap.last_time is None or gap.last_time >= since]
-    missing = int(((read_note(root) or {}).get("missing_by_endpoint") or {}).get(endpoint, 0))
+    audited = (read_note(root) or {}) if audit is None else audit
+    missing = int((audited.get("missing_by_endpoint") or {}).get(endpoint, 0))
     uncounted = _uncounted(endpoint_gaps)
     return EndpointReport(
         endpoint=endpoint,

@@ -75,7 +75,11 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
                 "executions_by_status": {str(status): count for status, count in by_status},
                 "alerts": alert_counts(connection).as_dict(),
             }
-        tables = {name: report(context.root, name, now=context.now()) for name in sorted(names)}
+        gaps, audited = read_gaps(context.root), read_note(context.root) or {}
+        tables = {
+            name: report(context.root, name, now=context.now(), gaps=gaps, audit=audited)
+            for name in sorted(names)
+        }
         return {
             **found,
             "capture": {
@@ -134,9 +138,11 @@ def _counted(
     context: ServerContext, name: str, declared: Mapping[str, bool], told: _Told
 ) -> dict[str, Any]:
     """Count one endpoint's table; without a signature its bodies are kept raw, and it says so."""
-    found = report(context.root, name, now=context.now(), gaps=told.gaps, counts=told.counts)
-    growth = forecast(context.root, name, retention_days=context.retention_days, now=context.now())
     audited = told.audit or {}
+    found = report(
+        context.root, name, now=context.now(), gaps=told.gaps, counts=told.counts, audit=audited
+    )
+    growth = forecast(context.root, name, retention_days=context.retention_days, now=context.now())
     return {
         "endpoint": name,
         "declared": name in declared,
