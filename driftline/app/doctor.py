@@ -10,7 +10,6 @@ import resource
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Literal
 
 import httpx
 import pyarrow as pa
-from sqlalchemy import Engine, func, make_url, or_, select
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Engine, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.channels import sealed_elsewhere
@@ -33,7 +32,7 @@ from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.capture.tables.log_files import damaged_entries, kept_entries, list_tables
-from driftline.database.engine import read_connection, using_database
+from driftline.database.engine import read_connection, sqlite_file, using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.database.probe import write_failure
 from driftline.errors import DriftlineError, UnavailableError
@@ -144,11 +143,8 @@ def _disks(settings: Settings) -> dict[str, Path]:
     if not is_remote(settings.root):
         disks["disk of the store"] = Path(locate(settings.root).path)
         disks["disk of the local files"] = settings.local_dir
-    # What is wrong with a URL is found when the database is looked at.
-    with suppress(ArgumentError, ValueError):
-        database = make_url(settings.database_url)
-        if database.get_backend_name() == "sqlite" and database.database:
-            disks["disk of the database"] = Path(database.database).absolute().parent
+    if file := sqlite_file(settings.database_url):
+        disks["disk of the database"] = file.absolute().parent
     return disks
 
 

@@ -5,15 +5,12 @@ Each database has an id, written when its tables are made. A server tells the id
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
-
-from sqlalchemy import inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.app.client.client import Client
 from driftline.app.settings.settings import Settings
-from driftline.database.engine import failure_sentence, open_database
+from driftline.database.engine import failure_sentence, open_database, sqlite_file
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.serving.tables import installation
 
@@ -52,10 +49,9 @@ def require_same(client: Client, settings: Settings) -> None:
 
 def installation_id(settings: Settings) -> str | None:
     """Return the id of the installation whose database the settings name; None before its start."""
-    with suppress(ArgumentError):  # What is wrong with the URL is said when it is opened.
-        url = make_url(settings.database_url)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-            return None  # Opening it would create it.
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.is_file():
+        return None  # Opening it would create it.
     engine = open_database(settings.database_url, read_only=True)
     try:
         with engine.connect() as connection:

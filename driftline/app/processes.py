@@ -122,19 +122,14 @@ def prepare(settings: Settings) -> None:
 
 def reach(settings: Settings) -> Reach:
     """Return which files declared resources may name."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
+    from driftline.database.engine import sqlite_file
     from driftline.serving.resources.reach import Reach
 
     # Values of these files would stand in a baseline's statistics, for whoever may read it.
     secrets = [settings.secrets_key_file, settings.spool_dir]
     secrets.append(settings.file or settings.folder / FILE_NAME)
-    with suppress(ArgumentError):  # Told where the database is opened.
-        url = make_url(settings.database_url)
-        if url.get_backend_name() == "sqlite" and url.database:
-            database = Path(url.database).resolve()
-            secrets += [Path(f"{database}{end}") for end in ("", "-wal", "-shm")]
+    if file := sqlite_file(settings.database_url):
+        secrets += [Path(f"{file.resolve()}{end}") for end in ("", "-wal", "-shm")]
     if settings.capture.redact_key_file:
         secrets.append(settings.folder / settings.capture.redact_key_file)
     own = [settings.folder, settings.local_dir]

@@ -112,6 +112,16 @@ def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
         engine.dispose()
 
 
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite database; None of any other, and of a URL that is none."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # What is wrong with it is told where the database is opened.
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database != ":memory:"
+    return Path(parsed.database) if is_file and parsed.database else None
+
+
 def read_connection(engine: Engine) -> Connection:
     """Return a connection that only reads, as a context manager.
 
