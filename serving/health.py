@@ -76,7 +76,7 @@ class Health:
                 problems["database"] = failure
             if failures := list(filter(None, map(disk_failure, disks(self._context)))):
                 problems["disks"] = failures
-        except Exception as error:
+        except Exception as error:  # What ends the look leaves everybody told that all is well.
             log.exception("health look failed")
             problems["health"] = f"the look at the stores failed: {error}"
         return problems

@@ -189,7 +189,7 @@ class EndpointReconciler:
         await asyncio.gather(self._follow(), self._renew())
 
     async def _renew(self) -> None:
-        """Say again and again which models are used, whatever else takes long."""
+        """Note again and again which models are used, whatever else takes long."""
         failures = FailedPasses(log, "servers")
         while True:
             await asyncio.sleep(RENEW_S)

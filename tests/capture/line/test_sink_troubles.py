@@ -108,7 +108,7 @@ class Trickle(LocalTransport):
         self.receipts = 0
 
     def receive(self, max_records: int) -> list[Delivery]:
-        """Give a record, and say that it is time to stop when so many were given."""
+        """Return a record; after so many it is time to stop."""
         self.receipts += 1
         assert self.receipts < 1_000, "the sink never has enough"
         if self.receipts >= self._stop_at:
