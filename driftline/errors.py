@@ -5,7 +5,8 @@
     DriftlineError
     ├── InputError          what was asked for is wrong; asking again the same way cannot help
     │   ├── NotFoundError   the thing that was named does not exist
-    │   └── ConflictError   the thing that was named is in the way
+    │   ├── ConflictError   the thing that was named is in the way
+    │   └── ForbiddenError  who asks may not do that
     ├── UndecidedError      the question was right, the data cannot answer it (too little, gone)
     └── UnavailableError    something that is needed cannot be reached now; asking again can help
 
@@ -33,6 +34,10 @@ class NotFoundError(InputError):
 
 class ConflictError(InputError):
     """Something that exists, or changed meanwhile, is in the way."""
+
+
+class ForbiddenError(InputError):
+    """Who asks is not known, or may not do what was asked for."""
 
 
 class UndecidedError(DriftlineError):

@@ -8,6 +8,7 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import TypeDecorator
 
+from driftline.access.tables import metadata as access
 from driftline.alerts.tables import metadata as alerts
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
@@ -22,7 +23,7 @@ def _render(kind: str, item: object, _context: AutogenContext) -> str | Literal[
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=[alerts, monitors, serving],
+    target_metadata=[access, alerts, monitors, serving],
     render_as_batch=True,
     render_item=_render,
     compare_type=True,

@@ -23,6 +23,7 @@ from sqlalchemy import Engine, MetaData, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 import driftline.migrations
+from driftline.access.tables import metadata as access
 from driftline.alerts.tables import metadata as alerts
 from driftline.alerts.tables import metrics
 from driftline.app.settings.settings import describe, load
@@ -90,7 +91,7 @@ def test_migrations_make_exactly_the_tables_of_the_rooms(empty_url: str) -> None
 
     migrate(engine)
 
-    rooms: list[MetaData] = [alerts, monitors, serving]
+    rooms: list[MetaData] = [access, alerts, monitors, serving]
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, rooms) == []  # type: ignore[arg-type]  # takes a list, too

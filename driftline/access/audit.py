@@ -1,0 +1,96 @@
+"""The audit log: who did what, with what before and after; rows are added, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from driftline.access.principal import CURRENT, Principal
+from driftline.access.tables import audit
+
+TARGET_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One row of the audit log."""
+
+    id: int
+    at: datetime
+    subject: str
+    via: str
+    action: str
+    target: str
+    status: int | None
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain JSON values."""
+        return {
+            "id": self.id,
+            "at": self.at.isoformat(),
+            "subject": self.subject,
+            "via": self.via,
+            "action": self.action,
+            "target": self.target,
+            "status": self.status,
+            "before": self.before,
+            "after": self.after,
+        }
+
+
+def record(
+    connection: Connection,
+    action: str,
+    target: str,
+    now: datetime,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    status: int | None = None,
+    principal: Principal | None = None,
+) -> None:
+    """Note what the current principal does, in the transaction that does it.
+
+    ``before`` and ``after`` hold no secret and no payload: the caller has left them out.
+    """
+    who = principal or CURRENT.get()
+    connection.execute(
+        insert(audit).values(
+            at=now,
+            subject=who.subject,
+            via=who.via,
+            action=action,
+            target=target[:TARGET_MAX],
+            status=status,
+            before=None if before is None else dict(before),
+            after=None if after is None else dict(after),
+        )
+    )
+
+
+def entries(
+    connection: Connection,
+    *,
+    limit: int,
+    before_id: int | None = None,
+    subject: str | None = None,
+    target: str | None = None,
+    since: datetime | None = None,
+) -> list[AuditEntry]:
+    """Return the newest entries first; ``before_id`` is where the page before ended."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(audit.c.id < before_id)
+    if subject is not None:
+        query = query.where(audit.c.subject == subject)
+    if target is not None:
+        query = query.where(audit.c.target == target)
+    if since is not None:
+        query = query.where(audit.c.at >= since)
+    return [AuditEntry(**row._mapping) for row in connection.execute(query)]

@@ -1,0 +1,72 @@
+"""The ASGI layer that finds out who asks, before anything else sees the request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from driftline.access.authentication import Authenticator, secret_of
+from driftline.access.principal import CURRENT, Principal
+from driftline.access.proxies import SECRET_HEADER
+from driftline.loopback import App, Receive, Scope, Send
+
+SHOWN_KEY = "driftline.shown"
+"""Under which a scope holds the secret that was shown; None for who showed none."""
+
+# What nothing behind the gate may record or hand on.
+_SECRETS = frozenset({b"authorization", b"cookie", SECRET_HEADER})
+NOBODY = Principal("nobody", frozenset())
+
+
+class Gate:
+    """Answers 401 to who shows no valid secret; all others are told apart by `CURRENT`.
+
+    Parameters
+    ----------
+    app:
+        What answers those that are known; it says by `CURRENT` what each may do.
+    authenticator:
+        Who finds out.
+    public:
+        Paths that anybody may ask for: health, so that a load balancer needs no secret.
+    """
+
+    def __init__(self, app: App, authenticator: Authenticator, public: Collection[str]) -> None:
+        self.app = app
+        self.authenticator = authenticator
+        self.public = frozenset(public)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on as somebody's, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 4401})
+            return
+        principal = await self.authenticator.principal(scope)
+        if principal is None and scope["path"] not in self.public:
+            await _refuse(send)
+            return
+        secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
+        kept = [(name, value) for name, value in scope["headers"] if name not in _SECRETS]
+        mark = CURRENT.set(principal or NOBODY)
+        try:
+            await self.app({**scope, "headers": kept, SHOWN_KEY: secret}, receive, send)
+        finally:
+            CURRENT.reset(mark)
+
+
+async def _refuse(send: Send) -> None:
+    message = (
+        'no token, or none that is valid; expected the header "Authorization: Bearer TOKEN" with '
+        "a token made by: driftline token create NAME --role ROLE"
+    )
+    body = json.dumps({"error": {"code": "unauthorized", "message": message}}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"www-authenticate", b'Bearer realm="driftline"'),
+    ]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

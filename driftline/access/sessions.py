@@ -1,0 +1,57 @@
+"""Sessions of people in the dashboard: a cookie's secret, stored as a digest, ending by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select
+
+from driftline.access.principal import Principal
+from driftline.access.tables import sessions, tokens
+from driftline.access.tokens import digest_of, new_secret
+
+
+def begin_session(
+    connection: Connection, principal: Principal, now: datetime, length: timedelta
+) -> str:
+    """Store a new session and return the secret for its cookie; forget those that have ended."""
+    connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
+    secret = new_secret()
+    endpoints = principal.endpoints
+    connection.execute(
+        insert(sessions).values(
+            digest=digest_of(secret),
+            subject=principal.subject,
+            roles=sorted(principal.roles),
+            endpoints=None if endpoints is None else sorted(endpoints),
+            token=principal.token,
+            created_at=now,
+            expires_at=now + length,
+        )
+    )
+    return secret
+
+
+def find_session(connection: Connection, secret: str, now: datetime) -> Principal | None:
+    """Return whose session a secret is of; None when it has ended, or its token has."""
+    row = connection.execute(
+        select(sessions, tokens.c.revoked_at, tokens.c.expires_at.label("token_ends"))
+        .outerjoin(tokens, tokens.c.name == sessions.c.token)
+        .where(sessions.c.digest == digest_of(secret), sessions.c.expires_at > now)
+    ).one_or_none()
+    if row is None or row.revoked_at is not None or (row.token_ends and row.token_ends <= now):
+        return None
+    endpoints = None if row.endpoints is None else frozenset(row.endpoints)
+    return Principal(row.subject, frozenset(row.roles), endpoints, "session", row.token)
+
+
+def end_session(connection: Connection, secret: str) -> None:
+    """Forget a session."""
+    connection.execute(delete(sessions).where(sessions.c.digest == digest_of(secret)))
+
+
+def csrf_token(secret: str) -> str:
+    """Return what a page of a session shows with each change: no other page can read it."""
+    return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()

@@ -1,0 +1,54 @@
+"""The SQL tables of this package: tokens, sessions, the audit log."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table
+
+from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
+
+metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
+
+# A secret itself is never stored: it has 256 random bits, so its SHA-256 can be neither inverted
+# nor guessed, and needs no salt.
+tokens = Table(
+    "access_tokens",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("roles", JSON, nullable=False),
+    Column("endpoints", JSON),  # None: all.
+    Column("created_by", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# A person who has logged in to the dashboard.
+sessions = Table(
+    "access_sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("subject", String(255), nullable=False),
+    Column("roles", JSON, nullable=False),
+    Column("endpoints", JSON),
+    # The token by which it began, and with which it ends; None: begun otherwise.
+    Column("token", String(128)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+# Rows are only added: the migration forbids all else in the database itself.
+audit = Table(
+    "access_audit",
+    metadata,
+    Column("id", BigCount, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("subject", String(255), nullable=False),
+    Column("via", String(16), nullable=False),  # How the subject showed who it is.
+    Column("action", String(64), nullable=False),  # create, update, delete, or method and route.
+    Column("target", FreeText, nullable=False),
+    Column("status", Integer),  # Of the answer; None where the row is part of the change itself.
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Index("ix_access_audit_subject_id", "subject", "id"),
+)

@@ -1,0 +1,203 @@
+"""API tokens: made once and shown once; stored as digests, with roles and endpoints, revocable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from driftline.access.principal import Principal, Role, checked_roles
+from driftline.access.tables import tokens
+from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from driftline.validation import nearest
+
+# By which scanners for secrets in logs and repositories know one.
+PREFIX = "dl_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token; its secret is not."""
+
+    name: str
+    roles: frozenset[Role]
+    endpoints: frozenset[str] | None
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as plain JSON values."""
+        return {
+            "name": self.name,
+            "roles": sorted(self.roles),
+            "endpoints": None if self.endpoints is None else sorted(self.endpoints),
+            "created_by": self.created_by,
+            "created_at": self.created_at.isoformat(),
+            "expires_at": self.expires_at and self.expires_at.isoformat(),
+            "revoked_at": self.revoked_at and self.revoked_at.isoformat(),
+        }
+
+
+def new_secret() -> str:
+    """Return a new secret of 256 random bits."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest_of(secret: str) -> str:
+    """Return under what a secret is stored."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def create_token(
+    connection: Connection,
+    name: str,
+    roles: Collection[str],
+    *,
+    now: datetime,
+    created_by: str,
+    endpoints: Collection[str] | None = None,
+    expires_at: datetime | None = None,
+) -> str:
+    """Store a new token and return its secret, which nobody can read again.
+
+    Raises
+    ------
+    InputError
+        When the name, a role or the end is none.
+    ConflictError
+        When there is or was a token of that name: the audit log must not mix up two.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f'token "{name[:80]}"; expected up to 128 letters, digits, "_", ".", "@" and "-"'
+        )
+    if expires_at is not None and expires_at <= now:
+        raise InputError(f"expires_at {expires_at.isoformat()} is past; expected a later time")
+    if endpoints is not None and not endpoints:
+        raise InputError("endpoints: an empty list; name some, or leave it out for all")
+    if _find(connection, name) is not None:
+        raise ConflictError(f'token "{name}" exists or was revoked; choose another name')
+    secret = new_secret()
+    values = {
+        "name": name,
+        "digest": digest_of(secret),
+        "roles": sorted(checked_roles(roles)),
+        "endpoints": None if endpoints is None else sorted(one.lower() for one in endpoints),
+        "created_by": created_by,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    connection.execute(insert(tokens).values(values))
+    return secret
+
+
+def list_tokens(connection: Connection) -> list[Token]:
+    """Return all tokens, revoked ones too, by name."""
+    return [_read(row) for row in connection.execute(select(tokens).order_by(tokens.c.name))]
+
+
+def revoke_token(connection: Connection, name: str, now: datetime) -> Token:
+    """End a token for good, with the sessions that began by it; return what it was.
+
+    Raises
+    ------
+    NotFoundError
+        When there is none of that name that is not revoked yet.
+    """
+    found = _find(connection, name)
+    if found is None or found.revoked_at is not None:
+        names = [one.name for one in list_tokens(connection) if one.revoked_at is None]
+        raise NotFoundError(f'token "{name[:80]}" does not exist; {nearest(name, names) or "none"}')
+    connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=now))
+    return found
+
+
+def find_token(connection: Connection, secret: str, now: datetime) -> Principal | None:
+    """Return whom a secret stands for; None when nobody, or nobody any more."""
+    query = select(tokens).where(tokens.c.digest == digest_of(secret))
+    row = connection.execute(query).one_or_none()
+    if row is None or not is_valid(token := _read(row), now):
+        return None
+    return Principal(token.name, token.roles, token.endpoints, "token", token.name)
+
+
+def is_valid(token: Token, now: datetime) -> bool:
+    """Whether a token is neither revoked nor past its end."""
+    return token.revoked_at is None and (token.expires_at is None or now < token.expires_at)
+
+
+def token_of_file(file: Path) -> str:
+    """Return the secret of this machine's own token; the first who asks makes it.
+
+    Raises
+    ------
+    UnavailableError
+        When the file can be neither read nor made, or others may read it.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_name(f".{file.name}-{os.getpid()}")
+        if not file.exists():
+            new.unlink(missing_ok=True)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as out:
+                out.write(new_secret() + "\n")
+            try:
+                os.link(new, file)  # Whole or not at all; who comes second finds the first's.
+            except FileExistsError:
+                pass
+            finally:
+                new.unlink()
+    except OSError as error:
+        raise UnavailableError(f"token {file}: {error.strerror}; let this user write it") from error
+    return read_token(file)
+
+
+def read_token(file: Path) -> str:
+    """Return the secret in a token file.
+
+    Raises
+    ------
+    UnavailableError
+        When it cannot be read, or others may read it.
+    """
+    try:
+        mode = file.stat().st_mode
+        secret = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnavailableError(f"token {file}: {error}; let this user read it") from error
+    if mode & 0o077:
+        raise UnavailableError(f"token {file}: others may read it; run: chmod 600 {file}")
+    if len(secret) < 32:
+        raise UnavailableError(
+            f"token {file}: expected 32 characters or more; delete it, and a new one is made"
+        )
+    return secret
+
+
+def _find(connection: Connection, name: str) -> Token | None:
+    row = connection.execute(select(tokens).where(tokens.c.name == name)).one_or_none()
+    return None if row is None else _read(row)
+
+
+def _read(row: Row[tuple[object, ...]]) -> Token:
+    found = row._mapping
+    return Token(
+        found["name"],
+        frozenset(found["roles"]),
+        None if found["endpoints"] is None else frozenset(found["endpoints"]),
+        found["created_by"],
+        found["created_at"],
+        found["expires_at"],
+        found["revoked_at"],
+    )

@@ -1,0 +1,161 @@
+"""Tokens and sessions on both databases: who they stand for, how they end, what is stored."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from driftline.access.principal import Principal
+from driftline.access.sessions import begin_session, csrf_token, end_session, find_session
+from driftline.access.tokens import (
+    create_token,
+    find_token,
+    list_tokens,
+    read_token,
+    revoke_token,
+    token_of_file,
+)
+from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from tests.servers.postgres import open_url
+
+NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    found = open_url(database_url)
+    yield found
+    found.dispose()
+
+
+def test_a_token_stands_for_its_roles_until_it_is_revoked(engine: Engine) -> None:
+    with engine.begin() as connection:
+        secret = create_token(
+            connection, "ci", ["viewer"], now=NOW, created_by="ana", endpoints=["Flights"]
+        )
+        found = find_token(connection, secret, NOW)
+        revoke_token(connection, "ci", NOW)
+        later = find_token(connection, secret, NOW)
+        listed = list_tokens(connection)
+
+    expected = Principal("ci", frozenset({"viewer"}), frozenset({"flights"}), "token", "ci")
+    assert found == expected
+    assert later is None
+    assert [one.revoked_at for one in listed] == [NOW]
+
+
+def test_a_token_ends_at_its_end(engine: Engine) -> None:
+    with engine.begin() as connection:
+        secret = create_token(
+            connection, "ci", ["viewer"], now=NOW, created_by="ana", expires_at=NOW + HOUR
+        )
+        last = NOW + HOUR - timedelta(microseconds=1)
+        assert find_token(connection, secret, last) is not None
+        assert find_token(connection, secret, NOW + HOUR) is None
+
+
+def test_secrets_are_not_in_the_database(engine: Engine) -> None:
+    with engine.begin() as connection:
+        secret = create_token(connection, "ci", ["admin"], now=NOW, created_by="ana")
+        session = begin_session(connection, Principal("ana", frozenset({"admin"})), NOW, HOUR)
+        stored = [
+            str(row)
+            for table in ("access_tokens", "access_sessions")
+            for row in connection.execute(text(f"SELECT * FROM {table}"))
+        ]
+
+    assert len(stored) == 2
+    assert not any(shown in row for row in stored for shown in (secret, session))
+
+
+def test_no_second_token_of_a_name_even_after_the_first_is_revoked(engine: Engine) -> None:
+    with engine.begin() as connection:
+        create_token(connection, "ci", ["admin"], now=NOW, created_by="ana")
+        revoke_token(connection, "ci", NOW)
+        with pytest.raises(ConflictError, match='token "ci" exists or was revoked'):
+            create_token(connection, "ci", ["viewer"], now=NOW, created_by="ana")
+        with pytest.raises(NotFoundError, match='token "ci" does not exist'):
+            revoke_token(connection, "ci", NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "roles", "more", "sentence"),
+    [
+        ("a b", ["viewer"], {}, r'token "a b"; expected'),
+        ("ci", ["root"], {}, 'role "root"; expected some of viewer'),
+        ("ci", [], {}, "no role; expected some of"),
+        ("ci", ["viewer"], {"endpoints": []}, "endpoints: an empty list"),
+        ("ci", ["viewer"], {"expires_at": NOW}, "is past"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_one_sentence(engine, name, roles, more, sentence) -> None:  # type: ignore[no-untyped-def]
+    with engine.begin() as connection:
+        with pytest.raises(InputError, match=sentence):
+            create_token(connection, name, roles, now=NOW, created_by="ana", **more)
+        assert list_tokens(connection) == []
+
+
+def test_a_session_ends_by_its_time_its_log_out_and_its_token(engine: Engine) -> None:
+    with engine.begin() as connection:
+        create_token(connection, "ana", ["analyst"], now=NOW, created_by="root")
+        who = Principal("ana", frozenset({"analyst"}), None, "token", "ana")
+        by_time = begin_session(connection, who, NOW, HOUR)
+        by_log_out = begin_session(connection, who, NOW, HOUR)
+
+        found = find_session(connection, by_time, NOW)
+        assert found == Principal("ana", frozenset({"analyst"}), None, "session", "ana")
+        assert find_session(connection, by_time, NOW + HOUR) is None
+        end_session(connection, by_log_out)
+        assert find_session(connection, by_log_out, NOW) is None
+        assert find_session(connection, by_time, NOW) is not None
+        revoke_token(connection, "ana", NOW)
+        assert find_session(connection, by_time, NOW) is None
+
+
+def test_pages_of_two_sessions_show_different_tokens_neither_the_secret() -> None:
+    one, two = csrf_token("dl_one"), csrf_token("dl_two")
+
+    assert one != two
+    assert "dl_one" not in one
+
+
+def test_the_own_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "access.token"
+
+    first, second = token_of_file(file), token_of_file(file)
+
+    assert first == second
+    assert len(first) > 40
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_an_own_token_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "access.token"
+    token_of_file(file)
+    file.chmod(0o644)
+
+    with pytest.raises(UnavailableError, match="others may read it; run: chmod 600"):
+        read_token(file)
+
+
+def test_a_short_own_token_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "access.token"
+    file.write_text("secret\n")
+    file.chmod(0o600)
+
+    with pytest.raises(UnavailableError, match="expected 32 characters or more"):
+        token_of_file(file)
+
+
+def test_tokens_are_shown_without_their_secrets(engine: Engine) -> None:
+    with engine.begin() as connection:
+        secret = create_token(connection, "ci", ["viewer"], now=NOW, created_by="ana")
+        shown = json.dumps([one.as_dict() for one in list_tokens(connection)])
+
+    assert secret not in shown
+    assert "digest" not in shown
