@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -61,18 +61,22 @@ class LocalOnly:
     external_url:
         The address (``https://drift.example.org``) under which a proxy with authentication hands
         requests on: its host, and its pages, are as good as our own. Empty: there is none.
+    hosts:
+        Names of other machines by which it may be asked (``driftline``, ``10.0.0.7``), in small
+        letters and without a port. Only for listeners that find out who asks.
     """
 
-    def __init__(self, app: App, external_url: str = "") -> None:
+    def __init__(self, app: App, external_url: str = "", hosts: Collection[str] = ()) -> None:
         self.app = app
         self.external_url = external_url
+        self.hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, or refuse it with one sentence."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        problem = _problem(scope, self.external_url)
+        problem = _problem(scope, self.external_url, self.hosts)
         if problem is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -87,24 +91,22 @@ class LocalOnly:
             await send({"type": "http.response.body", "body": body})
 
 
-def _problem(scope: Scope, external_url: str) -> str | None:
+def _problem(scope: Scope, external_url: str, names: Collection[str]) -> str | None:
     """Return what is wrong with who asks for what; nothing when both are our own."""
     named = [(name, value.decode("latin-1")) for name, value in scope["headers"]]
     hosts = [text for name, text in named if name == b"host"]
     external_host = urlsplit(external_url).netloc
     for host in hosts:
-        if not (is_loopback(_host_of(f"//{host}")) or host.lower() == external_host):
-            return (
-                f'Host "{host}" is not of this machine; auth is off, so only it is served, and '
-                f"the host of external_url"
-            )
-    own = {f"http://{host.lower()}" for host in hosts if host.lower() != external_host}
+        name = _host_of(f"//{host}")
+        if not (is_loopback(name) or host.lower() == external_host or name in names):
+            return f'Host "{host}" is not of this machine, of external_url or in [auth] hosts'
+    scheme = scope.get("scheme", "http").replace("ws", "http")
+    own = {f"{scheme}://{host.lower()}" for host in hosts if host.lower() != external_host}
     own |= {external_url} - {""}
     for name, text in named:
         if name == b"origin" and text.lower() not in own:
             return (
-                f'Origin "{text}" is not "{" or ".join(sorted(own))}"; auth is off, so pages of '
-                f"others are refused"
+                f'Origin "{text}" is not "{" or ".join(sorted(own))}"; pages of others are refused'
             )
         # Browsers send it from a page of another port of this machine, too, and no page can
         # forge it. A link that is followed is no request of the page that holds it.
@@ -113,7 +115,7 @@ def _problem(scope: Scope, external_url: str) -> str | None:
             and text not in ("same-origin", "none")
             and not _is_link(scope, dict(named))
         ):
-            return f'Sec-Fetch-Site "{text}": auth is off, so pages of others are refused'
+            return f'Sec-Fetch-Site "{text}": pages of others are refused'
     return None
 
 

@@ -1,7 +1,7 @@
 """The server: invocations, the programming interface, health; one ASGI application.
 
-From outside in: only this machine (LocalOnly), the tap (Capture), then either the bare invocation
-route or FastAPI with everything else. An invocation meets no framework.
+From outside in: own hosts and pages only (LocalOnly), who asks (Gate), the tap (Capture), then
+either the bare invocation route or FastAPI with everything else. An invocation meets no framework.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from contextlib import asynccontextmanager
 from html import escape
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from driftline.access.gate import Gate
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
@@ -29,6 +30,7 @@ from driftline.errors import DriftlineError
 from driftline.loopback import LocalOnly
 from driftline.serving import tables
 from driftline.serving.api import (
+    access,
     alarms,
     captures,
     cloudevents,
@@ -45,6 +47,7 @@ from driftline.serving.api import (
     truth,
 )
 from driftline.serving.api.annotating import resume_marks
+from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -69,6 +72,8 @@ log = logging.getLogger(__name__)
 
 # Longer than a model takes to start.
 LONG_CHANGE_S = 180.0
+# A load balancer asks for them without a token.
+HEALTH_PATHS = ("/healthz", "/readyz")
 
 # Without scripts and without anything from another host: the usual viewers load themselves from
 # elsewhere and show nothing on a machine without a way out.
@@ -104,7 +109,9 @@ def create_app(context: ServerContext) -> App:
 
     invocations = Invocations(context, reconciler, observe)
     api = BodyLimit(
-        _api(context, reconciler, lambda: tap.counters, exposition, traffic, health),
+        Audited(
+            _api(context, reconciler, lambda: tap.counters, exposition, traffic, health), context
+        ),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
@@ -119,7 +126,10 @@ def create_app(context: ServerContext) -> App:
         now_ns=lambda: round(context.now().timestamp() * 1e9),
         place=context.place,
     )
-    return LocalOnly(tap, context.external_url)
+    if context.authenticator is None:
+        return LocalOnly(tap, context.external_url)
+    known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
+    return LocalOnly(known, context.external_url, context.hosts)
 
 
 def _api(
@@ -160,10 +170,17 @@ def _api(
         closing = (asyncio.to_thread(one.close) for one in (shelf, pairing))
         await asyncio.gather(reconciler.stop(), *closing)
 
-    api = FastAPI(title="driftline", lifespan=life, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="driftline",
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(Authorization(context))],
+    )
     _add_installation(api, context)
     # Narrow paths first: the last router takes any name.
     for router in (
+        access.router(context),
         captures.router(context, tap_counters),
         truth.router(context),
         transfer.router(context),

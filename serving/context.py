@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from driftline.access.authentication import Authenticator
 from driftline.alerts.notify.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
@@ -25,6 +26,8 @@ class ServerContext:
     spool_dir: Path
     now: Callable[[], datetime]  # Aware, UTC.
     dashboard_url: str = "http://127.0.0.1:8081"
+    authenticator: Authenticator | None = None  # None: whoever reaches it may do everything.
+    hosts: Sequence[str] = ()  # Names by which it may be asked, besides those of this machine.
     external_url: str = ""  # Under which a proxy hands requests on to the server.
     recording: CapturePlace | None = None  # How the tap records; None: as it does by default.
     trust_pickle: bool = False

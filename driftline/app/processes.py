@@ -32,6 +32,8 @@ from driftline.storage import is_remote, make_files_private, use_options
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from driftline.access.authentication import Authenticator
+    from driftline.access.proxies import TrustedProxy
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.line.sink import Sink
@@ -84,7 +86,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
 
-    require_loopback("server", settings.server.host)
+    require_reachable(settings, "server", settings.server.host)
     listener = listen("server", settings.server.host, settings.server.port)
     prepare(settings)
     with using_database(settings.database_url) as engine:
@@ -96,6 +98,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
             spool_dir=settings.spool_dir,
             now=clock(settings),
             dashboard_url=settings.dashboard_link,
+            authenticator=authenticator(settings, engine),
+            hosts=own_hosts(settings),
             external_url=settings.server.external_url,
             recording=_recording(settings),
             trust_pickle=settings.serving.trust_pickle,
@@ -114,6 +118,57 @@ def run_server(settings: Settings, ready: Ready) -> None:
         serve(create_app(context), listener, ready)
 
 
+def require_reachable(settings: Settings, section: str, host: str) -> None:
+    """Refuse an address that others reach while nobody is asked who they are."""
+    if settings.auth.mode == "off":
+        require_loopback(section, host)
+
+
+def own_hosts(settings: Settings) -> list[str]:
+    """Return the names, without port, by which others ask this machine."""
+    named = [settings.server.host, settings.dashboard.host, *settings.auth.hosts]
+    return [name.strip("[]").lower() for name in named]
+
+
+def authenticator(
+    settings: Settings, engine: Engine, *, takes_cookies: bool = False
+) -> Authenticator | None:
+    """Return what finds out who asks; None while nobody is asked."""
+    if settings.auth.mode == "off":
+        return None
+    from driftline.access.authentication import Authenticator
+    from driftline.access.tokens import token_of_file
+
+    return Authenticator(
+        engine,
+        lambda: datetime.now(UTC),
+        file_secret=token_of_file(settings.token_file),
+        proxy=_trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
+        takes_cookies=takes_cookies,
+    )
+
+
+def _trusted_proxy(settings: Settings) -> TrustedProxy:
+    """Return whose headers are believed."""
+    from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
+    from driftline.access.tokens import read_token
+
+    auth = settings.auth
+    for key in ("proxy_networks", "proxy_secret_file"):
+        if not getattr(auth, key):
+            raise SettingsError(f'[auth] mode = "proxy" and [auth] {key} is empty')
+    try:
+        return TrustedProxy(
+            read_networks(auth.proxy_networks),
+            read_token(settings.folder / auth.proxy_secret_file),
+            auth.proxy_user_header.lower(),
+            auth.proxy_groups_header.lower(),
+            read_group_roles(auth.group_roles),
+        )
+    except InputError as error:
+        raise SettingsError(f"[auth] {error}") from error
+
+
 def prepare(settings: Settings) -> None:
     """Open the storage as the settings say, and make files for this user alone."""
     make_files_private()
@@ -126,7 +181,7 @@ def reach(settings: Settings) -> Reach:
     from driftline.serving.resources.reach import Reach
 
     # Values of these files would stand in a baseline's statistics, for whoever may read it.
-    secrets = [settings.secrets_key_file, settings.spool_dir]
+    secrets = [settings.secrets_key_file, settings.token_file, settings.spool_dir]
     secrets.append(settings.file or settings.folder / FILE_NAME)
     if file := sqlite_file(settings.database_url):
         secrets += [Path(f"{file.resolve()}{end}") for end in ("", "-wal", "-shm")]
@@ -149,7 +204,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.database.migrations import migrate
     from driftline.serving.resources.endpoints import signature_of
 
-    require_loopback("dashboard", settings.dashboard.host)
+    require_reachable(settings, "dashboard", settings.dashboard.host)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
     prepare(settings)
     with using_database(settings.database_url) as writer:

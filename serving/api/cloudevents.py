@@ -18,6 +18,7 @@ from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
+from driftline.serving.authorization import require_endpoint
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 
@@ -111,6 +112,7 @@ def _target(context: ServerContext, name: str) -> CaptureTarget:
             f'cloud event: inferenceservicename "{name[:80]}" names no endpoint; expected up to 63 '
             "letters, digits and inner hyphens, or ?endpoint=NAME in the logger's url"
         )
+    require_endpoint(name)
     try:
         with read_connection(context.engine) as connection:
             found = store.find(connection, "Endpoint", name)

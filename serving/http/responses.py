@@ -10,6 +10,7 @@ from typing import Any
 from driftline.errors import (
     ConflictError,
     DriftlineError,
+    ForbiddenError,
     InputError,
     NotFoundError,
     UnavailableError,
@@ -52,6 +53,7 @@ _STATUS: tuple[tuple[type[DriftlineError], int, str], ...] = (
     (NotAcceptableError, 406, "not_acceptable"),
     (BusyError, 429, "throttled"),
     (TimedOutError, 504, "timed_out"),
+    (ForbiddenError, 403, "forbidden"),
     (NotFoundError, 404, "not_found"),
     (ConflictError, 409, "conflict"),
     (InputError, 400, "bad_request"),

@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sqlalchemy import Connection
 
+from driftline.access.audit import record
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
@@ -208,6 +209,22 @@ class Applier:
             store.put_row(connection, row, self._context.now())
         if entry.action != "unchanged":
             self._act(connection, resource)
+            before = None if entry.before is None else entry.before.declared()
+            verb = "create" if before is None else "update"
+            self._record(connection, verb, resource.kind, resource.name, before, row.declared())
+
+    def _record(
+        self,
+        connection: Connection,
+        verb: str,
+        kind: Kind,
+        name: str,
+        before: Mapping[str, Any] | None,
+        after: Mapping[str, Any] | None,
+    ) -> None:
+        """Note in the audit log who changes a resource, in the transaction that does."""
+        now = self._context.now()
+        record(connection, verb, f"{kind}/{name}", now, before=before, after=after)
 
     def _act(self, connection: Connection, resource: Resource) -> None:
         """Hand a resource to the room that acts on it."""
@@ -286,6 +303,7 @@ class Applier:
             elif kind == "Silence":
                 expire_silence(connection, row.name, now)
             store.delete_row(connection, kind, name)
+            self._record(connection, "delete", kind, row.name, row.declared(), None)
         if kind == "Model":
             self._reconciler.outdate([row.made["file"]])
         log.info("kind=%s name=%s action=delete", kind, row.name)

@@ -38,12 +38,18 @@ class Stored:
         return {
             "kind": self.kind,
             "name": self.name,
-            "owner": self.owner,
-            "tags": dict(self.tags),
-            "spec": {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS},
+            **self.declared(),
             "generation": self.generation,
             "created_at": _iso(self.created_at),
             "updated_at": _iso(self.updated_at),
+        }
+
+    def declared(self) -> dict[str, Any]:
+        """Return what was declared under its name, without secrets."""
+        return {
+            "owner": self.owner,
+            "tags": dict(self.tags),
+            "spec": {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS},
         }
 
 

@@ -14,6 +14,7 @@ import httpx
 from driftline.errors import (
     ConflictError,
     DriftlineError,
+    ForbiddenError,
     InputError,
     NotFoundError,
     UnavailableError,
@@ -22,6 +23,8 @@ from driftline.errors import (
 from driftline.loopback import DEFAULT_SERVER
 
 _ERRORS: dict[int, type[DriftlineError]] = {
+    401: ForbiddenError,
+    403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     429: UnavailableError,

@@ -180,7 +180,7 @@ def _migrate(found: Settings) -> None:
 def _require_loopback(found: Settings, roles: list[str]) -> None:
     """Refuse a listener for others before anything starts; ``roles``: those to run, or all."""
     for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
-        if not roles or section in roles:
+        if found.auth.mode == "off" and (not roles or section in roles):
             require_loopback(section, host)
     if not roles or not {"server", "dashboard"}.issuperset(roles):
         require_loopback("metrics", found.metrics.host)

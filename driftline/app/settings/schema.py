@@ -286,7 +286,30 @@ class Kafka(Section):
 class Auth(Section):
     """Who may ask."""
 
-    mode: Literal["off"] = _setting("off", '"off": this machine only')
+    mode: Literal["off", "token", "proxy"] = _setting(
+        "off",
+        '"off": this machine only, without a token; "token": who shows one; "proxy": who shows '
+        "one, or comes through a proxy that says who it is",
+    )
+    token: str = _secret("", "token that commands and clients show; empty: that of token_file")
+    token_file: str = _setting(
+        "",
+        'file of this machine\'s own token, made at the first start; "": access.token in the '
+        "local folder",
+    )
+    hosts: Texts = _setting(
+        [], "names of this machine by which others ask, without port, such as drift.example.org"
+    )
+    session_h: Amount = _setting(12.0, "hours after which a person must log in again")
+    proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
+    proxy_secret_file: str = _setting(
+        "", "file with the secret that such a proxy sends as X-Driftline-Proxy-Secret"
+    )
+    proxy_user_header: str = _setting("X-Forwarded-User", "header in which it names the person")
+    proxy_groups_header: str = _setting("X-Forwarded-Groups", "header with the person's groups")
+    group_roles: Texts = _setting(
+        [], 'roles of a group of people, such as "on-call=operator"; one entry a role'
+    )
 
 
 class Serving(Section):

@@ -111,6 +111,12 @@ class Settings:
         return self._path(chosen) if chosen else self.local_dir / "channels.key"
 
     @property
+    def token_file(self) -> Path:
+        """The file of this machine's own token."""
+        chosen = self.auth.token_file
+        return self._path(chosen) if chosen else self.local_dir / "access.token"
+
+    @property
     def server_url(self) -> str:
         """Where the server answers."""
         return _url(self.server.host, self.server.port)

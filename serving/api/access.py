@@ -1,0 +1,87 @@
+"""Routes of access: who asks, tokens, the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field
+
+from driftline.access import audit
+from driftline.access.principal import CURRENT, Role
+from driftline.access.tokens import create_token, list_tokens, revoke_token
+from driftline.database.engine import read_connection
+from driftline.serving.api.requests import Fields, Limit
+from driftline.serving.context import ServerContext
+
+
+class TokenRequest(Fields):
+    """A token to be made."""
+
+    name: str
+    roles: Annotated[list[Role], Field(min_length=1)]
+    endpoints: list[str] | None = None
+    expires_at: AwareDatetime | None = None
+
+
+def router(context: ServerContext) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["access"])
+
+    @routes.get("/whoami")
+    async def whoami() -> dict[str, Any]:
+        """Return who asks, with which roles, for which endpoints (null: all)."""
+        principal = CURRENT.get()
+        endpoints = principal.endpoints
+        return {
+            "subject": principal.subject,
+            "via": principal.via,
+            "roles": sorted(principal.roles),
+            "endpoints": None if endpoints is None else sorted(endpoints),
+        }
+
+    @routes.get("/tokens")
+    def tokens() -> dict[str, Any]:
+        """List all tokens, revoked ones too, without their secrets."""
+        with read_connection(context.engine) as connection:
+            return {"items": [one.as_dict() for one in list_tokens(connection)]}
+
+    @routes.post("/tokens", status_code=201)
+    def create(asked: TokenRequest) -> dict[str, Any]:
+        """Make a token; the answer alone shows its secret."""
+        now = context.now()
+        after = asked.model_dump(mode="json")
+        with context.engine.begin() as connection:
+            secret = create_token(
+                connection, asked.name, asked.roles, now=now, created_by=CURRENT.get().subject,
+                endpoints=asked.endpoints, expires_at=asked.expires_at,
+            )  # fmt: skip
+            audit.record(connection, "create", f"Token/{asked.name}", now, after=after)
+        return {**after, "token": secret}
+
+    @routes.delete("/tokens/{name}", status_code=204)
+    def revoke(name: str) -> None:
+        """End a token for good; servers that know it refuse it some seconds later at most."""
+        now = context.now()
+        with context.engine.begin() as connection:
+            before = revoke_token(connection, name, now).as_dict()
+            audit.record(connection, "delete", f"Token/{name}", now, before=before)
+
+    @routes.get("/audit")
+    def read_audit(
+        limit: Limit = 100,
+        before: Annotated[int | None, Query(ge=1)] = None,
+        subject: str | None = None,
+        target: str | None = None,
+        since: AwareDatetime | None = None,
+    ) -> dict[str, Any]:
+        """List who did what, the newest first; the next page is that before the last id."""
+        with read_connection(context.engine) as connection:
+            found = audit.entries(
+                connection, limit=limit, before_id=before, subject=subject, target=target,
+                since=since,
+            )  # fmt: skip
+        more = found[-1].id if len(found) == limit else None
+        return {"items": [one.as_dict() for one in found], "next": more}
+
+    return routes

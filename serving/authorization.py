@@ -1,0 +1,280 @@
+"""Which role each route needs, and which endpoints its caller is for: deny by default.
+
+Who asks is known before (driftline/access/gate.py). A route that is not in the table is refused to
+everybody, so that a new one cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import Request
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.access.audit import record
+from driftline.access.principal import CURRENT, Principal, Role
+from driftline.database.engine import read_connection
+from driftline.errors import ForbiddenError
+from driftline.loopback import App, Message, Receive, Scope, Send
+from driftline.monitors.tables import executions
+from driftline.serving.context import ServerContext
+from driftline.serving.http.invocations import Invocations
+from driftline.serving.http.responses import error_body
+from driftline.serving.resources import store
+
+log = logging.getLogger(__name__)
+
+_V1 = "/api/v1"
+ROLES: dict[str, Role | Literal["anyone"]] = {
+    "GET /healthz": "anyone",
+    "GET /readyz": "anyone",
+    "GET /docs": "anyone",
+    "GET /ui/{path}": "anyone",
+    "GET /metrics": "viewer",
+    "POST /v1/cloudevents": "ingest",
+    f"GET {_V1}/whoami": "anyone",
+    f"GET {_V1}/installation": "viewer",
+    f"GET {_V1}/tokens": "admin",
+    f"POST {_V1}/tokens": "admin",
+    f"DELETE {_V1}/tokens/{{name}}": "admin",
+    f"GET {_V1}/audit": "admin",
+    # Declared resources. Silences alone are an operator's: the route asks for more for others.
+    f"POST {_V1}/apply": "operator",
+    f"GET {_V1}/{{collection}}": "viewer",
+    f"GET {_V1}/{{collection}}/{{name}}": "viewer",
+    f"DELETE {_V1}/{{collection}}/{{name}}": "operator",
+    # Capture.
+    f"GET {_V1}/capture": "viewer",
+    f"GET {_V1}/capture/audit": "viewer",
+    f"GET {_V1}/counts": "viewer",
+    f"POST {_V1}/capture/erasures": "admin",
+    f"GET {_V1}/endpoints/{{name}}/capture": "viewer",
+    f"GET {_V1}/endpoints/{{name}}/capture/hours": "viewer",
+    f"GET {_V1}/endpoints/{{name}}/capture/lines": "analyst",
+    f"POST {_V1}/endpoints/{{name}}/capture/lines": "ingest",
+    f"GET {_V1}/endpoints/{{name}}/capture/import": "ingest",
+    f"POST {_V1}/endpoints/{{name}}/capture/decoding": "analyst",
+    f"GET {_V1}/endpoints/{{name}}/truth": "viewer",
+    f"POST {_V1}/endpoints/{{name}}/truth": "ingest",
+    f"POST {_V1}/endpoints/{{name}}/predictions": "invoke",
+    # Monitors.
+    f"POST {_V1}/monitors/{{name}}/run": "operator",
+    f"POST {_V1}/monitors/{{name}}/backtest": "operator",
+    f"POST {_V1}/monitors/{{name}}/baseline": "operator",
+    f"GET {_V1}/monitors/{{name}}/commission": "viewer",
+    f"POST {_V1}/monitors/{{name}}/commission/accept": "operator",
+    f"GET {_V1}/monitors/{{name}}/executions": "viewer",
+    f"GET {_V1}/monitors/{{name}}/marks": "viewer",
+    f"POST {_V1}/monitors/{{name}}/marks": "operator",
+    f"POST {_V1}/monitors/{{name}}/marks/{{identity}}/withdraw": "operator",
+    f"GET {_V1}/executions/{{execution_id}}": "viewer",
+    # Reports hold frequent values of the rows.
+    f"GET {_V1}/executions/{{execution_id}}/report": "analyst",
+    f"GET {_V1}/executions/{{execution_id}}/rows": "analyst",
+    f"GET {_V1}/executions/{{execution_id}}/violations/rows": "analyst",
+    f"GET {_V1}/executions/{{execution_id}}/violations/{{violation}}/rows": "analyst",
+    # Metrics and alarms.
+    f"GET {_V1}/metrics": "viewer",
+    f"POST {_V1}/metrics": "ingest",
+    f"POST {_V1}/metrics/data": "viewer",
+    f"POST {_V1}/metrics/statistics": "viewer",
+    f"GET {_V1}/detectors": "viewer",
+    f"POST {_V1}/detectors": "admin",
+    f"GET {_V1}/detectors/{{detector_id}}": "viewer",
+    f"GET {_V1}/detectors/{{detector_id}}/band": "viewer",
+    f"POST {_V1}/detectors/{{detector_id}}/train": "operator",
+    f"DELETE {_V1}/detectors/{{detector_id}}": "admin",
+    f"POST {_V1}/alarms/replay": "viewer",
+    f"POST {_V1}/alarms/preview": "viewer",
+    f"GET {_V1}/alarm-states": "viewer",
+    f"GET {_V1}/alarms/{{name}}/state": "viewer",
+    f"PUT {_V1}/alarms/{{name}}/state": "operator",
+    f"GET {_V1}/alarms/{{name}}/explain": "viewer",
+    f"GET {_V1}/alarms/{{name}}/history": "viewer",
+    f"POST {_V1}/alarms/actions": "operator",
+    f"PATCH {_V1}/alarms/{{name}}/tags": "admin",
+    # Notifications.
+    f"POST {_V1}/channels/{{name}}/test": "operator",
+    f"POST {_V1}/channels/{{name}}/enable": "operator",
+    f"GET {_V1}/channels/{{name}}/log": "viewer",
+    f"GET {_V1}/deliveries": "viewer",
+    f"GET {_V1}/deliveries/{{message_id}}": "viewer",
+    f"POST {_V1}/deliveries/{{message_id}}/redeliver": "operator",
+    f"POST {_V1}/silences/preview": "viewer",
+    f"POST {_V1}/silences/{{name}}/expire": "operator",
+    f"GET {_V1}/incidents": "viewer",
+    f"GET {_V1}/incidents/{{incident_id}}": "viewer",
+}
+"""The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
+
+CALL_KEY = "driftline.call"
+# Each changed resource is noted in the transaction that changes it.
+_NOTED = frozenset(
+    f"{_V1}".join(one)
+    for one in (
+        ("POST ", "/apply"),
+        ("DELETE ", "/{collection}/{name}"),
+        ("POST ", "/tokens"),
+        ("DELETE ", "/tokens/{name}"),
+    )
+)
+# Sent by programs, many times a second; what came is counted elsewhere.
+_UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
+
+
+@dataclass(slots=True)
+class Call:
+    """What a request turned out to ask for: filled in when its route is known."""
+
+    action: str = ""
+    role: str = ""
+
+    def is_noted(self, status: int) -> bool:
+        """Whether the audit log shows it, answered with a status."""
+        if not self.action:
+            return False
+        if status == 403:
+            return True
+        return self.role not in _UNNOTED and not (self.action in _NOTED and status < 400)
+
+
+class Authorization:
+    """Refuses what the caller's roles and endpoints do not allow; a dependency of every route."""
+
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
+
+    async def __call__(self, request: Request) -> None:
+        """Raise ForbiddenError, or let the route answer."""
+        principal, path = CURRENT.get(), _template(request)
+        action = f"{request.method} {path}"
+        role = ROLES.get(action)
+        call = request.scope.get(CALL_KEY)
+        if call is not None:
+            call.action, call.role = action, role or ""
+        if role is None:
+            raise ForbiddenError(f"{action}: no role allows it yet")
+        if role == "anyone":
+            return
+        require(role)
+        # Which endpoint an event is of stands in the event; its route asks.
+        if principal.endpoints is not None and not action.endswith("/v1/cloudevents"):
+            endpoint = await asyncio.to_thread(self._endpoint_of, path, request.path_params)
+            if endpoint is None:
+                raise ForbiddenError(
+                    f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
+                    f"and {action} is about all endpoints"
+                )
+            require_endpoint(endpoint)
+
+    def _endpoint_of(self, path: str, named: Mapping[str, Any]) -> str | None:
+        """Return the endpoint that a request is about; None when it is about none, or many."""
+        collection = named.get("collection") or path.removeprefix(_V1).split("/")[1]
+        if collection == "endpoints" and "name" in named:
+            return str(named["name"])
+        with read_connection(self._context.engine) as connection:
+            monitor = named.get("name") if collection == "monitors" else None
+            if "execution_id" in named:
+                monitor = connection.scalar(
+                    select(executions.c.monitor).where(executions.c.id == named["execution_id"])
+                )
+            found = store.find(connection, "Monitor", str(monitor)) if monitor else None
+        return None if found is None else str(found.spec["endpoint"])
+
+
+def _template(request: Request) -> str:
+    """Return the path of a request's route, with the names of its parameters in braces."""
+    path: str = request.scope["route"].path_format
+    # Routes that were included know only a part of it, in newer versions of FastAPI.
+    is_part = request.scope["path"].startswith(f"{_V1}/") and not path.startswith(f"{_V1}/")
+    return _V1 + path if is_part else path
+
+
+def require(role: Role) -> None:
+    """Refuse whoever asks now without a role.
+
+    Raises
+    ------
+    ForbiddenError
+        Naming who asks and which role it takes.
+    """
+    principal = CURRENT.get()
+    if not principal.may(role):
+        own = ", ".join(sorted(principal.roles)) or "no role"
+        raise ForbiddenError(f'"{principal.subject}" has {own}; this takes the role {role}')
+
+
+def require_endpoint(name: str) -> None:
+    """Refuse whoever asks now for an endpoint that is none of theirs.
+
+    Raises
+    ------
+    ForbiddenError
+        Naming who asks and for which endpoints they are.
+    """
+    principal = CURRENT.get()
+    if not principal.reaches(name):
+        own = ", ".join(sorted(principal.endpoints or ()))
+        raise ForbiddenError(f'"{principal.subject}" is for {own} only, not for "{name[:80]}"')
+
+
+def admit_invocations(app: App, invocations: Invocations) -> App:
+    """Refuse invocations before the tap records them."""
+
+    async def admit(scope: Scope, receive: Receive, send: Send) -> None:
+        if not invocations.takes(scope):
+            await app(scope, receive, send)
+            return
+        try:
+            require("invoke")
+            require_endpoint(scope["path"].split("/")[2])
+        except ForbiddenError as error:
+            body = error_body("forbidden", str(error))
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ]
+            await send({"type": "http.response.start", "status": 403, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        await app(scope, receive, send)
+
+    return admit
+
+
+class Audited:
+    """ASGI layer that notes in the audit log what was asked for and how that ended."""
+
+    def __init__(self, app: App, context: ServerContext) -> None:
+        self.app = app
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on; note it when its answer begins."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        call, principal = Call(), CURRENT.get()
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start" and call.is_noted(message["status"]):
+                await asyncio.to_thread(self._note, call, principal, scope, message["status"])
+            await send(message)
+
+        await self.app({**scope, CALL_KEY: call}, receive, noting)
+
+    def _note(self, call: Call, principal: Principal, scope: Scope, status: int) -> None:
+        try:
+            with self._context.engine.begin() as connection:
+                record(
+                    connection, call.action[:64], scope["path"], self._context.now(),
+                    status=status, principal=principal,
+                )  # fmt: skip
+        except SQLAlchemyError:
+            # What was done stays done; that it is missing in the audit log stands in this log.
+            log.exception("audit_entry_lost action=%s subject=%s", call.action, principal.subject)

@@ -1,0 +1,357 @@
+"""Every route by every role, and attacks on who asks: read as tables."""
+
+import json
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from driftline.access.authentication import REMEMBERED_S, Authenticator
+from driftline.access.principal import ROLES, Principal
+from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
+from driftline.access.sessions import begin_session
+from driftline.access.tokens import create_token, digest_of, new_secret, revoke_token
+from driftline.serving import authorization
+from tests.servers.postgres import new_sqlite, open_url
+from tests.serving.conftest import NOW, running
+
+FILE_SECRET = new_secret()
+PROXY_SECRET = "p" * 43
+SAMPLES = {
+    "collection": "silences",
+    "name": "flights",
+    "path": "",
+    "execution_id": "none",
+    "violation": "0",
+    "detector_id": "none",
+    "message_id": "none",
+    "incident_id": "none",
+    "identity": "none",
+}
+INVOCATION = "POST /endpoints/{name}/invocations"
+ROUTES = {**authorization.ROLES, INVOCATION: "invoke"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("access")
+    url = new_sqlite(folder)
+    engine = open_url(url)
+    proxy = TrustedProxy(
+        read_networks(["127.0.0.0/8"]), PROXY_SECRET, "x-forwarded-user", "x-forwarded-groups",
+        read_group_roles(["staff=viewer"]),
+    )  # fmt: skip
+    authenticator = Authenticator(engine, lambda: NOW, file_secret=FILE_SECRET, proxy=proxy)
+    settings = {"authenticator": authenticator, "hosts": ["drift.example.org"]}
+    with running(folder, database=url, **settings) as found:
+        yield found
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def secrets(server):
+    with server.engine.begin() as connection:
+        return {
+            role: create_token(connection, role, [role], now=NOW, created_by="test")
+            for role in ROLES
+        }
+
+
+def ask(server, action, secret=None, **headers):
+    method, _, path = action.partition(" ")
+    for name, value in SAMPLES.items():
+        path = path.replace(f"{{{name}}}", value)
+    if secret is not None:
+        headers["authorization"] = f"Bearer {secret}"
+    body = {"content": b"{}"} if method in ("POST", "PUT", "PATCH") else {}
+    headers.setdefault("content-type", "application/json")
+    return server.client.request(method, path, headers=headers, follow_redirects=False, **body)
+
+
+def test_every_documented_route_has_a_role_and_every_role_a_route(server):
+    document = ask(server, "GET /openapi.json", FILE_SECRET).json()
+    documented = {
+        f"{method.upper()} {path}"
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+
+    assert len(documented) > 60
+    hidden = {"GET /docs", "GET /ui/{path}"}
+    assert documented - {INVOCATION} == set(authorization.ROLES) - hidden
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("action", ROUTES)
+def test_a_route_answers_its_role_and_refuses_all_others(server, secrets, action, role):
+    needed = ROUTES[action]
+    allowed = needed == "anyone" or Principal("", frozenset({role})).may(needed)
+
+    answer = ask(server, action, secrets[role])
+
+    assert (answer.status_code == 403) == (not allowed), answer.text
+    assert answer.status_code not in (401, 500)
+    if not allowed:
+        message = server.error_of(answer)["message"]
+        assert f'"{role}" has {role}; this takes the role {needed}' == message
+
+
+@pytest.mark.parametrize("action", ROUTES)
+def test_a_route_refuses_who_shows_nothing(server, action):
+    answer = ask(server, action)
+
+    is_health = action in ("GET /healthz", "GET /readyz")
+    assert (answer.status_code == 401) != is_health, answer.text
+    assert is_health or answer.headers["www-authenticate"] == 'Bearer realm="driftline"'
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/nothing", "/api/v2/x", "/endpoints/x"])
+def test_what_has_no_route_is_not_told_to_strangers(server, path):
+    assert server.client.get(path).status_code == 401
+
+
+def _revoked(server):
+    with server.engine.begin() as connection:
+        secret = create_token(connection, "gone", ["admin"], now=NOW, created_by="test")
+        revoke_token(connection, "gone", NOW)
+    return secret
+
+
+def _expired(server):
+    then = NOW - timedelta(days=2)
+    with server.engine.begin() as connection:
+        return create_token(
+            connection, "old", ["admin"], now=then, created_by="test",
+            expires_at=then + timedelta(days=1),
+        )  # fmt: skip
+
+
+def _ended_session(server):
+    then = NOW - timedelta(days=2)
+    with server.engine.begin() as connection:
+        who = Principal("ana", frozenset({"admin"}))
+        return begin_session(connection, who, then, timedelta(hours=1))
+
+
+def bearer(secret):
+    return {"authorization": f"Bearer {secret}"}
+
+
+# name of the attack → headers of a request for the list of tokens; none may be let in.
+FORGED = {
+    "an empty secret": lambda _: {"authorization": "Bearer"},
+    "another scheme": lambda _: {"authorization": f"Basic {FILE_SECRET}"},
+    "no scheme": lambda _: {"authorization": FILE_SECRET},
+    "the secret but for its last letter": lambda _: bearer(FILE_SECRET[:-1]),
+    "the secret in capitals": lambda _: bearer(FILE_SECRET.upper()),
+    "the secret twice": lambda _: bearer(f"{FILE_SECRET} {FILE_SECRET}"),
+    "bytes that are no text": lambda _: {"authorization": b"Bearer \xff\xfe"},
+    "a quote for the database": lambda _: bearer("' OR '1'='1"),
+    "a secret of 60 kB": lambda _: bearer("x" * 60_000),
+    "a revoked token": lambda server: bearer(_revoked(server)),
+    "an expired token": lambda server: bearer(_expired(server)),
+    "a session that has ended": lambda server: bearer(_ended_session(server)),
+    "the digest in place of the secret": lambda server: bearer(
+        digest_of(FILE_SECRET)
+    ),
+    "the token as a cookie": lambda _: {"cookie": f"driftline_session={FILE_SECRET}"},
+    "a proxy's user without its secret": lambda _: {"x-forwarded-user": "root"},
+    "a proxy's user with a wrong secret": lambda _: {
+        "x-forwarded-user": "root", "x-driftline-proxy-secret": "q" * 43,
+    },
+    "the proxy's secret without a user": lambda _: {"x-driftline-proxy-secret": PROXY_SECRET},
+    "the proxy's secret as a token": lambda _: bearer(PROXY_SECRET),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", FORGED)
+def test_a_forged_secret_lets_nobody_in(server, attack):
+    answer = server.client.get("/api/v1/tokens", headers=FORGED[attack](server))
+
+    assert answer.status_code in (401, 431), answer.text
+
+
+# name of the attack → headers added to those of an admin; the answer must be 403.
+FROM_ELSEWHERE = {
+    "another host": {"host": "rebound.example:8080"},
+    "a host that begins with ours": {"host": "127.0.0.1.evil.example"},
+    "a host that ends with ours": {"host": "evil.drift.example.org"},
+    "a page of another origin": {"origin": "https://evil.example"},
+    "a page of another port": {"origin": "http://127.0.0.1:3000"},
+    "a page without an origin": {"origin": "null"},
+    "a page of the same site": {"sec-fetch-site": "same-site"},
+    "a page of another site": {"sec-fetch-site": "cross-site"},
+}
+
+
+@pytest.mark.parametrize("attack", FROM_ELSEWHERE)
+def test_a_page_or_host_of_others_is_refused_even_with_a_token(server, attack):
+    headers = {**bearer(FILE_SECRET), **FROM_ELSEWHERE[attack]}
+
+    assert server.client.get("/api/v1/tokens", headers=headers).status_code == 403
+
+
+def test_a_host_of_the_settings_is_our_own(server):
+    headers = {**bearer(FILE_SECRET), "host": "drift.example.org:8080"}
+
+    assert server.client.get("/api/v1/tokens", headers=headers).status_code == 200
+
+
+def test_the_proxy_is_believed_and_only_for_its_groups(server):
+    headers = {
+        "x-driftline-proxy-secret": PROXY_SECRET,
+        "x-forwarded-user": "ana",
+        "x-forwarded-groups": "staff",
+    }
+    who = server.client.get("/api/v1/whoami", headers=headers).json()
+
+    assert who == {"subject": "ana", "via": "proxy", "roles": ["viewer"], "endpoints": None}
+    assert server.client.get("/api/v1/alarms", headers=headers).status_code == 200
+    assert server.client.get("/api/v1/tokens", headers=headers).status_code == 403
+
+
+def test_a_token_for_one_endpoint_reaches_no_other(server):
+    with server.engine.begin() as connection:
+        secret = create_token(
+            connection, "one", ["admin"], now=NOW, created_by="test", endpoints=["Flights"]
+        )
+
+    def status(action):
+        return ask(server, action, secret).status_code
+
+    assert status("POST /endpoints/flights/invocations") == 404  # Let in: there is none.
+    assert status("POST /endpoints/FLIGHTS/invocations") == 404
+    assert status("POST /endpoints/churn/invocations") == 403
+    assert status("GET /api/v1/endpoints/flights") == 404
+    assert status("GET /api/v1/endpoints/churn") == 403
+    for action in (
+        "GET /api/v1/alarms",
+        "GET /api/v1/tokens",
+        "GET /metrics",
+        "GET /api/v1/counts",
+    ):
+        assert status(action) == 403, action
+    assert status("GET /api/v1/monitors/unknown/executions") == 403
+    event = {
+        "ce-id": "1", "ce-specversion": "1.0", "ce-source": "x",
+        "ce-type": "org.kubeflow.serving.inference.request",
+        "ce-inferenceservicename": "churn",
+    }  # fmt: skip
+    answer = ask(server, "POST /v1/cloudevents", secret, **event)
+    assert answer.status_code == 403
+    assert ask(server, "POST /v1/cloudevents?endpoint=flights", secret, **event).status_code == 200
+
+
+def test_a_revoked_token_is_refused_after_a_moment(server, monkeypatch):
+    monkeypatch.setattr("driftline.access.authentication.REMEMBERED_S", 0.0)
+    with server.engine.begin() as connection:
+        secret = create_token(connection, "brief", ["viewer"], now=NOW, created_by="test")
+    assert ask(server, "GET /api/v1/alarms", secret).status_code == 200
+    assert ask(server, "DELETE /api/v1/tokens/brief", FILE_SECRET).status_code == 204
+
+    assert ask(server, "GET /api/v1/alarms", secret).status_code == 401
+    assert 0 < REMEMBERED_S <= 10
+
+
+def test_a_token_is_made_shown_once_and_listed(server):
+    body = {"name": "grafana", "roles": ["viewer"]}
+    headers = bearer(FILE_SECRET)
+    made = server.client.post("/api/v1/tokens", json=body, headers=headers)
+    again = server.client.post("/api/v1/tokens", json=body, headers=headers)
+    listed = server.client.get("/api/v1/tokens", headers=headers)
+
+    assert made.status_code == 201
+    secret = made.json()["token"]
+    assert ask(server, "GET /metrics", secret).status_code == 200
+    assert again.status_code == 409
+    assert "grafana" in {one["name"] for one in listed.json()["items"]}
+    assert secret not in listed.text
+
+
+def test_the_audit_log_shows_who_changed_what(server, declare):
+    headers = bearer(FILE_SECRET)
+    silence = declare(
+        "Silence", "night", alarm_names=["a"], ends_at="2026-02-01T00:00:00Z", comment="c",
+        created_by="ana",
+    )  # fmt: skip
+    applied = {"resources": [silence]}
+    assert server.client.post("/api/v1/apply", json=applied, headers=headers).status_code == 200
+    silence["spec"]["comment"] = "d"
+    assert server.client.post("/api/v1/apply", json=applied, headers=headers).status_code == 200
+    assert server.client.delete("/api/v1/silences/night", headers=headers).status_code == 204
+
+    params = {"target": "Silence/night"}
+    found = server.client.get("/api/v1/audit", params=params, headers=headers).json()["items"]
+
+    said = [
+        (
+            one["subject"], one["via"], one["action"],
+            *(one[side] and one[side]["spec"]["comment"] for side in ("before", "after")),
+        )
+        for one in reversed(found)
+    ]  # fmt: skip
+    assert said == [
+        ("local", "file", "create", None, "c"),
+        ("local", "file", "update", "c", "d"),
+        ("local", "file", "delete", "d", None),
+    ]
+
+
+def test_the_audit_log_shows_reads_of_rows_and_refusals_but_no_invocation(server, secrets):
+    ask(server, "GET /api/v1/executions/{execution_id}/rows", secrets["analyst"])
+    ask(server, "POST /api/v1/monitors/{name}/run", secrets["viewer"])
+    ask(server, INVOCATION, secrets["invoke"])
+    ask(server, "GET /api/v1/alarms", secrets["viewer"])
+
+    def seen(subject):
+        params = {"subject": subject, "limit": 1}
+        (one,) = server.client.get(
+            "/api/v1/audit", params=params, headers=bearer(FILE_SECRET)
+        ).json()["items"]
+        return one["action"], one["target"], one["status"]
+
+    assert seen("analyst") == (
+        "GET /api/v1/executions/{execution_id}/rows", "/api/v1/executions/none/rows", 404,
+    )  # fmt: skip
+    assert seen("viewer") == (
+        "POST /api/v1/monitors/{name}/run", "/api/v1/monitors/flights/run", 403,
+    )  # fmt: skip
+
+
+def test_an_operator_silences_but_declares_and_deletes_nothing_else(server, secrets, declare):
+    silence = declare(
+        "Silence", "op", alarm_names=["a"], ends_at="2026-02-01T00:00:00Z", comment="c",
+        created_by="ana",
+    )  # fmt: skip
+    alarm = declare("Alarm", "a")
+    headers = bearer(secrets["operator"])
+
+    def apply(*resources):
+        body = {"resources": list(resources)}
+        return server.client.post("/api/v1/apply", json=body, headers=headers).status_code
+
+    assert apply(silence) == 200
+    assert apply(silence, alarm) == 403
+    assert server.client.delete("/api/v1/silences/op", headers=headers).status_code == 204
+    assert server.client.delete("/api/v1/alarms/a", headers=headers).status_code == 403
+
+
+def test_secrets_reach_no_log(server, secrets, caplog):
+    caplog.set_level("DEBUG")
+    for secret in (*secrets.values(), FILE_SECRET, new_secret()):
+        ask(server, "GET /api/v1/alarms", secret)
+        ask(server, "POST /api/v1/erasures", secret)
+
+    shown = json.dumps([record.getMessage() for record in caplog.records])
+    assert not any(secret in shown for secret in (*secrets.values(), FILE_SECRET))
+
+
+def test_the_tap_records_no_refused_request(server):
+    spool = server.context.spool_dir
+    before = sorted(file.stat().st_size for file in spool.rglob("*") if file.is_file())
+    with httpx.Client(base_url=server.url) as client:
+        answer = client.post("/endpoints/flights/invocations", content=b"1,2")
+    after = sorted(file.stat().st_size for file in spool.rglob("*") if file.is_file())
+
+    assert answer.status_code == 401
+    assert before == after
