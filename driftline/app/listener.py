@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
+from driftline.app.connections import Connections, most_connections
 from driftline.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 # Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
 GRACE_S = 5
+_BACKLOG = 2048  # As uvicorn has it.
+# Each takes a file before the limit of connections sees it.
+_ACCEPTED_AT_ONCE = 4
 
 
 def listen(section: str, host: str, port: int, *, mend: str = "") -> socket.socket:
@@ -36,30 +41,55 @@ def listen(section: str, host: str, port: int, *, mend: str = "") -> socket.sock
     return listener
 
 
-def listener_config(
-    app: Callable[..., Any], *, lifespan: Literal["on", "off"], grace_s: int
-) -> uvicorn.Config:
-    """Return how a process answers: without logs and names of uvicorn's own."""
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan=lifespan,
-        timeout_graceful_shutdown=grace_s,
-    )
+class Server(uvicorn.Server):
+    """Answers on a port that was taken: without logs and names of uvicorn's own, within limits."""
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        *,
+        lifespan: Literal["on", "off"] = "on",
+        grace_s: int = GRACE_S,
+        ready: Callable[[], None] = lambda: None,
+        connections: Connections | None = None,
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan=lifespan,
+            timeout_graceful_shutdown=grace_s,
+            ws="none",
+            backlog=_ACCEPTED_AT_ONCE,
+        )
+        super().__init__(config)
+        self._ready = ready
+        if connections is None:  # An empty set is false, too.
+            connections = Connections(most_connections())
+        self._connections = connections
+        self.server_state.connections = self._connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        asyncio.get_running_loop().set_exception_handler(self._connections.exhausted)
+        await super().startup(sockets=sockets)
+        for listener in sockets or ():
+            # asyncio takes one number for both: how many may wait, and how many are accepted.
+            listener.listen(_BACKLOG)
+        if self.started:
+            self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look through the connections once a second; uvicorn calls it ten times."""
+        if counter % 10 == 0:
+            self._connections.sweep()
+        return await super().on_tick(counter)
 
 
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Answer with an ASGI application until a signal comes."""
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=sockets)
-            if self.started:
-                ready()
-
-    server = Server(listener_config(app, lifespan="on", grace_s=GRACE_S))
+    server = Server(app, ready=ready)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops in order, then raises the signal once more, which would end the process
         # before the caller has closed what the application used.

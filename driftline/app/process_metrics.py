@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from driftline.app.listener import listen, listener_config
+from driftline.app.listener import Server, listen
 from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 from driftline.errors import UnavailableError
@@ -141,7 +140,7 @@ def exposed(registry: CollectorRegistry, *, name: str, host: str, port: int) -> 
         log.warning("process=%s goes without its metrics: %s", name, error)
         yield
         return
-    server = uvicorn.Server(listener_config(LocalOnly(_app(registry)), lifespan="off", grace_s=1))
+    server = Server(LocalOnly(_app(registry)), lifespan="off", grace_s=1)
     # Only the main thread may be told by signals, and it has its own way to stop.
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="metrics", daemon=True

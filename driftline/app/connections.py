@@ -1,0 +1,142 @@
+"""The open connections of a listener: those that wait for their client end after a while.
+
+uvicorn closes a connection that is idle after an answer. One that sends nothing, half a head or a
+byte now and then it keeps for ever, and accepts more of them until no file can be opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uvicorn.server import Protocols
+
+    Connection = Protocols
+else:
+    Connection = Any  # The name is of newer versions only.
+
+log = logging.getLogger(__name__)
+
+# Within which the head of a request must be whole, counted from the connection or the last answer.
+IDLE_S = 10.0
+# Within which a body must be whole, and some of an answer be taken; the server answers 408 sooner.
+STALLED_S = 120.0
+_MOST = 4096
+_TOLD_EVERY_S = 60.0
+# What asyncio says of each connection that it cannot accept.
+_SHORTAGE = "socket.accept() out of system resource"
+
+# Whether it is idle, the request, and how much of the answer is not taken.
+Wait = tuple[bool, object, int]
+
+
+def most_connections() -> int:
+    """Return how many connections there may be: half of the files that the process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if files == resource.RLIM_INFINITY else min(files // 2, _MOST)
+
+
+class Connections(set[Connection]):
+    """The set that uvicorn adds each connection to; looked through once a second.
+
+    A request costs nothing here: what a connection waits for is read off it.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        *,
+        idle_s: float = IDLE_S,
+        stalled_s: float = STALLED_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        # After a shortage there is room for fewer than the limit, for a while.
+        self._limit = self._room = limit
+        self._idle_s, self._stalled_s = idle_s, stalled_s
+        self._monotonic = monotonic
+        # What each waited for when it was last looked at, and since when.
+        self._waits: dict[Connection, tuple[Wait | None, float]] = {}
+        self._closed = self._shortages = 0
+        self._is_full = False
+        self._told_s = -_TOLD_EVERY_S
+
+    def add(self, connection: Connection, /) -> None:
+        """Take a connection; others make room for one above the limit."""
+        super().add(connection)
+        self._waits[connection] = ((True, None, 0), self._monotonic())
+        if len(self) > self._room:
+            self._make_room_soon(is_short=False)
+
+    def sweep(self) -> None:
+        """Close the connections that have waited for their client for too long."""
+        now, before = self._monotonic(), self._waits
+        self._waits = {}
+        for connection in self:
+            wait = _wait_of(connection)
+            last, since_s = before.get(connection, (None, now))
+            if wait is None or wait != last:
+                since_s = now
+            elif now - since_s > (self._idle_s if wait[0] else self._stalled_s):
+                connection.transport.abort()
+            self._waits[connection] = wait, since_s
+        self._tell(now)
+
+    def exhausted(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Make room when no connection can be accepted; asyncio would log each, with its trace."""
+        if context.get("message") != _SHORTAGE:
+            loop.default_exception_handler(context)
+            return
+        self._shortages += 1
+        self._make_room_soon(is_short=True)
+
+    def _make_room_soon(self, *, is_short: bool) -> None:
+        # Not now: a new connection has no transport yet, and of many that come one look will do.
+        if not self._is_full:
+            self._is_full = True
+            asyncio.get_running_loop().call_soon(self._make_room, is_short)
+
+    def _make_room(self, is_short: bool) -> None:
+        """Close what waits longest, the idle ones first, and some more than is needed now."""
+        self._is_full = False
+        self.sweep()
+        left = [one for one in self if not one.transport.is_closing()]
+        if is_short:
+            self._room = len(left) // 2
+        surplus = len(left) - self._room
+        if surplus <= 0:
+            return
+        waiting = [one for one in left if self._waits[one][0] is not None]
+        waiting.sort(key=self._order)
+        for one in waiting[: surplus + self._room // 16]:
+            one.transport.abort()
+            self._closed += 1
+
+    def _order(self, connection: Connection) -> tuple[bool, float]:
+        wait, since_s = self._waits[connection]
+        return wait is not None and not wait[0], since_s
+
+    def _tell(self, now: float) -> None:
+        """Log once a minute what was closed to make room."""
+        if (self._closed or self._shortages) and now - self._told_s >= _TOLD_EVERY_S:
+            log.warning(
+                "connections=%d limit=%d closed_early=%d not_accepted=%d: too many at a time; "
+                "raise the limit of open files (ulimit -n) if all are wanted",
+                len(self), self._limit, self._closed, self._shortages,
+            )  # fmt: skip
+            self._closed = self._shortages = 0
+            self._told_s = now
+            self._room = self._limit
+
+
+def _wait_of(connection: Connection) -> Wait | None:
+    """Return what a connection waits for from its client; None while it is we who work."""
+    request: Any = getattr(connection, "cycle", None)
+    untaken = connection.transport.get_write_buffer_size()
+    is_idle = (request is None or request.response_complete) and not untaken
+    return (is_idle, request, untaken) if is_idle or untaken or request.more_body else None

@@ -1,0 +1,209 @@
+"""What waits for its client ends, on a listener as every process has it; what works goes on."""
+
+import asyncio
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from driftline.app.connections import Connections
+from driftline.app.listener import Server, listen
+from tests.servers.commands import talking
+
+# Longer than any wait here is meant to be: a test that fails ends, too.
+PATIENCE_S = 30.0
+
+
+class _App:
+    """Answers with the length of the body; /slow once told so, /large with what nobody takes."""
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        size, more = 0, scope["path"] != "/large"
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            size, more = size + len(message["body"]), message["more_body"]
+        if scope["path"] == "/slow":
+            await asyncio.to_thread(self.may_answer.wait, PATIENCE_S)
+        body = b"x" * (64 << 20) if scope["path"] == "/large" else b"%d" % size
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def _running(connections: Connections, app: Any) -> Iterator[int]:
+    """Serve in a thread; the port."""
+    listener = listen("test", "127.0.0.1", 0)
+    ready = threading.Event()
+    server = Server(app, lifespan="off", grace_s=1, ready=ready.set, connections=connections)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE_S)
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+
+
+def _connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    """Wait for the end of a connection; another way than ours would be the test's patience."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def _ask(connection: http.client.HTTPConnection) -> bytes:
+    connection.request("POST", "/", body=b"four")
+    return connection.getresponse().read()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: loc",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: loc",
+    ],
+    ids=["nothing", "half a head", "half a body", "some chunks", "half a second head"],
+)
+def test_a_connection_that_keeps_us_waiting_is_closed(sent: bytes) -> None:
+    connections = Connections(10, idle_s=0.1, stalled_s=0.1)
+    with _running(connections, _App()) as port, _connect(port) as connection:
+        connection.sendall(sent)
+
+        assert _is_ended(connection)
+
+
+def test_a_byte_now_and_then_prolongs_nothing() -> None:
+    with _running(Connections(10, idle_s=0.5), _App()) as port, _connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        connection.settimeout(0.05)
+        for _ in range(round(PATIENCE_S / 0.05)):
+            try:
+                connection.sendall(b"x")
+                if not connection.recv(1):
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+        pytest.fail("the head was waited for")
+
+
+def test_an_answer_that_nobody_takes_is_given_up() -> None:
+    with _running(Connections(10, stalled_s=0.5), _App()) as port, _connect(port) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with _connect(port) as other:
+            other.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n")
+            assert _is_ended(other)  # By then it was looked through, again and again.
+
+        taken = 0
+        try:
+            while chunk := connection.recv(1 << 20):
+                taken += len(chunk)
+        except ConnectionResetError:
+            pass
+
+    assert taken < 64 << 20
+
+
+def test_a_request_that_is_worked_on_waits_for_nobody() -> None:
+    app = _App()
+    with _running(Connections(10, idle_s=0.1, stalled_s=0.1), app) as port:
+        slow = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        slow.request("GET", "/slow")
+        for _ in range(3):
+            with _connect(port) as idle:
+                assert _is_ended(idle)
+        app.may_answer.set()
+
+        assert slow.getresponse().read() == b"0"
+        slow.close()
+
+
+def test_above_the_limit_those_idle_for_longest_make_room() -> None:
+    with _running(Connections(10), _App()) as port, ExitStack() as kept:
+        idle = [kept.enter_context(_connect(port)) for _ in range(30)]
+
+        assert all(_is_ended(one) for one in idle[:20])
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        assert _ask(client) == b"4"
+        client.close()
+
+
+def test_a_client_that_asks_outlives_many_that_say_nothing() -> None:
+    with _running(Connections(10), _App()) as port, ExitStack() as kept:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        first = _ask(client), client.sock.getsockname()
+        for _ in range(20):
+            kept.enter_context(_connect(port))
+            second = _ask(client), client.sock.getsockname()
+
+        assert first == second
+        client.close()
+
+
+_OUT_OF_FILES = """
+import os, resource, sys, threading
+from driftline.app.listener import Server, listen
+from driftline.app.logs import configure_logging
+
+async def app(scope, receive, send):
+    os.close(os.open("/dev/null", os.O_RDONLY))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"here"})
+
+sys.stderr = sys.stdout
+configure_logging()
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+held = [os.open("/dev/null", os.O_RDONLY) for _ in range(HELD)]
+listener = listen("test", "127.0.0.1", 0)
+ready = threading.Event()
+server = Server(app, lifespan="off", grace_s=1, ready=ready.set)
+thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+thread.start()
+ready.wait()
+print(listener.getsockname()[1], flush=True)
+input()
+server.should_exit = True
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("held", [0, 190], ids=["by connections", "by other files"])
+def test_a_server_without_descriptors_answers_and_says_so_once(held: int) -> None:
+    """Five hundred idle connections, of which a process of 256 files could keep half."""
+    code = _OUT_OF_FILES.replace("HELD", str(held))
+    with talking(code) as (_, told, printed), ExitStack() as kept:
+        port = int(printed.readline())
+        for _ in range(500):
+            kept.enter_context(_connect(port))
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        client.request("GET", "/")
+        answer = client.getresponse().read()
+        client.close()
+        told.write("\n")
+        log = printed.read().splitlines()
+
+    assert answer == b"here"
+    assert len(log) == 1
+    assert "raise the limit of open files" in log[0]
