@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.principal import Principal
 from driftline.access.proxies import TrustedProxy
 from driftline.access.sessions import find_session
 from driftline.access.tokens import digest_of, find_token
+from driftline.database.disconnects import FailedPasses, is_disconnect
 from driftline.database.engine import read_connection
+from driftline.errors import UnavailableError
 from driftline.loopback import Scope
+
+log = logging.getLogger(__name__)
 
 COOKIE = "driftline_session"
 REMEMBERED_S = 5.0
-"""A revoked token is refused this much later at most."""
+"""After so long it is asked again whether a token is still valid, beside the request."""
+REVOKED_S = 10.0
+"""A revoked token is refused this much later at most, while the database answers."""
+STALE_S = 3600.0
+"""So long a token that was valid is believed while the database does not answer."""
+# A request with a token that was valid does not wait longer for a slow database.
+_PATIENCE_S = 1.0
 _REMEMBERED_MAX = 1024
+_THREADS = 4
+
+
+@dataclass(slots=True)
+class _Known:
+    """Whom a secret stood for when it was last looked up, and when that was tried last."""
+
+    principal: Principal
+    found_s: float
+    asked_s: float
 
 
 class Authenticator:
@@ -56,7 +81,11 @@ class Authenticator:
         self._file_secret = file_secret.encode()
         self._proxy = proxy
         self.takes_cookies = takes_cookies
-        self._remembered: dict[str, tuple[float, Principal]] = {}
+        self._passes = FailedPasses(log, "looking up tokens")
+        self._known: dict[str, _Known] = {}
+        self._asking: dict[str, asyncio.Future[Principal | None]] = {}
+        # Of its own: a database that hangs must not take the threads of what serves.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
 
     async def principal(self, scope: Scope) -> Principal | None:
         """Return who sends a request; None when that is not known."""
@@ -66,32 +95,79 @@ class Authenticator:
         return None if secret is None else await self.find(secret)
 
     async def find(self, secret: str) -> Principal | None:
-        """Return whom a secret stands for; None when nobody."""
-        # Compared in constant time: this one is not looked up by its digest.
+        """Return whom a secret stands for; None when nobody.
+
+        An invocation neither waits nor fails because a database is slow or away: who was known
+        stays known meanwhile.
+
+        Raises
+        ------
+        UnavailableError
+            When the database does not answer, and the secret was not seen before.
+        """
         shown = secret.encode("utf-8", "surrogateescape")
+        # Compared in constant time: this one is not looked up by its digest.
         if self._file_secret and hmac.compare_digest(shown, self._file_secret):
             return Principal("local", frozenset({"admin"}), via="file")
-        digest = digest_of(secret)
-        until_s, principal = self._remembered.get(digest, (0.0, None))
-        if principal is not None and time.monotonic() < until_s:
-            return principal
-        found = await asyncio.to_thread(self._look_up, secret)
-        if found is None:
-            self._remembered.pop(digest, None)
-            return None
-        if len(self._remembered) >= _REMEMBERED_MAX:
-            self._remembered.clear()
-        self._remembered[digest] = (time.monotonic() + REMEMBERED_S, found)
-        return found
+        digest, now_s = digest_of(secret), time.monotonic()
+        known = self._known.get(digest)
+        if known is None:
+            return await self._ask(digest, secret)
+        age_s = now_s - known.asked_s
+        if age_s < REMEMBERED_S:
+            return known.principal
+        asked = self._ask(digest, secret)
+        if age_s < REVOKED_S:
+            return known.principal
+        done, _ = await asyncio.wait({asked}, timeout=_PATIENCE_S)
+        if done and asked.exception() is None:
+            return asked.result()
+        if now_s - known.found_s > STALE_S:
+            raise UnavailableError("the database does not answer, which knows the tokens")
+        known.asked_s = now_s
+        return known.principal
 
     def forget(self) -> None:
         """Look everybody up anew: tokens or sessions have changed."""
-        self._remembered.clear()
+        self._known.clear()
+
+    def _ask(self, digest: str, secret: str) -> asyncio.Future[Principal | None]:
+        """Look a secret up in a thread, once for all who wait for it."""
+        if digest not in self._asking:
+            loop = asyncio.get_running_loop()
+            asked = loop.run_in_executor(self._threads, self._look_up, secret)
+            asked.add_done_callback(partial(self._note, digest))
+            self._asking[digest] = asked
+        return self._asking[digest]
+
+    def _note(self, digest: str, asked: asyncio.Future[Principal | None]) -> None:
+        """Remember what a look-up found."""
+        self._asking.pop(digest, None)
+        if asked.cancelled():
+            return
+        if error := asked.exception():
+            self._passes.failed(error.__cause__ or error)
+            return
+        self._passes.passed()
+        principal, now_s = asked.result(), time.monotonic()
+        if principal is None:
+            self._known.pop(digest, None)
+            return
+        if len(self._known) >= _REMEMBERED_MAX:
+            self._known.clear()
+        self._known[digest] = _Known(principal, now_s, now_s)
 
     def _look_up(self, secret: str) -> Principal | None:
         now = self._now()
-        with read_connection(self._engine) as connection:
-            return find_token(connection, secret, now) or find_session(connection, secret, now)
+        try:
+            with read_connection(self._engine) as connection:
+                return find_token(connection, secret, now) or find_session(connection, secret, now)
+        except SQLAlchemyError as error:
+            if not is_disconnect(error):
+                raise
+            raise UnavailableError(
+                "the database does not answer, which knows the tokens; try again"
+            ) from error
 
 
 def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:

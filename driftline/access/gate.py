@@ -8,6 +8,7 @@ from collections.abc import Collection
 from driftline.access.authentication import Authenticator, secret_of
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.proxies import SECRET_HEADER
+from driftline.errors import UnavailableError
 from driftline.loopback import App, Receive, Scope, Send
 
 SHOWN_KEY = "driftline.shown"
@@ -44,9 +45,18 @@ class Gate:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 4401})
             return
-        principal = await self.authenticator.principal(scope)
+        try:
+            principal = await self.authenticator.principal(scope)
+        except UnavailableError as error:
+            await _refuse(send, 503, "unavailable", str(error), (b"retry-after", b"1"))
+            return
         if principal is None and scope["path"] not in self.public:
-            await _refuse(send)
+            message = (
+                'no token, or none that is valid; expected the header "Authorization: Bearer '
+                'TOKEN" with a token made by: driftline token create NAME --role ROLE'
+            )
+            challenge = (b"www-authenticate", b'Bearer realm="driftline"')
+            await _refuse(send, 401, "unauthorized", message, challenge)
             return
         secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
         kept = [(name, value) for name, value in scope["headers"] if name not in _SECRETS]
@@ -57,16 +67,14 @@ class Gate:
             CURRENT.reset(mark)
 
 
-async def _refuse(send: Send) -> None:
-    message = (
-        'no token, or none that is valid; expected the header "Authorization: Bearer TOKEN" with '
-        "a token made by: driftline token create NAME --role ROLE"
-    )
-    body = json.dumps({"error": {"code": "unauthorized", "message": message}}).encode()
+async def _refuse(
+    send: Send, status: int, code: str, message: str, extra: tuple[bytes, bytes]
+) -> None:
+    body = json.dumps({"error": {"code": code, "message": message}}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"www-authenticate", b'Bearer realm="driftline"'),
+        extra,
     ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

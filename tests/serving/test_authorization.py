@@ -6,7 +6,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from driftline.access.authentication import REMEMBERED_S, Authenticator
+from driftline.access.authentication import REVOKED_S, Authenticator
 from driftline.access.principal import ROLES, Principal
 from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
 from driftline.access.sessions import begin_session
@@ -243,14 +243,15 @@ def test_a_token_for_one_endpoint_reaches_no_other(server):
 
 
 def test_a_revoked_token_is_refused_after_a_moment(server, monkeypatch):
-    monkeypatch.setattr("driftline.access.authentication.REMEMBERED_S", 0.0)
+    for name in ("REMEMBERED_S", "REVOKED_S"):
+        monkeypatch.setattr(f"driftline.access.authentication.{name}", 0.0)
     with server.engine.begin() as connection:
         secret = create_token(connection, "brief", ["viewer"], now=NOW, created_by="test")
     assert ask(server, "GET /api/v1/alarms", secret).status_code == 200
     assert ask(server, "DELETE /api/v1/tokens/brief", FILE_SECRET).status_code == 204
 
     assert ask(server, "GET /api/v1/alarms", secret).status_code == 401
-    assert 0 < REMEMBERED_S <= 10
+    assert 0 < REVOKED_S <= 10
 
 
 def test_a_token_is_made_shown_once_and_listed(server):

@@ -1,0 +1,173 @@
+"""How long a secret is believed: revocation is prompt, and an outage stops nobody."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from driftline.access import authentication
+from driftline.access.authentication import REMEMBERED_S, REVOKED_S, STALE_S, Authenticator
+from driftline.access.gate import Gate
+from driftline.access.tokens import create_token, find_token, revoke_token
+from driftline.errors import UnavailableError
+from tests.servers.postgres import new_sqlite, open_url
+
+NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+
+
+class Database:
+    """Token look-ups that are counted, and can fail or hang."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_away = False
+        self.hangs: threading.Event | None = None
+
+    def find(self, *args: object) -> object:
+        self.count += 1
+        if self.hangs is not None:
+            self.hangs.wait(30)
+        if self.is_away:
+            raise OperationalError("SELECT", {}, Exception("connection refused"))
+        return find_token(*args)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def engine(tmp_path) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
+    found = open_url(new_sqlite(tmp_path))
+    yield found
+    found.dispose()
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Database:
+    found = Database()
+    monkeypatch.setattr(authentication, "find_token", found.find)
+    return found
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    moment = [1000.0]
+    monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=lambda: moment[0]))
+
+    def forward(seconds: float) -> None:
+        moment[0] += seconds
+
+    return forward
+
+
+def token(engine: Engine, name: str = "ci") -> str:
+    with engine.begin() as connection:
+        return create_token(connection, name, ["viewer"], now=NOW, created_by="ana")
+
+
+async def settled(authenticator: Authenticator) -> None:
+    """Wait for look-ups that nobody waits for."""
+    while authenticator._asking:
+        await asyncio.wait(authenticator._asking.values())
+
+
+async def through_gate(authenticator: Authenticator, secret: str) -> int:
+    """Return the status that a request with a secret is answered with."""
+    sent = []
+
+    async def app(_scope, _receive, send) -> None:  # type: ignore[no-untyped-def]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message) -> None:  # type: ignore[no-untyped-def]
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {secret}".encode())]
+    scope = {"type": "http", "path": "/x", "headers": headers}
+    await Gate(app, authenticator, ())(scope, None, send)  # type: ignore[arg-type]
+    status: int = sent[0]["status"]
+    return status
+
+
+def test_a_token_is_looked_up_once_in_a_while(engine, database, pass_time) -> None:  # type: ignore[no-untyped-def]
+    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+
+    async def ask() -> None:
+        for _ in range(50):
+            assert (await authenticator.find(secret)) is not None
+        assert database.count == 1
+        pass_time(REMEMBERED_S)
+        for _ in range(50):
+            assert (await authenticator.find(secret)) is not None
+        await settled(authenticator)
+        assert database.count == 2
+
+    asyncio.run(ask())
+
+
+def test_a_revoked_token_is_refused_in_time_used_or_not(engine, database, pass_time) -> None:  # type: ignore[no-untyped-def]
+    used, unused = token(engine), token(engine, "other")
+    authenticator = Authenticator(engine, lambda: NOW)
+
+    async def ask() -> None:
+        assert await authenticator.find(used)
+        assert await authenticator.find(unused)
+        with engine.begin() as connection:
+            revoke_token(connection, "ci", NOW)
+            revoke_token(connection, "other", NOW)
+        pass_time(REMEMBERED_S)
+        await authenticator.find(used)
+        await settled(authenticator)
+        assert await authenticator.find(used) is None
+        pass_time(REVOKED_S - REMEMBERED_S)
+        assert await authenticator.find(unused) is None
+
+    asyncio.run(ask())
+
+
+def test_while_the_database_is_away_the_known_stay_known_for_an_hour(
+    engine,
+    database,
+    pass_time,  # type: ignore[no-untyped-def]
+) -> None:
+    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+
+    async def ask() -> None:
+        assert await authenticator.find(secret)
+        database.is_away = True
+        pass_time(STALE_S - 1)
+        assert await authenticator.find(secret)
+        with pytest.raises(UnavailableError, match="the database does not answer"):
+            await authenticator.find("dl_never_seen_before")
+        assert await through_gate(authenticator, secret) == 200
+        assert await through_gate(authenticator, "dl_never_seen_before") == 503
+        pass_time(REVOKED_S)
+        with pytest.raises(UnavailableError, match="the database does not answer"):
+            await authenticator.find(secret)
+        database.is_away = False
+        assert await authenticator.find(secret)
+
+    asyncio.run(ask())
+
+
+def test_a_database_that_hangs_holds_up_no_known_token_for_long(
+    engine,
+    database,
+    pass_time,
+    monkeypatch,  # type: ignore[no-untyped-def]
+) -> None:
+    monkeypatch.setattr(authentication, "_PATIENCE_S", 0.01)
+    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+
+    async def ask() -> None:
+        assert await authenticator.find(secret)
+        database.hangs = threading.Event()
+        for _ in range(20):
+            pass_time(REVOKED_S)
+            assert await authenticator.find(secret)
+        assert database.count == 2  # One question is open; no second is asked beside it.
+        database.hangs.set()
+        await settled(authenticator)
+
+    asyncio.run(ask())
