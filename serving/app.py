@@ -63,7 +63,7 @@ from driftline.serving.http.responses import (
     error_body,
     status_of,
 )
-from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition
+from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.provisioning.apply import Applier
 from driftline.validation import told
@@ -241,9 +241,13 @@ def _add_health(
 
 def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
     @api.get("/metrics", tags=["health"])
-    def metrics() -> Response:
-        """Return what Prometheus reads: traffic, capture, monitors, alarms."""
-        return Response(exposition.render(), media_type=CONTENT_TYPE)
+    def metrics(of: Part = "all") -> Response:
+        """Return what Prometheus reads: traffic, capture, monitors, alarms.
+
+        Of several servers of one installation, each is asked for of=server, and any one of them for
+        of=installation (monitors, alarms, losses).
+        """
+        return Response(exposition.render(of), media_type=CONTENT_TYPE)
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:

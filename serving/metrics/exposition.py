@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -64,6 +64,8 @@ TAP = {
 }
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+Part = Literal["all", "server", "installation"]
+
 
 class Exposition:
     """The metrics of one server, and of the installation that it belongs to."""
@@ -93,7 +95,9 @@ class Exposition:
         self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
         self._registry.register(HostTaps(context.spool_dir))
         self._registry.register(Spools(context.spool_dir))
-        self._registry.register(_Installation(context, health or Health(context), max_series))
+        self._registry.register(_Stores(health or Health(context)))
+        self._installation = CollectorRegistry()
+        self._installation.register(_Installation(context, max_series))
 
     def count(
         self, prefix: str, counters: Callable[[], Mapping[str, int]], about: Mapping[str, str]
@@ -106,17 +110,46 @@ class Exposition:
         self._count.labels(endpoint, str(code)).inc()
         self._seconds.labels(endpoint).observe(seconds)
 
-    def render(self) -> bytes:
-        """Write everything in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def render(self, of: Part = "all") -> bytes:
+        """Write a part, or everything, in Prometheus' text format.
+
+        Each server tells the same of the installation: who scrapes several asks each for its own
+        part, and one of them for the installation's, or sums would count it once a server.
+        """
+        own = generate_latest(self._registry) if of != "installation" else b""
+        return own + (generate_latest(self._installation) if of != "server" else b"")
+
+
+class _Stores(Collector):
+    """Looks at the database and the disks as this server reaches them."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing beforehand: registering must not ask the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Return whether each takes writes."""
+        problems = self._health.look()
+        yield GaugeMetricFamily(
+            "driftline_database_up",
+            "Whether the database takes writes.",
+            value=float("database" not in problems),
+        )
+        yield GaugeMetricFamily(
+            "driftline_disks_up",
+            "Whether every disk that is used takes writes.",
+            value=float(problems.keys() <= {"database"}),  # Also not where the look has no answer.
+        )
 
 
 class _Installation(Collector):
     """Looks the installation's state up, each time it is asked."""
 
-    def __init__(self, context: ServerContext, health: Health, max_series: int) -> None:
+    def __init__(self, context: ServerContext, max_series: int) -> None:
         self._context = context
-        self._health = health
         self._max_series = max_series
 
     def describe(self) -> Iterable[Metric]:
@@ -128,8 +161,6 @@ class _Installation(Collector):
         cap = SeriesCap(self._max_series)
         yield from _losses(self._context.root, cap)
         found: list[Metric] = []
-        problems = self._health.look()
-        is_up = "database" not in problems
         try:
             with read_connection(self._context.engine) as connection:
                 found = [
@@ -138,17 +169,8 @@ class _Installation(Collector):
                     *feature_families(connection, cap),
                 ]
         except SQLAlchemyError as error:
-            is_up = False
             log.warning("metrics without database error=%s", type(error).__name__)
         yield from found
-        yield GaugeMetricFamily(
-            "driftline_database_up", "Whether the database takes writes.", value=float(is_up)
-        )
-        yield GaugeMetricFamily(
-            "driftline_disks_up",
-            "Whether every disk that is used takes writes.",
-            value=float(problems.keys() <= {"database"}),  # Also not where the look has no answer.
-        )
         yield GaugeMetricFamily(
             "driftline_series_left_out",
             "Series that the cap on names of users' own has left out.",

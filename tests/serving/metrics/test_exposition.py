@@ -193,3 +193,16 @@ def test_what_waits_behind_damage_counts_and_damage_alone_does_not(context):
 
     assert damaged_s == 0
     assert behind_s == pytest.approx(3600, abs=30)
+
+
+def test_of_several_servers_each_tells_its_own_and_one_the_installation(context):
+    shown = Exposition(context, lambda: {"stored": 3})
+    shown.observe("late", 200, 0.01)
+
+    parts = [set(samples_of(shown.render(of).decode())) for of in ("server", "installation")]
+
+    assert "driftline_invocations_total" in parts[0] - parts[1]
+    assert "driftline_database_up" in parts[0] - parts[1]
+    assert "driftline_alarms" in parts[1] - parts[0]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == set(samples_of(shown.render().decode()))
