@@ -58,6 +58,8 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            # Else anybody on this machine could say which address they ask from.
+            proxy_headers=False,
             lifespan=lifespan,
             timeout_graceful_shutdown=grace_s,
             ws="none",
