@@ -22,6 +22,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from driftline.access.gate import Gate
+from driftline.access.limits import RequestLimit
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
@@ -108,13 +109,15 @@ def create_app(context: ServerContext) -> App:
         traffic.observe(answered, seconds)
 
     invocations = Invocations(context, reconciler, observe)
-    api = BodyLimit(
+    api: App = BodyLimit(
         Audited(
             _api(context, reconciler, lambda: tap.counters, exposition, traffic, health), context
         ),
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
+    if context.requests_per_minute:
+        api = RequestLimit(api, context.requests_per_minute)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         """Send invocations one way and everything else the other."""

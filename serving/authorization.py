@@ -20,11 +20,10 @@ from driftline.access.audit import record
 from driftline.access.principal import CURRENT, Principal, Role
 from driftline.database.engine import read_connection
 from driftline.errors import ForbiddenError
-from driftline.loopback import App, Message, Receive, Scope, Send
+from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.http.responses import error_body
 from driftline.serving.resources import store
 
 log = logging.getLogger(__name__)
@@ -234,13 +233,7 @@ def admit_invocations(app: App, invocations: Invocations) -> App:
             require("invoke")
             require_endpoint(scope["path"].split("/")[2])
         except ForbiddenError as error:
-            body = error_body("forbidden", str(error))
-            headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-            ]
-            await send({"type": "http.response.start", "status": 403, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await refuse(send, 403, "forbidden", str(error))
             return
         await app(scope, receive, send)
 

@@ -16,6 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.access.limits import FailureLimit, peer_of
 from driftline.access.principal import Principal
 from driftline.access.proxies import TrustedProxy
 from driftline.access.sessions import find_session
@@ -82,20 +83,37 @@ class Authenticator:
         self._proxy = proxy
         self.takes_cookies = takes_cookies
         self._passes = FailedPasses(log, "looking up tokens")
+        self._failures = FailureLimit()
         self._known: dict[str, _Known] = {}
         self._asking: dict[str, asyncio.Future[Principal | None]] = {}
         # Of its own: a database that hangs must not take the threads of what serves.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
 
     async def principal(self, scope: Scope) -> Principal | None:
-        """Return who sends a request; None when that is not known."""
+        """Return who sends a request; None when that is not known.
+
+        Raises
+        ------
+        UnavailableError
+            As `find` does.
+        """
         if self._proxy is not None and (found := self._proxy.principal(scope)) is not None:
             return found
         secret = secret_of(scope, takes_cookies=self.takes_cookies)
-        return None if secret is None else await self.find(secret)
+        if secret is None:
+            return None
+        # A cookie that has ended is nothing that somebody tries, and a page asks with it often.
+        is_shown = any(name == b"authorization" for name, _ in scope["headers"])
+        return await self.find(secret, self.peer(scope) if is_shown else None)
 
-    async def find(self, secret: str) -> Principal | None:
+    def peer(self, scope: Scope) -> str:
+        """Return the address that asks: that of the connection, or what a trusted proxy says."""
+        return (self._proxy and self._proxy.peer(scope)) or peer_of(scope)
+
+    async def find(self, secret: str, peer: str | None = None) -> Principal | None:
         """Return whom a secret stands for; None when nobody.
+
+        With a `peer`, its wrong secrets are counted.
 
         An invocation neither waits nor fails because a database is slow or away: who was known
         stays known meanwhile.
@@ -104,6 +122,8 @@ class Authenticator:
         ------
         UnavailableError
             When the database does not answer, and the secret was not seen before.
+        TooManyError
+            When the peer has shown too many wrong ones, and the secret was not seen before.
         """
         shown = secret.encode("utf-8", "surrogateescape")
         # Compared in constant time: this one is not looked up by its digest.
@@ -112,7 +132,12 @@ class Authenticator:
         digest, now_s = digest_of(secret), time.monotonic()
         known = self._known.get(digest)
         if known is None:
-            return await self._ask(digest, secret)
+            if peer is not None and self._failures.is_wrong(peer, digest):
+                return None
+            found = await self._ask(digest, secret)
+            if found is None and peer is not None:
+                self._failures.failed(peer, digest)
+            return found
         age_s = now_s - known.asked_s
         if age_s < REMEMBERED_S:
             return known.principal

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 
 from driftline.access.authentication import Authenticator, secret_of
+from driftline.access.limits import TooManyError, refuse_for_now
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.proxies import SECRET_HEADER
 from driftline.errors import UnavailableError
-from driftline.loopback import App, Receive, Scope, Send
+from driftline.loopback import App, Receive, Scope, Send, refuse
 
 SHOWN_KEY = "driftline.shown"
 """Under which a scope holds the secret that was shown; None for who showed none."""
@@ -47,8 +47,11 @@ class Gate:
             return
         try:
             principal = await self.authenticator.principal(scope)
+        except TooManyError as error:
+            await refuse_for_now(send, error)
+            return
         except UnavailableError as error:
-            await _refuse(send, 503, "unavailable", str(error), (b"retry-after", b"1"))
+            await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
             return
         if principal is None and scope["path"] not in self.public:
             message = (
@@ -56,7 +59,7 @@ class Gate:
                 'TOKEN" with a token made by: driftline token create NAME --role ROLE'
             )
             challenge = (b"www-authenticate", b'Bearer realm="driftline"')
-            await _refuse(send, 401, "unauthorized", message, challenge)
+            await refuse(send, 401, "unauthorized", message, [challenge])
             return
         secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
         kept = [(name, value) for name, value in scope["headers"] if name not in _SECRETS]
@@ -65,16 +68,3 @@ class Gate:
             await self.app({**scope, "headers": kept, SHOWN_KEY: secret}, receive, send)
         finally:
             CURRENT.reset(mark)
-
-
-async def _refuse(
-    send: Send, status: int, code: str, message: str, extra: tuple[bytes, bytes]
-) -> None:
-    body = json.dumps({"error": {"code": code, "message": message}}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        extra,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

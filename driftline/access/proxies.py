@@ -46,6 +46,11 @@ class TrustedProxy:
         groups = _only(scope, self.groups_header.encode("latin-1")) or ""
         return Principal(user[:255], roles_of(groups.split(","), self.group_roles), via="proxy")
 
+    def peer(self, scope: Scope) -> str | None:
+        """Return the address that the proxy has added to X-Forwarded-For; None: it says none."""
+        forwarded = _only(scope, b"x-forwarded-for") if self._is_proxy(scope) else None
+        return forwarded.rpartition(",")[2].strip()[:64] if forwarded else None
+
     def _is_proxy(self, scope: Scope) -> bool:
         peer, shown = scope.get("client"), _only(scope, SECRET_HEADER)
         if not peer or shown is None:

@@ -141,7 +141,7 @@ Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
 Amount = Annotated[float, Field(gt=0), BeforeValidator(_number)]
 Percentage = Annotated[Amount, Field(le=100)]
 Port = Annotated[Count, Field(le=65535)]
-PortOrNone = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Texts = Annotated[
     list[str],
     BeforeValidator(_listed),
@@ -300,6 +300,9 @@ class Auth(Section):
     hosts: Texts = _setting(
         [], "names of this machine by which others ask, without port, such as drift.example.org"
     )
+    requests_per_minute: CountOrNone = _setting(
+        0, "requests that each subject may send in a minute, invocations apart; 0: no limit"
+    )
     session_h: Amount = _setting(12.0, "hours after which a person must log in again")
     proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
     proxy_secret_file: str = _setting(
@@ -360,12 +363,12 @@ class Metrics(Section):
     """Where processes that answer nothing else show their counters to Prometheus."""
 
     host: str = _setting("127.0.0.1", "address that /metrics of these processes listens on")
-    sidecar_port: PortOrNone = _setting(8082, "port of the sidecar's /metrics; 0: none")
-    sink_port: PortOrNone = _setting(8083, "port of the sink's /metrics; 0: none")
-    background_port: PortOrNone = _setting(
+    sidecar_port: CountOrNone = _setting(8082, "port of the sidecar's /metrics; 0: none")
+    sink_port: CountOrNone = _setting(8083, "port of the sink's /metrics; 0: none")
+    background_port: CountOrNone = _setting(
         8084, "port of /metrics of capture, scheduler and alarms on the embedded default; 0: none"
     )
-    alarms_port: PortOrNone = _setting(
+    alarms_port: CountOrNone = _setting(
         8086, "port of /metrics of alarms in a process of their own; 0: none"
     )
 

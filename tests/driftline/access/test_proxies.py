@@ -69,3 +69,20 @@ def test_group_roles_that_make_no_sense_are_one_sentence(text: str) -> None:
 def test_a_network_that_is_none_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r'network "10\.0\.0\.0/99"'):
         read_networks(["10.0.0.0/99"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "peer", "found"),
+    [
+        ([*RIGHT, ("x-forwarded-for", "1.2.3.4, 203.0.113.9")], "10.1.2.3", "203.0.113.9"),
+        ([*RIGHT[1:], ("x-forwarded-for", "203.0.113.9")], "10.1.2.3", None),
+        ([*RIGHT, ("x-forwarded-for", "203.0.113.9")], "192.168.0.1", None),
+        (RIGHT, "10.1.2.3", None),
+    ],
+)
+def test_only_the_proxy_says_from_where_somebody_asks(
+    headers: list[tuple[str, str]], peer: str, found: str | None
+) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+
+    assert PROXY.peer({"type": "http", "headers": raw, "client": (peer, 1)}) == found

@@ -1,0 +1,120 @@
+"""Limits per minute, by a clock of the test."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from driftline.access.authentication import Authenticator
+from driftline.access.limits import (
+    FAILURES_PER_MINUTE,
+    KEYS_MAX,
+    FailureLimit,
+    RateLimit,
+    TooManyError,
+    peer_of,
+)
+from driftline.access.tokens import create_token
+from tests.servers.postgres import new_sqlite, open_url
+
+
+class Clock:
+    """Seconds that the test sets."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_key_waits_for_the_rest_of_its_minute_and_no_other_does() -> None:
+    clock = Clock()
+    limit = RateLimit(3, clock)
+    for _ in range(3):
+        assert limit.wait_s("a") == 0
+        limit.count("a")
+        clock.now_s += 10
+
+    assert limit.wait_s("a") == 30
+    assert limit.wait_s("b") == 0
+    clock.now_s += 30
+    assert limit.wait_s("a") == 0
+
+
+def test_memory_has_a_bound_and_keeps_the_newest() -> None:
+    limit = RateLimit(1, Clock())
+    for number in range(KEYS_MAX + 1):
+        limit.count(str(number))
+
+    assert len(limit._counts) == KEYS_MAX
+    assert limit.wait_s("0") == 0
+    assert limit.wait_s(str(KEYS_MAX)) > 0
+
+
+def test_a_dead_token_sent_for_ever_counts_once() -> None:
+    limit = FailureLimit(2, Clock())
+    for _ in range(100):
+        if not limit.is_wrong("10.0.0.7", "dead"):
+            limit.failed("10.0.0.7", "dead")
+
+    assert not limit.is_wrong("10.0.0.7", "another")
+
+
+def test_the_log_says_once_a_minute_how_many_were_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    limit = FailureLimit(1, clock)
+    for minute in range(2):
+        clock.now_s += 60
+        limit.failed("10.0.0.7", f"wrong {minute}")
+        for number in range(50):
+            with pytest.raises(TooManyError, match="come again in 60 s"):
+                limit.is_wrong("10.0.0.7", f"new {number}")
+
+    messages = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    assert messages == [
+        "wrong_secrets peer=10.0.0.7 refused=1",
+        "wrong_secrets peer=10.0.0.7 refused=50",
+    ]
+
+
+def test_guesses_are_refused_and_a_token_that_was_right_passes(tmp_path) -> None:
+    engine = open_url(new_sqlite(tmp_path))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with engine.begin() as connection:
+        known, new = (
+            create_token(connection, name, ["viewer"], now=now, created_by="test")
+            for name in ("known", "new")
+        )
+
+    async def attack() -> None:
+        found = Authenticator(engine, lambda: now)
+        assert await found.find(known, "10.0.0.7") is not None
+        for number in range(FAILURES_PER_MINUTE):
+            assert await found.find(f"guess {number}", "10.0.0.7") is None
+        with pytest.raises(TooManyError):
+            await found.find("guess", "10.0.0.7")
+        with pytest.raises(TooManyError):
+            await found.find(new, "10.0.0.7")
+        assert await found.find("guess 1", "10.0.0.7") is None
+        assert await found.find(known, "10.0.0.7") is not None
+        assert await found.find(new, "10.0.0.8") is not None
+
+    asyncio.run(attack())
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("client", "peer"),
+    [
+        (("10.0.0.7", 1), "10.0.0.7"),
+        (("::ffff:10.0.0.7", 1), "10.0.0.7"),
+        (("2001:db8:1:2:3:4:5:6", 1), "2001:db8:1:2::/64"),
+        (("no address", 1), "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_a_host_of_ipv6_is_one_peer_whatever_address_it_takes(client, peer) -> None:
+    assert peer_of({"client": client}) == peer
