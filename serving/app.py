@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from html import escape
-from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -48,6 +46,8 @@ from driftline.serving.api import (
     truth,
 )
 from driftline.serving.api.annotating import resume_marks
+from driftline.serving.api.openapi import complete
+from driftline.serving.api.openapi_page import page_of
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -75,25 +75,6 @@ log = logging.getLogger(__name__)
 LONG_CHANGE_S = 180.0
 # A load balancer asks for them without a token.
 HEALTH_PATHS = ("/healthz", "/readyz")
-
-# Without scripts and without anything from another host: the usual viewers load themselves from
-# elsewhere and show nothing on a machine without a way out.
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>driftline: programming interface</title>
-<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-<style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-code{font:14px/1.5 ui-monospace,monospace}
-section{border-top:1px solid #8884;padding:.6rem 0}
-h2{font-size:1rem;margin:0}p{margin:.2rem 0}small{opacity:.75}
-b{display:inline-block;min-width:4.5rem}
-</style></head><body><h1>driftline: programming interface</h1>
-<p>Everything is JSON; errors are <code>{"error": {"code": …, "message": …}}</code>. Predictions:
-<code>POST /endpoints/{name}/invocations</code> with <code>text/csv</code> (rows without header),
-<code>application/json</code> (<code>{"instances": […]}</code>, a list of rows, or one row) or
-<code>application/jsonlines</code>. The same as a document:
-<a href="/openapi.json">openapi.json</a>.</p>
-"""
 
 
 def create_app(context: ServerContext) -> App:
@@ -254,32 +235,18 @@ def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:
+    complete(api)
+
     @api.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        """Show all routes."""
-        return HTMLResponse(_documentation(api.openapi()))
+        """Show every operation."""
+        return HTMLResponse(page_of(api.openapi()))
 
     @api.get("/ui/{path:path}", include_in_schema=False)
     def pages(path: str, request: Request) -> RedirectResponse:
         """Lead to the dashboard, at the same place in it."""
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"{context.dashboard_url}/{path}{query}")
-
-
-def _documentation(document: Mapping[str, Any]) -> str:
-    """Write the page /docs: every route of the programming interface."""
-    return _HEAD + "\n".join(_sections(document)) + "\n</body></html>\n"
-
-
-def _sections(document: Mapping[str, Any]) -> Iterator[str]:
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            names = ", ".join(one["name"] for one in operation.get("parameters", []))
-            parameters = f"<p><small>parameters: {escape(names)}</small></p>" if names else ""
-            yield (
-                f"<section><h2><b>{escape(method.upper())}</b> <code>{escape(path)}</code></h2>"
-                f"<p>{escape(operation.get('description', ''))}</p>{parameters}</section>"
-            )
 
 
 def _add_errors(api: FastAPI) -> None:

@@ -32,26 +32,13 @@ COUNTED = {
     "unpaired": "Records that were written alone, for their other half did not come.",
 }
 _SWEEP_S = 5.0
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            media: {"schema": {"type": "string"}}
-            for media in (
-                "*/*",
-                "application/cloudevents+json",
-                "application/cloudevents-batch+json",
-            )
-        },
-    }
-}
 
 
 def router(context: ServerContext, pairing: Pairing) -> APIRouter:
     """Return the route."""
     routes = APIRouter(tags=["capture"])
 
-    @routes.post("/v1/cloudevents", openapi_extra=_BODY)
+    @routes.post("/v1/cloudevents")
     async def receive(
         request: Request,
         endpoint: Annotated[str | None, Query(min_length=1)] = None,

@@ -29,9 +29,6 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
 
 _LINES = MEDIA_TYPES["jsonlines"]
-_BODY = {
-    "requestBody": {"required": True, "content": {_LINES: {"schema": {"type": "string"}}}},
-}
 # So many lines are joined before they are sent.
 _SENT_LINES = 256
 
@@ -62,7 +59,7 @@ def _add_imports(routes: APIRouter, context: ServerContext) -> None:
             "keep_from": (datetime.now(UTC) - kept).date().isoformat(),
         }
 
-    @routes.post("/endpoints/{name}/capture/lines", openapi_extra=_BODY)
+    @routes.post("/endpoints/{name}/capture/lines")
     async def load(
         name: str, request: Request, variant: Annotated[str, Query()] = "AllTraffic"
     ) -> dict[str, Any]:

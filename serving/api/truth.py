@@ -21,17 +21,10 @@ from driftline.formats.media_types import TextFormat
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.api.known import known_endpoint
-from driftline.serving.bodies.media_types import MEDIA_TYPES, body_form
+from driftline.serving.bodies.media_types import body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.signature import ColumnType
-
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {media: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()},
-    }
-}
 
 
 def router(context: ServerContext) -> APIRouter:
@@ -40,7 +33,7 @@ def router(context: ServerContext) -> APIRouter:
     # Loads of one server wait for each other here rather than at the table.
     turn = threading.Lock()
 
-    @routes.post("/endpoints/{name}/truth", openapi_extra=_BODY)
+    @routes.post("/endpoints/{name}/truth")
     async def load(
         name: str,
         request: Request,

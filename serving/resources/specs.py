@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Optional, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    create_model,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from driftline.alerts.alarms.composite import CompositeDefinition
@@ -23,6 +31,11 @@ Kind = Literal[
 
 # In the order in which they need each other.
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# A time without a zone is one in UTC, and is shown as such.
+Moment = Annotated[
+    datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))
+]
 
 
 class Spec(BaseModel):
@@ -109,7 +122,7 @@ class MonitorSpec(Spec):
     schedule: str = "cron(0 0 ? * * *)"
     false_alarms_per_year: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    start: datetime | None = None
+    start: Moment | None = None
     # Of schedule NOW: the window that its one run looks at, relative to when it was applied.
     data_analysis_start_time: str | None = None
     data_analysis_end_time: str | None = None
@@ -175,15 +188,15 @@ class SilenceSpec(Spec):
 
     matchers: list[str | dict[str, Any]] = []
     alarm_names: list[str] = []
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    starts_at: Moment | None = None
+    ends_at: Moment | None = None
     schedule: dict[str, str] | None = None
     created_by: str = ""
     comment: str = ""
     rule: dict[str, Any] | None = None
     mute_targets: dict[str, Any] | None = None
-    start_date: datetime | None = None
-    expire_date: datetime | None = None
+    start_date: Moment | None = None
+    expire_date: Moment | None = None
     description: str = ""
 
 

@@ -28,10 +28,10 @@ DAYS = 3
 
 
 @contextmanager
-def marked(folder: Path) -> Iterator[Running]:
+def marked(folder: Path, **settings: Any) -> Iterator[Running]:
     """Run the server, on a copy of what one of this process's has made."""
     shutil.copytree(_made(), folder, dirs_exist_ok=True)
-    with running(folder) as found:
+    with running(folder, **settings) as found:
         yield found
 
 

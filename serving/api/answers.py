@@ -1,0 +1,340 @@
+"""The shapes of answers, where no class of the packages below has them; documented, never run.
+
+What is sent is made by the routes. Tests, and `bench/api_fuzz.py`, hold it against these shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from datetime import date
+from datetime import datetime as Time  # noqa: N812 - as short as the other types of the tables
+from typing import Any, Literal, Union, get_type_hints
+
+from pydantic import ConfigDict, create_model
+
+from driftline.access.audit import AuditEntry
+from driftline.access.principal import Role
+from driftline.alerts.alarms.alarm import State
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.counts import Counts
+from driftline.alerts.math.detector import TimeRange
+from driftline.alerts.math.query import MetricQuery
+from driftline.alerts.notify.deliveries import Delivery
+from driftline.alerts.notify.incidents import Incident
+from driftline.capture.audit.audit import Audit
+from driftline.capture.events.pairing import Outcome
+from driftline.capture.labels.labels import LabelCounts
+from driftline.capture.labels.report import DayCoverage, LabelReport
+from driftline.capture.sagemaker.export import Hour
+from driftline.capture.sagemaker.importing import Stored
+from driftline.capture.spool.backlog import Backlog
+from driftline.capture.tables.dataset import Gap
+from driftline.capture.tables.forecast import Forecast
+from driftline.capture.tables.redecoding import Redecoded
+from driftline.monitors.backtest.labelled_events import EventScore
+from driftline.serving.provisioning.plan import Action
+from driftline.serving.resources.specs import KINDS, SPECS, Kind
+
+Values = dict[str, Any]
+Counted = dict[str, int]
+
+
+def shape(name: str, about: str, /, *base: Any, extra: bool = False, **fields: Any) -> Any:  # noqa: ANN401 - a model
+    """Return a model of the fields of its bases, and of these.
+
+    A list is written ``[Item]``, an object by name ``{"": Value}``, and ``(type, None)`` what may
+    be missing; with ``extra`` other fields may be there, too.
+    """
+    found: dict[str, Any] = {}
+    for one in base:
+        found |= (
+            {key: (kind, ...) for key, kind in get_type_hints(one, include_extras=True).items()}
+            if is_dataclass(one)
+            else {key: (about.annotation, about) for key, about in one.model_fields.items()}
+        )
+    for key, kind in fields.items():
+        found[key] = (_type(kind[0]), kind[1]) if isinstance(kind, tuple) else (_type(kind), ...)
+    config = ConfigDict(extra="allow" if extra else "ignore", arbitrary_types_allowed=True)
+    return create_model(name, __doc__=about, __config__=config, **found)
+
+
+def items(kind: Any, name: str = "", **more: Any) -> Any:  # noqa: ANN401 - a model
+    """Return the form of a list of all."""
+    return shape(f"{name or kind.__name__}List", "A list.", items=[kind], **more)
+
+
+def _type(kind: Any) -> Any:  # noqa: ANN401 - a type
+    if isinstance(kind, list):
+        return list.__class_getitem__(_type(kind[0]))
+    return dict.__class_getitem__((str, kind[""])) if isinstance(kind, dict) else kind
+
+
+# fmt: off
+ErrorDetail = shape(
+    "ErrorDetail", "What went wrong, in a word for programs and in a sentence for people.",
+    code=str, message=str)
+Error = shape("Error", "The one form of every error.", error=ErrorDetail)
+Installation = shape("Installation", "A server's installation.", id=str, storage=str)
+Healthy = shape("Healthy", "How the process fares.", extra=True, status=Literal["ok", "impaired"])
+Ready = shape("Ready", "Whether requests would be answered.",
+    extra=True, status=Literal["ready", "not ready"])
+LastDay = shape("LastDay", "Coverage of what arrived in the last 24 hours.",
+    stored=int, dropped=int, undecodable=int, uncounted=int, coverage=float | None)
+AuditedEndpoint = shape("AuditedEndpoint", "What the last audit said of an endpoint.",
+    time=Time | None, missing=int, doubled=int)
+CaptureCounts = shape(
+    "CaptureCounts", "What the capture table of an endpoint holds, and what is known to be lost.",
+    endpoint=str, declared=bool, typed=bool, seen=int | None, sampled=int | None, requests=int,
+    rows=int, failed=int, unparsed=int, unparsed_by_reason=Counted, decoder_faults=int, cut=int,
+    event_times=Counted, dropped=int, dropped_by_reason=Counted, uncounted_gaps=int,
+    missing=int, coverage=float | None, last_24_h=LastDay, gaps=[Gap], spools=Counted,
+    oldest=Time | None, newest=Time | None, last_arrival=Time | None, last_commit=Time | None,
+    files=int, size_bytes=int, erased=int, retention_days=int, forecast=Forecast, spool=Backlog,
+    audit=AuditedEndpoint)
+LastAudit = shape(
+    "LastAudit", "What the last audit found: where every number that spools gave has gone.",
+    Audit, adds_up=bool, missing_by_endpoint=Counted, doubled_by_endpoint=Counted)
+TableCounts = shape(
+    "TableCounts", "What the capture table of an endpoint has stored, in requests save for rows.",
+    requests=int, rows=int, failed=int, unparsed=int, decoder_faults=int, cut=int,
+    dropped=int)
+StageCounts = shape("StageCounts", "What each stage has done, for reconciliation.",
+    tap=Counted, executions_by_status=Counted, alerts=Counts, capture={"": TableCounts})
+Decoded = shape("Decoded", "The counts of requests decoded again, by outcome.",
+    Redecoded, endpoint=str)
+Loaded = shape("Loaded", "The counts of one load of labels, by outcome.", LabelCounts, endpoint=str)
+LabelDay = shape("LabelDay", "Label coverage of a day of event time (UTC).",
+    DayCoverage, share=float | None)
+Labels = shape("Labels", "The label coverage of an endpoint.",
+    LabelReport, endpoint=str, type=str | None, days=[LabelDay])
+ImportTarget = shape("ImportTarget", "What an import into an endpoint meets.",
+    endpoint=str, declared=bool, typed=bool, retention_days=int, keep_from=date)
+Imported = shape(
+    "Imported", "The counts of capture lines: lines = imported + known + erased + those in bad.",
+    Stored, endpoint=str, variant=str)
+Hours = shape("Hours", "Hours that are over and have records, and what an export of them holds.",
+    items=[Hour], endpoint=str, before=Time, erased_from=Time | None)
+Received = shape("Received", "What became of each cloud event.", events=int, outcomes=[Outcome])
+Predicted = shape("Predicted", "What the model says of one row.",
+    prediction=str | int | float | bool | None,
+    probability=(float | list[float | None] | None, None))
+Predictions = shape("Predictions", "What the model says, one entry a row.", predictions=[Predicted])
+ExecutionBrief = shape("ExecutionBrief", "One run of a monitor, in short.",
+    id=str, window_start=Time, window_end=Time, status=Literal["Completed",
+    "CompletedWithViolations", "InsufficientData", "NoData", "Failed"], violation_count=int,
+    failure_reason=str | None)
+Report = shape("Report", "The document of an execution; more fields are there by kind of monitor.",
+    extra=True, format=int, kind=str, window=Values | None, baseline_version=str, passed=bool,
+    cause=str, row_count=int, violation_count=int, violations=[Values], features=[Values],
+    metrics=[Values], segments=[Values])
+Rows = shape("Rows", "Rows behind a violation.", columns=[str], rows=[Values])
+
+_ROW_SPAN: dict[str, Any] = {"from": Time, "to": Time, "row_count": int}
+RowSpan = shape("RowSpan", "Captured rows that a baseline could be made of.", **_ROW_SPAN)
+Fit = shape("Fit", "How well a monitor's baseline fits, and which drift is suppressed.",
+    monitor=str, baseline=str, baseline_version=str, state=Literal["waiting", "fitting",
+    "fitted", "accepted", "exempt"], begun_at=Time | None, fitted_at=Time | None, held=dict[str,
+    str], is_shuffled=bool, finding=str | None, told_in=str | None, accepted_at=Time | None,
+    accepted_by=str | None, accepted_reason=str | None, stable=RowSpan | None)
+MadeBaseline = shape("MadeBaseline", "A new version of a baseline.",
+    monitor=str, baseline=str, version=str, row_count=int)
+Mark = shape("Mark", "What was said of a finding.",
+    id=int, monitor=str, feature=str | None, check=str | None, window_start=Time,
+    window_end=Time, until=Time | None, verdict=Literal["expected", "harmful", "new-normal"],
+    author=str, reason=str, made_at=Time, baseline_version_before=str | None,
+    baseline_version_after=str | None, rows_from=Time | None, rows_to=Time | None,
+    withdrawn_at=Time | None, withdrawn_by=str | None)
+Marked = shape("Marked", "A mark, and what it changed.",
+    mark=Mark, monitors=[str], executions=[ExecutionBrief])
+EventRate = shape("EventRate", "Events a year, with the exact 95% interval.",
+    count=int, years=float, per_year=float, per_year_low=float, per_year_high=float)
+BacktestWindow = shape(
+    "BacktestWindow",
+    "One window of a backtest; an alarm has its column and cause, and the numbers of its test.",
+    start=Time | None, end=Time | None, row_count=int, state=Literal["alarm", "quiet",
+    "insufficient_data"], strength=float | None, alarms=[Values])
+BacktestRule = shape("BacktestRule", "What one rule would have done.",
+    name=str, title=str, source=str, rate=EventRate | None, episode_count=int, columns=Counted,
+    alarms=[[str]])
+BacktestResult = shape(
+    "BacktestResult", "The windows of a period, judged as the monitor would have judged them.",
+    monitor=str, baseline_version=str, window=str, false_alarms_per_year=float, columns=[str],
+    window_count=int, insufficient_count=int, undated_count=int, reference_dated=bool,
+    windows=[BacktestWindow], rules=[BacktestRule], resampled=EventRate | None, marks=EventScore
+    | None)
+Evaluation = shape("Evaluation", "One evaluation of an alarm; more fields with `explain`.",
+    extra=True, time=Time, state=State, previous=State, reason=str, datapoints=[Values],
+    actions=[str])
+AlarmStatus = shape("AlarmStatus", "Where an alarm of any kind stands.",
+    state_value=State, state_reason=str, state_reason_data=str | None,
+    state_updated_timestamp=Time, state_transitioned_timestamp=Time, evaluation_state=str |
+    None, evaluation_problem=str | None, state_seq=int, created_at=Time,
+    alarm_configuration_updated_timestamp=Time)
+
+_SHOWN: dict[str, Any] = {"name": str, "kind": Literal["metric", "composite"]}
+MetricAlarmState = shape("MetricAlarmState", "A metric alarm: its definition and where it stands.",
+    AlarmDefinition, AlarmStatus, **_SHOWN, unreadable=None, evaluated_until=Time | None)
+
+_SUPPRESSED: dict[str, Any] = {
+    "actions_suppressed_by": str | None,
+    "actions_suppressed_reason": str | None,
+    "actions_suppressed_until": Time | None,
+}
+CompositeAlarmState = shape(
+    "CompositeAlarmState", "A composite alarm: its definition and where it stands.",
+    CompositeDefinition, AlarmStatus, **_SHOWN, **_SUPPRESSED, unreadable=None)
+UnreadableAlarmState = shape(
+    "UnreadableAlarmState", "An alarm whose stored definition cannot be read, and why.",
+    AlarmStatus, **_SHOWN, unreadable=str, alarm_name=str)
+
+ListedAlarm = MetricAlarmState | CompositeAlarmState | UnreadableAlarmState
+AlarmPage = shape("AlarmPage", "Alarms by name.", items=[ListedAlarm], next=str | None)
+HistoryRecord = shape("HistoryRecord", "One line of an alarm's history.",
+    alarm_name=str, timestamp=Time, history_item_type=Literal["ConfigurationUpdate",
+    "StateUpdate", "Action"], history_summary=str, history_data=Values)
+ChangedState = shape("ChangedState", "One change of state.",
+    alarm_name=str, seq=int, old=State, new=State, reason=str)
+Changes = shape("Changes", "The alarm's change of state, and those of composites that follow.",
+    changes=[ChangedState])
+Tags = shape("Tags", "All tags that an alarm has.", tags=dict[str, str])
+Added = shape("Added", "How many datapoints were added; 0 where the same call came before.",
+    stored=int)
+Metric = shape("Metric", "One metric.", namespace=str, metric_name=str, dimensions=dict[str, str])
+MetricPage = shape("MetricPage", "Metrics that had data in the last two weeks.",
+    items=[Metric], next_token=str | None)
+MetricResult = shape("MetricResult", "Points of one query.",
+    id=str, label=str, timestamps=[Time], values=[float], status_code=Literal["Complete",
+    "PartialData"], messages=[Values])
+MetricResults = shape("MetricResults", "What GetMetricData answers, in snake case.",
+    metric_data_results=[MetricResult], messages=[str], next_token=str | None)
+Statistics = shape("Statistics", "One period of one unit; only the statistics that were asked for.",
+    timestamp=Time, unit=str, sample_count=(float | None, None), average=(float | None, None),
+    sum=(float | None, None), minimum=(float | None, None), maximum=(float | None, None),
+    extended_statistics=(dict[str, float] | None, None))
+MetricStatistics = shape("MetricStatistics", "What GetMetricStatistics answers, in snake case.",
+    label=str, datapoints=[Statistics])
+SingleMetric = shape("SingleMetric", "A metric and a statistic that a detector watches.",
+    Metric, stat=str, unit=(str | None, None))
+MetricMath = shape("MetricMath", "An expression that a detector watches.",
+    metric_data_queries=[MetricQuery])
+DetectorConfiguration = shape("DetectorConfiguration", "What a detector learns from.",
+    excluded_time_ranges=[TimeRange], metric_timezone=str, adaptation_speed=str,
+    outlier_filtering_strength=str)
+LearntModel = shape("LearntModel", "What was learnt for one length of period.",
+    period=int, state_value=str, points=int, has_seasons=bool, problem=str | None,
+    trained_at=Time | None, due_at=Time)
+DetectorDescription = shape(
+    "DetectorDescription",
+    "What DescribeAnomalyDetectors says of a detector, in snake case, and its models.",
+    id=str, single_metric_anomaly_detector=(SingleMetric | None, None),
+    metric_math_anomaly_detector=(MetricMath | None, None), configuration=DetectorConfiguration,
+    metric_characteristics=dict[str, bool], state_value=str, models=[LearntModel],
+    created_at=Time, updated_at=Time)
+Band = shape("Band", "Values and the band beside them: pairs of time and number.",
+    period=int, state_value=str, values=[tuple[Time, float]], lower=[tuple[Time, float]],
+    upper=[tuple[Time, float]])
+ChannelStatus = shape("ChannelStatus", "How a channel fares.",
+    name=str, enabled=bool, disabled_reason=str | None, failure_count=int, updated_at=Time,
+    rotating_until=Time | None)
+ChannelState = shape(
+    "ChannelState", "A channel without what is secret: also the options of its type.",
+    ChannelStatus, extra=True, type=str, url=str, format=str)
+CarryingDelivery = shape("CarryingDelivery", "One message, and those that it carries.",
+    Delivery, carries=[Delivery])
+SilenceEffect = shape("SilenceEffect", "What a silence would do now.",
+    alarms=[str], status=str, mutes_until=Time | None)
+SilenceState = shape("SilenceState", "A silence, and what it does.",
+    name=str, matchers=[str], alarm_names=[str], starts_at=Time | None, ends_at=Time | None,
+    schedule=Values | None, created_by=str, comment=str, status=str, created_at=Time,
+    updated_at=Time, expired_at=Time | None)
+ListedIncident = shape(
+    "ListedIncident", "Alarms that went off together, and what they have in common.",
+    Incident, status=Literal["open", "closed"])
+WholeIncident = shape("WholeIncident", "An incident with its messages.",
+    ListedIncident, deliveries=[Delivery])
+Change = shape("Change", "What applying does to one resource.",
+    action=Action, kind=Kind, name=str, fields=[str])
+EndpointState = shape("EndpointState", "Whether an endpoint answers.",
+    state=str, reason=str | None, invocations=str | None)
+Applied = shape("Applied", "What was applied, or would be.",
+    dry_run=bool, changes=[Change], endpoints=({"": EndpointState}, None))
+ModelStatus = shape("ModelStatus", "What was made of a model's files.",
+    digest=str, file=str, trust_pickle=(bool, None), description=Values)
+BaselineStatus = shape("BaselineStatus", "What was made of reference data.",
+    fingerprint=str, version=str, signature=Values, model_digest=(str | None, None),
+    script=(str, None))
+EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signature.",
+    EndpointState, extra=True)
+MonitorStatus = shape("MonitorStatus", "The version in use, and how its baseline fits.",
+    version=int, baseline_version=str | None, commissioning=str)
+SilenceStatus = shape("SilenceStatus", "What a silence does.",
+    status=str, mutes_until=Time | None, expired_at=Time | None)
+Envelope = shape("Envelope", "What all declared resources have.",
+    name=str, owner=(str | None, None), tags=(dict[str, str] | None, None))
+_StoredEnvelope = shape("StoredEnvelope", "What all stored resources have.",
+    name=str, owner=str | None, tags=dict[str, str], generation=int, created_at=Time | None,
+    updated_at=Time | None)
+_MAYBE: dict[str, Any] = {key: (kind, None) for key, kind in _SUPPRESSED.items()}
+AlarmResourceStatus = shape("AlarmResourceStatus", "Where a declared alarm stands.",
+    AlarmStatus, alarm_name=str, owner=str, tags=dict[str, str], actions_enabled=bool,
+    evaluated_until=(Time | None, None), **_MAYBE)
+AlarmProblem = shape("AlarmProblem", "Why the definition of a declared alarm cannot be read.",
+    problem=str)
+_STATUS: dict[Kind, Any] = {
+    "Alarm": AlarmResourceStatus | AlarmProblem,
+    "CompositeAlarm": AlarmResourceStatus | AlarmProblem,
+    "Channel": ChannelStatus,
+    "Model": ModelStatus,
+    "Baseline": BaselineStatus,
+    "Endpoint": EndpointStatus,
+    "Monitor": MonitorStatus,
+    "Silence": SilenceStatus,
+}
+# A resource as it is declared, and as it is listed: its specs are the one place of the fields.
+DECLARED = {
+    kind: shape(
+        f"{kind}Resource", SPECS[kind].__doc__ or "", Envelope, kind=Literal[kind], spec=SPECS[kind]
+    )
+    for kind in KINDS
+}
+STORED = {
+    kind: shape(
+        f"Stored{kind}", SPECS[kind].__doc__ or "", _StoredEnvelope,
+        kind=Literal[kind], spec=SPECS[kind], status=_STATUS[kind],
+    )
+    for kind in KINDS
+}
+DeclaredResource: Any = Union[tuple(DECLARED.values())]  # noqa: UP007 - of a list
+StoredResource: Any = Union[tuple(STORED.values())]  # noqa: UP007 - of a list
+Apply = shape("Apply", "Resources to apply, all or nothing.",
+    resources=[DeclaredResource], dry_run=(bool, False))
+
+_WHEN: dict[str, Any] = {
+    "start": Time,
+    "end": Time,
+    "step_s": (float, None),
+    "explain": (bool, False),
+}
+Preview = shape("Preview", "PutMetricAlarm's fields, and the span of time to evaluate them over.",
+    alarm=Values, **_WHEN, initial_state=(State, None), evaluation_range=(int, None))
+Replay = shape(
+    "Replay",
+    "PutMetricAlarm's fields with datapoints, or PutCompositeAlarm's with their children's states.",
+    alarm=(Values, None), datapoints=([Values], None), series=({"": Any}, None),
+    composite=(Values, None), children=({"": list[Values]}, None), **_WHEN,
+    initial_state=(State, None), initial_reason=(str, None), created=(Time, None),
+    evaluation_range=(int, None))
+PutMetricData = shape("PutMetricData", "PutMetricData's fields.",
+    Namespace=str, MetricData=[Values])
+PutDetector = shape(
+    "PutDetector", "PutAnomalyDetector's fields in snake case, about one of the two.",
+    single_metric_anomaly_detector=(Values, None), metric_math_anomaly_detector=(Values, None),
+    extra=True)
+Whoami = shape("Whoami", "Who asks, with which roles, for which endpoints (null: all).",
+    subject=str, via=str, roles=[Role], endpoints=list[str] | None)
+NewToken = shape("NewToken", "A token that was made; nothing else shows its secret.",
+    name=str, roles=[Role], endpoints=list[str] | None, expires_at=Time | None, token=str)
+AuditPage = shape("AuditPage", "Who did what, the newest first.",
+    items=[AuditEntry], next=int | None)
+# fmt: on

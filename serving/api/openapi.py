@@ -1,0 +1,273 @@
+"""The OpenAPI document: what FastAPI reads off the routes, and all that a reader misses there.
+
+Completed in one place, once, when it is first asked for: ids, summaries, the forms of answers and
+of errors with every status, descriptions of parameters, and an example of each. Nothing of it runs
+with a request. Examples are answers of a real server (`tests/serving/api_yard.py` records them).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from driftline import __version__
+from driftline.serving.api.answers import Error
+from driftline.serving.api.operations import INVOCATIONS, JSON, OPERATIONS, Operation
+from driftline.serving.authorization import ROLES
+
+EXAMPLES = Path(__file__).with_name("examples.json")
+_REF = "#/components/schemas/{model}"
+_ABOUT = (
+    "Monitoring of models in production: what was captured, judged, and whom it woke. "
+    "Every error has one form, `Error`; times are RFC 3339 in UTC."
+)
+_INVOKE = """Answer rows by the endpoint's model, and capture both.
+
+`text/csv` (rows without header), `application/json` (`{"instances": […]}`, a list of rows, or one
+row) or `application/jsonlines`. The header `x-amzn-RequestId` of the answer is the event's id.
+"""
+# Of every status that is no success: its code word, what it means, and a sentence of it.
+_ERRORS: Mapping[int, tuple[str, str, str]] = {
+    400: ("bad_request", "A parameter or the body is wrong", "limit: 0; expected 1 or more"),
+    401: ("unauthorized", "No token, or none that is known", "no token, or none that is valid"),
+    403: (
+        "forbidden",
+        "This caller may not do this",
+        '"ada" has viewer; this takes the role operator',
+    ),
+    404: ("not_found", "What is named does not exist", 'Monitor "qualty" does not exist'),
+    406: ("not_acceptable", "No accepted type can be written", 'Accept is "image/png"'),
+    408: ("too_slow", "The body came too slowly", "the body did not come within 60 s"),
+    409: ("conflict", "Something that exists is in the way", 'Monitor "quality" needs it'),
+    413: ("too_large", "The body is too long", "the body has more than 26214400 bytes, the limit"),
+    415: ("unsupported_media_type", "The body's type is not read", 'Content-Type is "image/png"'),
+    429: ("throttled", "Too many at once; ask again later", "256 requests are open"),
+    503: (
+        "unavailable",
+        "Not now: a store does not answer, or there is too little to decide by (`undecided`)",
+        "the database does not answer; the server's log says why",
+    ),
+    504: ("timed_out", "The model took too long", "no answer within 60 s"),
+}
+_OTHER = ("internal", "Any other error", "GET /api/v1/counts failed; the server's log says why")
+_WITH_BODY = (408, 413, 415)
+_RETRY = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+# By name: what a parameter is, and an example.
+_PARAMETERS: Mapping[str, tuple[str, object]] = {
+    "after": ("Names up to this one are left out: `next` of the page before.", "orders"),
+    "before": ("Only entries before this id: `next` of the page before.", 4711),
+    "alarm": ("Only those of this alarm.", "orders"),
+    "carrier": ("Only those that this message carries.", "msg_032AaBMGwLYdPu4XLJaGHV"),
+    "channel": ("Only what goes to this channel.", "pager"),
+    "children_of": ("Only alarms that this composite looks at.", "shop"),
+    "collection": ("A kind of resource.", "monitors"),
+    "detector_id": ("The detector's id.", "e5dabb63525651416363eeab23660404"),
+    "deviations": ("Half the band's width, in standard deviations.", 2.0),
+    "dimension": ("NAME or NAME=VALUE; all that are given must be there.", ["Region=north"]),
+    "endpoint": ("Only those of this endpoint.", "flights"),
+    "execution_id": ("The execution's id.", "0f76e2b1-8922-5c4f-b791-d0ac324129e0"),
+    "expect": ("What the logger sends of each inference.", "both"),
+    "format": ("The form of the file.", "csv"),
+    "from": ("Begin here; included.", "2026-01-12T00:00:00Z"),
+    "hour": ("The start of the hour.", "2026-01-12T07:00:00Z"),
+    "id": ("The column with the event id or inference id.", "id"),
+    "identity": ("The mark's id.", 1),
+    "incident": ("Only those of this incident.", "inc_019bc03d4700d725ac4a9d"),
+    "incident_id": ("The incident's id.", "inc_019bc03d4700d725ac4a9d"),
+    "kind": ("Only alarms of this kind.", "metric"),
+    "label": ("The column with the label.", "label"),
+    "limit": ("So many at most.", 50),
+    "message": ("Only attempts of this message.", "msg_032AaBMGwLYdPu4XLJaGHV"),
+    "message_id": ("The message's id.", "msg_032AaBMGwLYdPu4XLJaGHV"),
+    "metric_name": ("Only those of this metric.", "Orders"),
+    "model": ("Another declared model, in place of the endpoint's own.", "flights"),
+    "name": ("Only metrics of this name.", "Orders"),
+    "namespace": ("Only metrics of this namespace.", "Shop"),
+    "next_token": ("`next_token` of the page before.", None),
+    "order": ("Which come first.", "newest"),
+    "parents_of": ("Only composites that look at this alarm.", "orders"),
+    "period": ("The length of period in seconds; the shortest that was learnt.", 300),
+    "prefix": ("Only names that begin so.", "ord"),
+    "recently_active": ("Only metrics with data in the last three hours.", "PT3H"),
+    "row_index": ("The column with the row's place in its request.", "row_index"),
+    "since": ("Begin here; included.", "2026-01-12T00:00:00Z"),
+    "start": ("Begin here; included.", "2026-01-12T00:00:00Z"),
+    "end": ("End here; left out.", "2026-01-16T00:00:00Z"),
+    "state": ("Only alarms in this state.", "ALARM"),
+    "status": ("Only those in this status.", "open"),
+    "subject": ("Only what this caller did.", "ada"),
+    "tag": ("KEY=VALUE; several must all be there.", ["team=shop"]),
+    "target": ("Only what was done to this.", "Monitor/quality"),
+    "to": ("End here; left out.", "2026-01-16T00:00:00Z"),
+    "type": ("Only items of this type.", "StateUpdate"),
+    "variant": ("The endpoint's variant.", "AllTraffic"),
+    "violation": ("The violation's place in the report, from 0.", 0),
+}
+_DELIVERY_STATUS = ("Only those in this status.", "delivered")
+
+
+def complete(api: FastAPI) -> None:
+    """Have an application's document completed when somebody asks for it."""
+
+    def document() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            api.openapi_schema = _document(api)
+        return api.openapi_schema
+
+    api.openapi = document  # type: ignore[method-assign] # FastAPI's own way to extend it
+
+
+def operations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Return the operations of a document: method, path, and what it says of them."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield method.upper(), path, operation
+
+
+def answers_of(
+    document: Mapping[str, Any], operation: Mapping[str, Any]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the answers of an operation by status, those that operations share looked up."""
+    shared = document["components"]["responses"]
+    return {
+        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+        for status, answer in operation["responses"].items()
+    }
+
+
+def _document(api: FastAPI) -> dict[str, Any]:
+    found = get_openapi(
+        title="driftline", version=__version__, description=_ABOUT, routes=api.routes
+    )
+    found["paths"][INVOCATIONS] = {"post": _invocations()}
+    examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+    schemas, shared = _schemas()
+    components = found["components"]
+    kept = {key: one for key, one in components["schemas"].items() if "ValidationError" not in key}
+    components["schemas"] = dict(sorted((kept | shared).items()))
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    found["security"] = [{"token": []}, {}]
+    components["responses"] = {
+        str(status): _error(*about, status=status) for status, about in _ERRORS.items()
+    } | {"default": _error(*_OTHER)}
+    for method, path, operation in operations_of(found):
+        key = f"{method} {path}"
+        _complete(key, operation, OPERATIONS[key], schemas, examples.get(key, {}))
+    return found
+
+
+def _invocations() -> dict[str, Any]:
+    """Describe the route that FastAPI does not know."""
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    return {
+        "tags": ["predictions"],
+        "description": _INVOKE,
+        "parameters": [name],
+        "responses": {"200": {"description": "Successful Response"}},
+    }
+
+
+def _schemas() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the schemas of answers and bodies by operation, and what they share by name."""
+    wanted: list[Any] = [("error", "serialization", TypeAdapter(Error))]
+    for key, operation in OPERATIONS.items():
+        if operation.answer is not None:
+            wanted.append((key, "serialization", TypeAdapter(operation.answer)))
+        if _has_form(operation):
+            wanted.append((key, "validation", TypeAdapter(operation.body)))
+    found, shared = TypeAdapter.json_schemas(wanted, ref_template=_REF)
+    return {f"{mode} {key}": schema for (key, mode), schema in found.items()}, shared["$defs"]
+
+
+def _has_form(operation: Operation) -> bool:
+    return operation.body is not None and not isinstance(operation.body, tuple)
+
+
+def _complete(
+    key: str,
+    operation: dict[str, Any],
+    about: Operation,
+    schemas: Mapping[str, Any],
+    example: Mapping[str, Any],
+) -> None:
+    """Complete one operation."""
+    text = re.sub(r"``", "`", operation["description"])
+    operation["operationId"] = about.id
+    operation["summary"] = re.split(r"[.:;] |\.?\n|\.$", text, maxsplit=1)[0]
+    role = ROLES.get(key, "invoke")
+    needs = "Needs no role." if role == "anyone" else f"Needs the role `{role}`."
+    operation["description"] = f"{text}\n\n{needs}"
+    for parameter in operation.get("parameters", ()):
+        _describe(key, parameter)
+    if about.body is not None:
+        media = about.body if isinstance(about.body, tuple) else (JSON,)
+        form = schemas.get(f"validation {key}", {"type": "string"})
+        operation["requestBody"] = {"required": True, "content": _content(media, form)}
+    for media, content in operation.get("requestBody", {}).get("content", {}).items():
+        if media == "*/*":
+            content["example"] = json.dumps(example["request"])
+        elif media == example["request_type"]:
+            content["example"] = example["request"]
+    success = next(iter(operation["responses"]))
+    answer: dict[str, Any] = {"description": f"{operation['summary']}."}
+    if success != "204":
+        form = schemas.get(f"serialization {key}", {"type": "string"})
+        answer["content"] = _content(about.media, form)
+        if (written := example["answer_type"]) in answer["content"]:
+            answer["content"][written]["example"] = example["answer"]
+    operation["responses"] = {success: answer} | {
+        str(status): {"$ref": f"#/components/responses/{status}"}
+        for status in _statuses(key, operation, about)
+    }
+    if key == "GET /readyz":
+        operation["responses"]["503"] = answer | {"description": "Not ready, and why."}
+
+
+def _content(media: tuple[str, ...], form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of media types: of texts that are no JSON only that they are texts."""
+    return {one: {"schema": form if one == JSON else {"type": "string"}} for one in media}
+
+
+def _statuses(key: str, operation: Mapping[str, Any], about: Operation) -> list[object]:
+    """Return the statuses of errors: those of what it has, and its own."""
+    asks = operation.get("parameters") or "requestBody" in operation
+    found = {401, 403, 503, *about.errors, *((400,) if asks else ())}
+    if any(one["in"] == "path" for one in operation.get("parameters", ())):
+        found.add(404)
+    if "requestBody" in operation:
+        found.update(_WITH_BODY)
+    return [*sorted(found - {503} if key == "GET /healthz" else found), "default"]
+
+
+def _describe(key: str, parameter: dict[str, Any]) -> None:
+    name, method_path = parameter["name"], key.partition("/api/v1")[2]
+    about, example = _PARAMETERS[name]
+    if name == "name" and parameter["in"] == "path":
+        noun = key.partition("{name}")[0].rstrip("/").rpartition("/")[2].rstrip("s")
+        about, example = f"The {noun}'s name.", _NAMES.get(noun, "quality")
+    elif name == "status" and method_path == "/deliveries":
+        about, example = _DELIVERY_STATUS
+    parameter.setdefault("description", about)
+    if '"date"' in json.dumps(parameter["schema"]):
+        example = str(example)[:10]
+    if example is not None:
+        parameter["example"] = example
+    parameter["schema"].pop("title", None)
+
+
+_NAMES = {"endpoint": "flights", "channel": "pager", "alarm": "orders", "silence": "roll-out"}
+
+
+def _error(code: str, about: str, message: str, *, status: int = 500) -> dict[str, Any]:
+    """Return the answer of one status."""
+    example = {"error": {"code": code, "message": message}}
+    schema = {"$ref": _REF.format(model="Error")}
+    found = {"description": f"{about}.", "content": {JSON: {"schema": schema, "example": example}}}
+    return found | ({"headers": _RETRY} if status in (429, 503) else {})

@@ -1,0 +1,101 @@
+"""The page /docs: every operation of the OpenAPI document, as plain HTML.
+
+Without scripts and without anything from another host: the usual viewers load themselves from
+elsewhere and show nothing on a machine without a way out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any
+
+from driftline.serving.api.openapi import answers_of, operations_of
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>driftline: programming interface</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+code,pre{font:14px/1.5 ui-monospace,monospace}pre{overflow:auto;white-space:pre-wrap}
+section{border-top:1px solid #8884;padding:.6rem 0}summary{cursor:pointer}
+h2{margin:2rem 0 .5rem}h3{font-size:1rem;margin:0}p{margin:.2rem 0}ul{margin:.2rem 0}
+b{display:inline-block;min-width:4.5rem}
+</style></head><body><h1>driftline: programming interface</h1>
+<p>Everything is JSON unless an operation says otherwise; errors are
+<code>{"error": {"code": …, "message": …}}</code>. The same as a document, for generated clients:
+<a href="/openapi.json">openapi.json</a>.</p>
+"""
+
+
+def page_of(document: Mapping[str, Any]) -> str:
+    """Return the page of a document."""
+    by_tag: dict[str, list[str]] = {}
+    for method, path, operation in operations_of(document):
+        section = "".join(_section(document, method, path, operation))
+        by_tag.setdefault(operation["tags"][0], []).append(section)
+    parts = [f"<h2>{escape(tag)}</h2>{''.join(found)}" for tag, found in by_tag.items()]
+    return _HEAD + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _section(
+    document: Mapping[str, Any], method: str, path: str, operation: Mapping[str, Any]
+) -> Iterator[str]:
+    yield (
+        f'<section id="{operation["operationId"]}">'
+        f"<h3><b>{method}</b> <code>{escape(path)}</code></h3>"
+    )
+    yield from (f"<p>{escape(part)}</p>" for part in operation["description"].split("\n\n"))
+    if parameters := operation.get("parameters"):
+        items = "".join(f"<li>{_parameter(one)}</li>" for one in parameters)
+        yield f"<ul>{items}</ul>"
+    yield from _examples("request", operation.get("requestBody", {}))
+    for status, answer in answers_of(document, operation).items():
+        if status.startswith("2"):
+            yield from _examples(f"answer {status}", answer)
+    errors = ", ".join(
+        f"<code>{status}</code> {escape(answer['description'].rstrip('.'))}"
+        for status, answer in answers_of(document, operation).items()
+        if not status.startswith("2")
+    )
+    yield f"<details><summary>errors</summary><p>{errors}</p></details></section>\n"
+
+
+def _parameter(parameter: Mapping[str, Any]) -> str:
+    needed = " (needed)" if parameter.get("required") else ""
+    kind = " or ".join(dict.fromkeys(_kinds(parameter["schema"])))
+    about = escape(parameter["description"])
+    return f"<code>{escape(parameter['name'])}</code> {escape(kind)}{needed}: {about}"
+
+
+def _kinds(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Return the types that a schema allows, in words."""
+    for one in schema.get("anyOf", ()):
+        yield from _kinds(one)
+    if "enum" in schema or "const" in schema:
+        yield "|".join(map(str, schema.get("enum") or [schema.get("const")]))
+    elif schema.get("type") not in (None, "null"):
+        limits = [f"{word} {schema[key]}" for key, word in _LIMITS.items() if key in schema]
+        yield " ".join([schema.get("format") or schema["type"], *limits])
+
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "maxLength": "length ≤"}
+
+
+def _examples(title: str, body: Mapping[str, Any]) -> Iterator[str]:
+    """Return what a request or an answer may look like."""
+    content = body.get("content", {})
+    media = ", ".join(map(escape, content)) or "empty"
+    for one in content.values():
+        if "example" in one:
+            shown = one["example"]
+            text = (
+                shown if isinstance(shown, str) else json.dumps(shown, indent=2, ensure_ascii=False)
+            )
+            yield (
+                f"<details><summary>{title}: {media}</summary><pre>{escape(text)}</pre></details>"
+            )
+            return
+    if body:
+        yield f"<p>{title}: {media}</p>"

@@ -1,0 +1,158 @@
+"""What each operation is called, answers and may refuse, beyond what its route says by itself.
+
+One table by method and path. What every operation has in common is in `openapi.py`; a test holds
+the table against the routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from driftline.access.tokens import Token
+from driftline.alerts.evaluation.explain import Explanation
+from driftline.alerts.notify.deliveries import AttemptRecord, Delivery
+from driftline.alerts.notify.trial_send import SendResult
+from driftline.capture.erasure.erasing import Erased
+from driftline.monitors.executions import Execution
+from driftline.monitors.root_cause.export import MEDIA_TYPES as ROW_FILES
+from driftline.serving.api import answers
+from driftline.serving.api.answers import items
+from driftline.serving.bodies.media_types import MEDIA_TYPES
+
+JSON = "application/json"
+LINES = MEDIA_TYPES["jsonlines"]
+INVOCATIONS = "/endpoints/{name}/invocations"
+# What models refuse: types that they do not read or write, too many at once, too slow an answer.
+_MODEL = (404, 406, 415, 429, 504)
+_TEXTS = (*MEDIA_TYPES.values(),)
+_EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: its id for generated clients, the form of its answer, statuses of its own."""
+
+    id: str
+    answer: Any = None  # None: an empty answer, or bytes of the media types.
+    errors: tuple[int, ...] = ()
+    media: tuple[str, ...] = (JSON,)
+    # Of a body that the route reads by itself: its form, or its media types.
+    body: Any = None
+
+
+def _row_file(id_: str) -> Operation:
+    return Operation(id_, media=(*ROW_FILES.values(),))
+
+
+_ITEMS: Mapping[str, Any] = {
+    kind.__name__: items(kind)
+    for kind in (
+        answers.CaptureCounts, answers.Evaluation, answers.HistoryRecord, Execution, answers.Mark,
+        answers.DetectorDescription, AttemptRecord, Delivery, answers.ListedIncident, Token,
+    )
+}  # fmt: skip
+_ALARM = "/api/v1/alarms/{name}"
+_ENDPOINT = "/api/v1/endpoints/{name}"
+_MONITOR = "/api/v1/monitors/{name}"
+_EXECUTION = "/api/v1/executions/{execution_id}"
+
+OPERATIONS: Mapping[str, Operation] = {
+    f"POST {INVOCATIONS}": Operation("invoke", answers.Predictions, _MODEL, _TEXTS, _TEXTS),
+    "GET /healthz": Operation("get_health", answers.Healthy),
+    "GET /readyz": Operation("get_readiness", answers.Ready),
+    "GET /metrics": Operation("get_prometheus_metrics", media=("text/plain",)),
+    "POST /v1/cloudevents": Operation("receive_cloudevents", answers.Received, body=_EVENTS),
+    "GET /api/v1/installation": Operation("get_installation", answers.Installation),
+    "GET /api/v1/counts": Operation("get_counts", answers.StageCounts),
+    "GET /api/v1/whoami": Operation("get_caller", answers.Whoami),
+    "GET /api/v1/tokens": Operation("list_tokens", _ITEMS["Token"]),
+    "POST /api/v1/tokens": Operation("create_token", answers.NewToken, (409,)),
+    "DELETE /api/v1/tokens/{name}": Operation("revoke_token", None, (409,)),
+    "GET /api/v1/audit": Operation("read_audit_log", answers.AuditPage),
+    # Captured requests and labels.
+    "GET /api/v1/capture": Operation("list_captures", _ITEMS["CaptureCounts"]),
+    "GET /api/v1/capture/audit": Operation("get_last_audit", answers.LastAudit, (404,)),
+    "POST /api/v1/capture/erasures": Operation("erase", Erased, (404, 409)),
+    f"GET {_ENDPOINT}/capture": Operation("get_capture", answers.CaptureCounts),
+    f"POST {_ENDPOINT}/capture/decoding": Operation("decode_again", answers.Decoded, (409,)),
+    f"GET {_ENDPOINT}/capture/import": Operation("prepare_import", answers.ImportTarget),
+    f"POST {_ENDPOINT}/capture/lines": Operation(
+        "import_lines", answers.Imported, (409,), body=(LINES,)
+    ),
+    f"GET {_ENDPOINT}/capture/lines": Operation("export_lines", None, (409,), (LINES,)),
+    f"GET {_ENDPOINT}/capture/hours": Operation("list_export_hours", answers.Hours),
+    f"POST {_ENDPOINT}/truth": Operation("load_labels", answers.Loaded, (409,), body=_TEXTS),
+    f"GET {_ENDPOINT}/truth": Operation("get_label_coverage", answers.Labels),
+    f"POST {_ENDPOINT}/predictions": Operation(
+        "predict", answers.Predictions, _MODEL, _TEXTS, _TEXTS
+    ),
+    # Monitors and what they found.
+    f"POST {_MONITOR}/run": Operation("run_monitor", Execution, (409,)),
+    f"GET {_MONITOR}/executions": Operation("list_executions", _ITEMS["Execution"]),
+    f"GET {_MONITOR}/commission": Operation("get_baseline_fit", answers.Fit),
+    f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
+    f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
+    f"POST {_MONITOR}/backtest": Operation("backtest_monitor", answers.BacktestResult),
+    f"GET {_MONITOR}/marks": Operation("list_marks", _ITEMS["Mark"]),
+    f"POST {_MONITOR}/marks": Operation("add_mark", answers.Marked, (409,)),
+    f"POST {_MONITOR}/marks/{{identity}}/withdraw": Operation(
+        "withdraw_mark", answers.Marked, (409,)
+    ),
+    f"GET {_EXECUTION}": Operation("get_execution", Execution),
+    f"GET {_EXECUTION}/report": Operation("get_report", answers.Report),
+    f"GET {_EXECUTION}/rows": Operation("get_rows", answers.Rows),
+    f"GET {_EXECUTION}/violations/{{violation}}/rows": _row_file("export_rows"),
+    f"GET {_EXECUTION}/violations/rows": _row_file("export_all_rows"),
+    # Alarms, metrics and detectors.
+    "POST /api/v1/alarms/replay": Operation(
+        "replay_alarm", _ITEMS["Evaluation"], body=answers.Replay
+    ),
+    "POST /api/v1/alarms/preview": Operation(
+        "preview_alarm", _ITEMS["Evaluation"], body=answers.Preview
+    ),
+    "GET /api/v1/alarm-states": Operation("list_alarm_states", answers.AlarmPage, (404,)),
+    "POST /api/v1/alarms/actions": Operation("switch_alarm_actions", None, (404,)),
+    f"GET {_ALARM}/state": Operation("get_alarm_state", answers.ListedAlarm),
+    f"PUT {_ALARM}/state": Operation("set_alarm_state", answers.Changes),
+    f"GET {_ALARM}/explain": Operation("explain_alarm", Explanation),
+    f"GET {_ALARM}/history": Operation("get_alarm_history", _ITEMS["HistoryRecord"]),
+    f"PATCH {_ALARM}/tags": Operation("tag_alarm", answers.Tags),
+    "POST /api/v1/metrics": Operation(
+        "put_metric_data", answers.Added, (409,), body=answers.PutMetricData
+    ),
+    "GET /api/v1/metrics": Operation("list_metrics", answers.MetricPage),
+    "POST /api/v1/metrics/data": Operation("get_metric_data", answers.MetricResults),
+    "POST /api/v1/metrics/statistics": Operation("get_metric_statistics", answers.MetricStatistics),
+    "POST /api/v1/detectors": Operation(
+        "put_detector", answers.DetectorDescription, body=answers.PutDetector
+    ),
+    "GET /api/v1/detectors": Operation("list_detectors", _ITEMS["DetectorDescription"]),
+    "GET /api/v1/detectors/{detector_id}": Operation("get_detector", answers.DetectorDescription),
+    "DELETE /api/v1/detectors/{detector_id}": Operation("delete_detector"),
+    "POST /api/v1/detectors/{detector_id}/train": Operation(
+        "train_detector", answers.DetectorDescription
+    ),
+    "GET /api/v1/detectors/{detector_id}/band": Operation("get_detector_band", answers.Band),
+    # Notifications.
+    "POST /api/v1/channels/{name}/test": Operation("test_channel", SendResult),
+    "POST /api/v1/channels/{name}/enable": Operation("enable_channel", answers.ChannelState),
+    "GET /api/v1/channels/{name}/log": Operation("get_channel_log", _ITEMS["AttemptRecord"]),
+    "GET /api/v1/deliveries": Operation("list_deliveries", _ITEMS["Delivery"], (404,)),
+    "GET /api/v1/deliveries/{message_id}": Operation("get_delivery", answers.CarryingDelivery),
+    "POST /api/v1/deliveries/{message_id}/redeliver": Operation("redeliver", Delivery, (409,)),
+    "POST /api/v1/silences/preview": Operation("preview_silence", answers.SilenceEffect),
+    "POST /api/v1/silences/{name}/expire": Operation("expire_silence", answers.SilenceState),
+    "GET /api/v1/incidents": Operation("list_incidents", _ITEMS["ListedIncident"], (404,)),
+    "GET /api/v1/incidents/{incident_id}": Operation("get_incident", answers.WholeIncident),
+    # Declared resources.
+    "POST /api/v1/apply": Operation(
+        "apply_resources", answers.Applied, (404, 409), body=answers.Apply
+    ),
+    "GET /api/v1/{collection}": Operation(
+        "list_resources", items(answers.StoredResource, "Resource")
+    ),
+    "GET /api/v1/{collection}/{name}": Operation("get_resource", answers.StoredResource),
+    "DELETE /api/v1/{collection}/{name}": Operation("delete_resource", None, (409,)),
+}

@@ -1,0 +1,148 @@
+"""The OpenAPI document says all of every operation, and what it says is what a server does."""
+
+import re
+from typing import get_args
+
+import jsonschema_rs
+import pytest
+
+from driftline.serving.api.declared import Collection
+from driftline.serving.api.openapi import answers_of, operations_of
+from driftline.serving.api.operations import OPERATIONS
+from tests.serving.api_yard import closed, populated, tour
+
+# In generated clients an id is a function's name.
+ID = re.compile(r"[a-z]+(_[a-z]+)*")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with populated(tmp_path_factory.mktemp("openapi")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def document(server):
+    return server.client.get("/openapi.json").json()
+
+
+@pytest.fixture(scope="module")
+def calls(server):
+    return tour(server)
+
+
+def described(document):
+    """Return every operation by method and path."""
+    return {f"{method} {path}": one for method, path, one in operations_of(document)}
+
+
+def reader(document, schema):
+    """Return what checks values by a schema of the document."""
+    whole = {**schema, "components": document["components"]}
+    return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+
+
+def missing_of(document, operation):
+    """Return what is not said of an operation."""
+    answers = answers_of(document, operation)
+    success = next(iter(answers))
+    needed = {"401", "403", "default"}
+    if operation.get("parameters") or "requestBody" in operation:
+        needed |= {"400", "503"}
+    if "requestBody" in operation:
+        needed |= {"408", "413", "415"}
+    yield from (f"status {one}" for one in needed - set(answers))
+    yield from (key for key in ("summary", "description", "tags") if not operation.get(key))
+    if ID.fullmatch(operation["operationId"]) is None:
+        yield "a readable id"
+    for one in operation.get("parameters", ()):
+        if not one.get("description") or "schema" not in one:
+            yield f"parameter {one['name']}"
+        if "example" not in one and one["name"] != "next_token":
+            yield f"example of {one['name']}"
+    body = operation.get("requestBody", {}).get("content", {})
+    if body and not any("example" in one for one in body.values()):
+        yield "example of the body"
+    for status, answer in answers.items():
+        contents = answer.get("content", {})
+        if status == "204":
+            continue
+        if not contents or any(not one.get("schema") for one in contents.values()):
+            yield f"schema of {status}"
+        if not any("example" in one for one in contents.values()):
+            yield f"example of {status}"
+    assert success in ("200", "201", "204")
+
+
+def test_every_operation_says_all_of_itself(document):
+    missing = {key: list(missing_of(document, one)) for key, one in described(document).items()}
+
+    assert {key: one for key, one in missing.items() if one} == {}
+
+
+def test_the_table_has_the_operations_of_the_routes_with_ids_of_their_own(document):
+    ids = [one.id for one in OPERATIONS.values()]
+
+    assert set(OPERATIONS) == set(described(document))
+    assert len(set(ids)) == len(ids)
+    assert "422" not in {
+        status for one in described(document).values() for status in one["responses"]
+    }
+
+
+def test_every_example_has_the_form_that_stands_beside_it(document):
+    wrong = []
+    for key, operation in described(document).items():
+        contents = [operation.get("requestBody", {}), *answers_of(document, operation).values()]
+        forms = [one for each in contents for one in each.get("content", {}).values()]
+        for form in [*forms, *operation.get("parameters", ())]:
+            if "example" in form:
+                found = reader(document, form["schema"]).iter_errors(form["example"])
+                wrong += [f"{key}: {one.message[:300]}" for one in found]
+
+    assert wrong == []
+
+
+def test_what_is_answered_is_what_the_document_says_and_no_field_more(document, calls):
+    strict = closed(document)
+    wrong = []
+    for key, (_, answer) in calls.items():
+        said = answers_of(strict, described(strict)[key])[str(answer.status_code)]
+        media = answer.headers.get("content-type", "").partition(";")[0]
+        if answer.content and media not in said.get("content", {}):
+            wrong.append(f"{key}: {media}")
+        if answer.content and media == "application/json":
+            found = reader(strict, said["content"][media]["schema"]).iter_errors(answer.json())
+            wrong += [
+                f"{key}: {'/'.join(map(str, one.instance_path))} {one.message[:400]}"
+                for one in found
+            ]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("collection", get_args(Collection))
+def test_resources_of_every_kind_have_the_form_that_is_documented(server, document, collection):
+    strict = closed(document)
+    listed = described(strict)["GET /api/v1/{collection}"]["responses"]["200"]["content"]
+
+    found = server.client.get(f"/api/v1/{collection}").json()
+
+    assert found["items"]
+    schema = reader(strict, listed["application/json"]["schema"])
+    assert [one.message for one in schema.iter_errors(found)] == []
+
+
+def test_the_tour_comes_by_every_operation(document, calls):
+    assert set(calls) == set(described(document))
+
+
+def test_the_page_shows_each_operation_with_its_statuses_and_an_example_without_scripts(server):
+    page = server.client.get("/docs").text
+    sections = dict(zip(*[iter(re.split(r'<section id="(\w+)">', page)[1:])] * 2, strict=True))
+
+    assert set(sections) == {one.id for one in OPERATIONS.values()}
+    assert all("<code>403</code>" in one for one in sections.values())
+    assert "<pre>" in sections["get_report"] and "answer 204: empty" in sections["delete_resource"]
+    assert "integer ≥ 1 ≤ 1000" in sections["list_marks"]
+    assert "<script" not in page

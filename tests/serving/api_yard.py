@@ -1,0 +1,301 @@
+"""A server with something of everything, and a tour that calls each operation once, with success.
+
+Run: python -m tests.serving.api_yard, to record the tour anew as serving/api/examples.json.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from driftline.alerts.math.training import train_next
+from driftline.capture.audit.audit import audit
+from driftline.capture.audit.note import document_of, write_note
+from driftline.serving.api.openapi import EXAMPLES, operations_of
+from tests.capture.sagemaker.sagemaker_tools import sample_lines
+from tests.serving.conftest import NOW, Running, resource
+from tests.serving.marks_yard import marked
+
+SPAN = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"}
+HOUR = {"start_time": "2026-01-15T05:00:00Z", "end_time": "2026-01-15T06:00:00Z"}
+METRIC = {"namespace": "Shop", "metric_name": "Orders", "dimensions": {"Region": "north"}}
+ALARM = {
+    **METRIC,
+    "statistic": "Sum",
+    "period": 60,
+    "evaluation_periods": 1,
+    "threshold": 100,
+    "comparison_operator": "GreaterThanThreshold",
+    "alarm_actions": ["pager"],
+}
+# In the form of PutMetricAlarm, and one that is shown in the examples.
+REPLAYED = {
+    "AlarmName": "orders",
+    "Namespace": "Shop",
+    "MetricName": "Orders",
+    "Dimensions": [{"Name": "Region", "Value": "north"}],
+    "Statistic": "Sum",
+    "Period": 60,
+    "EvaluationPeriods": 1,
+    "Threshold": 100,
+    "ComparisonOperator": "GreaterThanThreshold",
+}
+POINTS = [
+    {"Timestamp": f"2026-01-15T05:5{minute}:00Z", "Value": value}
+    for minute, value in enumerate((90, 120))
+]
+REPLAY = {
+    "alarm": REPLAYED,
+    "start": "2026-01-15T05:50:00Z",
+    "end": "2026-01-15T05:52:00Z",
+}
+EVENT = {
+    "ce-specversion": "1.0",
+    "ce-id": "0c3c0f5e-8a3a-4b5e-9a66-2f8a6f5d3b11",
+    "ce-source": "http://localhost:9081/",
+    "ce-type": "org.kubeflow.serving.inference.request",
+    "ce-inferenceservicename": "iris",
+    "content-type": "application/json",
+}
+CSV = {"content-type": "text/csv"}
+
+
+@dataclass
+class Tour:
+    """Calls, in an order in which each of them succeeds; what was asked and answered is kept."""
+
+    server: Running
+    calls: dict[str, tuple[httpx.Request, httpx.Response]] = field(default_factory=dict)
+
+    def __call__(self, operation: str, *parts: str, **request: Any) -> Any:
+        """Call an operation such as ``GET /healthz``, parts in place of what is in braces."""
+        method, template = operation.split(" ")
+        path = template
+        for part in parts:
+            before, _, rest = path.partition("{")
+            path = before + part + rest.partition("}")[2]
+        answer = self.server.client.request(method, path, **request)
+        assert answer.is_success, f"{operation}: {answer.status_code} {answer.text}"
+        self.calls[operation] = answer.request, answer
+        is_json = answer.headers.get("content-type", "").endswith("/json")
+        return answer.json() if is_json and answer.content else answer.text
+
+    def api(self, operation: str, *parts: str, **request: Any) -> Any:
+        """Call an operation below /api/v1, such as ``GET /monitors/{name}/marks``."""
+        return self(operation.replace(" ", " /api/v1", 1), *parts, **request)
+
+
+@contextmanager
+def populated(folder: Path) -> Iterator[Running]:
+    """Run a server on which every operation has something to answer with."""
+    with marked(folder, commands={"page": "/bin/cat"}) as server:
+        answer = server.apply(
+            resource("Channel", "pager", type="command", command="page"),
+            resource("Alarm", "orders", **ALARM),
+            resource("CompositeAlarm", "shop", alarm_rule="ALARM(orders)"),
+            resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
+        )
+        assert answer.status_code == 200, answer.text
+        write_note(server.context.root, document_of(audit(server.context.root, now=lambda: NOW)))
+        yield server
+
+
+def tour(server: Running) -> dict[str, tuple[httpx.Request, httpx.Response]]:
+    """Call every operation once; return request and answer of each, by method and path."""
+    call = Tour(server)
+    _look_around(call)
+    _visit_capture(call)
+    _visit_monitors(call)
+    _visit_metrics(call)
+    _visit_alarms(call)
+    _visit_notifications(call)
+    _visit_access(call)
+    call.api("POST /apply", json={"resources": [resource("Alarm", "spare", **ALARM)]})
+    call.api("DELETE /{collection}/{name}", "alarms", "spare")
+    return call.calls
+
+
+def _look_around(call: Tour) -> None:
+    for path in ("/healthz", "/readyz", "/metrics"):
+        call(f"GET {path}")
+    for path in ("/installation", "/counts"):
+        call.api(f"GET {path}")
+    call.api("GET /{collection}", "endpoints")
+    call.api("GET /{collection}/{name}", "monitors", "quality")
+
+
+def _visit_access(call: Tour) -> None:
+    call.api("GET /whoami")
+    call.api("POST /tokens", json={"name": "ci", "roles": ["viewer"], "endpoints": ["flights"]})
+    call.api("GET /tokens")
+    call.api("DELETE /tokens/{name}", "ci")
+    call.api("GET /audit")
+
+
+def _visit_capture(call: Tour) -> None:
+    rows = "UA,EWR,1400,39.02\nDL,JFK,760,41\n"
+    call("POST /endpoints/{name}/invocations", "flights", content=rows, headers=CSV)
+    call.api("POST /endpoints/{name}/predictions", "flights", content=rows, headers=CSV)
+    for path in ("/capture", "/capture/audit"):
+        call.api(f"GET {path}")
+    for path in ("", "/import", "/hours"):
+        call.api(f"GET /endpoints/{{name}}/capture{path}", "flights")
+    asked = {"hour": "2026-01-12T07:00:00Z"}
+    call.api("GET /endpoints/{name}/capture/lines", "flights", params=asked)
+    lines = b"\n".join(sample_lines("capture/capture.jsonl")[:1])
+    media = {"content-type": "application/jsonlines"}
+    call.api("POST /endpoints/{name}/capture/lines", "moved", content=lines, headers=media)
+    call.api("POST /endpoints/{name}/capture/decoding", "flights")
+    labels = "id,label\n0c3c0f5e-8a3a-4b5e-9a66-2f8a6f5d3b11,1\n"
+    call.api("POST /endpoints/{name}/truth", "flights", content=labels, headers=CSV)
+    call.api("GET /endpoints/{name}/truth", "flights")
+    call.api("POST /capture/erasures", json={"inference_ids": ["customer-81"], "dry_run": True})
+    call("POST /v1/cloudevents", content=b'{"instances": [[6.8, 2.8]]}', headers=EVENT)
+
+
+def _visit_monitors(call: Tour) -> None:
+    run = call.api("POST /monitors/{name}/run", "quality", json=SPAN)["id"]
+    call.api("GET /monitors/{name}/executions", "quality", params={"limit": 1})
+    call.api("GET /executions/{execution_id}", run)
+    call.api("GET /executions/{execution_id}/report", run)
+    call.api("GET /executions/{execution_id}/rows", run, params={"limit": 1})
+    call.api("GET /executions/{execution_id}/violations/{violation}/rows", run, "0")
+    call.api("GET /executions/{execution_id}/violations/rows", run)
+    call.api("GET /monitors/{name}/commission", "quality")
+    said = {"reason": "the fleet has changed for good", "author": "ada"}
+    call.api("POST /monitors/{name}/commission/accept", "quality", json=said)
+    asked = {**SPAN, "against": ["sagemaker"], "estimate": False}
+    call.api("POST /monitors/{name}/backtest", "quality", json=asked)
+    mark = {
+        "window": "2026-01-12T00:00:00Z", "verdict": "expected", "feature": "carrier",
+        "reason": "a new carrier", "author": "ada",
+    }  # fmt: skip
+    made = call.api("POST /monitors/{name}/marks", "quality", json=mark)["mark"]["id"]
+    call.api("GET /monitors/{name}/marks", "quality")
+    path = "POST /monitors/{name}/marks/{identity}/withdraw"
+    call.api(path, "quality", str(made), json={"author": "ada"})
+    call.api(
+        "POST /monitors/{name}/baseline", "second", json={**SPAN, "to": "2026-01-14T00:00:00Z"}
+    )
+
+
+def _visit_metrics(call: Tour) -> None:
+    data = [
+        {
+            "MetricName": "Orders",
+            "Dimensions": [{"Name": "Region", "Value": "north"}],
+            **point,
+        }
+        for point in POINTS
+    ]
+    call.api("POST /metrics", json={"Namespace": "Shop", "MetricData": data})
+    call.api("GET /metrics", params={"namespace": "Shop"})
+    query = {"id": "m1", "metric_stat": {"metric": METRIC, "period": 60, "stat": "Sum"}}
+    call.api("POST /metrics/data", json={"metric_data_queries": [query], **HOUR})
+    asked = {**METRIC, **HOUR, "period": 300, "statistics": ["Sum", "Maximum"]}
+    call.api("POST /metrics/statistics", json=asked)
+    watched = {"single_metric_anomaly_detector": {**METRIC, "stat": "Sum"}}
+    made = call.api("POST /detectors", json=watched)["id"]
+    call.api("GET /detectors")
+    call.api("GET /detectors/{detector_id}", made)
+    call.api("POST /detectors/{detector_id}/train", made)
+    while train_next(call.server.engine, NOW):
+        pass
+    asked = {"from": "2026-01-15T05:00:00Z", "to": "2026-01-15T06:00:00Z"}
+    call.api("GET /detectors/{detector_id}/band", made, params=asked)
+    call.api("DELETE /detectors/{detector_id}", made)
+
+
+def _visit_alarms(call: Tour) -> None:
+    call.api("POST /alarms/replay", json={**REPLAY, "datapoints": POINTS})
+    call.api("POST /alarms/preview", json=REPLAY)
+    state = {"state_value": "ALARM", "state_reason": "a drill"}
+    call.api("PUT /alarms/{name}/state", "orders", json=state)
+    call.api("GET /alarms/{name}/state", "orders")
+    call.api("GET /alarms/{name}/explain", "orders")
+    call.api("GET /alarms/{name}/history", "orders")
+    call.api("PATCH /alarms/{name}/tags", "orders", json={"tags": {"team": "shop"}})
+    call.api("GET /alarm-states")
+    call.api("POST /alarms/actions", json={"names": ["orders"], "enabled": True})
+
+
+def _visit_notifications(call: Tour) -> None:
+    call.api("POST /channels/{name}/test", "pager")
+    call.api("POST /channels/{name}/enable", "pager")
+    call.api("GET /channels/{name}/log", "pager")
+    (message,) = call.api("GET /deliveries", params={"alarm": "orders"})["items"]
+    call.api("GET /deliveries/{message_id}", message["id"])
+    call.api("POST /deliveries/{message_id}/redeliver", message["id"])
+    spec = {"matchers": ["alarm=orders"], "ends_at": "2026-02-01T00:00:00Z"}
+    call.api("POST /silences/preview", json={"spec": spec})
+    call.api("POST /silences/{name}/expire", "roll-out")
+    (incident,) = call.api("GET /incidents", params={"status": "open"})["items"]
+    call.api("GET /incidents/{incident_id}", incident["id"])
+
+
+def closed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document by which nothing may be answered that it does not name.
+
+    Without the status "default", and without fields beyond those of a form.
+    """
+    found = copy.deepcopy(document)
+    for _, _, operation in operations_of(found):
+        del operation["responses"]["default"]
+    _close(found)
+    return found
+
+
+def _close(value: Any) -> None:
+    if isinstance(value, dict):
+        if isinstance(value.get("properties"), dict) and "type" in value:
+            value.setdefault("additionalProperties", False)
+        value = [one for key, one in value.items() if key not in ("example", "examples")]
+    if isinstance(value, list):
+        for one in value:
+            _close(one)
+
+
+def examples(calls: dict[str, tuple[httpx.Request, httpx.Response]], folder: str) -> dict[str, Any]:
+    """Return what was asked and answered as short examples, for the OpenAPI document."""
+    found: dict[str, Any] = {}
+    for key, (request, answer) in calls.items():
+        example: dict[str, Any] = {}
+        if request.content:
+            example["request_type"] = request.headers["content-type"]
+            example["request"] = _shortened(request.content, example["request_type"], folder)
+        if answer.content:
+            example["answer_type"] = answer.headers["content-type"].partition(";")[0]
+            example["answer"] = _shortened(answer.content, example["answer_type"], folder)
+        found[key] = example
+    return dict(sorted(found.items()))
+
+
+def _shortened(content: bytes, media: str, folder: str) -> Any:
+    text = content.decode().replace(folder, "/var/lib/driftline")
+    text = re.sub(r"dl_[\w-]{43}", "dl_…", text)
+    if media == "application/json":
+        return _cut(json.loads(text))
+    return "".join(f"{line[:300]}\n" for line in text.splitlines()[:3])
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _cut(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_cut(one) for one in value[:2]]
+    return f"{value[:300]}…" if isinstance(value, str) and len(value) > 300 else value
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as folder, populated(Path(folder) / "server") as server:
+        recorded = examples(tour(server), f"{folder}/server")
+    EXAMPLES.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
