@@ -13,6 +13,7 @@ from driftline.access.authentication import Authenticator
 from driftline.alerts.notify.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
+from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.reach import Reach
 
@@ -36,6 +37,7 @@ class ServerContext:
     timeout_s: float = 60.0  # Of one invocation.
     start_timeout_s: float = 120.0  # Of loading a model.
     max_request_bytes: int = 25 << 20
+    max_request_rows: int = MAX_REQUEST_ROWS
     max_open_requests: int = 256  # Of one endpoint; more are told to come again.
     body_timeout_s: float = 60.0
     retention_days: int = 90

@@ -107,6 +107,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             workers=settings.serving.workers,
             timeout_s=settings.serving.timeout_s,
             max_request_bytes=settings.serving.max_request_bytes,
+            max_request_rows=settings.serving.max_request_rows,
             retention_days=settings.capture.retention_days,
             erasure_days=settings.capture.erasure_days,
             allow_networks=settings.notify.allow_networks,

@@ -13,12 +13,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from driftline.errors import InputError
-from driftline.formats.body_limits import BodyError
+from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.json.parsing import LONG_NUMBER, parse
 from driftline.formats.media_types import TextFormat
@@ -34,23 +35,40 @@ class RowsError(InputError):
     """A request body cannot be read as rows of the endpoint's columns."""
 
 
-def read_columns(body: bytes, form: TextFormat, expected: RequestRows | None) -> Columns:
-    """Read the rows of a body as columns of one length, at least 1.
+class RowLimitError(RowsError):
+    """A request body has more rows than a request may have."""
 
-    Numbers are int64 or float64 (missing is NaN), text and values with gaps objects (None).
-    Without ``expected`` a column is of numbers when every value in it is one, of text
-    otherwise, and is called ``_c0``, ``_c1`` … by position unless the rows are objects.
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"more than {most} rows; send them in several requests, or raise "
+            "[serving] max_request_rows"
+        )
+
+
+def read_columns(
+    body: bytes,
+    form: TextFormat,
+    expected: RequestRows | None,
+    max_rows: int = MAX_REQUEST_ROWS,
+) -> Columns:
+    """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
+
+    ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and values with
+    gaps objects (None). Without ``expected`` a column is of numbers when every value in it is one,
+    of text otherwise, and is called ``_c0``, ``_c1`` … by position unless the rows are objects.
     """
     text = _decode(body)
     if form == "csv":
         columns = None if expected is None else expected.columns
-        names, cells = _csv_cells(text, columns)
+        names, cells = _csv_cells(text, columns, max_rows)
     else:
-        document = _parse(body, "the body") if form == "json" else _lines(text)
-        finder = expected or _finder(document)
+        document = _parse(body, "the body") if form == "json" else _lines(text, max_rows)
+        finder = expected or _finder(document, max_rows)
         names = [column.name for column in finder.columns]
         try:
             rows, _ = finder.take(document)
+        except TooManyRowsError:
+            raise RowLimitError(max_rows) from None
         except BodyError as error:
             raise RowsError(str(error)) from None
         cells = list(zip(*rows, strict=True))
@@ -76,13 +94,17 @@ def _decode(body: bytes) -> str:
 
 
 def _csv_cells(
-    text: str, expected: Sequence[Column] | None
+    text: str, expected: Sequence[Column] | None, max_rows: int
 ) -> tuple[list[str], list[tuple[str, ...]]]:
     """Split CSV text and turn rows into columns."""
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        # No line more is read than it takes to know that there are too many.
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        rows = list(islice(lines, max_rows + 1))
     except csv.Error as error:
         raise RowsError(f"the body is not CSV ({error})") from None
+    if len(rows) > max_rows:
+        raise RowLimitError(max_rows)
     while rows and not rows[-1]:
         rows.pop()
     if not rows:
@@ -105,10 +127,13 @@ def _require_width(rows: Sequence[Sequence[object]], names: Sequence[str]) -> No
             raise RowsError(f"row {number} has {len(row)} values; expected {listed(names)}")
 
 
-def _lines(text: str) -> list[object]:
+def _lines(text: str, max_rows: int) -> list[object]:
     """Return the document of each line; empty lines at the end do not count."""
     found = []
-    for number, line in enumerate(text.rstrip().split("\n"), 1):
+    text = text.rstrip()
+    if text.count("\n") >= max_rows:
+        raise RowLimitError(max_rows)
+    for number, line in enumerate(text.split("\n"), 1):
         found.append(_parse(line.encode(), f"row {number}"))
         if not isinstance(found[-1], list | dict):
             raise RowsError(f"row {number} is {_shown(found[-1])}; expected a list or an object")
@@ -124,7 +149,7 @@ def _parse(text: bytes, what: str) -> object:
         raise RowsError(f"{what} is not JSON ({error})") from None
 
 
-def _finder(document: object) -> RequestRows:
+def _finder(document: object, max_rows: int) -> RequestRows:
     """Return what finds rows like the first: of its names, or as many values."""
     first = opened(document, (), _ENVELOPES)
     while isinstance(first, list) and first and isinstance(first[0], list | dict):
@@ -142,7 +167,7 @@ def _finder(document: object) -> RequestRows:
     except UnicodeEncodeError:
         raise RowsError("row 1 has a name that is not UTF-8 text") from None
     columns = [Column(name, f"feature_{at}", "string") for at, name in enumerate(names)]
-    return RequestRows(Signature(tuple(columns)), is_strict=True)
+    return RequestRows(Signature(tuple(columns)), is_strict=True, max_rows=max_rows)
 
 
 def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.formats.media_types import TextFormat
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
@@ -39,6 +40,7 @@ class Launch:
     signature: str | None = None  # The endpoint's, as JSON.
     # The class whose probability is answered when there are two; or several names of it.
     positive: str | tuple[str, ...] | None = None
+    max_rows: int = MAX_REQUEST_ROWS  # Of one request.
 
 
 @dataclass(frozen=True, slots=True)

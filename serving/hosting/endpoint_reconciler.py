@@ -361,6 +361,7 @@ class EndpointReconciler:
             trust_pickle=desired.trust_pickle and self._context.trust_pickle,
             signature=desired.signature,
             positive=desired.positive,
+            max_rows=self._context.max_request_rows,
         )
 
     def _limits(self, desired: DesiredEndpoint) -> Limits:

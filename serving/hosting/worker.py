@@ -30,7 +30,7 @@ from driftline.errors import InputError
 from driftline.formats.shapes.requests import RequestRows
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.bodies.predictions import Answer, write_answer
-from driftline.serving.bodies.rows import Columns, read_columns
+from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_formats import Predictor, load_predictor
 from driftline.signature import Signature
@@ -51,6 +51,7 @@ class _Loaded:
 
     predictor: Predictor
     expected: RequestRows | None
+    max_rows: int
 
     @cached_property
     def questions(self) -> Questions:
@@ -125,9 +126,11 @@ def _load(header: dict[str, Any]) -> _Loaded:
         trust_pickle=bool(header["trust_pickle"]),
         positive=header.get("positive"),
     )
+    max_rows = int(header["max_rows"])
     if header.get("signature") is None:
-        return _Loaded(predictor, None)
-    return _Loaded(predictor, RequestRows(Signature.from_json(header["signature"]), is_strict=True))
+        return _Loaded(predictor, None, max_rows)
+    signature = Signature.from_json(header["signature"])
+    return _Loaded(predictor, RequestRows(signature, is_strict=True, max_rows=max_rows), max_rows)
 
 
 def _answer_monitor(loaded: _Loaded, header: dict[str, Any], body: bytes) -> bytes:
@@ -149,7 +152,10 @@ def _answer_all(
     rows = 0
     for header, body in frames:
         try:
-            columns = read_columns(body, header["form"], loaded.expected)
+            columns = read_columns(body, header["form"], loaded.expected, loaded.max_rows)
+        except RowLimitError as error:
+            link.sendall(_refusal(header, 413, "too_large", str(error)))
+            continue
         except InputError as error:
             link.sendall(_refusal(header, 400, "bad_request", str(error)))
             continue

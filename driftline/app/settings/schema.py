@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
+from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.storage import check_options, check_uri, is_remote
 from driftline.validation import nearest
 
@@ -327,6 +328,7 @@ class Serving(Section):
     workers: Count = _setting(1, "processes per model")
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")
+    max_request_rows: Count = _setting(MAX_REQUEST_ROWS, "rows that an invocation may have")
 
 
 class Scheduler(Section):

@@ -12,7 +12,6 @@ pyfunc/scoring_server; pandas.DataFrame.to_dict, its orients.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
@@ -53,13 +52,15 @@ class RequestRows:
 
     Objects with the same fields in the same order are read by a plan that is made once; whatever is
     in any way unusual is read step by step. Both give the same. A strict one refuses objects that
-    lack an input, and lists beside objects; it bounds no number of rows.
+    lack an input, and lists beside objects.
     """
 
-    def __init__(self, signature: Signature, *, is_strict: bool = False) -> None:
+    def __init__(
+        self, signature: Signature, *, is_strict: bool = False, max_rows: int = MAX_ROWS
+    ) -> None:
         self.columns: tuple[Column, ...] = signature.inputs
         self._is_strict = is_strict
-        self._max_rows = sys.maxsize if is_strict else MAX_ROWS
+        self._max_rows = max_rows
         self._names = [column.name for column in self.columns]
         # The id is no input, but told among the extras, so that it can be picked up from there.
         self._id_name = signature.inference_id
@@ -138,7 +139,11 @@ class RequestRows:
             found = by_index(found, self._known) or self._by_columns(found) or [found]
         elif found and isinstance(found, list) and _is_flat(found):
             # One row, or one value each of a model of one input.
-            found = [[value] for value in found] if len(self._names) == 1 else [found]
+            if len(self._names) == 1:
+                require_rows(len(found), self._max_rows)
+                found = [[value] for value in found]
+            else:
+                found = [found]
         if not isinstance(found, list) or not found:
             told = "the body holds no rows" if found == [] else "the body is a single JSON value"
             raise BodyError(f'{told}; expected a row, a list of rows or {{"instances": [rows]}}')
@@ -163,7 +168,7 @@ class RequestRows:
         found = opened(without_index(document, known), known, ENVELOPES)
         is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
         if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
-            return split_frame(found)
+            return split_frame(found, self._max_rows)
         return self._of_tensors(found) if is_tensors(found) else found
 
     def _of_tensors(self, found: object) -> object:
@@ -315,11 +320,13 @@ def _flat(values: list[object]) -> list[object]:
     return values
 
 
-def split_frame(found: Mapping[str, object]) -> list[object]:
+def split_frame(found: Mapping[str, object], most: int = MAX_ROWS) -> list[object]:
     """Read a frame of pandas in the orient ``split``: names once, then rows."""
     names, rows = found["columns"], found["data"]
     if not isinstance(names, list) or not isinstance(rows, list):
         raise BodyError("“columns” and “data” are to be lists")
+    if rows:
+        require_rows(len(rows), most)
     if not all(isinstance(name, str) for name in names):
         return rows  # Numbered, as pandas does without names.
     if any(not isinstance(row, list) or len(row) != len(names) for row in rows):

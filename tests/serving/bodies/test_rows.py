@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from driftline.formats.body_limits import MAX_ROWS
 from driftline.formats.shapes.requests import RequestRows
-from driftline.serving.bodies.rows import RowsError, read_columns
+from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns
 from driftline.signature import Column, Signature
 
 
@@ -97,14 +97,73 @@ def test_an_input_may_be_called_as_an_envelope(name, document):
     assert [values.tolist() for values in found.values()] == [[1], [2]]
 
 
-def test_each_shape_may_hold_more_rows_than_a_captured_request():
-    count = MAX_ROWS + 1
+def _bodies(count: int) -> dict[str, tuple[str, bytes]]:
+    """One column in every form of so many rows."""
     tensor = {"name": "n", "shape": [count], "datatype": "INT64", "data": [1] * count}
-    for document in ([[1]] * count, {"n": [1] * count}, {"inputs": [tensor]}):
-        found = read_columns(
-            json.dumps(document).encode(), "json", rows_of(Column("n", "feature_n", "int64"))
-        )
-        assert len(found["n"]) == count
+    documents = {
+        "lists": {"instances": [[1]] * count},
+        "objects": [{"n": 1}] * count,
+        "objects, some with more": [{"n": 1}, {"n": 1, "m": 2}] * (count // 2)
+        + [[1]] * (count % 2),
+        "values": [1] * count,
+        "columns": {"n": [1] * count},
+        "columns by index": {"n": {str(at): 1 for at in range(count)}},
+        "rows by index": {str(at): {"n": 1} for at in range(count)},
+        "a frame": {"dataframe_split": {"columns": ["n"], "data": [[1]] * count}},
+        "tensors": {"inputs": [tensor]},
+    }
+    return {
+        name: ("json", json.dumps(document).encode()) for name, document in documents.items()
+    } | {
+        "CSV": ("csv", b"1\n" * count),
+        "JSON Lines": ("jsonlines", b"[1]\n" * count),
+    }
+
+
+def _one_column(max_rows: int) -> RequestRows:
+    signature = Signature((Column("n", "feature_n", "int64"),))
+    return RequestRows(signature, is_strict=True, max_rows=max_rows)
+
+
+@pytest.mark.parametrize("name", _bodies(2))
+def test_more_rows_than_the_limit_are_refused_in_every_form(name: str) -> None:
+    rows = _one_column(10)
+    form, body = _bodies(10)[name]
+    assert read_columns(body, form, rows, 10)["n"].tolist() == [1] * 10
+
+    form, body = _bodies(11)[name]
+    with pytest.raises(RowLimitError, match=r"more than 10 rows; send .* max_request_rows"):
+        read_columns(body, form, rows, 10)
+
+
+@pytest.mark.parametrize("name", ["CSV", "JSON Lines", "lists", "objects"])
+def test_without_a_signature_the_limit_of_rows_is_the_same(name: str) -> None:
+    form, body = _bodies(11)[name]
+
+    with pytest.raises(RowLimitError):
+        read_columns(body, form, None, 10)
+
+
+def test_lines_within_quotes_are_one_row() -> None:
+    rows = rows_of(Column("a", "feature_a", "string"))
+
+    found = read_columns(b'"' + b"line\n" * 50 + b'"\n', "csv", rows, 10)
+
+    assert len(found["a"]) == 1
+
+
+def test_no_row_beyond_the_limit_is_read() -> None:
+    """What lies behind it is no CSV, and nobody gets to know."""
+    with pytest.raises(RowLimitError):
+        read_columns(b"1\n" * 11 + b'"1"2\n', "csv", _one_column(10), 10)
+
+
+@pytest.mark.parametrize("name", ["lists", "columns", "tensors"])
+def test_a_request_may_hold_more_rows_than_its_record(name: str) -> None:
+    count = MAX_ROWS + 1
+    form, body = _bodies(count)[name]
+
+    assert len(read_columns(body, form, _one_column(count), count)["n"]) == count
 
 
 def test_nothing_is_kept_of_long_names_of_fields():

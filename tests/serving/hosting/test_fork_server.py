@@ -161,7 +161,7 @@ def start(control: socket.socket, number: int, *, give: int = 1) -> socket.socke
 
 def test_a_forked_worker_answers(started, trained):
     _, link = started()
-    launch = {"path": str(trained.file), "trust_pickle": False, "signature": None}
+    launch = {"path": str(trained.file), "trust_pickle": False, "signature": None, "max_rows": 10}
 
     link.sendall(pack({**launch, "positive": None}))
 

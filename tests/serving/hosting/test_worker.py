@@ -7,7 +7,13 @@ from driftline.serving.hosting.frames import FrameReader, pack
 
 def test_a_worker_whose_server_is_killed_ends_without_a_word(slow_model):
     ours, theirs = socket.socketpair()
-    launch = {"path": str(slow_model), "trust_pickle": True, "signature": None, "positive": None}
+    launch = {
+        "path": str(slow_model),
+        "trust_pickle": True,
+        "signature": None,
+        "positive": None,
+        "max_rows": 10,
+    }
     request = {"form": "csv", "answer": "csv", "alone": True}
     with theirs:
         worker = subprocess.Popen(

@@ -17,12 +17,14 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.frame import Frame
 
 LIMIT = 100_000
+MAX_ROWS = 2000
 
 
 @pytest.fixture(scope="module")
 def server(start, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    with start(folder, max_request_bytes=LIMIT, timeout_s=20, body_timeout_s=2) as found:
+    limits = {"max_request_bytes": LIMIT, "max_request_rows": MAX_ROWS}
+    with start(folder, timeout_s=20, body_timeout_s=2, **limits) as found:
         answer = found.apply(*trained.flights(trust_event_time=True))
         assert answer.status_code == 200, answer.text
         assert answer.json()["endpoints"]["flights"]["state"] == "InService"
@@ -77,6 +79,7 @@ def test_the_endpoints_name_is_found_ignoring_case(server):
         ("x", {"accept": "text/html"}, 406, "expected text/csv"),
         ("x", {"x_driftline_event_time": "yesterday"}, 400, "expected a time with zone"),
         ("x" * (LIMIT + 1), {}, 413, str(LIMIT)),
+        ("UA,EWR,1400,39.02\n" * (MAX_ROWS + 1), {}, 413, f"more than {MAX_ROWS} rows"),
     ],
 )
 def test_bad_requests_are_refused_in_one_sentence(server, body, headers, status, sentence):
