@@ -24,8 +24,8 @@ from driftline.serving.bodies.media_types import MEDIA_TYPES
 JSON = "application/json"
 LINES = MEDIA_TYPES["jsonlines"]
 INVOCATIONS = "/endpoints/{name}/invocations"
-# What models refuse: types that they do not read or write, too many at once, too slow an answer.
-_MODEL = (404, 406, 415, 429, 504)
+# What models refuse: types that they do not read or write, and too slow an answer.
+_MODEL = (404, 406, 415, 504)
 _TEXTS = (*MEDIA_TYPES.values(),)
 _EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
 

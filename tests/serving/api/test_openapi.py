@@ -46,7 +46,7 @@ def missing_of(document, operation):
     """Return what is not said of an operation."""
     answers = answers_of(document, operation)
     success = next(iter(answers))
-    needed = {"401", "403", "default"}
+    needed = {"401", "403", "429", "default"}
     if operation.get("parameters") or "requestBody" in operation:
         needed |= {"400", "503"}
     if "requestBody" in operation:
