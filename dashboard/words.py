@@ -269,8 +269,13 @@ def reason(note: str) -> str:
     return f"{told}: {words.strip().replace('_', ' ')}" if words.strip() else told
 
 
-def schedule_text(schedule: str) -> str:
+def schedule_text(schedule: str, time_zone: str = "UTC") -> str:
     """Return a schedule in words where its form is common, else as it is."""
+    text = _schedule_words(schedule)
+    return text if time_zone == "UTC" else f"{text} ({time_zone})"
+
+
+def _schedule_words(schedule: str) -> str:
     fields = schedule.removeprefix("cron(").removesuffix(")").split()
     if len(fields) == 6 and fields[2:] in (["*", "*", "?", "*"], ["?", "*", "*", "*"]):
         minute, hour = fields[:2]

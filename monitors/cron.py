@@ -1,10 +1,12 @@
 """Schedules in the public form, ``cron(0 * ? * * *)``, and the windows that they cut time into.
 
-Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year; UTC. Without
-``cron(…)`` they are the five of Unix (day of week 0-7, both ends Sunday). A window ends where the
-expression fires and starts where it fired before, so there is never a gap. The word ``external``
-(somebody else starts the runs) cuts nothing. ``NOW`` has one window, relative to the moment from
-which it counts; its data analysis times follow in parentheses where they are given.
+Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year. Without
+``cron(…)`` they are the five of Unix (day of week 0-7, both ends Sunday). They are read by the
+clock of a time zone, UTC unless one is named. ``rate(5 minutes)`` fires at equal distances, counted
+from the monitor's start or from 1970. A window ends where the expression fires and starts where it
+fired before, so there is never a gap. The word ``external`` (somebody else starts the runs) cuts
+nothing. ``NOW`` has one window, relative to the moment from which it counts; its data analysis
+times follow in parentheses where they are given.
 """
 
 from __future__ import annotations
@@ -12,21 +14,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import count
 
 from cronsim import CronSim, CronSimError
 from pydantic import TypeAdapter, ValidationError
 
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
+from driftline.local_time import cron_moments, find_zone
 
 FORM = (
     'expected "cron(minute hour day-of-month month day-of-week year)" such as "cron(0 * ? * * *)", '
-    'the five fields of Unix such as "0 * * * *", "external" or "NOW"'
+    'the five fields of Unix such as "0 * * * *", "rate(1 hour)", "external" or "NOW"'
 )
 UNIX_FIELDS = 5
+UTC_NAME = "UTC"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
+# As EventBridge has it, but that "1 minutes" will do, too.
+RATE = re.compile(r"rate\(\s*(?P<count>[1-9]\d{0,6})\s+(?P<unit>minute|hour|day)s?\s*\)\Z", re.I)
+LONGEST_RATE = timedelta(days=366)
 
 ONCE = re.compile(r"NOW(\((?P<start>[^/()]*)/(?P<end>[^/()]*)\))?\Z", re.IGNORECASE)
 # What one run looks at when no start is given: as much as a daily one.
@@ -53,12 +62,37 @@ class Schedule:
     """A schedule expression, checked when it is made."""
 
     expression: str
+    time_zone: str = UTC_NAME  # Whose clock a cron expression is read by.
+    start: datetime | None = None  # From which a rate is counted; None: from 1970.
 
     def __post_init__(self) -> None:
+        self._check_zone()
         if self.is_once:
             self.window_once(datetime(2024, 1, 1, tzinfo=UTC))
         elif self.is_recurring:
             self.fired_before(datetime(2024, 1, 1, tzinfo=UTC))
+
+    def _check_zone(self) -> None:
+        if find_zone(self.time_zone) is None:
+            raise ScheduleError(
+                f'time_zone "{self.time_zone[:60]}"; expected a name such as "Europe/Berlin"'
+            )
+        if self.time_zone != UTC_NAME and (not self.is_recurring or self._step is not None):
+            raise ScheduleError(
+                f'time_zone "{self.time_zone}" with schedule "{self.expression}"; expected a cron '
+                "expression, the only one that is read by a clock"
+            )
+
+    @property
+    def _step(self) -> timedelta | None:
+        """Return the distance of the firings of a rate; None of anything else."""
+        found = RATE.match(self.expression.strip())
+        if found is None:
+            return None
+        step = timedelta(**{f"{found['unit'].lower()}s": int(found["count"])})
+        if step > LONGEST_RATE:
+            raise ScheduleError(f'schedule "{self.expression}"; expected 366 days or less')
+        return step
 
     @property
     def is_once(self) -> bool:
@@ -106,18 +140,66 @@ class Schedule:
         return next(windows_from(self, window.start), None) == window
 
     def _walk(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
-        fields, years = _translate(self.expression)
-        try:
-            ticks = CronSim(fields, start.astimezone(UTC), reverse=reverse)
-        except CronSimError as error:
-            raise ScheduleError(f'schedule "{self.expression}": {error}; {FORM}') from error
+        start, step = start.astimezone(UTC), self._step
+        if step is None:
+            ticks = self._cron(start, reverse=reverse)
+        else:
+            ticks = self._rate(start, step, reverse=reverse)
         for tick in ticks:
             if not FIRST_YEAR <= tick.year <= LAST_YEAR:
                 return
-            if years is None or tick.year in years:
-                yield tick
-            elif (tick.year < min(years)) if reverse else (tick.year > max(years)):
-                return
+            yield tick
+
+    def _rate(self, start: datetime, step: timedelta, *, reverse: bool) -> Iterator[datetime]:
+        anchor = self.start or EPOCH
+        passed = start - anchor
+        ticks = count(-(-passed // step) - 1, -1) if reverse else count(passed // step + 1)
+        return (anchor + number * step for number in ticks)
+
+    def _cron(self, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+        fields, years = _translate(self.expression)
+        zone = find_zone(self.time_zone)
+        assert zone is not None
+        local = start.astimezone(zone)
+        # In an hour that comes twice the clock on the wall has shown later times, or will again.
+        shown = local.replace(fold=0 if reverse else 1).astimezone(UTC)
+        try:
+            walls = CronSim(fields, local.replace(tzinfo=None) + (start - shown), reverse=reverse)
+        except CronSimError as error:
+            raise ScheduleError(f'schedule "{self.expression}": {error}; {FORM}') from error
+        asked = _within(walls, years, reverse=reverse)
+        for moment in _in_order(fields, asked, zone, reverse=reverse):
+            if moment < start if reverse else moment > start:
+                yield moment
+
+
+def _within(
+    walls: Iterable[datetime], years: frozenset[int] | None, *, reverse: bool
+) -> Iterator[datetime]:
+    """Return the times that lie in some years, as long as more of them can come."""
+    for wall in walls:
+        if years is None or wall.year in years:
+            yield wall
+        elif (wall.year < min(years)) if reverse else (wall.year > max(years)):
+            return
+
+
+def _in_order(
+    fields: str, walls: Iterable[datetime], zone: tzinfo, *, reverse: bool
+) -> Iterator[datetime]:
+    """Return the moments of times of the clock on the wall, in order, each once."""
+    waiting: list[datetime] = []  # Of an hour that comes twice: those after its other half.
+    last = None
+    for wall in walls:
+        moments = cron_moments(fields, wall, zone)[:: -1 if reverse else 1]
+        for moment in moments[:1]:
+            while waiting and (waiting[0] > moment if reverse else waiting[0] < moment):
+                yield waiting.pop(0)
+            if moment != last:  # Several times of a gap have one moment.
+                yield moment
+            last = moment
+        waiting += moments[1:]
+    yield from waiting
 
 
 def windows_from(schedule: Schedule, after: datetime) -> Iterator[Window]:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
-from driftline.monitors.cron import Schedule
+from driftline.monitors.cron import UTC_NAME, Schedule
 from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, find_kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import (
@@ -37,8 +37,9 @@ REMOVAL = "removal of the monitor"
 
 # What a change of makes it another question, so that windows are judged anew.
 JUDGING = (
-    "kind", "endpoint", "baseline", "baseline_version", "schedule", "false_alarms_per_year",
-    "compat", "deequ_ties", "rules", "segments", "preprocess", "postprocess",
+    "kind", "endpoint", "baseline", "baseline_version", "schedule", "time_zone",
+    "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
+    "preprocess", "postprocess",
 )  # fmt: skip
 
 
@@ -55,8 +56,9 @@ class MonitorDefinition:
     baseline: str
     baseline_version: str | None = None  # None: the newest at each run.
     kind: str = DEFAULT_KIND
-    # ``cron(...)`` in UTC, "external", or "NOW" for one run over the window up to now.
+    # ``cron(...)``, ``rate(...)``, "external", or "NOW" for one run over the window up to now.
     schedule: str = DEFAULT_SCHEDULE
+    time_zone: str = UTC_NAME  # Whose clock a cron expression is read by.
     # Drift violations accepted on data that do not change; above 0.
     false_alarms_per_year: float = 1.0
     # First moment that is judged; None: the schedule's last firing before it was made.
@@ -137,13 +139,13 @@ class MonitorDefinition:
     @property
     def timetable(self) -> Schedule:
         """The schedule, read."""
-        return _timetable(self.schedule)
+        return _timetable(self.schedule, self.time_zone, self.start)
 
 
 @lru_cache(maxsize=1024)
-def _timetable(expression: str) -> Schedule:
+def _timetable(expression: str, time_zone: str, start: datetime | None) -> Schedule:
     """Read a schedule once: schedulers ask for it every few seconds."""
-    return Schedule(expression)
+    return Schedule(expression, time_zone, start)
 
 
 def put_definition(

@@ -31,6 +31,7 @@ definitions = Table(
     Column("baseline", String(255), nullable=False),
     Column("baseline_version", String(64)),
     Column("schedule", String(256), nullable=False),
+    Column("time_zone", String(64), nullable=False, server_default="UTC"),
     Column("version", Integer, nullable=False),
     Column("false_alarms_per_year", Float, nullable=False),
     Column("start", UtcDateTime),

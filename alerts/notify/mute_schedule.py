@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from pydantic import ValidationError, model_validator
 
 from driftline.alerts.documents import Document
 from driftline.alerts.errors import SilenceError
+from driftline.local_time import cron_moments, find_zone
 
 _EXPRESSION_MAX = 256
 _MINUTE = timedelta(minutes=1)
@@ -39,7 +38,7 @@ class MuteSchedule(Document):
 
     @model_validator(mode="after")
     def _check(self) -> MuteSchedule:
-        if _ZONE.fullmatch(self.timezone) is None or _zone(self.timezone) is None:
+        if _ZONE.fullmatch(self.timezone) is None or find_zone(self.timezone) is None:
             raise SilenceError(
                 f'timezone "{self.timezone[:60]}"; expected a name such as "Europe/Berlin"'
             )
@@ -69,6 +68,12 @@ class MuteSchedule(Document):
         return timedelta(days=days, hours=hours, minutes=minutes)
 
     @property
+    def _zone(self) -> tzinfo:
+        zone = find_zone(self.timezone)
+        assert zone is not None  # Checked when it was made.
+        return zone
+
+    @property
     def is_recurring(self) -> bool:
         """Whether there is more than one window."""
         return _AT.fullmatch(self.expression) is None
@@ -92,33 +97,18 @@ class MuteSchedule(Document):
             return begin if begin <= time else None
         fields = _CRON.fullmatch(self.expression)
         assert fields is not None  # Checked when it was made.
-        zone = _zone(self.timezone)
+        zone = self._zone
         local = time.astimezone(zone).replace(second=0, microsecond=0)
         minute, wall = local.astimezone(UTC), local.replace(tzinfo=None)
         # In an hour that comes twice the clock on the wall has shown later times already.
         later = minute - local.replace(fold=0).astimezone(UTC)
         newest = None
         for fired in CronSim(fields[1], wall + later + _MINUTE, reverse=True):
-            moments = [one for one in self._moments(fields[1], fired) if one <= minute]
+            moments = [one for one in cron_moments(fields[1], fired, zone) if one <= minute]
             newest = max([*moments, newest] if newest is not None else moments, default=None)
             if newest is not None and fired <= wall:
                 break
         return newest
-
-    def _moments(self, fields: str, wall: datetime) -> list[datetime]:
-        """Return when an expression fires for a time of the clock on the wall, as cron(8) does.
-
-        At a time of the day: once, the first time, or when the gap that it lies in is over. In each
-        hour or minute: whenever the clock shows it, which may be twice, or never.
-        """
-        both = [wall.replace(tzinfo=_zone(self.timezone), fold=fold) for fold in (0, 1)]
-        moments = [one.astimezone(UTC) for one in both]
-        is_skipped = moments[0] > moments[1]
-        if any(field.startswith("*") for field in fields.split()[:2]):
-            return [] if is_skipped else moments
-        if not is_skipped:
-            return moments[:1]
-        return [_end_of_gap(wall, _zone(self.timezone))]
 
     def _check_expression(self) -> None:
         form = (
@@ -144,22 +134,5 @@ class MuteSchedule(Document):
             raise SilenceError(f"{where}: {error}; {form}") from error
 
     def _local(self, text: str) -> datetime:
-        local = datetime.fromisoformat(text).replace(tzinfo=_zone(self.timezone))
+        local = datetime.fromisoformat(text).replace(tzinfo=self._zone)
         return local.astimezone(UTC)
-
-
-def _end_of_gap(wall: datetime, zone: ZoneInfo | None) -> datetime:
-    """Return the first moment after a time that the clock on the wall skips."""
-    moment = wall.replace(tzinfo=zone).astimezone(UTC)
-    while moment.astimezone(zone).replace(tzinfo=None) != wall:
-        wall += _MINUTE
-        moment = wall.replace(tzinfo=zone).astimezone(UTC)
-    return moment
-
-
-@lru_cache(maxsize=256)
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None

@@ -72,7 +72,7 @@ def monitor_page(
         [
             f"{monitor.kind} of {monitor.endpoint}",
             f"baseline {monitor.definition.baseline}",
-            schedule_text(monitor.definition.schedule),
+            schedule_text(monitor.definition.schedule, monitor.definition.time_zone),
             f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
         ]
     )

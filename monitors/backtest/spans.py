@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.times import EPOCH
 from driftline.errors import InputError
-from driftline.monitors.cron import Schedule
+from driftline.monitors.cron import UTC_NAME, Schedule
 
 YEAR = timedelta(days=365.25)
 UNITS_S = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -99,10 +99,10 @@ class Spans:
         )
 
 
-def spans_of(window: str) -> Spans:
+def spans_of(window: str, time_zone: str = UTC_NAME) -> Spans:
     """Read a length or a timetable."""
-    if window.strip().casefold().startswith("cron"):
-        return Spans(schedule=Schedule(window))
+    if window.strip().casefold().startswith(("cron", "rate")):
+        return Spans(schedule=Schedule(window, time_zone))
     return Spans(window_length(window))
 
 

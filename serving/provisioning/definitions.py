@@ -166,15 +166,17 @@ def _filled(resource: Resource, spec: AlarmSpec, name: str, monitor: MonitorSpec
             "namespace": namespace,
             "metric_name": metric,
             "dimensions": {**own, **spec.dimensions},
-            "period": spec.period or _window_s(resource, monitor.schedule),
+            "period": spec.period or _window_s(resource, monitor),
         }
     )
     return filled
 
 
-def _window_s(resource: Resource, schedule: str) -> int:
-    """Return the length of a schedule's windows in seconds."""
-    windows = islice(windows_from(Schedule(schedule), _SOME_TIME), _WINDOWS_COMPARED)
+def _window_s(resource: Resource, monitor: MonitorSpec) -> int:
+    """Return the length of a monitor's windows in seconds, but where clocks are changed."""
+    schedule = monitor.schedule
+    timetable = Schedule(schedule, monitor.time_zone)
+    windows = islice(windows_from(timetable, _SOME_TIME), _WINDOWS_COMPARED)
     lengths = {round(window.length.total_seconds()) for window in windows}
     if len(lengths) != 1:
         raise ResourceError(

@@ -120,6 +120,7 @@ class MonitorSpec(Spec):
     endpoint: str
     baseline: str
     schedule: str = "cron(0 0 ? * * *)"
+    time_zone: str = "UTC"
     false_alarms_per_year: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     start: Moment | None = None

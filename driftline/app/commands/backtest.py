@@ -41,7 +41,7 @@ ReferenceUntil = Annotated[
     typer.Option("--reference-until", metavar="TIME", help="Or: its rows before this time."),
 ]
 Length = Annotated[
-    str | None, typer.Option("--window", help="Length of a window, 1h or 1d, or cron(…).")
+    str | None, typer.Option("--window", help="Length of a window, 1h or 1d, or cron(…), rate(…).")
 ]
 Tolerance = Annotated[
     float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
@@ -166,13 +166,16 @@ def _of_file(
             f'monitor "{spec["name"]}": {kind}; a backtest replays "data-quality" without compat'
         )
     options.open_places(*data, *([baseline] if baseline else []), config_file=server.config_file)
+    window, zone = asked["window"], "UTC"
+    if window is None:
+        window, zone = spec.get("schedule") or DEFAULT_WINDOW, spec.get("time_zone") or zone
     with progress("reading") as advance:
         found = backtest_roles(
             list(data) if len(data) > 1 else data[0],
             baseline,
             roles,
             reference_until=until,
-            spans=spans_of(asked["window"] or spec.get("schedule") or DEFAULT_WINDOW),
+            spans=spans_of(window, zone),
             false_alarms_per_year=spec.get("false_alarms_per_year", 1.0),
             options=BacktestOptions(
                 start=span[0],

@@ -59,6 +59,20 @@ def scheduler(
     return Scheduler(house, root, lambda _: reference.signature, now=clock, **more)
 
 
+def test_days_of_another_clock_are_its_windows(house, root, reference, clock) -> None:
+    """Clocks were set forward in Berlin on 2024-03-31."""
+    start = datetime.fromisoformat("2024-03-30T00:00+01:00")
+    with house.begin() as connection:
+        berlin = replace(DAILY, schedule="0 0 * * *", time_zone="Europe/Berlin", start=start)
+        put_definition(connection, berlin, START)
+    clock.time = start + timedelta(hours=71)
+
+    ran = scheduler(house, root, reference, clock).step()
+
+    assert [run.window.length / timedelta(hours=1) for run in ran] == [24, 23, 24]
+    assert ran[0].window_start == start
+
+
 def test_nothing_is_run_before_its_window_is_over(house, root, reference, clock) -> None:
     clock.time = START + DAY - timedelta(seconds=1)
 
