@@ -37,7 +37,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /metrics": "viewer",
     "POST /v1/cloudevents": "ingest",
     f"GET {_V1}/whoami": "anyone",
-    f"GET {_V1}/installation": "viewer",
+    f"GET {_V1}/installation": "anyone",
     f"GET {_V1}/tokens": "admin",
     f"POST {_V1}/tokens": "admin",
     f"DELETE {_V1}/tokens/{{name}}": "admin",

@@ -33,6 +33,7 @@ def deploy(
     facet: str | Sequence[str] | None = None,
     group: str | None = None,
     server: str = DEFAULT_SERVER,
+    token: str | None = None,
     id_column: str | None = None,
 ) -> dict[str, Any]:
     """Make endpoint, capture, signature, baseline and monitors of a model in one go.
@@ -53,6 +54,8 @@ def deploy(
         Above which probability an answer without prediction is positive.
     facet, group
         Groups to compare, such as ``"sex=Female"``: then bias is monitored, too.
+    server, token
+        The server that is to answer, and the token to show it, as `Client` takes them.
 
     Returns
     -------
@@ -67,21 +70,11 @@ def deploy(
         When no server answers.
     """
     roles = Roles.of(
-        label=label,
-        prediction=prediction,
-        probability=probability,
-        id=id,
-        id_column=id_column,
-        timestamp=timestamp,
-        exclude=exclude,
-        categorical=categorical,
-        problem=problem,
-        positive=positive,
-        threshold=threshold,
-        facet=facet,
-        group=group,
-    )
-    with Client(server) as client:
+        label=label, prediction=prediction, probability=probability, id=id, id_column=id_column,
+        timestamp=timestamp, exclude=exclude, categorical=categorical, problem=problem,
+        positive=positive, threshold=threshold, facet=facet, group=group,
+    )  # fmt: skip
+    with Client(server, token=token) as client:
         return deploy_by(model, roles, reference=reference, name=name, client=client)
 
 

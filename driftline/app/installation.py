@@ -30,7 +30,7 @@ def served_by(client: Client) -> tuple[str | None, str]:
 
 def another_installation(settings: Settings) -> str:
     """Return which other installation answers at the settings' address; "" if none does."""
-    with Client(settings.server_url) as client:
+    with Client(settings.server_url, settings=lambda: settings) as client:
         return _another(client, settings)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from driftline.app.client.alarms import AlarmCalls
 from driftline.app.client.connection import in_path, without_none
+from driftline.app.client.credentials import settings_here
 from driftline.errors import InputError, UnavailableError
+from driftline.loopback import DEFAULT_SERVER
+
+if TYPE_CHECKING:
+    from driftline.app.settings.settings import Settings
 
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS = {
@@ -36,6 +41,14 @@ class Client(AlarmCalls):
     ----------
     server
         Its address, such as ``http://127.0.0.1:8080``; or its host and port alone.
+    token
+        The token to show, where the server asks for one. By default ``[auth] token`` of the
+        settings in the working folder, or DRIFTLINE_AUTH__TOKEN; for the server of these settings
+        also this machine's own token.
+    settings
+        What returns other settings in which the token is looked for.
+    timeout_s
+        The longest time that one request may take.
 
     Raises
     ------
@@ -44,6 +57,16 @@ class Client(AlarmCalls):
     InputError
         From every call, with the server's sentence, when what was asked is wrong.
     """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        token: str | None = None,
+        settings: Callable[[], Settings] = settings_here,
+        timeout_s: float | None = None,
+    ) -> None:
+        super().__init__(server, token=token, settings=settings, timeout_s=timeout_s)
 
     def installation(self) -> dict[str, str]:
         """Return the id of the server's installation, and its storage root."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
 
+from driftline.app.client.credentials import find_token
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -22,6 +24,9 @@ from driftline.errors import (
 )
 from driftline.loopback import DEFAULT_SERVER
 
+if TYPE_CHECKING:
+    from driftline.app.settings.settings import Settings
+
 _ERRORS: dict[int, type[DriftlineError]] = {
     401: ForbiddenError,
     403: ForbiddenError,
@@ -31,19 +36,43 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
 
+_ROLE = re.compile(r"this takes the role (\w+)$")
+
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
 _TIMEOUT_S, _CONNECT_S = 600.0, 5.0
 
 
 class ServerCalls:
-    """One connection to a server; the classes above this one say what can be asked of it."""
+    """One connection to a server; the classes above this one say what can be asked of it.
 
-    def __init__(self, server: str = DEFAULT_SERVER, *, timeout_s: float | None = None) -> None:
+    Parameters
+    ----------
+    server
+        Its address.
+    token
+        The token to show.
+    settings
+        Where one is looked for when the server asks for it; None: nowhere.
+    timeout_s
+        The longest time that one request may take.
+    """
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        token: str | None = None,
+        settings: Callable[[], Settings] | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
         self.server = _address(server)
         longest_s = _TIMEOUT_S if timeout_s is None else timeout_s
         timeout = httpx.Timeout(longest_s, connect=min(longest_s, _CONNECT_S))
         verify = trusted_certificates(self.server)
         self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=verify)
+        self._settings = settings if token is None else None
+        if token is not None:
+            self._http.headers.update(_bearer(token))
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +88,12 @@ class ServerCalls:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """The headers that say who asks, as they are known until now."""
+        name = "authorization"
+        return {name: self._http.headers[name]} if name in self._http.headers else {}
 
     def send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         """Send one request; give its JSON answer, an empty one where there is none."""
@@ -90,17 +125,23 @@ class ServerCalls:
     def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:
         """Return a long answer in pieces; ``again`` is what to do when it breaks off."""
         try:
-            with self._http.stream("GET", path, params=dict(params)) as response:
-                if not response.is_success:
-                    response.read()
-                    raise refusal(response)
-                yield from response.iter_bytes()
+            while True:
+                with self._http.stream("GET", path, params=dict(params)) as response:
+                    if self._has_found_token(response):
+                        continue
+                    if not response.is_success:
+                        response.read()
+                        raise refusal(response)
+                    yield from response.iter_bytes()
+                    return
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self.server} broke off ({error}); {again}") from error
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         try:
             response = self._http.request(method, path, **options)
+            if self._has_found_token(response):
+                response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise UnavailableError(
                 f"no server answers at {self.server} ({error}); start one with: driftline up"
@@ -108,6 +149,25 @@ class ServerCalls:
         if response.is_success:
             return response
         raise refusal(response)
+
+    def _has_found_token(self, response: httpx.Response) -> bool:
+        """Whether the server asked for a token, and the settings have one that was not shown yet.
+
+        Nobody reads settings for a server that asks for none.
+        """
+        if response.status_code != httpx.codes.UNAUTHORIZED or self._settings is None:
+            return False
+        settings, self._settings = self._settings(), None
+        token = find_token(self.server, settings)
+        if token is not None:
+            self._http.headers.update(_bearer(token))
+        return token is not None
+
+
+def _bearer(token: str) -> dict[str, str]:
+    if not token.isascii() or not token.isprintable():
+        raise InputError("the token has signs that no token has; expected it as it was printed")
+    return {"authorization": f"Bearer {token.strip()}"}
 
 
 def _address(server: str) -> str:
@@ -154,8 +214,26 @@ def refusal(response: httpx.Response) -> DriftlineError:
     code, message = _told(response)
     if code == "undecided":
         return UndecidedError(message)
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        message = _stranger(response.request)
+    elif needed := _ROLE.search(message):
+        message += f"; an admin makes one: driftline token create NAME --role {needed[1]}"
     otherwise = UnavailableError if response.status_code > 500 else InputError
     return _ERRORS.get(response.status_code, otherwise)(message)
+
+
+def _stranger(request: httpx.Request) -> str:
+    """Return why a server does not know who asks, and the mend."""
+    server = f"{request.url.scheme}://{request.url.netloc.decode()}"
+    if "authorization" in request.headers:
+        return (
+            f"{server} does not know the token: it was revoked, has ended, or is of another "
+            "server; an admin makes a new one: driftline token create NAME --role ROLE"
+        )
+    return (
+        f"{server} wants a token; set DRIFTLINE_AUTH__TOKEN to yours (an admin makes one: "
+        "driftline token create NAME --role ROLE), or name the server's own settings file"
+    )
 
 
 def _told(response: httpx.Response) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.app.client.connection import ServerCalls, api_path
+from driftline.app.client.credentials import settings_here
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.explain import ModelProcess, open_model
@@ -31,7 +32,7 @@ class RemoteModel(ServerCalls):
     method = "permutation"
 
     def __init__(self, server: str, endpoint: str) -> None:
-        super().__init__(server, timeout_s=TIMEOUT_S)
+        super().__init__(server, settings=settings_here, timeout_s=TIMEOUT_S)
         self._endpoint = endpoint
         try:
             self._look(endpoint)

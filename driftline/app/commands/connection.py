@@ -9,6 +9,7 @@ import httpx
 import typer
 
 from driftline.app.client import client
+from driftline.app.commands.options import load_settings
 from driftline.app.installation import require_same, served_by
 from driftline.app.settings.settings import Settings
 from driftline.errors import DriftlineError
@@ -26,7 +27,7 @@ class Client(client.Client):
     """
 
     def __init__(self, server: str, settings: Settings | None, *, config_file: Path | None) -> None:
-        super().__init__(server)
+        super().__init__(server, settings=lambda: settings or load_settings(config_file))
         self.config_file = config_file  # As the user named it.
         self._expected = settings
         self._is_named = False

@@ -188,10 +188,10 @@ def _target(
     if model is not None:
         name = client.get("Model", model)["name"]
         asked = f"{path}{in_path(endpoint)}/predictions"
-        return Target(asked, f"model {name}", {"model": name})
+        return Target(asked, f"model {name}", {"model": name}, client.shown)
     assert other is not None
     name = client.get("Endpoint", other)["name"]
-    return Target(f"{path}{in_path(name)}/predictions", f"endpoint {name}")
+    return Target(f"{path}{in_path(name)}/predictions", f"endpoint {name}", headers=client.shown)
 
 
 def _signature(client: Client, endpoint: str) -> Signature | None:

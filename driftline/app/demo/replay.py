@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -56,10 +56,12 @@ class Replay:
         requests: Sequence[Request],
         *,
         start: datetime,
+        headers: Mapping[str, str] | None = None,  # Such as say who asks.
     ) -> None:
         self.ledger = Ledger()
         self._address = urlsplit(server_url).netloc
         self._path = f"/endpoints/{endpoint}/invocations"
+        self._headers = dict(headers or {})
         self._requests = requests
         self._lock = threading.Lock()
         self._next: Iterator[int] = iter(range(len(requests)))
@@ -140,6 +142,7 @@ class Replay:
         """Ask once; gives what is wrong when asking again can help."""
         request = self._requests[index]
         headers = {
+            **self._headers,
             "Content-Type": "text/csv",
             "X-Driftline-Event-Time": request.event_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }

@@ -112,7 +112,7 @@ def _play(
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
     with (
         Receiver(secret, lambda page: telling.show_page(stages.console, page)) as receiver,
-        Installation(settings.server_url) as installation,
+        Installation(settings.server_url, settings=lambda: settings) as installation,
     ):
         declared = _declare(home, installation, traffic, receiver.url, secret)
         stages.done(f"resources applied: {home.resources_file}")
@@ -136,7 +136,13 @@ def _replay(
 ) -> tuple[Ending, LabelFeed]:
     """Send everything, while labels and clock follow what is stored."""
     start, end = traffic.start, traffic.end
-    replay = Replay(settings.server_url, resources.ENDPOINT, traffic.requests, start=start)
+    replay = Replay(
+        settings.server_url,
+        resources.ENDPOINT,
+        traffic.requests,
+        start=start,
+        headers=installation.shown,
+    )
     labels = LabelFeed(
         installation, resources.ENDPOINT, traffic.planted.table, traffic.requests, start
     )

@@ -31,6 +31,7 @@ class Target:
     url: str
     name: str
     params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -109,7 +110,7 @@ class Sender:
 
     def _ask(self, line: CaptureLine) -> tuple[Answer, httpx.Response | None]:
         assert line.request is not None
-        headers = {MARK: "1"}
+        headers = {MARK: "1", **self._target.headers}
         if line.request.content_type is not None:
             headers["content-type"] = line.request.content_type
         if line.response is not None and line.response.content_type is not None:

@@ -141,6 +141,7 @@ class Settings:
 
 
 def _url(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - all addresses, this machine's among them
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -1,0 +1,203 @@
+"""Which token a client shows by itself, to which servers, and when it reads settings."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from driftline.access.tokens import new_secret, token_of_file
+from driftline.app.client.client import Client
+from driftline.app.client.credentials import find_token
+from driftline.app.exit_codes import INPUT, exit_code
+from driftline.app.settings.settings import Settings, load
+from driftline.errors import ForbiddenError
+
+OWN = "dl_of-the-settings-of-this-test-0000000000000"
+SECRET = new_secret()
+SHOWN: list[str | None] = []
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """Answers who shows SECRET, if its server asks for it at all."""
+
+    asks = True
+
+    def do_GET(self) -> None:
+        shown = self.headers.get("authorization")
+        SHOWN.append(shown)
+        status, body = 200, {"items": [], "counts": []}
+        if self.path.endswith("monitors"):
+            message = '"ana" has viewer; this takes the role admin'
+            status, body = 403, {"error": {"code": "forbidden", "message": message}}
+        if self.asks and shown != f"Bearer {SECRET}":
+            status, body = 401, {"error": {"code": "unauthorized", "message": "no"}}
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Do nothing."""
+
+
+class Open(Guarded):
+    """Answers everybody."""
+
+    asks = False
+
+
+def _served(handler: type[Guarded]) -> Iterator[HTTPServer]:
+    SHOWN.clear()
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    for server in _served(Guarded):
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.fixture
+def unguarded() -> Iterator[str]:
+    for server in _served(Open):
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+def settings(folder: Path, text: str) -> Settings:
+    file = folder / "driftline.toml"
+    file.write_text(text)
+    return load(file, environment={})
+
+
+def test_a_notebook_beside_the_settings_needs_no_token(
+    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = settings(tmp_path, f"[server]\nport = {guarded.rpartition(':')[2]}\n")
+    found.token_file.parent.mkdir()
+    found.token_file.write_text(SECRET)
+    found.token_file.chmod(0o600)
+    monkeypatch.chdir(tmp_path)
+
+    with Client(guarded) as client:
+        assert client.list("Alarm") == []
+        assert client.list("Alarm") == []
+
+    assert [None, f"Bearer {SECRET}", f"Bearer {SECRET}"] == SHOWN
+
+
+def test_nobody_reads_settings_for_a_server_that_asks_for_no_token(
+    unguarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "driftline.toml").write_text("this is not TOML")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", SECRET)
+
+    with Client(unguarded) as client:
+        assert client.list("Alarm") == []
+
+    assert SHOWN == [None]
+
+
+def test_a_token_that_is_given_is_shown_at_once_and_is_the_only_one(
+    guarded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", SECRET)
+
+    with Client(guarded, token=SECRET) as client:
+        client.list("Alarm")
+    with Client(guarded, token="wrong") as client, pytest.raises(ForbiddenError):
+        client.list("Alarm")
+
+    assert [f"Bearer {SECRET}", "Bearer wrong"] == SHOWN
+
+
+def test_refusals_are_a_sentence_with_the_mend_and_exit_code_2(
+    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for token in (None, "wrong", SECRET):
+        with Client(guarded, token=token) as client, pytest.raises(ForbiddenError) as error:
+            client.list("Monitor")
+        assert exit_code(error.value) == INPUT
+        said.append(str(error.value))
+
+    assert said == [
+        f"{guarded} wants a token; set DRIFTLINE_AUTH__TOKEN to yours (an admin makes one: "
+        "driftline token create NAME --role ROLE), or name the server's own settings file",
+        f"{guarded} does not know the token: it was revoked, has ended, or is of another server; "
+        "an admin makes a new one: driftline token create NAME --role ROLE",
+        '"ana" has viewer; this takes the role admin; an admin makes one: driftline token create '
+        "NAME --role admin",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("server", "is_sent"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("http://localhost:8080", True),
+        ("http://[::1]:8080", True),
+        ("http://127.0.0.1:8081", False),
+        ("http://127.0.0.1", False),
+        ("http://127.0.0.1.evil.example:8080", False),
+        ("http://drift.example.org:8080", False),
+        ("https://drift.example.org", False),
+    ],
+)
+def test_this_machines_token_goes_to_the_settings_server_alone(
+    tmp_path: Path, server: str, is_sent: bool
+) -> None:
+    found = settings(tmp_path, '[auth]\nhosts = ["drift.example.org"]\n')
+    secret = token_of_file(found.token_file)
+
+    assert find_token(server, found) == (secret if is_sent else None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_on_all_addresses_is_asked_on_this_machines(tmp_path: Path, host: str) -> None:
+    found = settings(tmp_path, f'[server]\nhost = "{host}"\n[auth]\nmode = "token"\n')
+    secret = token_of_file(found.token_file)
+
+    assert "127.0.0.1" in found.server_url or "[::1]" in found.server_url
+    assert find_token(found.server_url, found) == secret
+
+
+@pytest.mark.parametrize(
+    ("server", "is_sent"),
+    [
+        ("http://127.0.0.1:9999", True),
+        ("https://other.example.org", True),
+        ("http://drift.example.org:8080", True),
+        ("http://other.example.org:8080", False),
+    ],
+)
+def test_the_settings_token_is_not_sent_in_the_clear(
+    tmp_path: Path, server: str, is_sent: bool
+) -> None:
+    found = settings(tmp_path, f'[auth]\ntoken = "{OWN}"\nhosts = ["Drift.example.org"]\n')
+
+    if is_sent:
+        assert find_token(server, found) == OWN
+        return
+    with pytest.raises(ForbiddenError, match="others could read it on the way") as error:
+        find_token(server, found)
+    assert OWN not in str(error.value)
+
+
+def test_a_token_file_that_others_may_read_is_refused_with_the_mend(tmp_path: Path) -> None:
+    found = settings(tmp_path, "")
+    token_of_file(found.token_file)
+    found.token_file.chmod(0o644)
+
+    with pytest.raises(ForbiddenError, match=r"chmod 600 .* or set DRIFTLINE_AUTH__TOKEN"):
+        find_token(found.server_url, found)
