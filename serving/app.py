@@ -44,6 +44,7 @@ from driftline.serving.api import (
     predictions,
     transfer,
     truth,
+    undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
 from driftline.serving.api.openapi import complete
@@ -125,8 +126,7 @@ def _api(
     health: Health,
 ) -> FastAPI:
     applier = Applier(context, reconciler)
-    pairing = Pairing(context.place)
-    exposition.count("driftline_cloud_", lambda: pairing.counters, cloudevents.COUNTED)
+    pairing, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(
         context.engine,
@@ -167,7 +167,7 @@ def _api(
         access.router(context),
         captures.router(context, tap_counters),
         truth.router(context),
-        transfer.router(context),
+        transfer.router(context, begun),
         erasures.router(context),
         predictions.router(reconciler),
         executions.router(context, shelf),
@@ -180,12 +180,23 @@ def _api(
         declared.router(context, applier, reconciler),
     ):
         api.include_router(router, prefix="/api/v1")
-    api.include_router(cloudevents.router(context, pairing))
+    api.include_router(cloudevents.router(context, pairing, begun))
     _add_health(api, health, reconciler, applier)
     _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)
     return api
+
+
+def _receivers(
+    context: ServerContext, exposition: Exposition
+) -> tuple[Pairing, undeclared.UndeclaredEndpoints]:
+    """Return what takes records of others' endpoints, and bounds which; both are counted."""
+    pairing = Pairing(context.place)
+    exposition.count("driftline_cloud_", lambda: pairing.counters, cloudevents.COUNTED)
+    begun = undeclared.UndeclaredEndpoints(context)
+    exposition.count("driftline_undeclared_", lambda: begun.counters, undeclared.COUNTED)
+    return pairing, begun
 
 
 def _add_installation(api: FastAPI, context: ServerContext) -> None:

@@ -40,6 +40,7 @@ class ServerContext:
     max_request_rows: int = MAX_REQUEST_ROWS
     max_open_requests: int = 256  # Of one endpoint; more are told to come again.
     body_timeout_s: float = 60.0
+    max_undeclared_endpoints: int = 50  # Begun by cloud events and imports.
     retention_days: int = 90
     # Days for which records under erased ids are dropped when they arrive.
     erasure_days: int = 30

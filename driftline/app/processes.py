@@ -6,7 +6,6 @@ Run as a module it is one process of an installation: ``python -m driftline.app.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import logging
 import os
@@ -14,12 +13,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from driftline.app.allocator import return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
@@ -51,8 +50,6 @@ SINK_NAMES = ".sinks"
 # What is flushed at the end of a minute is there a moment later: an alarm that looked at once would
 # find the newest minute empty, and tell a minute late.
 _SETTLE_S = 3.0
-# Of malloc.h.
-_M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8
 
 Ready = Callable[[], None]
 Clock = Callable[[], datetime]
@@ -108,6 +105,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             timeout_s=settings.serving.timeout_s,
             max_request_bytes=settings.serving.max_request_bytes,
             max_request_rows=settings.serving.max_request_rows,
+            max_undeclared_endpoints=settings.capture.max_undeclared_endpoints,
             retention_days=settings.capture.retention_days,
             erasure_days=settings.capture.erasure_days,
             allow_networks=settings.notify.allow_networks,
@@ -531,7 +529,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
 def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str] = ()) -> None:
     """Be one process of an installation until told to stop."""
     if name == "server":
-        _return_freed_memory()
+        return_freed_memory()
     # What is imported stays; to look through it for garbage is a fifth of the start.
     gc.disable()
     start_lean_process()
@@ -577,15 +575,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         log.exception("process=%s failed", asked.name)
         sys.exit(exit_code(error))
-
-
-def _return_freed_memory() -> None:
-    """Let the allocator keep little of what is freed: a fit leaves some 70 MiB otherwise."""
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    with suppress(AttributeError):  # Another C library than GNU's: it has its own ways.
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_ARENA_MAX, 2)
-        mallopt(_M_TRIM_THRESHOLD, 128 << 10)
 
 
 def _end_with_parent() -> None:

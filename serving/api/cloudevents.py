@@ -18,6 +18,7 @@ from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
+from driftline.serving.api.undeclared import UndeclaredEndpoints
 from driftline.serving.authorization import require_endpoint
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -34,7 +35,7 @@ COUNTED = {
 _SWEEP_S = 5.0
 
 
-def router(context: ServerContext, pairing: Pairing) -> APIRouter:
+def router(context: ServerContext, pairing: Pairing, undeclared: UndeclaredEndpoints) -> APIRouter:
     """Return the route."""
     routes = APIRouter(tags=["capture"])
 
@@ -51,14 +52,15 @@ def router(context: ServerContext, pairing: Pairing) -> APIRouter:
         named as the InferenceService, or as the parameter endpoint says. A half whose other half
         does not come within ten minutes is recorded alone; expect=request or expect=response, for
         loggers of that mode, records each at once. 2xx: it is safe, also from a kill; 503: the disk
-        takes nothing, or it was dropped and counted.
+        takes nothing, or it was dropped and counted; 409: too many endpoints were begun that nobody
+        declared.
         """
         body = await request.body()
         headers = {name.lower(): value for name, value in request.headers.items()}
 
         def store_events() -> list[Outcome]:
             events = [
-                (event, _target(context, endpoint or event.service))
+                (event, _target(context, undeclared, endpoint or event.service))
                 for event in read_events(headers, body)
             ]
             return _receive(pairing, events, expect)
@@ -92,7 +94,7 @@ def _receive(
         ) from error
 
 
-def _target(context: ServerContext, name: str) -> CaptureTarget:
+def _target(context: ServerContext, undeclared: UndeclaredEndpoints, name: str) -> CaptureTarget:
     """Return what an event is recorded as, by the endpoint's spelling and rules if declared."""
     if not is_name(name):
         raise InputError(
@@ -108,6 +110,7 @@ def _target(context: ServerContext, name: str) -> CaptureTarget:
             raise
         raise UnavailableError("cloud events: the database does not answer") from error
     if found is None:
+        undeclared.admit(name)
         return CaptureTarget(name)
     spec = found.spec
     return CaptureTarget(

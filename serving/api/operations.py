@@ -63,7 +63,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /healthz": Operation("get_health", answers.Healthy),
     "GET /readyz": Operation("get_readiness", answers.Ready),
     "GET /metrics": Operation("get_prometheus_metrics", media=("text/plain",)),
-    "POST /v1/cloudevents": Operation("receive_cloudevents", answers.Received, body=_EVENTS),
+    "POST /v1/cloudevents": Operation(
+        "receive_cloudevents", answers.Received, (409,), body=_EVENTS
+    ),
     "GET /api/v1/installation": Operation("get_installation", answers.Installation),
     "GET /api/v1/counts": Operation("get_counts", answers.StageCounts),
     "GET /api/v1/whoami": Operation("get_caller", answers.Whoami),

@@ -23,6 +23,7 @@ from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
 from driftline.serving.api.known import known_endpoint
 from driftline.serving.api.requests import in_utc
+from driftline.serving.api.undeclared import UndeclaredEndpoints
 from driftline.serving.bodies.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -33,15 +34,17 @@ _LINES = MEDIA_TYPES["jsonlines"]
 _SENT_LINES = 256
 
 
-def router(context: ServerContext) -> APIRouter:
+def router(context: ServerContext, undeclared: UndeclaredEndpoints) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["capture"])
-    _add_imports(routes, context)
+    _add_imports(routes, context, undeclared)
     _add_exports(routes, context)
     return routes
 
 
-def _add_imports(routes: APIRouter, context: ServerContext) -> None:
+def _add_imports(
+    routes: APIRouter, context: ServerContext, undeclared: UndeclaredEndpoints
+) -> None:
     # Two imports of one server wait for each other here, so that both see what is there already.
     turn = threading.Lock()
 
@@ -74,8 +77,10 @@ def _add_imports(routes: APIRouter, context: ServerContext) -> None:
 
         def store_all() -> tuple[str, Stored]:
             with read_connection(context.engine) as connection:
-                endpoint, _ = _importable(context, connection, name)
+                endpoint, is_declared = _importable(context, connection, name)
             _check("variant", variant)
+            if not is_declared:
+                undeclared.admit(endpoint)
             signature = signature_of(context.engine, endpoint)
             with turn:
                 return endpoint, store_lines(

@@ -10,7 +10,9 @@ import pytest
 from driftline.capture.events.halves import FOLDER
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Flag, Kind
+from driftline.capture.tables.dataset import list_endpoints
 from tests.capture.events.event_tools import STRUCTURED_REQUEST, binary, parts
+from tests.capture.sagemaker.sagemaker_tools import sample_lines
 
 BINARY = {
     "ce-specversion": "1.0",
@@ -165,3 +167,67 @@ def test_the_route_is_documented(server) -> None:
 
     assert "KServe" in document["paths"]["/v1/cloudevents"]["post"]["description"]
     assert "/v1/cloudevents" in server.client.get("/docs").text
+
+
+def _event(server, name: str) -> httpx.Response:
+    """Record a request of an endpoint."""
+    return server.client.post(
+        "/v1/cloudevents?expect=request",
+        content=b"[1]",
+        headers={**BINARY, "ce-id": uuid.uuid4().hex, "ce-inferenceservicename": name},
+    )
+
+
+def _lines(server, name: str) -> httpx.Response:
+    return server.client.post(
+        f"/api/v1/endpoints/{name}/capture/lines",
+        content=b"\n".join(sample_lines("capture/capture.jsonl")),
+        headers={"content-type": "application/jsonlines"},
+    )
+
+
+def test_as_many_endpoints_begin_undeclared_as_the_settings_allow(start, declare, tmp_path) -> None:
+    signature = {"features": [{"name": "x", "column": "feature_x", "type": "double"}]}
+    with start(tmp_path, max_undeclared_endpoints=2) as server:
+        assert server.apply(declare("Endpoint", "declared", signature=signature)).is_success
+
+        assert _event(server, "first").is_success
+        assert _lines(server, "second").is_success
+        refused = [_event(server, "third"), _lines(server, "fourth")]
+
+        assert [answer.status_code for answer in refused] == [409, 409]
+        assert server.error_of(refused[0])["message"] == (
+            'endpoint "third" is not declared, and 2 others without a declaration are captured; '
+            "declare it, or raise [capture] max_undeclared_endpoints"
+        )
+        assert "driftline_undeclared_refused_total 2.0" in server.client.get("/metrics").text
+        # Whoever is known, or declared, goes on.
+        for name in ("first", "second", "declared"):
+            assert _event(server, name).is_success
+        assert list_endpoints(server.context.root) == ["second"]
+        assert server.apply(declare("Endpoint", "third", signature=signature)).is_success
+        assert _event(server, "third").is_success
+
+
+def test_what_is_captured_counts_after_a_new_start_and_a_declaration_makes_room(
+    start, declare, tmp_path
+) -> None:
+    signature = {"features": [{"name": "x", "column": "feature_x", "type": "double"}]}
+    with start(tmp_path, max_undeclared_endpoints=1) as server:
+        assert _lines(server, "first").is_success
+    with start(tmp_path, max_undeclared_endpoints=1) as server:
+        assert _event(server, "second").status_code == 409
+        assert _event(server, "first").is_success
+    with start(tmp_path, max_undeclared_endpoints=1) as server:
+        assert server.apply(declare("Endpoint", "first", signature=signature)).is_success
+        assert _event(server, "second").is_success
+
+
+def test_labels_of_an_endpoint_that_nobody_knows_begin_none(server) -> None:
+    answer = server.client.post(
+        "/api/v1/endpoints/invented/truth",
+        content=b"id,label\na,1\n",
+        headers={"content-type": "text/csv"},
+    )
+
+    assert answer.status_code == 404

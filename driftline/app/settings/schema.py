@@ -245,6 +245,9 @@ class Capture(Section):
     commit_interval_s: Amount = _setting(
         10.0, "longest time a record waits before it is in the table"
     )
+    max_undeclared_endpoints: CountOrNone = _setting(
+        50, "endpoints that cloud events and imports may begin without a declaration; 0: none"
+    )
     retention_days: Count = _setting(90, "days that captured records and their labels are kept")
     upkeep_interval_s: Amount = _setting(
         60.0, "seconds between two looks for small files to put together and old ones to remove"
