@@ -40,6 +40,7 @@ COMMANDS = {
     "dashboard": "running",
     "proxy": "proxy",
     "init": "init",
+    "import": "import_sagemaker",
     "deploy": "resources",
     "invoke": "resources",
     "baseline": "documents",
@@ -93,7 +94,8 @@ def build(asked: str | None = None) -> typer.Typer:
             homes = [
                 importlib.import_module(f"driftline.app.commands.{file}") for file in files.split()
             ]
-            command = getattr(homes[0], name)
+            # A word that Python has taken ends in a line there.
+            command = getattr(homes[0], name if name != "import" else "import_")
             if isinstance(command, typer.Typer):
                 app.add_typer(command, name=name)
             else:

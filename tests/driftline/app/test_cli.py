@@ -12,6 +12,7 @@ from driftline.app.cli import COMMANDS, build
 from tests.servers.commands import driftline
 
 GROUPS = {
+    "import",
     "alarm",
     "capture",
     "channel",

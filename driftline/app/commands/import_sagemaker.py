@@ -1,0 +1,149 @@
+"""The command that brings monitors of other services here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from driftline.app.commands import options
+from driftline.app.commands.output import Answer, Table
+from driftline.errors import InputError
+
+if TYPE_CHECKING:
+    from driftline.app.from_sagemaker.mapping import Imported
+    from driftline.app.from_sagemaker.parity import ParityWindow
+
+import_ = typer.Typer(
+    help="Bring monitors of another service here.", no_args_is_help=True, name="import"
+)
+
+
+@import_.callback()
+def _services() -> None:
+    """Keep the service's name although there is one."""
+
+
+@import_.command()
+def sagemaker(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with what aws sagemaker describe-… printed, as JSON.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File of resources to write.")
+    ] = Path("sagemaker.yaml"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write over the file if it is there.")
+    ] = False,
+    places: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="URI=FOLDER", help="Where a copy of a bucket's folder lies."),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="NAME=PLACE", help="Rows that a schedule's baseline is of."),
+    ] = None,
+    compat: Annotated[
+        bool, typer.Option("--compat", help="Let data quality be judged as SageMaker does.")
+    ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--parity", help="Also judge again the windows that SageMaker has judged."),
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make resources of saved schedules, job definitions, endpoints and alarms of SageMaker.
+
+    Reads the JSON of describe-monitoring-schedule, describe-…-job-definition, describe-endpoint,
+    describe-endpoint-config, describe-processing-job (of the baseline) and cloudwatch
+    describe-alarms, in any files under FOLDER. Writes what to apply, says what is left to do, and
+    which commands bring captured data and labels. With --parity, every window of data quality whose
+    captures and result lie here is judged twice, as SageMaker does it and by driftline's own test,
+    and each difference is explained; exit code 1 when --compat differs from SageMaker.
+
+    Example: driftline import sagemaker saved/ --map s3://bucket=copy/ -o flights.yaml
+    """
+    from driftline.app.from_sagemaker.descriptions import read_descriptions
+    from driftline.app.from_sagemaker.mapping import resources_of
+    from driftline.app.from_sagemaker.places import Places
+    from driftline.app.init.scaffold import require_free, write_draft
+
+    if not overwrite:
+        require_free(output)
+    known = Places.of(places or ())
+    found = read_descriptions(folder)
+    imported = resources_of(found, known, _named(data or ()), compat=compat)
+    windows: list[ParityWindow] = []
+    if compare:
+        from driftline.app.from_sagemaker.parity import parity
+
+        windows = list(parity(found, known, imported.remark))
+    write_draft(output, _text(imported, output))
+    value = {
+        "file": str(output),
+        "resources": imported.resources,
+        "remarks": [{"subject": one.subject, "text": one.text} for one in imported.remarks],
+        "commands": imported.commands,
+        "parity": [one.as_dict() for one in windows],
+    }
+    code = int(any(one.differs for one in windows))
+    Answer(value, _shown(imported, windows, output), code).print(as_json=as_json)
+
+
+def _named(texts: list[str] | tuple[()]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        name, separator, place = text.partition("=")
+        if not separator or not name or not place:
+            raise InputError(f'--data "{text}"; expected NAME=PLACE such as flights=train.csv')
+        found[name] = place if "://" in place else str(Path(place).resolve())
+    return found
+
+
+def _text(imported: Imported, file: Path) -> str:
+    import yaml
+
+    head = [
+        "# Written by `driftline import sagemaker`.",
+        *(f"# {' '.join(f'{one.subject}: {one.text}'.split())}" for one in imported.remarks),
+        f"# Change below what is wrong, then: driftline apply -f {file.name}",
+    ]
+    documents = yaml.safe_dump_all(
+        imported.resources, sort_keys=False, allow_unicode=True, width=100, explicit_start=True
+    )
+    return "\n".join(head) + "\n" + (documents if imported.resources else "")
+
+
+def _shown(imported: Imported, windows: list[ParityWindow], file: Path) -> Iterator[str | Table]:
+    rows: list[dict[str, Any]] = [
+        {"kind": one["kind"], "name": one["name"]} for one in imported.resources
+    ]
+    yield Table(["kind", "name"], rows, title=f"{file}: {len(rows)} resources")
+    if imported.remarks:
+        yield Table(
+            ["what", "left to do"],
+            [{"what": one.subject, "left to do": one.text} for one in imported.remarks],
+        )
+    if windows:
+        columns = ["window", "monitor", "SageMaker", "--compat", "driftline"]
+        cells = [
+            {
+                "window": one.start, "monitor": one.monitor, "SageMaker": one.sagemaker,
+                "--compat": one.compat, "driftline": one.driftline,
+            }
+            for one in windows
+        ]  # fmt: skip
+        yield Table(columns, cells, title="violations of windows judged again")
+    for one in windows:
+        for name, differences in (
+            ("--compat differs", one.differs),
+            ("not told by driftline's own test", one.dropped),
+            ("told by driftline's own test alone", one.added),
+        ):
+            for each in differences:
+                yield f"{one.start} {each.feature} {each.check}: {name}: {each.said} ({each.why})"
+    yield from (
+        f"next: {command}" for command in [f"driftline apply -f {file}", *imported.commands]
+    )

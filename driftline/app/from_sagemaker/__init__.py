@@ -1,0 +1,1 @@
+"""SageMaker's monitors as resources, from what the AWS command line printed."""

@@ -1,0 +1,161 @@
+"""What ``aws sagemaker describe-…`` and ``aws cloudwatch describe-alarms`` printed, from files.
+
+Each document is known by the fields that only its kind has, whatever its file is called.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from driftline.errors import InputError
+
+# Longer files are data: captured lines, statistics.
+LONGEST_BYTES = 16 << 20
+# What baselines and executions leave beside the descriptions; none of them declares anything.
+DOCUMENTS = frozenset(
+    {"statistics.json", "constraints.json", "constraint_violations.json", "analysis.json"}
+)
+KINDS = {
+    "DataQuality": "data-quality",
+    "ModelQuality": "model-quality",
+    "ModelBias": "bias",
+    "ModelExplainability": "attribution",
+}
+
+
+@dataclass(slots=True)
+class Descriptions:
+    """All that was found in a folder, by kind and name."""
+
+    schedules: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    definitions: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    endpoints: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    configs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    processing_jobs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    alarms: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    composites: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    unknown: list[Path] = field(default_factory=list)  # JSON that is no description.
+
+    def add(self, document: Mapping[str, Any]) -> bool:
+        """Keep a description; return whether it is one."""
+        if "MetricAlarms" in document or "CompositeAlarms" in document:
+            for key, found in (("MetricAlarms", self.alarms), ("CompositeAlarms", self.composites)):
+                found.update({str(one["AlarmName"]): one for one in document.get(key) or ()})
+            return True
+        for place, name, fields in (
+            (self.schedules, "MonitoringScheduleName", ("MonitoringScheduleConfig",)),
+            (self.definitions, "JobDefinitionName", [f"{kind}JobInput" for kind in KINDS]),
+            (self.endpoints, "EndpointName", ("EndpointStatus",)),
+            (self.configs, "EndpointConfigName", ("ProductionVariants",)),
+            (self.processing_jobs, "ProcessingJobName", ("AppSpecification",)),
+        ):
+            if name in document and any(one in document for one in fields):
+                place[str(document[name])] = document
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a schedule runs, from a definition of its own or inside it; empty texts where unset."""
+
+    kind: str  # Ours.
+    endpoint: str
+    input: Mapping[str, Any]  # EndpointInput or BatchTransformInput.
+    is_batch: bool
+    labels: str
+    baselining_job: str
+    constraints: str
+    statistics: str
+    config: str  # Of Clarify: analysis_config.json.
+    problem: str
+    preprocess: str
+    postprocess: str
+    output: str
+
+
+def read_descriptions(folder: Path) -> Descriptions:
+    """Read every JSON file under a folder.
+
+    Raises
+    ------
+    InputError
+        When there is no such folder, a file cannot be read, or none is a description.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no folder; expected one with the JSON that aws describe-… printed"
+        )
+    found = Descriptions()
+    for file in sorted(folder.rglob("*.json")):
+        if file.name in DOCUMENTS or file.stat().st_size > LONGEST_BYTES:
+            continue
+        try:
+            parsed = json.loads(file.read_bytes())
+        except OSError as error:
+            raise InputError(f"{file}: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{file}: no JSON ({error}); save it again") from error
+        listed = parsed if isinstance(parsed, list) else [parsed]
+        try:
+            known = [found.add(one) for one in listed if isinstance(one, Mapping)]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{file}: not as AWS prints it ({error!r} is missing)") from error
+        if not any(known):
+            found.unknown.append(file)
+    if not (found.schedules or found.alarms or found.composites):
+        raise InputError(
+            f"{folder}: no monitoring schedule and no alarm; save some by: aws sagemaker "
+            "describe-monitoring-schedule --monitoring-schedule-name NAME > NAME.json"
+        )
+    return found
+
+
+def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> Job | None:
+    """Return what a schedule runs; None where its definition was not saved."""
+    config = schedule["MonitoringScheduleConfig"]
+    prefix = str(config.get("MonitoringType") or schedule.get("MonitoringType") or "DataQuality")
+    inline = config.get("MonitoringJobDefinition")
+    if inline is not None:
+        inputs: Mapping[str, Any] = next(iter(inline.get("MonitoringInputs") or ()), {})
+        baseline, application = inline.get("BaselineConfig"), inline["MonitoringAppSpecification"]
+        output = inline.get("MonitoringOutputConfig")
+    else:
+        definition = definitions.get(str(config.get("MonitoringJobDefinitionName")))
+        if definition is None:
+            return None
+        inputs = definition[f"{prefix}JobInput"]
+        baseline = definition.get(f"{prefix}BaselineConfig")
+        application = definition[f"{prefix}AppSpecification"]
+        output = definition.get(f"{prefix}JobOutputConfig")
+    batch = inputs.get("BatchTransformInput")
+    given = batch or inputs.get("EndpointInput") or {}
+    baseline = baseline or {}
+    return Job(
+        kind=KINDS.get(prefix, prefix),
+        endpoint=str(given.get("EndpointName") or schedule.get("EndpointName") or ""),
+        input=given,
+        is_batch=batch is not None,
+        labels=_uri(inputs.get("GroundTruthS3Input")),
+        baselining_job=str(baseline.get("BaseliningJobName") or ""),
+        constraints=_uri(baseline.get("ConstraintsResource")),
+        statistics=_uri(baseline.get("StatisticsResource")),
+        config=str(application.get("ConfigUri") or ""),
+        problem=str(application.get("ProblemType") or ""),
+        preprocess=str(application.get("RecordPreprocessorSourceUri") or ""),
+        postprocess=str(application.get("PostAnalyticsProcessorSourceUri") or ""),
+        output=next(_outputs(output or {}), ""),
+    )
+
+
+def _outputs(config: Mapping[str, Any]) -> Iterator[str]:
+    for one in config.get("MonitoringOutputs") or ():
+        yield _uri(one.get("S3Output")).rstrip("/")
+
+
+def _uri(resource: Mapping[str, Any] | None) -> str:
+    return str((resource or {}).get("S3Uri") or "")

@@ -1,0 +1,298 @@
+"""Resources of ours that do what the described schedules and alarms do, and what is left to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of
+from driftline.app.from_sagemaker.places import Places
+from driftline.baseline.clarify import roles_of_config
+from driftline.errors import DriftlineError, InputError
+from driftline.formats.source import open_source
+from driftline.serving.provisioning.deploy import roles_spec
+from driftline.serving.resources.resources import parse_resources
+from driftline.serving.resources.specs import AlarmSpec, CompositeAlarmSpec
+
+PROBLEMS = {
+    "BinaryClassification": "binary",
+    "MulticlassClassification": "multiclass",
+    "Regression": "regression",
+}
+# Their numbers are published here under the same names.
+NAMESPACES = ("aws/sagemaker/", "/aws/sagemaker/", "AWS/SageMaker", "Driftline")
+ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_DURATION = TypeAdapter(timedelta)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is not the same afterwards, and what to do about it."""
+
+    subject: str
+    text: str
+
+
+@dataclass(slots=True)
+class Imported:
+    """The resources, what is left to do by hand, and the commands that come next."""
+
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+    def remark(self, subject: str, text: str) -> None:
+        """Note what is left to do."""
+        self.remarks.append(Remark(subject, text))
+
+
+def resources_of(
+    found: Descriptions, places: Places, data: Mapping[str, str], *, compat: bool
+) -> Imported:
+    """Return what to apply.
+
+    Parameters
+    ----------
+    data:
+        The rows that a schedule's baseline was made of, by the schedule's name, where no saved
+        description of a processing job says it.
+    compat:
+        Whether data quality is to be judged as SageMaker does.
+    """
+    imported = Imported()
+    baselines: dict[str, str] = {}  # By endpoint, that of data quality first.
+    for name, schedule in sorted(found.schedules.items(), key=lambda one: _first(one[1])):
+        job = job_of(schedule, found.definitions)
+        subject = f"Monitor/{name}"
+        if job is None:
+            wanted = schedule["MonitoringScheduleConfig"].get("MonitoringJobDefinitionName")
+            imported.remark(subject, f'its job definition "{wanted}" was not saved; save it, too')
+        elif job.is_batch or not job.endpoint:
+            imported.remark(subject, "it watches batch transform, not an endpoint; declare it anew")
+        else:
+            baseline = _baseline(imported, found, places, name, job, data, compat=compat)
+            if baseline is not None:
+                baselines.setdefault(job.endpoint, name)
+                imported.resources += [baseline, _monitor(imported, name, schedule, job, compat)]
+    imported.resources += [
+        {"kind": "Endpoint", "name": endpoint, "spec": {"baseline": baseline}}
+        for endpoint, baseline in baselines.items()
+    ]
+    _commands(imported, found, places, baselines)
+    for name, alarm in found.alarms.items():
+        _alarm(imported, "Alarm", name, alarm)
+    for name, alarm in found.composites.items():
+        _alarm(imported, "CompositeAlarm", name, alarm)
+    return _checked(imported)
+
+
+def _first(schedule: Mapping[str, Any]) -> bool:
+    """Whether a schedule is of another kind than data quality, whose baseline has all columns."""
+    config = schedule["MonitoringScheduleConfig"]
+    return (config.get("MonitoringType") or "DataQuality") != "DataQuality"
+
+
+def _baseline(
+    imported: Imported,
+    found: Descriptions,
+    places: Places,
+    name: str,
+    job: Job,
+    data: Mapping[str, str],
+    *,
+    compat: bool,
+) -> dict[str, Any] | None:
+    """Return the baseline of a schedule, made of the rows that its baselining job read."""
+    subject = f"Baseline/{name}"
+    processing = found.processing_jobs.get(job.baselining_job, {})
+    rows = data.get(name) or _dataset(processing)
+    if not rows:
+        imported.remark(
+            subject,
+            "the rows that the baseline was made of are not known; name them by --data "
+            f'{name}=PLACE, or save the processing job "{job.baselining_job or "…"}", too. For '
+            f"driftline check --compat the folder of {job.constraints or 'constraints.json'} works "
+            "as it is",
+        )
+        return None
+    spec: dict[str, Any] = {"data": places.place(rows)}
+    spec |= _roles(imported, subject, places, job, processing.get("Environment") or {})
+    if job.kind == "data-quality":
+        _name_first_column(imported, subject, spec, "prediction" if compat else "label")
+    if job.preprocess:
+        script = job.preprocess.rsplit("/", 1)[-1]
+        spec["preprocess"] = script
+        imported.remark(
+            subject, f"copy {job.preprocess} to [scheduler] scripts_dir, where {script} is read"
+        )
+    return {"kind": "Baseline", "name": name, "spec": spec}
+
+
+def _name_first_column(imported: Imported, subject: str, spec: dict[str, Any], role: str) -> None:
+    """Say what the first column of a CSV is for: the label, which requests lack.
+
+    SageMaker compares it with the model's answer; judged as it does, it is the prediction.
+    """
+    place = str(spec["data"])
+    if not place.endswith(".csv") or "label" in spec or "prediction" in spec:
+        return
+    if "://" in place or not Path(place).is_file():
+        text = f"if the label is its first column, as SageMaker has it, add {role}: COLUMN"
+    else:
+        spec[role] = open_source(place).schema.names[0]
+        text = f'"{spec[role]}", its first column, is taken for the {role}; requests lack it'
+    imported.remark(subject, text)
+
+
+def _dataset(processing: Mapping[str, Any]) -> str:
+    """Return where a baselining job read its rows."""
+    inputs = processing.get("ProcessingInputs") or ()
+    named = (one for one in inputs if one.get("InputName") == "baseline_dataset_input")
+    return next((str((one.get("S3Input") or {}).get("S3Uri") or "") for one in named), "")
+
+
+def _roles(
+    imported: Imported,
+    subject: str,
+    places: Places,
+    job: Job,
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what columns are for, from Clarify's file, the job's input and its environment."""
+    spec: dict[str, Any] = {}
+    if job.config:
+        file = places.local(job.config)
+        if file is None or not file.is_file():
+            imported.remark(
+                subject, f"{job.config} says label and facets; copy it and give --map, or add them"
+            )
+        else:
+            spec |= roles_spec(roles_of_config(file.read_bytes()))
+    for key, setting, field_ in (
+        ("label", "ground_truth_attribute", ""),
+        ("prediction", "inference_attribute", "InferenceAttribute"),
+        ("probability", "probability_attribute", "ProbabilityAttribute"),
+        ("threshold", "probability_threshold_attribute", "ProbabilityThresholdAttribute"),
+    ):
+        value = environment.get(setting) or job.input.get(field_)
+        if value in (None, ""):
+            continue
+        if str(value).isdigit() and key != "threshold":
+            imported.remark(subject, f"{key} is column {value}; name that column: {key}: COLUMN")
+        else:
+            spec[key] = float(value) if key == "threshold" else str(value)
+    problem = job.problem or environment.get("problem_type")
+    if problem in PROBLEMS:
+        spec["problem"] = PROBLEMS[problem]
+    return spec
+
+
+def _monitor(
+    imported: Imported, name: str, schedule: Mapping[str, Any], job: Job, compat: bool
+) -> dict[str, Any]:
+    subject = f"Monitor/{name}"
+    timing = schedule["MonitoringScheduleConfig"].get("ScheduleConfig") or {}
+    expression = str(timing.get("ScheduleExpression") or "cron(0 0 ? * * *)")
+    spec: dict[str, Any] = {
+        "kind": job.kind, "endpoint": job.endpoint, "baseline": name, "schedule": expression,
+    }  # fmt: skip
+    if expression == "NOW":
+        for key in ("DataAnalysisStartTime", "DataAnalysisEndTime"):
+            if timing.get(key):
+                spec[_snake(key)] = timing[key]
+    if compat and job.kind == "data-quality":
+        spec["compat"] = True
+    late = job.input.get("EndTimeOffset")
+    if late:
+        try:
+            spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
+        except ValidationError:
+            imported.remark(subject, f'EndTimeOffset "{late}" is no duration; set delay_s')
+    if job.postprocess:
+        spec["postprocess"] = job.postprocess.rsplit("/", 1)[-1]
+        imported.remark(subject, f"copy {job.postprocess} to [scheduler] scripts_dir")
+    if job.kind == "attribution":
+        imported.remark(subject, "its baseline needs a model: declare a Model and name it there")
+    if schedule.get("MonitoringScheduleStatus") == "Stopped":
+        imported.remark(subject, "it is stopped at SageMaker; here it runs once it is applied")
+    return {"kind": "Monitor", "name": name, "spec": spec}
+
+
+def _commands(
+    imported: Imported, found: Descriptions, places: Places, endpoints: Mapping[str, str]
+) -> None:
+    """Note the commands that bring what was captured and labelled so far."""
+    for endpoint in endpoints:
+        described = found.endpoints.get(endpoint, {})
+        config = found.configs.get(str(described.get("EndpointConfigName")), {})
+        captured = described.get("DataCaptureConfig") or config.get("DataCaptureConfig") or {}
+        if uri := str(captured.get("DestinationS3Uri") or "").rstrip("/"):
+            place = places.place(f"{uri}/{endpoint}")
+            imported.commands.append(f"driftline capture import {place} --endpoint {endpoint}")
+    jobs = (job_of(one, found.definitions) for one in found.schedules.values())
+    labels = {(one.labels, one.endpoint) for one in jobs if one is not None and one.labels}
+    imported.commands += [
+        f"driftline truth load {places.place(uri)} --endpoint {endpoint}"
+        for uri, endpoint in sorted(labels)
+        if endpoint in endpoints
+    ]
+
+
+def _alarm(imported: Imported, kind: str, name: str, alarm: Mapping[str, Any]) -> None:
+    """Add an alarm on what is published here under the same name."""
+    namespaces = {
+        str(namespace)
+        for one in (alarm, *(query.get("MetricStat", {}).get("Metric", {})
+                             for query in alarm.get("Metrics") or ()))
+        if (namespace := one.get("Namespace"))
+    }  # fmt: skip
+    if foreign := sorted(one for one in namespaces if not one.startswith(NAMESPACES)):
+        imported.remark(f"{kind}/{name}", f"left out: {foreign[0]} is no namespace of SageMaker's")
+        return
+    known = (AlarmSpec if kind == "Alarm" else CompositeAlarmSpec).model_fields
+    spec = {
+        snake: value
+        for key, value in alarm.items()
+        if (snake := _snake(key)) in known and snake not in ACTIONS and value not in (None, "", [])
+    }
+    actions = sorted({str(one) for key in ACTIONS for one in alarm.get(_camel(key)) or ()})
+    if actions:
+        imported.remark(
+            f"{kind}/{name}",
+            f"nobody is told yet: {', '.join(actions)} stands for a Channel; declare it, and name "
+            "it in alarm_actions",
+        )
+    imported.resources.append({"kind": kind, "name": name, "spec": spec})
+
+
+def _checked(imported: Imported) -> Imported:
+    """Leave out what would be refused, with the sentence that says why."""
+    kept = []
+    for one in imported.resources:
+        try:
+            parse_resources([one])
+        except DriftlineError as error:
+            imported.remark(f"{one['kind']}/{one['name']}", f"left out: {error}")
+        else:
+            kept.append(one)
+    imported.resources = json.loads(json.dumps(kept, default=str))
+    if not kept and not imported.remarks:
+        raise InputError("nothing to import")
+    return imported
+
+
+def _snake(name: str) -> str:
+    return _HUMP.sub("_", name).lower()
+
+
+def _camel(name: str) -> str:
+    """Return AWS's spelling: ``OKActions`` is the only one with two capitals."""
+    return "OKActions" if name == "ok_actions" else "".join(map(str.capitalize, name.split("_")))
