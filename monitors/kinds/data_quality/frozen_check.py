@@ -75,7 +75,7 @@ def frozen_drafts(
     suspects = [
         one
         for one in _suspects(rows, cells, known, span_h, skip)
-        if one.column in seasoned or _is_within(one.value, cells[one.column])
+        if one.column in seasoned or not _is_end(one.value, cells[one.column])
     ]
     if not suspects:
         return []
@@ -90,9 +90,8 @@ def frozen_drafts(
     return [draft for _, draft in drafts.values()]
 
 
-def _is_within(value: float, cells: Cells) -> bool:
-    low, high = cells.minimum, cells.maximum
-    return low is not None and high is not None and low < value < high
+def _is_end(value: float, cells: Cells) -> bool:
+    return value in (cells.minimum, cells.maximum)
 
 
 def _suspects(

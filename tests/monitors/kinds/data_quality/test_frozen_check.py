@@ -101,6 +101,16 @@ def test_a_season_at_an_end_of_the_range_is_not_frozen(days: int, count: int) ->
     assert len(told(check(window, Baseline.fit(reference, timestamp="at")))) == count
 
 
+def test_a_value_beyond_the_range_is_no_season() -> None:
+    """Seasons go back to the same end; where a sensor froze is chance."""
+    reference, window = readings(6, 70), readings(7, 7)
+    largest = reference["wind"].max()
+    window["wind"] = window["wind"].mask(window["station"] == "south", largest + 0.7)
+
+    ((feature, _, cause),) = told(check(window, Baseline.fit(reference, timestamp="at")))
+    assert (feature, cause.startswith(f"always {largest + 0.7:.1f} in")) == ("wind", True)
+
+
 def test_a_column_that_is_not_to_be_judged_is_not_frozen(baseline: Baseline) -> None:
     window = readings(2, 7)
     window["temp"] = window["temp"].mask(window["station"] == "south", 11.5)
