@@ -20,12 +20,13 @@ import pyarrow as pa
 from sqlalchemy import Engine, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.access.tokens import is_valid, list_tokens, read_token
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.channels import sealed_elsewhere
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
 from driftline.app.installation import another_installation
-from driftline.app.processes import kafka_options
+from driftline.app.processes import kafka_options, trusted_proxy
 from driftline.app.settings.settings import Settings
 from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
@@ -51,6 +52,7 @@ MUCH_SHARE = 0.7
 LONG_WAIT = timedelta(minutes=5)
 RECENT = timedelta(days=7)
 DAY = timedelta(days=1)
+LONG_VALID = timedelta(days=365)
 LATE_AUDIT = timedelta(hours=3)
 ANSWER_WITHIN_S = 3.0
 _MAX_SHOWN = 5
@@ -95,6 +97,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield _seen("spool", lambda: _spool(settings.spool_dir, budget_bytes, storing))
     if settings.capture.transport == "kafka":
         yield _kafka(kafka_options(settings))
+    yield _access(settings)
     yield from _database(settings, now)
     if not is_remote(settings.root):
         yield _seen("tables", lambda: _logs(settings.root))
@@ -167,6 +170,41 @@ def examine_store(root: str) -> Finding:
         found = f"{root} is open to all users of this machine, and holds raw bodies"
         return Finding("store", "warning", found, f"chmod -R o= {root}")
     return Finding("store", "ok", f"{root} can be written and read")
+
+
+def _access(settings: Settings) -> Finding:
+    """Return who is let in, and what is wrong with the secrets of it."""
+    mode, file = settings.auth.mode, settings.token_file
+    if mode == "off":
+        return Finding("access", "ok", '"off": this machine only, and nobody shows who they are')
+    try:
+        if mode == "proxy":
+            trusted_proxy(settings)
+        if file.exists():
+            read_token(file)
+    except DriftlineError as error:
+        found, _, mend = str(error).partition("; ")
+        return Finding("access", "defect", found, mend or "set it")
+    return Finding("access", "ok", f'"{mode}": who asks shows a token; own token in {file}')
+
+
+def _tokens(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    """Find tokens that were made long ago and never end."""
+    if settings.auth.mode == "off":
+        return
+    now = datetime.now(UTC)
+    with read_connection(engine) as connection:
+        valid = [one for one in list_tokens(connection) if is_valid(one, now)]
+    old = [
+        one.name for one in valid if one.expires_at is None and now - one.created_at > LONG_VALID
+    ]
+    if old:
+        shown = ", ".join(old[:_MAX_SHOWN])
+        found = f"{len(old)} older than a year never end: {shown}"
+        mend = "make new ones with --expires, then: driftline token revoke NAME"
+        yield Finding("tokens", "warning", found, mend)
+    else:
+        yield Finding("tokens", "ok", f"{len(valid)} valid")
 
 
 def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
@@ -260,6 +298,7 @@ def _examine_database(
         return
     yield Finding("database", "ok", f"{shown}, schema {revision}, takes writes")
     try:
+        yield from _tokens(engine, settings)
         yield from _messages(engine)
         yield from _channels(engine, settings)
         yield from _monitors(engine, now())

@@ -143,12 +143,12 @@ def authenticator(
         engine,
         lambda: datetime.now(UTC),
         file_secret=token_of_file(settings.token_file),
-        proxy=_trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
+        proxy=trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
         takes_cookies=takes_cookies,
     )
 
 
-def _trusted_proxy(settings: Settings) -> TrustedProxy:
+def trusted_proxy(settings: Settings) -> TrustedProxy:
     """Return whose headers are believed."""
     from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
     from driftline.access.tokens import read_token

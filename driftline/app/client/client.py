@@ -72,6 +72,53 @@ class Client(AlarmCalls):
         """Return the id of the server's installation, and its storage root."""
         return self._get("installation")
 
+    def whoami(self) -> dict[str, Any]:
+        """Return whom the server takes this client for: subject, roles, endpoints (None: all)."""
+        return self._get("whoami")
+
+    def create_token(
+        self,
+        name: str,
+        roles: Sequence[str],
+        *,
+        endpoints: Sequence[str] | None = None,
+        expires_at: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Return a new token, with its secret as ``token``, which nobody can show again.
+
+        Parameters
+        ----------
+        name
+            A name that no token had before.
+        roles
+            Some of viewer, analyst, operator, admin, invoke and ingest.
+        endpoints
+            The only endpoints that it is for; None: all.
+        expires_at
+            When it ends, aware; None: when it is revoked.
+        """
+        asked = {"name": name, "roles": list(roles), "endpoints": endpoints or None}
+        return self._post("tokens", body={**asked, **without_none({"expires_at": expires_at})})
+
+    def tokens(self) -> list[dict[str, Any]]:
+        """List all tokens, revoked ones too, without their secrets."""
+        return self._items("tokens")
+
+    def revoke_token(self, name: str) -> None:
+        """End a token for good."""
+        self._call("DELETE", f"/api/v1/tokens/{in_path(name)}")
+
+    def audit(
+        self,
+        *,
+        subject: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """List who did what, the newest first: of one subject, to one target, since a time."""
+        return self._items("audit", subject=subject, target=target, since=since, limit=limit)
+
     def apply(
         self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
     ) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def init(
     *,
     roles: Roles,
 ) -> None:
-    """Look at data, guess what its columns are for, and write what to apply.
+    """Look at data, guess what its columns are, and write resources.
 
     Each guess is told with its reason; a flag says it better, and an empty one (--label "") says
     that there is none. The file declares an endpoint that an app of your own answers (captured by

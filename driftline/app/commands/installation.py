@@ -23,7 +23,7 @@ COLUMNS = ("group", "name", "package", "version", "object")
 
 
 def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
-    """Examine machine, stores and processes, and say the mend of what is wrong.
+    """Examine machine, stores and processes, and say the mend.
 
     Exit code 0: nothing is wrong (warnings may stand there); 1: a defect.
 
@@ -88,10 +88,10 @@ def migrate(
 
 @options.answers
 def plugins() -> Answer:
-    """List what other packages plug in: monitor kinds, distances, checks, notifiers.
+    """List what other packages plug in.
 
-    These are the entry points of installed packages in groups that begin with driftline. None of
-    them is imported.
+    These are kinds of monitor, distances, checks of rules and notifiers: the entry points of
+    installed packages in groups that begin with driftline. None of them is imported.
 
     Example: driftline plugins
     """

@@ -34,7 +34,7 @@ def outliers(
     *,
     dialect: Dialect,
 ) -> Answer:
-    """Score each row by how seldom the baseline's reference has one as odd.
+    """Score each row by how seldom the reference has one as odd.
 
     A score of 4 is reached by at most one row in 10,000 of the reference, and makes an outlier.
     Whether there are too many of them is for: driftline check --kind outliers.

@@ -33,7 +33,7 @@ def proxy(
     ] = 60.0,
     config_file: options.SettingsFile = None,
 ) -> None:
-    """Capture in front of an HTTP model server that cannot load dl.Capture.
+    """Capture in front of a model server that cannot load dl.Capture.
 
     Requests pass both ways as they come, streams too; POSTs are recorded into the spool of this
     folder's installation, and `driftline up` stores them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from driftline.storage import is_remote, use_options
 
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
@@ -49,6 +52,7 @@ def up(
     _require_loopback(found, roles)
     if not roles or {"capture", "sidecar"}.intersection(roles):
         redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
+    typer.echo(f"starting, with {found.file or 'the default settings'}", err=True)
     _migrate(found)
     stop = _stop_on_signals()
     supervisor = start(found.file, only=roles, transport=found.capture.transport)
@@ -57,6 +61,8 @@ def up(
         for name, url in (("server", found.server_url), ("dashboard", found.dashboard_url)):
             if not roles or name in roles:
                 typer.echo(f"{name:<9} {url}", err=True)
+        if not roles or "dashboard" in roles:
+            _show_login(found)
         typer.echo("ready; Ctrl-C ends it", err=True)
         if is_remote(found.root) and roles != ["sidecar"]:
             # Beside the watch: a bucket that does not answer is waited for.
@@ -165,7 +171,24 @@ def _run(name: str, found: Settings) -> None:
     """Be one process of an installation."""
     from driftline.app.processes import run_process
 
-    run_process(name, found, lambda: None, [name])
+    def ready() -> None:
+        if name == "dashboard":
+            _show_login(found)
+        log.info("process=%s ready; Ctrl-C ends it", name)
+
+    log.info("process=%s starting settings=%s", name, found.file or "default")
+    run_process(name, found, ready, [name])
+
+
+def _show_login(found: Settings) -> None:
+    """Print how the user of this machine gets into the dashboard: never where a log is kept."""
+    if found.auth.mode == "off":
+        return
+    if sys.stderr.isatty():
+        secret = found.token_file.read_text(encoding="ascii").strip()
+        typer.echo(f"{'log in':<9} {found.dashboard_url}/login#token={secret}", err=True)
+    else:
+        typer.echo(f"{'log in':<9} with the token in {found.token_file}", err=True)
 
 
 def _migrate(found: Settings) -> None:

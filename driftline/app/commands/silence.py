@@ -14,7 +14,7 @@ from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
 
 silence = typer.Typer(
-    help="Hold back messages of alarms for a while; their states go on changing.",
+    help="Hold back messages of alarms for a while. Their states go on changing.",
     no_args_is_help=True,
 )
 

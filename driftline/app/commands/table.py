@@ -12,7 +12,7 @@ from rich.table import Table
 from driftline.app.commands.output import harmless
 
 # Columns that are never cut: ids, and times.
-_WHOLE = frozenset({"id", "since", "window", "until"})
+_WHOLE = frozenset({"id", "at", "since", "window", "until"})
 # Columns of a line that nobody has to fit into a terminal; COLUMNS says otherwise.
 _UNBOUND = 10_000
 

@@ -22,6 +22,7 @@ GROUPS = {
     "metric",
     "monitor",
     "silence",
+    "token",
     "truth",
 }
 
@@ -37,6 +38,7 @@ def test_help_lists_every_command_within_eighty_columns() -> None:
 
     assert all(re.search(rf"^  {name}\b", shown, re.MULTILINE) for name in COMMANDS)
     assert max(map(len, shown.splitlines())) <= 80
+    assert "..." not in shown.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - GROUPS))

@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, text
 
+from driftline.access.tokens import create_token, token_of_file
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.notify.channel import Channel
@@ -443,3 +444,47 @@ def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_pa
     assert "mend: driftline up" in well.stdout
     assert ill.returncode == 1
     assert json.loads(ill.stdout)["verdict"] == "defect"
+
+
+def test_the_mode_of_access_is_said(settings):
+    found = findings_of(settings)
+
+    assert (found["access"].verdict, found["access"].found[:5]) == ("ok", '"off"')
+    assert "tokens" not in found
+
+
+def test_a_token_file_that_others_may_read_is_a_defect(settings):
+    guarded = override(settings, "auth", "mode", "token")
+    token_of_file(guarded.token_file)
+    assert findings_of(guarded)["access"].verdict == "ok"
+    guarded.token_file.chmod(0o640)
+
+    found = findings_of(guarded)["access"]
+
+    assert (found.verdict, found.mend) == ("defect", f"run: chmod 600 {guarded.token_file}")
+
+
+def test_a_trusted_proxy_without_networks_is_a_defect(settings):
+    found = findings_of(override(settings, "auth", "mode", "proxy"))["access"]
+
+    assert (found.verdict, found.found) == (
+        "defect", '[auth] mode = "proxy" and [auth] proxy_networks is empty',
+    )  # fmt: skip
+
+
+def test_a_token_that_never_ends_is_remarked_after_a_year(settings):
+    guarded = override(settings, "auth", "mode", "token")
+    engine = open_database(settings.database_url)
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        for name, days, end in (("old", 400, None), ("new", 1, None), ("ends", 400, 800)):
+            made = now - timedelta(days=days)
+            create_token(
+                connection, name, ["viewer"], now=made, created_by="test",
+                expires_at=None if end is None else made + timedelta(days=end),
+            )  # fmt: skip
+    engine.dispose()
+
+    found = findings_of(guarded)["tokens"]
+
+    assert (found.verdict, found.found) == ("warning", "1 older than a year never end: old")
