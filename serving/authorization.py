@@ -63,6 +63,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/endpoints/{{name}}/predictions": "invoke",
     # Monitors.
     f"POST {_V1}/monitors/{{name}}/run": "operator",
+    f"POST {_V1}/monitors/{{name}}/backfill": "operator",
     f"POST {_V1}/monitors/{{name}}/backtest": "operator",
     f"POST {_V1}/monitors/{{name}}/baseline": "operator",
     f"GET {_V1}/monitors/{{name}}/commission": "viewer",

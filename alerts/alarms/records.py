@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import State
@@ -120,6 +120,25 @@ def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime
             values["updated_at"] = later(now, old.updated_at)
             update_row(connection, old.id, definition, values | (start if moved else {}), now)
     return get_alarm(connection, definition.alarm_name)
+
+
+def begin_alarms(connection: Connection, dimension: tuple[str, str], moment: datetime) -> None:
+    """Let alarms with a dimension that have judged nothing yet begin at a moment, not before."""
+    name, value = dimension
+    table = tables.alarms
+    for record in list_alarms(connection):
+        definition = record.definition
+        named = [definition.dimensions, *(query.dimensions for query in definition.metrics)]
+        if any(one.get(name) == value for one in named):
+            connection.execute(
+                update(table)
+                .where(
+                    table.c.id == record.id,
+                    table.c.evaluated_until.is_(None),
+                    or_(table.c.start_at.is_(None), table.c.start_at < moment),
+                )
+                .values(start_at=moment)
+            )
 
 
 def get_alarm(connection: Connection, name: str) -> AlarmRecord:

@@ -49,7 +49,7 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
-    "monitor": "resources backtest commissioning marks rows",
+    "monitor": "resources backfill backtest commissioning marks rows",
     "alarm": "alarm alarm_replay",
     "channel": "channel",
     "silence": "silence",

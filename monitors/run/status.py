@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
@@ -73,13 +73,13 @@ class Overdue:
 
 def list_states(connection: Connection) -> list[MonitorState]:
     """Return all monitors by name, and where each stands."""
-    states = [column for column in leases.c if column.name != "monitor"]
-    query = (
-        select(definitions, *states)
-        .outerjoin(leases, leases.c.monitor == definitions.c.name)
-        .order_by(definitions.c.name)
-    )
+    query = _states().order_by(definitions.c.name)
     return [_read(row) for row in connection.execute(query) if is_installed(row)]
+
+
+def state_of(connection: Connection, name: str) -> MonitorState:
+    """Return where one monitor stands, as the scheduler would find it."""
+    return _read(connection.execute(_states().where(definitions.c.name == name)).one())
 
 
 def overdue(connection: Connection, now: datetime) -> list[Overdue]:
@@ -110,6 +110,11 @@ def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorStat
         touched=tuple(datetime.fromisoformat(text) for text in of[table.touched] or ()),
         revisited_at=of[table.revisited_at],
     )
+
+
+def _states() -> Select[tuple[object, ...]]:
+    states = [column for column in leases.c if column.name != "monitor"]
+    return select(definitions, *states).outerjoin(leases, leases.c.monitor == definitions.c.name)
 
 
 def _read(row: Row[tuple[object, ...]]) -> MonitorState:

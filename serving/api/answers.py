@@ -33,6 +33,7 @@ from driftline.capture.tables.dataset import Gap
 from driftline.capture.tables.forecast import Forecast
 from driftline.capture.tables.redecoding import Redecoded
 from driftline.monitors.backtest.labelled_events import EventScore
+from driftline.monitors.executions import Execution
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
 
@@ -149,6 +150,9 @@ Marked = shape("Marked", "A mark, and what it changed.",
     mark=Mark, monitors=[str], executions=[ExecutionBrief])
 EventRate = shape("EventRate", "Events a year, with the exact 95% interval.",
     count=int, years=float, per_year=float, per_year_low=float, per_year_high=float)
+Backfilled = shape(
+    "Backfilled", "What was run of a span, and what is left of it.",
+    items=[Execution], already_run=int, left_to_schedule=int, left=int, next=Time | None)
 BacktestWindow = shape(
     "BacktestWindow",
     "One window of a backtest; an alarm has its column and cause, and the numbers of its test.",

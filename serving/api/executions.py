@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, Field
 from sqlalchemy import select
 
 from driftline.capture.windows.window import Window
@@ -24,17 +26,28 @@ from driftline.monitors.definitions import MonitorDefinition, get_definition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
+from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
 from driftline.serving.api.monitor_runs import judge_window
-from driftline.serving.api.requests import Limit, Span
+from driftline.serving.api.requests import Fields, Limit, Span, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
 
+# A request that runs windows answers after so long, and is sent again.
+BACKFILL_S = 10.0
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {one: {"schema": {"type": "string"}} for one in MEDIA_TYPES.values()}}
 }
+
+
+class BackfillRequest(Fields):
+    """The past span whose windows are run, half-open."""
+
+    start: Annotated[AwareDatetime, Field(alias="from")]
+    end: Annotated[AwareDatetime, Field(alias="to")]
+    again: Annotated[bool, Field(description="Run also those that were run before.")] = False
 
 
 def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
@@ -50,6 +63,14 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         definition = declared_monitor(context, name)
         window = asked.span or _last_window(definition, context.now())
         return _shown(asdict(judge_window(context, shelf, definition, window)))
+
+    @routes.post("/monitors/{name}/backfill")
+    def backfill_monitor(name: str, asked: BackfillRequest) -> dict[str, Any]:
+        """Run windows of a span that the schedule has passed and that were not run, oldest first.
+
+        Answers after some seconds; `next` says from when to ask again, until it is null.
+        """
+        return _backfill(context, shelf, declared_monitor(context, name), asked)
 
     @routes.get("/monitors/{name}/executions")
     def list_executions(name: str, limit: Limit = 100) -> dict[str, Any]:
@@ -117,6 +138,29 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
     ) -> StreamingResponse:
         """Return the rows behind any violation, each once, with its share of all blame."""
         return _file(context, execution_id, None, form)
+
+
+def _backfill(
+    context: ServerContext, shelf: ModelShelf, definition: MonitorDefinition, asked: BackfillRequest
+) -> dict[str, Any]:
+    """Run windows until the request has lasted long enough; one at a time, beside the scheduler."""
+    span = Window(in_utc(asked.start), in_utc(asked.end))
+    missed = missed_windows(context.engine, context.root, definition, span, again=asked.again)
+    if missed.windows:
+        expect_history(context.engine, definition)
+    end, ran = time.monotonic() + BACKFILL_S, []
+    for window in missed.windows:
+        ran.append(judge_window(context, shelf, definition, window))
+        if time.monotonic() >= end:
+            break
+    left = missed.windows[len(ran) :]
+    return {
+        "items": [_shown(asdict(one)) for one in ran],
+        "already_run": missed.ran_count,
+        "left_to_schedule": missed.live_count,
+        "left": len(left),
+        "next": left[0].start.isoformat() if left else None,
+    }
 
 
 def _own_first(found: Sequence[dict[str, Any]], timetable: Schedule) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_MONITOR}/commission": Operation("get_baseline_fit", answers.Fit),
     f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
     f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
+    f"POST {_MONITOR}/backfill": Operation("backfill_monitor", answers.Backfilled, (409,)),
     f"POST {_MONITOR}/backtest": Operation("backtest_monitor", answers.BacktestResult),
     f"GET {_MONITOR}/marks": Operation("list_marks", _ITEMS["Mark"]),
     f"POST {_MONITOR}/marks": Operation("add_mark", answers.Marked, (409,)),

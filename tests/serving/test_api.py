@@ -1,12 +1,16 @@
+import json
 import re
 import threading
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from driftline.app.cli import build
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
+from driftline.serving.api import executions
 from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
@@ -89,12 +93,47 @@ def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
     assert rows["columns"][:5] == ["event_id", "row_index", "event_time", "inference_id", "carrier"]
 
 
+def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
+    server, declare, monkeypatch
+):
+    server.apply(declare("Monitor", "history", endpoint="flights", baseline="flights"))
+    monkeypatch.setattr(executions, "BACKFILL_S", 0.0)
+    span = ["--from", "2026-01-12", "--to", "2026-01-16", "--server", server.url]
+    words = ["monitor", "backfill", "history", *span]
+
+    first = CliRunner().invoke(build("monitor"), [*words, "--json"])
+    second = CliRunner().invoke(build("monitor"), words)
+    again = CliRunner().invoke(build("monitor"), [*words, "--again"])
+    quiet = CliRunner().invoke(build("monitor"), [*words[:-4], "--to", "2026-01-13", *span[-2:]])
+
+    found = json.loads(first.stdout)
+    assert [one.exit_code for one in (first, second, again, quiet)] == [1, 0, 1, 0]
+    assert found["by_status"] == {"NoData": 2, "CompletedWithViolations": 1}
+    assert [one["window_start"][:10] for one in found["executions"]] == [
+        "2026-01-12", "2026-01-13", "2026-01-14",
+    ]  # fmt: skip
+    assert second.stdout.splitlines() == [
+        "0 windows run, 3 had been run before",
+        "1 windows are still the scheduler's to run",
+    ]
+    lines = again.stdout.splitlines()
+    assert lines[0] == "3 windows run, 0 had been run before"
+    assert [line.split() for line in lines[3:5]] == [
+        ["NoData", "2"],
+        ["CompletedWithViolations", "1"],
+    ]
+    assert lines[6].split()[0] == "2026-01-14T00:00:00+00:00"
+    listed = server.client.get("/api/v1/monitors/history/executions").json()["items"]
+    assert [one["id"] for one in listed[::-1]] == [one["id"] for one in found["executions"]]
+    server.client.delete("/api/v1/monitors/history").raise_for_status()
+
+
 def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(server):
     asked = {
         "from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z", "against": ["sagemaker"],
         "estimate": False,
     }  # fmt: skip
-    executions = server.client.get("/api/v1/monitors/quality/executions").json()
+    before = server.client.get("/api/v1/monitors/quality/executions").json()
 
     found = server.client.post("/api/v1/monitors/quality/backtest", json=asked).json()
 
@@ -102,7 +141,7 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
     assert (window["state"], window["row_count"]) == ("alarm", 480)
     assert window["alarms"][0]["column"] == "carrier"
     assert [one["name"] for one in found["rules"]] == ["driftline", "sagemaker"]
-    assert server.client.get("/api/v1/monitors/quality/executions").json() == executions
+    assert server.client.get("/api/v1/monitors/quality/executions").json() == before
 
 
 @pytest.mark.parametrize(
@@ -130,6 +169,13 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
             {"from": "0001-01-01T00:00:00+14:00", "to": "9999-12-31T23:00:00-12:00"},
             400,
             "within the years 1 to 9999",
+        ),
+        (
+            "POST",
+            "/api/v1/monitors/quality/backfill",
+            {"from": "2026-01-14T00:00:00Z"},
+            400,
+            "to",
         ),
         ("POST", "/api/v1/monitors/none/run", {}, 404, 'Monitor "none" does not exist'),
         ("POST", "/api/v1/monitors/quality/backtest", {}, 400, "from"),

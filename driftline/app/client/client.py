@@ -187,6 +187,27 @@ class Client(AlarmCalls):
         """Run a monitor on one window now; by default on its last whole one."""
         return self._post("monitors", name, "run", body=without_none({"from": start, "to": end}))
 
+    def backfill_monitor(
+        self, name: str, *, start: datetime, end: datetime, again: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Run the windows of a past span that were not run, and return what each request ran.
+
+        Each has the executions (``items``) and how many windows are ``left``. To stop between two
+        and to begin anew costs nothing.
+
+        Parameters
+        ----------
+        start, end
+            The span, aware; windows of the schedule that lie within it and before its position.
+        again
+            Whether to run also those that were run before.
+        """
+        asked: dict[str, Any] = {"from": start.isoformat(), "to": end.isoformat(), "again": again}
+        while asked["from"] is not None:
+            answer = self._post("monitors", name, "backfill", body=asked)
+            yield answer
+            asked["from"] = answer["next"]
+
     def backtest_monitor(
         self,
         name: str,

@@ -36,6 +36,7 @@ invoke flights FILE
 get monitor
 delete monitor daily
 monitor run daily
+monitor backfill daily --from 2026-01-01 --to 2026-02-01
 monitor backtest daily --from 2026-01-01 --to 2026-02-01
 monitor commission daily
 monitor baseline daily --from 2026-01-01 --to 2026-01-02

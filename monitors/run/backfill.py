@@ -1,0 +1,86 @@
+"""Windows of a monitor's schedule in a past span that were not run on what it asks now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+from sqlalchemy import Engine, select
+
+from driftline.alerts.alarms.records import begin_alarms
+from driftline.baseline import store
+from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
+from driftline.errors import InputError
+from driftline.monitors.cron import due_windows
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import FAILED
+from driftline.monitors.run.status import state_of
+from driftline.monitors.tables import executions
+
+# A week of minutes; enumerated at each request.
+MOST_WINDOWS = 10_080
+
+
+@dataclass(frozen=True, slots=True)
+class MissedWindows:
+    """The windows of a span that a backfill runs, oldest first, and how many it leaves out."""
+
+    windows: tuple[Window, ...]
+    ran_count: int  # Run before, on the same definition and baseline.
+    live_count: int  # Still to be run by the scheduler.
+
+
+def missed_windows(
+    engine: Engine, root: str, definition: MonitorDefinition, span: Window, *, again: bool
+) -> MissedWindows:
+    """Return the windows of a span that are to be run; with `again` those that were run, too.
+
+    A failed window is one to be run. What lies after the monitor's position is the scheduler's.
+    """
+    name, timetable = definition.name, definition.timetable
+    if not timetable.is_recurring:
+        raise InputError(
+            f'monitor "{name}": schedule "{definition.schedule}" cuts no windows to backfill; run '
+            f"each: driftline monitor run {name} --from T --to T"
+        )
+    windows = list(islice(due_windows(timetable, span.start, span.end), MOST_WINDOWS + 1))
+    if len(windows) > MOST_WINDOWS:
+        raise InputError(
+            f'monitor "{name}": more than {MOST_WINDOWS:,} windows in {span}; expected fewer: '
+            "backfill a part at a time"
+        )
+    with read_connection(engine) as connection:
+        position = state_of(connection, name).begin
+        passed = [one for one in windows if position is not None and one.end <= position]
+        table = executions.c
+        query = select(table.window_start, table.window_end).where(
+            table.monitor == name,
+            table.definition_version == definition.version,
+            table.baseline_version == _baseline_version(root, definition),
+            table.window_start >= span.start,
+            table.window_end <= span.end,
+            table.is_current,
+            table.status != FAILED,
+        )
+        ran = {Window(row.window_start, row.window_end) for row in connection.execute(query)}
+    missed = [one for one in passed if again or one not in ran]
+    return MissedWindows(tuple(missed), len(passed) - len(missed), len(windows) - len(passed))
+
+
+def expect_history(engine: Engine, definition: MonitorDefinition) -> None:
+    """Let alarms on a monitor that have judged nothing yet begin where its schedule stands.
+
+    What a backfill puts before is history to them, and pages nobody.
+    """
+    with engine.begin() as connection:
+        position = state_of(connection, definition.name).begin
+        if position is not None:
+            begin_alarms(connection, ("MonitoringSchedule", definition.name), position)
+
+
+def _baseline_version(root: str, definition: MonitorDefinition) -> str | None:
+    if definition.baseline_version is not None:
+        return definition.baseline_version
+    known = store.versions(root, definition.baseline)
+    return known[-1] if known else None
