@@ -40,13 +40,13 @@ from driftline.formats.source import open_source
 from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.evaluation import EVENT_TIME, evaluate
+from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.results.cause_identity import (
     REMEMBERED_WINDOWS,
     told_causes,
     with_first_windows,
 )
-from driftline.monitors.rows import Rows, WindowFacts
+from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
 from driftline.monitors.run.past_windows import EARLIER_WINDOWS
 
 HERE = Path(__file__).parent

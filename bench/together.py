@@ -43,14 +43,14 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.kind import DAILY, WEEKLY
-from driftline.monitors.kinds.data_quality.evaluation import EVENT_TIME, evaluate
+from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import (
     REMEMBERED_WINDOWS,
     told_causes,
     with_first_windows,
 )
-from driftline.monitors.rows import Rows, WindowFacts
+from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
 from driftline.monitors.run.past_windows import RETENTION, read_history, store_history
 from driftline.monitors.tables import metadata
 

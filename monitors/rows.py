@@ -15,6 +15,8 @@ from driftline.capture.windows.window import Window
 from driftline.formats.parts import Part, PartMaker, stream_parts
 
 C = TypeVar("C", bound=Counter)
+# Of captured rows: the column with each row's time.
+EVENT_TIME = "event_time"
 BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 UnfitCounter = Callable[[pa.RecordBatch], Mapping[str, int]]
 
@@ -29,14 +31,16 @@ class Rows:
     # Called with rows done and rows in total (None when not known), from 0 at each reading.
     progress: Callable[[int, int | None], None] | None = None
     row_count: int | None = None
-    facts: WindowFacts | None = None  # None when the rows are not captured ones.
+    facts: WindowFacts | None = None  # None when the rows are of no known window.
+    # Of rows with facts: the column with each row's time; None when there is none.
+    time_column: str | None = EVENT_TIME
     unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
     # Rows with who sent them; None where that is not known.
     callers: Callable[[], CallerRows] | None = None
 
     @property
     def length(self) -> timedelta | None:
-        """The window's, when the rows are captured ones."""
+        """The window's, when the rows are of one."""
         return None if self.facts is None else self.facts.window.length
 
     def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:

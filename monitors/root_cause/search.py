@@ -28,7 +28,6 @@ from driftline.monitors.root_cause.segments import TOO_FEW, find_segments
 from driftline.monitors.rows import Rows
 from driftline.stats.decomposition import MIN_ROWS
 
-_EVENT_TIME = "event_time"
 # Hours of the reference with so many rows, and so many of them, say what its hours are like.
 HOUR_ROWS, HOURS_MIN = 20, 48
 TEXTS, NUMBERS = ("string", "bool"), ("int64", "double")
@@ -61,7 +60,7 @@ def search(rows: Rows, targets: Sequence[Target], baseline: Baseline) -> list[Co
         rows = replace(rows, batches=sent.batches, splitter=None)
     signature = baseline.signature
     times = (column.name for column in signature.columns if column.role == "timestamp")
-    time = _EVENT_TIME if rows.facts is not None else next(times, None)
+    time = next(times, None) if rows.facts is None else rows.time_column
     asked = (list(once.values()), columns, time)
     counter = rows.gather(
         partial(ContributorCounter.start, *asked, rows.row_count),

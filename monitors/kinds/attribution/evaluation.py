@@ -126,7 +126,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
         return ExplainedWindow(means, expected, {}, Making(GIVEN), 1), ""
     if context.predict is None:
         first = next(iter(reference.importances.values()))
-        if context.rows.facts is not None:
+        if context.rows.unfit is not None:
             raise InputError(
                 "captured rows are explained by asking the model, and this endpoint has none here"
             )

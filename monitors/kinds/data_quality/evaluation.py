@@ -83,7 +83,6 @@ from driftline.stats.distances.units import Numbers, UnitChange, restoring_unit
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
-EVENT_TIME = "event_time"  # The one of them with each row's time.
 SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
@@ -249,7 +248,7 @@ def _read(
 ) -> WindowReading:
     """Read the rows once, for all that is to be known of them."""
     baseline, facts = context.baseline, context.rows.facts
-    time_column = baseline.signature.event_time if facts is None else EVENT_TIME
+    time_column = baseline.signature.event_time if facts is None else context.rows.time_column
     moment = facts.window.end if facts else datetime.now(UTC)
     start = partial(
         WindowReading.start,

@@ -13,10 +13,10 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.data_quality.evaluation import EVENT_TIME, evaluate
+from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Violation
-from driftline.monitors.rows import Rows, WindowFacts
+from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS = 16
