@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from driftline.monitors.distance import distance, distances
     from driftline.monitors.drift_test.budget import Budget
     from driftline.monitors.kinds.outliers.table import outlier_scores
+    from driftline.monitors.monitor import Monitor
     from driftline.monitors.report.report import Report
     from driftline.monitors.results.violation import Violation
     from driftline.stats.distances.distance import Distance
@@ -42,6 +43,7 @@ __all__ = [
     "DriftlineError",
     "Files",
     "Logger",
+    "Monitor",
     "Report",
     "Violation",
     "backtest",
@@ -67,6 +69,7 @@ _HOMES = {
     "DriftlineError": "driftline.errors",
     "Files": "driftline.formats.source",
     "Logger": "driftline.capture.tap.logger",
+    "Monitor": "driftline.monitors.monitor",
     "Report": "driftline.monitors.report.report",
     "Violation": "driftline.monitors.report.report",
     "backtest": "driftline.monitors.backtest.backtest",

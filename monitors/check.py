@@ -115,7 +115,7 @@ def check_roles(
     postprocess: str | PathLike[str] | None = None,
 ) -> Report:
     """Judge data as `check` does, the roles in one value."""
-    baseline = _opened(reference)
+    baseline = opened_baseline(reference)
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules)
@@ -162,7 +162,8 @@ def check_roles(
     return report
 
 
-def _opened(reference: object) -> Baseline:
+def opened_baseline(reference: object) -> Baseline:
+    """Return a baseline, or the one in a folder."""
     if isinstance(reference, Baseline):
         return reference
     if not isinstance(reference, str | PathLike):

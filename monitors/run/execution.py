@@ -45,7 +45,6 @@ from driftline.monitors.executions import (
 )
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.cause_identity import lasting_since, with_first_windows
 from driftline.monitors.run.apply_annotations import (
     expect_annotated,
     with_annotations,
@@ -63,6 +62,7 @@ from driftline.monitors.run.past_windows import (
     WindowHistory,
     moment_before,
     read_history,
+    recognize_causes,
     store_history,
     store_told,
 )
@@ -290,11 +290,9 @@ def apply_annotations(context: RunContext, report: Report) -> Report:
     return expect_annotated(report, context.annotations)
 
 
-def recognize_causes(context: RunContext, report: Report) -> Report:
-    """Record with each violation which window reported it first: what lasts is no news."""
-    told = context.history.told
-    violations = with_first_windows(report.violations, told)
-    return replace(report, violations=violations, lasting_since=lasting_since(told))
+def recognize_told(context: RunContext, report: Report) -> Report:
+    """Tell what lasts from what is news."""
+    return recognize_causes(report, context.history.told)
 
 
 def run_record_scripts(context: RunContext, report: Report) -> Report:
@@ -307,7 +305,7 @@ STAGES: tuple[Stage, ...] = (
     refuse_empty_window,
     evaluate_kind,
     apply_annotations,
-    recognize_causes,
+    recognize_told,
     run_record_scripts,
 )
 
@@ -367,7 +365,7 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
     )
 
     def put(connection: Connection) -> None:
-        store_told(connection, execution.id, report, job.window)
+        store_told(connection, execution, report)
         store_history(
             connection, history=context.history, window=job.window, report=report,
             retention=job.retention,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, exists, select, update
@@ -15,9 +15,14 @@ from driftline.monitors.annotations.annotation import EXPECTED, Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test import SCALES
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.executions import WITHOUT_REPORT
+from driftline.monitors.executions import WITHOUT_REPORT, Execution
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS, told_causes
+from driftline.monitors.results.cause_identity import (
+    REMEMBERED_WINDOWS,
+    lasting_since,
+    told_causes,
+    with_first_windows,
+)
 from driftline.monitors.run.apply_annotations import without_expected
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.store import has_warm_up, load, save
@@ -108,18 +113,32 @@ def read_told(
     )
 
 
-def store_told(connection: Connection, execution_id: str, report: Report, window: Window) -> None:
-    """Store the causes of an evaluated window with its execution."""
+def recognize_causes(report: Report, told: Sequence[Mapping[str, datetime]]) -> Report:
+    """Record with each violation which window reported it first: what lasts is no news."""
+    violations = with_first_windows(report.violations, told)
+    return replace(report, violations=violations, lasting_since=lasting_since(told))
+
+
+def heard_causes(
+    connection: Connection, monitor: str, report: Report, window: Window
+) -> dict[str, str]:
+    """Return by identity when each cause of an evaluated window was told first, to be stored."""
     table = executions.c
-    own = select(table.monitor).where(table.id == execution_id).scalar_subquery()
-    later = exists().where(table.monitor == own, table.window_start >= window.end, table.is_current)
+    later = exists().where(
+        table.monitor == monitor, table.window_start >= window.end, table.is_current
+    )
     heard = report.violations
     if connection.scalar(select(later)):  # No alarm looks back: it stays news for windows to come.
         heard = tuple(one for one in heard if one.first_window is not None)
     told = told_causes(heard, window.start)
-    kept = {identity: first.isoformat() for identity, first in told.items()}
-    query = update(executions).where(executions.c.id == execution_id)
-    connection.execute(query.values(told_causes=kept or None))
+    return {identity: first.isoformat() for identity, first in told.items()}
+
+
+def store_told(connection: Connection, execution: Execution, report: Report) -> None:
+    """Store the causes of an evaluated window with its execution."""
+    told = heard_causes(connection, execution.monitor, report, execution.window)
+    query = update(executions).where(executions.c.id == execution.id)
+    connection.execute(query.values(told_causes=told or None))
 
 
 def store_history(

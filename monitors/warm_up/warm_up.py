@@ -115,7 +115,10 @@ class SuppressedDrift:
         }
 
     def describe(self, monitor: str) -> str:
-        """Return the words of a cause: what is suppressed first, then the fix."""
+        """Return the words of a cause: what is suppressed first, then the fix.
+
+        The monitor is named as the commands name it; "": one of Python's, that has methods.
+        """
         names = sorted(self.reasons)
         first = next((name for name in names if name in self.differences), names[0])
         shown = _joined_names([first, *(name for name in names if name != first)])
@@ -135,10 +138,10 @@ class SuppressedDrift:
             else f" until {WARM_UP_WINDOWS} windows and {WARM_UP_SPAN.days} days have shown how "
             "much"
         )
+        accept = f"driftline monitor commission {monitor} --accept" if monitor else "accept()"
         return (
             f"{causes[reason]}{how}; drift is held back{until}. "
-            f"{_proposal(self.stable, monitor)}; or judge by the reference as it is: "
-            f"driftline monitor commission {monitor} --accept"
+            f"{_proposal(self.stable, monitor)}; or judge by the reference as it is: {accept}"
         )
 
 
@@ -187,12 +190,11 @@ def _joined_names(names: Iterable[str]) -> str:
 
 def _proposal(stable: StableSpan | None, monitor: str) -> str:
     if stable is None:
-        return (
-            "No three days, or longer windows, agree with each other yet: driftline monitor "
-            f"commission {monitor} names them as soon as they do"
-        )
+        later = f": driftline monitor commission {monitor} names them as soon as they do"
+        return "No three days, or longer windows, agree with each other yet" + later * bool(monitor)
+    fix = f"driftline monitor baseline {monitor} --from" if monitor else "Baseline.fit, of"
     return (
         f"Its windows agree with each other in {stable.row_count:,} rows, so take a baseline of "
-        f"them: driftline monitor baseline {monitor} --from {stable.start:%Y-%m-%dT%H:%M:%SZ} "
-        f"--to {stable.end:%Y-%m-%dT%H:%M:%SZ}"
+        f"them: {fix} {stable.start:%Y-%m-%dT%H:%M:%SZ} {'--' * bool(monitor)}to "
+        f"{stable.end:%Y-%m-%dT%H:%M:%SZ}"
     )

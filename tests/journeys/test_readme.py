@@ -15,7 +15,7 @@ def _blocks(page: Path, kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/monitors.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/monitors.md", "docs/windows.md"])
 def test_the_example_prints_what_the_page_shows(name: str) -> None:
     example, shown = _blocks(ROOT / name, "python")[0], _blocks(ROOT / name, "text")[0]
 

@@ -1,0 +1,523 @@
+"""``driftline.Monitor``: windows judged one after the other, each with the evidence before it.
+
+The evidence is what the service keeps, read and stored by the service's own statements, in a
+database in memory: so the same windows get the same verdicts here and there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, timedelta
+from os import PathLike, fspath
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from sqlalchemy import (
+    Column,
+    Connection,
+    LargeBinary,
+    Table,
+    create_engine,
+    delete,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.pool import StaticPool
+
+from driftline.baseline.blocks import event_times
+from driftline.baseline.folder import from_ipc, to_ipc
+from driftline.baseline.sample import SAMPLE_ROWS
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.database.columns import UtcDateTime
+from driftline.errors import InputError, NotFoundError
+from driftline.formats.location import Location, locate
+from driftline.formats.source import Source, open_source
+from driftline.monitors.check import opened_baseline
+from driftline.monitors.check_context import CheckContext, EarlierRows, PastWindows, Predictor
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
+from driftline.monitors.executions import COMPLETED, Execution
+from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.catalog import kind_of, settle_roles
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
+from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
+from driftline.monitors.rules.reading import read_rules
+from driftline.monitors.run.execution import execution_id
+from driftline.monitors.run.past_windows import (
+    RETENTION,
+    WindowHistory,
+    heard_causes,
+    moment_before,
+    read_history,
+    recognize_causes,
+    store_history,
+)
+from driftline.monitors.tables import count_layouts, executions, metadata, warm_ups, window_counts
+from driftline.monitors.warm_up.store import accept
+from driftline.monitors.window_history.store import Key
+from driftline.roles import Roles
+
+log = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
+# Over which schedules count their windows, too.
+FOUR_YEARS = timedelta(days=1461)
+NAME = "Monitor"
+FORMAT = 1
+STATE, BASELINE = "monitor.json", "baseline"
+# What a document holds of each table; the other columns are the same in all rows.
+SPAN = ("window_start", "window_end", "row_count")
+TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
+    "windows": (executions, (*SPAN, "told_causes")),
+    "layouts": (count_layouts, ("id", "columns")),
+    "counts": (window_counts, (*SPAN, "layout", "counts")),
+    "warm_ups": (
+        warm_ups,
+        ("begun_at", "fitted_at", "told_start", "told_end", "finding", "accepted_at"),
+    ),
+}
+
+
+class Monitor:
+    """Judges windows against a baseline, and keeps evidence from window to window.
+
+    A monitor gives the verdicts that the service's scheduler gives for the same windows: drift too
+    small for one window is found over several, a cause is told as new once, and drift is held back
+    while the baseline is not known to fit.
+
+    What it keeps is bounded: of each column how many rows lie in each of its cells, for windows of
+    the last 90 days, and at least 64 of them; and which causes the last 128 windows had. No row is
+    kept, but for kind "joint": those of the last 15 windows, 20,000 at most.
+
+    Parameters
+    ----------
+    reference
+        A baseline, or the folder of one, also one that SageMaker wrote.
+    kind
+        One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of.
+    period
+        The length of a window, of which follows how many a year has; a day when missing.
+    false_alarms_per_year
+        How many are accepted on data that do not change.
+    rules, segments
+        As `driftline.check` takes them.
+    predict
+        Asks the model, for "attribution": a table of features in, its answers out.
+
+    Raises
+    ------
+    InputError
+        When the baseline cannot be read, or an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        reference: Baseline | str | PathLike[str],
+        *,
+        kind: str | None = None,
+        period: timedelta = DAY,
+        false_alarms_per_year: float = 1.0,
+        rules: object = None,
+        segments: Sequence[str] | None = None,
+        predict: Predictor | None = None,
+    ) -> None:
+        if not isinstance(period, timedelta) or period <= timedelta(0):
+            raise InputError(f"period {period!r}; expected a timedelta such as timedelta(days=7)")
+        self.baseline = opened_baseline(reference)
+        self.period, self.predict, self.rules = period, predict, read_rules(rules)
+        self._definition = MonitorDefinition(
+            NAME,
+            endpoint=NAME,
+            baseline=NAME,
+            kind=kind_named(kind_of(self.baseline) if kind is None else kind).name,
+            schedule="external",
+            false_alarms_per_year=false_alarms_per_year,
+            rules=tuple(self.rules.to_list()),
+            segments=None if segments is None else tuple(segments),
+        )
+        self._budget = Budget(false_alarms_per_year, max(1.0, FOUR_YEARS // period / 4))
+        self._drift_tests, self._lock = DriftTestCache(), Lock()
+        self._rows: dict[Window, pa.Table] = {}  # Of windows that are pooled with later ones.
+        # One connection for all threads: another one would have a database of its own.
+        self._engine = create_engine(
+            "sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+        metadata.create_all(self._engine, tables=[table for table, _ in TABLES.values()])
+
+    @property
+    def kind(self) -> str:
+        """The kind of monitor, by its name."""
+        return self._definition.kind
+
+    def check(self, window: object, *, time: object, until: object = None) -> Report:
+        """Judge the next window, together with those before it, and keep what it shows.
+
+        A window that is given again replaces the earlier one. One that lies before others is judged
+        with those before it alone, as a backfill of the service is.
+
+        Parameters
+        ----------
+        window
+            The rows, in any form that `driftline.check` takes.
+        time
+            When the window starts: a datetime, Timestamp or text of ISO 8601; UTC without a zone.
+        until
+            When it ends, which is no part of it; when missing, a `period` after its start.
+
+        Returns
+        -------
+        Report
+            As of `driftline.check`; each violation has the ``first_window`` that told its cause.
+
+        Raises
+        ------
+        InputError
+            As `driftline.check`, and when ``time`` or ``until`` are no times, in this order.
+        """
+        start = _moment(time, "time")
+        span = Window(
+            start, _after(start, self.period) if until is None else _moment(until, "until")
+        )
+        known = self.baseline.signature
+        source = open_source(window, signature=known.as_sent() if known.columns else None)
+        self._warn_of_times(source, span)
+        with self._lock:
+            with self._engine.connect() as connection:
+                self._warn_of_overlaps(connection, span)
+                history = self._history(connection, span, source)
+            report = recognize_causes(self._evaluate(source, span, history), history.told)
+            if report.row_count:  # As the service, which does not judge a window without rows.
+                with self._engine.begin() as connection:
+                    self._keep(connection, span, history, report)
+                self._keep_rows(span, source, report.row_count)
+        return report
+
+    def accept(self) -> None:
+        """Judge drift by the reference as it is, from the next window on, though it does not fit.
+
+        Raises
+        ------
+        NotFoundError
+            Before the first window.
+        """
+        with self._lock, self._engine.begin() as connection:
+            accept(connection, self._key, now=datetime.now(UTC), author=None, reason="")
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the monitor and its baseline into a folder or URI, over an earlier state.
+
+        Equal windows give equal bytes.
+
+        Raises
+        ------
+        InputError
+            When one of the rules is a function.
+        """
+        if any(rule.function is not None for rule in self.rules.rules):
+            raise InputError(
+                "a rule is a function, which no document can hold; declare it as an expression "
+                "(docs/rules.md)"
+            )
+        place, version = locate(folder), self.baseline.version
+        with self._lock, self._engine.connect() as connection:
+            content: dict[str, Any] = {
+                "format": FORMAT,
+                "kind": self.kind,
+                "period_us": self.period // timedelta(microseconds=1),
+                "false_alarms_per_year": self._definition.false_alarms_per_year,
+                "rules": self.rules.to_list(),
+                "segments": self._definition.segments,
+                "baseline_version": version,
+                **{name: _documents(connection, *kept) for name, kept in TABLES.items()},
+                "rows": [
+                    [span.start.isoformat(), span.end.isoformat(), _plain(to_ipc(self._rows[span]))]
+                    for span in sorted(self._rows, key=lambda one: (one.start, one.end))
+                ],
+            }
+        # The state comes last, and names the baseline: cut off, the earlier one stands.
+        self.baseline.save(_baseline_folder(folder, version))
+        text = json.dumps({**content, "digest": _digest(content)})
+        (place / STATE).write(text.encode())
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str], *, predict: Predictor | None = None) -> Monitor:
+        """Return the monitor that `save` wrote; it goes on as if it had never stopped.
+
+        Parameters
+        ----------
+        folder
+            A folder or URI.
+        predict
+            As for a new one: no document holds a model.
+
+        Raises
+        ------
+        InputError
+            When there is none, it is damaged, or a newer driftline wrote it.
+        """
+        content = _read_state(locate(folder))
+        version = content["baseline_version"]
+        baseline = Baseline.load(_baseline_folder(folder, version))
+        if baseline.version != version:
+            raise InputError(
+                f"{_baseline_folder(folder, version)}: the baseline is damaged (its documents are "
+                "not those that were written); take it from a backup"
+            )
+        monitor = cls(
+            baseline,
+            kind=content["kind"],
+            period=timedelta(microseconds=content["period_us"]),
+            false_alarms_per_year=content["false_alarms_per_year"],
+            rules=content["rules"],
+            segments=content["segments"],
+            predict=predict,
+        )
+        with monitor._engine.begin() as connection:
+            for name, (table, _) in TABLES.items():
+                for document in content[name]:
+                    connection.execute(insert(table).values(monitor._row(table, document)))
+        monitor._rows = {
+            Window(*map(datetime.fromisoformat, span)): from_ipc(b64decode(data))
+            for *span, data in content["rows"]
+        }
+        return monitor
+
+    def __repr__(self) -> str:
+        """Return one line: the kind, and how many windows are known."""
+        table = executions.c
+        with self._lock, self._engine.connect() as connection:
+            query = select(func.count(), func.max(table.window_end)).select_from(executions)
+            count, last = connection.execute(query).one()
+        until = f" until {last:%Y-%m-%dT%H:%M:%SZ}" if count else ""
+        return f"<Monitor {self.kind}: {count:,} windows{until}>"
+
+    @property
+    def _key(self) -> Key:
+        return Key.of(self._definition, self.baseline.version)
+
+    def _history(self, connection: Connection, span: Window, source: Source) -> WindowHistory:
+        rows = source.row_count or 0
+        if self._definition.kind_value.pooled_windows and source.row_count is None:
+            rows = sum(batch.num_rows for batch in source.batches())
+        history = read_history(
+            connection, self._definition, self.baseline, span, row_count=rows, annotations=()
+        )
+        # Without a name the fix of a baseline that does not fit is told in Python's words.
+        warm_up = None if history.warm_up is None else replace(history.warm_up, monitor="")
+        return replace(history, warm_up=warm_up)
+
+    def _evaluate(self, source: Source, span: Window, history: WindowHistory) -> Report:
+        pooled = None
+        if history.pooled is not None:
+            tables = [
+                self._rows[one]
+                for one in sorted(self._rows, key=lambda one: one.start)
+                if one.length == span.length
+                and history.pooled.start <= one.start
+                and one.end <= span.start
+            ]
+            pooled = EarlierRows(
+                history.pooled.start,
+                lambda: (batch for table in tables for batch in table.to_batches()),
+            )
+        rows = Rows(
+            source.batches, source.parts, row_count=source.row_count, facts=WindowFacts(span),
+            time_column=self.baseline.signature.event_time,
+        )  # fmt: skip
+        context = CheckContext(
+            self.baseline,
+            rows,
+            settle_roles(Roles(), self.baseline),
+            self._budget,
+            self.predict,
+            rules=self.rules,
+            segments=self._definition.segments,
+            past=PastWindows(history.counts, pooled, history.warm_up, self._drift_tests),
+        )
+        return self._definition.kind_value.evaluate(context)
+
+    def _keep(
+        self, connection: Connection, span: Window, history: WindowHistory, report: Report
+    ) -> None:
+        """Store what a window leaves for later ones, and delete what nobody needs any more."""
+        execution, table = self._execution(span, report.row_count), executions.c
+        same = table.id == execution["id"]
+        told: Mapping[str, str] = heard_causes(connection, NAME, report, span)
+        # What was told of the window before was told.
+        earlier = connection.scalar(select(table.told_causes).where(same)) or {}
+        told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
+        oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
+        connection.execute(delete(executions).where(same | (table.window_start < oldest)))
+        connection.execute(insert(executions).values(**execution, told_causes=told or None))
+        store_history(connection, history=history, window=span, report=report, retention=RETENTION)
+        used = select(window_counts.c.layout)
+        connection.execute(delete(count_layouts).where(count_layouts.c.id.not_in(used)))
+
+    def _execution(self, span: Window, row_count: int) -> dict[str, object]:
+        """Return the row that says of a window that it was judged."""
+        version = self.baseline.version
+        execution = Execution(
+            id=execution_id(self._definition, version, span, ""),
+            monitor=NAME,
+            kind=self.kind,
+            endpoint=NAME,
+            definition_version=1,
+            baseline=NAME,
+            baseline_version=version,
+            window_start=span.start,
+            window_end=span.end,
+            digest="",
+            status=COMPLETED,
+            row_count=row_count,
+            started_at=span.end,
+            finished_at=span.end,
+        )
+        return asdict(execution)
+
+    def _row(self, table: Table, document: Mapping[str, Any]) -> dict[str, object]:
+        """Return the row of which `_documents` returned what differs from row to row."""
+        found = {name: _restored(table.c[name], value) for name, value in document.items()}
+        if table is executions:
+            span = Window(found["window_start"], found["window_end"])
+            return {**self._execution(span, found["row_count"]), **found}
+        return found if table is count_layouts else {**asdict(self._key), **found}
+
+    def _keep_rows(self, span: Window, source: Source, row_count: int) -> None:
+        """Keep the rows of a window that later ones are pooled with, as many as are sampled."""
+        most = self._definition.kind_value.pooled_windows
+        self._rows.pop(span, None)
+        if not most or row_count > SAMPLE_ROWS:
+            return
+        known, time = self.baseline.signature, self.baseline.signature.event_time
+        table = pa.Table.from_batches(source.batches(), source.schema)
+        names = [one for one in table.column_names if known.get(one) is not None]
+        times = table.column(time) if time in table.column_names else None
+        if times is None:
+            times = pa.repeat(pa.scalar(span.start), table.num_rows)
+        table = table.select([one for one in names if one != EVENT_TIME])
+        self._rows[span] = table.append_column(EVENT_TIME, times).combine_chunks()
+        left = SAMPLE_ROWS
+        for at, one in enumerate(sorted(self._rows, key=lambda one: one.start, reverse=True)):
+            left -= self._rows[one].num_rows
+            if at >= most or left < 0:
+                del self._rows[one]
+
+    def _warn_of_times(self, source: Source, span: Window) -> None:
+        """Warn where the first rows are mostly of another time: the period may be forgotten."""
+        name = self.baseline.signature.event_time
+        if name is None or name not in source.schema.names:
+            return
+        batch = next(source.batches(), None)
+        times = np.empty(0, np.int64) if batch is None else event_times(batch.column(name))[1]
+        start, end = (int(one.timestamp() * 1e6) for one in (span.start, span.end))
+        if len(times) and np.mean((times >= start) & (times < end)) < 0.5:
+            log.warning(
+                "window %s: most rows are of other times, from %s to %s; give its end as until=, "
+                "or the length of windows as dl.Monitor(…, period=)",
+                span,
+                *(np.datetime64(int(one), "us") for one in (times.min(), times.max())),
+            )
+
+    def _warn_of_overlaps(self, connection: Connection, span: Window) -> None:
+        """Warn where the window shares time with another one: both keep less evidence."""
+        table = executions.c
+        query = select(table.window_start, table.window_end).where(
+            table.window_start < span.end,
+            table.window_end > span.start,
+            (table.window_start != span.start) | (table.window_end != span.end),
+        )
+        found = connection.execute(query.limit(1)).first()
+        if found is not None:
+            log.warning(
+                "window %s overlaps %s, so neither counts as evidence for the other; give its end "
+                "as until=, or the length of windows as dl.Monitor(…, period=)",
+                span,
+                Window(*found),
+            )
+
+
+def _moment(given: object, name: str) -> datetime:
+    """Read a time, in UTC where it names no zone; finer parts than microseconds are dropped."""
+    text = given.isoformat() if isinstance(given, date) else str(given)
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f"{name} {given!r}; expected a time such as 2013-11-18T00:00:00Z"
+        ) from error
+
+
+def _after(start: datetime, period: timedelta) -> datetime:
+    try:
+        return start + period
+    except OverflowError as error:
+        raise InputError(f"time {start}: a window from then ends after the year 9999") from error
+
+
+def _baseline_folder(folder: str | PathLike[str], version: str) -> str:
+    return f"{fspath(folder)}/{BASELINE}/{version}"
+
+
+def _documents(
+    connection: Connection, table: Table, names: Sequence[str]
+) -> list[dict[str, object]]:
+    """Return columns of a table's rows as plain JSON values, in order of the first of them."""
+    columns = [table.c[name] for name in names]
+    found = connection.execute(select(*columns).order_by(*columns[:2]))
+    return [{name: _plain(value) for name, value in row.items()} for row in found.mappings()]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _restored(column: Column[Any], value: Any) -> Any:  # noqa: ANN401 - As its column says.
+    if value is not None and isinstance(column.type, LargeBinary):
+        return b64decode(value)
+    if value is not None and isinstance(column.type, UtcDateTime):
+        return datetime.fromisoformat(value)
+    return value
+
+
+def _read_state(place: Location) -> dict[str, Any]:
+    """Read the document of a monitor's state, refusing a damaged or a newer one."""
+    file = place / STATE
+    try:
+        content = json.loads(file.read())
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{place.shown}: no {STATE} in it; expected a folder that Monitor.save wrote"
+        ) from error
+    except (ValueError, RecursionError):
+        content = None
+    written = content.get("format") if isinstance(content, dict) else None
+    if isinstance(written, int) and written > FORMAT:
+        raise InputError(
+            f"{file.shown}: format {written}; expected {FORMAT} at most: a newer driftline wrote "
+            "it, so upgrade this one"
+        )
+    if not isinstance(content, dict) or content.pop("digest", None) != _digest(content):
+        raise InputError(
+            f"{file.shown}: the file is damaged (its content is not what was written); take it "
+            "from a backup"
+        )
+    return content
+
+
+def _digest(content: Mapping[str, object]) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return "blake2b-128:" + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
