@@ -14,7 +14,7 @@ import pytest
 from typer.main import get_command
 
 from driftline.app.cli import build
-from driftline.app.settings.settings import sections
+from driftline.app.settings.settings import secret_of_file, sections
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -115,11 +115,11 @@ def test_settings_that_a_document_names_are_there(document: Path) -> None:
     text = document.read_text()
     keys = {name: set(kind.model_fields) for name, kind in sections().items()}
     named = set(SETTING.findall(prose(text)))
-    # Of a setting that is a table, an entry may be named, too.
-    found = VARIABLE.findall(text)
-    named |= {(one.lower(), key.lower().partition("__")[0]) for one, key in found} - {
-        ("section", "key")
-    }
+    # Of a setting that is a table, an entry may be named, too, and of a secret its file.
+    found = {(one.lower(), key.lower()) for one, key in VARIABLE.findall(text)}
+    for one, key in found - {("section", "key")}:
+        name = secret_of_file(one, key) if one in keys else ""
+        named.add((one, (name or key).partition("__")[0]))
     for kind, block in FENCE.findall(text):
         if kind == "toml":
             named |= {(one, key) for one, part in tomllib.loads(block).items() for key in part}

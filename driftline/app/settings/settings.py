@@ -1,8 +1,9 @@
 """Settings: one driftline.toml, overridden by DRIFTLINE_SECTION__KEY, overridden by flags.
 
-Every setting stands once, in schema.py. An unknown section or key is an error that names the
-nearest known one. Relative paths count from the folder of the settings file, or from the working
-folder when there is none.
+Every setting stands once, in schema.py. A secret may also come from a file, named by
+DRIFTLINE_SECTION__KEY_FILE, as containers provide them. An unknown section or key is an error that
+names the nearest known one. Relative paths count from the folder of the settings file, or from the
+working folder when there is none.
 """
 
 from __future__ import annotations
@@ -168,6 +169,8 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
         if name.startswith(PREFIX) and "__" in name:
             section, key = name.removeprefix(PREFIX).lower().split("__", 1)
             _known(section, sections(), f"environment {name}: section")
+            if secret := secret_of_file(section, key):
+                key, text = secret, _read_secret(Path(text), f"environment {name}")
             _put(values, sources, section, key, text, f"environment {name}")
     built: dict[str, Any] = {
         name: _section(name, entries, sources) for name, entries in values.items()
@@ -268,6 +271,24 @@ def _put(
     else:
         part[key] = value
     sources[f"{section}.{key}"] = source
+
+
+def secret_of_file(section: str, key: str) -> str:
+    """Return which secret KEY_FILE is the file of; "" for a setting that has that name itself."""
+    known = sections()[section].model_fields
+    if key in known or not key.endswith("_file"):
+        return ""
+    secret = key.removesuffix("_file")
+    field = known.get(secret.partition("__")[0])
+    return secret if field is not None and is_secret(field) else ""
+
+
+def _read_secret(file: Path, where: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise SettingsError(f"{where}: {file} cannot be read ({reason})") from error
 
 
 def _options(value: object, where: str) -> dict[str, str]:

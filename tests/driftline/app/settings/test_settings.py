@@ -90,6 +90,36 @@ def test_a_list_that_is_no_json_is_one_sentence(text: str) -> None:
         load(None, environment={"DRIFTLINE_NOTIFY__ALLOW_NETWORKS": text})
 
 
+def test_a_secret_may_come_from_a_file_that_the_environment_names(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://driftline:hidden@db/driftline\n")
+    (tmp_path / "key").write_text("hidden")
+    environment = {
+        "DRIFTLINE_DATABASE__URL_FILE": str(tmp_path / "url"),
+        "DRIFTLINE_STORAGE__OPTIONS__ACCESS_KEY_ID": "id",
+        "DRIFTLINE_STORAGE__OPTIONS__SECRET_ACCESS_KEY_FILE": str(tmp_path / "key"),
+        "DRIFTLINE_NOTIFY__SECRETS_KEY_FILE": "/run/secrets/channels.key",
+    }
+
+    found = load(None, environment=environment)
+
+    assert found.database_url == "postgresql://driftline:hidden@db/driftline"
+    assert found.storage.options == {"access_key_id": "id", "secret_access_key": "hidden"}
+    assert found.notify.secrets_key == ""
+    assert str(found.secrets_key_file) == "/run/secrets/channels.key"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("DATABASE__URL_FILE", r"DRIFTLINE_DATABASE__URL_FILE: /nowhere cannot be read \(No such"),
+        ("SERVER__PORT_FILE", r'\[server\] "port_file" is unknown'),
+    ],
+)
+def test_a_file_that_is_none_or_of_no_secret_is_one_sentence(name: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=expected):
+        load(None, environment={f"DRIFTLINE_{name}": "/nowhere"})
+
+
 def test_no_port_is_one_for_metrics_alone(tmp_path: Path) -> None:
     file = tmp_path / "driftline.toml"
     file.write_text("[metrics]\nsidecar_port = 0\nsink_port = 0\nbackground_port = 0\n")

@@ -1,0 +1,16 @@
+"""Exit 0 if a process of this machine answers /healthz: ``healthy.py [PORT]``.
+
+Sidecar, sink, scheduler and alarms answer this machine only, so the probe runs beside them.
+"""
+
+import http.client
+import os
+import sys
+
+port = int((sys.argv[1:] or [os.environ["HEALTH_PORT"]])[0])
+connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+try:
+    connection.request("GET", "/healthz")
+    sys.exit(connection.getresponse().status != 200)
+except OSError as error:
+    sys.exit(f"port {port}: {error}")

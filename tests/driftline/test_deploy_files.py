@@ -1,0 +1,375 @@
+"""The files of deploy/: valid by their own formats' validators, and true of this code."""
+
+import configparser
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import compose_spec
+import crossplane
+import kubernetes_validate
+import pytest
+import typer
+import yaml
+
+from driftline.app.cli import build
+from driftline.app.settings.schema import is_secret
+from driftline.app.settings.settings import Settings, load, sections
+from driftline.app.up import LAST_LINES_S, ROLES, STOP_S
+from tests.servers.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+PROCESSES = ("server", "sidecar", "sink", "scheduler", "alarms", "dashboard")
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+SETTINGS_FILE = "/etc/driftline/driftline.toml"
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+SERVICES = {
+    name: service
+    for name, service in COMPOSE["services"].items()
+    if service["image"].startswith("driftline:")
+}
+KUBERNETES = DEPLOY / "kubernetes"
+KUSTOMIZATION = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
+MANIFESTS = [
+    manifest
+    for file in (*KUSTOMIZATION["resources"], "secret.example.yaml")
+    for manifest in yaml.safe_load_all((KUBERNETES / file).read_text())
+]
+PODS = {
+    manifest["metadata"]["name"].removeprefix("driftline-"): manifest["spec"]["template"]["spec"]
+    for manifest in MANIFESTS
+    if "template" in manifest.get("spec", {})
+}
+CONTAINERS = {
+    container["name"]: container
+    for pod in PODS.values()
+    for container in (*pod["containers"], *pod.get("initContainers", ()))
+}
+
+
+def require_command(words: Sequence[str]) -> None:
+    """Let the command line read a command with its options; an unknown one raises."""
+    command = typer.main.get_command(build()).commands[words[0]]  # type: ignore[attr-defined]
+    command.make_context(words[0], [*words[1:]])
+    assert words[1:3] == ["-c", SETTINGS_FILE]
+
+
+def port_of(process: str, settings: Settings) -> int:
+    """Return the port at which a process answers /healthz."""
+    metrics = settings.metrics
+    return {
+        "server": settings.server.port,
+        "dashboard": settings.dashboard.port,
+        "sidecar": metrics.sidecar_port,
+        "sink": metrics.sink_port,
+        "scheduler": metrics.background_port,
+        "alarms": metrics.alarms_port,
+    }[process]
+
+
+def settings_of(file: Path, environment: Mapping[str, str], folder: Path) -> Settings:
+    """Load a settings file as a process does, with secrets that are there."""
+    values = {
+        "database_url": "postgresql://driftline:secret@postgres/driftline",
+        "access_key_id": "id",
+        "secret_access_key": "secret",
+        "channels_key": "key",
+    }
+    found = {}
+    for name, value in environment.items():
+        found[name] = value
+        if name.endswith("_FILE"):
+            secret = folder / Path(value).name
+            secret.write_text(values[secret.name])
+            found[name] = str(secret)
+    return load(file, environment=found)
+
+
+def require_no_secret(environment: Mapping[str, str]) -> None:
+    for name in environment:
+        if name.startswith("DRIFTLINE_"):
+            section, key = name.removeprefix("DRIFTLINE_").lower().split("__", 1)
+            field = sections()[section].model_fields.get(key.partition("__")[0])
+            assert name.endswith("_FILE") or field is None or not is_secret(field)
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    program = Path(sys.executable).with_name("hadolint")
+
+    done = subprocess.run([program, DEPLOY / "Dockerfile"], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_holds_all_packages_and_runs_as_nobody_special() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    steps = [line.split() for line in text.replace("\\\n", " ").splitlines()]
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    build_step, last = text.rsplit("\nFROM ", 1)
+    copied = {name.rstrip("/") for name in re.findall(r"^COPY (\S+)/ \S+$", build_step, re.M)}
+    links = {one.name for one in (ROOT / "driftline").iterdir() if one.is_symlink()}
+
+    assert copied == {"driftline", *links}
+    # What is copied from here is let in, and nothing else is.
+    files = {name for step in steps if step[:1] == ["COPY"] for name in step[1:-1]}
+    files = {name.rstrip("/") for name in files if not name.startswith(("--from", "/"))}
+    assert {line[1:] for line in ignored if line.startswith("!")} == files
+    assert ignored[0] == "**"
+    assert all((ROOT / name).exists() for name in files)
+    assert "--require-hashes" in build_step
+    users = [step[1] for step in steps if step[:1] == ["USER"]]
+    assert users == ["10001:10001"]
+    for word in ("ENTRYPOINT", "CMD"):
+        assert re.search(rf'^{word} \["', last, re.M)
+    assert "STOPSIGNAL SIGTERM" in last
+    require_command([*json.loads(re.findall(r"^CMD (.*)$", last, re.M)[0]), "-c", SETTINGS_FILE])
+
+
+def test_the_image_installs_what_the_tests_ran_with() -> None:
+    pins = {
+        name: set(re.findall(r"^([\w.\[\]-]+==\S+)", (ROOT / name).read_text(), re.M))
+        for name in ("requirements/image.txt", "requirements/dev.txt")
+    }
+
+    assert pins["requirements/image.txt"] <= pins["requirements/dev.txt"]
+    assert any(pin.startswith("psycopg==") for pin in pins["requirements/image.txt"])
+
+
+def test_compose_is_valid() -> None:
+    compose_spec.PyCompose((DEPLOY / "compose.yaml").read_text())
+
+    assert set(SERVICES) == {"migrate", *PROCESSES}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_of_compose_is_true_of_the_code(name: str, tmp_path: Path) -> None:
+    service = SERVICES[name]
+    environment = service["environment"]
+    settings = settings_of(DEPLOY / "driftline.toml", environment, tmp_path)
+
+    require_command(service["command"])
+    assert service["command"][0] == name
+    assert service["image"] == f"driftline:{VERSION}"
+    assert int(service["stop_grace_period"].removesuffix("s")) > STOP_S + LAST_LINES_S
+    assert service["cap_drop"] == ["ALL"]
+    assert service["read_only"]
+    assert f"./driftline.toml:{SETTINGS_FILE}:ro" in service["volumes"]
+    assert settings.root == "/var/lib/driftline"
+    assert settings.auth.mode == "token"
+    used = {Path(path).name for key, path in environment.items() if key.endswith("_FILE")}
+    assert used == set(service["secrets"]) <= set(COMPOSE["secrets"])
+    require_no_secret(environment)
+    if name in PROCESSES:
+        assert int(environment["HEALTH_PORT"]) == port_of(name, settings)
+    for mapping in service.get("ports", ()):
+        assert mapping.split(":") == ["127.0.0.1", *[str(port_of(name, settings))] * 2]
+
+
+def test_secrets_of_compose_are_files() -> None:
+    assert all(list(secret) == ["file"] for secret in COMPOSE["secrets"].values())
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert "deploy/secrets/" in ignored
+
+
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: one["metadata"]["name"])
+def test_a_manifest_is_valid(manifest: dict[str, Any]) -> None:
+    kubernetes_validate.validate(manifest, "1.33", strict=True)
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    others = {"kustomization.yaml", "secret.example.yaml"}
+
+    assert {file.name for file in KUBERNETES.glob("*.yaml")} - others == set(
+        KUSTOMIZATION["resources"]
+    )
+    assert KUSTOMIZATION["images"][0]["newTag"] == VERSION
+    assert set(CONTAINERS) == {"migrate", *PROCESSES}
+
+
+@pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
+def test_a_pod_may_do_little_and_has_time_to_stop(pod: dict[str, Any]) -> None:
+    pauses = [
+        int(one["lifecycle"]["preStop"]["exec"]["command"][1])
+        for one in pod["containers"]
+        if "lifecycle" in one
+    ]
+    processes = len(pod["containers"]) + len(pod.get("initContainers", ()))
+
+    assert pod["terminationGracePeriodSeconds"] > sum(pauses) + processes * STOP_S
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert not pod["automountServiceAccountToken"]
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        rights = container["securityContext"]
+        assert (rights["allowPrivilegeEscalation"], rights["readOnlyRootFilesystem"]) == (
+            False,
+            True,
+        )
+        assert rights["capabilities"] == {"drop": ["ALL"]}
+        assert container["image"] == KUSTOMIZATION["images"][0]["name"]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_is_true_of_the_code(name: str, tmp_path: Path) -> None:
+    container = CONTAINERS[name]
+    environment = {one["name"]: one["value"] for one in container.get("env", ())}
+    settings = settings_of(KUBERNETES / "driftline.toml", environment, tmp_path)
+    (secret,) = (one for one in MANIFESTS if one["kind"] == "Secret")
+
+    require_command(container["args"])
+    assert container["args"][0] == name
+    assert settings.auth.mode == "token"
+    require_no_secret(environment)
+    used = {Path(path).name for key, path in environment.items() if key.endswith("_FILE")}
+    assert used in (set(), set(secret["stringData"]))
+    assert not any(secret["stringData"].values())
+    for kind, probe in container.items():
+        if kind.endswith("Probe") and "exec" in probe:
+            script, port = probe["exec"]["command"][1:]
+            assert script in (DEPLOY / "Dockerfile").read_text()
+            assert int(port) == port_of(name, settings)
+        elif kind.endswith("Probe"):
+            assert probe["httpGet"]["path"] in ("/healthz", "/readyz")
+            assert container["ports"][0]["containerPort"] == port_of(name, settings)
+            # A cluster asks by the pod's address, which is no name of ours.
+            assert probe["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+
+
+def test_services_have_the_names_that_the_settings_know() -> None:
+    settings = load(KUBERNETES / "driftline.toml", environment={})
+    ports = {
+        one["metadata"]["name"]: one["spec"]["ports"][0]["port"]
+        for one in MANIFESTS
+        if one["kind"] == "Service"
+    }
+
+    assert ports == {
+        "driftline-server": settings.server.port,
+        "driftline-dashboard": settings.dashboard.port,
+    }
+    assert settings.server.host in ports
+    assert set(settings.auth.hosts) == set(ports)
+
+
+@pytest.fixture(params=["driftline.service", "driftline@.service"])
+def unit(request: pytest.FixtureRequest) -> Path:
+    return DEPLOY / "systemd" / request.param
+
+
+def test_a_unit_is_true_of_the_code(unit: Path) -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(unit)
+    service = parser["Service"]
+    # What it runs at most: all processes, or one.
+    most = len(set(ROLES["kafka"].values())) if unit.stem == "driftline" else 1
+
+    for process in PROCESSES if "@" in unit.name else ["up"]:
+        words = service["ExecStart"].replace("%i", process).split()
+        require_command(words[1:])
+    assert int(service["TimeoutStopSec"]) > most * (STOP_S + LAST_LINES_S)
+    assert service["KillMode"] == "mixed"  # All at once would end model workers under requests.
+    assert service["User"] == "driftline"
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["ProtectSystem"] == "strict"
+    assert service["StateDirectory"] == "driftline"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_finds_nothing_in_a_unit(unit: Path, tmp_path: Path) -> None:
+    text = unit.read_text().replace("/opt/driftline/bin/driftline", sys.executable)
+    file = tmp_path / unit.name.replace("@", "@server")
+    file.write_text(text)
+
+    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def directives(block: Sequence[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
+    for one in block:
+        if one["directive"] == name:
+            yield one
+        yield from directives(one.get("block", ()), name)
+
+
+def test_the_proxy_takes_the_headers_away_that_say_who_asks() -> None:
+    read = crossplane.parse(str(DEPLOY / "proxy" / "nginx.conf"), single=True, strict=True)
+    settings = Settings()
+    assert read["errors"] == []
+    config = read["config"][0]["parsed"]
+    places = {
+        one["args"][0]: location["block"]
+        for location in directives(config, "location")
+        for one in directives(location["block"], "proxy_pass")
+    }
+
+    for port in (settings.server.port, settings.dashboard.port):
+        block = places[f"http://127.0.0.1:{port}"]
+        headers = {one["args"][0]: one["args"][1] for one in directives(block, "proxy_set_header")}
+        assert headers[settings.auth.proxy_user_header] in ("", "$person")
+        assert headers[settings.auth.proxy_groups_header] in ("", "$groups")
+        assert headers["X-Forwarded-For"] == "$remote_addr"
+        assert headers["Host"] == "$host"
+        assert [one["args"] for one in directives(block, "include")] == [
+            ["/etc/nginx/driftline-secret.conf"]
+        ]
+    assert list(directives(places[f"http://127.0.0.1:{settings.dashboard.port}"], "auth_request"))
+    (size,) = (one["args"][0] for one in directives(config, "client_max_body_size"))
+    assert int(size.removesuffix("m")) << 20 == settings.serving.max_request_bytes
+    (patience,) = (one["args"][0] for one in directives(config, "proxy_read_timeout"))
+    assert int(patience.removesuffix("s")) > settings.serving.timeout_s
+
+
+def test_the_settings_that_the_proxy_names_are_some(tmp_path: Path) -> None:
+    head = (DEPLOY / "proxy" / "nginx.conf").read_text().split("\n\nuser ")[0]
+    lines = [re.sub(r"^#\s*", "", line) for line in head.splitlines()]
+    written = "\n".join(
+        re.sub(r"^(\[\w+\])\s+", r"\1\n", line) for line in lines if re.match(r"\[|\w+ = ", line)
+    )
+    file = tmp_path / "driftline.toml"
+    file.write_text(written)
+
+    settings = load(file, environment={})
+
+    assert settings.auth.mode == "proxy"
+    assert settings.dashboard.external_url == "https://drift.example.org"
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_health_check_says_what_the_process_answers(status: int, code: int) -> None:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/healthz" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        done = healthy(server.server_port)
+        thread.join()
+
+    assert done.returncode == code
+
+
+def test_the_health_check_says_that_nobody_answers() -> None:
+    done = healthy(free_port())
+
+    assert done.returncode == 1
+    assert "refused" in done.stderr
+
+
+def healthy(port: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, DEPLOY / "healthy.py", str(port)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
