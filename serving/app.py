@@ -220,9 +220,9 @@ def _add_health(
         return {"status": "impaired", **health.last} if health.last else {"status": "ok"}
 
     @api.get("/readyz", tags=["health"])
-    def readyz() -> JSONResponse:
+    async def readyz() -> JSONResponse:
         """Whether the database and the disks take writes, and every endpoint could answer."""
-        problems = dict(health.look())
+        problems = dict(await health.ask())
         if not reconciler.is_read:
             problems["endpoints"] = "not read yet"
         elif waiting := reconciler.not_ready:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 from driftline.database.probe import write_failure
@@ -21,6 +22,8 @@ EVERY_S = 15.0
 _FRESH_S = 2.0
 # A disk of the network may hang for as long as its server is away.
 PATIENCE_S = 3.0
+# Probes are given a second, as a rule.
+MOMENT_S = 0.5
 NO_ANSWER: Problems = {"stores": "no answer yet"}
 
 
@@ -36,6 +39,7 @@ class Health:
         self._looked_s = -_FRESH_S
         self._began_s: float | None = None
         self._found: Problems = {}
+        self._looking: Future[Problems] | None = None
 
     @property
     def last(self) -> Problems:
@@ -63,10 +67,25 @@ class Health:
             self._began_s = None
             self._lock.release()
 
+    async def ask(self) -> Problems:
+        """Return what a look finds, or what `last` says where that takes longer than a moment.
+
+        It has a thread of its own, and never two: requests may have taken all others.
+        """
+        looking = self._looking
+        if looking is None or looking.done():
+            looking = self._looking = Future()
+            looking.set_running_or_notify_cancel()
+            threading.Thread(
+                target=lambda: looking.set_result(self.look()), name="health", daemon=True
+            ).start()
+        await asyncio.wait((asyncio.wrap_future(looking),), timeout=MOMENT_S)
+        return looking.result() if looking.done() else self.last
+
     async def run(self) -> None:
         """Look now and then, so that who only asks whether we live is told, too."""
         while True:
-            await asyncio.to_thread(self.look)
+            await self.ask()
             await asyncio.sleep(EVERY_S)
 
     def _problems(self) -> Problems:

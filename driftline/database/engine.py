@@ -104,7 +104,7 @@ def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
         yield engine
     finally:
         # Without a connection nothing was done, or could be.
-        if engine.dialect.name == "sqlite" and _has_connections(engine):
+        if engine.dialect.name == "sqlite" and has_free_connections(engine):
             try:
                 _checkpoint(engine)
             except (SQLAlchemyError, sqlite3.Error) as error:  # The log is kept: nothing is lost.
@@ -218,7 +218,8 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     cursor.close()
 
 
-def _has_connections(engine: Engine) -> bool:
+def has_free_connections(engine: Engine) -> bool:
+    """Whether the pool has a connection that was used before, and that nobody uses now."""
     return isinstance(engine.pool, QueuePool) and engine.pool.checkedin() > 0
 
 

@@ -6,12 +6,13 @@ A database that is full, or that somebody has made read-only, still answers ever
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.database.engine import BUSY_TIMEOUT_MS, failure_sentence
+from driftline.database.engine import BUSY_TIMEOUT_MS, failure_sentence, has_free_connections
 from driftline.database.urls import without_password
 
 # Who waits longer for a lock waits for somebody who writes.
@@ -21,13 +22,29 @@ _WAIT_MS = 1_000
 def write_failure(engine: Engine) -> str:
     """Return in one sentence why the database takes no writes, and the mend; empty if it does."""
     try:
-        if engine.dialect.name == "sqlite":
-            _write_sqlite(engine)
-        else:
-            return _write_postgres(engine)
+        with _free(engine) as found:
+            if engine.dialect.name != "sqlite":
+                return _write_postgres(found)
+            _write_sqlite(found)
     except (SQLAlchemyError, sqlite3.Error) as error:
         return "" if "locked" in str(error) else failure_sentence(engine, error)
     return ""
+
+
+@contextmanager
+def _free(engine: Engine) -> Iterator[Engine]:
+    """Yield what has a free connection: the engine itself, or one beside it of the same kind.
+
+    Where requests have taken all connections, a look must not wait for them.
+    """
+    if has_free_connections(engine):
+        yield engine
+        return
+    beside = Engine(engine.pool.recreate(), engine.dialect, engine.url, hide_parameters=True)
+    try:
+        yield beside
+    finally:
+        beside.dispose()
 
 
 def _write_postgres(engine: Engine) -> str:

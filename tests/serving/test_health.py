@@ -1,16 +1,20 @@
 """Health is what a write says, not what a question is answered."""
 
+import asyncio
 import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import event
 
+from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health, disks
 from driftline.storage import disk_failure
@@ -145,3 +149,63 @@ def test_who_asks_often_is_told_what_the_last_look_has_found(context):
 
     assert fresh == {}
     assert "database" in health.look()
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/healthz"])
+def test_a_probe_waits_for_no_request_and_no_connection(start, tmp_path, until, path):
+    """Every connection of the pool is taken, and every thread waits for one."""
+    with start(tmp_path) as server, ThreadPoolExecutor(60) as clients, ExitStack() as held:
+        until(lambda: server.client.get("/readyz").is_success)
+        pool = server.engine.pool
+        for _ in range(pool.size() + pool._max_overflow):
+            held.enter_context(read_connection(server.engine))
+        waiting = [
+            clients.submit(httpx.get, f"{server.url}/api/v1/installation", timeout=60)
+            for _ in range(60)
+        ]
+        # As many as Starlette lends at a time.
+        until(lambda: sum("AnyIO" in one.name for one in threading.enumerate()) >= 40)
+
+        answers = [httpx.get(server.url + path, timeout=20) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert not any(request.done() for request in waiting)
+        held.close()
+        assert all(request.result().status_code == 200 for request in waiting)
+
+
+def test_a_pool_without_a_free_connection_is_no_problem_of_the_database(context):
+    with ExitStack() as held:
+        for _ in range(context.engine.pool.size() + context.engine.pool._max_overflow):
+            held.enter_context(read_connection(context.engine))
+
+        assert Health(context).look() == {}
+
+
+def test_a_probe_that_a_disk_keeps_waiting_is_told_what_was_found_before(context, monkeypatch):
+    begun, freed = threading.Event(), threading.Event()
+
+    def hang(_folder):
+        begun.set()
+        freed.wait()
+        return "full"
+
+    async def ask_often():
+        return [await health.ask() for _ in range(3)]
+
+    monkeypatch.setattr("driftline.serving.health.MOMENT_S", 0.01)
+    monkeypatch.setattr("driftline.serving.health.disk_failure", hang)
+    moment = [0.0]
+    health = Health(context, monotonic=lambda: moment[0])
+
+    early = asyncio.run(ask_often())
+    begun.wait()
+    threads = [one.name for one in threading.enumerate()].count("health")
+    moment[0] += 60.0
+    late = asyncio.run(ask_often())
+    freed.set()
+
+    assert (early, late) == ([{}] * 3, [{"stores": "no answer yet"}] * 3)
+    assert threads == 1
+    monkeypatch.setattr("driftline.serving.health.MOMENT_S", 60.0)
+    assert asyncio.run(health.ask()) == {"disks": ["full"] * len(disks(context))}
