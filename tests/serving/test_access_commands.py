@@ -101,7 +101,7 @@ def test_the_audit_shows_each_changed_field_at_80_columns(run, server, declare):
     assert code == 0
     assert max(map(len, text.splitlines())) <= 80
     words = " ".join(text.split())
-    assert 'update Silence/night spec.comment: "old" -> "new' in words
+    assert 'update Silence/night - spec.comment: "old" -> "new' in words
     assert words.index("delete Silence/night") < words.index("update Silence/night")
     assert "created_by" not in words[words.index("update") : words.index("create Silence")]
 
