@@ -25,6 +25,7 @@ from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.channels import sealed_elsewhere
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
+from driftline.app.client.connection import trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options, trusted_proxy
 from driftline.app.settings.settings import Settings
@@ -104,7 +105,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield from _losses(settings.root, store)
     yield _audit(settings.root, store)
     yield _server(settings, f"server,{storing},scheduler,alarms")
-    yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard")
+    yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard", settings)
 
 
 def _seen(what: str, look: Callable[[], Finding]) -> Finding:
@@ -185,6 +186,10 @@ def _access(settings: Settings) -> Finding:
     except DriftlineError as error:
         found, _, mend = str(error).partition("; ")
         return Finding("access", "defect", found, mend or "set it")
+    if clear := settings.in_the_clear:
+        found = f"tokens for {' and '.join(clear)} travel in the clear"
+        mend = "set tls_cert_file, or external_url to the address of a proxy with TLS"
+        return Finding("access", "warning", found, mend)
     return Finding("access", "ok", f'"{mode}": who asks shows a token; own token in {file}')
 
 
@@ -475,7 +480,7 @@ def _audit(root: str, store: Finding) -> Finding:
 
 
 def _server(settings: Settings, roles: str) -> Finding:
-    found = _process("server", f"{settings.server_url}/readyz", roles)
+    found = _process("server", f"{settings.server_url}/readyz", roles, settings)
     try:
         other = another_installation(settings) if found.verdict == "ok" else ""
     except DriftlineError as error:
@@ -483,9 +488,10 @@ def _server(settings: Settings, roles: str) -> Finding:
     return Finding("server", "defect", other, "set another [server] port") if other else found
 
 
-def _process(name: str, url: str, roles: str) -> Finding:
+def _process(name: str, url: str, roles: str, settings: Settings) -> Finding:
     try:
-        answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False)
+        verify = trusted_certificates(url, settings.ca_file)
+        answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False, verify=verify)
     except httpx.HTTPError as error:
         found = f"{url} does not answer ({type(error).__name__})"
         return Finding(name, "warning", found, f"driftline up --only {roles}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
 from driftline.app.connections import Connections, most_connections
-from driftline.errors import UnavailableError
+from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -23,8 +25,15 @@ _BACKLOG = 2048  # As uvicorn has it.
 _ACCEPTED_AT_ONCE = 4
 
 
-def listen(section: str, host: str, port: int, *, mend: str = "") -> socket.socket:
-    """Take the port before anything else is built, so that a taken one is one clear sentence."""
+def listen(
+    section: str, host: str, port: int, *, mend: str = "", tls: tuple[Path, Path] | None = None
+) -> socket.socket:
+    """Take the port before anything else is built, so that a taken one is one clear sentence.
+
+    So is a certificate and key that cannot be used.
+    """
+    if tls is not None:
+        check_tls(section, *tls)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, or asyncio leaves Nagle's delay on: 40 ms for an answer in two parts.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -52,7 +61,9 @@ class Server(uvicorn.Server):
         grace_s: int = GRACE_S,
         ready: Callable[[], None] = lambda: None,
         connections: Connections | None = None,
+        tls: tuple[Path, Path] | None = None,
     ) -> None:
+        certificate, key = tls or (None, None)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -64,6 +75,8 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=grace_s,
             ws="none",
             backlog=_ACCEPTED_AT_ONCE,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
         super().__init__(config)
         self._ready = ready
@@ -89,9 +102,35 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer with an ASGI application until a signal comes."""
-    server = Server(app, ready=ready)
+def check_tls(section: str, certificate: Path, key: Path) -> None:
+    """Refuse a certificate and key that no listener could use."""
+    try:
+        for file in (certificate, key):
+            file.open("rb").close()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # Never asked for at a terminal: nobody sits there when it starts again.
+        context.load_cert_chain(certificate, key, lambda: "")
+    except OSError as error:
+        files = error.filename or f"{certificate} with {key}"
+        raise InputError(
+            f"[{section}] tls_cert_file, tls_key_file: {files}: {_tls_reason(error)}; expected a "
+            "certificate and its own key in PEM, the key without a password"
+        ) from error
+
+
+def _tls_reason(error: OSError) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    return (reason or error.strerror or "cannot be read").lower().replace("_", " ")
+
+
+def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    tls: tuple[Path, Path] | None = None,
+) -> None:
+    """Answer with an ASGI application until a signal comes; by TLS with a certificate and key."""
+    server = Server(app, ready=ready, tls=tls)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn stops in order, then raises the signal once more, which would end the process
         # before the caller has closed what the application used.

@@ -84,7 +84,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.serving.context import ServerContext
 
     require_reachable(settings, "server", settings.server.host)
-    listener = listen("server", settings.server.host, settings.server.port)
+    tls = settings.tls_files(settings.server)
+    listener = listen("server", settings.server.host, settings.server.port, tls=tls)
     prepare(settings)
     with using_database(settings.database_url) as engine:
         migrate(engine)
@@ -115,13 +116,19 @@ def run_server(settings: Settings, ready: Ready) -> None:
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
         )
-        serve(create_app(context), listener, ready)
+        serve(create_app(context), listener, ready, tls)
 
 
 def require_reachable(settings: Settings, section: str, host: str) -> None:
     """Refuse an address that others reach while nobody is asked who they are."""
     if settings.auth.mode == "off":
         require_loopback(section, host)
+    elif section in settings.in_the_clear:
+        log.warning(
+            "[%s] host %s: tokens travel in the clear; set tls_cert_file, or external_url to the "
+            "address of a proxy with TLS",
+            section, host,
+        )  # fmt: skip
 
 
 def own_hosts(settings: Settings) -> list[str]:
@@ -205,7 +212,8 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.serving.resources.endpoints import signature_of
 
     require_reachable(settings, "dashboard", settings.dashboard.host)
-    listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port)
+    tls = settings.tls_files(settings.dashboard)
+    listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port, tls=tls)
     prepare(settings)
     with using_database(settings.database_url) as writer:
         migrate(writer)
@@ -214,11 +222,11 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             engine=engine,
             root=settings.root,
             now=clock(settings),
-            send=ServerCalls(settings.server_url, timeout_s=30).send,
+            send=ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30).send,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
             external_url=settings.dashboard.external_url,
         )
-        serve(create_app(context), listener, ready)
+        serve(create_app(context), listener, ready, tls)
 
 
 def run_proxy(

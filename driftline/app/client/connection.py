@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -53,6 +54,8 @@ class ServerCalls:
         The token to show.
     settings
         Where one is looked for when the server asks for it; None: nowhere.
+    ca_file
+        The authorities by which an https server is checked; None: those of `settings`.
     timeout_s
         The longest time that one request may take.
     """
@@ -63,13 +66,16 @@ class ServerCalls:
         *,
         token: str | None = None,
         settings: Callable[[], Settings] | None = None,
+        ca_file: Path | None = None,
         timeout_s: float | None = None,
     ) -> None:
         self.server = _address(server)
         longest_s = _TIMEOUT_S if timeout_s is None else timeout_s
         timeout = httpx.Timeout(longest_s, connect=min(longest_s, _CONNECT_S))
-        verify = trusted_certificates(self.server)
-        self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=verify)
+        if ca_file is None and settings is not None and self.server.startswith("https:"):
+            ca_file = settings().ca_file
+        self.verify = trusted_certificates(self.server, ca_file)
+        self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=self.verify)
         self._settings = settings if token is None else None
         if token is not None:
             self._http.headers.update(_bearer(token))
@@ -182,12 +188,21 @@ def _address(server: str) -> str:
     return str(url).rstrip("/")
 
 
-def trusted_certificates(server: str) -> ssl.SSLContext | bool:
-    """Return what httpx checks a server by: the usual authorities, or none where it shows none.
+def trusted_certificates(server: str, ca_file: Path | None = None) -> ssl.SSLContext | bool:
+    """Return what httpx checks a server by: authorities, or none where it shows no certificate.
 
     Reading the usual ones takes 20 to 30 ms, which is long for a command.
     """
-    return True if server.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not server.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise InputError(
+            f"[server] tls_ca_file {ca_file}: {error.strerror}; expected certificates in PEM"
+        ) from error
 
 
 def in_path(name: str) -> str:

@@ -188,10 +188,11 @@ def _target(
     if model is not None:
         name = client.get("Model", model)["name"]
         asked = f"{path}{in_path(endpoint)}/predictions"
-        return Target(asked, f"model {name}", {"model": name}, client.shown)
+        return Target(asked, f"model {name}", {"model": name}, client.shown, client.verify)
     assert other is not None
     name = client.get("Endpoint", other)["name"]
-    return Target(f"{path}{in_path(name)}/predictions", f"endpoint {name}", headers=client.shown)
+    asked = f"{path}{in_path(name)}/predictions"
+    return Target(asked, f"endpoint {name}", {}, client.shown, client.verify)
 
 
 def _signature(client: Client, endpoint: str) -> Signature | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -32,6 +33,7 @@ class Target:
     name: str
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    verify: ssl.SSLContext | bool = True
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -70,7 +72,8 @@ class Sender:
             raise InputError(f"replay: rate {rate:g}; expected more than 0 requests a second")
         self._target, self._rate, self._parallel = target, rate, parallel
         self._now, self._sleep = now, sleep
-        self._http = httpx.Client(timeout=_TIMEOUT_S, limits=httpx.Limits(max_connections=parallel))
+        limits = httpx.Limits(max_connections=parallel)
+        self._http = httpx.Client(timeout=_TIMEOUT_S, limits=limits, verify=target.verify)
 
     def close(self) -> None:
         """Close the connections."""

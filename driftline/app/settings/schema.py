@@ -150,6 +150,7 @@ Texts = Annotated[
 ]
 Rules = Annotated[list[Rule], BeforeValidator(_rules)]
 ExternalUrl = Annotated[str, AfterValidator(_external_url)]
+_KEY = "key of the certificate (PEM); empty: in the certificate's file"
 _EXTERNAL = "a proxy on this machine, with authentication, hands on to"
 
 
@@ -159,6 +160,11 @@ class Server(Section):
     host: str = _setting("127.0.0.1", "address that the server listens on")
     port: Port = _setting(8080, "port that the server listens on")
     external_url: ExternalUrl = _setting("", f"https://host that {_EXTERNAL} the server")
+    tls_cert_file: str = _setting("", "certificate (PEM, with its chain); empty: http")
+    tls_key_file: str = _setting("", _KEY)
+    tls_ca_file: str = _setting(
+        "", "authorities (PEM) by which clients check the server's certificate; empty: the usual"
+    )
 
 
 class Dashboard(Section):
@@ -169,6 +175,8 @@ class Dashboard(Section):
     external_url: ExternalUrl = _setting(
         "", f"https://host that {_EXTERNAL} the dashboard; links in messages begin with it"
     )
+    tls_cert_file: str = _setting("", "certificate (PEM, with its chain); empty: http")
+    tls_key_file: str = _setting("", _KEY)
 
 
 class Storage(Section):

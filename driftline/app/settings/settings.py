@@ -37,6 +37,7 @@ from driftline.app.settings.schema import (
 )
 from driftline.database.urls import without_password
 from driftline.errors import InputError
+from driftline.loopback import is_loopback
 from driftline.storage import SECRET_OPTIONS, is_remote, plain_options
 from driftline.validation import nearest
 
@@ -120,17 +121,51 @@ class Settings:
     @property
     def server_url(self) -> str:
         """Where the server answers."""
-        return _url(self.server.host, self.server.port)
+        return self._url(self.server)
 
     @property
     def dashboard_url(self) -> str:
         """Where the dashboard answers."""
-        return _url(self.dashboard.host, self.dashboard.port)
+        return self._url(self.dashboard)
 
     @property
     def dashboard_link(self) -> str:
         """Return what links to the dashboard begin with: where others reach it."""
         return self.dashboard.external_url or self.dashboard_url
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The file of the authorities that may sign the server's certificate; None: the usual."""
+        return self._path(self.server.tls_ca_file) if self.server.tls_ca_file else None
+
+    @property
+    def in_the_clear(self) -> list[str]:
+        """The listeners to which others send tokens without TLS."""
+        both: dict[str, Server | Dashboard] = {"server": self.server, "dashboard": self.dashboard}
+        return [
+            name
+            for name, one in both.items()
+            if not (is_loopback(one.host) or one.tls_cert_file or one.external_url)
+        ]
+
+    def tls_files(self, section: Server | Dashboard) -> tuple[Path, Path] | None:
+        """Return the files of a listener's certificate and key; None where it speaks plain HTTP."""
+        certificate, key = section.tls_cert_file, section.tls_key_file
+        if key and not certificate:
+            raise SettingsError(f"tls_key_file = {key!r} without tls_cert_file; set both, or none")
+        return (self._path(certificate), self._path(key or certificate)) if certificate else None
+
+    def _url(self, section: Server | Dashboard) -> str:
+        # Of all addresses, that of this machine; a certificate names none of them.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104
+        scheme = "https" if section.tls_cert_file else "http"
+        if section.tls_cert_file and self.auth.hosts and section.host != host:
+            host = self.auth.hosts[0]
+        return (
+            f"{scheme}://[{host}]:{section.port}"
+            if ":" in host
+            else f"{scheme}://{host}:{section.port}"
+        )
 
     def _path(self, text: str) -> Path:
         parts = urlsplit(text)
@@ -139,11 +174,6 @@ class Settings:
                 f'"{text}" is no folder of this machine; give a path or a file: URI'
             )
         return (self.folder / (unquote(parts.path) if parts.scheme else text)).resolve()
-
-
-def _url(host: str, port: int) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - all addresses, this machine's among them
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def sections() -> dict[str, type[Section]]:

@@ -1,32 +1,169 @@
-"""What a listener believes of a request, asked over a real connection."""
+"""What a listener believes of a request and shows of itself, asked over real connections."""
+
+from __future__ import annotations
 
 import asyncio
+import json
+import re
+import socket
+import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
+import trustme
 
-from driftline.app.listener import Server, listen
+from driftline.app.client.client import Client
+from driftline.app.listener import Server, check_tls, listen
+from driftline.app.settings.settings import Settings, SettingsError, load
+from driftline.errors import InputError, UnavailableError
 
 
-def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
-    seen = []
-
-    async def app(scope, _receive, send) -> None:
-        seen.append((scope["client"][0], scope["scheme"]))
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
-
+@contextmanager
+def answering(app: Any, tls: tuple[Path, Path] | None = None) -> Iterator[int]:
+    """Answer with an application on a free port."""
     listener = listen("test", "127.0.0.1", 0)
-    server = Server(app, lifespan="off", grace_s=1)
+    server = Server(app, lifespan="off", grace_s=1, tls=tls)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
     thread.start()
     try:
-        port = listener.getsockname()[1]
-        headers = {"x-forwarded-for": "10.9.9.9", "x-forwarded-proto": "https"}
-        httpx.get(f"http://127.0.0.1:{port}/", headers=headers)
+        yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join(30)
         listener.close()
 
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def files(tmp_path: Path, authority: trustme.CA) -> dict[str, Path]:
+    """Certificate, key and authority of this machine, and a key of another certificate."""
+    own, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
+    found = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca", "other")}
+    own.cert_chain_pems[0].write_to_path(found["cert"])
+    own.private_key_pem.write_to_path(found["key"])
+    other.private_key_pem.write_to_path(found["other"])
+    authority.cert_pem.write_to_path(found["ca"])
+    return found
+
+
+def settings(folder: Path, text: str) -> Settings:
+    file = folder / "driftline.toml"
+    file.write_text(text)
+    return load(file, environment={})
+
+
+async def alarms(scope: Any, _receive: Any, send: Any) -> None:
+    body = json.dumps({"items": [], "scheme": scope["scheme"]}).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
+    seen = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append((scope["client"][0], scope["scheme"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    with answering(app) as port:
+        headers = {"x-forwarded-for": "10.9.9.9", "x-forwarded-proto": "https"}
+        httpx.get(f"http://127.0.0.1:{port}/", headers=headers)
+
     assert seen == [("127.0.0.1", "http")]
+
+
+def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "driftline.toml").write_text('[server]\ntls_ca_file = "ca.pem"\n')
+    with answering(alarms, (files["cert"], files["key"])) as port:
+        url = f"https://127.0.0.1:{port}"
+        with Client(url) as client, pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY"):
+            client.list("Alarm")
+        monkeypatch.chdir(tmp_path)
+        with Client(url) as client:
+            assert client.list("Alarm") == []
+        assert httpx.get(url, verify=client.verify).json()["scheme"] == "https"
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{port}")
+
+
+def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
+    old, new = (ssl.create_default_context(cafile=files["ca"]) for _ in range(2))
+    old.set_ciphers("DEFAULT@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        old.minimum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.warns(DeprecationWarning):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    new.maximum_version = ssl.TLSVersion.TLSv1_2
+    with answering(alarms, (files["cert"], files["key"])) as port:
+
+        def shake_hands(context: ssl.SSLContext) -> str | None:
+            with (
+                socket.create_connection(("127.0.0.1", port)) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+            ):
+                return secure.version()
+
+        assert shake_hands(new) == "TLSv1.2"
+        with pytest.raises(ssl.SSLError):
+            shake_hands(old)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "sentence"),
+    [
+        ("cert", "other", "key values mismatch"),
+        ("cert", "ca", "no private key|pem lib|no start line"),
+        ("cert", "missing", "missing: no such file or directory"),
+        ("missing", "key", "missing: no such file or directory"),
+        ("sealed", "sealed", "bad password|bad decrypt|problems getting password|pem lib"),
+    ],
+)
+def test_files_that_are_no_pair_are_one_sentence(
+    files: dict[str, Path], tmp_path: Path, certificate: str, key: str, sentence: str
+) -> None:
+    from cryptography.hazmat.primitives import serialization as pem
+
+    loaded = pem.load_pem_private_key(files["key"].read_bytes(), None)
+    sealed = loaded.private_bytes(
+        pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.BestAvailableEncryption(b"word")
+    )
+    files["sealed"] = tmp_path / "sealed.pem"
+    files["sealed"].write_bytes(files["cert"].read_bytes() + sealed)
+    named = tuple(files.get(one, tmp_path / one) for one in (certificate, key))
+
+    with pytest.raises(InputError, match=r"^\[server\] tls_cert_file, tls_key_file: ") as error:
+        check_tls("server", *named)
+
+    assert re.search(sentence, str(error.value)), error.value
+    assert str(error.value).endswith("in PEM, the key without a password")
+
+
+def test_addresses_say_https_and_the_name_that_a_certificate_can_have(tmp_path: Path) -> None:
+    text = '[auth]\nmode = "token"\nhosts = ["drift.example.org"]\n[server]\nhost = "0.0.0.0"\n'
+    plain = settings(tmp_path, text)
+    secure = settings(tmp_path, text + 'tls_cert_file = "cert.pem"\n')
+
+    assert plain.server_url == "http://127.0.0.1:8080"
+    assert secure.server_url == "https://drift.example.org:8080"
+    assert secure.tls_files(secure.server) == (tmp_path / "cert.pem", tmp_path / "cert.pem")
+    assert secure.dashboard_url == "http://127.0.0.1:8081"
+    assert (plain.in_the_clear, secure.in_the_clear) == (["server"], [])
+
+
+def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
+    found = settings(tmp_path, '[dashboard]\ntls_key_file = "key.pem"\n')
+
+    with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
+        found.tls_files(found.dashboard)
