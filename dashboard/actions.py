@@ -11,13 +11,16 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 from urllib.parse import quote
 
+from driftline.access.principal import CURRENT
 from driftline.dashboard.words import moment, plural
 from driftline.errors import (
     ConflictError,
     DriftlineError,
+    ForbiddenError,
     InputError,
     NotFoundError,
     UnavailableError,
@@ -30,6 +33,16 @@ Send = Callable[[str, str, Mapping[str, Any] | None], Mapping[str, Any]]
 
 It raises our own errors, with the server's sentence.
 """
+
+
+class SendAs(Protocol):
+    """Sends a request as `Send` does, with the secret of whom it is from."""
+
+    def __call__(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, token: str | None = None
+    ) -> Mapping[str, Any]:
+        """Return the answer."""
+
 
 LENGTHS = {
     "30m": timedelta(minutes=30),
@@ -44,13 +57,19 @@ TEXT_MAX = 1_000
 NAMES_MAX = 100
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # The first that fits: what is not found is wrong input, too.
-_STATUS = {NotFoundError: 404, ConflictError: 409, UnavailableError: 503, InputError: 400}
+_STATUS = {
+    ForbiddenError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    UnavailableError: 503,
+    InputError: 400,
+}
 
 
 class Actions:
     """Carries out what buttons ask for; ``now`` is the server's clock, for when silences end."""
 
-    def __init__(self, send: Send | None, now: Callable[[], datetime]) -> None:
+    def __init__(self, send: SendAs | None, now: Callable[[], datetime]) -> None:
         self._send = send
         self._now = now
         self._known: dict[str, Callable[[Send, Mapping[str, object]], str]] = {
@@ -64,8 +83,11 @@ class Actions:
             "rebase": _rebase,
         }
 
-    def run(self, name: str, given: object) -> tuple[int, str]:
-        """Do one thing; give an HTTP status and the sentence that says what came of it."""
+    def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
+        """Do one thing; give an HTTP status and the sentence that says what came of it.
+
+        ``secret`` is that of who asks: the server is asked by the same.
+        """
         action = self._known.get(name)
         if action is None:
             return 404, f'action "{name[:40]}"; expected one of {sorted(self._known)}'
@@ -73,8 +95,12 @@ class Actions:
             return 400, "body: expected an object of texts"
         if self._send is None:
             return 503, "this dashboard has no server to send changes to"
+        send: Send = self._send if secret is None else partial(self._send, token=secret)
+        who = CURRENT.get()
+        if who.via != "off":  # Nobody signs with another's name.
+            given = {**given, "created_by": who.subject, "author": who.subject}
         try:
-            return 200, action(self._send, given)
+            return 200, action(send, given)
         except DriftlineError as error:
             log.info("action_refused action=%s error=%s", name, type(error).__name__)
             found = (status for kind, status in _STATUS.items() if isinstance(error, kind))

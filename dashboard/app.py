@@ -2,7 +2,10 @@
 
 ::
 
-    LocalOnly → Downloads → Guard → Dash on FastAPI → show(path, query) → pages
+    LocalOnly → Login → Gate → Sessions → Downloads → Guard → Dash on FastAPI
+    → show(path, query) → pages
+
+Login, Gate and Sessions are there only where people are asked who they are.
 
 State lives in the address only, so reload, back, forward and a link in a pager's message all show
 the same view. The content comes from one callback that runs in a worker thread: Dash's FastAPI
@@ -29,10 +32,13 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.dashboard.actions import Actions, Send
+from driftline.access.gate import Gate
+from driftline.access.principal import CURRENT
+from driftline.dashboard.actions import Actions, SendAs
 from driftline.dashboard.address import Address, parse
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.guard import Guard
+from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
 from driftline.dashboard.pages import (
     alarm,
     alarms,
@@ -45,9 +51,10 @@ from driftline.dashboard.pages import (
     overview,
     silences,
 )
-from driftline.dashboard.pages.parts import marked, missing, problem
+from driftline.dashboard.pages.parts import Cell, marked, missing, problem
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
+from driftline.dashboard.sessions import CSRF, Access, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
 from driftline.monitors.kind import kind_named
@@ -92,15 +99,16 @@ class DashboardContext:
 
     ``send`` is the way to the server, through which alone anything is changed; ``signature_of``
     gives an endpoint's signature by its name, None where it has none. ``external_url`` is where a
-    proxy lets others reach the pages.
+    proxy lets others reach the pages. ``access`` finds out who asks; None: nobody is asked.
     """
 
     engine: Engine
     root: str
     now: Callable[[], datetime]
-    send: Send | None = None
+    send: SendAs | None = None
     signature_of: Callable[[str], Signature | None] = lambda _: None
     external_url: str = ""
+    access: Access | None = None
 
 
 def create_app(context: DashboardContext) -> App:
@@ -118,7 +126,13 @@ def create_app(context: DashboardContext) -> App:
         return _is_there(stores, parse(path, query))
 
     pages = Guard(dash.server, calls, act, is_there)
-    return LocalOnly(Downloads(pages, stores), context.external_url)
+    shown = Downloads(pages, stores)
+    if context.access is None:
+        return LocalOnly(shown, context.external_url)
+    own = Sessions(shown, context.access, refusal_page)
+    gate = Gate(own, context.access.authenticator, PUBLIC, to_login)
+    login = Login(gate, context.access)
+    return LocalOnly(login, context.external_url, context.access.hosts)
 
 
 def render(stores: Stores, address: Address) -> html.Div:
@@ -207,7 +221,7 @@ def _dash(stores: Stores) -> Dash:
         __name__,
         backend=_Server,
         assets_folder=str(Path(__file__).parent / "assets"),
-        assets_ignore=r"theme\.js",
+        assets_ignore=r"(theme|login)\.js",
         use_pages=False,
         compress=False,
         suppress_callback_exceptions=True,
@@ -221,7 +235,7 @@ def _dash(stores: Stores) -> Dash:
             {"name": "color-scheme", "content": "light dark"},
         ],
     )
-    app.layout = _shell()
+    app.layout = _shell  # Drawn for each person who opens a page.
     free = asyncio.Semaphore(THREADS)
 
     @app.callback(
@@ -290,6 +304,7 @@ def _shell() -> html.Div:
             html.Button(
                 "Theme: system", id="theme", className="theme", type="button", title="Change theme"
             ),
+            *_person(),
         ],
         className="top",
     )
@@ -305,3 +320,14 @@ def _shell() -> html.Div:
         ],
         className="shell",
     )
+
+
+def _person() -> list[Cell]:
+    """Show who is logged in, with the way out, which a proxy has itself."""
+    who = CURRENT.get()
+    if who.via == "off":
+        return []
+    about = f"{who.subject}: {', '.join(sorted(who.roles))}"
+    name = html.Span(who.subject, className="who", title=about)
+    button = html.Button("Log out", id="logout", type="button", className="button small")
+    return [marked(name, data_csrf=CSRF.get()), *([button] if who.via != "proxy" else [])]

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from driftline.access.gate import SHOWN_KEY
 from driftline.dashboard.address import is_page
 from driftline.loopback import App, Message, Receive, Scope, Send
 
@@ -42,10 +43,10 @@ KEEP = b"public, max-age=31536000, immutable"
 
 _INLINE = re.compile(rb"<script(?![^>]*\bsrc=)(?P<kind>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
 _CODES = {
-    403: "forbidden", 404: "not_found", 405: "method_not_allowed", 409: "conflict",
-    503: "unavailable",
+    401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
+    409: "conflict", 503: "unavailable",
 }  # fmt: skip
-_HEADERS = {
+SAFE_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "x-frame-options": "DENY",
@@ -75,7 +76,7 @@ class Guard:
         self,
         app: App,
         callbacks: Mapping[str, list[tuple[str, str]]],
-        act: Callable[[str, object], tuple[int, str]] | None = None,
+        act: Callable[[str, object, str | None], tuple[int, str]] | None = None,
         is_there: Callable[[str, str], bool] = is_page,
     ) -> None:
         self.app = app
@@ -99,17 +100,18 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if path == "/healthz":
-            await PlainTextResponse("ok", headers=_HEADERS)(scope, receive, send)
+            await PlainTextResponse("ok", headers=SAFE_HEADERS)(scope, receive, send)
         elif path == CALL_PATH:
             body = await _call_body(Request(scope, receive))
             check_call(body, self.callbacks)
             await self._pass(scope, _replay(body, receive), send)
         elif path.startswith(ACTIONS) and self.act is not None:
-            given = _json(await _call_body(Request(scope, receive)))
-            status, said = await asyncio.to_thread(self.act, path.removeprefix(ACTIONS), given)
+            given = read_json(await _call_body(Request(scope, receive)))
+            name, secret = path.removeprefix(ACTIONS), scope.get(SHOWN_KEY)
+            status, said = await asyncio.to_thread(self.act, name, given, secret)
             answer = refused(status, said)
             if status == 200:
-                answer = JSONResponse({"said": said}, headers=_HEADERS)
+                answer = JSONResponse({"said": said}, headers=SAFE_HEADERS)
             await answer(scope, receive, send)
         elif method not in ("GET", "HEAD"):
             raise Refusal(405, f"{method} {path}: pages are read with GET; changes go to the API")
@@ -117,10 +119,7 @@ class Guard:
             await self._pass({**scope, "method": "GET"}, receive, send, method=method)
         else:
             # The page is one document: which page it shows is told by the address in the browser.
-            # As it came: a slash of a name is told from one of the path only before decoding.
-            asked = scope.get("raw_path") or quote(path).encode()
-            query = scope.get("query_string", b"").decode("latin-1")
-            page = asked.decode("latin-1").partition("?")[0]
+            page, query = asked_page(scope)
             is_there = await asyncio.to_thread(self.is_there, page, query)
             status = 200 if is_there else 404
             index = {**scope, "method": "GET", "path": "/", "raw_path": b"/"}
@@ -158,6 +157,13 @@ class Guard:
         await send(head)
         body = b"" if method == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
+
+
+def asked_page(scope: Scope) -> tuple[str, str]:
+    """Return path and query as they came: a slash of a name is told from one of the path so."""
+    asked = scope.get("raw_path") or quote(scope["path"]).encode()
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    return asked.decode("latin-1").partition("?")[0], query
 
 
 def policy(page: bytes) -> bytes:
@@ -209,7 +215,7 @@ class _Call(BaseModel):
 def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> None:
     """Refuse a callback body that no page of ours would send."""
     try:
-        call = _Call.model_validate(_json(body))
+        call = _Call.model_validate(read_json(body))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"
@@ -235,10 +241,11 @@ def check_call(body: bytes, callbacks: Mapping[str, list[tuple[str, str]]]) -> N
 def refused(status: int, message: str) -> Response:
     """Return the answer that says in one sentence what is wrong."""
     error = {"code": _CODES.get(status, "bad_request"), "message": message}
-    return JSONResponse({"error": error}, status, headers=_HEADERS)
+    return JSONResponse({"error": error}, status, headers=SAFE_HEADERS)
 
 
-def _json(body: bytes) -> object:
+def read_json(body: bytes) -> object:
+    """Read a body; refuse what is no JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -251,6 +258,11 @@ async def _call_body(request: Request) -> bytes:
         raise Refusal(405, f"{request.method} {request.scope['path']}: expected POST")
     if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
         raise Refusal(415, "content-type: expected application/json")
+    return await read_body(request)
+
+
+async def read_body(request: Request) -> bytes:
+    """Read a small body."""
     body = b""
     try:
         async for chunk in request.stream():
@@ -296,7 +308,7 @@ class _Answer:
         if is_page and self.status == 200 and page_status is not None:
             self.status = page_status
             self.headers.append((b"cache-control", b"no-cache"))
-        self.headers += [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+        self.headers += [(name.encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
         text = policy(self.body if is_page else b"")
         self.headers.append((b"content-security-policy", text))
 

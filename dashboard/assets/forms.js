@@ -22,6 +22,23 @@
     clearTimeout(fading);
     if (text) fading = setTimeout(function () { say("", false); }, HOLD_MS);
   }
+  // Leads to the log-in and back; the page stays as it is, with what was typed.
+  function ended() {
+    var said = document.getElementById("said"), link = document.createElement("a");
+    var back = location.pathname + location.search + location.hash;
+    link.href = "/login?next=" + encodeURIComponent(back);
+    link.target = "_self"; // No page of Dash: the browser itself is to open it.
+    link.textContent = "Log in again";
+    clearTimeout(fading);
+    said.className = "fault";
+    said.replaceChildren("Your session has ended. ", link);
+    hold(true);
+  }
+  function post(path, body) {
+    var headers = { "content-type": "application/json" }, person = document.querySelector("[data-csrf]");
+    if (person) headers["x-csrf-token"] = person.dataset.csrf;
+    return fetch(path, { method: "POST", headers: headers, body: JSON.stringify(body) });
+  }
   function values(form) {
     var found = {};
     form.querySelectorAll("input[name], select[data-name]").forEach(function (box) {
@@ -43,9 +60,8 @@
     var body = Object.assign(values(form), JSON.parse(form.dataset.given || "{}"));
     var button = form.querySelector("button");
     button.disabled = true;
-    fetch("/actions/" + encodeURIComponent(form.dataset.action), {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
-    }).then(function (answer) {
+    post("/actions/" + encodeURIComponent(form.dataset.action), body).then(function (answer) {
+      if (answer.status === 401) return null;
       return answer.json().then(function (found) {
         say(answer.ok ? found.said : found.error.message, !answer.ok);
         if (answer.ok) { hold(false); props("tick", { n_intervals: Date.now() % 1e9 }); }
@@ -55,6 +71,14 @@
     }).finally(function () { button.disabled = false; });
   }
 
+  document.addEventListener("driftline-ended", ended);
+  document.addEventListener("click", function (event) {
+    if (!event.target.closest || !event.target.closest("#logout")) return;
+    post("/logout", {}).then(function (answer) {
+      if (answer.ok || answer.status === 401) location.replace("/login");
+      else say("Not logged out: reload the page, and try again.", true);
+    }).catch(function () { say("The dashboard does not answer; you are still logged in.", true); });
+  });
   document.addEventListener("submit", function (event) {
     var form = event.target;
     if (!form.matches || !form.matches("form.act, form.ask")) return;

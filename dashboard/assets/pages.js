@@ -82,6 +82,15 @@
     });
   });
 
+  // A session that has ended is told by whichever call comes next: forms.js says so.
+  var send = window.fetch;
+  window.fetch = function () {
+    return send.apply(window, arguments).then(function (answer) {
+      if (answer.status === 401) document.dispatchEvent(new CustomEvent("driftline-ended"));
+      return answer;
+    });
+  };
+
   function theme() { return document.documentElement.dataset.theme || "system"; }
   function label() {
     var button = document.getElementById("theme");

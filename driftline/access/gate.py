@@ -30,10 +30,19 @@ class Gate:
         Who finds out.
     public:
         Paths that anybody may ask for: health, so that a load balancer needs no secret.
+    refuse:
+        What answers all others that show no valid secret, in place of the 401.
     """
 
-    def __init__(self, app: App, authenticator: Authenticator, public: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: App,
+        authenticator: Authenticator,
+        public: Collection[str],
+        refuse: App | None = None,
+    ) -> None:
         self.app = app
+        self.refuse = refuse
         self.authenticator = authenticator
         self.public = frozenset(public)
 
@@ -54,6 +63,9 @@ class Gate:
             await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
             return
         if principal is None and scope["path"] not in self.public:
+            if self.refuse is not None:
+                await self.refuse(scope, receive, send)
+                return
             message = (
                 'no token, or none that is valid; expected the header "Authorization: Bearer '
                 'TOKEN" with a token made by: driftline token create NAME --role ROLE'

@@ -25,9 +25,10 @@ from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.channels import sealed_elsewhere
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
+from driftline.app.access import trusted_proxy
 from driftline.app.client.connection import trusted_certificates
 from driftline.app.installation import another_installation
-from driftline.app.processes import kafka_options, trusted_proxy
+from driftline.app.processes import kafka_options
 from driftline.app.settings.settings import Settings
 from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from driftline.app.access import authenticator, dashboard_access, own_hosts
 from driftline.app.allocator import return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.lazy_imports import start_lean_process
@@ -31,8 +32,6 @@ from driftline.storage import is_remote, make_files_private, use_options
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from driftline.access.authentication import Authenticator
-    from driftline.access.proxies import TrustedProxy
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.line.sink import Sink
@@ -131,51 +130,6 @@ def require_reachable(settings: Settings, section: str, host: str) -> None:
         )  # fmt: skip
 
 
-def own_hosts(settings: Settings) -> list[str]:
-    """Return the names, without port, by which others ask this machine."""
-    named = [settings.server.host, settings.dashboard.host, *settings.auth.hosts]
-    return [name.strip("[]").lower() for name in named]
-
-
-def authenticator(
-    settings: Settings, engine: Engine, *, takes_cookies: bool = False
-) -> Authenticator | None:
-    """Return what finds out who asks; None while nobody is asked."""
-    if settings.auth.mode == "off":
-        return None
-    from driftline.access.authentication import Authenticator
-    from driftline.access.tokens import token_of_file
-
-    return Authenticator(
-        engine,
-        lambda: datetime.now(UTC),
-        file_secret=token_of_file(settings.token_file),
-        proxy=trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
-        takes_cookies=takes_cookies,
-    )
-
-
-def trusted_proxy(settings: Settings) -> TrustedProxy:
-    """Return whose headers are believed."""
-    from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
-    from driftline.access.tokens import read_token
-
-    auth = settings.auth
-    for key in ("proxy_networks", "proxy_secret_file"):
-        if not getattr(auth, key):
-            raise SettingsError(f'[auth] mode = "proxy" and [auth] {key} is empty')
-    try:
-        return TrustedProxy(
-            read_networks(auth.proxy_networks),
-            read_token(settings.folder / auth.proxy_secret_file),
-            auth.proxy_user_header.lower(),
-            auth.proxy_groups_header.lower(),
-            read_group_roles(auth.group_roles),
-        )
-    except InputError as error:
-        raise SettingsError(f"[auth] {error}") from error
-
-
 def prepare(settings: Settings) -> None:
     """Open the storage as the settings say, and make files for this user alone."""
     make_files_private()
@@ -215,9 +169,11 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     tls = settings.tls_files(settings.dashboard)
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port, tls=tls)
     prepare(settings)
-    with using_database(settings.database_url) as writer:
+    with (
+        using_database(settings.database_url) as writer,
+        using_database(settings.database_url, read_only=True) as engine,
+    ):
         migrate(writer)
-    with using_database(settings.database_url, read_only=True) as engine:
         context = DashboardContext(
             engine=engine,
             root=settings.root,
@@ -225,6 +181,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             send=ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30).send,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
             external_url=settings.dashboard.external_url,
+            access=dashboard_access(settings, engine, writer),
         )
         serve(create_app(context), listener, ready, tls)
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from playwright.sync_api import expect, sync_playwright
 
+from driftline.app.listener import Server, listen
 from driftline.dashboard.app import DashboardContext, create_app
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import policed
@@ -73,22 +73,15 @@ def policed_address(policed_site):
 def serving(seeded):
     """Serve the dashboard of an installation on a free port; give its address."""
     send = getattr(seeded, "send", None)
-    context = DashboardContext(seeded.engine, seeded.root, seeded.now, send)
-    config = uvicorn.Config(create_app(context), host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
+    access = getattr(seeded, "access", None)
+    context = DashboardContext(seeded.engine, seeded.root, seeded.now, send, access=access)
     started = threading.Event()
-    thread = threading.Thread(target=server.run, daemon=True)
-    startup = server.startup
-
-    async def announced(*args, **kwargs):
-        await startup(*args, **kwargs)
-        started.set()
-
-    server.startup = announced
+    listener = listen("dashboard", "127.0.0.1", 0)
+    server = Server(create_app(context), ready=started.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(30)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
 

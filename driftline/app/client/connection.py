@@ -101,9 +101,16 @@ class ServerCalls:
         name = "authorization"
         return {name: self._http.headers[name]} if name in self._http.headers else {}
 
-    def send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Send one request; give its JSON answer, an empty one where there is none."""
-        response = self._call(method, path, json=None if body is None else dict(body))
+    def send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, *, token: str | None = None
+    ) -> dict[str, Any]:
+        """Send one request; give its JSON answer, an empty one where there is none.
+
+        ``token`` is the secret of whom the request is from.
+        """
+        headers = {} if token is None else _bearer(token)
+        given = None if body is None else dict(body)
+        response = self._call(method, path, json=given, headers=headers)
         found: dict[str, Any] = response.json() if response.content else {}
         return found
 

@@ -1,0 +1,20 @@
+// A link of `driftline up` holds the token behind #, where no server and no other page sees it.
+(function () {
+  "use strict";
+  function enter() {
+    var found = /^#token=([\w-]+)$/.exec(location.hash);
+    if (!found) return;
+    history.replaceState(null, "", location.pathname + location.search);
+    var form = document.getElementById("login"), wrong = document.getElementById("wrong");
+    fetch("/login", {
+      method: "POST", headers: { "content-type": "application/json" },
+      body: JSON.stringify({ token: found[1], next: form.elements.next.value }),
+    }).then(function (answer) {
+      return answer.json().then(function (said) {
+        if (answer.ok) location.replace(said.next); else wrong.textContent = said.error.message;
+      });
+    }).catch(function () { wrong.textContent = "The dashboard does not answer."; });
+  }
+  window.addEventListener("hashchange", enter);
+  enter();
+})();

@@ -1,0 +1,170 @@
+"""The page to log in: a token becomes a session; plain HTML that needs no script.
+
+``/login#token=…`` logs in by itself: what stands behind ``#`` is sent to no server and no other
+page, and assets/login.js takes it out of the address before it sends it.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from urllib.parse import parse_qs, quote
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from driftline.access.authentication import secret_of
+from driftline.access.limits import TooManyError, refuse_for_now
+from driftline.access.principal import Principal
+from driftline.dashboard.guard import (
+    SAFE_HEADERS,
+    Refusal,
+    asked_page,
+    read_body,
+    read_json,
+    refused,
+)
+from driftline.dashboard.sessions import Access, is_page, unfit
+from driftline.errors import UnavailableError
+from driftline.loopback import App, Receive, Scope, Send
+
+LOGIN = "/login"
+PUBLIC = (
+    "/healthz",
+    *(f"/assets/{file}" for file in ("style.css", "theme.js", "login.js", "mark.svg")),
+)
+"""What is shown to those that are not known: what the page to log in is made of."""
+
+WRONG = "This token is not valid: it is unknown, revoked or expired."
+_SECRET_MAX = 256
+# Browsers drop tabs and line ends, and take a backslash for a slash.
+_OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,2000}")
+_POLICY = "; ".join(
+    ("default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'",
+     "connect-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'")
+)  # fmt: skip
+_HEADERS = {**SAFE_HEADERS, "content-security-policy": _POLICY, "cache-control": "no-store"}
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <title>{title} · driftline</title>
+    <link rel="icon" href="/assets/mark.svg" type="image/svg+xml">
+    <script src="/assets/theme.js"></script>
+    <link rel="stylesheet" href="/assets/style.css">
+    <script src="/assets/login.js" defer></script>
+  </head>
+  <body>
+    <main class="lonely">
+      <p class="brand"><i class="mark" aria-hidden="true"></i>driftline</p>
+      <h1>{title}</h1>
+      {body}
+    </main>
+  </body>
+</html>
+"""
+_FORM = """<p id="wrong" class="alarm-text" role="alert">{wrong}</p>
+      <form id="login" class="act" method="post" action="/login">
+        <input type="hidden" name="next" value="{to}">
+        <label>Token
+          <input name="token" type="password" autocomplete="current-password" required autofocus>
+        </label>
+        <button type="submit" class="button">Log in</button>
+      </form>
+      <p class="note">An admin makes a token with
+        <code>driftline token create NAME --role viewer</code>.</p>"""
+
+
+class Login:
+    """ASGI layer that answers /login; everything else is passed on."""
+
+    def __init__(self, app: App, access: Access) -> None:
+        self.app, self._access = app, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Show the page, begin a session, or pass the call on."""
+        if scope["type"] != "http" or scope["path"] != LOGIN:
+            await self.app(scope, receive, send)
+            return
+        try:
+            answer = await self._answer(Request(scope, receive))
+        except Refusal as refusal:
+            answer = refused(refusal.status, str(refusal))
+        except TooManyError as error:
+            await refuse_for_now(send, error)
+            return
+        except UnavailableError as error:
+            answer = refused(503, str(error))
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return _login_page(200, "", own_path(request.query_params.get("next", "")))
+        if request.method != "POST":
+            raise Refusal(405, f"{request.method} {LOGIN}: expected GET or POST")
+        kind = request.headers.get("content-type", "").split(";")[0].strip()
+        body = await read_body(request)
+        if kind == "application/json":
+            given = read_json(body)
+            fields = given if isinstance(given, dict) else {}
+        elif kind == "application/x-www-form-urlencoded":
+            fields = {name: found[0] for name, found in parse_qs(body.decode("latin-1")).items()}
+        else:
+            raise Refusal(415, "content-type: expected application/json, or a form")
+        token, to = str(fields.get("token", "")).strip(), own_path(str(fields.get("next", "")))
+        status, found = await self._find(request.scope, token)
+        is_form = kind != "application/json"
+        answer: Response
+        if isinstance(found, Principal):
+            old = secret_of(request.scope, takes_cookies=True)
+            secret = await self._access.begin(found, old)
+            answer = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
+            self._access.set_cookie(answer, request.scope, secret)
+        else:
+            answer = _login_page(status, found, to) if is_form else refused(status, found)
+        answer.headers.update(_HEADERS)
+        return answer
+
+    async def _find(self, scope: Scope, token: str) -> tuple[int, Principal | str]:
+        """Return whose token it is, or a status and one sentence."""
+        who = self._access.authenticator
+        is_text = token.isascii() and 0 < len(token) <= _SECRET_MAX
+        found = await who.find(token, who.peer(scope)) if is_text else None
+        # A session is no token: it would never end.
+        if found is None or found.via not in ("token", "file"):
+            return 401, WRONG
+        problem = unfit(found)
+        return (403, f"{problem}.") if problem else (200, found)
+
+
+async def to_login(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer who is not known: a page leads to the log-in and back, a call is refused."""
+    if is_page(scope):
+        page, query = asked_page(scope)
+        back = quote(page + f"?{query}" * bool(query), safe="")
+        answer: Response = RedirectResponse(f"{LOGIN}?next={back}", 303, headers=_HEADERS)
+    else:
+        answer = refused(401, "You are not logged in, or your session has ended: open /login")
+        answer.headers["www-authenticate"] = 'Bearer realm="driftline"'
+    await answer(scope, receive, send)
+
+
+def own_path(text: str) -> str:
+    """Return a path of these pages as it is, and the first page for anything else."""
+    return text if _OWN_PATH.fullmatch(text) else "/"
+
+
+def refusal_page(status: int, why: str) -> Response:
+    """Return a page that says why somebody who is known sees no others."""
+    link = f'<a href="{LOGIN}" class="button">Log in as another</a>'
+    return _page(status, "Not for you", f"<p>{escape(why)}.</p><p>{link}</p>")
+
+
+def _login_page(status: int, wrong: str, to: str) -> Response:
+    return _page(status, "Log in", _FORM.format(wrong=escape(wrong), to=escape(to)))
+
+
+def _page(status: int, title: str, body: str) -> Response:
+    return HTMLResponse(_PAGE.format(title=title, body=body), status, headers=_HEADERS)

@@ -1,0 +1,158 @@
+"""What a person who is logged in has: a session, proof that a change comes from a page, log-out."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Collection, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from starlette.responses import JSONResponse, Response
+
+from driftline.access.audit import record
+from driftline.access.authentication import COOKIE, Authenticator
+from driftline.access.gate import NOBODY, SHOWN_KEY
+from driftline.access.principal import CURRENT, Principal
+from driftline.access.sessions import begin_session, csrf_token, end_session
+from driftline.dashboard.guard import CALL_PATH, FILES, refused
+from driftline.loopback import App, Message, Receive, Scope, Send
+
+LOGOUT = "/logout"
+CSRF_HEADER = b"x-csrf-token"
+
+CSRF: ContextVar[str] = ContextVar("csrf", default="")
+"""What the page that is asked for shows with each change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How people show who they are; ``writer`` is the database, where their sessions begin."""
+
+    authenticator: Authenticator
+    writer: Engine
+    length: timedelta
+    now: Callable[[], datetime]
+    is_https: bool = False
+    hosts: Collection[str] = ()
+
+    async def begin(self, principal: Principal, old: str | None = None) -> str:
+        """Begin a session in place of an old one, and return its secret."""
+
+        def begin() -> str:
+            now = self.now()
+            with self.writer.begin() as connection:
+                if old is not None:
+                    end_session(connection, old)
+                record(connection, "login", "dashboard", now, principal=principal)
+                return begin_session(connection, principal, now, self.length)
+
+        return await asyncio.to_thread(begin)
+
+    async def end(self, principal: Principal, secret: str) -> None:
+        """End a session."""
+
+        def end() -> None:
+            with self.writer.begin() as connection:
+                record(connection, "logout", "dashboard", self.now(), principal=principal)
+                end_session(connection, secret)
+
+        await asyncio.to_thread(end)
+        self.authenticator.forget()
+
+    def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
+        """Give the browser a session's secret, or take it back when it is empty."""
+        answer.set_cookie(
+            COOKIE, secret, max_age=round(self.length.total_seconds()) if secret else 0,
+            httponly=True, samesite="lax", secure=self.is_https or scope["scheme"] == "https",
+        )  # fmt: skip
+
+
+class Sessions:
+    """ASGI layer inside of the gate: refuses whom the pages are not for, and forged changes."""
+
+    def __init__(
+        self, app: App, access: Access, show_refusal: Callable[[int, str], Response]
+    ) -> None:
+        self.app, self._access, self._show_refusal = app, access, show_refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what a known person may ask for."""
+        principal = CURRENT.get()
+        if scope["type"] != "http" or principal is NOBODY:  # A path that is for everybody.
+            await self.app(scope, receive, send)
+            return
+        secret, kept = scope[SHOWN_KEY], Response()
+        if problem := unfit(principal):
+            answer = self._show_refusal(403, problem) if is_page(scope) else refused(403, problem)
+            await answer(scope, receive, send)
+            return
+        if principal.via == "proxy" and is_page(scope) and not await self._is_of(secret, principal):
+            secret = await self._access.begin(principal)
+            self._access.set_cookie(kept, scope, secret)
+        token = csrf_token(secret) if secret else ""
+        is_change = scope["method"] not in ("GET", "HEAD") and scope["path"] != CALL_PATH
+        if is_change and not _shows(scope, token):
+            why = "X-CSRF-Token is missing or not of this session; reload the page, and try again"
+            await refused(403, why)(scope, receive, send)
+            return
+        if scope["path"] == LOGOUT and scope["method"] == "POST":
+            await self._access.end(principal, secret)
+            answer = JSONResponse({"next": "/login"})
+            self._access.set_cookie(answer, scope, "")
+            await answer(scope, receive, send)
+            return
+        mark = CSRF.set(token)
+        try:
+            cookies = [one for one in kept.raw_headers if one[0] == b"set-cookie"]
+            await self.app({**scope, SHOWN_KEY: secret}, receive, _private(scope, send, cookies))
+        finally:
+            CSRF.reset(mark)
+
+    async def _is_of(self, secret: str | None, principal: Principal) -> bool:
+        """Whether a secret is of a session of somebody with the same roles."""
+        found = None if secret is None else await self._access.authenticator.find(secret)
+        return found is not None and (found.subject, found.roles) == (
+            principal.subject, principal.roles
+        )  # fmt: skip
+
+
+def unfit(principal: Principal) -> str | None:
+    """Return why the pages are not for somebody; None when they are."""
+    if principal.endpoints is not None:
+        return (
+            f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, and the '
+            "pages show all endpoints; log in with a token without endpoints"
+        )
+    if not principal.may("viewer"):
+        own = ", ".join(sorted(principal.roles)) or "no role"
+        return f'"{principal.subject}" has {own}; the pages take the role viewer'
+    return None
+
+
+def is_page(scope: Scope) -> bool:
+    """Whether a browser asks for something to show in its window."""
+    takes = [value for name, value in scope["headers"] if name == b"accept"]
+    return scope["method"] in ("GET", "HEAD") and any(b"text/html" in value for value in takes)
+
+
+def _shows(scope: Scope, token: str) -> bool:
+    shown = [value for name, value in scope["headers"] if name == CSRF_HEADER]
+    return bool(token) and len(shown) == 1 and hmac.compare_digest(shown[0], token.encode())
+
+
+def _private(scope: Scope, send: Send, cookies: Sequence[tuple[bytes, bytes]]) -> Send:
+    """Let no answer but files be kept: the next person at this browser may be another."""
+    if scope["path"].startswith(FILES):
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = [one for one in message["headers"] if one[0] != b"cache-control"]
+            headers += [(b"cache-control", b"no-store"), *cookies]
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return sending

@@ -1,0 +1,78 @@
+"""From the settings to who may ask: what server and dashboard build alike."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from driftline.app.settings.settings import Settings, SettingsError
+from driftline.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from driftline.access.authentication import Authenticator
+    from driftline.access.proxies import TrustedProxy
+    from driftline.dashboard.sessions import Access
+
+
+def own_hosts(settings: Settings) -> list[str]:
+    """Return the names, without port, by which others ask this machine."""
+    named = [settings.server.host, settings.dashboard.host, *settings.auth.hosts]
+    return [name.strip("[]").lower() for name in named]
+
+
+def authenticator(
+    settings: Settings, engine: Engine, *, takes_cookies: bool = False
+) -> Authenticator | None:
+    """Return what finds out who asks; None while nobody is asked."""
+    if settings.auth.mode == "off":
+        return None
+    from driftline.access.authentication import Authenticator
+    from driftline.access.tokens import token_of_file
+
+    return Authenticator(
+        engine,
+        lambda: datetime.now(UTC),
+        file_secret=token_of_file(settings.token_file),
+        proxy=trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
+        takes_cookies=takes_cookies,
+    )
+
+
+def trusted_proxy(settings: Settings) -> TrustedProxy:
+    """Return whose headers are believed."""
+    from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
+    from driftline.access.tokens import read_token
+
+    auth = settings.auth
+    for key in ("proxy_networks", "proxy_secret_file"):
+        if not getattr(auth, key):
+            raise SettingsError(f'[auth] mode = "proxy" and [auth] {key} is empty')
+    try:
+        return TrustedProxy(
+            read_networks(auth.proxy_networks),
+            read_token(settings.folder / auth.proxy_secret_file),
+            auth.proxy_user_header.lower(),
+            auth.proxy_groups_header.lower(),
+            read_group_roles(auth.group_roles),
+        )
+    except InputError as error:
+        raise SettingsError(f"[auth] {error}") from error
+
+
+def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Access | None:
+    """Return how people show the dashboard who they are; None while nobody is asked."""
+    from driftline.dashboard.sessions import Access
+
+    asked = authenticator(settings, engine, takes_cookies=True)
+    if asked is None:
+        return None
+    return Access(
+        asked,
+        writer,
+        length=timedelta(hours=settings.auth.session_h),
+        now=lambda: datetime.now(UTC),
+        is_https=settings.dashboard.external_url.startswith("https:"),
+        hosts=own_hosts(settings),
+    )
