@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError
+from driftline.formats.csv.formulas import without_formulas
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.root_cause.contributions import Contribution, RowContributions, weigh
 from driftline.monitors.root_cause.rows import with_texts
@@ -110,7 +111,7 @@ def written(batches: Iterator[pa.RecordBatch], form: Form) -> Iterator[bytes]:
     writer: pq.ParquetWriter | pacsv.CSVWriter | None = None
     for batch in batches:
         if form == "csv":
-            batch = _flat(batch)
+            batch = without_formulas(_flat(batch))
         if writer is None:
             make = pq.ParquetWriter if form == "parquet" else pacsv.CSVWriter
             writer = make(sink, batch.schema)

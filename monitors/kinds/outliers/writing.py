@@ -14,6 +14,7 @@ from pyarrow import parquet as pq
 
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError, UnavailableError
+from driftline.formats.csv.formulas import without_formulas
 from driftline.formats.json.rows import record_ids
 from driftline.formats.location import locate
 from driftline.formats.source import Source, open_source
@@ -66,6 +67,8 @@ class _Target:
                 f'the data have a column "{min(taken)}" already; rename it, as scores go there'
             )
         (scored,) = scored_batches(iter([batch]), scorer)
+        if self.file.suffix == ".csv":
+            scored = without_formulas(scored)
         try:
             if self.writer is None:
                 self.part = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex}")

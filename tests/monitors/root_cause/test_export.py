@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -175,3 +176,14 @@ def test_whatever_rows_hold_can_be_written_as_text(kind, value, text):
     batch = pa.RecordBatch.from_arrays([pa.array([value, None], kind)], names=["x"])
 
     assert b"".join(written(iter([batch]), "csv")).decode().splitlines() == ['"x"', text, ""]
+
+
+def test_a_formula_that_somebody_sent_is_text_in_csv_and_as_it_was_in_parquet() -> None:
+    sent = '=HYPERLINK("http://evil.example","open")'
+    batch = pa.record_batch({"note": [sent], "temp": [-4.5]})
+
+    csv = b"".join(written(iter([batch]), "csv")).decode()
+    parquet = pq.read_table(io.BytesIO(b"".join(written(iter([batch]), "parquet"))))
+
+    assert pd.read_csv(io.StringIO(csv)).to_dict("records") == [{"note": f"'{sent}", "temp": -4.5}]
+    assert parquet.to_pylist() == [{"note": sent, "temp": -4.5}]

@@ -52,6 +52,18 @@ def test_rows_are_written_with_their_scores(
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.parametrize(("ending", "note"), [("csv", "'=A1"), ("parquet", "=A1")])
+def test_formulas_are_texts_in_csv(
+    scorer: RowScorer, tmp_path: Path, ending: str, note: str
+) -> None:
+    table, file = rows(10, seed=2).append_column("note", [["=A1"] * 10]), tmp_path / f"a.{ending}"
+
+    list(write_scored(iter(table.to_batches()), scorer, file))
+
+    read = pq.read_table(file) if ending == "parquet" else csv.read_csv(file)
+    assert read.column("note").to_pylist() == [note] * 10
+
+
 def test_what_breaks_off_leaves_the_old_file(scorer: RowScorer, tmp_path: Path) -> None:
     file = tmp_path / "scored.parquet"
     file.write_text("old")
