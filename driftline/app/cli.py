@@ -49,6 +49,7 @@ COMMANDS = {
     "apply": "resources",
     "get": "resources",
     "delete": "resources",
+    "schema": "installation",
     "monitor": "resources backfill backtest commissioning marks rows",
     "alarm": "alarm alarm_replay",
     "channel": "channel",

@@ -35,6 +35,7 @@ from driftline.capture.tables.redecoding import Redecoded
 from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.executions import Execution
 from driftline.serving.provisioning.plan import Action
+from driftline.serving.resources.schema import DECLARED
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
 
 Values = dict[str, Any]
@@ -236,8 +237,8 @@ DetectorDescription = shape(
     metric_characteristics=dict[str, bool], state_value=str, models=[LearntModel],
     created_at=Time, updated_at=Time)
 Band = shape("Band", "Values and the band beside them: pairs of time and number.",
-    period=int, state_value=str, values=[tuple[Time, float]], lower=[tuple[Time, float]],
-    upper=[tuple[Time, float]])
+    period=int, state_value=str, values=[list[Time | float]], lower=[list[Time | float]],
+    upper=[list[Time | float]])
 ChannelStatus = shape("ChannelStatus", "How a channel fares.",
     name=str, enabled=bool, disabled_reason=str | None, failure_count=int, updated_at=Time,
     rotating_until=Time | None)
@@ -274,8 +275,6 @@ MonitorStatus = shape("MonitorStatus", "The version in use, and how its baseline
     version=int, baseline_version=str | None, commissioning=str)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",
     status=str, mutes_until=Time | None, expired_at=Time | None)
-Envelope = shape("Envelope", "What all declared resources have.",
-    name=str, owner=(str | None, None), tags=(dict[str, str] | None, None))
 _StoredEnvelope = shape("StoredEnvelope", "What all stored resources have.",
     name=str, owner=str | None, tags=dict[str, str], generation=int, created_at=Time | None,
     updated_at=Time | None)
@@ -295,13 +294,7 @@ _STATUS: dict[Kind, Any] = {
     "Monitor": MonitorStatus,
     "Silence": SilenceStatus,
 }
-# A resource as it is declared, and as it is listed: its specs are the one place of the fields.
-DECLARED = {
-    kind: shape(
-        f"{kind}Resource", SPECS[kind].__doc__ or "", Envelope, kind=Literal[kind], spec=SPECS[kind]
-    )
-    for kind in KINDS
-}
+# A resource as it is listed: its specs are the one place of the fields.
 STORED = {
     kind: shape(
         f"Stored{kind}", SPECS[kind].__doc__ or "", _StoredEnvelope,

@@ -86,6 +86,17 @@ def migrate(
         typer.echo(f"database schema: {bring_up(engine, to or None)}")
 
 
+def schema() -> None:
+    """Print the JSON Schema of resource files, by which an editor completes and checks them.
+
+    Example: driftline schema > driftline.schema.json
+    """
+    # Imported here: only this command of them needs the models of resources.
+    from driftline.serving.resources.schema import resource_schema
+
+    show_json(resource_schema())
+
+
 @options.answers
 def plugins() -> Answer:
     """List what other packages plug in.

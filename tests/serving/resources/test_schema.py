@@ -1,0 +1,57 @@
+"""The JSON Schema of resource files takes what the documents show, and names what is wrong."""
+
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from driftline.app.commands.resource_files import read_resources
+from driftline.serving.resources.schema import resource_schema
+
+DOCS = Path(__file__).parents[3] / "docs"
+READER = jsonschema_rs.Draft7Validator(resource_schema())
+
+
+def blocks_of(page):
+    """Return a page's blocks of YAML that hold resources."""
+    blocks = [one.split("```")[0] for one in page.read_text().split("```yaml\n")[1:]]
+    return [one for one in blocks if one.startswith(("kind: ", "- kind: ", "# yaml-lang"))]
+
+
+PAGES = [page for page in sorted(DOCS.glob("*.md")) if blocks_of(page)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_resources_of_the_documents_fit(page, tmp_path):
+    file = tmp_path / "resources.yaml"
+    wrong = []
+    for block in blocks_of(page):
+        file.write_text(block)
+        for resource in read_resources(file):
+            wrong += [(resource["name"], one.message) for one in READER.iter_errors(resource)]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "place", "words"),
+    [
+        ({"kind": "Monitr"}, "kind", "Monitr"),
+        ({"kind": "Model", "name": "m", "spec": {"path": "m.skops", "pth": 1}}, "spec", "pth"),
+        ({"kind": "Model", "name": "m", "spec": {}}, "spec", '"path" is a required'),
+        ({"kind": "Model", "name": "m", "spec": {"path": "m"}, "status": {}}, "", "status"),
+        ({"kind": "Baseline", "name": "b", "spec": {"data": "d", "problem": "b"}}, "spec", "b"),
+    ],
+)
+def test_what_is_wrong_is_told_at_its_place_and_of_its_kind(wrong, place, words):
+    errors = [(list(one.instance_path), one.message) for one in READER.iter_errors([wrong])]
+
+    assert any(place in [*path, ""] and words in message for path, message in errors), errors
+    assert all(path[0] == 0 for path, _ in errors)
+
+
+def test_cloudwatchs_names_of_an_alarms_fields_fit():
+    spec = {"MetricName": "Load", "Namespace": "Own", "EvaluationPeriods": 1}
+
+    assert READER.is_valid({"kind": "Alarm", "name": "a/b c", "spec": spec})
+    assert not READER.is_valid({"kind": "Alarm", "name": "a", "spec": {"metric_nme": "Load"}})
