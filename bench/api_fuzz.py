@@ -1,0 +1,256 @@
+"""Requests by the thousand, made from the OpenAPI document: no answer but those that it names.
+
+Run: python bench/api_fuzz.py [--count 20000] [--seed 0] [--log FILE]
+
+Schemathesis makes requests of every operation, half of them fitting the document and half of them
+not, at a server with something of everything (`tests/serving/api_yard.py`). Each is sent eight
+times: three in four name a thing that is there, and every other one has the example's body, mostly
+with one odd value in it, or an odd parameter, for what is nearly right gets deepest. An answer is a
+fault if its status, content type or form is not documented, the status "default" and fields beyond
+the form left out of the document: so a 500 is one. It ends with exit code 1 where it found one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from hypothesis.strategies import randoms
+from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.serving.api_yard import EVENT, METRIC, closed, populated, tour
+from tests.serving.conftest import Running
+
+_CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+_QUIET = settings(
+    database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+
+
+@schemathesis.serializer("application/jsonlines", "text/csv")
+def _as_text(_context: object, value: object) -> bytes:
+    """Send a text as it is; Schemathesis would write a table."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
+# What programs and people get wrong: nothing, too much, the wrong kind, the end of the world.
+_ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1.5, 1e308, 2**31, 2**63, 10**400, "", " ", "x" * 300, "é☃", "\u0000",
+    "a\\b/..", "NaN", "2026-13-45", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00",
+    "2026-01-15", [], {}, [[]], {"": None}, "cron(0 0 ? * * *)", "EVX", "quality", "orders",
+)  # fmt: skip
+_VARIANTS = 8
+_MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+
+
+@dataclass
+class Found:
+    """What came of a campaign."""
+
+    statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    # By operation and sentence, the first request that showed it.
+    faults: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many requests were answered."""
+        return sum(one.total() for one in self.statuses.values())
+
+
+def fuzz(
+    server: Running,
+    things: Mapping[str, list[Any]],
+    count: int,
+    seed_: int = 0,
+    *,
+    only: str = "",
+    document: dict[str, Any] | None = None,
+) -> Found:
+    """Send about so many requests to a server, as many to each operation of its document."""
+    document = document or server.client.get("/openapi.json").json()
+    schema = schemathesis.openapi.from_dict(closed(document))
+    operations = [one.ok() for one in schema.get_all_operations()]
+    found = Found()
+    share = max(count // (len(operations) * len(_MODES) * _VARIANTS), 1)
+    # What deletes comes last: the others would find nothing.
+    for operation in sorted(operations, key=lambda one: one.method == "delete"):
+        if only in operation.label:
+            for mode in _MODES:
+                _try(server, operation, mode, things, share=share, seed_=seed_, found=found)
+    return found
+
+
+def _try(
+    server: Running,
+    operation: APIOperation,
+    mode: GenerationMode,
+    things: Mapping[str, list[Any]],
+    *,
+    share: int,
+    seed_: int,
+    found: Found,
+) -> None:
+    statuses = found.statuses.setdefault(operation.label, Counter())
+
+    @seed(seed_)
+    @settings(_QUIET, max_examples=share)
+    @given(case=operation.as_strategy(generation_mode=mode), random=randoms(use_true_random=False))
+    def ask(case: Case, random: Random) -> None:
+        made = case.path_parameters, case.query, case.media_type, case.body
+        for _ in range(_VARIANTS):
+            case.path_parameters, case.query, case.media_type, case.body = copy.deepcopy(made)
+            _bring_near(case, things, random)
+            _send(case)
+
+    def _send(case: Case) -> None:
+        answer = case.call(base_url=server.url, timeout=120)
+        statuses[answer.status_code] += 1
+        try:
+            case.validate_response(answer, checks=_CHECKS)
+        except (Failure, FailureGroup) as error:
+            for one in getattr(error, "exceptions", [error]):
+                sentence = " ".join(f"{one.title}: {one.message}".split())[:300]
+                request = case.as_curl_command()[:2000]
+                said = answer.content[:500].decode(errors="replace")
+                found.faults.setdefault((operation.label, sentence), f"{request}\n{said}")
+
+    try:
+        ask()
+    except Unsatisfiable:
+        # Nothing that does not fit can be asked of it: it takes no parameter and no body.
+        assert mode is GenerationMode.NEGATIVE, operation.label
+
+
+def things_of(server: Running) -> dict[str, list[Any]]:
+    """Return what there is on the server, by the names of parameters."""
+    calls = tour(server)
+    found: dict[str, list[Any]] = {
+        "endpoints": ["flights", "moved"],
+        "monitors": ["quality", "second"],
+        "alarms": ["orders", "shop"],
+        "channels": ["pager"],
+        "silences": ["roll-out"],
+        "violation": [0],
+    }
+    for name, path in (
+        ("execution_id", "/api/v1/monitors/{name}/executions"),
+        ("message_id", "/api/v1/deliveries"),
+        ("incident_id", "/api/v1/incidents"),
+        ("identity", "/api/v1/monitors/{name}/marks"),
+    ):
+        found[name] = [one["id"] for one in calls[f"GET {path}"][1].json()["items"]]
+    watched = {"single_metric_anomaly_detector": {**METRIC, "stat": "Sum"}}
+    made = server.client.post("/api/v1/detectors", json=watched)
+    return found | {"detector_id": [made.json()["id"]]}
+
+
+def _bring_near(case: Case, things: Mapping[str, list[Any]], random: Random) -> None:
+    """Have a request name a thing that there is, and ask nearly what the example asks, at times."""
+    for name in case.path_parameters or ():
+        noun = case.path.partition("{" + name + "}")[0].strip("/").rpartition("/")[2]
+        known = things.get(noun if name == "name" else name)
+        if known and random.random() < 0.75 and case.method != "DELETE":
+            case.path_parameters[name] = random.choice(known)
+    if case.query and random.random() < 0.3:
+        case.query[random.choice([*case.query])] = random.choice(_ODD[2:17])
+    body = case.operation.definition.raw.get("requestBody", {}).get("content", {})
+    for media, content in body.items():
+        if "example" in content and random.random() < 0.5:
+            case.media_type = media
+            if media == "*/*":
+                case.media_type = EVENT["content-type"]
+                case.headers.update(EVENT)
+            case.body = copy.deepcopy(content["example"])
+            if random.random() < 0.8:
+                _spoil(case, random)
+            return
+
+
+def _spoil(case: Case, random: Random) -> None:
+    """Put one odd value somewhere into a body."""
+    if isinstance(case.body, str):
+        at = random.randrange(len(case.body) + 1)
+        case.body = (
+            case.body[:at] + str(random.choice(_ODD)) + case.body[at + random.randrange(9) :]
+        )
+        return
+    place = case.body
+    while True:
+        key = random.choice([*place] if isinstance(place, dict) else range(len(place)))
+        if not (isinstance(place[key], dict | list) and place[key]) or random.random() < 0.2:
+            place[key] = random.choice(_ODD)
+            return
+        place = place[key]
+
+
+def report(found: Found, seconds: float, command: str) -> Iterator[str]:
+    """Return the lines of the log."""
+    libraries = (
+        f"Python {platform.python_version()}, schemathesis {schemathesis.SCHEMATHESIS_VERSION}"
+    )
+    yield "# The programming interface under requests made from its document\n"
+    yield (
+        f"`{command}`, {libraries}: {found.count:,} requests in {seconds:.0f} s, "
+        f"{len(found.faults)} faults (a status, content type or form that the document does not "
+        "name; a 500 is one).\n"
+    )
+    statuses = sorted({status for one in found.statuses.values() for status in one})
+    yield "| operation | " + " | ".join(map(str, statuses)) + " |"
+    yield "|---|" + "---:|" * len(statuses)
+    for label, counted in sorted(found.statuses.items()):
+        cells = " | ".join(str(counted[status] or "") for status in statuses)
+        yield f"| {label} | {cells} |"
+    if found.faults:
+        yield "\n## Faults"
+    for (label, sentence), request in found.faults.items():
+        yield f"\n{label}: {sentence}\n\n```text\n{request}\n```"
+
+
+def main() -> int:
+    """Run the campaign; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="operations whose name holds this")
+    parser.add_argument("--log", type=Path, default=None)
+    asked = parser.parse_args()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, populated(Path(folder) / "server") as server:
+        found = fuzz(server, things_of(server), asked.count, asked.seed, only=asked.only)
+    command = f"bench/api_fuzz.py --count {asked.count} --seed {asked.seed}"
+    text = "\n".join(report(found, time.monotonic() - begin, command)) + "\n"
+    if asked.log is not None:
+        asked.log.write_text(text, encoding="utf-8")
+    print(text)
+    return 1 if found.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""The short form of bench/api_fuzz.py: some hundred requests made from the OpenAPI document."""
+
+import pytest
+
+from bench.api_fuzz import fuzz, things_of
+from tests.serving.api_yard import populated
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with populated(tmp_path_factory.mktemp("fuzzed")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def things(server):
+    return things_of(server)
+
+
+def test_nothing_is_answered_that_the_document_does_not_name(server, things):
+    found = fuzz(server, things, 1_200)
+
+    assert found.faults == {}
+    assert found.count > 700
+
+
+def test_an_answer_that_is_not_documented_is_found(server, things):
+    shown = "GET /api/v1/executions/{execution_id}"
+    document = server.client.get("/openapi.json").json()
+    del document["paths"][shown[4:]]["get"]["responses"]["404"]
+    del document["components"]["schemas"]["Execution"]["properties"]["cause"]
+
+    found = fuzz(server, things, 5_000, only=shown, document=document)
+
+    sentences = " ".join(sentence for _, sentence in found.faults)
+    assert "Undocumented status code" in sentences
+    assert "cause" in sentences
