@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import logging
 import time
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -196,11 +197,18 @@ class Authenticator:
 
 
 def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:
-    """Return the secret that a request shows, as a bearer token or a session's cookie."""
+    """Return the secret that a request shows: a bearer token, a password or a session's cookie."""
     headers: Mapping[bytes, bytes] = dict(scope["headers"])
     scheme, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and secret.strip():
         return secret.strip()
+    # Of senders that know nothing but a URL, such as KServe's logger: http://NAME:TOKEN@host.
+    if scheme.lower() == "basic" and not takes_cookies:
+        try:
+            _, _, password = b64decode(secret, validate=True).decode().partition(":")
+        except ValueError:
+            return None
+        return password or None
     if takes_cookies and b"cookie" in headers:
         try:
             jar = SimpleCookie(headers[b"cookie"].decode("latin-1"))

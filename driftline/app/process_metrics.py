@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -16,7 +17,7 @@ from driftline.app.listener import Server, listen
 from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 from driftline.errors import UnavailableError
-from driftline.loopback import LocalOnly, require_loopback
+from driftline.loopback import App, LocalOnly, Receive, Scope, Send, refuse, require_loopback
 
 if TYPE_CHECKING:
     from driftline.capture.line.producer import Producer
@@ -56,9 +57,6 @@ _SINK = {
 }
 
 Counters = Mapping[str, int]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class Observation:
@@ -113,7 +111,13 @@ class Observation:
             "background": chosen.background_port,
             "alarms": chosen.alarms_port,
         }
-        with exposed(self.registry, name=self._name, host=chosen.host, port=ports[self._name]):
+        with exposed(
+            self.registry,
+            name=self._name,
+            host=chosen.host,
+            port=ports[self._name],
+            token=chosen.token,
+        ):
             yield
 
 
@@ -124,13 +128,17 @@ def _counters_of(found: object) -> Counters:
 
 
 @contextmanager
-def exposed(registry: CollectorRegistry, *, name: str, host: str, port: int) -> Iterator[None]:
+def exposed(
+    registry: CollectorRegistry, *, name: str, host: str, port: int, token: str = ""
+) -> Iterator[None]:
     """Answer scrapes as long as the context lasts, in a thread of its own beside the loops.
 
     A port that is taken costs the metrics, never the work: what captures must not stop because
-    somebody else listens there.
+    somebody else listens there. With a token, whoever shows it is answered, by whatever name and
+    address they ask; without one, this machine alone.
     """
-    require_loopback("metrics", host)
+    if not token:
+        require_loopback("metrics", host)
     if not port:
         yield
         return
@@ -140,7 +148,11 @@ def exposed(registry: CollectorRegistry, *, name: str, host: str, port: int) -> 
         log.warning("process=%s goes without its metrics: %s", name, error)
         yield
         return
-    server = Server(LocalOnly(_app(registry)), lifespan="off", grace_s=1)
+    server = Server(
+        _asking(_app(registry), token) if token else LocalOnly(_app(registry)),
+        lifespan="off",
+        grace_s=1,
+    )
     # Only the main thread may be told by signals, and it has its own way to stop.
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="metrics", daemon=True
@@ -154,8 +166,25 @@ def exposed(registry: CollectorRegistry, *, name: str, host: str, port: int) -> 
         listener.close()
 
 
-def _app(registry: CollectorRegistry) -> Callable[[Message, Receive, Send], Awaitable[None]]:
-    async def answer(scope: Message, _receive: Receive, send: Send) -> None:
+def _asking(app: App, token: str) -> App:
+    """Answer /metrics to who shows the token."""
+    expected = f"Bearer {token}".encode()
+
+    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
+        shown = [value for name, value in scope["headers"] if name == b"authorization"]
+        is_known = len(shown) == 1 and hmac.compare_digest(shown[0], expected)
+        if scope["path"] == "/metrics" and not is_known:
+            message = 'expected the header "Authorization: Bearer" with [metrics] token'
+            challenge = (b"www-authenticate", b'Bearer realm="driftline"')
+            await refuse(send, 401, "unauthorized", message, [challenge])
+            return
+        await app(scope, receive, send)
+
+    return ask
+
+
+def _app(registry: CollectorRegistry) -> App:
+    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the metrics, or that the process lives."""
         if scope["type"] != "http":
             return

@@ -1,5 +1,6 @@
 """Every route by every role, and attacks on who asks: read as tables."""
 
+import base64
 import json
 from datetime import timedelta
 
@@ -137,11 +138,19 @@ def bearer(secret):
     return {"authorization": f"Bearer {secret}"}
 
 
+def basic(name, password):
+    shown = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return {"authorization": f"Basic {shown}"}
+
+
 # name of the attack → headers of a request for the list of tokens; none may be let in.
 FORGED = {
     "an empty secret": lambda _: {"authorization": "Bearer"},
     "another scheme": lambda _: {"authorization": f"Basic {FILE_SECRET}"},
     "no scheme": lambda _: {"authorization": FILE_SECRET},
+    "a password that is no base64": lambda _: {"authorization": f"Basic :{FILE_SECRET}"},
+    "the secret as the name of a password": lambda _: basic(FILE_SECRET, ""),
+    "a password that is none": lambda _: basic("admin", "admin"),
     "the secret but for its last letter": lambda _: bearer(FILE_SECRET[:-1]),
     "the secret in capitals": lambda _: bearer(FILE_SECRET.upper()),
     "the secret twice": lambda _: bearer(f"{FILE_SECRET} {FILE_SECRET}"),
@@ -240,6 +249,27 @@ def test_a_token_for_one_endpoint_reaches_no_other(server):
     answer = ask(server, "POST /v1/cloudevents", secret, **event)
     assert answer.status_code == 403
     assert ask(server, "POST /v1/cloudevents?endpoint=flights", secret, **event).status_code == 200
+
+
+def test_kserves_logger_shows_a_token_by_its_url_and_reaches_its_endpoint_alone(server):
+    with server.engine.begin() as connection:
+        secret = create_token(
+            connection, "iris", ["ingest"], now=NOW, created_by="test", endpoints=["iris"]
+        )
+    # As Go's client and httpx alike make Basic authentication of a URL with a password.
+    url = f"{server.url.replace('//', f'//iris:{secret}@')}/v1/cloudevents"
+
+    def send(service):
+        headers = {
+            "ce-id": service, "ce-specversion": "1.0", "ce-source": "x",
+            "ce-type": "org.kubeflow.serving.inference.request",
+            "ce-inferenceservicename": service, "content-type": "application/json",
+        }  # fmt: skip
+        return httpx.post(url, content=b"{}", headers=headers).status_code
+
+    assert (send("iris"), send("churn")) == (200, 403)
+    assert httpx.get(f"{server.url}/metrics", auth=("iris", secret)).status_code == 403
+    assert httpx.post(f"{server.url}/v1/cloudevents").status_code == 401
 
 
 def test_a_revoked_token_is_refused_after_a_moment(server, monkeypatch):

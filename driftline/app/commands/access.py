@@ -44,7 +44,7 @@ def token_create(
 ) -> Answer:
     """Make a token and print its secret, which nobody can show again.
 
-    Standard output has the secret alone.
+    Standard output has the secret alone. docs/access.md says what each role may do.
 
     Example: driftline token create grafana --role viewer --expires 90d
     """

@@ -205,8 +205,6 @@ def _require_loopback(found: Settings, roles: list[str]) -> None:
     for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
         if found.auth.mode == "off" and (not roles or section in roles):
             require_loopback(section, host)
-    if not roles or not {"server", "dashboard"}.issuperset(roles):
-        require_loopback("metrics", found.metrics.host)
 
 
 def _tell_of_storage(found: Settings) -> None:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
+from driftline.loopback import is_loopback
 from driftline.storage import check_options, check_uri, is_remote
 from driftline.validation import nearest
 
@@ -151,6 +152,7 @@ Texts = Annotated[
 Rules = Annotated[list[Rule], BeforeValidator(_rules)]
 ExternalUrl = Annotated[str, AfterValidator(_external_url)]
 _KEY = "key of the certificate (PEM); empty: in the certificate's file"
+_TOKEN_LENGTH = 32
 _EXTERNAL = "a proxy on this machine, with authentication, hands on to"
 
 
@@ -375,7 +377,12 @@ class Alarms(Section):
 class Metrics(Section):
     """Where processes that answer nothing else show their counters to Prometheus."""
 
-    host: str = _setting("127.0.0.1", "address that /metrics of these processes listens on")
+    host: str = _setting(
+        "127.0.0.1", "address that /metrics of these processes listens on; others want a token"
+    )
+    token: str = _secret(
+        "", "token that /metrics of these processes asks for; better by the environment or a file"
+    )
     sidecar_port: CountOrNone = _setting(8082, "port of the sidecar's /metrics; 0: none")
     sink_port: CountOrNone = _setting(8083, "port of the sink's /metrics; 0: none")
     background_port: CountOrNone = _setting(
@@ -384,6 +391,16 @@ class Metrics(Section):
     alarms_port: CountOrNone = _setting(
         8086, "port of /metrics of alarms in a process of their own; 0: none"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.token) < _TOKEN_LENGTH and (self.token or not is_loopback(self.host)):
+            raise InputError(
+                f'[metrics] host "{self.host}": with a token of {_TOKEN_LENGTH} characters or more '
+                "others may ask, without one loopback addresses alone; openssl rand -hex 32 "
+                "prints one"
+            )
+        return self
 
 
 class Log(Section):

