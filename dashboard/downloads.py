@@ -16,6 +16,7 @@ import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.dashboard.guard import refused
+from driftline.dashboard.pages.parts import lacking
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, Receive, Scope, Send
@@ -42,6 +43,9 @@ class Downloads:
         form = _FORMS.get(scope["path"]) if scope["type"] == "http" else None
         if form is None or scope["method"] != "GET":
             await self.app(scope, receive, send)
+            return
+        if why := lacking("analyst"):
+            await refused(403, why)(scope, receive, send)
             return
         query = scope.get("query_string", b"").decode("latin-1")
         asked = {name: values[0] for name, values in parse_qs(query).items()}

@@ -62,6 +62,16 @@ class Access:
         await asyncio.to_thread(end)
         self.authenticator.forget()
 
+    async def note(self, principal: Principal, action: str, query: bytes) -> None:
+        """Note in the audit log who reads raw rows."""
+
+        def note() -> None:
+            with self.writer.begin() as connection:
+                target = query.decode("latin-1")
+                record(connection, action, target, self.now(), principal=principal)
+
+        await asyncio.to_thread(note)
+
     def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
         """Give the browser a session's secret, or take it back when it is empty."""
         answer.set_cookie(
@@ -98,6 +108,8 @@ class Sessions:
             why = "X-CSRF-Token is missing or not of this session; reload the page, and try again"
             await refused(403, why)(scope, receive, send)
             return
+        if scope["path"].startswith("/rows.") and principal.may("analyst"):
+            await self._access.note(principal, f"GET {scope['path']}", scope["query_string"])
         if scope["path"] == LOGOUT and scope["method"] == "POST":
             await self._access.end(principal, secret)
             answer = JSONResponse({"next": "/login"})

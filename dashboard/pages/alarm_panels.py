@@ -12,7 +12,7 @@ from driftline.alerts.evaluation.diagnosis import Finding
 from driftline.alerts.evaluation.explain import ExplainedPoint, Explanation, NotifiedAction
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard.address import alarm_link, incident_link, messages_link
-from driftline.dashboard.pages.forms import act_button, act_form, choice, field
+from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.pages.messages import message_table
 from driftline.dashboard.pages.parts import (
     Cell,
@@ -184,7 +184,7 @@ def silence_form(names: Sequence[str]) -> html.Form:
     fields: list[Cell] = [
         choice("length", "For", LENGTH_WORDS, "2h"),
         field("comment", "Reason", hint="new model rolls out"),
-        field("created_by", "By", hint="your name"),
+        *signature("created_by"),
     ]
     words = "Silence" if len(names) == 1 else f"Silence all {len(names)}"
     return act_form("silence", fields, words, {"alarms": list(names)})

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from dash import dcc, html
 
-from driftline.dashboard.pages.parts import Cell, marked
+from driftline.access.principal import CURRENT
+from driftline.dashboard.pages.parts import Cell, lacking, marked
 
 
 def act_form(
@@ -15,9 +16,7 @@ def act_form(
 ) -> html.Form:
     """Frame fields whose values go to an action, with what is given beside them."""
     return marked(
-        html.Form(
-            [*children, html.Button(button, type="submit", className="button")], className="act"
-        ),
+        html.Form([*children, _sender(button, "button")], className="act"),
         data_action=action,
         data_given=json.dumps(dict(given or {})),
     )
@@ -30,12 +29,24 @@ def act_button(
     more = [html.Span(f" {about}", className="hidden")] if about else []
     return marked(
         html.Form(
-            html.Button([words, *more], type="submit", className="button small"),
+            _sender([words, *more], "button small"),
             className="act alone",
         ),
         data_action=action,
         data_given=json.dumps(dict(given)),
     )
+
+
+def _sender(words: str | list[Cell], look: str) -> html.Button:
+    """Show the button of a change; disabled, and saying why, to who may change nothing."""
+    if why := lacking("operator"):
+        return html.Button(words, type="submit", className=look, disabled=True, title=why)
+    return html.Button(words, type="submit", className=look)
+
+
+def signature(name: str) -> list[Cell]:
+    """Ask for a name where nobody logs in; a person signs with their own."""
+    return [] if CURRENT.get().via != "off" else [field(name, "By", hint="your name")]
 
 
 def ask_form(children: Sequence[Cell], button: str, *, anchor: str) -> html.Form:

@@ -9,7 +9,7 @@ from dash import html
 from driftline.dashboard.address import column_link, monitor_link
 from driftline.dashboard.charts.intervals import comparison_figure, comparison_height
 from driftline.dashboard.charts.timeline import timeline_figure
-from driftline.dashboard.pages.forms import act_form, field
+from driftline.dashboard.pages.forms import act_form, field, signature
 from driftline.dashboard.pages.parts import (
     Cell,
     bullet,
@@ -18,6 +18,7 @@ from driftline.dashboard.pages.parts import (
     glyph,
     graph,
     keyed,
+    lacking,
     legend,
     pair,
     panel,
@@ -184,7 +185,7 @@ def _warm_up(view: WarmUpView | None) -> list[Cell]:
         ]
     fields: list[Cell] = [
         field("reason", "Reason", hint="the new airport stays"),
-        field("author", "By", hint="your name"),
+        *signature("author"),
     ]
     accept = act_form("accept", fields, "Keep the current baseline", {"monitor": view.monitor})
     return [panel("The baseline does not fit", [*parts, accept], name="held")]
@@ -306,7 +307,8 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
     title = f"{feature.feature}: reference beside window"
     listed = view.rows if view.rows and view.rows.phrase != feature.set else None
     # The caption of the figure says what the listed rows violate.
-    told = listed.violation if listed and comparison else None
+    lack = lacking("analyst")
+    told = listed.violation if listed and comparison and not lack else None
     others = [one for one in feature.violations if one != told]
     sentences = [_violation(one) for one in others]
     further = []
@@ -315,8 +317,8 @@ def comparison_panel(view: MonitorView, *, way: bool = True) -> html.Section:
         href = column_link(view.monitor.name, feature.feature, window=window)
         link = html.A("This column over all windows", href=href)
         further = [html.P(link, className="finding")]
-    if comparison is None:
-        why = empty("There are no shares to compare for this feature.")
+    if comparison is None or lack:
+        why = empty(lack or "There are no shares to compare for this feature.")
         return panel(title, [why, *sentences, *further])
     summary = _summary(feature, listed)
     height = comparison_height(comparison)

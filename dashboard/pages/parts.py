@@ -9,6 +9,7 @@ from typing import TypeVar
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from driftline.access.principal import CURRENT, Role
 from driftline.dashboard.address import incident_link, monitor_link
 from driftline.dashboard.charts.canvas import Figure
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
@@ -99,6 +100,13 @@ def missing(reason: str | None, asked: str = "") -> html.Div:
         *(html.P(html.A(words, href=href, className="button")) for words, href in links),
     ]
     return marked(html.Div(parts, className="lonely"), data_title="Not found")
+
+
+def lacking(role: Role) -> str:
+    """Return in a sentence that who asks has not the role that this takes; empty when they may."""
+    who = CURRENT.get()
+    own = ", ".join(sorted(who.roles))
+    return "" if who.may(role) else f"This takes the role {role}; {who.subject} has {own}."
 
 
 def empty(why: str, command: str = "") -> html.Div:

@@ -8,7 +8,7 @@ from dash import html
 
 from driftline.dashboard.address import alarm_link, monitor_link, rows_link
 from driftline.dashboard.pages.alarm_panels import change_table
-from driftline.dashboard.pages.forms import act_form, choice, field
+from driftline.dashboard.pages.forms import act_form, choice, field, signature
 from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
@@ -16,6 +16,7 @@ from driftline.dashboard.pages.parts import (
     facts,
     faint,
     heading,
+    lacking,
     layout,
     marked,
     pair,
@@ -161,6 +162,8 @@ def _closing(view: WindowView, run: WindowRun, counts: Sequence[tuple[str, Cell]
 def row_list(monitor: str, run: WindowRun, rows: ContributingRows) -> html.Section:
     """List the rows of a monitor's window, the offending value first."""
     note = f"{rows.feature}, {span(run)}"
+    if why := lacking("analyst"):
+        return panel(ROWS, [empty(why)], name="rows", note=note)
     if not rows.events:
         why = f"{plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
         return panel(ROWS, [empty(why)], name="rows", note=note)
@@ -237,7 +240,7 @@ def annotation_panel(view: AnnotationsView | None) -> list[Cell]:
         choice("verdict", "Is", VERDICTS, EXPECTED),
         field("reason", "Reason", hint="Black Friday"),
         field("until", "Expected until", hint="this window only"),
-        field("author", "By", hint="your name"),
+        *signature("author"),
     ]
     form = act_form("mark", fields, "Annotate", {"monitor": view.monitor, "window": view.stamp})
     return [panel("Annotations", [*parts, form, html.P(MEANING, className="note")], name="marks")]
@@ -266,5 +269,5 @@ def _annotation(one: Annotation, view: AnnotationsView) -> html.Div:
         if violation.mark.id == one.id
     ]
     given = {"monitor": view.monitor, "id": str(one.id)}
-    button = act_form("unmark", [field("author", "By", hint="your name")], "Withdraw", given)
+    button = act_form("unmark", signature("author"), "Withdraw", given)
     return html.Div([*lines, button], className="finding-box")
