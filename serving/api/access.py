@@ -11,7 +11,7 @@ from driftline.access import audit
 from driftline.access.principal import CURRENT, Role
 from driftline.access.tokens import create_token, list_tokens, revoke_token
 from driftline.database.engine import read_connection
-from driftline.serving.api.requests import Fields, Limit
+from driftline.serving.api.requests import ID_MAX, Fields, Limit
 from driftline.serving.context import ServerContext
 
 
@@ -70,7 +70,7 @@ def router(context: ServerContext) -> APIRouter:
     @routes.get("/audit")
     def read_audit(
         limit: Limit = 100,
-        before: Annotated[int | None, Query(ge=1)] = None,
+        before: Annotated[int | None, Query(ge=1, le=ID_MAX)] = None,
         subject: str | None = None,
         target: str | None = None,
         since: AwareDatetime | None = None,

@@ -13,14 +13,12 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import list_annotations
 from driftline.serving.api.annotating import Marked, judged_window, mark_window, unmark
 from driftline.serving.api.known import known_monitor
-from driftline.serving.api.requests import Fields, Limit, Span, in_utc
+from driftline.serving.api.requests import ID_MAX, Fields, Limit, Span, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
 
 NAME_MAX = 1000
-# The greatest whole number that databases take.
-ID_MAX = (1 << 63) - 1
 
 
 class MarkRequest(Span):

@@ -11,6 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 
+# The greatest whole number that databases take.
+ID_MAX = (1 << 63) - 1
+
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
