@@ -3,7 +3,7 @@
 Run: python bench/api_fuzz.py [--count 20000] [--seed 0] [--log FILE]
 
 Schemathesis makes requests of every operation, half of them fitting the document and half of them
-not, at a server with something of everything (`tests/serving/api_yard.py`). Each is sent eight
+not, at a server with something of everything (`tests/serving/api_yard.py`). Each is sent some
 times: three in four name a thing that is there, and every other one has the example's body, mostly
 with one odd value in it, or an odd parameter, for what is nearly right gets deepest. An answer is a
 fault if its status, content type or form is not documented, the status "default" and fields beyond
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import platform
 import sys
 import tempfile
@@ -28,7 +29,6 @@ from typing import Any
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
-from hypothesis.strategies import randoms
 from schemathesis import APIOperation, Case, GenerationMode
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.specs.openapi.checks import (
@@ -66,7 +66,6 @@ _ODD: tuple[Any, ...] = (
     "a\\b/..", "NaN", "2026-13-45", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00",
     "2026-01-15", [], {}, [[]], {"": None}, "cron(0 0 ? * * *)", "EVX", "quality", "orders",
 )  # fmt: skip
-_VARIANTS = 8
 _MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 
@@ -92,18 +91,27 @@ def fuzz(
     *,
     only: str = "",
     document: dict[str, Any] | None = None,
+    seconds: float = math.inf,
+    share: tuple[int, int] = (4, 6),
 ) -> Found:
-    """Send about so many requests to a server, as many to each operation of its document."""
+    """Send so many requests or more to a server, as many to each operation of its document.
+
+    ``share``: requests of an operation that are made at a time, of which the first is the simplest
+    one; and how often each is sent, changed: to make one takes longer than to answer it.
+    """
     document = document or server.client.get("/openapi.json").json()
     schema = schemathesis.openapi.from_dict(closed(document))
     operations = [one.ok() for one in schema.get_all_operations()]
-    found = Found()
-    share = max(count // (len(operations) * len(_MODES) * _VARIANTS), 1)
-    # What deletes comes last: the others would find nothing.
-    for operation in sorted(operations, key=lambda one: one.method == "delete"):
-        if only in operation.label:
+    found, until = Found(), time.monotonic() + seconds
+    # What deletes comes last: the others would find nothing. In rounds, so that a campaign that
+    # ends early has been everywhere.
+    operations = sorted(operations, key=lambda one: one.method == "delete")
+    operations = [one for one in operations if only in one.label]
+    while found.count < count and time.monotonic() < until:
+        for operation in operations:
             for mode in _MODES:
                 _try(server, operation, mode, things, share=share, seed_=seed_, found=found)
+        seed_ += 1
     return found
 
 
@@ -113,18 +121,19 @@ def _try(
     mode: GenerationMode,
     things: Mapping[str, list[Any]],
     *,
-    share: int,
+    share: tuple[int, int],
     seed_: int,
     found: Found,
 ) -> None:
     statuses = found.statuses.setdefault(operation.label, Counter())
+    random = Random(f"{seed_} {operation.label} {mode}")
 
     @seed(seed_)
-    @settings(_QUIET, max_examples=share)
-    @given(case=operation.as_strategy(generation_mode=mode), random=randoms(use_true_random=False))
-    def ask(case: Case, random: Random) -> None:
+    @settings(_QUIET, max_examples=share[0])
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Case) -> None:
         made = case.path_parameters, case.query, case.media_type, case.body
-        for _ in range(_VARIANTS):
+        for _ in range(share[1]):
             case.path_parameters, case.query, case.media_type, case.body = copy.deepcopy(made)
             _bring_near(case, things, random)
             _send(case)
@@ -238,12 +247,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="end after so long")
     parser.add_argument("--only", default="", help="operations whose name holds this")
     parser.add_argument("--log", type=Path, default=None)
     asked = parser.parse_args()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, populated(Path(folder) / "server") as server:
-        found = fuzz(server, things_of(server), asked.count, asked.seed, only=asked.only)
+        found = fuzz(
+            server,
+            things_of(server),
+            asked.count,
+            asked.seed,
+            only=asked.only,
+            seconds=asked.seconds,
+        )
     command = f"bench/api_fuzz.py --count {asked.count} --seed {asked.seed}"
     text = "\n".join(report(found, time.monotonic() - begin, command)) + "\n"
     if asked.log is not None:
