@@ -57,6 +57,7 @@ from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, Access, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kind import kind_named
 from driftline.signature import Signature
 
@@ -107,13 +108,14 @@ class DashboardContext:
     now: Callable[[], datetime]
     send: SendAs | None = None
     signature_of: Callable[[str], Signature | None] = lambda _: None
+    access: Access = UNLIMITED  # What tables of others may be read from.
     external_url: str = ""
     access: Access | None = None
 
 
 def create_app(context: DashboardContext) -> App:
     """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
-    stores = Stores(context.engine, context.root, context.now, context.signature_of)
+    stores = Stores(context.engine, context.root, context.now, context.signature_of, context.access)
     dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import UTC_NAME, Schedule
+from driftline.monitors.external.source import ExternalSource
 from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, find_kind, kind_named, kind_names
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import (
@@ -37,7 +38,7 @@ REMOVAL = "removal of the monitor"
 
 # What a change of makes it another question, so that windows are judged anew.
 JUDGING = (
-    "kind", "endpoint", "baseline", "baseline_version", "schedule", "time_zone",
+    "kind", "endpoint", "source", "baseline", "baseline_version", "schedule", "time_zone",
     "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
     "preprocess", "postprocess",
 )  # fmt: skip
@@ -52,7 +53,7 @@ class MonitorDefinition:
     """One monitor, as it is declared."""
 
     name: str  # Unique ignoring case.
-    endpoint: str
+    endpoint: str  # Empty where the source is a table.
     baseline: str
     baseline_version: str | None = None  # None: the newest at each run.
     kind: str = DEFAULT_KIND
@@ -71,6 +72,8 @@ class MonitorDefinition:
     # Names of scripts in the installation's folder (docs/scripts-and-segments.md).
     preprocess: str | None = None
     postprocess: str | None = None
+    # A table that others write, as plain JSON values (docs/sources.md).
+    source: Mapping[str, object] | None = None
     owner: str | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     # Set by `put_definition`; counts the changes after which windows are judged anew.
@@ -124,12 +127,39 @@ class MonitorDefinition:
                 f'monitor "{self.name}": segments with compat; expected one of them, since '
                 "SageMaker has no segments"
             )
+        self._check_source()
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(
                 f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
                 "expected one such as 2026-01-01T00:00:00Z"
             )
         self.timetable  # noqa: B018 - A wrong expression is an error here, not at the first run.
+
+    def _check_source(self) -> None:
+        where = f'monitor "{self.name}": '
+        if bool(self.endpoint) == (self.source is not None):
+            raise DefinitionError(f"{where}expected endpoint or source, one of them")
+        if self.source is None:
+            return
+        if self.preprocess or self.kind_value.needs_model:
+            what = "preprocess" if self.preprocess else f'kind "{self.kind}"'
+            raise DefinitionError(
+                f"{where}{what} with source; expected an endpoint, whose requests or model it needs"
+            )
+        try:
+            ExternalSource.of(self.source)
+        except InputError as error:
+            raise DefinitionError(f"{where}{error}") from error
+
+    @property
+    def external(self) -> ExternalSource | None:
+        """The table that others write, read; None where an endpoint is captured."""
+        return None if self.source is None else ExternalSource.of(self.source)
+
+    @property
+    def subject(self) -> str:
+        """What is watched, in words: the endpoint, or the table."""
+        return self.endpoint or str(self.external)
 
     @property
     def kind_value(self) -> Kind:
@@ -183,7 +213,7 @@ def put_definition(
     if stored.start != before.start or is_anew:
         # Another beginning: the windows from there on are due again (unchanged ones cost nothing).
         connection.execute(delete(leases).where(leases.c.monitor == stored.name))
-    elif stored.endpoint != before.endpoint:
+    elif (stored.endpoint, stored.source) != (before.endpoint, before.source):
         # Its tables have versions of their own.
         connection.execute(
             update(leases)
@@ -243,7 +273,11 @@ def _values(definition: MonitorDefinition) -> dict[str, object]:
     found = {one.name: getattr(definition, one.name) for one in fields(definition)}
     rules = [dict(rule) for rule in definition.rules]
     segments = None if definition.segments is None else list(definition.segments)
-    return {**found, "tags": dict(definition.tags), "rules": rules, "segments": segments}
+    source = None if definition.source is None else dict(definition.source)
+    return {
+        **found, "tags": dict(definition.tags), "rules": rules, "segments": segments,
+        "source": source,
+    }  # fmt: skip
 
 
 def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:

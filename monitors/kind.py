@@ -35,6 +35,8 @@ DEFAULT_KIND = "data-quality"
 log = logging.getLogger(__name__)
 
 OWN_METRICS = "Driftline"
+# SageMaker's own, of monitors on an endpoint and on batch transform.
+_OF_ENDPOINTS, _OF_TABLES = "aws/sagemaker/Endpoints/", "aws/sagemaker/ModelMonitoring/"
 DAILY, WEEKLY = "cron(0 0 ? * * *)", "cron(0 0 ? * MON *)"
 
 
@@ -72,6 +74,13 @@ class MetricSeries:
     namespace: str = OWN_METRICS
     prefix: str = ""
     has_label: bool = True
+
+
+def metric_place(namespace: str, monitor: str, endpoint: str | None) -> tuple[str, dict[str, str]]:
+    """Return the namespace and dimensions of a monitor's metrics; without an endpoint its own."""
+    if endpoint:
+        return namespace, {"Endpoint": endpoint, "MonitoringSchedule": monitor}
+    return namespace.replace(_OF_ENDPOINTS, _OF_TABLES), {"MonitoringSchedule": monitor}
 
 
 def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:

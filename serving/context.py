@@ -14,6 +14,7 @@ from driftline.alerts.notify.secrets import Vault
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.reach import Reach
 
@@ -49,6 +50,7 @@ class ServerContext:
     local_dir: Path | None = None  # For models that are served, where the root is a bucket.
     redactor: Redactor | None = None  # Of imported records; None takes nothing out.
     reach: Reach = field(default_factory=Reach)  # The files that resources may name.
+    access: Access = UNLIMITED  # What tables of others may be read from.
     scripts_dir: str = ""  # Of the record scripts that monitors may name; empty: none.
     vault: Vault = field(default_factory=Vault)
     commands: Mapping[str, str] = field(default_factory=dict)  # What channels may run, by name.

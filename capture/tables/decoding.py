@@ -61,7 +61,7 @@ def decode(records: Records, signature: Signature | None) -> Decoded:
     asked = read_requests(_sent(records, "request", answered), signature)
     counts = np.maximum(asked.counts, 1)
     replied = read_responses(_sent(records, "response", answered), signature, counts)
-    unfit = _Unfit()
+    unfit = UnfitTexts()
     ids: dict[int, str] = {}
     columns: dict[str, pa.Array] = {}
     for bodies, described in ((asked, signature.inputs), (replied, signature.outputs)):
@@ -92,7 +92,7 @@ def _undecoded(answered: np.ndarray) -> Decoded:
     return Decoded(
         row_counts=np.ones(len(answered), np.int64),
         columns={},
-        unfit=_Unfit().array(len(answered)),
+        unfit=UnfitTexts().array(len(answered)),
         errors=[_NO_SIGNATURE if told else None for told in answered],
         flags=flags.astype(np.int32),
         inference_ids=pa.nulls(len(answered), pa.string()),
@@ -188,7 +188,7 @@ def _both(request: str | None, response: str | None) -> str | None:
     return "; ".join(told) or None
 
 
-class _Unfit:
+class UnfitTexts:
     """Gathers (row, name, text) and gives them as one map column."""
 
     def __init__(self) -> None:

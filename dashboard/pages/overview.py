@@ -210,7 +210,8 @@ def _state(line: MonitorLine, now: datetime) -> Cell:
 
 def _monitor_name(line: MonitorLine) -> Cell:
     link = html.A(line.name, href=monitor_link(line.name), className="strong")
-    words = f"{line.endpoint}, {schedule_text(line.definition.schedule, line.definition.time_zone)}"
+    schedule = schedule_text(line.definition.schedule, line.definition.time_zone)
+    words = f"{line.definition.subject}, {schedule}"
     if line.labelled is not None:
         share = percent(line.labelled[0] / line.labelled[1])
         words += f", {share.replace(' ', chr(0xA0))} labelled"

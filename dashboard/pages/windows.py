@@ -71,7 +71,7 @@ def monitor_page(
 
     words = " · ".join(
         [
-            f"{monitor.kind} of {monitor.endpoint}",
+            f"{monitor.kind} of {monitor.definition.subject}",
             f"baseline {monitor.definition.baseline}",
             schedule_text(monitor.definition.schedule, monitor.definition.time_zone),
             f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",

@@ -31,7 +31,7 @@ from driftline.dashboard.queries.views import (
     MonitorLine,
     WindowRun,
 )
-from driftline.monitors.kind import OWN_METRICS, kind_named
+from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import DATA_METRICS, UNQUOTED
 from driftline.monitors.results.metric import MetricResult
 
@@ -172,8 +172,8 @@ def _metric_values(connection: Connection, line: MonitorLine, metric: MetricResu
     series = kind_named(line.definition.kind).series
     name = series.prefix + quote(metric.name, safe=UNQUOTED)
     table = metric_table.c
-    query = select(metric_table).where(table.namespace == series.namespace, table.name == name)
-    wanted = _dimensions(line)
+    namespace, wanted = metric_place(series.namespace, line.name, line.endpoint)
+    query = select(metric_table).where(table.namespace == namespace, table.name == name)
     for key, value in (("Facet", metric.facet), ("FacetValue", metric.facet_value)):
         if value:
             wanted[key] = quote(value, safe=UNQUOTED)
@@ -187,15 +187,12 @@ def _metric_values(connection: Connection, line: MonitorLine, metric: MetricResu
     return np.full(len(line.runs), np.nan)
 
 
-def _dimensions(line: MonitorLine) -> dict[str, str]:
-    return {"Endpoint": line.endpoint, "MonitoringSchedule": line.name}
-
-
 def _read(
     connection: Connection, line: MonitorLine, namespace: str, name: str, runs: Sequence[WindowRun]
 ) -> _Series:
     try:
-        metric_id = metrics.find(connection, namespace, name, _dimensions(line))
+        namespace, dimensions = metric_place(namespace, line.name, line.endpoint)
+        metric_id = metrics.find(connection, namespace, name, dimensions)
     except DatapointError:
         metric_id = None  # No metric can have such a name, as one that is too long.
     return _aligned(connection, metric_id, runs)

@@ -40,6 +40,8 @@ from driftline.dashboard.queries.views import (
 from driftline.dashboard.words import count, moment, plural
 from driftline.errors import DriftlineError
 from driftline.monitors.drift_test.drift import reference_columns
+from driftline.monitors.external.rows import read_external
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.conditions import with_baseline, with_rows
 from driftline.monitors.report.comparison import Comparison, compare
 from driftline.monitors.root_cause.contributions import Contribution
@@ -78,9 +80,12 @@ class Storage:
     """Reads below one storage root; safe to use from several threads."""
 
     def __init__(
-        self, root: str, signature_of: Callable[[str], Signature | None] = lambda _: None
+        self,
+        root: str,
+        signature_of: Callable[[str], Signature | None] = lambda _: None,
+        access: Access = UNLIMITED,
     ) -> None:
-        self.root, self._signature_of = root, signature_of
+        self.root, self._signature_of, self._access = root, signature_of, access
         self._lock = threading.Lock()
         self._baselines: dict[tuple[str, str], Baseline] = {}
         self._stats: dict[str, tuple[float, EndpointReport]] = {}
@@ -233,12 +238,13 @@ class Storage:
         """Read all rows that meet a violation's condition, each with its contribution."""
         violation, condition = pointed
         predicate = with_baseline(condition, baseline)
-        # Of endpoints that are gone, the columns of the baseline.
+        # Of tables, and of endpoints that are gone, the columns of the baseline.
         signature = self._signature_of(line.endpoint) or baseline.signature
         window, looked_at = Window(run.start, run.end), predicate.columns
         read = read_whole(
-            self.root, line.endpoint, window, signature, baseline, looked_at=looked_at
-        )
+            self.root, line.endpoint, window, signature, baseline, looked_at=looked_at,
+            source=line.definition.external, access=self._access,
+        )  # fmt: skip
         predicate = with_rows(predicate, read.batches)
         blamed = [Contribution(condition.column, predicate, violation.share_of_blame)]
         return contributing_batches(read.batches, blamed, reference_columns(baseline))
@@ -278,7 +284,10 @@ class Storage:
         self, baseline: Baseline, line: MonitorLine, run: WindowRun, columns: list[str]
     ) -> WindowRead:
         window = Window(run.start, run.end)
-        return read_window(self.root, line.endpoint, window, baseline.signature, columns=columns)
+        signature, source = baseline.signature, line.definition.external
+        if source is not None:
+            return read_external(source, self._access, window, signature, columns=columns)
+        return read_window(self.root, line.endpoint, window, signature, columns=columns)
 
 
 def _since_judged(

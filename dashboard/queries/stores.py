@@ -56,6 +56,7 @@ from driftline.dashboard.queries.views import (
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import get_definition, list_definitions
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.run.status import overdue
 from driftline.signature import Signature
@@ -73,10 +74,11 @@ class Stores:
         root: str,
         now: Callable[[], datetime],
         signature_of: Callable[[str], Signature | None] = lambda _: None,
+        access: Access = UNLIMITED,
     ) -> None:
         self.engine = engine
         self.now = now
-        self.storage = Storage(root, signature_of)
+        self.storage = Storage(root, signature_of, access)
         self.reports = ReportCache(self.storage.report)
         self.bands = BandModels()
         self.notifications = Notifications(engine, now)
@@ -258,7 +260,8 @@ class Stores:
         """Count the capture of each endpoint that has rows or a monitor."""
         watched: dict[str, list[str]] = {name: [] for name in self.storage.captured()}
         for line in monitors:
-            watched.setdefault(line.endpoint, []).append(line.name)
+            if line.endpoint:
+                watched.setdefault(line.endpoint, []).append(line.name)
         audited = self.storage.unaccounted()
         for name, names in sorted(watched.items()):
             stats = self.storage.capture_stats(name, self.now())

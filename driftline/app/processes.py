@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from driftline.capture.line.transport import Transport
     from driftline.capture.redaction.redactor import Redactor
     from driftline.capture.tap.place import CapturePlace
+    from driftline.monitors.external.source import Access
     from driftline.monitors.run.auditor import Auditor
     from driftline.serving.resources.reach import Reach
 
@@ -111,6 +112,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             allow_networks=settings.notify.allow_networks,
             redactor=redactor(settings),
             reach=reach(settings),
+            access=access(settings),
             scripts_dir=settings.scheduler.scripts_dir,
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
@@ -156,6 +158,14 @@ def reach(settings: Settings) -> Reach:
     return Reach(tuple(folders), tuple(own), tuple(secrets))
 
 
+def access(settings: Settings) -> Access:
+    """Return what tables of others may be read from."""
+    from driftline.monitors.external.source import Access
+
+    query = settings.query
+    return Access(query.connections, reach(settings).check_data, query.timeout_s)
+
+
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.app.client.connection import ServerCalls
@@ -180,6 +190,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             now=clock(settings),
             send=ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30).send,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
+            access=access(settings),
             external_url=settings.dashboard.external_url,
             access=dashboard_access(settings, engine, writer),
         )
@@ -432,6 +443,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             scripts_dir=settings.scheduler.scripts_dir,
             retention_days=settings.capture.retention_days,
+            access=access(settings),
         )  # fmt: skip
 
         def schedule(stop: threading.Event) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.kind import OWN_METRICS, kind_named
+from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Violation, hide_values
 from driftline.monitors.rows import WindowFacts
@@ -152,7 +152,7 @@ class _Run:
         dimensions: Mapping[str, str] | None = None,
     ) -> Datapoint:
         """Return one value at the window's start."""
-        own = {"Endpoint": self.endpoint, "MonitoringSchedule": self.monitor}
+        namespace, own = metric_place(namespace, self.monitor, self.endpoint)
         return Datapoint(
             namespace=namespace,
             name=name,

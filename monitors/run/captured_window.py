@@ -15,6 +15,8 @@ from driftline.formats.source import Source
 from driftline.monitors.check_context import CheckContext, Compat, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.external.rows import read_external
+from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
 from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import plural
@@ -37,22 +39,31 @@ def read_captured(
     root: str,
     definition: MonitorDefinition,
     window: Window,
-    signature: Signature,
+    signature: Signature | None,
     baseline: Baseline,
+    access: Access = UNLIMITED,
 ) -> WindowRead:
-    """Open the captured rows of a window; what came after its delay counts as late."""
+    """Open the rows of a window, captured ones or those of a table that others write.
+
+    What was captured after its delay counts as late. A table has the signature of its baseline.
+    """
+    signature = signature or baseline.signature
+    columns = [
+        *ROW_IDS,
+        *definition.kind_value.columns(signature, baseline),
+        *_named_by_rules(definition, signature, baseline),
+    ]
+    labels = labels_of(baseline.signature) if definition.kind_value.uses_labels else None
+    if (source := definition.external) is not None:
+        return read_external(source, access, window, signature, columns=columns, labels=labels)
     read = read_window(
         root,
         definition.endpoint,
         window,
         signature,
-        columns=[
-            *ROW_IDS,
-            *definition.kind_value.columns(signature, baseline),
-            *_named_by_rules(definition, signature, baseline),
-        ],
+        columns=columns,
         late_after=window.end + timedelta(seconds=definition.delay_s),
-        labels=labels_of(baseline.signature) if definition.kind_value.uses_labels else None,
+        labels=labels,
     )
     return with_predictions(read, root, definition.endpoint, signature, baseline)
 
@@ -65,8 +76,10 @@ def read_whole(
     baseline: Baseline,
     *,
     looked_at: Iterable[str] = (),
+    source: ExternalSource | None = None,
+    access: Access = UNLIMITED,
 ) -> WindowRead:
-    """Open the captured rows of a window with all that is known of them, to be taken out.
+    """Open the rows of a window with all that is known of them, to be taken out.
 
     Ids first, then all inputs and outputs of the endpoint, and the label, null where none has come.
     The request's id and time stand under the user's own names, too, where conditions look at them
@@ -80,6 +93,8 @@ def read_whole(
     wanted = {*looked_at} - {*ROW_IDS}
     named = [one for one in (signature.inference_id, signature.event_time) if one in wanted]
     columns = [*ROW_IDS, *(one for one in named if one is not None), *names]
+    if source is not None:
+        return read_external(source, access, window, signature, columns=columns, labels=labels)
     return read_window(root, endpoint, window, signature, columns=columns, labels=labels)
 
 
@@ -107,6 +122,12 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     """Return why a window cannot be judged; empty when it can."""
     # A script may make rows of what nobody else can read.
     count = read.request_count - read.failed_count if definition.preprocess else read.row_count
+    if count == 0 and definition.source is not None:
+        if not read.unparsed_count:
+            return NO_DATA
+        rows = plural(read.unparsed_count, "row")
+        column = definition.source["timestamp"]
+        return f'{NO_DATA}: {rows} of the table have no time in "{column}" that can be read'
     if count == 0 and read.unparsed_count:
         requests = plural(read.unparsed_count, "captured request")
         return (
@@ -136,6 +157,7 @@ def evaluate_captured(
     past: PastWindows | None = None,
 ) -> Report:
     """Evaluate a window that was read, or the rows a script made of it, by the monitor's kind."""
+    is_captured = definition.source is None
     facts = WindowFacts(**{one.name: getattr(read, one.name) for one in fields(WindowFacts)})
     context = CheckContext(
         baseline=baseline,
@@ -143,7 +165,7 @@ def evaluate_captured(
             read.batches if rows is None else rows.batches,
             facts=facts,
             unfit=partial(unfit_counts, left_out=read.left_out) if rows is None else None,
-            callers=partial(caller_rows, read) if rows is None else None,
+            callers=partial(caller_rows, read) if rows is None and is_captured else None,
         ),
         roles=settle_roles(Roles(), baseline),
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),

@@ -43,6 +43,7 @@ from driftline.monitors.executions import (
     find,
     record,
 )
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.run.apply_annotations import (
@@ -108,12 +109,13 @@ class Job:
     definition: MonitorDefinition
     window: Window
     now: Callable[[], datetime]
-    signature: Signature
+    signature: Signature | None  # Of the endpoint; None: the source is a table.
     baselines: BaselineReader = store.get
     predict: Predictor | None = None
     scripts_dir: str = ""
     retention: timedelta = RETENTION
     drift_tests: DriftTestCache | None = None
+    access: Access = UNLIMITED  # What a table may be read from.
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,12 @@ def _attempt(job: Job) -> Execution:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
     except NotFoundError as error:
         return _fail(keep, job, "", "", NotJudgedError(str(error)), started)
-    context = read_context(job, baseline)
+    try:
+        context = read_context(job, baseline)
+    except InputError as error:
+        if job.definition.source is None:
+            raise
+        return _fail(keep, job, baseline.version, "", NotJudgedError(str(error)), started)
     if isinstance(context, Execution):
         return context
     report = Report(job.definition.kind, (), 0)
@@ -217,15 +224,17 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
 
 
 def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
-    return read_captured(job.root, job.definition, window, job.signature, baseline)
+    return read_captured(job.root, job.definition, window, job.signature, baseline, job.access)
 
 
 def refuse_removed_rows(context: RunContext, report: Report) -> Report:
     """End the run where erasure or retention took requests that the window's standing result saw.
 
     A result of fewer rows would take its place, and an alarm change by it, though nothing has
-    happened.
+    happened. The rows of a table are its owner's to correct: of those only all of them are missed.
     """
+    if context.job.definition.source is not None and context.read.row_count:
+        return report
     job, read, table = context.job, context.read, executions.c
     query = select(table.id, table.request_count).where(
         table.monitor == job.definition.name,
@@ -377,7 +386,9 @@ def _publish(keep: Recorder, context: RunContext, report: Report, started: datet
 def _without_erased(published: Execution, context: RunContext) -> Execution:
     """Clear a run whose rows were erased meanwhile: the erasure may have looked before it."""
     job = context.job
-    if removal_version(job.root) == context.removals or not _has_changed(context):
+    if job.definition.source is not None or removal_version(job.root) == context.removals:
+        return published
+    if not _has_changed(context):
         return published
     clear_run(job.engine, job.root, job.definition.endpoint, published.id)
     return replace(

@@ -33,6 +33,7 @@ from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
@@ -70,13 +71,14 @@ class Scheduler:
         predictors: Predictors | None = None,
         scripts_dir: str = "",
         retention_days: float = RETENTION.days,
+        access: Access = UNLIMITED,
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
         self.now, self.poll_s = now, poll_s
         self.lease_clock = lease_clock or now
         self.revisit_after = timedelta(seconds=revisit_s)
         self.predictors = predictors
-        self.scripts_dir = scripts_dir
+        self.scripts_dir, self.access = scripts_dir, access
         self.retention = timedelta(days=retention_days)
         self.owner = uuid.uuid4().hex
         self.failures = FailedPasses(log, "scheduler")
@@ -126,8 +128,9 @@ class Scheduler:
             return
         if not self._is_due(state) and not self._is_touched(state, moment):
             return
-        signature = self.signatures(definition.endpoint)
-        if signature is None:
+        is_captured = definition.source is None
+        signature = self.signatures(definition.endpoint) if is_captured else None
+        if is_captured and signature is None:
             return
         taken = lease.take(self.engine, state, self.owner, moment)
         if taken is None:
@@ -150,6 +153,7 @@ class Scheduler:
                             scripts_dir=self.scripts_dir,
                             retention=self.retention,
                             drift_tests=self.drift_tests,
+                            access=self.access,
                         )
                     )
 

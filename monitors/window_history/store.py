@@ -59,6 +59,7 @@ class Key:
             definition.endpoint.lower(),
             definition.schedule,
             definition.preprocess or "",
+            *([] if definition.source is None else [json.dumps(definition.source, sort_keys=True)]),
         )
         digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8)
         return cls(definition.name, digest.hexdigest(), baseline_version)

@@ -10,10 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from driftline.baseline import store as baselines
+from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError, UndecidedError
 from driftline.formats.location import locate
+from driftline.monitors.definitions import get_definition
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.executions import Execution
+from driftline.monitors.external.source import ExternalSource
 from driftline.monitors.kinds.conditions import read_condition, with_baseline, with_rows
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.root_cause.contributions import Contribution
@@ -61,7 +64,11 @@ def open_contributing_rows(
             "name the events that they came from"
         )
     baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
-    signature = require_signature(context.engine, execution.endpoint)
+    source = None if execution.endpoint else _source_of(context, execution)
+    if source is None:
+        signature = require_signature(context.engine, execution.endpoint)
+    else:
+        signature = baseline.signature
     blamed = [
         Contribution(
             one["feature_name"],
@@ -73,9 +80,22 @@ def open_contributing_rows(
     window = read_whole(
         context.root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in blamed for name in one.predicate.columns},
+        source=source, access=context.access,
     )  # fmt: skip
     blamed = [replace(one, predicate=with_rows(one.predicate, window.batches)) for one in blamed]
     return ContributingRows(blamed, reference_columns(baseline), window.batches)
+
+
+def _source_of(context: ServerContext, execution: Execution) -> ExternalSource | None:
+    """Return the table of an execution, as long as its monitor is the same."""
+    with read_connection(context.engine) as connection:
+        definition = get_definition(connection, execution.monitor)
+    if definition.version != execution.definition_version:
+        raise UndecidedError(
+            f'monitor "{definition.name}" has changed since execution "{execution.id}"; its rows '
+            "may be of another table: run the window again"
+        )
+    return definition.external
 
 
 def _entries(report: Mapping[str, Any], index: int | None) -> list[dict[str, Any]]:

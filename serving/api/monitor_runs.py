@@ -19,6 +19,7 @@ def judge_window(
 ) -> Execution:
     """Judge one window and record the result; the same window and rows are not judged twice."""
     with ExitStack() as stack:
+        is_captured = definition.source is None
         needs_model = definition.kind_value.needs_model
         model = shelf.open(definition.endpoint) if needs_model else None
         return run(
@@ -28,9 +29,12 @@ def judge_window(
                 definition,
                 window,
                 now=context.now,
-                signature=require_signature(context.engine, definition.endpoint),
+                signature=(
+                    require_signature(context.engine, definition.endpoint) if is_captured else None
+                ),
                 predict=None if model is None else stack.enter_context(model),
                 scripts_dir=context.scripts_dir,
                 retention=timedelta(days=context.retention_days),
+                access=context.access,
             )
         )

@@ -153,6 +153,7 @@ class Applier:
         look = partial(
             content_of, resource, context.reach,
             trust_pickle=context.trust_pickle, scripts_dir=context.scripts_dir,
+            access=context.access,
         )  # fmt: skip
         try:
             return await within(_LOOK_S, look)
@@ -237,12 +238,14 @@ class Applier:
             put_silence(connection, definition, now)
         elif isinstance(definition, MonitorDefinition):
             baseline = store.get(connection, "Baseline", definition.baseline)
-            endpoint = store.get(connection, "Endpoint", definition.endpoint)
+            endpoint = definition.endpoint
+            if endpoint:
+                endpoint = store.get(connection, "Endpoint", endpoint).name
             put_definition(
                 connection,
                 replace(
                     definition,
-                    endpoint=endpoint.name,
+                    endpoint=endpoint,
                     baseline=baseline.name,
                     baseline_version=baseline.made["version"],
                 ),

@@ -16,7 +16,7 @@ from driftline.alerts.notify.channel import KEY_FIELDS, Channel
 from driftline.alerts.notify.silence import Silence
 from driftline.monitors.cron import Schedule, once, windows_from
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.kind import OWN_METRICS, kind_named
+from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving.resources import store
@@ -77,7 +77,10 @@ def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         "segments": None if spec.segments is None else tuple(spec.segments),
     }
     return MonitorDefinition(
-        **{**found, **own}, name=resource.name, owner=resource.owner, tags=resource.tags
+        **{**found, **own, "endpoint": spec.endpoint or ""},
+        name=resource.name,
+        owner=resource.owner,
+        tags=resource.tags,
     )
 
 
@@ -159,7 +162,7 @@ def _filled(resource: Resource, spec: AlarmSpec, name: str, monitor: MonitorSpec
     namespace = spec.namespace or (
         OWN_METRICS if metric in OWN_NAMES else kind_named(monitor.kind).namespace
     )
-    own = {"Endpoint": monitor.endpoint, "MonitoringSchedule": name}
+    namespace, own = metric_place(namespace, name, monitor.endpoint)
     filled: AlarmSpec = spec.model_copy(
         update={
             "monitor": name,

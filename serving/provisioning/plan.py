@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
+from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
 from driftline.serving.hosting.model_files import (
     ModelError,
     is_pickle,
@@ -37,6 +38,7 @@ from driftline.serving.resources.specs import (
     CompositeAlarmSpec,
     Kind,
     ModelSpec,
+    MonitorSpec,
 )
 from driftline.serving.resources.store import Stored
 from driftline.validation import nearest
@@ -100,7 +102,12 @@ class Plan:
 
 
 def content_of(
-    resource: Resource, reach: Reach, *, trust_pickle: bool, scripts_dir: str = ""
+    resource: Resource,
+    reach: Reach,
+    *,
+    trust_pickle: bool,
+    scripts_dir: str = "",
+    access: Access = UNLIMITED,
 ) -> Mapping[str, str]:
     """Look at the files that a resource names and return their digests; empty where it has none."""
     found: dict[str, str] = {}
@@ -113,6 +120,8 @@ def content_of(
             if resource.spec.preprocess is not None:
                 script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
                 found["script"] = hashlib.blake2b(script, digest_size=16).hexdigest()
+        elif isinstance(resource.spec, MonitorSpec) and resource.spec.source is not None:
+            access.check_source(ExternalSource.of(resource.spec.source))
     except InputError as error:
         raise ResourceError(f"{resource}: {error}") from error
     # Paths come from documents: too long, with NUL or half a character, in a closed folder.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.errors import InputError
-from driftline.storage import check_uri, is_remote
+from driftline.storage import check_uri, is_remote, open_uri
 
 _SYSTEM = tuple(map(Path, ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")))
 _MEND = "move the data, or name its folder in [serving] data_dirs"
@@ -44,6 +44,16 @@ class Reach:
         below = path.relative_to(max(_above(path, self.own), key=len, default="/"))
         if any(part.startswith(".") for part in below.parts):
             raise InputError(f"{file}: hidden, as keys and settings are; {_MEND}")
+
+    def check_data(self, where: str) -> None:
+        """Refuse a path or URI of a table that is relative, or out of reach."""
+        if is_remote(where):
+            self.check_uri(where)
+            return
+        path = Path(open_uri(where)[1] if where.startswith("file:") else where)
+        if not path.is_absolute():
+            raise InputError(f'path "{where}" is relative; expected an absolute one')
+        self.check(path)
 
     def check_uri(self, uri: str) -> None:
         """Refuse a URI that names no bucket, or is out of reach."""

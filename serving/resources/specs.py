@@ -117,7 +117,9 @@ class MonitorSpec(Spec):
     """What is compared with what, how often."""
 
     kind: str = DEFAULT_KIND
-    endpoint: str
+    endpoint: str | None = None
+    # In place of an endpoint: a table that others write (docs/sources.md).
+    source: dict[str, Any] | None = None
     baseline: str
     schedule: str = "cron(0 0 ? * * *)"
     time_zone: str = "UTC"

@@ -365,6 +365,17 @@ class Scheduler(Section):
         return self
 
 
+class Query(Section):
+    """Databases whose rows monitors read by a query."""
+
+    connections: dict[str, str] = _secret(
+        {},
+        "their URLs by the names that sources of monitors use, such as "
+        "postgresql://user:password@host/db; better by the environment",
+    )
+    timeout_s: Amount = _setting(300.0, "longest time that the query of one window may take")
+
+
 class Alarms(Section):
     """When people are told."""
 

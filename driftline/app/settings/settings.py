@@ -28,6 +28,7 @@ from driftline.app.settings.schema import (
     Log,
     Metrics,
     Notify,
+    Query,
     Scheduler,
     Section,
     Server,
@@ -63,6 +64,7 @@ class Settings:
     auth: Auth = field(default_factory=Auth.model_construct)
     serving: Serving = field(default_factory=Serving.model_construct)
     scheduler: Scheduler = field(default_factory=Scheduler.model_construct)
+    query: Query = field(default_factory=Query.model_construct)
     alarms: Alarms = field(default_factory=Alarms.model_construct)
     metrics: Metrics = field(default_factory=Metrics.model_construct)
     notify: Notify = field(default_factory=Notify.model_construct)
@@ -247,6 +249,8 @@ def _shown(section: str, key: str, field: FieldInfo, value: object) -> object:
         return value
     if (section, key) == ("database", "url"):
         return without_password(str(value))
+    if (section, key) == ("query", "connections") and isinstance(value, dict):
+        return {name: without_password(text) for name, text in value.items()}
     if isinstance(value, dict):
         return {name: HIDDEN if name in SECRET_OPTIONS else text for name, text in value.items()}
     return HIDDEN if value else value
@@ -291,7 +295,8 @@ def _put(
     if get_origin(kind.model_fields[key].annotation) is dict:
         entries = {inner: value} if inner else value
         # Checked here, since names of the file and of the environment may be spelled differently.
-        part[key] = (part.get(key, {}) if inner else {}) | _options(
+        checked = _options if section == "storage" else _texts
+        part[key] = (part.get(key, {}) if inner else {}) | checked(
             entries, f"{source}: [{section}] {key}"
         )
     elif inner:
@@ -329,6 +334,13 @@ def _options(value: object, where: str) -> dict[str, str]:
         return plain_options(value)
     except InputError as error:
         raise SettingsError(f"{where}: {error}") from error
+
+
+def _texts(value: object, where: str) -> dict[str, str]:
+    """Take a table of texts; a message holds none of them, for they may be secrets."""
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise SettingsError(f"{where}: expected a table of names and texts")
+    return {name.lower(): text for name, text in value.items()}
 
 
 def _section(section: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Section:

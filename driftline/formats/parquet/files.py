@@ -35,7 +35,10 @@ BUFFER_BYTES = 1 << 15
 
 
 def scanned(
-    files: ds.Dataset | ds.Fragment, shown: str, wanted: pa.Schema, **options: pa.Schema
+    files: ds.Dataset | ds.Fragment,
+    shown: str,
+    wanted: pa.Schema,
+    **options: pa.Schema | ds.Expression | None,
 ) -> Iterator[pa.RecordBatch]:
     """Read the wanted columns of a data set, or of one of its fragments, in little memory."""
     try:

@@ -1,0 +1,1 @@
+"""Rows of tables that others write, windowed by a column of times."""

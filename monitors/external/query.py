@@ -1,0 +1,152 @@
+"""The rows that a query gives: one SELECT, in a transaction that reads, for a limited time."""
+
+from __future__ import annotations
+
+import sqlite3
+import time as clock
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.capture.windows.window import Window
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import failure_sentence, open_database, sqlite_file
+from driftline.errors import InputError, UnavailableError
+from driftline.formats.cells import as_text
+from driftline.formats.coercion import text_array
+from driftline.monitors.external.files import TimeColumn
+
+MOST_ROWS = 20_000_000
+_FETCHED_ROWS = 10_000
+# Steps of SQLite's machine between two looks at the clock.
+_STEPS = 10_000
+_FILE_TROUBLE = ("unable to open", "database is locked", "disk I/O error")
+_NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+
+
+class QueryRows:
+    """The columns and rows of a query that is running; they can be read once."""
+
+    def __init__(self, result: CursorResult[tuple[object, ...]], shown: str) -> None:
+        self._result, self._shown = result, shown
+        self.names = list(result.keys())
+
+    def batches(
+        self, columns: Sequence[str], time: TimeColumn | None = None, window: Window | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read columns of all rows; the query has chosen them by itself."""
+        places = [self.names.index(name) for name in columns]
+        count = 0
+        for rows in self._result.partitions(_FETCHED_ROWS):
+            count += len(rows)
+            if count > MOST_ROWS:
+                raise InputError(
+                    f"{self._shown}: more than {MOST_ROWS:,} rows for one window; expected fewer: "
+                    "shorten the window, or count in the query"
+                )
+            values = list(zip(*rows, strict=True))
+            arrays = [_array(values[place]) for place in places]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+@contextmanager
+def running(
+    query: str, url: str, connection: str, *, window: Window, zone: str, timeout_s: float
+) -> Iterator[QueryRows]:
+    """Run a query whose ``:start`` and ``:end`` are a window's, and end it with the block.
+
+    PostgreSQL gets times with their zone and compares times without one in ``zone``; SQLite, which
+    has texts only, gets texts such as 2026-01-15 06:00:00 in that zone.
+
+    Raises
+    ------
+    InputError
+        When the database refuses the query, also since it would write, or it takes too long.
+    UnavailableError
+        When the database does not answer.
+    """
+    shown = f"query on {connection}"
+    deadline = clock.monotonic() + timeout_s
+    engine = _engine(url, connection, deadline)
+    try:
+        with engine.connect() as session:
+            if engine.dialect.name != "sqlite":
+                _limit(session, zone, timeout_s)
+            statement = text(query.rstrip().removesuffix(";"))
+            # Of PostgreSQL a cursor of the server's: rows come as they are asked for.
+            session = session.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
+            wanted = statement.compile().params
+            bounds = {"start": window.start, "end": window.end}
+            given = {name: _bound(bounds[name], zone, engine) for name in wanted}
+            yield QueryRows(session.execute(statement, given), shown)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        if clock.monotonic() >= deadline or _is_timeout(error):
+            raise InputError(
+                f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
+                "give the column of times an index, or raise [query] timeout_s"
+            ) from None
+        # Without what SQLAlchemy adds: the statement, and where to read about the error.
+        told = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        if not _is_away(error, told):
+            raise InputError(f"{shown}: {told}") from None
+        told = failure_sentence(engine, error).replace("[database] url", "[query] connections")
+        raise UnavailableError(f"{shown}: {told}") from None
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str, connection: str, deadline: float) -> Engine:
+    """Open a database of somebody else's to read; nothing is made, set or kept in it."""
+    file = sqlite_file(url)
+    if file is not None:
+
+        def connect() -> sqlite3.Connection:
+            found = sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)
+            found.execute("PRAGMA query_only = ON")
+            found.set_progress_handler(lambda: clock.monotonic() > deadline, _STEPS)
+            return found
+
+        return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
+    try:
+        return open_database(url, read_only=True)
+    except InputError as error:
+        told = str(error).replace("[database] url", f'[query] connections, "{connection}"')
+        raise InputError(told) from None
+
+
+def _limit(session: Connection, zone: str, timeout_s: float) -> None:
+    """Give PostgreSQL's statements a time limit, and the zone of times that have none."""
+    session.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
+    session.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": zone})
+
+
+def _bound(moment: datetime, zone: str, engine: Engine) -> object:
+    if engine.dialect.name == "sqlite":
+        return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
+    return moment
+
+
+def _is_timeout(error: Exception) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "57014"
+
+
+def _is_away(error: SQLAlchemyError | sqlite3.Error, told: str) -> bool:
+    """Whether the database, and not the statement, is the trouble; SQLite calls both the same."""
+    if told.startswith(_FILE_TROUBLE):
+        return True
+    is_sqlite = isinstance(getattr(error, "orig", error), sqlite3.Error)
+    return not is_sqlite and isinstance(error, SQLAlchemyError) and is_disconnect(error)
+
+
+def _array(values: Sequence[object]) -> pa.Array:
+    """Return a column of values as a driver gives them; those of several types as texts."""
+    try:
+        return pa.array(values)
+    except _NOT_OF_ONE_TYPE:
+        return text_array([None if value is None else as_text(value) for value in values])

@@ -1,0 +1,457 @@
+"""Runs of monitors whose rows are a table that others write: files, a Delta table, a query."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+import pytest
+from deltalake import write_deltalake
+from sqlalchemy import Engine, delete
+
+from driftline.alerts.metrics import store as metrics
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.errors import UnavailableError
+from driftline.monitors import tables
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
+from driftline.monitors.external.files import FileTable, TimeColumn
+from driftline.monitors.external.source import Access
+from driftline.monitors.run.execution import Job, run
+from driftline.serving.resources.reach import Reach
+from tests.monitors.conftest import DAY, START, append_day, weather
+
+WINDOW = Window(START, START + DAY)
+TIME = "scored_at"
+
+
+def clock() -> datetime:
+    return datetime(2024, 2, 1, tzinfo=UTC)
+
+
+def scores(
+    rng: np.random.Generator, rows: int, day: int = 0, **changed: object
+) -> dict[str, object]:
+    """Rows of one day, a minute apart, with an id, a score and what came true."""
+    values = weather(rng, rows)
+    chance = 1 / (1 + np.exp(-(values["temp"] - 55) / 6))
+    times = [START + day * DAY + timedelta(minutes=i % 1440) for i in range(rows)]
+    return {
+        "request_id": [f"r{day}-{number}" for number in range(rows)],
+        TIME: pa.array(times, pa.timestamp("us", "UTC")),
+        **values,
+        "score": np.round(chance, 4),
+        "late": (rng.random(rows) < chance).astype(int),
+        **changed,
+    }
+
+
+@pytest.fixture(scope="session")
+def scored() -> Baseline:
+    rows = scores(np.random.default_rng(3), 6_000)
+    rows[TIME] = pa.array([START - 30 * DAY + timedelta(minutes=i * 7) for i in range(6_000)])
+    return Baseline.fit(
+        pa.table(rows), label="late", probability="score", id="request_id", timestamp=TIME
+    )
+
+
+def write_parquet(rows: pa.Table, folder: Path) -> dict[str, object]:
+    folder.mkdir(exist_ok=True)
+    pq.write_table(rows, folder / f"part-{len([*folder.iterdir()])}.parquet")
+    return {"path": str(folder)}
+
+
+def write_delta(rows: pa.Table, folder: Path) -> dict[str, object]:
+    write_deltalake(str(folder), rows, mode="append")
+    return {"path": str(folder)}
+
+
+def write_csv(rows: pa.Table, folder: Path) -> dict[str, object]:
+    folder.mkdir(exist_ok=True)
+    pcsv.write_csv(rows, folder / f"part-{len([*folder.iterdir()])}.csv")
+    return {"path": str(folder)}
+
+
+def write_lines(rows: pa.Table, folder: Path) -> dict[str, object]:
+    folder.mkdir(exist_ok=True)
+    texts = rows.set_column(1, TIME, rows[TIME].cast(pa.string()))
+    lines = "".join(json.dumps(one) + "\n" for one in texts.to_pylist())
+    (folder / "part.jsonl").write_text(lines)
+    return {"path": str(folder)}
+
+
+def write_sqlite(rows: pa.Table, folder: Path) -> dict[str, object]:
+    with sqlite3.connect(f"{folder}.db") as connection:
+        texts = rows.set_column(1, TIME, rows[TIME].cast(pa.string()))
+        connection.execute(f"CREATE TABLE IF NOT EXISTS scores ({', '.join(rows.column_names)})")
+        marks = ", ".join("?" * rows.num_columns)
+        values = [tuple(one.values()) for one in texts.to_pylist()]
+        connection.executemany(f"INSERT INTO scores VALUES ({marks})", values)
+    query = f"SELECT * FROM scores WHERE datetime({TIME}) >= :start AND datetime({TIME}) < :end"
+    return {"query": query, "connection": "warehouse"}
+
+
+FORMS = [write_parquet, write_delta, write_csv, write_lines, write_sqlite]
+
+
+@pytest.fixture
+def judge(engine: Engine, root: str, tmp_path: Path, scored: Baseline):
+    store.put(root, "scores", scored, clock)
+    access = Access({"warehouse": f"sqlite:///{tmp_path / 'scores.db'}"})
+
+    def once(
+        source: dict[str, object], kind: str = "data-quality", window: Window = WINDOW,
+        access: Access = access, **fields: object,
+    ) -> Execution:  # fmt: skip
+        source = {"timestamp": TIME, "id": "request_id", **source}
+        definition = MonitorDefinition(
+            "nightly", endpoint="", baseline="scores", kind=kind, source=source, **fields
+        )
+        return run(Job(engine, root, definition, window, now=clock, signature=None, access=access))
+
+    return once
+
+
+def report(root: str, execution: Execution) -> dict[str, object]:
+    return json.loads((Path(root) / execution.folder / "report.json").read_text())
+
+
+@pytest.mark.parametrize("kind", ["data-quality", "model-quality"])
+@pytest.mark.parametrize("write", FORMS)
+def test_a_window_of_a_table_is_judged_and_run_again_with_the_same_bytes(
+    judge, engine: Engine, root: str, tmp_path: Path, rng, write, kind: str
+) -> None:
+    rows = pa.concat_tables([pa.table(scores(rng, 400, day)) for day in (0, 1)])
+    source = write(rows, tmp_path / "scores")
+
+    first = judge(source, kind)
+    texts = documents(root, first)
+    with engine.begin() as connection:  # As if it had never run.
+        connection.execute(delete(tables.executions))
+    again = judge(source, kind)
+
+    assert first.failure_reason is None
+    assert first.status == "Completed"
+    assert (first.row_count, again.id) == (400, first.id)
+    assert documents(root, again) == texts
+
+
+def documents(root: str, execution: Execution) -> dict[str, bytes]:
+    return {one.name: one.read_bytes() for one in (Path(root) / execution.folder).iterdir()}
+
+
+@pytest.mark.parametrize("write", FORMS)
+def test_the_same_rows_give_the_same_digest_however_their_files_are_arranged(
+    judge, tmp_path: Path, rng, write
+) -> None:
+    rows = pa.table(scores(rng, 400))
+    parts = [rows.slice(200), rows.slice(0, 200)]
+    whole = write(rows, tmp_path / "scores")
+    first = judge(whole)
+    if write is write_lines:
+        parts = [rows.take(pa.array(np.arange(400)[::-1]))]
+    other = tmp_path / "other"
+    for part in parts:
+        arranged = write(part, other)
+    access = Access({"warehouse": f"sqlite:///{other}.db"})
+
+    again = judge(arranged, access=access)
+
+    assert again.digest == first.digest
+
+
+def test_captured_rows_and_the_same_rows_of_a_folder_are_judged_alike(
+    engine: Engine, root: str, tmp_path: Path, reference: Baseline, rng
+) -> None:
+    values = weather(rng, 400)
+    values["wind"] = values["wind"] * 1000
+    times = [START + timedelta(minutes=number) for number in range(400)]
+    store.put(root, "flights", reference, clock)
+    append_day(root, reference.signature, 0, values)
+    columns = {**values, TIME: pa.array(times), "id": [f"a-{number}" for number in range(400)]}
+    source = {
+        **write_parquet(pa.table(columns), tmp_path / "scores"),
+        "timestamp": TIME,
+        "id": "id",
+    }
+    common = {"baseline": "flights"}
+    captured = MonitorDefinition("captured", endpoint="flights", **common)
+    table = MonitorDefinition("table", endpoint="", source=source, **common)
+
+    runs = [
+        run(Job(engine, root, one, WINDOW, now=clock, signature=signature))
+        for one, signature in ((captured, reference.signature), (table, None))
+    ]
+
+    found = [documents(root, one) for one in runs]
+    named = {
+        name: text.replace(b"mission table", b"mission captured") for name, text in found[1].items()
+    }
+    assert runs[0].status == "CompletedWithViolations"
+    assert named == found[0]
+
+
+def test_its_metrics_are_those_of_sagemakers_batch_monitors(
+    judge, engine: Engine, tmp_path: Path, rng
+) -> None:
+    judge(write_parquet(pa.table(scores(rng, 400)), tmp_path / "scores"))
+
+    found = {}
+    for namespace, name in (
+        ("Driftline", "rows"),
+        ("aws/sagemaker/ModelMonitoring/data-metrics", "feature_non_null_temp"),
+    ):
+        with engine.connect() as connection:
+            found[name] = metrics.read(
+                connection, namespace, name, {"MonitoringSchedule": "nightly"},
+                START, START + DAY, 86_400, "Sum",
+            )  # fmt: skip
+
+    assert [value for _, value in found["rows"]] == [400.0]
+    assert [value for _, value in found["feature_non_null_temp"]] == [1.0]
+
+
+def test_late_rows_give_a_new_execution_in_place_of_the_old_one(judge, tmp_path: Path, rng) -> None:
+    folder = tmp_path / "scores"
+    first = judge(write_parquet(pa.table(scores(rng, 300)), folder))
+
+    second = judge(write_parquet(pa.table(scores(rng, 100)), folder))
+
+    assert (first.row_count, second.row_count) == (300, 400)
+    assert first.id != second.id
+
+
+def test_rows_that_the_owner_took_back_are_judged_without_them_but_never_none(
+    judge, tmp_path: Path, rng
+) -> None:
+    folder = tmp_path / "scores"
+    write_parquet(pa.table(scores(rng, 400)), folder)
+    source = write_parquet(pa.table(scores(rng, 300)), folder)
+    assert judge(source).row_count == 700
+
+    (folder / "part-0.parquet").unlink()
+    corrected = judge(source)
+    (folder / "part-1.parquet").unlink()
+    emptied = judge(source)
+
+    assert (corrected.status, corrected.row_count) == ("Completed", 300)
+    assert f"execution {corrected.id}, which saw them, stands" in emptied.failure_reason
+
+
+def test_a_delta_table_is_read_as_it_was_when_it_was_opened(tmp_path: Path, rng) -> None:
+    folder = tmp_path / "scores"
+    write_delta(pa.table(scores(rng, 300)), folder)
+    table = FileTable(str(folder), Access())
+    write_delta(pa.table(scores(rng, 100)), folder)
+
+    rows = sum(batch.num_rows for batch in table.batches([TIME]))
+
+    assert rows == 300
+
+
+def test_a_folder_that_changes_while_it_is_read_is_read_again_later(tmp_path: Path, rng) -> None:
+    folder = tmp_path / "scores"
+    write_parquet(pa.table(scores(rng, 300)), folder)
+    table = FileTable(str(folder), Access())
+    batches = table.batches([TIME])
+    next(batches)
+    write_parquet(pa.table(scores(rng, 100)), folder)
+
+    with pytest.raises(UnavailableError, match="files changed while they were read"):
+        list(batches)
+
+
+def test_only_row_groups_that_may_hold_the_window_are_read(
+    tmp_path: Path, rng, caplog: pytest.LogCaptureFixture
+) -> None:
+    days = pa.concat_tables([pa.table(scores(rng, 1_440, day)) for day in range(10)])
+    (tmp_path / "scores").mkdir()
+    pq.write_table(days, tmp_path / "scores" / "all.parquet", row_group_size=1_440)
+    write_deltalake(str(tmp_path / "delta"), days.slice(0, 1_440))
+    write_deltalake(str(tmp_path / "delta"), days.slice(1_440, 1_440), mode="append")
+    caplog.set_level("INFO", "driftline.monitors.external.files")
+
+    for name in ("scores", "delta"):
+        table = FileTable(str(tmp_path / name), Access())
+        window = Window(START + timedelta(hours=2), START + timedelta(hours=3))
+        list(table.batches([TIME], TimeColumn(TIME), window))
+
+    assert [record.getMessage().partition(" bytes")[0] for record in caplog.records] == [
+        f"source={tmp_path}/scores files=1 row_groups=1",
+        f"source={tmp_path}/delta files=1 row_groups=1",
+    ]
+
+
+def test_a_column_that_only_newer_files_have_is_missing_in_the_older_ones(
+    judge, root: str, tmp_path: Path, rng
+) -> None:
+    folder = tmp_path / "scores"
+    write_parquet(pa.table(scores(rng, 200)).drop_columns(["wind"]), folder)
+    source = write_parquet(pa.table(scores(rng, 200)), folder)
+
+    statistics = json.loads(documents(root, judge(source))["statistics.json"])
+
+    (wind,) = [one for one in statistics["features"] if one["name"] == "wind"]
+    assert wind["numerical_statistics"]["common"] == {"num_present": 200, "num_missing": 200}
+
+
+def test_times_without_a_zone_are_of_the_zone_that_is_named(judge, tmp_path: Path, rng) -> None:
+    moments = [START + timedelta(minutes=30), START + timedelta(hours=23, minutes=30)] * 200
+    local = pa.array(moments, pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
+    rows = pa.table(scores(rng, 400, **{TIME: local}))
+    text = rows.set_column(1, TIME, rows[TIME].cast(pa.string()))
+    sources = [
+        write_parquet(rows, tmp_path / "naive"),
+        write_parquet(text, tmp_path / "text"),
+    ]
+    berlin = Window(START - timedelta(hours=1), START)
+
+    for source in sources:
+        counts = [
+            judge({**source, "timezone": zone}, window=berlin).row_count
+            for zone in ("UTC", "Europe/Berlin")
+        ]
+        assert counts == [0, 200]
+
+
+def test_rows_without_a_time_are_counted_and_told(
+    judge, engine: Engine, root: str, tmp_path: Path, rng
+) -> None:
+    rows = scores(rng, 400)
+    rows[TIME] = pa.array([None] * 30 + rows[TIME].to_pylist()[30:], pa.timestamp("us", "UTC"))
+    execution = judge(write_parquet(pa.table(rows), tmp_path / "scores"))
+
+    assert execution.row_count == 370
+    assert report(root, execution)["unparsed_count"] == 30
+
+
+def test_an_empty_window_and_an_empty_folder_have_no_data(judge, tmp_path: Path, rng) -> None:
+    source = write_parquet(pa.table(scores(rng, 400)), tmp_path / "scores")
+    (tmp_path / "nothing").mkdir()
+
+    later = judge(source, window=Window(START + 5 * DAY, START + 6 * DAY))
+    empty = judge({"path": str(tmp_path / "nothing")})
+
+    assert (later.status, empty.status) == ("NoData", "NoData")
+
+
+def test_a_column_that_the_table_has_lost_is_told_as_missing(
+    judge, root: str, tmp_path: Path, rng
+) -> None:
+    rows = pa.table(scores(rng, 400)).drop_columns(["wind"])
+
+    execution = judge(write_parquet(rows, tmp_path / "scores"))
+
+    (violation,) = report(root, execution)["violations"]
+    assert violation["constraint_check_type"] == "missing_column_check"
+    assert "wind" in execution.cause
+
+
+def test_values_of_another_type_are_told(judge, root: str, tmp_path: Path, rng) -> None:
+    rows = scores(rng, 400)
+    rows["wind"] = ["strong"] * 400
+
+    execution = judge(write_parquet(pa.table(rows), tmp_path / "scores"))
+
+    checks = {one["constraint_check_type"] for one in report(root, execution)["violations"]}
+    assert checks == {"data_type_check"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"timestamp": "scored"}, 'no column "scored", which timestamp names; the nearest known'),
+        ({"timestamp": "temp"}, 'column "temp" holds double; expected the times of the rows'),
+        ({"id": "nobody"}, 'no column "nobody", which id names'),
+        ({"path": "/nowhere/at/all"}, "/nowhere/at/all: no such file or folder"),
+    ],
+)
+def test_what_is_wrong_with_a_table_stands_in_the_failed_execution(
+    judge, tmp_path: Path, rng, changed: dict[str, object], told: str
+) -> None:
+    source = write_parquet(pa.table(scores(rng, 400)), tmp_path / "scores")
+
+    execution = judge({**source, **changed})
+
+    assert execution.status == "Failed"
+    assert told in execution.failure_reason
+
+
+def test_a_file_out_of_reach_is_not_read_behind_a_link_either(judge, tmp_path: Path, rng) -> None:
+    secret = tmp_path / "secret"
+    write_parquet(pa.table(scores(rng, 400)), secret)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "part.parquet").symlink_to(secret / "part-0.parquet")
+    access = Access(check=Reach((str(tmp_path / "data"),)).check_data)
+
+    told = [
+        judge({"path": str(path)}, access=access).failure_reason
+        for path in (secret, tmp_path / "data", "data")
+    ]
+
+    assert ["in none of the data folders" in one for one in told] == [True, True, False]
+    assert "is relative" in told[2]
+
+
+def test_a_pipe_is_no_table(judge, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    assert "a pipe with a name" in judge({"path": str(tmp_path / "pipe")}).failure_reason
+
+
+@pytest.mark.parametrize("write", [write_parquet, write_csv, write_sqlite])
+def test_labels_of_another_table_are_joined_by_id_and_may_come_later(
+    judge, tmp_path: Path, rng, write
+) -> None:
+    rows = pa.table(scores(rng, 400))
+    source = write(rows.drop_columns(["late"]), tmp_path / "scores")
+    if write is write_sqlite:
+        labels = {"query": "SELECT request_id, late FROM truth", "connection": "warehouse"}
+        database = tmp_path / "scores.db"
+        with sqlite3.connect(database) as connection:
+            connection.execute("CREATE TABLE truth (request_id, late)")
+    else:
+        labels = {"path": str(tmp_path / "truth")}
+        (tmp_path / "truth").mkdir()
+    source = {**source, "labels": {**labels, "id": "request_id"}}
+    waiting = judge(source, "model-quality")
+
+    if write is write_sqlite:
+        with sqlite3.connect(database) as connection:
+            pairs = zip(rows["request_id"].to_pylist(), rows["late"].to_pylist(), strict=True)
+            connection.executemany("INSERT INTO truth VALUES (?, ?)", pairs)
+    else:
+        write(rows.select(["request_id", "late"]), tmp_path / "truth")
+    judged = judge(source, "model-quality")
+
+    assert "no ground truth has come" in waiting.failure_reason
+    assert judged.failure_reason is None
+    assert judged.status == "Completed"
+
+
+def test_of_several_labels_of_one_id_the_newest_counts(
+    judge, root: str, tmp_path: Path, rng
+) -> None:
+    rows = scores(rng, 400)
+    wrong = {**rows, "late": 1 - rows["late"]}
+    source = write_parquet(pa.table(rows).drop_columns(["late"]), tmp_path / "scores")
+    for day, truth in ((1, wrong), (2, rows)):
+        known = pa.array([START + day * DAY] * 400)
+        columns = {"id": truth["request_id"], "truth": truth["late"], "known": known}
+        write_parquet(pa.table(columns), tmp_path / "truth")
+    labels = {"path": str(tmp_path / "truth"), "id": "id", "label": "truth"}
+
+    ambiguous = judge({**source, "labels": labels}, "model-quality")
+    newest = judge({**source, "labels": {**labels, "timestamp": "known"}}, "model-quality")
+
+    assert "several labels that differ; name the column of their times" in ambiguous.failure_reason
+    assert newest.status == "Completed"
