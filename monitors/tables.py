@@ -96,6 +96,8 @@ leases = Table(
     # Up to where changes of captured records and of labels were considered: versions of the tables.
     Column("seen_capture", BigCount),
     Column("seen_truth", BigCount),
+    # Of a table that others write: eight bytes for each file that was considered.
+    Column("seen_files", LargeBinary),
     # Starts of windows that were run and then touched, in order: to be judged again.
     Column("touched", JSON(none_as_null=True)),
     # When windows were judged again the last time, in real time.

@@ -9,7 +9,7 @@ without a record is no change yet: its record, when it comes, is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -31,11 +31,13 @@ _SPANS = (2, 4, 8, 16, 32)
 class Position:
     """How far one has looked: versions of the table of records and of that of labels.
 
-    -1 stands for a table that was not there yet.
+    -1 stands for a table that was not there yet. Of tables that others write they are digests, and
+    ``files`` holds eight bytes for each file that was there.
     """
 
     capture: int = NO_TABLE
     truth: int = NO_TABLE
+    files: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ Only the files and row groups are read whose statistics say that they may hold t
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -28,6 +30,7 @@ from driftline.storage import is_remote
 
 log = logging.getLogger(__name__)
 
+DIGEST_BYTES = 8
 # More than a time loses by being written in seconds.
 _ROUNDING = timedelta(seconds=1)
 # More than a zone is away from UTC.
@@ -47,8 +50,13 @@ class TableFile:
     """One file of a table: another size or time of change is another state."""
 
     path: str
-    size: int
-    mtime_ns: int
+    size: int = 0
+    mtime_ns: int = 0
+
+    @property
+    def digest(self) -> bytes:
+        """Eight bytes that stand for the file in this state."""
+        return hashlib.blake2b(repr(self).encode(), digest_size=DIGEST_BYTES).digest()
 
 
 class FileTable:
@@ -65,35 +73,54 @@ class FileTable:
     def __init__(self, path: str, access: Access, signature: Signature | None = None) -> None:
         access.check(path)
         self._path, self._access, self._signature = path, access, signature
-        self.is_delta = False
-        self._places: list[Location] = []
         try:
-            dataset = delta_dataset(path)
+            self._delta = delta_dataset(path)
         except DeltaError as error:
             raise InputError(f"{path}: a Delta table that cannot be read ({error})") from error
-        self.is_delta = dataset is not None
-        if isinstance(dataset, ds.FileSystemDataset):
-            self._check([f"{locate(path).path}/{file}" for file in dataset.files])
-        elif dataset is None:
-            self._places = self._listed()
+        self._places: list[Location] = []
         # Before they are opened: what changes meanwhile is noticed at the end.
-        self.files = self.state()
-        self._rows = dataset if dataset is not None else self._opened()
+        self.files = self._state()
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether a log says which files are the table: the version of now is read."""
+        return self._delta is not None
+
+    @cached_property
+    def _rows(self) -> ds.Dataset | Source | None:
+        return self._delta if self._delta is not None else self._opened(self._places)
 
     @property
     def names(self) -> list[str]:
         """The columns, those that only newer files have among them."""
         return [] if self._rows is None else list(self._rows.schema.names)
 
-    def state(self) -> tuple[TableFile, ...]:
-        """Return the files that are there now; of a Delta table none: its version is pinned."""
-        if self.is_delta:
-            return ()
-        places = self._listed()
+    def _state(self) -> tuple[TableFile, ...]:
+        """Return the files that are there now; those of a Delta table have names of their own."""
+        if isinstance(self._delta, ds.FileSystemDataset):
+            self._check([f"{locate(self._path).path}/{file}" for file in self._delta.files])
+            return tuple(TableFile(file) for file in self._delta.files)
+        self._places = places = self._listed()
         if not places:
             return ()
         infos = places[0].system.get_file_info([place.path for place in places])
         return tuple(TableFile(info.path, info.size or 0, info.mtime_ns or 0) for info in infos)
+
+    def _has_changed(self) -> bool:
+        return not self.is_delta and self._state() != self.files
+
+    def of(self, files: Sequence[TableFile], column: str) -> Iterator[pa.Array]:
+        """Read one column of some of the files."""
+        paths = {file.path for file in files}
+        if self._delta is not None:
+            rows: ds.Dataset | Source | None = ds.FileSystemDataset(
+                [one for one in self._delta.get_fragments() if one.path in paths],
+                self._delta.schema, self._delta.format, filesystem=self._delta.filesystem,
+            )  # fmt: skip
+        else:
+            rows = self._opened([place for place in self._places if place.path in paths])
+        for batch in self._scan(rows, [column], None):
+            yield batch.column(0)
 
     def batches(
         self, columns: Sequence[str], time: TimeColumn | None = None, window: Window | None = None
@@ -105,37 +132,38 @@ class FileTable:
         UnavailableError
             When files changed while they were read: their rows would be neither old nor new.
         """
+        bounds = None
+        if time is not None and window is not None and isinstance(self._rows, ds.Dataset):
+            bounds = _bounds(self._rows.schema, time, window)
         try:
-            yield from self._batches(columns, time, window)
+            yield from self._scan(self._rows, columns, bounds)
         except InputError as error:
-            if self.is_delta or self.state() != self.files:
+            if self.is_delta or self._has_changed():
                 raise self._changed(error) from error
             raise
-        if self.state() != self.files:
+        if self._has_changed():
             raise self._changed("another size or time of change")
 
-    def _batches(
-        self, columns: Sequence[str], time: TimeColumn | None, window: Window | None
+    def _scan(
+        self, rows: ds.Dataset | Source | None, columns: Sequence[str], bounds: ds.Expression | None
     ) -> Iterator[pa.RecordBatch]:
-        if self._rows is None:
+        if rows is None:
             return
-        if isinstance(self._rows, Source):
-            for batch in self._rows.batches():
+        if isinstance(rows, Source):
+            for batch in rows.batches():
                 yield batch.select(list(columns))
             return
-        schema = self._rows.schema
-        wanted = pa.schema([schema.field(name) for name in columns])
-        bounds = None if time is None or window is None else _bounds(schema, time, window)
+        wanted = pa.schema([rows.schema.field(name) for name in columns])
         files = groups = size = 0
-        for fragment in self._rows.get_fragments(filter=bounds):
-            chosen = fragment if bounds is None else fragment.subset(bounds, schema=schema)
+        for fragment in rows.get_fragments(filter=bounds):
+            chosen = fragment if bounds is None else fragment.subset(bounds, schema=rows.schema)
             found = chosen.row_groups
             if not found:
                 continue
             files += 1
             groups += len(found)
             size += sum(group.total_byte_size for group in found)
-            yield from scanned(chosen, self._path, wanted, schema=schema, filter=bounds)
+            yield from scanned(chosen, self._path, wanted, schema=rows.schema, filter=bounds)
         log.info("source=%s files=%d row_groups=%d bytes=%d", self._path, files, groups, size)
 
     def _listed(self) -> list[Location]:
@@ -154,17 +182,17 @@ class FileTable:
             for file in files:
                 self._access.check(file)
 
-    def _opened(self) -> ds.Dataset | Source | None:
-        if not self._places:
+    def _opened(self, places: Sequence[Location]) -> ds.Dataset | Source | None:
+        if not places:
             return None
         try:
-            forms = {form_of(read_head(one, FORM_BYTES), one.shown) for one in self._places}
+            forms = {form_of(read_head(one, FORM_BYTES), one.shown) for one in places}
             if forms == {"parquet"}:
-                return open_parquet(self._places)
+                return open_parquet(places)
             # Text is read whole: it does not tell what it holds.
-            return open_source([one.shown for one in self._places], signature=self._signature)
+            return open_source([one.shown for one in places], signature=self._signature)
         except InputError as error:
-            if self.state() != self.files:
+            if self._has_changed():
                 raise self._changed(error) from error
             raise
 

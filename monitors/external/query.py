@@ -37,6 +37,10 @@ class QueryRows:
         self._result, self._shown = result, shown
         self.names = list(result.keys())
 
+    def first(self) -> tuple[object, ...]:
+        """Return the first row."""
+        return tuple(self._result.one())
+
     def batches(
         self, columns: Sequence[str], time: TimeColumn | None = None, window: Window | None = None
     ) -> Iterator[pa.RecordBatch]:
@@ -99,6 +103,13 @@ def running(
         raise UnavailableError(f"{shown}: {told}") from None
     finally:
         engine.dispose()
+
+
+def counting(query: str, time: str | None) -> str:
+    """Return the query of how many rows another one gives, and of the newest time among them."""
+    newest = "" if time is None else ', max("{}")'.format(time.replace('"', '""'))
+    inner = query.rstrip().removesuffix(";")
+    return f"SELECT count(*){newest} FROM (\n{inner}\n) AS counted"  # noqa: S608 - as it was declared.
 
 
 def _engine(url: str, connection: str, deadline: float) -> Engine:

@@ -130,7 +130,7 @@ def read_external(
     UnavailableError
         When it changed while it was read, or its database does not answer.
     """
-    time = TimeColumn(source.timestamp, source.timezone)
+    time = TimeColumn(source.timestamp, source.time_zone)
     with opened(source.place, access, window, zone=time.zone, signature=signature) as table:
         plan = _Plan.of(source, table.names, signature, columns, labels)
         typed = _Typed(plan, time, window)

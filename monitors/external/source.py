@@ -17,7 +17,7 @@ LONGEST_LOOK_BACK_DAYS = 366
 TIMEOUT_S = 300.0
 BOUNDS = ("start", "end")
 _PLACE = ("path", "query", "connection")
-_FIELDS = (*_PLACE, "timestamp", "id", "timezone", "look_back_days", "labels")
+_FIELDS = (*_PLACE, "timestamp", "id", "time_zone", "look_back_days", "labels")
 _LABEL_FIELDS = (*_PLACE, "id", "label", "timestamp")
 _SELECT = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 # As SQLAlchemy reads a statement: `::` casts.
@@ -54,7 +54,7 @@ class ExternalLabels:
 class ExternalSource:
     """A table of rows, as a monitor's definition declares it.
 
-    ``timestamp``: column of the rows' event times; ``id``: column of their ids; ``timezone``: of
+    ``timestamp``: column of the rows' event times; ``id``: column of their ids; ``time_zone``: of
     times that have no zone; ``look_back_days``: for how long after its end a window is judged again
     when rows of a query, or labels, have changed.
     """
@@ -62,7 +62,7 @@ class ExternalSource:
     place: Place
     timestamp: str
     id: str | None = None
-    timezone: str = "UTC"
+    time_zone: str = "UTC"
     look_back_days: float = LOOK_BACK_DAYS
     labels: ExternalLabels | None = None
 
@@ -83,12 +83,12 @@ class ExternalSource:
             raise InputError(
                 f"source: look_back_days {days}; expected 0 to {LONGEST_LOOK_BACK_DAYS}"
             )
-        zone = _text(declared, "timezone", "source") or "UTC"
+        zone = _text(declared, "time_zone", "source") or "UTC"
         try:
             ZoneInfo(zone)
         except (KeyError, ValueError, OSError) as error:
             raise InputError(
-                f'source: timezone "{zone}" is unknown; expected such as Europe/Berlin'
+                f'source: time_zone "{zone}" is unknown; expected such as Europe/Berlin'
             ) from error
         return cls(
             _place(declared, "source", BOUNDS),

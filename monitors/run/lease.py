@@ -66,7 +66,11 @@ def move(engine: Engine, state: MonitorState, position: Position) -> bool:
                 leases.c.seen_truth == before.truth,
                 leases.c.touched.is_(None),
             )
-            .values(seen_capture=position.capture, seen_truth=position.truth)
+            .values(
+                seen_capture=position.capture,
+                seen_truth=position.truth,
+                seen_files=position.files or None,
+            )
         )
         return done.rowcount == 1
 

@@ -17,18 +17,20 @@ from driftline.capture.windows.changes import Changes, changes
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.monitors.cron import touched_windows, windows_from
+from driftline.monitors.external.changes import external_changes
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import lease
 from driftline.monitors.run.status import MonitorState
 from driftline.monitors.tables import executions
 
 
-def has_changed(engine: Engine, root: str, state: MonitorState) -> bool:
+def has_changed(engine: Engine, root: str, state: MonitorState, access: Access = UNLIMITED) -> bool:
     """Return whether anything came for hours before the next window, without the lease.
 
     If nothing did, the monitor's position moves to now: else the next look would read everything
     again that came since the last window was run, and a monitor of weeks a week's files.
     """
-    found = _changes(root, state)
+    found = _changes(root, state, access)
     if found.hours:
         return True
     if found.position != state.position:
@@ -37,11 +39,16 @@ def has_changed(engine: Engine, root: str, state: MonitorState) -> bool:
 
 
 def look(
-    engine: Engine, root: str, state: MonitorState, owner: str, moment: datetime
+    engine: Engine,
+    root: str,
+    state: MonitorState,
+    owner: str,
+    moment: datetime,
+    access: Access = UNLIMITED,
 ) -> MonitorState:
     """Move the monitor's position to now, and note the windows that were touched since."""
     assert state.begin is not None
-    found = _changes(root, state)
+    found = _changes(root, state, access)
     touched: list[datetime] = []
     if found.hours:
         timetable = state.definition.timetable
@@ -56,6 +63,7 @@ def look(
             moment,
             seen_capture=found.position.capture,
             seen_truth=found.position.truth,
+            seen_files=found.position.files or None,
             touched=noted(touched),
         )
     return replace(state, position=found.position, touched=tuple(touched))
@@ -78,9 +86,14 @@ def noted(touched: Iterable[Window | datetime]) -> Sequence[str] | None:
     return [start.isoformat() for start in starts] or None
 
 
-def _changes(root: str, state: MonitorState) -> Changes:
+def _changes(root: str, state: MonitorState, access: Access) -> Changes:
     definition = state.definition
     assert state.begin is not None
+    if (source := definition.external) is not None:
+        return external_changes(
+            source, access, state.position, before=state.begin,
+            labels=definition.kind_value.uses_labels, after=definition.start,
+        )  # fmt: skip
     return changes(
         root,
         definition.endpoint,

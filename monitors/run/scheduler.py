@@ -190,7 +190,9 @@ class Scheduler:
         if looked_at is not None and looked_at <= moment < looked_at + self.revisit_after:
             return False
         self._looked_at[name] = moment
-        return state.position is None or revisit.has_changed(self.engine, self.root, state)
+        return state.position is None or revisit.has_changed(
+            self.engine, self.root, state, self.access
+        )
 
     def _may_revisit(self, state: MonitorState, moment: datetime) -> bool:
         last = state.revisited_at
@@ -201,7 +203,9 @@ class Scheduler:
         if state.touched:
             return state
         try:
-            return revisit.look(self.engine, self.root, state, self.owner, self.lease_clock())
+            return revisit.look(
+                self.engine, self.root, state, self.owner, self.lease_clock(), self.access
+            )
         except (DriftlineError, OSError) as error:
             self._count(state.definition, error)
             return state

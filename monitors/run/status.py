@@ -100,13 +100,14 @@ def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorStat
     # By column, not by name: definitions have owners, too.
     of, table = row._mapping, leases.c
     capture, truth = of[table.seen_capture], of[table.seen_truth]
+    files = of[table.seen_files] or b""
     return replace(
         state,
         begin=of[table.done_until],
         is_stored=True,
         owner=of[table.owner],
         expires_at=of[table.expires_at],
-        position=None if capture is None or truth is None else Position(capture, truth),
+        position=None if capture is None or truth is None else Position(capture, truth, files),
         touched=tuple(datetime.fromisoformat(text) for text in of[table.touched] or ()),
         revisited_at=of[table.revisited_at],
     )

@@ -124,7 +124,7 @@ def test_what_is_no_select_of_a_window_is_refused_when_it_is_declared(
         ({"query": "SELECT :start, :end", "timestamp": "a"}, "query and connection together"),
         ({"path": "/a"}, "timestamp is missing"),
         ({"path": "/a", "timestmap": "a"}, '"timestmap" is unknown; the nearest known one is'),
-        ({"path": "/a", "timestamp": "a", "timezone": "Mars"}, 'timezone "Mars" is unknown'),
+        ({"path": "/a", "timestamp": "a", "time_zone": "Mars"}, 'time_zone "Mars" is unknown'),
         ({"path": "/a", "timestamp": "a", "look_back_days": True}, "look_back_days True"),
         (
             {"path": "/a", "timestamp": "a", "labels": {"path": "/b", "id": "i"}},

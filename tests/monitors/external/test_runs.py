@@ -317,7 +317,7 @@ def test_times_without_a_zone_are_of_the_zone_that_is_named(judge, tmp_path: Pat
 
     for source in sources:
         counts = [
-            judge({**source, "timezone": zone}, window=berlin).row_count
+            judge({**source, "time_zone": zone}, window=berlin).row_count
             for zone in ("UTC", "Europe/Berlin")
         ]
         assert counts == [0, 200]

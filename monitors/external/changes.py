@@ -1,0 +1,100 @@
+"""Which hours of a table that others write were touched since one last looked.
+
+New and changed files tell their hours themselves. What does not tell them, as a query, labels of
+another table or files that are gone, touches all hours of the source's look-back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.capture.windows.changes import Changes, Position
+from driftline.capture.windows.window import Window
+from driftline.monitors.external.files import DIGEST_BYTES, FileTable, TimeColumn
+from driftline.monitors.external.query import counting, running
+from driftline.monitors.external.rows import event_times
+from driftline.monitors.external.source import Access, ExternalSource, Place
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+
+
+def external_changes(
+    source: ExternalSource,
+    access: Access,
+    since: Position | None,
+    *,
+    before: datetime,
+    labels: bool,
+    after: datetime | None = None,
+) -> Changes:
+    """Return which hours of event time were touched since a position, up to a time."""
+    back = _look_back(source, before)
+    truth = 0
+    if labels and source.labels is not None:
+        truth = _number(_state(source.labels.place, access, back, source.labels.timestamp))
+    if source.place.query:
+        rows = _state(source.place, access, back, source.timestamp, source.time_zone)
+        position = Position(_number(rows), truth)
+        is_touched = since is not None and since != position
+        return Changes(position, tuple(_hours(back, before)) if is_touched else ())
+    table = FileTable(source.place.path, access)
+    states = {file.digest: file for file in table.files}
+    seen = b"".join(sorted(states))
+    position = Position(_number(seen), truth, seen)
+    if since is None:
+        return Changes(position, ())
+    known = {since.files[at : at + DIGEST_BYTES] for at in range(0, len(since.files), DIGEST_BYTES)}
+    new = [file for digest, file in states.items() if digest not in known]
+    time = TimeColumn(source.timestamp, source.time_zone)
+    hours = {
+        hour
+        for array in (table.of(new, source.timestamp) if new else ())
+        for hour in _hours_of(event_times(array, time))
+    }
+    # Of a Delta table files go whenever others take their place.
+    if since.truth != truth or (not table.is_delta and known - {*states}):
+        hours.update(_hours(back, before))
+    chosen = (hour for hour in hours if hour < before and (after is None or hour + _HOUR > after))
+    return Changes(position, tuple(sorted(chosen)))
+
+
+def _look_back(source: ExternalSource, before: datetime) -> Window:
+    """Return the days that are looked at: whole ones, so that a look moves with the day alone."""
+    end = before.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
+    return Window(end - timedelta(days=source.look_back_days) - _DAY, end)
+
+
+def _state(
+    place: Place, access: Access, back: Window, time: str | None, zone: str = "UTC"
+) -> bytes:
+    """Describe what a place holds, without reading its rows."""
+    if place.path:
+        return b"".join(sorted(file.digest for file in FileTable(place.path, access).files))
+    with running(
+        counting(place.query, time), access.url(place.connection), place.connection,
+        window=back, zone=zone, timeout_s=access.timeout_s,
+    ) as rows:  # fmt: skip
+        return repr((back, rows.first())).encode()
+
+
+def _number(state: bytes) -> int:
+    """Return a number that a position can be: never negative."""
+    return int.from_bytes(hashlib.blake2b(state, digest_size=DIGEST_BYTES).digest()) >> 1
+
+
+def _hours(back: Window, before: datetime) -> Iterator[datetime]:
+    at = back.start
+    while at < min(back.end, before):
+        yield at
+        at += _HOUR
+
+
+def _hours_of(times: pa.TimestampArray) -> list[datetime]:
+    """Return the starts of the hours that times lie in."""
+    floored = pc.unique(pc.floor_temporal(times.drop_null().cast(pa.timestamp("us")), unit="hour"))
+    return [moment.replace(tzinfo=UTC) for moment in floored.to_pylist()]
