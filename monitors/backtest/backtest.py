@@ -37,6 +37,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.drift_test import SCALES, DriftTest
+from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.kinds.data_quality.day_checks import day_test_of
 from driftline.monitors.kinds.data_quality.judgement import tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
@@ -170,10 +171,11 @@ def backtest_captured(
     root: str,
     definition: MonitorDefinition,
     baseline: Baseline,
-    signature: Signature,
+    signature: Signature | None,
     options: BacktestOptions,
     *,
     spans: Spans | None = None,
+    access: Access = UNLIMITED,
 ) -> Backtest:
     """Judge a captured period as a monitor of data quality would have done, or with other windows.
 
@@ -191,7 +193,8 @@ def backtest_captured(
         raise InputError(f"{name}: no from or to; expected the captured period to replay")
     _refuse_nannyml(options)
     cut = spans or Spans(schedule=definition.timetable)
-    read = read_captured(root, definition, Window(options.start, options.end), signature, baseline)
+    window = Window(options.start, options.end)
+    read = read_captured(root, definition, window, signature, baseline, access)
     plan = segment_plan(baseline, definition.segments)
     budget = Budget(definition.false_alarms_per_year, cut.windows_per_year)
     own = budget if plan is None else plan.whole(budget)

@@ -117,10 +117,12 @@ def _add_backtest(routes: APIRouter, context: ServerContext) -> None:
             marks=labelled_events(known, partial(checks_of, context)),
             estimate=asked.estimate,
         )
-        signature = require_signature(context.engine, definition.endpoint)
+        is_captured = definition.source is None
+        signature = require_signature(context.engine, definition.endpoint) if is_captured else None
         baseline = baselines.get(context.root, definition.baseline, definition.baseline_version)
         spans = None if asked.window is None else spans_of(asked.window)
         found = backtest_captured(
-            context.root, definition, baseline, signature, options, spans=spans
-        )
+            context.root, definition, baseline, signature, options, spans=spans,
+            access=context.access,
+        )  # fmt: skip
         return found.as_dict()

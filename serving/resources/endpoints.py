@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
-from driftline.errors import UnavailableError, UndecidedError
+from driftline.errors import InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
 from driftline.signature import Signature
 
@@ -91,6 +91,11 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
 
 def require_signature(engine: Engine, endpoint: str) -> Signature:
     """Return the signature of an endpoint; UndecidedError when it has none."""
+    if not endpoint:
+        raise InputError(
+            "the monitor reads a table, of which nothing is captured; expected one of an endpoint. "
+            "For another baseline, declare it with data of the table"
+        )
     signature = signature_of(engine, endpoint)
     if signature is None:
         raise UndecidedError(f'endpoint "{endpoint}" has no signature; apply it with a baseline')
