@@ -122,7 +122,7 @@ def test_a_password_is_in_no_answer_document_or_log(applied, client, data, caplo
     assert applied.apply(monitor).status_code == 200
 
     answer = applied.client.post(
-        "/api/v1/monitors/nightly-scores/executions",
+        "/api/v1/monitors/nightly-scores/run",
         json={"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()},
     )
 
