@@ -90,7 +90,7 @@ class ExternalWindow(WindowRead):
             table = table.append_column(name, values.take(pa.array(chosen)))
         if EVENT_ID in self.schema.names:
             ids = table[INFERENCE_ID]
-            made = pa.array([f"{one:016x}" for one in self._hashes[chosen].tolist()], pa.string())
+            made = pa.array(self._hashes[chosen]).cast(pa.string())
             table = table.append_column(EVENT_ID, pc.coalesce(ids, made))
         if ROW_INDEX in self.schema.names:
             table = table.append_column(ROW_INDEX, pa.array(np.zeros(len(chosen), np.int32)))
