@@ -57,7 +57,8 @@ from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, Access, Sessions
 from driftline.errors import DriftlineError, NotFoundError
 from driftline.loopback import App, LocalOnly
-from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.external.source import UNLIMITED
+from driftline.monitors.external.source import Access as TableAccess
 from driftline.monitors.kind import kind_named
 from driftline.signature import Signature
 
@@ -108,14 +109,14 @@ class DashboardContext:
     now: Callable[[], datetime]
     send: SendAs | None = None
     signature_of: Callable[[str], Signature | None] = lambda _: None
-    access: Access = UNLIMITED  # What tables of others may be read from.
+    table_access: TableAccess = UNLIMITED  # What tables of others may be read from.
     external_url: str = ""
     access: Access | None = None
 
 
 def create_app(context: DashboardContext) -> App:
     """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
-    stores = Stores(context.engine, context.root, context.now, context.signature_of, context.access)
+    stores = Stores(context.engine, context.root, context.now, context.signature_of, context.table_access)
     dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]

@@ -112,7 +112,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             allow_networks=settings.notify.allow_networks,
             redactor=redactor(settings),
             reach=reach(settings),
-            access=access(settings),
+            access=table_access(settings),
             scripts_dir=settings.scheduler.scripts_dir,
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
@@ -158,7 +158,7 @@ def reach(settings: Settings) -> Reach:
     return Reach(tuple(folders), tuple(own), tuple(secrets))
 
 
-def access(settings: Settings) -> Access:
+def table_access(settings: Settings) -> Access:
     """Return what tables of others may be read from."""
     from driftline.monitors.external.source import Access
 
@@ -190,7 +190,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
             now=clock(settings),
             send=ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30).send,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
-            access=access(settings),
+            table_access=table_access(settings),
             external_url=settings.dashboard.external_url,
             access=dashboard_access(settings, engine, writer),
         )
@@ -443,7 +443,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             scripts_dir=settings.scheduler.scripts_dir,
             retention_days=settings.capture.retention_days,
-            access=access(settings),
+            access=table_access(settings),
         )  # fmt: skip
 
         def schedule(stop: threading.Event) -> None:
