@@ -116,7 +116,9 @@ class DashboardContext:
 
 def create_app(context: DashboardContext) -> App:
     """Build the dashboard; it reads only, changes go to the server, answers to this machine."""
-    stores = Stores(context.engine, context.root, context.now, context.signature_of, context.table_access)
+    stores = Stores(
+        context.engine, context.root, context.now, context.signature_of, context.table_access
+    )
     dash = _dash(stores)
     calls = {
         name: [(entry["id"], entry["property"]) for entry in (*call["inputs"], *call["state"])]
