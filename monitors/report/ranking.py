@@ -29,7 +29,7 @@ class Finding:
     """One thing that happened to a feature, which several checks may have noticed."""
 
     checks: tuple[str, ...]
-    first: Violation  # Cause, rows and segment are the same for all of its violations.
+    first: Violation  # Of the gravest; the others have the same rows, or the same cause.
 
     @property
     def cause(self) -> str:
@@ -52,22 +52,35 @@ class ViolatedFeature:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What happened, pages first; violations with the same cause are one finding.
+        """What happened, pages first; violations of the same rows, or cause, are one finding.
 
         A segment's violation that is only its part of one of all rows is left out.
         """
         whole = {_subject(one): one for one in self.violations if not one.within}
         apart = [one for one in self.violations if not _is_part(one, whole.get(_subject(one)))]
-        by_cause: dict[tuple[str, int], list[Violation]] = {}
+        groups: list[list[Violation]] = []
+        known: dict[tuple[int, str], list[Violation]] = {}  # By what they have in common.
         for violation in sorted(apart, key=lambda one: (one.severity != "page", one.unit is None)):
             # A changed unit has the cause of the drift that it explains, and its name besides.
             unit = "" if violation.unit is None else f", looks like {violation.unit.name}"
-            cause = (violation.cause or violation.description).replace(unit, "", 1)
-            by_cause.setdefault((cause, violation.row_count), []).append(violation)
-        return tuple(
-            Finding(tuple(one.constraint_check_type for one in group), group[0])
-            for group in by_cause.values()
-        )
+            common = [(violation.cause or violation.description).replace(unit, "", 1)]
+            if violation.first_rows:
+                common.append(f"{violation.within} {violation.first_rows}")
+            keys = [(violation.row_count, one) for one in common]
+            group = next((known[key] for key in keys if key in known), None)
+            if group is None:
+                groups.append(group := [])
+            group.append(violation)
+            for key in keys:
+                known.setdefault(key, group)
+        return tuple(map(_finding, groups))
+
+
+def _finding(violations: Sequence[Violation]) -> Finding:
+    """Put violations together, pages first, told by the one that knows a kind of fault, if any."""
+    gravest = [one for one in violations if one.severity == violations[0].severity]
+    first = next((one for one in gravest if one.fault is not None), gravest[0])
+    return Finding(tuple(one.constraint_check_type for one in violations), first)
 
 
 def _subject(violation: Violation) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.display import number_words
-from driftline.monitors.report.ranking import violated_features
+from driftline.monitors.report.ranking import findings
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 
@@ -77,9 +77,10 @@ def report() -> Report:
 def test_a_report_says_what_is_violated_and_how_the_values_lie(report: Report) -> None:
     text = text_of(report._repr_html_())
 
-    assert text.startswith(f"{len(report.violations)} violations in 500 rows")
+    assert (report.violation_count, len(report.violations)) == (2, 3)
+    assert text.startswith("2 violations in 500 rows")
     assert set("\u2581\u2588") <= set(text)
-    for one in report.violations:
+    for one in findings(report.violations):
         assert one.cause in text
 
 
@@ -146,9 +147,10 @@ def test_each_sentence_has_its_number_beside_it(report: Report) -> None:
     lines = re.findall(r"<tr>(.*?)</tr>", report._repr_html_().split("</table>")[0])
 
     told = [text_of(line) for line in lines[1:]]
-    assert len(told) == sum(len(one.findings) for one in violated_features(report.violations)) > 2
-    for one in report.violations:
-        assert any(line.endswith(f"{one.cause}{one.row_count:,}") for line in told)
+    found = findings(report.violations)
+    assert len(told) == len(found) > 1
+    for one in found:
+        assert any(line.endswith(f"{one.cause}{one.first.row_count:,}") for line in told)
     assert "<br>" not in lines[1]
 
 

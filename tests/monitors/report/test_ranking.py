@@ -9,7 +9,7 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.report.ranking import state_of, violated_features
+from driftline.monitors.report.ranking import findings, state_of, violated_features
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.results.violation import FeatureResult, SegmentResult, Violation
@@ -68,6 +68,41 @@ def test_a_unit_that_changed_is_told_once_with_its_drift() -> None:
     assert "2 violations in 10 rows" in report.html()
     assert report.to_dict()["violation_count"] == 2
     assert len(json.loads(report.documents()["constraint_violations.json"])["violations"]) == 3
+
+
+def test_what_checks_word_differently_of_the_same_rows_is_told_once() -> None:
+    rows = tuple({"row": at} for at in range(5))
+    others = tuple({"row": at} for at in range(5, 10))
+    found = tuple(
+        replace(violation("a", check, severity, cause), first_rows=own)
+        for check, severity, cause, own in (
+            ("constant_check", "page", "5 times in a row 0", rows),
+            ("baseline_drift_check", "ticket", "all rows below 9", rows),
+            ("range_check", "page", "all values below 1", rows),
+            ("order_check", "page", "a below b", others),
+        )
+    )
+
+    report = Report("data-quality", found, 10)
+
+    (broken,) = violated_features(found)
+    assert [(one.checks, one.cause) for one in broken.findings] == [
+        (("constant_check", "range_check", "baseline_drift_check"), "5 times in a row 0"),
+        (("order_check",), "a below b"),
+    ]
+    assert (report.violation_count, report.page_count) == (2, 2)
+
+
+def test_a_renamed_level_is_one_violation_in_the_words_that_say_so() -> None:
+    baseline = Baseline.fit(pa.table({"a": ["x", "y", "y", "y"] * 500}))
+
+    report = check(pa.table({"a": ["z", "y", "y", "y"] * 250}), baseline)
+
+    assert len(report.violations) == 2
+    assert (report.violation_count, report.page_count) == (1, 1)
+    (told,) = findings(report.violations)
+    assert told.checks == ("categorical_values_check", "baseline_drift_check")
+    assert told.cause.startswith('"x" (reference 25%) comes as a value never seen')
 
 
 def test_features_follow_their_violations_then_their_distance() -> None:
