@@ -6,7 +6,9 @@ page, and assets/login.js takes it out of the address before it sends it.
 
 from __future__ import annotations
 
+import logging
 import re
+from datetime import timedelta
 from html import escape
 from urllib.parse import parse_qs, quote
 
@@ -15,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from driftline.access.authentication import secret_of
 from driftline.access.limits import TooManyError, refuse_for_now
+from driftline.access.oidc import Attempt, Provider
 from driftline.access.principal import Principal
 from driftline.dashboard.guard import (
     SAFE_HEADERS,
@@ -25,10 +28,14 @@ from driftline.dashboard.guard import (
     refused,
 )
 from driftline.dashboard.sessions import Access, is_page, unfit
-from driftline.errors import UnavailableError
+from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import App, Receive, Scope, Send
 
+log = logging.getLogger(__name__)
+
 LOGIN = "/login"
+OIDC, CALLBACK = "/login/oidc", "/login/callback"
+ATTEMPT, ATTEMPT_LENGTH = "driftline_login", timedelta(minutes=10)
 PUBLIC = (
     "/healthz",
     *(f"/assets/{file}" for file in ("style.css", "theme.js", "login.js", "mark.svg")),
@@ -82,14 +89,20 @@ class Login:
 
     def __init__(self, app: App, access: Access) -> None:
         self.app, self._access = app, access
+        self._provider = access.provider
+        self._paths = (LOGIN,) if access.provider is None else (LOGIN, OIDC, CALLBACK)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Show the page, begin a session, or pass the call on."""
-        if scope["type"] != "http" or scope["path"] != LOGIN:
+        if scope["type"] != "http" or scope["path"] not in self._paths:
             await self.app(scope, receive, send)
             return
         try:
-            answer = await self._answer(Request(scope, receive))
+            request = Request(scope, receive)
+            if self._provider is None or scope["path"] == LOGIN:
+                answer = await self._answer(request)
+            else:
+                answer = await self._oidc(request, self._provider)
         except Refusal as refusal:
             answer = refused(refusal.status, str(refusal))
         except TooManyError as error:
@@ -99,9 +112,47 @@ class Login:
             answer = refused(503, str(error))
         await answer(scope, receive, send)
 
+    async def _oidc(self, request: Request, provider: Provider) -> Response:
+        """Lead to the provider, or begin a session by what its answer says."""
+        scope = request.scope
+        if request.method != "GET":
+            raise Refusal(405, f"{request.method} {scope['path']}: expected GET")
+        attempt = Attempt.begin(own_path(request.query_params.get("next", "")))
+        kept = ""  # The cookie serves once.
+        try:
+            if scope["path"] == OIDC:
+                to, kept = await provider.begin(attempt), attempt.cookie()
+                answer: Response = RedirectResponse(to, 303, headers=_HEADERS)
+            else:
+                begun = Attempt.read(request.cookies.get(ATTEMPT, ""))
+                found = await provider.finish(begun, request.query_params)
+                answer = await self._admit(request, found, begun.to if begun else "")
+        except (ForbiddenError, UnavailableError) as error:
+            status = 403 if isinstance(error, ForbiddenError) else 503
+            log.warning("login_refused provider=%s error=%s", provider.host, error)
+            answer = self._page(status, f"Not logged in: {error}.", "/")
+        self._access.set(answer, scope, ATTEMPT, kept, ATTEMPT_LENGTH, LOGIN)
+        return answer
+
+    async def _admit(self, request: Request, found: Principal, to: str) -> Response:
+        """Begin a session and lead on."""
+        if problem := unfit(found):
+            raise ForbiddenError(problem)
+        secret = await self._access.begin(found, secret_of(request.scope, takes_cookies=True))
+        answer = RedirectResponse(own_path(to), 303, headers=_HEADERS)
+        self._access.set_cookie(answer, request.scope, secret)
+        return answer
+
+    def _page(self, status: int, wrong: str, to: str) -> Response:
+        link = ""
+        if self._provider is not None:
+            words = f"Log in with {escape(self._provider.host)}"
+            link = f'<p><a class="button" href="{OIDC}?next={quote(to, safe="")}">{words}</a></p>'
+        return _page(status, "Log in", link + _FORM.format(wrong=escape(wrong), to=escape(to)))
+
     async def _answer(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
-            return _login_page(200, "", own_path(request.query_params.get("next", "")))
+            return self._page(200, "", own_path(request.query_params.get("next", "")))
         if request.method != "POST":
             raise Refusal(405, f"{request.method} {LOGIN}: expected GET or POST")
         kind = request.headers.get("content-type", "").split(";")[0].strip()
@@ -123,7 +174,7 @@ class Login:
             answer = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
             self._access.set_cookie(answer, request.scope, secret)
         else:
-            answer = _login_page(status, found, to) if is_form else refused(status, found)
+            answer = self._page(status, found, to) if is_form else refused(status, found)
         answer.headers.update(_HEADERS)
         return answer
 
@@ -160,10 +211,6 @@ def refusal_page(status: int, why: str) -> Response:
     """Return a page that says why somebody who is known sees no others."""
     link = f'<a href="{LOGIN}" class="button">Log in as another</a>'
     return _page(status, "Not for you", f"<p>{escape(why)}.</p><p>{link}</p>")
-
-
-def _login_page(status: int, wrong: str, to: str) -> Response:
-    return _page(status, "Log in", _FORM.format(wrong=escape(wrong), to=escape(to)))
 
 
 def _page(status: int, title: str, body: str) -> Response:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from driftline.access.audit import record
 from driftline.access.authentication import COOKIE, Authenticator
 from driftline.access.gate import NOBODY, SHOWN_KEY
+from driftline.access.oidc import Provider
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.sessions import begin_session, csrf_token, end_session
 from driftline.dashboard.guard import CALL_PATH, FILES, refused
@@ -36,6 +37,7 @@ class Access:
     length: timedelta
     now: Callable[[], datetime]
     is_https: bool = False
+    provider: Provider | None = None
     hosts: Collection[str] = ()
 
     async def begin(self, principal: Principal, old: str | None = None) -> str:
@@ -74,8 +76,20 @@ class Access:
 
     def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
         """Give the browser a session's secret, or take it back when it is empty."""
+        self.set(answer, scope, COOKIE, secret, self.length)
+
+    def set(
+        self,
+        answer: Response,
+        scope: Scope,
+        name: str,
+        value: str,
+        length: timedelta,
+        path: str = "/",
+    ) -> None:
+        """Give the browser a cookie that no script reads, or take it back when it is empty."""
         answer.set_cookie(
-            COOKIE, secret, max_age=round(self.length.total_seconds()) if secret else 0,
+            name, value, max_age=round(length.total_seconds()) if value else 0, path=path,
             httponly=True, samesite="lax", secure=self.is_https or scope["scheme"] == "https",
         )  # fmt: skip
 

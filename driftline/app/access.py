@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from driftline.access.authentication import Authenticator
+    from driftline.access.oidc import Provider
     from driftline.access.proxies import TrustedProxy
     from driftline.dashboard.sessions import Access
 
@@ -61,6 +62,36 @@ def trusted_proxy(settings: Settings) -> TrustedProxy:
         raise SettingsError(f"[auth] {error}") from error
 
 
+def provider(settings: Settings) -> Provider | None:
+    """Return where people log in by OpenID Connect; None where they do not."""
+    from driftline.access.oidc import Provider, is_safe
+    from driftline.access.proxies import read_group_roles
+    from driftline.access.tokens import read_token
+
+    auth = settings.auth
+    if auth.mode != "oidc":
+        return None
+    for key in ("oidc_issuer", "oidc_client_id"):
+        if not getattr(auth, key):
+            raise SettingsError(f'[auth] mode = "oidc" and [auth] {key} is empty')
+    if not is_safe(auth.oidc_issuer):
+        raise SettingsError(f'[auth] oidc_issuer = "{auth.oidc_issuer}"; expected https://…')
+    file = auth.oidc_client_secret_file
+    try:
+        return Provider(
+            auth.oidc_issuer,
+            auth.oidc_client_id,
+            read_token(settings.folder / file) if file else "",
+            redirect_uri=f"{settings.dashboard_link}/login/callback",
+            scopes=" ".join(auth.oidc_scopes),
+            user_claim=auth.oidc_user_claim,
+            groups_claim=auth.oidc_groups_claim,
+            group_roles=read_group_roles(auth.group_roles),
+        )
+    except InputError as error:
+        raise SettingsError(f"[auth] {error}") from error
+
+
 def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Access | None:
     """Return how people show the dashboard who they are; None while nobody is asked."""
     from driftline.dashboard.sessions import Access
@@ -73,6 +104,7 @@ def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Acce
         writer,
         length=timedelta(hours=settings.auth.session_h),
         now=lambda: datetime.now(UTC),
+        provider=provider(settings),
         is_https=settings.dashboard.external_url.startswith("https:"),
         hosts=own_hosts(settings),
     )

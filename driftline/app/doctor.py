@@ -25,7 +25,7 @@ from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.channels import sealed_elsewhere
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
-from driftline.app.access import trusted_proxy
+from driftline.app.access import provider, trusted_proxy
 from driftline.app.client.connection import trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
@@ -182,6 +182,7 @@ def _access(settings: Settings) -> Finding:
     try:
         if mode == "proxy":
             trusted_proxy(settings)
+        provider(settings)
         if file.exists():
             read_token(file)
     except DriftlineError as error:

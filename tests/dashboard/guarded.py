@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from driftline.access.authentication import COOKIE, Authenticator
+from driftline.access.oidc import Provider
 from driftline.access.principal import ROLES
 from driftline.access.proxies import TrustedProxy
 from driftline.access.tokens import create_token, new_secret
@@ -24,6 +25,7 @@ from tests.serving.conftest import NOW, Running, resource, running
 FILE_SECRET = new_secret()
 ALARM = "latency high"
 SESSION_H = 12
+SILENCE = {"alarms": [ALARM], "length": "2h", "comment": "c", "created_by": "somebody else"}
 PAGE = {"accept": "text/html,application/xhtml+xml"}
 LAYOUT = "/_dash-layout"
 
@@ -90,7 +92,9 @@ def session_of(browser: httpx.Client) -> str:
 
 
 @contextmanager
-def guarded(folder: Path, *, proxy: TrustedProxy | None = None) -> Iterator[Guarded]:
+def guarded(
+    folder: Path, *, proxy: TrustedProxy | None = None, provider: Provider | None = None
+) -> Iterator[Guarded]:
     """Run both; there is a token for each role, of its name."""
     url, clock = new_sqlite(folder), Clock()
     engine = open_url(url)
@@ -100,7 +104,7 @@ def guarded(folder: Path, *, proxy: TrustedProxy | None = None) -> Iterator[Guar
 
     access = Access(
         asked(takes_cookies=True, proxy=proxy), engine, timedelta(hours=SESSION_H), clock,
-        hosts=["drift.example.org"],
+        hosts=["drift.example.org"], provider=provider,
     )  # fmt: skip
     with (
         running(folder, database=url, authenticator=asked()) as server,

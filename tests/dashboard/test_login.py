@@ -22,6 +22,7 @@ from tests.dashboard.guarded import (
     LAYOUT,
     PAGE,
     SESSION_H,
+    SILENCE,
     act,
     csrf_of,
     guarded,
@@ -34,7 +35,6 @@ SUITE = "/_dash-component-suites/dash/deps/polyfill@7.js"
 PAGES = ["/", "/alarms", "/alarms/x", "/incidents", "/messages", "/silences", "/monitors/m",
          "/monitors/m/columns/c", "/nothing", "/rows.csv?monitor=m", "/logout"]  # fmt: skip
 ACTIONS = ["silence", "expire", "redeliver", "switch", "mark", "unmark", "accept", "rebase"]
-SILENCE = {"alarms": [ALARM], "length": "2h", "comment": "c", "created_by": "somebody else"}
 
 
 @pytest.fixture(scope="module")

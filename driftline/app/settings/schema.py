@@ -300,10 +300,11 @@ class Kafka(Section):
 class Auth(Section):
     """Who may ask."""
 
-    mode: Literal["off", "token", "proxy"] = _setting(
+    mode: Literal["off", "token", "proxy", "oidc"] = _setting(
         "off",
         '"off": this machine only, without a token; "token": who shows one; "proxy": who shows '
-        "one, or comes through a proxy that says who it is",
+        'one, or comes through a proxy that says who it is; "oidc": who shows one, or logs in to '
+        "the dashboard by OpenID Connect",
     )
     token: str = _secret("", "token that commands and clients show; empty: that of token_file")
     token_file: str = _setting(
@@ -324,6 +325,18 @@ class Auth(Section):
     )
     proxy_user_header: str = _setting("X-Forwarded-User", "header in which it names the person")
     proxy_groups_header: str = _setting("X-Forwarded-Groups", "header with the person's groups")
+    oidc_issuer: str = _setting("", "https://… address of the provider of OpenID Connect")
+    oidc_client_id: str = _setting("", "what the provider knows the dashboard by")
+    oidc_client_secret_file: str = _setting(
+        "", "file with the secret that it shares with the provider; empty: none, PKCE alone"
+    )
+    oidc_scopes: Texts = _setting(
+        ["openid", "profile", "email"], "what the dashboard asks the provider to tell"
+    )
+    oidc_user_claim: str = _setting(
+        "email", 'claim of the ID token that names the person; "email" must be verified'
+    )
+    oidc_groups_claim: str = _setting("groups", "claim of the ID token with the person's groups")
     group_roles: Texts = _setting(
         [], 'roles of a group of people, such as "on-call=operator"; one entry a role'
     )

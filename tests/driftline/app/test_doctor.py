@@ -472,6 +472,21 @@ def test_a_trusted_proxy_without_networks_is_a_defect(settings):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("issuer", "words"),
+    [
+        ("", '[auth] mode = "oidc" and [auth] oidc_issuer is empty'),
+        ("http://id.example.org", '[auth] oidc_issuer = "http://id.example.org"'),
+    ],
+)
+def test_a_provider_that_cannot_be_asked_safely_is_a_defect(settings, issuer, words):
+    asked = override(settings, "auth", "mode", "oidc")
+    asked = override(asked, "auth", "oidc_client_id", "driftline")
+    found = findings_of(override(asked, "auth", "oidc_issuer", issuer))["access"]
+
+    assert (found.verdict, found.found) == ("defect", words)
+
+
 def test_a_token_that_never_ends_is_remarked_after_a_year(settings):
     guarded = override(settings, "auth", "mode", "token")
     engine = open_database(settings.database_url)

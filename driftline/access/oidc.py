@@ -1,0 +1,238 @@
+"""Logging in by OpenID Connect: the authorization code flow with PKCE, and what an ID token says.
+
+References
+----------
+OpenID Connect Core 1.0, section 3.1 (code flow, validation of ID tokens); RFC 7636 (PKCE); RFC 9207
+(``iss`` of the answer).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx
+
+from driftline.access.principal import Principal, Role
+from driftline.access.proxies import roles_of
+from driftline.errors import ForbiddenError, UnavailableError
+from driftline.loopback import is_loopback
+
+# Signed with a key that the provider alone has: no "none", and no HS…, whose key would be one of
+# those that everybody may read.
+ALGORITHMS = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+)  # fmt: skip
+LEEWAY_S = 30
+"""So far the provider's clock may be off."""
+DISCOVERED_S = 3600.0
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a browser keeps in a cookie until it is back from the provider."""
+
+    state: str
+    nonce: str
+    verifier: str
+    to: str
+
+    @classmethod
+    def begin(cls, to: str) -> Attempt:
+        """Return a new one, which leads on to a page."""
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        return cls(state, nonce, verifier, to)
+
+    def cookie(self) -> str:
+        """Return it as the value of a cookie."""
+        text = json.dumps([self.state, self.nonce, self.verifier, self.to])
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, cookie: str) -> Attempt | None:
+        """Return what a cookie holds; None where it is none of ours."""
+        try:
+            found = json.loads(base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4)))
+        except ValueError:
+            return None
+        is_ours = isinstance(found, list) and len(found) == 4
+        return cls(*found) if is_ours and all(isinstance(one, str) for one in found) else None
+
+
+@dataclass(slots=True)
+class Provider:
+    """Who knows the people: its issuer, and what it knows us by."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    redirect_uri: str
+    scopes: str
+    user_claim: str
+    groups_claim: str
+    group_roles: Mapping[str, frozenset[Role]]
+    _document: tuple[float, dict[str, Any]] | None = field(default=None, init=False)
+
+    @property
+    def host(self) -> str:
+        """The issuer's host, as people know it."""
+        return urlsplit(self.issuer).netloc
+
+    async def begin(self, attempt: Attempt) -> str:
+        """Return the address where a person logs in.
+
+        Raises
+        ------
+        UnavailableError
+            When the provider does not answer as one.
+        """
+        challenge = hashlib.sha256(attempt.verifier.encode()).digest()
+        asked = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "scope": self.scopes,
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": base64.urlsafe_b64encode(challenge).decode().rstrip("="),
+            "code_challenge_method": "S256",
+        }
+        address = await self._place("authorization_endpoint")
+        return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
+
+    async def finish(self, attempt: Attempt | None, answer: Mapping[str, str]) -> Principal:
+        """Return who has logged in, by what the provider's answer said in the address.
+
+        Raises
+        ------
+        ForbiddenError
+            When the answer is not one to this attempt, or its ID token is not to be believed.
+        UnavailableError
+            When the provider does not answer as one.
+        """
+        state = answer.get("state", "").encode()
+        if attempt is None or not hmac.compare_digest(state, attempt.state.encode()):
+            raise ForbiddenError("this is no answer to a log-in of this browser")
+        if answer.get("iss", self.issuer) != self.issuer:
+            raise ForbiddenError("the answer is another provider's")
+        if "code" not in answer:
+            reason = answer.get("error_description") or answer.get("error") or "no code"
+            raise ForbiddenError(f"the provider says: {reason[:200]}")
+        return self._principal(await self._claims(answer["code"], attempt))
+
+    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+        """Return whom an ID token is of."""
+        user = claims.get(self.user_claim)
+        if not isinstance(user, str) or not user:
+            raise ForbiddenError(f'the ID token has no "{self.user_claim}"; set oidc_user_claim')
+        if self.user_claim == "email" and claims.get("email_verified") is not True:
+            raise ForbiddenError(f"the provider has not verified {user[:255]}; set oidc_user_claim")
+        groups = claims.get(self.groups_claim, [])
+        listed = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
+        named = [one for one in listed if isinstance(one, str)]
+        return Principal(user[:255], roles_of(named, self.group_roles), via="oidc")
+
+    async def _claims(self, code: str, attempt: Attempt) -> dict[str, Any]:
+        """Exchange a code for an ID token, and return what that says once it is believed."""
+        body = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.redirect_uri,
+            "code_verifier": attempt.verifier,
+        }
+        headers = {"accept": "application/json"}
+        document = await self._discover()
+        known = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+        if not self.client_secret:
+            body["client_id"] = self.client_id
+        elif "client_secret_basic" in known:
+            pair = f"{quote(self.client_id, safe='')}:{quote(self.client_secret, safe='')}"
+            headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        else:
+            body |= {"client_id": self.client_id, "client_secret": self.client_secret}
+        place = await self._place("token_endpoint")
+        found = await _json("POST", place, data=body, headers=headers)
+        # Asked for with each log-in: so a key that was exchanged is known at once.
+        keys = await _json("GET", await self._place("jwks_uri"))
+        return _believed(found.get("id_token"), keys, self, attempt.nonce)
+
+    async def _place(self, name: str) -> str:
+        document = await self._discover()
+        place = document.get(name)
+        if not isinstance(place, str) or not is_safe(place):
+            raise UnavailableError(f"{self.issuer} names no {name} that is safe: {place!r:.200}")
+        return place
+
+    async def _discover(self) -> dict[str, Any]:
+        """Return the provider's own description of itself."""
+        if self._document is None or time.monotonic() > self._document[0]:
+            address = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
+            found = await _json("GET", address)
+            if found.get("issuer") != self.issuer:
+                raise UnavailableError(
+                    f'{address} describes "{str(found.get("issuer"))[:200]}"; expected '
+                    f'"{self.issuer}", as [auth] oidc_issuer says'
+                )
+            self._document = (time.monotonic() + DISCOVERED_S, found)
+        return self._document[1]
+
+
+def is_safe(address: str) -> bool:
+    """Whether what is sent to an address cannot be read on its way."""
+    parts = urlsplit(address)
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+
+
+def _believed(text: object, keys: Any, ours: Provider, nonce: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return what an ID token says; refuse what the provider did not make for us, now.
+
+    Raises
+    ------
+    ForbiddenError
+        Saying what is wrong.
+    """
+    # Imported here: most installations have no provider.
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import KeySet
+
+    try:
+        token = jwt.decode(str(text), KeySet.import_key_set(keys), ALGORITHMS)
+        jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": ours.issuer},
+            aud={"essential": True, "value": ours.client_id},
+            exp={"essential": True},
+            iat={"essential": True},
+            sub={"essential": True},
+            nonce={"essential": True, "value": nonce},
+        ).validate(token.claims)
+    except (JoseError, KeyError, TypeError, ValueError) as error:
+        raise ForbiddenError(f"the ID token is not to be believed: {error}") from error
+    # Where it is for several, the one that it was made for is named.
+    is_ours = token.claims["aud"] in (ours.client_id, [ours.client_id])
+    if token.claims.get("azp", ours.client_id if is_ours else None) != ours.client_id:
+        raise ForbiddenError("the ID token is not to be believed: it was made for another client")
+    return dict(token.claims)
+
+
+async def _json(method: str, address: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
+    try:
+        async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
+            answer = await client.request(method, address, **options)
+        found = answer.json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise UnavailableError(f"the provider does not answer at {address}: {error}") from error
+    if not isinstance(found, dict) or not answer.is_success:
+        said = str(found.get("error", "")) if isinstance(found, dict) else ""
+        raise ForbiddenError(f"{address} answered {answer.status_code} {said[:100]}".rstrip())
+    return found
