@@ -109,7 +109,7 @@ def fuzz(
     operations = [one for one in operations if only in one.label]
     while found.count < count and time.monotonic() < until:
         for operation in operations:
-            for mode in _MODES:
+            for mode in _MODES if time.monotonic() < until else ():
                 _try(server, operation, mode, things, share=share, seed_=seed_, found=found)
         seed_ += 1
     return found

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.composite_records import get_any
@@ -13,6 +17,7 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
 from driftline.database.engine import read_connection
+from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
 from driftline.serving.api.requests import Fields
@@ -41,6 +46,10 @@ _KINDS: dict[Collection, Kind] = {
     "silences": "Silence",
 }
 
+Tag = Annotated[str | None, Header(max_length=1000)]
+# The generation, and a digest of all that is shown.
+_TAG = re.compile(r'"(\d{1,18})-[0-9a-f]{16}"')
+
 
 class ApplyRequest(Fields):
     """Resources to apply, all or nothing."""
@@ -54,14 +63,19 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
     routes = APIRouter(tags=["resources"])
 
     @routes.post("/apply")
-    async def apply(asked: ApplyRequest) -> dict[str, Any]:
+    async def apply(asked: ApplyRequest, if_match: Tag = None) -> dict[str, Any]:
         """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
-        Answers when the endpoints that changed are in service, or have failed.
+        Answers when the endpoints that changed are in service, or have failed. With the header
+        If-Match, of one resource: only if it still is as the ETag says that it was.
         """
+        if if_match is not None and len(asked.resources) != 1:
+            raise InputError(f"If-Match with {len(asked.resources)} resources; expected one")
         if any(one.get("kind") != "Silence" for one in asked.resources):
             require("admin")
-        plan = await applier.apply(asked.resources, dry_run=asked.dry_run)
+        plan = await applier.apply(
+            asked.resources, dry_run=asked.dry_run, known=_generations(if_match)
+        )
         found = plan.as_dict()
         if not asked.dry_run:
             found["endpoints"] = {
@@ -78,21 +92,37 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
             return {"items": [_shown(context, connection, reconciler, row) for row in rows]}
 
     # Names of alarms are free text, slashes and all.
-    @routes.get("/{collection}/{name:path}")
-    def get(collection: Collection, name: str) -> dict[str, Any]:
-        """Return one resource: as declared, and how it fares."""
+    @routes.get("/{collection}/{name:path}", response_model=None)
+    def get(collection: Collection, name: str, if_none_match: Tag = None) -> Response:
+        """Return one resource: as declared, and how it fares.
+
+        With the header If-None-Match only if it, or how it fares, has changed since that ETag.
+        """
         with read_connection(context.engine) as connection:
             row = store.get(connection, _KINDS[collection], name)
-            return _shown(context, connection, reconciler, row)
+            shown = JSONResponse(jsonable_encoder(_shown(context, connection, reconciler, row)))
+        tag = f'"{row.generation}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
+        shown.headers["etag"] = tag
+        return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown
 
     @routes.delete("/{collection}/{name:path}", status_code=204)
-    async def delete(collection: Collection, name: str) -> None:
-        """Delete one resource; refused while another needs it."""
+    async def delete(collection: Collection, name: str, if_match: Tag = None) -> None:
+        """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
         if collection != "silences":
             require("admin")
-        await applier.delete(_KINDS[collection], name)
+        await applier.delete(_KINDS[collection], name, _generations(if_match))
 
     return routes
+
+
+def _generations(tags: str | None) -> frozenset[int] | None:
+    """Return the generations that ETags are of; how a resource fares hinders no change of it."""
+    if tags is None:
+        return None
+    found = frozenset(int(one) for one in _TAG.findall(tags))
+    if not found:
+        raise InputError(f'If-Match "{tags[:80]}"; expected an ETag that a resource came with')
+    return found
 
 
 def _shown(

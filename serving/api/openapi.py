@@ -46,6 +46,7 @@ _ERRORS: Mapping[int, tuple[str, str, str]] = {
     406: ("not_acceptable", "No accepted type can be written", 'Accept is "image/png"'),
     408: ("too_slow", "The body came too slowly", "the body did not come within 60 s"),
     409: ("conflict", "Something that exists is in the way", 'Monitor "quality" needs it'),
+    412: ("changed", "It is no longer as If-Match says", 'Monitor "quality" is of generation 3'),
     413: ("too_large", "The body is too long", "the body has more than 26214400 bytes, the limit"),
     415: ("unsupported_media_type", "The body's type is not read", 'Content-Type is "image/png"'),
     429: ("throttled", "Too many; ask again later", '"ada" has used up its requests'),
@@ -59,6 +60,7 @@ _ERRORS: Mapping[int, tuple[str, str, str]] = {
 _OTHER = ("internal", "Any other error", "GET /api/v1/counts failed; the server's log says why")
 _WITH_BODY = (408, 413, 415)
 _RETRY = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+_ETAG = '"1-5f0c7b8a9d3e2f10"'
 # By name: what a parameter is, and an example.
 _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "after": ("Names up to this one are left out: `next` of the page before.", "orders"),
@@ -79,6 +81,8 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "hour": ("The start of the hour.", "2026-01-12T07:00:00Z"),
     "id": ("The column with the event id or inference id.", "id"),
     "identity": ("The mark's id.", 1),
+    "if-match": ("The ETag that the resource came with.", _ETAG),
+    "if-none-match": ("The ETag of an answer that is known.", _ETAG),
     "incident": ("Only those of this incident.", "inc_019bc03d4700d725ac4a9d"),
     "incident_id": ("The incident's id.", "inc_019bc03d4700d725ac4a9d"),
     "kind": ("Only alarms of this kind.", "metric"),
@@ -157,7 +161,10 @@ def _document(api: FastAPI) -> dict[str, Any]:
     found["security"] = [{"token": []}, {}]
     components["responses"] = {
         str(status): _error(*about, status=status) for status, about in _ERRORS.items()
-    } | {"default": _error(*_OTHER)}
+    } | {
+        "default": _error(*_OTHER),
+        "304": {"description": "It is as that ETag says."},
+    }
     for method, path, operation in operations_of(found):
         key = f"{method} {path}"
         # A route that is in no table yet is told all the same; a test finds it.

@@ -151,11 +151,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/v1/incidents/{incident_id}": Operation("get_incident", answers.WholeIncident),
     # Declared resources.
     "POST /api/v1/apply": Operation(
-        "apply_resources", answers.Applied, (404, 409), body=answers.Apply
+        "apply_resources", answers.Applied, (404, 409, 412), body=answers.Apply
     ),
     "GET /api/v1/{collection}": Operation(
         "list_resources", items(answers.StoredResource, "Resource")
     ),
-    "GET /api/v1/{collection}/{name}": Operation("get_resource", answers.StoredResource),
-    "DELETE /api/v1/{collection}/{name}": Operation("delete_resource", None, (409,)),
+    "GET /api/v1/{collection}/{name}": Operation("get_resource", answers.StoredResource, (304,)),
+    "DELETE /api/v1/{collection}/{name}": Operation("delete_resource", None, (409, 412)),
 }

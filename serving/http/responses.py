@@ -18,6 +18,7 @@ from driftline.errors import (
 )
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
 from driftline.serving.hosting.pool import BusyError, TimedOutError
+from driftline.serving.resources.store import ChangedError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,6 +56,7 @@ _STATUS: tuple[tuple[type[DriftlineError], int, str], ...] = (
     (TimedOutError, 504, "timed_out"),
     (ForbiddenError, 403, "forbidden"),
     (NotFoundError, 404, "not_found"),
+    (ChangedError, 412, "changed"),
     (ConflictError, 409, "conflict"),
     (InputError, 400, "bad_request"),
     (UndecidedError, 503, "undecided"),

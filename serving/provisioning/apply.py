@@ -84,10 +84,17 @@ class Applier:
         """For how many seconds one change has been under way, while all others wait."""
         return time.monotonic() - self._began_s if self._lock.locked() else 0.0
 
-    async def apply(self, documents: Sequence[object], *, dry_run: bool) -> Plan:
+    async def apply(
+        self,
+        documents: Sequence[object],
+        *,
+        dry_run: bool,
+        known: frozenset[int] | None = None,
+    ) -> Plan:
         """Apply declared resources, or say what that would change.
 
-        Returns when the endpoints that changed are in service, or have failed.
+        Returns when the endpoints that changed are in service, or have failed. ``known``: the
+        generations that each resource may be of before; None: whatever it is.
         """
         resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:
@@ -116,7 +123,7 @@ class Applier:
                     for entry in plan.planned
                 }
                 with self._reconciler.changing():
-                    await asyncio.to_thread(self._store, plan, made)
+                    await asyncio.to_thread(self._store, plan, made, known)
             except BaseException:
                 await asyncio.to_thread(provisioner.undo)
                 await provisioner.close()
@@ -139,12 +146,12 @@ class Applier:
             )
         return plan
 
-    async def delete(self, kind: Kind, name: str) -> None:
+    async def delete(self, kind: Kind, name: str, known: frozenset[int] | None = None) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
         async with self._lock:
             self._began_s = time.monotonic()
             with self._reconciler.changing():
-                await asyncio.to_thread(self._delete, kind, name)
+                await asyncio.to_thread(self._delete, kind, name, known)
                 await self._reconciler.refresh()
 
     async def _content(self, resource: Resource) -> Mapping[str, str]:
@@ -174,10 +181,15 @@ class Applier:
 
         return await asyncio.to_thread(read)
 
-    def _store(self, plan: Plan, made: Mapping[Key, Made]) -> None:
+    def _store(
+        self, plan: Plan, made: Mapping[Key, Made], known: frozenset[int] | None = None
+    ) -> None:
         """Write everything in one transaction."""
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
+            for entry in plan.planned:
+                resource = entry.resource
+                store.require_generation(connection, resource.kind, resource.name, known)
             _hold_alarms(connection, plan)
             for entry in plan.planned:
                 resource = entry.resource
@@ -282,10 +294,11 @@ class Applier:
             spec = MonitorSpec.model_validate(row.spec)
             self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
 
-    def _delete(self, kind: Kind, name: str) -> None:
+    def _delete(self, kind: Kind, name: str, known: frozenset[int] | None) -> None:
         now = self._context.now()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
+            store.require_generation(connection, kind, name, known)
             row = store.get(connection, kind, name)
             for other in KINDS:
                 for user in store.list_kind(connection, other):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from driftline.database.locks import advisory_lock
-from driftline.errors import NotFoundError
+from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import SECRET_FIELDS, Kind
 from driftline.serving.tables import installation, resources
@@ -70,6 +70,28 @@ def get(connection: Connection, kind: Kind, name: str) -> Stored:
             f'{kind} "{name}" does not exist; {near or f"no {kind} has been applied yet"}'
         )
     return found
+
+
+class ChangedError(ConflictError):
+    """A resource is no longer what the caller has seen."""
+
+
+def require_generation(
+    connection: Connection, kind: Kind, name: str, known: frozenset[int] | None
+) -> None:
+    """Refuse to change a resource that is of none of the generations that the caller knows.
+
+    Raises
+    ------
+    ChangedError
+        Naming the generation that it is of now.
+    """
+    if known is None:
+        return
+    found = find(connection, kind, name)
+    if found is None or found.generation not in known:
+        now = "does not exist" if found is None else f"is of generation {found.generation}"
+        raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 
 
 def list_kind(connection: Connection, kind: Kind) -> list[Stored]:
