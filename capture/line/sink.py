@@ -25,6 +25,7 @@ from driftline.capture.line.validate import unreadable
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.records import Records
+from driftline.capture.tables.commit_lock import committing
 from driftline.capture.tables.dataset import (
     Dataset,
     Gap,
@@ -208,6 +209,10 @@ class Sink:
         end. ``is_patient``: those that failed lately are not tried before it is time. Gaps go
         first: what no row can be made of is counted before any watermark moves past it.
         """
+        with committing(self._root):
+            self._commit_round(is_patient=is_patient)
+
+    def _commit_round(self, *, is_patient: bool) -> None:
         self._has_new = False
         self._transport.secure()
         batch = Batch(self._pending)

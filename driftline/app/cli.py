@@ -66,6 +66,8 @@ COMMANDS = {
     "doctor": "installation",
     "settings": "installation",
     "migrate": "installation",
+    "backup": "backup",
+    "restore": "backup",
     "plugins": "installation",
     "version": "installation",
 }

@@ -1,0 +1,369 @@
+"""Copies what this machine holds of an installation while it runs, and puts it back.
+
+The order leaves nothing dangling: the database before the documents that its rows name, for those
+are written first; the audit's ledger before the tables that it has added up; all tables as they
+were between two rounds of commits. The manifest comes last: without it a copy is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from driftline import __version__
+from driftline.app.settings.settings import Settings
+from driftline.capture.audit.audit import Audit, audit
+from driftline.capture.audit.ledger import FOLDER as AUDIT
+from driftline.capture.spool.folder import replace_file, sync_path
+from driftline.capture.tables.commit_lock import LOCK_NAME, between_commits
+from driftline.capture.tables.log_files import KEPT_SUFFIX, LOG, list_tables
+from driftline.database.engine import sqlite_file
+from driftline.errors import InputError, UnavailableError
+from driftline.storage import is_remote
+
+MANIFEST = "manifest.json"
+DATABASE = "driftline.db"
+FORMAT = 1
+_ATTEMPTS = 5
+_PAUSE_S = 1.0
+_CHUNK = 1 << 20
+_SQLITE_ENDS = ("", "-wal", "-shm", "-journal")
+
+Tell = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds.
+
+    ``folders``: those of the settings that are in it (``root``, ``local_dir``). ``files``: by name,
+    the bytes and the SHA-256 of each. ``waiting``: records that some tables had, others not yet.
+    """
+
+    moment: str
+    driftline: str
+    has_database: bool
+    folders: tuple[str, ...]
+    adds_up: bool
+    waiting: int
+    files: dict[str, tuple[int, str]] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all files."""
+        return sum(size for size, _ in self.files.values())
+
+
+class _Copy:
+    """The files of a backup that is being made."""
+
+    def __init__(self, target: Path, tell: Tell) -> None:
+        self.target = target
+        self.files: dict[str, tuple[int, str]] = {}
+        self._tell = tell
+
+    def add(self, source: Path, name: str) -> None:
+        """Copy one file; one that was copied before stays as it is."""
+        if name not in self.files:
+            self.files[name] = copy_file(source, self.target / name)
+            self._tell(len(self.files), None)
+
+    def forget(self, name: str) -> None:
+        """Remove a file that is of no use any more."""
+        (self.target / name).unlink()
+        del self.files[name]
+
+    def note(self, name: str) -> None:
+        """Take in a file that was written to its place."""
+        (self.target / name).chmod(0o600)
+        self.files[name] = digest_of(self.target / name)
+        sync_path(self.target / name)
+
+
+def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
+    """Copy database, tables, documents, models and keys of this machine into a new folder.
+
+    Raises
+    ------
+    InputError
+        For a folder that is not empty, or lies in what is copied.
+    UnavailableError
+        Where something cannot be read or written.
+    """
+    places = _places(settings)
+    _require_empty(target)
+    for folder in places.values():
+        if target.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{target} lies in {folder}, which is copied; name another folder")
+    file = sqlite_file(settings.database_url)
+    if not any(folder.is_dir() for folder in places.values()):
+        raise InputError(f"{settings.local_dir}: nothing is there yet to back up")
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    copy = _Copy(target, tell)
+    if file is not None:
+        _copy_database(file, target / DATABASE)
+        copy.note(DATABASE)
+    moment, found = datetime.now(UTC), None
+    if "root" in places:
+        moment, found = _copy_tables(Path(settings.root), copy)
+    for name, folder in places.items():
+        for source in _others(folder, settings):
+            _copy_if_there(copy, source, f"{name}/{source.relative_to(folder).as_posix()}")
+    made = Manifest(
+        moment=moment.isoformat(),
+        driftline=__version__,
+        has_database=file is not None,
+        folders=tuple(places),
+        adds_up=found is None or found.adds_up,
+        waiting=0 if found is None else found.in_flight,
+        files=dict(sorted(copy.files.items())),
+    )
+    for folder in sorted({(target / name).parent for name in copy.files}):
+        sync_path(folder)
+    replace_file(target / MANIFEST, json.dumps(asdict(made)).encode(), is_synced=True)
+    sync_path(target)
+    return made
+
+
+def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
+    """Put a backup back where the settings say, each file as it was.
+
+    Raises
+    ------
+    InputError
+        For a folder that holds no whole backup, one of other settings, or a target in use.
+    UnavailableError
+        Where something cannot be read or written.
+    """
+    found = read_manifest(source)
+    places, file = _places(settings), sqlite_file(settings.database_url)
+    if found.has_database != (file is not None):
+        holds = "a SQLite database" if found.has_database else "no database"
+        raise InputError(
+            f"{source} holds {holds}, which does not fit [database] url; correct the settings, or "
+            "bring PostgreSQL back with its own tools"
+        )
+    if set(found.folders) != set(places):
+        raise InputError(
+            f"{source} holds {', '.join(found.folders)}, and the settings have "
+            f"{', '.join(places)} on this machine; correct [storage] root and local_dir"
+        )
+    for folder in places.values():
+        _require_empty(folder)
+    if file is not None and file.exists():
+        raise InputError(f"{file} is there already; move it away, or set another [database] url")
+    # The database last: a restored installation that broke off is none.
+    names = sorted(found.files, key=lambda name: name == DATABASE)
+    targets = [
+        file if name == DATABASE and file is not None else _below(places, name) for name in names
+    ]
+    try:
+        for number, (name, to) in enumerate(zip(names, targets, strict=True), 1):
+            _put_back(source / name, to, found.files[name])
+            tell(number, len(names))
+    except BaseException as error:
+        _take_back(places.values(), file)
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{error.filename} is missing from the backup") from error
+        raise
+    for folder in sorted({path.parent for path in targets}):
+        sync_path(folder)
+    return found
+
+
+def _put_back(source: Path, to: Path, expected: Sequence[object]) -> None:
+    if copy_file(source, to) != tuple(expected):
+        raise InputError(f"{source} is damaged: it is not what was backed up")
+
+
+def _below(places: Mapping[str, Path], name: str) -> Path:
+    place, _, rest = name.partition("/")
+    return places[place] / rest
+
+
+def read_manifest(source: Path) -> Manifest:
+    """Read what a backup holds.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or one that this version cannot read.
+    """
+    file = source / MANIFEST
+    try:
+        values: dict[str, Any] = json.loads(file.read_bytes())
+        names = [PurePosixPath(name) for name in values["files"]]
+        is_ours = values["format"] == FORMAT
+        found = Manifest(**values)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{source} is no whole backup: it has no {MANIFEST}, which is written last"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged, or of a newer driftline") from error
+    known = {DATABASE, *found.folders}
+    if not is_ours or any(".." in name.parts or name.parts[0] not in known for name in names):
+        raise InputError(f"{file} is damaged, or of a newer driftline")
+    return found
+
+
+def copy_file(source: Path, to: Path) -> tuple[int, str]:
+    """Copy a file for its owner alone, and put it on the disk; return its bytes and SHA-256."""
+    to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    # The source first: where it is gone, nothing is made.
+    with source.open("rb") as reading, _private(to) as writing:
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+            writing.write(chunk)
+            size += len(chunk)
+        writing.flush()
+        os.fdatasync(writing.fileno())
+    return size, digest.hexdigest()
+
+
+def _private(file: Path) -> BinaryIO:
+    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def digest_of(file: Path) -> tuple[int, str]:
+    """Return a file's bytes and SHA-256."""
+    with file.open("rb") as reading:
+        return file.stat().st_size, hashlib.file_digest(reading, "sha256").hexdigest()
+
+
+def _places(settings: Settings) -> dict[str, Path]:
+    """Return the folders of this machine that hold something to keep."""
+    places = {} if is_remote(settings.root) else {"root": Path(settings.root)}
+    if settings.local_dir not in places.values():
+        places["local_dir"] = settings.local_dir
+    return places
+
+
+def _require_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty; name a new folder, or move it away")
+
+
+def _copy_database(file: Path, to: Path) -> None:
+    """Copy the rows of one moment; writers go on meanwhile."""
+    if not file.is_file():
+        raise InputError(f"{file}: not there yet; run: driftline migrate")
+    _private(to).close()
+    try:
+        with (
+            closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(to)) as copy,
+        ):
+            source.backup(copy)
+            # One file, whole in itself: whoever opens it makes the log again.
+            copy.execute("PRAGMA journal_mode = DELETE")
+            (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise UnavailableError(f"database {file}: {error}") from error
+    if said != "ok":
+        raise UnavailableError(f"database {file} is damaged: {said}")
+
+
+def _copy_tables(root: Path, copy: _Copy) -> tuple[datetime, Audit]:
+    """Copy all tables as of one moment; again, where a round of commits had not got through."""
+    for source in sorted((root / AUDIT).glob("*")):
+        _copy_if_there(copy, source, f"root/{AUDIT}/{source.name}")
+    before = set(copy.files)
+    for attempt in range(1, _ATTEMPTS + 1):
+        with between_commits(str(root)):
+            moment = datetime.now(UTC)
+            versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
+        wanted: set[str] = set()
+        try:
+            for table, version in versions.items():
+                wanted.update(_copy_table(root, table, version, copy))
+        except FileNotFoundError:  # Cleaned away meanwhile.
+            if attempt == _ATTEMPTS:
+                raise
+            continue
+        for name in set(copy.files) - before - wanted:
+            copy.forget(name)
+        found = audit(str(copy.target / "root"), now=lambda: datetime.now(UTC))
+        if found.in_flight == 0 or attempt == _ATTEMPTS:
+            break
+        time.sleep(_PAUSE_S)
+    for source in sorted((copy.target / "root" / AUDIT).glob("*")):
+        copy.note(f"root/{AUDIT}/{source.name}")
+    return moment, found
+
+
+def _newest(table: Path) -> int:
+    return max(map(_version, _entries(table)), default=-1)
+
+
+def _version(entry: Path) -> int:
+    return int(entry.name[:20])
+
+
+def _entries(table: Path) -> list[Path]:
+    """Return the entries and checkpoints of a log, oldest first; the hint of the last is none."""
+    return [
+        entry
+        for entry in sorted((table / LOG).iterdir())
+        if entry.name[:20].isdecimal() and entry.suffix in (".json", ".parquet", KEPT_SUFFIX)
+    ]
+
+
+def _copy_table(root: Path, table: Path, version: int, copy: _Copy) -> Iterator[str]:
+    """Copy a table as it is in one version; return the names of its files."""
+    inside = f"root/{table.relative_to(root).as_posix()}"
+    if version < 0:
+        return  # It is just being made.
+    for entry in _entries(table):
+        if _version(entry) <= version:
+            name = f"{inside}/{LOG}/{entry.name}"
+            copy.add(entry, name)
+            yield name
+    actions = pa.table(DeltaTable(str(copy.target / inside)).get_add_actions())
+    for path in map(unquote, actions["path"].to_pylist()):
+        copy.add(table / path, f"{inside}/{path}")
+        yield f"{inside}/{path}"
+
+
+def _others(folder: Path, settings: Settings) -> Iterator[Path]:
+    """Return the files that are neither of tables nor of the database, the spool or a lock."""
+    left_out = {settings.spool_dir, folder / LOCK_NAME, folder / AUDIT}
+    left_out |= {Path(table) for table in list_tables(str(folder))}
+    left_out |= set(_places(settings).values()) - {folder}
+    if file := sqlite_file(settings.database_url):
+        left_out |= {Path(f"{file.resolve()}{end}") for end in _SQLITE_ENDS}
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if Path(where, name) not in left_out]
+        for file in (Path(where, name) for name in names):
+            if file not in left_out and file.suffix != ".new":  # That is being written.
+                yield file
+
+
+def _copy_if_there(copy: _Copy, source: Path, name: str) -> None:
+    with suppress(FileNotFoundError):  # Deleted meanwhile.
+        copy.add(source, name)
+
+
+def _take_back(places: Iterable[Path], file: Path | None) -> None:
+    """Remove what a restore that broke off has written: its folders were empty before."""
+    for folder in places:
+        for path in folder.iterdir() if folder.is_dir() else ():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if file is not None:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,300 @@
+"""A backup while sinks commit holds all tables as of one moment; damage is one sentence."""
+
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from driftline.app import backup
+from driftline.app.backup import MANIFEST, back_up, restore
+from driftline.app.settings.settings import Settings, load
+from driftline.capture.audit.audit import audit
+from driftline.capture.line.sink import Sink
+from driftline.capture.line.transport import LocalTransport
+from driftline.capture.spool.writer import SpoolWriter
+from driftline.capture.tables.commit_lock import between_commits
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.log_files import list_tables
+from driftline.database.engine import using_database
+from driftline.database.migrations import migrate
+from driftline.errors import InputError
+from tests.capture.conftest import SIGNATURE, record
+
+STORE = Path(__file__).parents[2] / "fixtures" / "store_0_1" / "store.tar.gz"
+ENDPOINTS = ("a", "b", "c")
+
+
+def tell(_done: int, _total: int | None) -> None:
+    """Show nothing."""
+
+
+def settings_in(folder: Path, text: str = "") -> Settings:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "driftline.toml").write_text(text)
+    return load(folder / "driftline.toml", environment={})
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """An installation with tables, documents, a model and a key."""
+    found = settings_in(tmp_path / "house")
+    with tarfile.open(STORE) as packed:
+        packed.extractall(found.root, filter="data")
+    with using_database(found.database_url) as engine:
+        migrate(engine)
+    return found
+
+
+def contents(root: str) -> dict[str, bytes]:
+    """Return all files but the database's, the audit's and the lock."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in Path(root).rglob("*")
+        if path.is_file() and not path.name.startswith(("driftline.db", ".commits", "ledger"))
+    }
+
+
+def rows_of(settings: Settings) -> list[str]:
+    with closing(sqlite3.connect(Path(settings.local_dir) / "driftline.db")) as connection:
+        return list(connection.iterdump())
+
+
+def test_what_was_backed_up_comes_back_as_it_was(settings: Settings, tmp_path: Path) -> None:
+    made = back_up(settings, tmp_path / "copy", tell)
+    other = settings_in(tmp_path / "other")
+
+    found = restore(other, tmp_path / "copy", tell)
+
+    assert (found.moment, found.adds_up, found.waiting) == (made.moment, True, 0)
+    assert contents(other.root) == contents(settings.root)
+    assert rows_of(other) == rows_of(settings)
+    kept = [*(tmp_path / "copy").rglob("*"), *Path(other.root).rglob("*")]
+    assert not [path for path in kept if path.is_file() and path.stat().st_mode & 0o077]
+
+
+def test_tables_that_are_written_are_copied_between_two_rounds(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path / "house")
+    with using_database(settings.database_url) as engine:
+        migrate(engine)
+    stop = threading.Event()
+
+    def send() -> None:
+        writer, number = SpoolWriter(settings.spool_dir), 0
+        while not stop.wait(0.001):
+            number += 1
+            at = datetime(2026, 1, 14, tzinfo=UTC)
+            record(writer, b"1.5,3,UA\n", endpoint=ENDPOINTS[number % len(ENDPOINTS)], at=at)
+        writer.close()
+
+    sink = Sink(
+        settings.root,
+        LocalTransport(settings.spool_dir),
+        lambda _: SIGNATURE,
+        commit_interval_s=0.01,
+    )
+    threads = [threading.Thread(target=send), threading.Thread(target=sink.run, args=(stop,))]
+    for thread in threads:
+        thread.start()
+    try:
+        copies = [tmp_path / f"copy{number}" for number in range(4)]
+        found = [back_up(settings, copy, tell) for copy in copies]
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+    assert {(one.adds_up, one.waiting) for one in found} == {(True, 0)}
+    assert len({one.moment for one in found}) == 4
+    stored = [_rows(copy) for copy in copies]
+    assert stored == sorted(stored)
+    assert 0 < stored[-1] <= sink.counters["rows"]
+
+
+def test_a_round_of_commits_that_has_begun_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path / "house")
+    with using_database(settings.database_url) as engine:
+        migrate(engine)
+    writer = SpoolWriter(settings.spool_dir)
+    for endpoint in ENDPOINTS * 2:
+        record(writer, b"1.5,3,UA\n", endpoint=endpoint)
+    writer.close()
+    half_way, asked, looked = threading.Event(), threading.Event(), threading.Event()
+    append = Dataset.append
+
+    def pausing(dataset: Dataset, *given: Any) -> Any:
+        version = append(dataset, *given)
+        half_way.set()
+        assert asked.wait(60)
+        looked.wait(0.2)  # Whoever does not wait for the round looks now.
+        return version
+
+    def asking(root: str) -> AbstractContextManager[None]:
+        asked.set()
+        return between_commits(root)
+
+    def looking(root: str) -> list[str]:
+        looked.set()
+        return list_tables(root)
+
+    monkeypatch.setattr(Dataset, "append", pausing)
+    monkeypatch.setattr(backup, "between_commits", asking)
+    monkeypatch.setattr(backup, "list_tables", looking)
+    monkeypatch.setattr(backup, "_ATTEMPTS", 1)
+    sink = Sink(settings.root, LocalTransport(settings.spool_dir), lambda _: SIGNATURE)
+    thread = threading.Thread(target=sink.step)
+    thread.start()
+    assert half_way.wait(60)
+
+    made = back_up(settings, tmp_path / "copy", tell)
+    thread.join()
+
+    assert (made.adds_up, made.waiting) == (True, 0)
+    assert _rows(tmp_path / "copy") == 6
+
+
+def _rows(copy: Path) -> int:
+    tables = (copy / "root" / "capture").glob("*")
+    return sum(DeltaTable(str(table)).to_pyarrow_table().num_rows for table in tables)
+
+
+def test_a_table_whose_log_was_cleaned_is_copied_from_its_checkpoint(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = Path(settings.root, "capture", "loans")
+    table = DeltaTable(str(source))
+    expected = table.to_pyarrow_table().num_rows
+    table.create_checkpoint()
+    table.alter.set_table_properties({"delta.minReaderVersion": "1"}, raise_if_not_exists=False)
+    for entry in range(table.version()):
+        (source / "_delta_log" / f"{entry:020d}.json").unlink(missing_ok=True)
+
+    back_up(settings, tmp_path / "copy", tell)
+
+    copied = DeltaTable(str(tmp_path / "copy" / "root" / "capture" / "loans"))
+    assert copied.version() == DeltaTable(str(source)).version()
+    assert copied.to_pyarrow_table().num_rows == expected > 0
+
+
+def _cut(copy: Path) -> str:
+    file = next((copy / "root").rglob("model.skops"))
+    os.truncate(file, file.stat().st_size - 1)
+    return "model.skops is damaged: it is not what was backed up"
+
+
+def _change(copy: Path) -> str:
+    file = copy / "driftline.db"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    return "driftline.db is damaged"
+
+
+def _lose(copy: Path) -> str:
+    next((copy / "root").rglob("*.parquet")).unlink()
+    return r"\.parquet is missing from the backup"
+
+
+def _break_off(copy: Path) -> str:
+    (copy / MANIFEST).unlink()
+    return "is no whole backup: it has no manifest.json, which is written last"
+
+
+def _outdate(copy: Path) -> str:
+    file = copy / MANIFEST
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 2}))
+    return "manifest.json is damaged, or of a newer driftline"
+
+
+def _lead_out(copy: Path) -> str:
+    file = copy / MANIFEST
+    found = json.loads(file.read_text())
+    found["files"]["root/../../escaped"] = found["files"].pop("root/channels.key")
+    file.write_text(json.dumps(found))
+    return "manifest.json is damaged"
+
+
+@pytest.mark.parametrize("harm", [_cut, _change, _lose, _break_off, _outdate, _lead_out])
+def test_a_damaged_backup_is_refused_and_leaves_nothing(
+    settings: Settings, tmp_path: Path, harm: Callable[[Path], str]
+) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    other = settings_in(tmp_path / "other")
+    expected = harm(tmp_path / "copy")
+
+    with pytest.raises(InputError, match=expected):
+        restore(other, tmp_path / "copy", tell)
+
+    assert [path.name for path in (tmp_path / "other").rglob("*") if path.is_file()] == [
+        "driftline.toml"
+    ]
+
+
+def test_neither_way_writes_over_what_is_there(settings: Settings, tmp_path: Path) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    elsewhere = settings_in(
+        tmp_path / "elsewhere", f'[database]\nurl = "sqlite:///{settings.local_dir}/driftline.db"'
+    )
+
+    with pytest.raises(InputError, match="copy is not empty; name a new folder"):
+        back_up(settings, tmp_path / "copy", tell)
+    with pytest.raises(InputError, match="is not empty; name a new folder"):
+        restore(settings, tmp_path / "copy", tell)
+    with pytest.raises(InputError, match=r"driftline\.db is there already"):
+        restore(elsewhere, tmp_path / "copy", tell)
+    with pytest.raises(InputError, match=r"lies in .* which is copied"):
+        back_up(settings, Path(settings.root) / "copy", tell)
+
+
+def test_an_installation_of_another_kind_is_refused(settings: Settings, tmp_path: Path) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    away = settings_in(tmp_path / "away", '[database]\nurl = "postgresql://localhost/x"')
+    apart = settings_in(tmp_path / "apart", '[storage]\nlocal_dir = "here"')
+
+    with pytest.raises(InputError, match=r"does not fit \[database\] url"):
+        restore(away, tmp_path / "copy", tell)
+    with pytest.raises(InputError, match="holds root, and the settings have root, local_dir"):
+        restore(apart, tmp_path / "copy", tell)
+
+
+def test_without_the_database_the_rest_is_copied(settings: Settings, tmp_path: Path) -> None:
+    url = '[database]\nurl = "postgresql://localhost/x"\n'
+    shared = settings_in(tmp_path / "house", url)
+    for end in ("", "-wal", "-shm"):
+        Path(settings.root, f"driftline.db{end}").unlink(missing_ok=True)
+
+    made = back_up(shared, tmp_path / "copy", tell)
+    other = settings_in(tmp_path / "other", url)
+    restore(other, tmp_path / "copy", tell)
+
+    assert not made.has_database
+    assert contents(other.root) == contents(settings.root)
+    assert audit(other.root, now=lambda: datetime.now(UTC)).adds_up
+
+
+def test_a_folder_without_an_installation_is_one_sentence(tmp_path: Path) -> None:
+    empty = settings_in(tmp_path / "house")
+
+    with pytest.raises(InputError, match="nothing is there yet to back up"):
+        back_up(empty, tmp_path / "copy", tell)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_full_folder_of_a_server_that_never_ran_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    shutil.move(Path(settings.root, "driftline.db"), tmp_path)
+
+    with pytest.raises(InputError, match="not there yet; run: driftline migrate"):
+        back_up(settings, tmp_path / "copy", tell)
