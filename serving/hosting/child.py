@@ -14,6 +14,7 @@ from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.formats.media_types import TextFormat
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
+from driftline.serving.hosting.prints import Prints
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Launch:
     # The class whose probability is answered when there are two; or several names of it.
     positive: str | tuple[str, ...] | None = None
     max_rows: int = MAX_REQUEST_ROWS  # Of one request.
+    name: str = ""  # The model's, for the log.
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Child(asyncio.Protocol):
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
         self._process: WorkerProcess | None = None
+        self._prints = Prints()
 
     @classmethod
     async def start(cls) -> Child:
@@ -76,7 +79,7 @@ class Child(asyncio.Protocol):
         child = cls()
         try:
             with theirs:
-                child._process = start_worker(theirs)
+                child._process = start_worker(theirs, child._prints)
             await child._loop.create_connection(lambda: child, sock=ours)
         except BaseException:
             ours.close()
@@ -92,6 +95,7 @@ class Child(asyncio.Protocol):
         if self.gone.is_set():
             raise WorkerLostError("the worker has ended")
         self._ready = self._loop.create_future()
+        self._prints.name = launch.name
         self._write(asdict(launch), b"")
         try:
             async with asyncio.timeout(timeout_s):

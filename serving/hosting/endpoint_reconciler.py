@@ -362,6 +362,7 @@ class EndpointReconciler:
             signature=desired.signature,
             positive=desired.positive,
             max_rows=self._context.max_request_rows,
+            name=desired.model,
         )
 
     def _limits(self, desired: DesiredEndpoint) -> Limits:

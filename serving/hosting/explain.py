@@ -28,6 +28,7 @@ from driftline.serving.hosting.child import Launch, LoadError
 from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_files import model_file
+from driftline.serving.hosting.prints import Prints
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore, model_digest
 
@@ -173,7 +174,7 @@ class ModelProcess:
         ours, theirs = socket.socketpair()
         self._link, self._reader = ours, FrameReader()
         with theirs:
-            self._process = start_worker(theirs)
+            self._process = start_worker(theirs, Prints(self.launch.name))
         found, _ = self._exchange(pack(asdict(self.launch)), self._start_timeout_s)
         if "refused" in found:
             self.close()
@@ -216,7 +217,9 @@ def open_model(
 ) -> ModelProcess:
     """Open a model file, or the only one in a folder; close it after use."""
     file = model_file(Path(path))
-    launch = Launch(str(file.absolute()), trust_pickle=trust_pickle, positive=positive)
+    launch = Launch(
+        str(file.absolute()), trust_pickle=trust_pickle, positive=positive, name=file.name
+    )
     return ModelProcess(launch, model_digest(file))
 
 
@@ -307,6 +310,7 @@ class ModelShelf:
             str(ModelStore(self._root, self._local_dir).fetch(made["file"])),
             trust_pickle=self._trust_pickle and bool(made["trust_pickle"]),
             positive=found.made.get("positive"),
+            name=found.spec["model"],
         )
         return launch, made["digest"]
 

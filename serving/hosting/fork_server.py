@@ -31,6 +31,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from driftline.ending import ending_at_once
+from driftline.serving.hosting.prints import Prints
 
 # The server's own settings and secrets are no business of a model's code.
 _PASSED_ON = (
@@ -61,23 +62,32 @@ class WorkerProcess(Protocol):
         """Wait for the end of a process whose socket is closed; kill it, and what it left."""
 
 
-def start_worker(theirs: socket.socket) -> WorkerProcess:
+def start_worker(theirs: socket.socket, prints: Prints) -> WorkerProcess:
     """Start a process that answers on a socket, with no input and little of our environment."""
+    output = prints.open()
+    try:
+        return _start(theirs, output)
+    finally:
+        os.close(output)
+
+
+def _start(theirs: socket.socket, output: int) -> WorkerProcess:
     names = [name for name in _PASSED_ON if name in os.environ]
     environment = {name: os.environ[name] for name in names} | _ONE_THREAD
     if sys.platform != "linux":
-        return _Program(theirs, environment)
-    return _fork_servers().start(environment, theirs)
+        return _Program(theirs, environment, output)
+    return _fork_servers().start(environment, theirs, output)
 
 
 def _popen(
-    module: str, theirs: socket.socket, environment: dict[str, str]
+    module: str, theirs: socket.socket, environment: dict[str, str], output: int | None = None
 ) -> subprocess.Popen[bytes]:
     """Run a module of ours in a session of its own, with a socket."""
     descriptor = theirs.fileno()
     return subprocess.Popen(  # noqa: S603 - our own module, no text of a user in it
         [sys.executable, "-P", "-m", f"driftline.serving.hosting.{module}", str(descriptor)],
         stdin=subprocess.DEVNULL,
+        stderr=output,
         pass_fds=(descriptor,),
         env=environment,
         start_new_session=True,
@@ -87,8 +97,8 @@ def _popen(
 class _Program:
     """A worker that is a program of its own."""
 
-    def __init__(self, theirs: socket.socket, environment: dict[str, str]) -> None:
-        self._process = _popen("worker", theirs, environment)
+    def __init__(self, theirs: socket.socket, environment: dict[str, str], output: int) -> None:
+        self._process = _popen("worker", theirs, environment, output)
 
     @property
     def process_id(self) -> int:
@@ -171,14 +181,14 @@ class _ForkServer:
         self._is_gone = False
         threading.Thread(target=self._listen, daemon=True, name="fork-server").start()
 
-    def start(self, theirs: socket.socket) -> _Forked | None:
+    def start(self, theirs: socket.socket, output: int) -> _Forked | None:
         """Have a worker forked that answers on a socket, and do not wait; None when it is gone."""
         with self._lock:
             if self._is_gone:
                 return None
             self._count += 1
             worker = self._workers[self._count] = _Forked(self, self._count)
-        self.tell({"start": worker._number}, theirs.fileno())
+        self.tell({"start": worker._number}, theirs.fileno(), output)
         return worker
 
     def tell(self, message: dict[str, int], *descriptors: int) -> None:
@@ -236,13 +246,13 @@ class _ForkServers:
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._forget)
 
-    def start(self, environment: dict[str, str], theirs: socket.socket) -> _Forked:
+    def start(self, environment: dict[str, str], theirs: socket.socket, output: int) -> _Forked:
         """Have a worker forked by the one of an environment, a new one when none runs."""
         key = json.dumps(environment, sort_keys=True)
         with self._lock:
             while True:
                 server = self._running.get(key)
-                if server is not None and (worker := server.start(theirs)) is not None:
+                if server is not None and (worker := server.start(theirs, output)) is not None:
                     return worker
                 self._running[key] = _ForkServer(environment)
 
@@ -292,7 +302,7 @@ class _Forks:
                 if key.fileobj is not self._control:
                     self._collect(key)
                     continue
-                data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1)
+                data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 2)
                 if not data:
                     self._end_all()
                     return None
@@ -312,7 +322,7 @@ class _Forks:
             self._say({"ended": number})
             return False
         finally:
-            # In the worker it is the socket that it answers on.
+            # In the worker they are the socket that it answers on, and where it prints.
             if os.getpid() == self._own_id:
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -325,7 +335,7 @@ class _Forks:
         OSError
             When there is no process or no file descriptor left for it.
         """
-        if not descriptors:  # The kernel drops what would be one file too many.
+        if len(descriptors) < 2:  # The kernel drops what would be one file too many.
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         process_id = os.fork()
         if process_id == 0:
@@ -335,6 +345,8 @@ class _Forks:
                     os.close(key.fd)
             self._selector.close()
             self._control.close()
+            os.dup2(descriptors[1], 2)
+            os.close(descriptors[1])
             return True
         watched = -1
         try:

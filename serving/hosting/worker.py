@@ -78,7 +78,7 @@ def main(descriptor: int) -> None:
     """Load the model that a frame names, then answer until the socket ends, in whatever way."""
     # The server stops its workers by closing the socket; Ctrl-C in a terminal is meant for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What a model prints must not reach the server's own output.
+    # What a model prints goes where the server reads it (prints.py).
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     # A server that was killed leaves the socket broken instead of ended: nobody is left to tell.

@@ -99,7 +99,9 @@ class Provisioner:
         # back here, where another server may have declared it meanwhile.
         await asyncio.to_thread(self._hold, [copy.path])
         await asyncio.to_thread(copy.make)
-        launch = Launch(str(self._store.path(copy.path)), trust_pickle=trusted)
+        launch = Launch(
+            str(self._store.path(copy.path)), trust_pickle=trusted, name=planned.resource.name
+        )
         description, child = await describe_model(launch, timeout_s=self._context.start_timeout_s)
         self.loaded[launch.path] = child
         return {

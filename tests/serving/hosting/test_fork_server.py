@@ -13,6 +13,7 @@ import pytest
 from driftline.serving.hosting import fork_server
 from driftline.serving.hosting.fork_server import start_worker
 from driftline.serving.hosting.frames import FrameReader, pack
+from driftline.serving.hosting.prints import Prints
 
 
 def parent_of(process: int) -> int:
@@ -33,7 +34,7 @@ def started():
         ours, theirs = socket.socketpair()
         ours.settimeout(60)
         with theirs:
-            made.append((start_worker(theirs), ours))
+            made.append((start_worker(theirs, Prints()), ours))
         return made[-1]
 
     yield start
@@ -155,7 +156,7 @@ def start(control: socket.socket, number: int, *, give: int = 1) -> socket.socke
     link.settimeout(60)
     with theirs:
         message = json.dumps({"start": number}).encode()
-        socket.send_fds(control, [message], [theirs.fileno()] * give)
+        socket.send_fds(control, [message], [theirs.fileno(), 2] * give)
     return link
 
 
@@ -183,11 +184,12 @@ def test_a_worker_that_cannot_be_watched_is_collected(monkeypatch):
         monkeypatch.setattr(forks._selector, "register", full)
         link, theirs = socket.socketpair()
         with link:
+            printing = os.dup(2)
             held = len(list(Path("/proc/self/fd").iterdir()))
-            if forks._start(1, [theirs.detach()]):
+            if forks._start(1, [theirs.detach(), printing]):
                 os._exit(0)  # The worker.
 
             assert json.loads(ours.recv(1 << 12)) == {"ended": 1}
-            assert len(list(Path("/proc/self/fd").iterdir())) == held - 1
+            assert len(list(Path("/proc/self/fd").iterdir())) == held - 2
             assert forks._process_ids == {}
         forks._selector.close()

@@ -1,0 +1,127 @@
+"""Prints of models in the log: by lines, with the name, as text, and not without end."""
+
+import asyncio
+import importlib
+import logging
+import os
+import threading
+from pathlib import Path
+
+import joblib
+import pytest
+
+from driftline.serving.hosting import prints
+from driftline.serving.hosting.child import Child, Launch, WorkerLostError
+from driftline.serving.hosting.prints import BURST, LINE_BYTES, Prints
+
+
+class Printed:
+    """What a model printed, at moments of a clock that stands."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.prints = Prints("scoring", monotonic=lambda: self.now_s)
+
+
+@pytest.fixture
+def printed(caplog: pytest.LogCaptureFixture) -> Printed:
+    caplog.set_level(logging.INFO, logger=prints.__name__)
+    return Printed()
+
+
+def test_each_line_is_logged_under_the_models_name(printed, caplog) -> None:
+    for part in (b"one\ntw", b"o\r\n", b"\n  \nthree"):
+        printed.prints.feed(part)
+    printed.prints.end()
+
+    assert caplog.messages == [f"model=scoring printed: {one}" for one in ("one", "two", "three")]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b"a\rserver 2026 INFO forged", r"a\rserver 2026 INFO forged"),
+        (b"\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("\u2028next \u202e \x85end".encode(), r"\u2028next \u202e \x85end"),
+        (b"\xff\x00", r"\xff\x00"),
+        ("größe 5 µm, 気温".encode(), "größe 5 µm, 気温"),
+    ],
+)
+def test_signs_that_act_on_a_terminal_are_escaped(printed, caplog, line, shown) -> None:
+    printed.prints.feed(line + b"\n")
+
+    assert caplog.messages == [f"model=scoring printed: {shown}"]
+
+
+def test_a_long_line_is_cut_and_holds_no_memory(printed, caplog) -> None:
+    for _ in range(1000):
+        printed.prints.feed(b"x" * 1000)
+    printed.prints.feed(b"\nshort\n")
+
+    assert caplog.messages == [
+        f"model=scoring printed: {'x' * LINE_BYTES} …",
+        "model=scoring printed: short",
+    ]
+
+
+def test_lines_beyond_the_limit_are_counted_in_one(printed, caplog) -> None:
+    printed.prints.feed(b"again\n" * (BURST + 50_000))
+    assert len(caplog.messages) == BURST + 1
+    printed.now_s += 30.0
+    printed.prints.feed(b"again\n" * 1000)
+    assert len(caplog.messages) == BURST + 1 + 30
+    printed.now_s += 31.0
+    printed.prints.tell()
+
+    told = [line for line in caplog.messages if "left out" in line]
+    assert [int(line.split("=")[2].split()[0]) for line in told] == [1, 49_999 + 970]
+
+
+def test_what_is_printed_into_the_pipe_is_logged_to_its_end(caplog) -> None:
+    caplog.set_level(logging.INFO, logger=prints.__name__)
+    others = set(threading.enumerate())
+    writing = Prints("piped").open()
+    (reader,) = set(threading.enumerate()) - others
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(b"first\nlast words")
+    reader.join(30)
+
+    assert caplog.messages == ["model=piped printed: first", "model=piped printed: last words"]
+
+
+@pytest.fixture
+def printing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """Save a model that prints, by a module that workers can import."""
+    modules = Path(__file__).parents[2] / "fixtures" / "serving"
+    monkeypatch.syspath_prepend(modules)
+    monkeypatch.setenv("PYTHONPATH", str(modules))
+    joblib.dump(importlib.import_module("printing_model").Printing().fit(), tmp_path / "m.joblib")
+    return Launch(str(tmp_path / "m.joblib"), trust_pickle=True, name="loud")
+
+
+def test_whatever_a_worker_prints_until_it_dies_is_logged_as_its_models(
+    printing: Launch, caplog, capfd, until
+) -> None:
+    caplog.set_level(logging.INFO, logger=prints.__name__)
+
+    async def act() -> None:
+        worker = await Child.start()
+        await worker.load(printing, timeout_s=60)
+        assert (await worker.ask("csv", "csv", b"3", alone=False)).body == b"3.0\n"
+        with pytest.raises(WorkerLostError):
+            await worker.ask("csv", "csv", b"-1", alone=False)
+        await worker.stop()
+
+    asyncio.run(asyncio.wait_for(act(), 120))
+    until(lambda: any("last words" in line for line in caplog.messages), 30)
+
+    once = [
+        "2026-01-15 06:00:00 INFO driftline.app.up",
+        "process=server forged",
+        r"\x1b[31mto standard error",
+        "by the descriptor",
+        "by a child",
+    ]
+    said = [line for line in caplog.messages if "printed" in line]
+    assert said == [f"model=loud printed: {line}" for line in [*once, *once, "last words"]]
+    assert "forged" not in capfd.readouterr().out
