@@ -183,7 +183,7 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
         ({"spec": {}}, "spec.path is missing; every Model needs path"),
         (
             {"kind": "Monitor", "spec": {"baseline": "b"}},
-            'Monitor "m": spec.endpoint is missing; every Monitor needs endpoint and baseline',
+            'Monitor "m": expected endpoint or source, one of them',
         ),
         (
             {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "schedule": "daily"}},

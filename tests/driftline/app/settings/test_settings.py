@@ -246,3 +246,22 @@ def test_metrics_for_others_want_a_token_that_nobody_guesses(tmp_path: Path, tok
     assert "short" not in str(error.value)
     found = load(file, environment={"DRIFTLINE_METRICS__TOKEN": "t" * 32})
     assert found.metrics.host == "0.0.0.0"
+
+
+def test_connections_of_queries_are_shown_without_their_passwords(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text('[query.connections]\nlake = "sqlite:////data/scores.db"\n')
+    environment = {"DRIFTLINE_QUERY__CONNECTIONS__WAREHOUSE": "postgresql://me:hidden@db/scores"}
+
+    found = load(file, environment=environment)
+
+    shown = {(one["section"], one["key"]): one["value"] for one in describe(found)}
+    assert shown["query", "connections"] == {
+        "lake": "sqlite:////data/scores.db",
+        "warehouse": "postgresql://me:***@db/scores",
+    }
+    assert found.query.connections["warehouse"] == "postgresql://me:hidden@db/scores"
+    file.write_text('[query]\nconnections = "hidden"\n')
+    with pytest.raises(SettingsError, match="expected a table of names and texts") as error:
+        load(file)
+    assert "hidden" not in str(error.value)
