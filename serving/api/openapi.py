@@ -49,6 +49,7 @@ _ERRORS: Mapping[int, tuple[str, str, str]] = {
     412: ("changed", "It is no longer as If-Match says", 'Monitor "quality" is of generation 3'),
     413: ("too_large", "The body is too long", "the body has more than 26214400 bytes, the limit"),
     415: ("unsupported_media_type", "The body's type is not read", 'Content-Type is "image/png"'),
+    424: ("model_error", "The model refused the rows", "the model refused the rows: Input X"),
     429: ("throttled", "Too many; ask again later", '"ada" has used up its requests'),
     503: (
         "unavailable",

@@ -24,8 +24,9 @@ from driftline.serving.bodies.media_types import MEDIA_TYPES
 JSON = "application/json"
 LINES = MEDIA_TYPES["jsonlines"]
 INVOCATIONS = "/endpoints/{name}/invocations"
-# What models refuse: types that they do not read or write, and too slow an answer.
-_MODEL = (404, 406, 415, 504)
+# What comes of models: types that they do not read or write, rows that they refuse, too slow an
+# answer.
+_MODEL = (404, 406, 415, 424, 504)
 _TEXTS = (*MEDIA_TYPES.values(),)
 _EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
 
