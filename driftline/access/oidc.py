@@ -126,7 +126,7 @@ class Provider:
             raise ForbiddenError("the answer is another provider's")
         if "code" not in answer:
             reason = answer.get("error_description") or answer.get("error") or "no code"
-            raise ForbiddenError(f"the provider says: {reason[:200]}")
+            raise ForbiddenError(f"the provider says {reason[:200]!r}")
         return self._principal(await self._claims(answer["code"], attempt))
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:

@@ -283,6 +283,16 @@ def test_an_answer_that_was_changed_lets_nobody_in(browser, change):
     assert COOKIE not in browser.cookies
 
 
+def test_what_an_answer_says_is_one_line_of_the_log(browser, caplog):
+    state = parse_qs(urlsplit(begin(browser)).query)["state"][0]
+
+    browser.get(CALLBACK, params={"state": state, "error": "x\nERROR forged \u2028line"})
+
+    (said,) = [one.getMessage() for one in caplog.records if "login_refused" in one.getMessage()]
+    assert "forged" in said
+    assert len(said.splitlines()) == 1
+
+
 def test_an_answer_in_another_browser_lets_nobody_in(site, browser, issuer):
     back = begin(browser)
     with site.browser() as victim:
