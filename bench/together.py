@@ -20,11 +20,12 @@ import platform
 import time
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import shorten
 
 import clean_streams
@@ -34,25 +35,10 @@ import pyarrow as pa
 import row_faults
 from clean_streams import EPISODE_GAP, YEAR_DAYS, Stream, exchanged
 from scipy import stats
-from sqlalchemy import Engine, create_engine
 
-from driftline.baseline.store import Baseline
+import driftline as dl
 from driftline.capture.windows.window import Window
-from driftline.monitors.check_context import CheckContext, PastWindows
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
-from driftline.monitors.kind import DAILY, WEEKLY
-from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.cause_identity import (
-    REMEMBERED_WINDOWS,
-    told_causes,
-    with_first_windows,
-)
-from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
-from driftline.monitors.run.past_windows import RETENTION, read_history, store_history
-from driftline.monitors.tables import metadata
 
 DAY = timedelta(days=1)
 CAUSE_WIDTH = 110
@@ -88,7 +74,7 @@ def streams(folder: Path, seeds: int) -> Iterator[Stream]:
 def windows_of(rows: pd.DataFrame, until: datetime, days: int) -> Iterator[tuple[Window, pa.Table]]:
     """Cut what comes after the reference as the timetable does: at midnight, or on Mondays."""
     start = until + (-until.weekday() % 7) * DAY if days == 7 else until
-    table = pa.Table.from_pandas(rows.rename(columns={"ts": EVENT_TIME}), preserve_index=False)
+    table = pa.Table.from_pandas(rows, preserve_index=False)
     times, end = rows["ts"], rows["ts"].max()
     while start + days * DAY <= end:
         first, last = times.searchsorted([start, start + days * DAY]).tolist()
@@ -97,58 +83,23 @@ def windows_of(rows: pd.DataFrame, until: datetime, days: int) -> Iterator[tuple
         start += days * DAY
 
 
-@dataclass(slots=True)
-class Monitor:
-    """A monitor as `driftline deploy` makes it, with what its windows leave for the next ones."""
+def monitor_of(reference: pd.DataFrame, window_days: int) -> dl.Monitor:
+    """Return a monitor that judges as one that `driftline deploy` makes."""
+    baseline = dl.Baseline.fit(reference, timestamp="ts")
+    return dl.Monitor(baseline, period=window_days * DAY)
 
-    baseline: Baseline
-    definition: MonitorDefinition
-    engine: Engine
-    cache: DriftTestCache = field(default_factory=DriftTestCache)
-    told: list[Mapping[str, datetime]] = field(default_factory=list)
 
-    @classmethod
-    def of(cls, reference: pd.DataFrame, window_days: int) -> Monitor:
-        baseline = Baseline.fit(reference, timestamp="ts")
-        schedule = WEEKLY if window_days == 7 else DAILY
-        definition = MonitorDefinition("m", endpoint="e", baseline="e", schedule=schedule)
-        engine = create_engine("sqlite://")
-        metadata.create_all(engine)
-        return cls(baseline, definition, engine)
-
-    def copy(self) -> Monitor:
-        engine = create_engine("sqlite://")
-        with self.engine.connect() as own, engine.connect() as other:
-            to = other.connection.driver_connection
-            own.connection.driver_connection.backup(to)
-        return Monitor(self.baseline, self.definition, engine, self.cache, [*self.told])
-
-    def judge(self, window: Window, table: pa.Table) -> Report:
-        """Judge the next window, and keep what it leaves."""
-        definition, batches = self.definition, table.combine_chunks().to_batches()
-        budget = Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year)
-        with self.engine.begin() as connection:
-            history = read_history(
-                connection, definition, self.baseline, window,
-                row_count=table.num_rows, annotations=(),
-            )  # fmt: skip
-            past = PastWindows(history.counts, None, history.warm_up, self.cache)
-            rows = Rows(lambda: iter(batches), facts=WindowFacts(window))
-            report = evaluate(CheckContext(self.baseline, rows, budget=budget, past=past))
-            store_history(
-                connection, history=history, window=window, report=report, retention=RETENTION
-            )
-        known = self.told[-REMEMBERED_WINDOWS:]
-        report = replace(report, violations=with_first_windows(report.violations, known))
-        self.told.append(told_causes(report.violations, window.start))
-        return report
+def copied(monitor: dl.Monitor) -> dl.Monitor:
+    with TemporaryDirectory() as folder:
+        monitor.save(folder)
+        return dl.Monitor.load(folder)
 
 
 def watch(stream: Stream) -> dict[str, object]:
     """Return what is told of a stream, each violation with its window's place."""
     rows = stream.rows().sort_values("ts", ignore_index=True)
     until = (rows["ts"].min().normalize() + stream.reference_days * DAY).to_pydatetime()
-    monitor = Monitor.of(rows[rows["ts"] < until], stream.window_days)
+    monitor = monitor_of(rows[rows["ts"] < until], stream.window_days)
     told, count = [], 0
     for window, table in windows_of(rows, until, stream.window_days):
         told += [
@@ -161,7 +112,7 @@ def watch(stream: Stream) -> dict[str, object]:
                 "feature": one.feature_name,
                 "cause": shorten(one.cause, 2 * CAUSE_WIDTH, placeholder=" …"),
             }
-            for one in monitor.judge(window, table).violations
+            for one in monitor.check(table, time=window.start).violations
         ]
         count += 1
     return {
@@ -180,9 +131,9 @@ def planted(folder: Path, known: Container[tuple[str, str]]) -> Iterator[dict[st
     """
     table, until = day_test.read(folder, "prsa"), day_test.REFERENCES["prsa"]
     reference, rest = day_test.halves(table, until)
-    monitor, clean = Monitor.of(reference, 7), Monitor.of(reference, 7)
+    monitor, clean = monitor_of(reference, 7), monitor_of(reference, 7)
     windows = list(windows_of(rest, until, 7))
-    usual = {window.start: news(clean.judge(window, rows)) for window, rows in windows}
+    usual = {window.start: news(clean.check(rows, time=window.start)) for window, rows in windows}
     # Windows begin on Mondays.
     onsets = {
         datetime(*day, tzinfo=UTC) + DAY: kind
@@ -196,15 +147,15 @@ def planted(folder: Path, known: Container[tuple[str, str]]) -> Iterator[dict[st
                 continue
             end = window.start + day_test.FAULT_WEEKS * day_test.WEEK
             wrong = rest[(rest["ts"] >= window.start) & (rest["ts"] < end)]
-            watcher, found = monitor.copy(), None
+            watcher, found = copied(monitor), None
             broken = windows_of(written(day_test.broken(wrong, fault), rest), window.start, 7)
             for place, (one, own) in enumerate(broken):
-                if new := news(watcher.judge(one, own)) - usual[one.start]:
+                if new := news(watcher.check(own, time=one.start)) - usual[one.start]:
                     found = place + 1, *min(new)
                     break
             kind = onsets[window.start]
             yield {"fault": fault, "onset": onset, "kind": kind, "found": found}
-        monitor.judge(window, rows)
+        monitor.check(rows, time=window.start)
 
 
 def written(broken: pd.DataFrame, usual: pd.DataFrame) -> pd.DataFrame:
