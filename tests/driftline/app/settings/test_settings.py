@@ -263,5 +263,5 @@ def test_connections_of_queries_are_shown_without_their_passwords(tmp_path: Path
     assert found.query.connections["warehouse"] == "postgresql://me:hidden@db/scores"
     file.write_text('[query]\nconnections = "hidden"\n')
     with pytest.raises(SettingsError, match="expected a table of names and texts") as error:
-        load(file)
+        load(file, environment={})
     assert "hidden" not in str(error.value)
