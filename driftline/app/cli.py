@@ -42,6 +42,7 @@ COMMANDS = {
     "init": "init",
     "import": "import_sagemaker",
     "deploy": "resources",
+    "undeploy": "resources",
     "invoke": "resources",
     "baseline": "documents",
     "check": "documents",

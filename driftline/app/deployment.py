@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +143,39 @@ def _reference_file(reference: object, folder: Path) -> str | None:
     table = reference if isinstance(reference, pa.Table) else pa.table(reference)
     parquet.write_table(table, path)
     return str(path)
+
+
+def belongings(client: Client, name: str) -> list[tuple[str, str]]:
+    """Return an endpoint and what is there for it alone, in the order in which it can go.
+
+    Alarms on it and on its monitors, the monitors, the endpoint; then its baseline and its model,
+    unless something else needs them.
+    """
+    endpoint = client.get("Endpoint", name)
+    monitors = [one["name"] for one in client.list("Monitor") if _names(one, "endpoint", endpoint)]
+    found = [
+        ("Alarm", alarm["name"])
+        for alarm in client.list("Alarm")
+        if (on := alarm["spec"]["dimensions"]).get("Endpoint") == endpoint["name"]
+        or on.get("MonitoringSchedule") in monitors
+    ]
+    found += [("Monitor", one) for one in monitors]
+    found.append(("Endpoint", endpoint["name"]))
+    for kind, users in (("Baseline", ("Endpoint", "Monitor")), ("Model", ("Endpoint", "Baseline"))):
+        if (needed := endpoint["spec"][kind.lower()]) is None:
+            continue
+        is_shared = any(
+            _names(one, kind.lower(), {"name": needed})
+            for user in users
+            for one in client.list(user)
+            if (user, one["name"]) not in found
+        )
+        if not is_shared:
+            found.append((kind, needed))
+    return found
+
+
+def _names(resource: Mapping[str, Any], key: str, other: Mapping[str, Any]) -> bool:
+    """Whether a resource names another one; names differ by more than case."""
+    named = resource["spec"].get(key)
+    return named is not None and named.lower() == other["name"].lower()

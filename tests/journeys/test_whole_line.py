@@ -287,3 +287,30 @@ def test_every_setting_is_shown_with_its_source(tmp_path: Path) -> None:
     rows = json.loads(found.stdout)
     assert {"section", "key", "value", "source", "about"} == set(rows[0])
     assert {row["source"] for row in rows} == {"default"}
+
+
+def test_what_deploy_made_is_taken_down_again_and_captured_rows_stay(
+    house: House, cells: str
+) -> None:
+    code, shown = _deploy(house, "brief")
+    assert code == 0, shown
+    house.send("brief", 3)
+    house.stored("brief", 3)
+    kinds = ("Model", "Baseline", "Endpoint", "Monitor", "Alarm")
+    with Client(house.server) as client:
+        before = {kind: {one["name"] for one in client.list(kind)} for kind in kinds}
+
+        refused, asked = house.run("undeploy", "brief")
+        code, shown = house.run("undeploy", "brief", "--yes")
+
+        left = {kind: {one["name"] for one in client.list(kind)} for kind in kinds}
+    gone = {kind: before[kind] - left[kind] for kind in kinds}
+    assert (refused, "Endpoint brief" in asked, "add --yes" in asked) == (2, True, True)
+    assert (code, "deleted Endpoint brief" in shown) == (0, True), shown
+    assert all(gone.values())
+    assert {
+        name.partition(":")[0].partition("-")[0] for names in gone.values() for name in names
+    } == {"brief"}
+    assert not [name for names in left.values() for name in names if name.startswith("brief")]
+    assert cells in left["Endpoint"]
+    assert house.table("brief").height == 3

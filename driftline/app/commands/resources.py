@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
+from driftline.app.exit_codes import UNDECIDED
 from driftline.errors import ForbiddenError, InputError
 from driftline.roles import Roles
 
@@ -117,6 +119,37 @@ def deploy(
             "alarm_actions of an Alarm (docs/resources.md)"
         )
     return Answer(plan, lines)
+
+
+@options.asks_server
+def undeploy(
+    client: Client,
+    name: Annotated[str, typer.Argument(help="Endpoint.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+) -> Answer:
+    """Delete an endpoint and what is there for it alone.
+
+    Its monitors, the alarms on them, its baseline and its model, unless something else needs them.
+    What was captured and judged stays. Where one deletion is refused, those before it are made;
+    calling again goes on.
+
+    Example: driftline undeploy flights
+    """
+    # Imported here: the other commands on resources send them as they stand.
+    from driftline.app.deployment import belongings
+
+    found = belongings(client, name)
+    if not yes:
+        for kind, one in found:
+            typer.echo(f"{kind} {one}", err=True)
+        if not sys.stdin.isatty():
+            raise InputError("nobody can be asked here; to delete these, add --yes")
+        if not typer.confirm("Delete these?", err=True):
+            raise typer.Exit(UNDECIDED)
+    for kind, one in found:
+        client.delete(kind, one)
+    deleted = [{"kind": kind, "name": one} for kind, one in found]
+    return Answer({"deleted": deleted}, [f"deleted {kind} {one}" for kind, one in found])
 
 
 @options.with_server
