@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
 LONGEST_DELAY_S = 366 * 86_400
+CATCH_UP = ("all", "last", "none")
+# SageMaker's limit of MaxRuntimeInSeconds, and what it is where none is given.
+LONGEST_RUN_S = 86_400
+HIGHEST_PRIORITY = 1000
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 
 # Who takes the marks of a removed monitor back.
@@ -65,6 +69,10 @@ class MonitorDefinition:
     # First moment that is judged; None: the schedule's last firing before it was made.
     start: datetime | None = None
     delay_s: float = 0.0  # Wait after a window's end for late records.
+    # Which of the windows that were due while no scheduler ran are run: "all", "last", "none".
+    catch_up: str = "all"
+    timeout_s: float = 86_400.0  # A window that takes longer has failed.
+    priority: int = 0  # Among windows that are due, the higher first.
     compat: bool = False
     deequ_ties: bool = False
     rules: tuple[Mapping[str, object], ...] = ()  # Plain JSON values (docs/rules.md).
@@ -101,6 +109,7 @@ class MonitorDefinition:
                 f'monitor "{self.name}": delay_s {self.delay_s}; '
                 f"expected 0 to {LONGEST_DELAY_S:,} seconds"
             )
+        self._check_running()
         judges_columns = self.kind_value.judges_columns
         if self.compat and not judges_columns:
             raise DefinitionError(
@@ -160,6 +169,23 @@ class MonitorDefinition:
     def subject(self) -> str:
         """What is watched, in words: the endpoint, or the table."""
         return self.endpoint or str(self.external)
+
+    def _check_running(self) -> None:
+        if self.catch_up not in CATCH_UP:
+            raise DefinitionError(
+                f'monitor "{self.name}": catch_up "{self.catch_up}"; expected one of '
+                f"{', '.join(CATCH_UP)}"
+            )
+        if not 0 < self.timeout_s <= LONGEST_RUN_S:
+            raise DefinitionError(
+                f'monitor "{self.name}": timeout_s {self.timeout_s}; '
+                f"expected more than 0 and at most {LONGEST_RUN_S:,} seconds"
+            )
+        if abs(self.priority) > HIGHEST_PRIORITY:
+            raise DefinitionError(
+                f'monitor "{self.name}": priority {self.priority}; '
+                f"expected -{HIGHEST_PRIORITY} to {HIGHEST_PRIORITY}"
+            )
 
     @property
     def kind_value(self) -> Kind:

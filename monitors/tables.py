@@ -36,6 +36,9 @@ definitions = Table(
     Column("false_alarms_per_year", Float, nullable=False),
     Column("start", UtcDateTime),
     Column("delay_s", Float, nullable=False),
+    Column("catch_up", String(8), nullable=False, server_default="all"),
+    Column("timeout_s", Float, nullable=False, server_default="86400"),
+    Column("priority", Integer, nullable=False, server_default="0"),
     Column("compat", Boolean, nullable=False),
     Column("deequ_ties", Boolean, nullable=False),
     Column("rules", JSON, nullable=False),
@@ -102,6 +105,10 @@ leases = Table(
     Column("touched", JSON(none_as_null=True)),
     # When windows were judged again the last time, in real time.
     Column("revisited_at", UtcDateTime),
+    # How often the next window could not be run, why the last time, and when it is tried again.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("failure", FreeText),
+    Column("retry_at", UtcDateTime),
 )
 
 window_counts = Table(

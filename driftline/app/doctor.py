@@ -346,7 +346,8 @@ def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
         yield Finding(
             "monitors",
             "defect",
-            f"{len(late)} of {known} overdue; {worst.monitor} for {_span(now - worst.due_at)}",
+            f"{len(late)} of {known} overdue; {worst.monitor} for {_span(now - worst.due_at)}"
+            + (f": {worst.failure}" if worst.failure else ""),
             "see that the scheduler runs: driftline up --only scheduler",
         )
     else:

@@ -441,7 +441,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             lambda endpoint: signature_of(engine, endpoint),
             now=now, lease_clock=lambda: datetime.now(UTC), predictors=shelf.open,
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
-            scripts_dir=settings.scheduler.scripts_dir,
+            jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,
             retention_days=settings.capture.retention_days,
             access=table_access(settings),
         )  # fmt: skip

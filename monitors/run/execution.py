@@ -8,12 +8,14 @@ and replaces the window's datapoints. Killed in between, the next run writes the
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+import pyarrow as pa
 from sqlalchemy import Connection, Engine, select
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -116,6 +118,7 @@ class Job:
     retention: timedelta = RETENTION
     drift_tests: DriftTestCache | None = None
     access: Access = UNLIMITED  # What a table may be read from.
+    timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ class RunContext:
     history: WindowHistory
     pooled: WindowRead | None  # Rows of the windows before, evaluated together.
     removals: int | None  # How often stored rows had been removed before; None: being removed.
+    in_time: Callable[[], None]  # Ends a run that has taken too long.
 
 
 Stage = Callable[[RunContext, Report], Report]
@@ -185,7 +189,9 @@ def _attempt(job: Job) -> Execution:
     report = Report(job.definition.kind, (), 0)
     try:
         for stage in STAGES:
+            context.in_time()
             report = stage(context, report)
+        context.in_time()
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
@@ -218,9 +224,36 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
             annotations=annotations,
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
+    in_time = _limit(job)
     return RunContext(
-        job, baseline, read, captured, annotations, identity, history, pooled, removals
-    )
+        job, baseline, _timed(read, in_time), captured, annotations, identity, history,
+        pooled and _timed(pooled, in_time), removals, in_time,
+    )  # fmt: skip
+
+
+def _limit(job: Job) -> Callable[[], None]:
+    """Return what ends a run that has taken too long: asked between stages, and for each batch."""
+    longest_s = job.definition.timeout_s
+    end = job.timer() + longest_s
+
+    def check() -> None:
+        if job.timer() >= end:
+            raise NotJudgedError(
+                f"ended after {longest_s:,g} s; give the monitor a longer timeout_s or shorter "
+                "windows"
+            )
+
+    return check
+
+
+def _timed(read: WindowRead, in_time: Callable[[], None]) -> WindowRead:
+    derive = read.derive
+
+    def pass_on(batch: pa.RecordBatch) -> pa.RecordBatch:
+        in_time()
+        return batch if derive is None else derive(batch)
+
+    return replace(read, derive=pass_on)
 
 
 def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:

@@ -17,8 +17,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from zlib import crc32
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,7 +39,7 @@ from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
-from driftline.monitors.run.status import MonitorState, list_states
+from driftline.monitors.run.status import LONGEST_REST, MonitorState, list_states
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class Scheduler:
         scripts_dir: str = "",
         retention_days: float = RETENTION.days,
         access: Access = UNLIMITED,
+        jitter_s: float = 0.0,
     ) -> None:
         self.engine, self.root, self.signatures = engine, root, signatures
         self.now, self.poll_s = now, poll_s
@@ -80,6 +83,7 @@ class Scheduler:
         self.predictors = predictors
         self.scripts_dir, self.access = scripts_dir, access
         self.retention = timedelta(days=retention_days)
+        self.jitter_s = jitter_s
         self.owner = uuid.uuid4().hex
         self.failures = FailedPasses(log, "scheduler")
         # A baseline takes longer to load than a window to judge; its version names its content.
@@ -103,10 +107,13 @@ class Scheduler:
                 stop.wait(self.poll_s)
 
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
-        """Run everything that is due now, in order of windows, and give the executions."""
+        """Run everything that is due now, and give the executions.
+
+        Monitors of higher priority come first; the windows of each run in order.
+        """
         stop = stop or threading.Event()
         with read_connection(self.engine) as connection:
-            found = list_states(connection)
+            found = sorted(list_states(connection), key=lambda one: -one.definition.priority)
         known = {state.definition.name for state in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
@@ -126,7 +133,7 @@ class Scheduler:
         moment = self.lease_clock()
         if state.begin is None or state.is_leased(self.owner, moment):
             return
-        if not self._is_due(state) and not self._is_touched(state, moment):
+        if not self._is_due(state, moment) and not self._is_touched(state, moment):
             return
         is_captured = definition.source is None
         signature = self.signatures(definition.endpoint) if is_captured else None
@@ -175,9 +182,10 @@ class Scheduler:
         if state.touched and self._may_revisit(state, self.lease_clock()):
             yield from self._run_touched(state, judge, stop)
 
-    def _is_due(self, state: MonitorState) -> bool:
-        window = state.next_window()
-        return window is not None and window.end <= self._until(state.definition)
+    def _is_due(self, state: MonitorState, moment: datetime) -> bool:
+        until = self._until(state.definition)
+        window = state.without_missed(until).next_window()
+        return window is not None and window.end <= until and not state.rests(moment)
 
     def _is_touched(self, state: MonitorState, moment: datetime) -> bool:
         """Return whether windows that were run are to be run again, without the lease."""
@@ -214,15 +222,29 @@ class Scheduler:
         self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
     ) -> Iterator[Execution]:
         """Run the windows that are over; one that cannot be run stays due, and the rest wait."""
-        definition = state.definition
-        windows = state.due_windows(self._until(definition))
+        definition, until = state.definition, self._until(state.definition)
+        if state.rests(self.lease_clock()):
+            return
+        windows = state.without_missed(until).due_windows(until)
         for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
             if stop.is_set():
                 return
             execution = self._judge(definition, window, judge)
-            if execution is None or not self._keep(definition, done_until=window.end):
+            if isinstance(execution, Exception):
+                self._put_off(state, execution)
                 return
+            done = {"done_until": window.end, "attempts": 0, "failure": None, "retry_at": None}
+            if not self._keep(definition, **done):
+                return
+            state = replace(state, attempts=0)
             yield execution
+
+    def _put_off(self, state: MonitorState, error: Exception) -> None:
+        """Try a window again later: at the next look, then after twice as long each time."""
+        rest = min(timedelta(seconds=self.poll_s * 2 ** min(state.attempts, 16)), LONGEST_REST)
+        retry_at = self.lease_clock() + rest
+        attempts = state.attempts + 1
+        self._keep(state.definition, attempts=attempts, failure=str(error), retry_at=retry_at)
 
     def _run_touched(
         self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
@@ -235,7 +257,7 @@ class Scheduler:
             if stop.is_set():
                 return
             execution = self._judge(definition, window, judge)
-            if execution is None:
+            if isinstance(execution, Exception):
                 rest = windows[number:]
                 break
             if not self._keep(definition):
@@ -251,20 +273,26 @@ class Scheduler:
         """Return the time up to which windows are complete, late records included."""
         # The one window of NOW ends with the newest rows: those may still be in the spool.
         least_s = SPOOL_S if definition.timetable.is_once else 0.0
-        return self.now() - timedelta(seconds=max(definition.delay_s, least_s))
+        # The same for each window of a monitor, so that what comes after it is as late.
+        jitter_s = self.jitter_s * (crc32(definition.name.encode()) % 1000) / 1000
+        return self.now() - timedelta(seconds=max(definition.delay_s, least_s) + jitter_s)
 
     def _judge(
         self,
         definition: MonitorDefinition,
         window: Window,
         judge: Callable[[Window], Execution],
-    ) -> Execution | None:
-        """Run one window; None when that cannot be done now."""
+    ) -> Execution | DriftlineError | OSError:
+        """Run one window; the error when that cannot be done now."""
+        longest_s = definition.timeout_s
         try:
-            return judge(window)
+            with lease.renewed(
+                self.engine, definition.name, self.owner, self.lease_clock, longest_s
+            ):
+                return judge(window)
         except (DriftlineError, OSError) as error:
             self._count(definition, error, window)
-            return None
+            return error
 
     def _keep(self, definition: MonitorDefinition, **values: object) -> bool:
         moment = self.lease_clock()

@@ -20,6 +20,8 @@ from driftline.monitors.tables import definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.
 OVERDUE_AFTER = timedelta(minutes=10)
+# Between two attempts to run a window.
+LONGEST_REST = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class MonitorState:
     position: Position | None = None  # Up to where changes were considered; None: never.
     touched: Sequence[datetime] = ()  # Starts of windows to run again.
     revisited_at: datetime | None = None  # In real time.
+    attempts: int = 0  # How often the next window could not be run.
+    failure: str | None = None  # Why, the last time.
+    retry_at: datetime | None = None  # In real time.
     once: Window | None = None  # The only window, where the schedule has one.
 
     def next_window(self) -> Window | None:
@@ -54,6 +59,24 @@ class MonitorState:
         window = self.next_window()
         return iter([window] if window is not None and window.end <= until else [])
 
+    def without_missed(self, until: datetime) -> MonitorState:
+        """Return the monitor behind those windows that its policy does not catch up."""
+        definition, timetable = self.definition, self.definition.timetable
+        if definition.catch_up == "all" or self.begin is None or not timetable.is_recurring:
+            return self
+        end = timetable.fired_before(until)
+        if end is None or end <= self.begin:
+            return self
+        begin = timetable.fired_before(end - timedelta(microseconds=1))
+        if begin is None or (definition.catch_up == "none" and until - end > OVERDUE_AFTER):
+            begin = end
+        return replace(self, begin=max(self.begin, begin))
+
+    def rests(self, moment: datetime) -> bool:
+        """Return whether the next window waits to be tried again, in real time."""
+        # One that lies further ahead was written by a clock that has been set back since.
+        return self.retry_at is not None and moment < self.retry_at <= moment + LONGEST_REST
+
     def is_leased(self, owner: str, moment: datetime) -> bool:
         """Return whether another than this owner has the lease at a moment."""
         if self.owner in (None, owner) or self.expires_at is None:
@@ -69,6 +92,7 @@ class Overdue:
     endpoint: str
     window: Window
     due_at: datetime  # The window's end and the monitor's delay.
+    failure: str | None  # Why it could not be run, where that was tried.
 
 
 def list_states(connection: Connection) -> list[MonitorState]:
@@ -86,12 +110,13 @@ def overdue(connection: Connection, now: datetime) -> list[Overdue]:
     """Return the monitors whose next window should have been judged by now, and was not."""
     found = []
     for state in list_states(connection):
-        definition, window = state.definition, state.next_window()
-        if window is None:
-            continue
-        due_at = window.end + timedelta(seconds=definition.delay_s)
-        if due_at + OVERDUE_AFTER < now:
-            found.append(Overdue(definition.name, definition.endpoint, window, due_at))
+        definition = state.definition
+        delay = timedelta(seconds=definition.delay_s)
+        window = state.without_missed(now - delay).next_window()
+        if window is not None and window.end + delay + OVERDUE_AFTER < now:
+            due_at = window.end + delay
+            late = Overdue(definition.name, definition.endpoint, window, due_at, state.failure)
+            found.append(late)
     return found
 
 
@@ -110,6 +135,9 @@ def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorStat
         position=None if capture is None or truth is None else Position(capture, truth, files),
         touched=tuple(datetime.fromisoformat(text) for text in of[table.touched] or ()),
         revisited_at=of[table.revisited_at],
+        attempts=of[table.attempts],
+        failure=of[table.failure],
+        retry_at=of[table.retry_at],
     )
 
 

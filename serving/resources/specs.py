@@ -125,6 +125,9 @@ class MonitorSpec(Spec):
     time_zone: str = "UTC"
     false_alarms_per_year: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    catch_up: str = "all"
+    timeout_s: Annotated[float, Field(allow_inf_nan=False)] = 86_400.0
+    priority: int = 0
     start: Moment | None = None
     # Of schedule NOW: the window that its one run looks at, relative to when it was applied.
     data_analysis_start_time: str | None = None

@@ -365,6 +365,9 @@ class Scheduler(Section):
     revisit_s: Amount = _setting(
         300.0, "seconds that a window touched by late records or labels waits to be judged again"
     )
+    jitter_s: Amount = _setting(
+        0.0, "seconds over which monitors are spread whose windows end together"
+    )
     scripts_dir: str = _setting(
         "", "folder of the record scripts that monitors may name; empty: they may name none"
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,10 @@ from driftline.baseline.store import Baseline
 from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run import lease
+from driftline.monitors.run.execution import Job
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.run.status import list_states, overdue
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.commands import talking
 
@@ -316,6 +320,142 @@ def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
         rows = connection.execute(select(tables.executions)).all()
     assert sorted(row.window_start for row in rows) == [START + day * DAY for day in range(6)]
     assert all(row.is_current for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "hours", "expected"),
+    [("all", 3, [1, 2, 3, 4]), ("last", 3, [4]), ("none", 3, []), ("none", 0.1, [4])],
+)
+def test_what_was_missed_is_caught_up_as_the_monitor_says(
+    house, root, reference, clock, catch_up: str, hours: float, expected: list[int]
+) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, catch_up=catch_up), START)
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + DAY
+    assert len(one.step()) == 1
+    clock.time = START + 5 * DAY + timedelta(hours=hours)
+
+    ran = one.step()
+
+    assert [(run.window_start - START) // DAY for run in ran] == expected
+    assert one.step() == []
+    clock.time = START + 6 * DAY
+    assert [(run.window_start - START) // DAY for run in one.step()] == [5]
+
+
+def test_monitors_of_higher_priority_come_first(house, root, reference, clock) -> None:
+    with house.begin() as connection:
+        for name, priority in (("low", -1), ("high", 10), ("higher", 11)):
+            put_definition(connection, replace(DAILY, name=name, priority=priority), START)
+    clock.time = START + 2 * DAY
+
+    ran = scheduler(house, root, reference, clock).step()
+
+    assert [run.monitor for run in ran[::2]] == ["higher", "high", "daily", "low"]
+
+
+def test_monitors_are_spread_over_the_jitter_and_none_comes_early(
+    house, root, reference, clock
+) -> None:
+    with house.begin() as connection:
+        for number in range(20):
+            put_definition(connection, replace(DAILY, name=f"m{number}"), START)
+    one = scheduler(house, root, reference, clock, jitter_s=600.0)
+    ran: list[int] = []
+    for minute in range(11):
+        clock.time = START + DAY + timedelta(minutes=minute)
+        ran.append(len(one.step()))
+
+    assert sum(ran) == 21
+    assert sum(count > 0 for count in ran) > 5
+    assert ran[0] < 8
+
+
+def test_a_run_that_takes_too_long_has_failed_and_the_next_gets_its_turn(
+    house, root, reference, clock, monkeypatch
+) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, timeout_s=30.0), START)
+    seconds = iter(range(0, 1000, 20))
+    slow = partial(Job, timer=lambda: next(seconds))
+    monkeypatch.setattr("driftline.monitors.run.scheduler.Job", slow)
+    clock.time = START + 2 * DAY
+
+    ran = scheduler(house, root, reference, clock).step()
+
+    assert [run.status for run in ran] == ["Failed", "Failed"]
+    assert ran[0].failure_reason == (
+        "ended after 30 s; give the monitor a longer timeout_s or shorter windows"
+    )
+    with house.connect() as connection:
+        assert connection.execute(select(tables.leases.c.owner)).all() == [(None,)]
+
+
+def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
+    house, root, reference, clock
+) -> None:
+    log = Path(root) / "capture" / "flights" / "_delta_log"
+    log.rename(log.with_name("away"))
+    log.write_text("not a folder")
+    one = scheduler(house, root, reference, clock, poll_s=5.0)
+    clock.time = START + DAY + timedelta(hours=1)
+    begun, tries = clock.time, []
+    for _ in range(250):
+        assert one.step() == []
+        with house.connect() as connection:
+            (state,) = list_states(connection)
+        if state.attempts > len(tries):
+            tries.append((clock.time - begun).total_seconds())
+        clock.time += timedelta(seconds=5)
+    with house.connect() as connection:
+        (late,) = overdue(connection, clock.time)
+    log.unlink()
+    log.with_name("away").rename(log)
+    clock.time = state.retry_at
+    ran = one.step()
+
+    assert tries == [0, 5, 15, 35, 75, 155, 315, 615, 915, 1215]
+    assert late.failure
+    assert [run.status for run in ran] == ["Completed"]
+    with house.connect() as connection:
+        (state,) = list_states(connection)
+    assert (state.attempts, state.failure, state.retry_at) == (0, None, None)
+
+
+def test_the_lease_of_a_long_run_is_renewed(house, root, reference, clock, monkeypatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_EVERY_S", 0.01)
+    real = lease.keep
+    renewed = threading.Event()
+
+    def keep(*given: object, **values: object) -> bool:
+        if threading.current_thread().name == "lease":
+            renewed.set()
+        return real(*given, **values)
+
+    monkeypatch.setattr(lease, "keep", keep)
+    clock.time = START + DAY
+    one = scheduler(house, root, reference, clock)
+    real_read = one._read_baseline
+
+    def read_slowly(*given: object) -> Baseline:
+        assert renewed.wait(60)
+        return real_read(*given)
+
+    monkeypatch.setattr(one, "_read_baseline", read_slowly)
+
+    assert len(one.step()) == 1
+
+
+def test_a_clock_that_is_set_back_runs_nothing_twice(house, root, reference, clock) -> None:
+    one = scheduler(house, root, reference, clock)
+    clock.time = START + 3 * DAY
+    first = one.step()
+    clock.time = START + DAY
+    back = one.step()
+    clock.time = START + 4 * DAY
+
+    assert (len(first), back, len(one.step())) == (3, [], 1)
 
 
 def test_the_model_is_opened_for_attribution_only_and_closed_again(

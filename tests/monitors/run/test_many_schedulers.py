@@ -1,0 +1,34 @@
+"""Each window is run once, in order of priority, whatever dies (at length: bench/scheduling.py)."""
+
+from __future__ import annotations
+
+from tests.monitors.run.scheduling import START, Campaign
+
+
+def test_windows_of_each_hour_are_run_once_in_order_of_priority(database_url, tmp_path) -> None:
+    campaign = Campaign(database_url, tmp_path, monitors=9)
+
+    ran = campaign.alone(6)
+
+    for number, executions in enumerate(ran):
+        names = [one.monitor for one in executions]
+        assert names == sorted(names, key=lambda name: (-(int(name[1:]) % 7), name))
+        assert len(names) == 9
+        assert {(one.window_start - START).total_seconds() for one in executions} == {number * 3600}
+    assert campaign.doubles()["windows run twice"] == 0
+    campaign.engine.dispose()
+
+
+def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp_path) -> None:
+    campaign = Campaign(database_url, tmp_path, monitors=9)
+
+    told = campaign.together(12, schedulers=3, kills=4, seed=1)
+
+    assert told["kills"] == 4
+    assert campaign.doubles() == {
+        "windows": 108,
+        "windows run twice": 0,
+        "executions of another status, or replaced": 0,
+        "datapoints put twice": 0,
+    }
+    campaign.engine.dispose()
