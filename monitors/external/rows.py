@@ -70,7 +70,8 @@ class ExternalWindow(WindowRead):
         """Return the rows, sorted; each call begins anew. One day at a time is held in memory."""
         for day in np.unique(self._times // _DAY_US).tolist():
             table = self._of_day(day)
-            yield from table.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS)
+            for batch in table.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS):
+                yield batch if self.derive is None else self.derive(batch)
 
     def _of_day(self, day: int) -> pa.Table:
         assert self._rows is not None
