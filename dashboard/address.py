@@ -10,6 +10,8 @@
 ``/incidents``, ``/incidents/<id>``       alarms that went off together
 ``/messages?status=dead&channel=name``    messages in a status, to a channel
 ``/silences``                             what is held back, and until when
+``/audit?subject=ana``                    who changed what, for admins; ``target=Kind/name``,
+                                          ``day=2026-01-31``
 ``/monitors/<name>``                      one monitor; ``window=`` (the newest when unset),
                                           ``feature=`` (the one with the most blame when unset)
                                           or ``metric=``; ``keep=`` in place of ``feature=``
@@ -44,7 +46,7 @@ class Address:
 
     page: Literal[
         "overview", "monitor", "column", "alarms", "alarm", "incidents", "incident", "messages",
-        "silences", "missing",
+        "silences", "audit", "missing",
     ]  # fmt: skip
     monitor: str = ""
     window: str | None = None
@@ -59,6 +61,16 @@ class Address:
     status: str | None = None
     channel: str | None = None
     preview: tuple[tuple[str, str], ...] = ()
+    subject: str | None = None
+    target: str | None = None
+    day: str | None = None
+
+
+_PLAIN = {
+    "": Address("overview"),
+    "incidents": Address("incidents"),
+    "silences": Address("silences"),
+}
 
 
 def parse(path: str, query: str = "") -> Address:
@@ -77,23 +89,22 @@ def parse(path: str, query: str = "") -> Address:
         return Address("missing")
     window, feature = _one(asked, "window"), _one(asked, "feature")
     match parts:
-        case [""]:
-            return Address("overview")
+        case [plain] if plain in _PLAIN:
+            return _PLAIN[plain]
         case ["alarms"]:
             state, text = _one(asked, "state"), _one(asked, "q")
             return Address("alarms", state=state, text=text, severity=_one(asked, "severity"))
         case ["alarms", alarm] if alarm:
             preview = ((key, _one(asked, key)) for key in PREVIEW)
             return Address("alarm", alarm=alarm, preview=tuple((k, v) for k, v in preview if v))
-        case ["incidents"]:
-            return Address("incidents")
         case ["incidents", incident] if incident:
             return Address("incident", incident=incident)
         case ["messages"]:
             status, channel = _one(asked, "status"), _one(asked, "channel")
             return Address("messages", status=status, channel=channel)
-        case ["silences"]:
-            return Address("silences")
+        case ["audit"]:
+            subject, target = _one(asked, "subject"), _one(asked, "target")
+            return Address("audit", subject=subject, target=target, day=_one(asked, "day"))
         case ["monitors", monitor] if monitor:
             keep, metric = _one(asked, "keep"), _one(asked, "metric")
             return Address("monitor", monitor, window, feature, keep, metric)
@@ -154,6 +165,13 @@ def incident_link(incident: str) -> str:
 def messages_link(*, status: str | None = None, channel: str | None = None) -> str:
     """Build the address of the list of messages, or of some of them."""
     return f"/messages{_query({'status': status, 'channel': channel})}"
+
+
+def audit_link(
+    *, subject: str | None = None, target: str | None = None, day: str | None = None
+) -> str:
+    """Build the address of the audit log, or of some of it."""
+    return f"/audit{_query({'subject': subject, 'target': target, 'day': day})}"
 
 
 def _link(folders: tuple[str, ...], name: str, asked: dict[str, str | None], anchor: str) -> str:

@@ -42,6 +42,7 @@ from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
 from driftline.dashboard.pages import (
     alarm,
     alarms,
+    audit,
     column,
     composite,
     incidents,
@@ -51,7 +52,8 @@ from driftline.dashboard.pages import (
     overview,
     silences,
 )
-from driftline.dashboard.pages.parts import Cell, marked, missing, problem
+from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, problem
+from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, Access, Sessions
@@ -180,6 +182,11 @@ def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
             return messages.page(stores.notifications.messages(address.status, address.channel))
         case "silences":
             return silences.page(stores.notifications.silences())
+        case "audit" if refusal := lacking("admin"):
+            return problem("The audit log", refusal)
+        case "audit":
+            chosen = (address.subject, address.target, address.day)
+            return audit.page(read_audit(stores.engine, stores.now(), *chosen))
     return None
 
 
@@ -300,7 +307,7 @@ def _shell() -> html.Div:
             ),
             marked(
                 html.Nav(
-                    [html.A(words, href=href) for words, href in PLACES],
+                    [html.A(words, href=href) for words, href in (*PLACES, *_more())],
                     className="places",
                 ),
                 aria_label="Pages",
@@ -325,6 +332,12 @@ def _shell() -> html.Div:
         ],
         className="shell",
     )
+
+
+def _more() -> list[tuple[str, str]]:
+    """Return the links on top that are for admins."""
+    is_asked = CURRENT.get().via != "off"
+    return [("Audit", "/audit")] if is_asked and not lacking("admin") else []
 
 
 def _person() -> list[Cell]:

@@ -82,6 +82,7 @@ def entries(
     subject: str | None = None,
     target: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[AuditEntry]:
     """Return the newest entries first; ``before_id`` is where the page before ended."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
@@ -93,4 +94,6 @@ def entries(
         query = query.where(audit.c.target == target)
     if since is not None:
         query = query.where(audit.c.at >= since)
+    if until is not None:
+        query = query.where(audit.c.at < until)
     return [AuditEntry(**row._mapping) for row in connection.execute(query)]

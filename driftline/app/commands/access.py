@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from driftline.access.changes import changed_fields
 from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
@@ -17,9 +17,6 @@ from driftline.errors import InputError
 token = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Token; `driftline token list` names them.")]
-# Of one entry: what is longer reads better as JSON.
-_MOST_CHANGES = 8
-_LONGEST_VALUE = 60
 
 
 @token.command("create")
@@ -108,7 +105,12 @@ def audit(
         {
             "at": entry["at"][:19],
             "who": entry["subject"],
-            "what": "\n".join([f"{entry['action']} {entry['target']}", *_changes(entry)]),
+            "what": "\n  ".join(
+                [
+                    f"{entry['action']} {entry['target']}",
+                    *changed_fields(entry["before"], entry["after"]),
+                ]
+            ),
             "status": entry["status"],
         }
         for entry in entries
@@ -149,30 +151,3 @@ def _row(one: Mapping[str, Any]) -> dict[str, object]:
         "status": "revoked" if one["revoked_at"] else "ended" if has_ended else "valid",
         "until": end and end[:16],
     }
-
-
-def _changes(entry: Mapping[str, Any]) -> Iterator[str]:
-    """Return the fields that an entry changed, one a line."""
-    before, after = (dict(_fields(entry[side] or {})) for side in ("before", "after"))
-    if not after:
-        return  # Deleted: all of it.
-    changed = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-    for name in changed[:_MOST_CHANGES]:
-        was = f"{_short(before[name])} -> " if name in before else ""
-        yield f"  {name}: {was}{_short(after.get(name))}"
-    if len(changed) > _MOST_CHANGES:
-        yield f"  and {len(changed) - _MOST_CHANGES} more fields; --json shows them"
-
-
-def _fields(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, object]]:
-    """Return the fields of a document by their paths; those that hold nothing are left out."""
-    for key, entry in value.items():
-        if isinstance(entry, Mapping):
-            yield from _fields(entry, f"{above}{key}.")
-        elif entry not in (None, "", []):
-            yield f"{above}{key}", entry
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

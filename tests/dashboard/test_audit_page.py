@@ -1,0 +1,80 @@
+"""The page of the audit log: for admins alone, narrowed by its address."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from driftline.access.audit import record
+from driftline.access.principal import Principal
+from driftline.dashboard.address import audit_link, parse
+from tests.dashboard.guarded import LAYOUT, guarded
+from tests.dashboard.test_http import CALL, body_for
+
+THEN = datetime(2026, 1, 10, 23, 59, tzinfo=UTC)
+ANA, BEN = (Principal(name, frozenset({"admin"})) for name in ("ana", "<b>ben"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with guarded(tmp_path_factory.mktemp("guarded")) as found:
+        with found.engine.begin() as connection:
+            spec = {"spec": {"threshold": 1, "statistic": "p90"}}
+            record(connection, "create", "Alarm/late", THEN, after=spec, principal=ANA)
+            record(
+                connection, "update", "Alarm/late", THEN + timedelta(minutes=2), principal=BEN,
+                before=spec, after={"spec": {"threshold": 2, "statistic": "p90"}},
+            )  # fmt: skip
+            record(connection, "GET /rows", "/rows", THEN, status=403, principal=BEN)
+        yield found
+
+
+def shown(site, role, **chosen):
+    path, _, query = audit_link(**chosen).partition("?")
+    with site.browser(site.tokens[role]) as browser:
+        answer = browser.post(CALL, json=body_for(path, f"?{query}" if query else ""))
+    return json.dumps(answer.json(), ensure_ascii=False)
+
+
+def test_an_admin_sees_who_changed_which_field(site):
+    text = shown(site, "admin", target="Alarm/late")
+
+    assert "spec.threshold: 1 -> 2" in text
+    assert "spec.statistic" in text[text.index("create ") :]
+    assert "spec.statistic" not in text[text.index("update ") : text.index("create ")]
+    assert "403" not in text
+
+
+def test_names_and_days_lead_to_what_is_about_them(site):
+    of_ben, of_day = shown(site, "admin", subject="<b>ben"), shown(site, "admin", day="2026-01-10")
+
+    assert "GET /rows" in of_ben
+    assert "create " not in of_ben
+    assert "create " in of_day
+    assert "update " not in of_day
+    assert audit_link(subject="<b>ben") in of_day
+
+
+@pytest.mark.parametrize("role", ["viewer", "analyst", "operator"])
+def test_others_see_no_entry_and_no_link_to_it(site, role):
+    text = shown(site, role)
+
+    assert "This takes the role admin" in text
+    assert "Alarm/late" not in text
+    with site.browser(site.tokens[role]) as browser:
+        assert "/audit" not in json.dumps(browser.get(LAYOUT).json())
+    with site.browser(site.tokens["admin"]) as browser:
+        assert "/audit" in json.dumps(browser.get(LAYOUT).json())
+
+
+def test_a_day_that_is_none_is_said_on_the_page(site):
+    assert "expected one such as 2026-01-31" in shown(site, "admin", day="today")
+
+
+def test_an_address_of_the_audit_log_is_read_as_it_is_built():
+    path, _, query = audit_link(subject="a b", target="Alarm/x&y", day="2026-01-10").partition("?")
+    found = parse(path, query)
+
+    assert (found.page, found.subject, found.target, found.day) == (
+        "audit", "a b", "Alarm/x&y", "2026-01-10",
+    )  # fmt: skip
