@@ -87,7 +87,9 @@ def migrate(
 
 
 def schema() -> None:
-    """Print the JSON Schema of resource files, by which an editor completes and checks them.
+    """Print the JSON Schema of resource files.
+
+    An editor completes and checks them by it.
 
     Example: driftline schema > driftline.schema.json
     """

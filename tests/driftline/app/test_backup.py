@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
@@ -106,6 +107,10 @@ def test_tables_that_are_written_are_copied_between_two_rounds(tmp_path: Path) -
     for thread in threads:
         thread.start()
     try:
+        end_s = time.monotonic() + 60
+        while not sink.counters["rows"]:
+            assert time.monotonic() < end_s
+            stop.wait(0.01)
         copies = [tmp_path / f"copy{number}" for number in range(4)]
         found = [back_up(settings, copy, tell) for copy in copies]
     finally:
