@@ -6,23 +6,47 @@ rounds, or one table would have what another is still to get.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from driftline.capture.tables.storage import StorageError
 from driftline.storage import is_remote
 
+log = logging.getLogger(__name__)
+
 LOCK_NAME = ".commits"
+# Another user's file, a read-only one, and file systems without locks, as NFS and Lustre may be.
+_NOT_TO_BE_HAD = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOSYS)
 
 
 @contextmanager
 def committing(root: str) -> Iterator[None]:
-    """Hold a round of commits, beside those of other sinks; nothing for a bucket."""
-    with _locked(root, fcntl.LOCK_SH):
+    """Hold a round of commits, beside those of other sinks; nothing for a bucket.
+
+    Where the lock is not to be had, the round goes on without: capture stops for no backup.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(_locked(root, fcntl.LOCK_SH))
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in _NOT_TO_BE_HAD:
+                raise
+            _warn_once(str(error))
         yield
+
+
+@cache
+def _warn_once(reason: str) -> None:
+    log.warning(
+        "%s; commits go on without this lock, and a backup may copy tables of two moments", reason
+    )
 
 
 @contextmanager
@@ -38,13 +62,22 @@ def _locked(root: str, how: int) -> Iterator[None]:
         yield
         return
     file = Path(root, LOCK_NAME)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise StorageError(f"{file}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, how)
+    with ExitStack() as opened:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = _open(file)
+            opened.callback(os.close, descriptor)
+            fcntl.flock(descriptor, how)
+        except OSError as error:
+            raise StorageError(f"{file}: {error.strerror}") from error
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _open(file: Path) -> int:
+    """Open for writing, which NFS wants for an exclusive lock, or else only for reading."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        with suppress(OSError):
+            return os.open(file, os.O_RDONLY)
+        raise
