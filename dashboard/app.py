@@ -28,7 +28,8 @@ import plotly.utils
 from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.backends._fastapi import FastAPIDashServer
 from dash.dependencies import ClientsideFunction
-from fastapi import FastAPI
+from dash.exceptions import DependencyException
+from fastapi import FastAPI, HTTPException
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -222,6 +223,13 @@ class _Server(FastAPIDashServer):
     def create_app(name: str = "__main__", config: dict[str, Any] | None = None) -> FastAPI:
         """Make a server with no pages of its own."""
         return FastAPI(title=name, docs_url=None, redoc_url=None, openapi_url=None)
+
+    def serve_component_suites(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - Dash's own types
+        """Answer 404 for a file that no package of Dash has."""
+        try:
+            return super().serve_component_suites(*args, **options)
+        except DependencyException:
+            raise HTTPException(404) from None
 
     def _setup_catchall(self) -> None:
         """Add nothing."""

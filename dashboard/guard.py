@@ -321,7 +321,7 @@ class _Answer:
         if len(self.body) >= MIN_BYTES and self.status == 200:
             self.body = gzip.compress(self.body, 6, mtime=0)
             self.headers.append((b"content-encoding", b"gzip"))
-        if path.startswith(SUITES):
+        if path.startswith(SUITES) and self.status != 404:
             # Only fingerprinted paths may be kept for good: others change with the installed
             # version.
             lasting = KEEP if ".v" in path else b"public, max-age=3600"

@@ -31,9 +31,9 @@ def read_audit(
     """Read the newest entries."""
     try:
         start = datetime.fromisoformat(day).replace(tzinfo=UTC) if day else None
-    except ValueError as error:
+        end = start + timedelta(days=1) if start else None
+    except (ValueError, OverflowError) as error:
         raise InputError(f'day "{day}"; expected one such as 2026-01-31') from error
-    end = start + timedelta(days=1) if start else None
     with read_connection(engine) as connection:
         found = entries(
             connection, limit=SHOWN, subject=subject, target=target, since=start, until=end

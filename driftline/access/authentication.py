@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -209,11 +208,8 @@ def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:
         except ValueError:
             return None
         return password or None
-    if takes_cookies and b"cookie" in headers:
-        try:
-            jar = SimpleCookie(headers[b"cookie"].decode("latin-1"))
-        except CookieError:
-            return None
-        if COOKIE in jar:
-            return jar[COOKIE].value
+    if takes_cookies:
+        # Not by http.cookies, which stops at the first one of another page that it cannot read.
+        pairs = headers.get(b"cookie", b"").decode("latin-1").split(";")
+        return dict(one.strip().partition("=")[::2] for one in pairs).get(COOKIE)
     return None

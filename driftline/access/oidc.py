@@ -62,10 +62,12 @@ class Attempt:
         """Return what a cookie holds; None where it is none of ours."""
         try:
             found = json.loads(base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4)))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
-        is_ours = isinstance(found, list) and len(found) == 4
-        return cls(*found) if is_ours and all(isinstance(one, str) for one in found) else None
+        if not isinstance(found, list) or len(found) != 4:
+            return None
+        is_ours = all(isinstance(one, str) and one.isascii() for one in found)
+        return cls(*found) if is_ours else None
 
 
 @dataclass(slots=True)

@@ -130,11 +130,17 @@ def test_files_have_the_headers_too(ask):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_missing_file_is_404_and_no_page(ask):
-    answer = ask("GET", "/assets/none.css")
+@pytest.mark.parametrize(
+    "path",
+    ["/assets/none.css", "/_dash-component-suites/dash/deps/nope.js",
+     "/_dash-component-suites/dash/deps/nope.v1m2.js", "/_dash-component-suites/os/path.py"],
+)  # fmt: skip
+def test_missing_file_is_404_and_no_page(ask, path):
+    answer = ask("GET", path)
 
     assert answer.status_code == 404
     assert "<html" not in answer.text
+    assert "max-age" not in answer.headers.get("cache-control", "")
 
 
 def test_head_is_answered_without_a_body(ask):

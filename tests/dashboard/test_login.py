@@ -286,6 +286,15 @@ def test_a_forged_cookie_lets_nobody_in(site, stranger, attack):
     assert stranger.post(CALL, json=body_for("/"), headers=headers).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "others", ['prefs={"a":1}; ', "x[y]=1; ", "a,b=1; ", '"; ', "; ;", "ä=ö; ", "no value;"]
+)
+def test_cookies_of_other_pages_of_the_host_keep_nobody_out(site, stranger, others):
+    header = f"{others}{COOKIE}={_session(site)}; more[]=2"
+
+    assert stranger.get("/", headers={"cookie": header.encode()}).status_code == 200
+
+
 def test_a_session_ends_by_itself(site, stranger):
     stranger.post("/login", json={"token": site.tokens["viewer"]})
     headers = {"cookie": f"{COOKIE}={session_of(stranger)}"}

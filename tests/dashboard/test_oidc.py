@@ -316,13 +316,31 @@ def test_a_code_without_its_verifier_is_refused_by_the_provider(browser, issuer,
     assert len(issuer.used) == 1
 
 
-@pytest.mark.parametrize("cookie", ["x", "WzFd", "e30", "ä", "////"])
+OURS_BUT_FOR = [b64(b"[" * 20_000), *(
+    b64(json.dumps(["\ud800" if one == place else "x" for one in range(4)]).encode())
+    for place in range(4)
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize("cookie", ["x", "WzFd", "e30", "ä", "////", *OURS_BUT_FOR])
 def test_a_cookie_that_is_none_of_ours_is_refused(browser, cookie):
     back = begin(browser)
     browser.cookies.clear()
     headers = {"cookie": f"{ATTEMPT}={cookie}".encode()}
 
     assert browser.get(back, headers=headers).status_code == 403
+    asked = {"state": "x", "code": "x"}
+    assert browser.get(CALLBACK, params=asked, headers=headers).status_code == 403
+
+
+def test_cookies_of_other_pages_do_not_keep_anybody_from_logging_in(browser):
+    back = begin(browser)
+    kept = browser.cookies[ATTEMPT]
+    browser.cookies.clear()
+
+    answer = browser.get(back, headers={"cookie": f'prefs={{"a":1}}; x[y]=1; {ATTEMPT}={kept}'})
+
+    assert answer.status_code == 303
 
 
 @pytest.mark.parametrize(
