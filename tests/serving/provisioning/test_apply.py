@@ -107,8 +107,8 @@ def test_a_whole_installation_is_made_at_once_and_the_second_time_changes_nothin
         before = server.invoke("flights", "UA,EWR,1400,39").content
 
     with start(tmp_path) as again:
+        until(lambda: again.client.get("/readyz").status_code == 200)
         assert again.invoke("flights", "UA,EWR,1400,39").content == before
-        assert again.client.get("/readyz").status_code == 200
         _delete_is_refused_while_needed(again, until)
         left = again.client.get("/api/v1/channels").json()["items"]
 
