@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from fastapi import Request
@@ -113,6 +116,9 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 
 CALL_KEY = "driftline.call"
+REFUSALS_S = 60.0
+"""One refusal of a subject and a route is noted in so long."""
+_REFUSALS_MAX = 1024
 # Each changed resource is noted in the transaction that changes it.
 _NOTED = frozenset(
     f"{_V1}".join(one)
@@ -178,13 +184,14 @@ class Authorization:
         if collection == "endpoints" and "name" in named:
             return str(named["name"])
         with read_connection(self._context.engine) as connection:
-            monitor = named.get("name") if collection == "monitors" else None
             if "execution_id" in named:
-                monitor = connection.scalar(
-                    select(executions.c.monitor).where(executions.c.id == named["execution_id"])
-                )
-            found = store.find(connection, "Monitor", str(monitor)) if monitor else None
-        return None if found is None else str(found.spec["endpoint"])
+                # Of the endpoint that it read then: its monitor may watch another one now.
+                of = select(executions.c.endpoint).where(executions.c.id == named["execution_id"])
+                return connection.scalar(of) or None
+            is_one = collection == "monitors" and "name" in named
+            found = store.find(connection, "Monitor", named["name"]) if is_one else None
+        # A monitor of tables that others write has no endpoint.
+        return None if found is None else found.spec["endpoint"]
 
 
 def _template(request: Request) -> str:
@@ -247,6 +254,9 @@ class Audited:
     def __init__(self, app: App, context: ServerContext) -> None:
         self.app = app
         self._context = context
+        # Of its own: a database that is slow to write must not hold up other work.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self._refused: dict[tuple[str, str, str], float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on; note it when its answer begins."""
@@ -254,13 +264,27 @@ class Audited:
             await self.app(scope, receive, send)
             return
         call, principal = Call(), CURRENT.get()
+        loop, note = asyncio.get_running_loop(), partial(self._note, call, principal, scope)
 
         async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start" and call.is_noted(message["status"]):
-                await asyncio.to_thread(self._note, call, principal, scope, message["status"])
+            status = message.get("status")  # Of the first message of an answer alone.
+            if status and call.is_noted(status) and self._is_news(principal, call, status):
+                await loop.run_in_executor(self._thread, note, status)
             await send(message)
 
         await self.app({**scope, CALL_KEY: call}, receive, noting)
+
+    def _is_news(self, principal: Principal, call: Call, status: int) -> bool:
+        """Whether a refusal was not noted in the last minute: nobody may fill the log with them."""
+        now_s, key = time.monotonic(), (principal.via, principal.subject, call.action)
+        if status != 403:
+            return True
+        if now_s - self._refused.get(key, -REFUSALS_S) < REFUSALS_S:
+            return False
+        if len(self._refused) >= _REFUSALS_MAX:
+            self._refused.clear()
+        self._refused[key] = now_s
+        return True
 
     def _note(self, call: Call, principal: Principal, scope: Scope, status: int) -> None:
         try:

@@ -16,7 +16,7 @@ from functools import partial
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.access.limits import FailureLimit, peer_of
+from driftline.access.limits import FailureLimit, network_of, peer_of
 from driftline.access.principal import Principal
 from driftline.access.proxies import TrustedProxy
 from driftline.access.sessions import find_session
@@ -108,7 +108,8 @@ class Authenticator:
 
     def peer(self, scope: Scope) -> str:
         """Return the address that asks: that of the connection, or what a trusted proxy says."""
-        return (self._proxy and self._proxy.peer(scope)) or peer_of(scope)
+        said = self._proxy and self._proxy.peer(scope)
+        return network_of(said) if said else peer_of(scope)
 
     async def find(self, secret: str, peer: str | None = None) -> Principal | None:
         """Return whom a secret stands for; None when nobody.

@@ -54,15 +54,18 @@ class Gate:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 4401})
             return
+        is_public = scope["path"] in self.public
         try:
             principal = await self.authenticator.principal(scope)
-        except TooManyError as error:
-            await refuse_for_now(send, error)
-            return
         except UnavailableError as error:
-            await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
-            return
-        if principal is None and scope["path"] not in self.public:
+            if isinstance(error, TooManyError) and not is_public:
+                await refuse_for_now(send, error)
+                return
+            if not is_public:
+                await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
+                return
+            principal = None
+        if principal is None and not is_public:
             if self.refuse is not None:
                 await self.refuse(scope, receive, send)
                 return

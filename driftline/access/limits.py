@@ -108,13 +108,14 @@ class RequestLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, or refuse it."""
         subject = CURRENT.get().subject
+        key = f"{CURRENT.get().via} {subject}"  # A token may be named as a person is.
         # Who has no role is asking for health: what probes it must not be refused.
         if scope["type"] == "http" and CURRENT.get().roles:
-            if wait_s := self._limit.wait_s(subject):
+            if wait_s := self._limit.wait_s(key):
                 message = f'"{subject}" has used up [auth] requests_per_minute'
                 await refuse_for_now(send, TooManyError(message, wait_s))
                 return
-            self._limit.count(subject)
+            self._limit.count(key)
         await self.app(scope, receive, send)
 
 
@@ -124,10 +125,15 @@ def _make_room(entries: dict[str, Any]) -> None:
 
 
 def peer_of(scope: Scope) -> str:
-    """Return the address that sends a request; of IPv6 its network, of which one host has all."""
+    """Return the address that sends a request, as `network_of` counts it."""
     client = scope.get("client")
+    return network_of(client[0] if client else "")
+
+
+def network_of(text: str) -> str:
+    """Return an address; of IPv6 its network, of which one host has all."""
     try:
-        address = ipaddress.ip_address(client[0] if client else "")
+        address = ipaddress.ip_address(text)
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address):

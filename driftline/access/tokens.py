@@ -21,6 +21,8 @@ from driftline.validation import nearest
 # By which scanners for secrets in logs and repositories know one.
 PREFIX = "dl_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
+# Under which the audit log shows this machine's own token, and who has none.
+_TAKEN = frozenset({"local", "nobody"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ def create_token(
         raise InputError(
             f'token "{name[:80]}"; expected up to 128 letters, digits, "_", ".", "@" and "-"'
         )
+    if name.lower() in _TAKEN:
+        raise InputError(f'token "{name}": the audit log calls others so; choose another name')
     if expires_at is not None and expires_at <= now:
         raise InputError(f"expires_at {expires_at.isoformat()} is past; expected a later time")
     if endpoints is not None and not endpoints:

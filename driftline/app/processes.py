@@ -147,9 +147,16 @@ def reach(settings: Settings) -> Reach:
     secrets = [settings.secrets_key_file, settings.token_file, settings.spool_dir]
     secrets.append(settings.file or settings.folder / FILE_NAME)
     if file := sqlite_file(settings.database_url):
-        secrets += [Path(f"{file.resolve()}{end}") for end in ("", "-wal", "-shm")]
-    if settings.capture.redact_key_file:
-        secrets.append(settings.folder / settings.capture.redact_key_file)
+        secrets += [Path(f"{file.resolve()}{end}") for end in ("", "-wal", "-shm", "-journal")]
+    named = (
+        settings.capture.redact_key_file,
+        settings.auth.proxy_secret_file,
+        settings.auth.oidc_client_secret_file,
+        settings.server.tls_key_file,
+        settings.dashboard.tls_key_file,
+        settings.kafka.ssl_keyfile,
+    )
+    secrets += [settings.folder / file for file in named if file]
     own = [settings.folder, settings.local_dir]
     own += [] if is_remote(settings.root) else [Path(settings.root)]
     folders = (

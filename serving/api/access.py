@@ -11,7 +11,7 @@ from driftline.access import audit
 from driftline.access.principal import CURRENT, Role
 from driftline.access.tokens import create_token, list_tokens, revoke_token
 from driftline.database.engine import read_connection
-from driftline.serving.api.requests import ID_MAX, Fields, Limit
+from driftline.serving.api.requests import ID_MAX, Fields, Limit, in_utc
 from driftline.serving.context import ServerContext
 
 
@@ -54,7 +54,7 @@ def router(context: ServerContext) -> APIRouter:
         with context.engine.begin() as connection:
             secret = create_token(
                 connection, asked.name, asked.roles, now=now, created_by=CURRENT.get().subject,
-                endpoints=asked.endpoints, expires_at=asked.expires_at,
+                endpoints=asked.endpoints, expires_at=asked.expires_at and in_utc(asked.expires_at),
             )  # fmt: skip
             audit.record(connection, "create", f"Token/{asked.name}", now, after=after)
         return {**after, "token": secret}
@@ -79,7 +79,7 @@ def router(context: ServerContext) -> APIRouter:
         with read_connection(context.engine) as connection:
             found = audit.entries(
                 connection, limit=limit, before_id=before, subject=subject, target=target,
-                since=since,
+                since=since and in_utc(since),
             )  # fmt: skip
         more = found[-1].id if len(found) == limit else None
         return {"items": [one.as_dict() for one in found], "next": more}

@@ -12,6 +12,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
 
+from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import get_any
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.notify.channels import get_channel
@@ -169,9 +170,18 @@ def _status(
 
 
 def _made(row: Stored) -> dict[str, Any]:
-    """Return what was made of a resource; its signature as an object, not as text."""
+    """Return what was made of a resource; its signature as an object, not as text.
+
+    The levels of its features are values of rows, which take the role analyst.
+    """
     text = row.made.get("signature")
-    return {**row.made, "signature": json.loads(text)} if text else dict(row.made)
+    if not text:
+        return dict(row.made)
+    signature = json.loads(text)
+    if not CURRENT.get().may("analyst"):
+        for feature in signature["features"]:
+            feature.pop("levels", None)
+    return {**row.made, "signature": signature}
 
 
 def _endpoint_status(reconciler: EndpointReconciler, name: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import pyarrow as pa
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, Field
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from driftline.access.principal import CURRENT
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
@@ -88,6 +89,9 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
                 .order_by(table.c.window_start.desc(), table.c.started_at.desc())
                 .limit(limit)
             )
+            reached = CURRENT.get().endpoints
+            if reached is not None:  # The monitor may have watched another endpoint before.
+                query = query.where(func.lower(table.c.endpoint).in_(reached))
             found = [dict(one) for one in connection.execute(query).mappings()]
             if store.find(connection, "Monitor", monitor) is not None:
                 found = _own_first(found, get_definition(connection, monitor).timetable)

@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from driftline.access.authentication import REVOKED_S, Authenticator
 from driftline.access.principal import ROLES, Principal
 from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
 from driftline.access.sessions import begin_session
 from driftline.access.tokens import create_token, digest_of, new_secret, revoke_token
+from driftline.monitors.tables import executions
 from driftline.serving import authorization
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, running
@@ -329,8 +331,10 @@ def test_the_audit_log_shows_who_changed_what(server, declare):
 
 
 def test_the_audit_log_shows_reads_of_rows_and_refusals_but_no_invocation(server, secrets):
+    with server.engine.begin() as connection:
+        curious = create_token(connection, "curious", ["viewer"], now=NOW, created_by="test")
     ask(server, "GET /api/v1/executions/{execution_id}/rows", secrets["analyst"])
-    ask(server, "POST /api/v1/monitors/{name}/run", secrets["viewer"])
+    ask(server, "POST /api/v1/monitors/{name}/run", curious)
     ask(server, INVOCATION, secrets["invoke"])
     ask(server, "GET /api/v1/alarms", secrets["viewer"])
 
@@ -344,7 +348,7 @@ def test_the_audit_log_shows_reads_of_rows_and_refusals_but_no_invocation(server
     assert seen("analyst") == (
         "GET /api/v1/executions/{execution_id}/rows", "/api/v1/executions/none/rows", 404,
     )  # fmt: skip
-    assert seen("viewer") == (
+    assert seen("curious") == (
         "POST /api/v1/monitors/{name}/run", "/api/v1/monitors/flights/run", 403,
     )  # fmt: skip
 
@@ -423,3 +427,85 @@ def test_guesses_from_one_address_are_told_to_wait(tmp_path):
         assert ask(server, "GET /api/v1/alarms").status_code == 401
         assert ask(server, "GET /api/v1/alarms", FILE_SECRET).status_code == 200
     engine.dispose()
+
+
+def _execution(server, identity, monitor, endpoint):
+    row = {
+        "id": identity, "monitor": monitor, "kind": "data-quality", "endpoint": endpoint,
+        "definition_version": 1, "baseline": "b", "baseline_version": "1",
+        "window_start": NOW - timedelta(days=1), "window_end": NOW, "digest": "0",
+        "status": "Completed", "is_current": True, "row_count": 1, "request_count": 1,
+        "violation_count": 0, "page_count": 0, "cause": "", "folder": "", "started_at": NOW,
+        "finished_at": NOW,
+    }  # fmt: skip
+    with server.engine.begin() as connection:
+        connection.execute(insert(executions).values(row))
+
+
+def test_an_execution_is_of_the_endpoint_that_it_read(server):
+    """A monitor may watch another endpoint later, or tables that have none."""
+    _execution(server, "of-aa", "moved", "aa")
+    _execution(server, "of-none", "tables", "")
+    with server.engine.begin() as connection:
+        secrets = {
+            name: create_token(
+                connection, f"for-{name}", ["analyst"], now=NOW, created_by="test",
+                endpoints=[name],
+            )
+            for name in ("aa", "bb", "none")
+        }  # fmt: skip
+
+    def status(execution, name):
+        return ask(server, f"GET /api/v1/executions/{execution}", secrets[name]).status_code
+
+    assert [status("of-aa", name) for name in secrets] == [200, 403, 403]
+    assert [status("of-none", name) for name in secrets] == [403, 403, 403]
+
+
+def test_levels_of_features_take_the_role_analyst(server, secrets, declare, tmp_path):
+    rows = [f"person{number % 40},{number}" for number in range(400)]
+    file = tmp_path / "people.csv"
+    file.write_text("\n".join(["name,age", *rows]))
+    body = {"resources": [declare("Baseline", "people", data=str(file))]}
+    made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
+    assert made.status_code == 200, made.text
+
+    for path in ("/api/v1/baselines/people", "/api/v1/baselines"):
+        assert "person7" not in ask(server, f"GET {path}", secrets["viewer"]).text
+        assert "person7" in ask(server, f"GET {path}", secrets["analyst"]).text
+
+
+def test_refusals_are_noted_once_a_minute(server, secrets):
+    for _ in range(30):
+        ask(server, "POST /api/v1/detectors", secrets["invoke"])
+
+    def count():
+        params = {"subject": "invoke", "target": "/api/v1/detectors"}
+        listed = server.client.get(
+            "/api/v1/audit", params=params, headers=bearer(FILE_SECRET)
+        ).json()["items"]
+        return sum(one["action"] == "POST /api/v1/detectors" for one in listed)
+
+    assert count() <= 1  # The table of all routes may have asked for it before.
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_beyond_all_years_is_one_sentence(server, time):
+    headers = bearer(FILE_SECRET)
+    body = {"name": "far", "roles": ["viewer"], "expires_at": time}
+    answers = [
+        server.client.get("/api/v1/audit", params={"since": time}, headers=headers),
+        server.client.post("/api/v1/tokens", json=body, headers=headers),
+    ]
+
+    assert [one.status_code for one in answers] == [400, 400]
+    assert "within the years 1 to 9999" in server.error_of(answers[0])["message"]
+
+
+@pytest.mark.parametrize("name", ["local", "Nobody"])
+def test_a_token_takes_no_name_that_the_audit_log_has_for_others(server, name):
+    body = {"name": name, "roles": ["viewer"]}
+    answer = server.client.post("/api/v1/tokens", json=body, headers=bearer(FILE_SECRET))
+
+    assert answer.status_code == 400
+    assert "choose another name" in server.error_of(answer)["message"]
