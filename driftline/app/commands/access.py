@@ -107,7 +107,7 @@ def audit(
             "who": entry["subject"],
             "what": "\n  ".join(
                 [
-                    f"{entry['action']} {entry['target']}",
+                    _what(entry["action"], entry["target"]),
                     *changed_fields(entry["before"], entry["after"]),
                 ]
             ),
@@ -128,6 +128,11 @@ def whoami(client: Client) -> Answer:
     where = ", ".join(found["endpoints"] or ()) or "all endpoints"
     roles = ", ".join(found["roles"]) or "no role"
     return Answer(found, [f"{found['subject']} (by {found['via']}): {roles}; {where}"])
+
+
+def _what(action: str, target: str) -> str:
+    """Return what was done to what, in one line; of a request the method and its own path."""
+    return " ".join(f"{action.partition(' /')[0]} {target}".split())
 
 
 def _end(text: str | None) -> datetime | None:
