@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from threading import Event, Thread
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -22,10 +24,15 @@ from driftline.formats.cells import as_text
 from driftline.formats.coercion import text_array
 from driftline.monitors.external.files import TimeColumn
 
+log = logging.getLogger(__name__)
+
 MOST_ROWS = 20_000_000
 _FETCHED_ROWS = 10_000
 # Steps of SQLite's machine between two looks at the clock.
 _STEPS = 10_000
+# A cancel between two fetches is lost, so that PostgreSQL is asked again.
+_CANCEL_AGAIN_S = 1.0
+_CANCEL_TIMEOUT_S = 10.0
 _FILE_TROUBLE = ("unable to open", "database is locked", "disk I/O error")
 _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
@@ -33,8 +40,11 @@ _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedEr
 class QueryRows:
     """The columns and rows of a query that is running; they can be read once."""
 
-    def __init__(self, result: CursorResult[tuple[object, ...]], shown: str) -> None:
+    def __init__(
+        self, result: CursorResult[tuple[object, ...]], shown: str, deadline: float, too_long: str
+    ) -> None:
         self._result, self._shown = result, shown
+        self._deadline, self._too_long = deadline, too_long
         self.names = list(result.keys())
 
     def first(self) -> tuple[object, ...]:
@@ -48,6 +58,8 @@ class QueryRows:
         places = [self.names.index(name) for name in columns]
         count = 0
         for rows in self._result.partitions(_FETCHED_ROWS):
+            if clock.monotonic() >= self._deadline:
+                raise InputError(self._too_long)
             count += len(rows)
             if count > MOST_ROWS:
                 raise InputError(
@@ -77,24 +89,26 @@ def running(
     """
     shown = f"query on {connection}"
     deadline = clock.monotonic() + timeout_s
+    too_long = (
+        f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
+        "give the column of times an index, or raise [query] timeout_s"
+    )
     engine = _engine(url, connection, deadline)
     try:
-        with engine.connect() as session:
+        with engine.connect() as session, _limited(session, deadline):
             if engine.dialect.name != "sqlite":
-                _limit(session, zone, timeout_s)
+                _prepare(session, zone, timeout_s)
             statement = text(query.rstrip().removesuffix(";"))
             # Of PostgreSQL a cursor of the server's: rows come as they are asked for.
             session = session.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
             wanted = statement.compile().params
             bounds = {"start": window.start, "end": window.end}
             given = {name: _bound(bounds[name], zone, engine) for name in wanted}
-            yield QueryRows(session.execute(statement, given), shown)
+            with session.execute(statement, given) as result:
+                yield QueryRows(result, shown, deadline, too_long)
     except (SQLAlchemyError, sqlite3.Error) as error:
         if clock.monotonic() >= deadline or _is_timeout(error):
-            raise InputError(
-                f"{shown}: took longer than {timeout_s:g} s; expected less: shorten the window, "
-                "give the column of times an index, or raise [query] timeout_s"
-            ) from None
+            raise InputError(too_long) from None
         # Without what SQLAlchemy adds: the statement, and where to read about the error.
         told = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         if not _is_away(error, told):
@@ -131,7 +145,40 @@ def _engine(url: str, connection: str, deadline: float) -> Engine:
         raise InputError(told) from None
 
 
-def _limit(session: Connection, zone: str, timeout_s: float) -> None:
+@contextmanager
+def _limited(session: Connection, deadline: float) -> Iterator[None]:
+    """Cancel what PostgreSQL still does after the deadline, until the block ends.
+
+    Its own limit begins anew with each fetch, and a query can switch it off. SQLite looks at the
+    clock by itself.
+    """
+    if session.dialect.name == "sqlite":
+        yield
+        return
+    driver = session.connection.driver_connection
+    assert driver is not None
+    trouble = session.dialect.loaded_dbapi.Error
+    ended = Event()
+
+    def watch() -> None:
+        pause = deadline - clock.monotonic()
+        while not ended.wait(pause):
+            try:
+                driver.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
+            except trouble as error:
+                log.warning("query_not_cancelled error=%s", error)
+            pause = _CANCEL_AGAIN_S
+
+    thread = Thread(target=watch, name="query-deadline", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _prepare(session: Connection, zone: str, timeout_s: float) -> None:
     """Give PostgreSQL's statements a time limit, and the zone of times that have none."""
     session.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
     session.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": zone})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
+import time as clock
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, make_url, text
@@ -23,6 +26,17 @@ ENDLESS = {
     "SELECT max(i) FROM n",
     "postgresql": "SELECT pg_sleep(60)",
 }
+# Each part comes within 0.2 s; all of them do not.
+IN_PARTS = {
+    "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",
+    "postgresql": "SELECT g AS x, CASE WHEN g % 10000 = 1 THEN pg_sleep(0.1) END "
+    "FROM generate_series(1, 40000) g",
+}
+# Would end long after the tests: no statement has a limit from its first row on.
+WITHOUT_LIMIT = """SELECT g AS x, CASE
+    WHEN g = 1 THEN set_config('statement_timeout', '0', true)
+    WHEN g = 15000 THEN pg_sleep(86400)::text
+END FROM generate_series(1, 20000) g"""
 
 
 @pytest.fixture
@@ -61,6 +75,49 @@ def test_a_query_that_writes_is_refused_and_nothing_is_written(url: str, engine:
 def test_a_query_that_takes_too_long_is_ended(url: str, engine: Engine) -> None:
     with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
         rows_of(url, ENDLESS[engine.dialect.name], timeout_s=0.2)
+
+
+def test_a_query_that_takes_too_long_in_parts_is_ended(url: str, engine: Engine) -> None:
+    with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
+        rows_of(url, IN_PARTS[engine.dialect.name], timeout_s=0.2)
+
+
+def test_a_query_cannot_switch_its_limit_off(url: str, engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite's limit is no setting")
+
+    with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
+        rows_of(url, WITHOUT_LIMIT, timeout_s=0.2)
+
+
+def test_the_time_that_the_reader_takes_counts_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = (
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30000) "
+        "SELECT x FROM n"
+    )
+    with (
+        pytest.raises(InputError, match=r"took longer than 600 s; expected less"),
+        running(query, url, "warehouse", window=WINDOW, zone="UTC", timeout_s=600) as rows,
+    ):
+        batches = rows.batches(["x"])
+        assert next(batches).num_rows == 10_000
+        late = SimpleNamespace(monotonic=lambda: clock.monotonic() + 600)
+        monkeypatch.setattr("driftline.monitors.external.query.clock", late)
+        next(batches)
+
+
+def test_what_watches_the_time_ends_with_the_query(url: str, engine: Engine) -> None:
+    before = set(threading.enumerate())
+
+    assert rows_of(url) == [0]
+    with pytest.raises(InputError, match="took longer"):
+        rows_of(url, ENDLESS[engine.dialect.name], timeout_s=0.2)
+    with pytest.raises(InputError, match="nowhere"):
+        rows_of(url, "SELECT x FROM nowhere")
+
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_query_that_is_wrong_is_told_without_the_password(
