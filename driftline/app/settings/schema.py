@@ -141,6 +141,7 @@ def _external_url(text: str) -> str:
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
 Amount = Annotated[float, Field(gt=0), BeforeValidator(_number)]
+AmountOrNone = Annotated[float, Field(ge=0), BeforeValidator(_number)]
 Percentage = Annotated[Amount, Field(le=100)]
 Port = Annotated[Count, Field(le=65535)]
 CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
@@ -365,7 +366,7 @@ class Scheduler(Section):
     revisit_s: Amount = _setting(
         300.0, "seconds that a window touched by late records or labels waits to be judged again"
     )
-    jitter_s: Amount = _setting(
+    jitter_s: AmountOrNone = _setting(
         0.0, "seconds over which monitors are spread whose windows end together"
     )
     scripts_dir: str = _setting(

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from driftline.app.settings.schema import Kafka
-from driftline.app.settings.settings import SettingsError, describe, load, override
+from driftline.app.settings.settings import SettingsError, describe, load, override, sections
 from driftline.capture.line.kafka_options import KafkaOptions
 
 
@@ -46,6 +46,21 @@ def test_every_value_tells_its_source(tmp_path: Path) -> None:
     assert sources["server.host"] == "default"
 
 
+def test_each_default_number_may_be_written_down(tmp_path: Path) -> None:
+    text = ""
+    for name, section in sections().items():
+        numbers = {
+            key: field.default
+            for key, field in section.model_fields.items()
+            if type(field.default) in (int, float)
+        }
+        text += f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in numbers.items())
+
+    assert "jitter_s = 0.0" in text
+    found = load(_file(tmp_path, text), environment={})
+    assert all(getattr(found, name) == section() for name, section in sections().items())
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -57,6 +72,7 @@ def test_every_value_tells_its_source(tmp_path: Path) -> None:
         ('[scheduler]\npoll_s = "x"\n', "expected a number such as"),
         ("[server]\nport = 70000\n", "expected 1 to 65535"),
         ("[server]\nport = 0\n", "expected a number above 0"),
+        ("[scheduler]\njitter_s = -1\n", "expected 0 for none, or a number above it"),
         ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
         ("[notify]\nallow_networks = 3\n", "expected a list of texts"),
         ('[auth]\nmode = "none"\n', 'expected "off"'),
