@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
+from typing import TypeVar
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -27,6 +28,8 @@ from driftline.monitors.tables import (
 )
 
 log = logging.getLogger(__name__)
+
+Read = TypeVar("Read")
 
 DEFAULT_SCHEDULE = "cron(0 0 ? * * *)"
 # A year: a window that waits for longer is judged too late to be of use.
@@ -69,7 +72,7 @@ class MonitorDefinition:
     # First moment that is judged; None: the schedule's last firing before it was made.
     start: datetime | None = None
     delay_s: float = 0.0  # Wait after a window's end for late records.
-    # Which of the windows that were due while no scheduler ran are run: "all", "last", "none".
+    # Which of the windows that wait when a scheduler looks are run: "all", "last", "none".
     catch_up: str = "all"
     timeout_s: float = 86_400.0  # A window that takes longer has failed.
     priority: int = 0  # Among windows that are due, the higher first.
@@ -266,17 +269,24 @@ def definition_made_at(connection: Connection, name: str) -> datetime | None:
 def list_definitions(connection: Connection) -> list[MonitorDefinition]:
     """Return all definitions by name."""
     query = select(definitions).order_by(definitions.c.name)
-    return [from_row(row) for row in connection.execute(query) if is_installed(row)]
+    found = [read_or_skip(row, from_row) for row in connection.execute(query)]
+    return [one for one in found if one is not None]
 
 
-def is_installed(row: Row[tuple[object, ...]]) -> bool:
-    """Whether the kind of a stored monitor is there; where its package is gone, others run on."""
+def read_or_skip(
+    row: Row[tuple[object, ...]], read: Callable[[Row[tuple[object, ...]]], Read]
+) -> Read | None:
+    """Read a stored monitor; None, and a line in the log, where it cannot be: others run on."""
     stored = row._mapping  # The documented access to a row by name.
     name = stored["kind"]
-    if name in KINDS or (name in kind_names() and find_kind(name) is not None):
-        return True
-    log.warning("monitor=%s kind=%s is not installed", stored["name"], name)
-    return False
+    if name not in KINDS and (name not in kind_names() or find_kind(name) is None):
+        log.warning("monitor=%s kind=%s is not installed", stored["name"], name)
+        return None
+    try:
+        return read(row)
+    except (InputError, TypeError, ValueError) as error:
+        log.warning("monitor=%s cannot be read error=%s", stored["name"], error)
+        return None
 
 
 def delete_definition(connection: Connection, name: str, now: datetime) -> None:

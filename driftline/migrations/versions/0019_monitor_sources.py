@@ -22,6 +22,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Without its source a monitor would watch nothing, and could not be read.
+    definitions = sa.table(
+        'monitors_definitions', sa.column('name', sa.String()), sa.column('source', sa.JSON())
+    )
+    leases = sa.table('monitors_leases', sa.column('monitor', sa.String()))
+    is_of_table = definitions.c.source.is_not(sa.null())
+    of_tables = sa.select(definitions.c.name).where(is_of_table)
+    op.execute(leases.delete().where(leases.c.monitor.in_(of_tables)))
+    op.execute(definitions.delete().where(is_of_table))
     with op.batch_alter_table('monitors_leases') as batch:
         batch.drop_column('seen_files')
     with op.batch_alter_table('monitors_definitions') as batch:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from sqlalchemy.exc import IntegrityError
 import driftline.migrations
 from driftline.alerts.tables import datapoints, metrics
 from driftline.database.migrations import known_revisions, migrate
-from driftline.errors import ConflictError, InputError
+from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.monitors.definitions import (
+    MonitorDefinition,
+    get_definition,
+    list_definitions,
+    put_definition,
+)
+from driftline.monitors.tables import leases
 from driftline.serving.tables import installation
 from tests.servers.postgres import BOTH, open_url
 
@@ -98,6 +106,27 @@ def test_a_schema_goes_back_with_rows_that_refer_to_others(engine: Engine) -> No
         assert connection.execute(both).all() == [("m", 2)]
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(delete(metrics))
+
+
+def test_monitors_of_tables_are_gone_after_a_way_back_that_has_no_tables(engine: Engine) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    of_endpoint = MonitorDefinition("of-endpoint", endpoint="e", baseline="b", start=now)
+    of_table = replace(
+        of_endpoint, name="of-table", endpoint="", source={"path": "/data", "timestamp": "at"}
+    )
+    with engine.begin() as connection:
+        for one in (of_endpoint, of_table):
+            put_definition(connection, one, now)
+            connection.execute(insert(leases).values(monitor=one.name, done_until=now))
+
+    migrate(engine, "0018")
+    migrate(engine)
+
+    with engine.begin() as connection:
+        assert [get_definition(connection, "of-endpoint")] == list_definitions(connection)
+        with pytest.raises(NotFoundError):
+            get_definition(connection, "of-table")
+        assert list(connection.scalars(select(leases.c.monitor))) == ["of-endpoint"]
 
 
 def _shape(engine: Engine) -> dict[str, set[str]]:

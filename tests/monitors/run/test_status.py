@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event, insert, update
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
-from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states, overdue
-from driftline.monitors.tables import leases
+from driftline.monitors.tables import definitions, leases
 from tests.monitors.conftest import DAY, START
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
@@ -116,6 +116,21 @@ def test_one_that_is_up_to_date_is_not_overdue(engine, declare):
         connection.execute(insert(leases).values(monitor="daily", done_until=START + 9 * DAY))
 
     assert late(engine, START + 9 * DAY + 2 * GRACE) == []
+
+
+def test_a_stored_monitor_that_does_not_parse_is_told_and_the_others_run(
+    engine, declare, caplog
+) -> None:
+    declare(name="broken")
+    declare()
+    with engine.begin() as connection:
+        connection.execute(
+            update(definitions).where(definitions.c.name == "broken").values(endpoint="")
+        )
+
+        assert [one.definition.name for one in list_states(connection)] == ["daily"]
+        assert [one.name for one in list_definitions(connection)] == ["daily"]
+    assert "monitor=broken cannot be read" in caplog.text
 
 
 def test_a_look_at_two_hundred_monitors_is_one_query(engine, declare, root):
