@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time as clock
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +36,8 @@ DIGEST_BYTES = 8
 _ROUNDING = timedelta(seconds=1)
 # More than a zone is away from UTC.
 _ZONE = timedelta(days=1)
+# A file that cannot be read and is younger than this may still be written.
+_WRITING = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class FileTable:
     InputError
         When the path is out of reach, holds no data, or files that do not go together.
     UnavailableError
-        When files changed while they were looked at.
+        When files changed while they were looked at, or one may still be written.
     """
 
     def __init__(self, path: str, access: Access, signature: Signature | None = None) -> None:
@@ -140,6 +143,7 @@ class FileTable:
         except InputError as error:
             if self.is_delta or self._has_changed():
                 raise self._changed(error) from error
+            self._check_whole(error)
             raise
         if self._has_changed():
             raise self._changed("another size or time of change")
@@ -194,7 +198,17 @@ class FileTable:
         except InputError as error:
             if self._has_changed():
                 raise self._changed(error) from error
+            self._check_whole(error)
             raise
+
+    def _check_whole(self, error: InputError) -> None:
+        """Raise UnavailableError where the file that an error names may still be written."""
+        since_ns = clock.time_ns() - _WRITING // timedelta(microseconds=1) * 1000
+        for file, place in zip(self.files, self._places, strict=True):
+            if file.mtime_ns > since_ns and str(error).startswith(f"{place.shown}:"):
+                raise UnavailableError(
+                    f"{error}; it is new and perhaps not whole yet, and is read again later"
+                ) from error
 
     def _changed(self, why: object) -> UnavailableError:
         return UnavailableError(

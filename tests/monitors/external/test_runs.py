@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -400,6 +401,27 @@ def test_a_file_out_of_reach_is_not_read_behind_a_link_either(judge, tmp_path: P
 
     assert ["in none of the data folders" in one for one in told] == [True, True, False]
     assert "is relative" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("write", "share"), [(write_parquet, 0), (write_parquet, 0.5), (write_csv, 0)]
+)
+def test_a_file_that_is_perhaps_still_written_is_waited_for(
+    judge, tmp_path: Path, rng, write, share: float
+) -> None:
+    source = write(pa.table(scores(rng, 400)), tmp_path / "scores")
+    (file,) = (tmp_path / "scores").iterdir()
+    begun = file.with_stem("begun")
+    whole = file.read_bytes()
+    begun.write_bytes(whole[: int(len(whole) * share)])
+
+    with pytest.raises(UnavailableError, match="perhaps not whole yet"):
+        judge(source)
+    os.utime(begun, times=(time.time() - 660, time.time() - 660))
+    failed = judge(source)
+
+    assert failed.status == "Failed"
+    assert "begun" in failed.failure_reason
 
 
 def test_a_pipe_is_no_table(judge, tmp_path: Path) -> None:
