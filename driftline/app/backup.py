@@ -177,9 +177,12 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
             _put_back(source / name, to, found.files[name])
             tell(number, len(names))
     except BaseException as error:
-        _take_back(places.values(), file)
+        # One that is there is not of this restore, which writes it last.
+        _take_back(places.values(), None if isinstance(error, FileExistsError) else file)
         if isinstance(error, FileNotFoundError):
             raise InputError(f"{error.filename} is missing from the backup") from error
+        if isinstance(error, FileExistsError):
+            raise InputError(f"{error.filename} is there already") from error
         raise
     for folder in sorted({path.parent for path in targets}):
         sync_path(folder)
@@ -193,7 +196,10 @@ def _put_back(source: Path, to: Path, expected: Sequence[object]) -> None:
 
 def _below(places: Mapping[str, Path], name: str) -> Path:
     place, _, rest = name.partition("/")
-    return places[place] / rest
+    target = places[place] / rest
+    if not target.resolve().is_relative_to(places[place].resolve()):
+        raise InputError(f"{target} does not lie in {places[place]}")
+    return target
 
 
 def read_manifest(source: Path) -> Manifest:
@@ -207,7 +213,7 @@ def read_manifest(source: Path) -> Manifest:
     file = source / MANIFEST
     try:
         values: dict[str, Any] = json.loads(file.read_bytes())
-        names = [PurePosixPath(name) for name in values["files"]]
+        names = set(values["files"])
         is_ours = values["format"] == FORMAT
         found = Manifest(**values)
     except FileNotFoundError as error:
@@ -216,10 +222,17 @@ def read_manifest(source: Path) -> Manifest:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is damaged, or of a newer driftline") from error
-    known = {DATABASE, *found.folders}
-    if not is_ours or any(".." in name.parts or name.parts[0] not in known for name in names):
+    is_ours &= found.has_database == (DATABASE in names)
+    if not is_ours or not all(_lies_in(found.folders, name) for name in names - {DATABASE}):
         raise InputError(f"{file} is damaged, or of a newer driftline")
     return found
+
+
+def _lies_in(folders: Iterable[str], name: str) -> bool:
+    path = PurePosixPath(name)
+    # "root//x" has the parts of "root/x", and "/x" after its folder.
+    is_plain = path.as_posix() == name and ".." not in path.parts
+    return is_plain and len(path.parts) > 1 and path.parts[0] in folders
 
 
 def copy_file(source: Path, to: Path) -> tuple[int, str]:
@@ -238,7 +251,8 @@ def copy_file(source: Path, to: Path) -> tuple[int, str]:
 
 
 def _private(file: Path) -> BinaryIO:
-    return os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return os.fdopen(os.open(file, flags, 0o600), "wb")
 
 
 def digest_of(file: Path) -> tuple[int, str]:

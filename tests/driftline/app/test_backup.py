@@ -222,15 +222,7 @@ def _outdate(copy: Path) -> str:
     return "manifest.json is damaged, or of a newer driftline"
 
 
-def _lead_out(copy: Path) -> str:
-    file = copy / MANIFEST
-    found = json.loads(file.read_text())
-    found["files"]["root/../../escaped"] = found["files"].pop("root/channels.key")
-    file.write_text(json.dumps(found))
-    return "manifest.json is damaged"
-
-
-@pytest.mark.parametrize("harm", [_cut, _change, _lose, _break_off, _outdate, _lead_out])
+@pytest.mark.parametrize("harm", [_cut, _change, _lose, _break_off, _outdate])
 def test_a_damaged_backup_is_refused_and_leaves_nothing(
     settings: Settings, tmp_path: Path, harm: Callable[[Path], str]
 ) -> None:
@@ -244,6 +236,85 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(
     assert [path.name for path in (tmp_path / "other").rglob("*") if path.is_file()] == [
         "driftline.toml"
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "root/../../escaped",
+        "root/{there}/escaped",  # root//tmp/...: absolute behind its folder.
+        "{there}/escaped",
+        "root/./escaped",
+        "root",
+        "",
+        "driftline.db/escaped",
+        "elsewhere/escaped",
+    ],
+)
+def test_a_name_that_leads_out_of_its_folder_is_refused(
+    settings: Settings, tmp_path: Path, name: str
+) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    other = settings_in(tmp_path / "other")
+    name = name.format(there=tmp_path)
+    file = tmp_path / "copy" / MANIFEST
+    found = json.loads(file.read_text())
+    found["files"][name] = found["files"].pop("root/channels.key")
+    file.write_text(json.dumps(found))
+    # What is named can be read: only the name is wrong.
+    source = tmp_path / "copy" / name
+    if not source.is_dir() and source.parent.is_dir():
+        shutil.copy(Path(settings.root, "channels.key"), source)
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        restore(other, tmp_path / "copy", tell)
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_database_that_the_backup_says_it_has_not_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    away = settings_in(tmp_path / "away", '[database]\nurl = "postgresql://localhost/x"')
+    file = tmp_path / "copy" / MANIFEST
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"has_database": False}))
+
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
+        restore(away, tmp_path / "copy", tell)
+
+
+def test_one_place_named_twice_is_refused_and_leaves_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    other = settings_in(tmp_path / "other")
+    file = tmp_path / "copy" / MANIFEST
+    found = json.loads(file.read_text())
+    found["files"]["root/driftline.db"] = found["files"]["driftline.db"]
+    file.write_text(json.dumps(found))
+    shutil.copy(tmp_path / "copy" / "driftline.db", tmp_path / "copy" / "root")
+
+    with pytest.raises(InputError, match=r"driftline\.db is there already"):
+        restore(other, tmp_path / "copy", tell)
+    assert contents(other.root) == {}
+
+
+def test_a_database_that_comes_to_be_meanwhile_is_left_alone(
+    settings: Settings, tmp_path: Path
+) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    theirs = tmp_path / "apart.db"
+    other = settings_in(tmp_path / "other", f'[database]\nurl = "sqlite:///{theirs}"')
+
+    def begin(_done: int, _total: int | None) -> None:
+        theirs.write_bytes(b"of a server that was started")
+
+    with pytest.raises(InputError, match=r"apart\.db is there already"):
+        restore(other, tmp_path / "copy", begin)
+    assert contents(other.root) == {}
+    assert theirs.read_bytes() == b"of a server that was started"
 
 
 def test_neither_way_writes_over_what_is_there(settings: Settings, tmp_path: Path) -> None:
