@@ -101,7 +101,7 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
     Raises
     ------
     InputError
-        For a folder that is not empty, or lies in what is copied.
+        For a folder that is not empty, or lies in what is copied; for a link to what is not copied.
     UnavailableError
         Where something cannot be read or written.
     """
@@ -113,6 +113,8 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
     file = sqlite_file(settings.database_url)
     if not any(folder.is_dir() for folder in places.values()):
         raise InputError(f"{settings.local_dir}: nothing is there yet to back up")
+    for folder in places.values():
+        list(_others(folder, settings))  # A link is refused before anything is made.
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     copy = _Copy(target, tell)
     if file is not None:
@@ -361,8 +363,15 @@ def _others(folder: Path, settings: Settings) -> Iterator[Path]:
     left_out |= {Path(table) for table in list_tables(str(folder))}
     left_out |= set(_places(settings).values()) - {folder}
     if file := sqlite_file(settings.database_url):
-        left_out |= {Path(f"{file.resolve()}{end}") for end in _SQLITE_ENDS}
+        left_out |= {file, *(Path(f"{file.resolve()}{end}") for end in _SQLITE_ENDS)}
     for where, folders, names in os.walk(folder):
+        for path in (Path(where, name) for name in (*folders, *names)):
+            is_link = path.is_symlink() and not path.is_file()
+            if is_link and not left_out & {path, path.resolve()}:
+                raise InputError(
+                    f"{path} is a link to what the backup would not hold; put the folder itself "
+                    "there, or mount it there"
+                )
         folders[:] = [name for name in folders if Path(where, name) not in left_out]
         for file in (Path(where, name) for name in names):
             if file not in left_out and file.suffix != ".new":  # That is being written.

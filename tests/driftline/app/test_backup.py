@@ -317,6 +317,40 @@ def test_a_database_that_comes_to_be_meanwhile_is_left_alone(
     assert theirs.read_bytes() == b"of a server that was started"
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
+    settings: Settings, tmp_path: Path, is_there: bool
+) -> None:
+    documents = next(Path(settings.root).rglob("model.skops")).parent
+    documents.rename(tmp_path / "moved")
+    documents.symlink_to(tmp_path / ("moved" if is_there else "not_mounted"))
+
+    with pytest.raises(InputError, match=f"{documents} is a link to what the backup would not"):
+        back_up(settings, tmp_path / "copy", tell)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_links_to_spool_table_and_database_do_no_harm(settings: Settings, tmp_path: Path) -> None:
+    expected, rows = contents(settings.root), rows_of(settings)
+    for path in (
+        settings.spool_dir,
+        Path(settings.root, "capture", "loans"),
+        Path(settings.root, "driftline.db"),
+        Path(settings.root, "channels.key"),
+    ):
+        if path == settings.spool_dir:
+            path.mkdir(exist_ok=True)
+        path.rename(tmp_path / path.name)
+        path.symlink_to(tmp_path / path.name)
+
+    made = back_up(settings, tmp_path / "copy", tell)
+    other = settings_in(tmp_path / "other")
+    restore(other, tmp_path / "copy", tell)
+
+    assert "root/driftline.db" not in made.files
+    assert (contents(other.root), rows_of(other)) == (expected, rows)
+
+
 def test_neither_way_writes_over_what_is_there(settings: Settings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "copy", tell)
     elsewhere = settings_in(
