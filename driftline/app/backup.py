@@ -167,8 +167,12 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
         )
     for folder in places.values():
         _require_empty(folder)
-    if file is not None and file.exists():
-        raise InputError(f"{file} is there already; move it away, or set another [database] url")
+    # SQLite would play a log that was left there into the database.
+    for there in (f"{file}{end}" for end in _SQLITE_ENDS if file is not None):
+        if os.path.lexists(there):
+            raise InputError(
+                f"{there} is there already; move it away, or set another [database] url"
+            )
     # The database last: a restored installation that broke off is none.
     names = sorted(found.files, key=lambda name: name == DATABASE)
     targets = [

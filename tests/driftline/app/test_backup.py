@@ -351,6 +351,21 @@ def test_links_to_spool_table_and_database_do_no_harm(settings: Settings, tmp_pa
     assert (contents(other.root), rows_of(other)) == (expected, rows)
 
 
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_a_log_left_beside_the_database_is_refused(
+    settings: Settings, tmp_path: Path, end: str
+) -> None:
+    back_up(settings, tmp_path / "copy", tell)
+    left = tmp_path / f"apart.db{end}"
+    left.write_bytes(b"of another database")
+    other = settings_in(tmp_path / "other", f'[database]\nurl = "sqlite:///{tmp_path}/apart.db"')
+
+    with pytest.raises(InputError, match=f"apart.db{end} is there already; move it away"):
+        restore(other, tmp_path / "copy", tell)
+    assert contents(other.root) == {}
+    assert left.read_bytes() == b"of another database"
+
+
 def test_neither_way_writes_over_what_is_there(settings: Settings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "copy", tell)
     elsewhere = settings_in(
