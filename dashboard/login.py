@@ -28,6 +28,7 @@ from driftline.dashboard.guard import (
     refused,
 )
 from driftline.dashboard.sessions import Access, is_page, unfit
+from driftline.dashboard.words import sentence
 from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import App, Receive, Scope, Send
 
@@ -108,8 +109,6 @@ class Login:
         except TooManyError as error:
             await refuse_for_now(send, error)
             return
-        except UnavailableError as error:
-            answer = refused(503, str(error))
         await answer(scope, receive, send)
 
     async def _oidc(self, request: Request, provider: Provider) -> Response:
@@ -165,12 +164,18 @@ class Login:
         else:
             raise Refusal(415, "content-type: expected application/json, or a form")
         token, to = str(fields.get("token", "")).strip(), own_path(str(fields.get("next", "")))
-        status, found = await self._find(request.scope, token)
-        is_form = kind != "application/json"
+        is_form, secret = kind != "application/json", ""
+        try:
+            status, found = await self._find(request.scope, token)
+            if isinstance(found, Principal):
+                old = secret_of(request.scope, takes_cookies=True)
+                secret = await self._access.begin(found, old)
+        except TooManyError:
+            raise
+        except UnavailableError as error:
+            status, found = 503, f"Not logged in: {error}."
         answer: Response
         if isinstance(found, Principal):
-            old = secret_of(request.scope, takes_cookies=True)
-            secret = await self._access.begin(found, old)
             answer = RedirectResponse(to, 303) if is_form else JSONResponse({"next": to})
             self._access.set_cookie(answer, request.scope, secret)
         else:
@@ -209,8 +214,9 @@ def own_path(text: str) -> str:
 
 def refusal_page(status: int, why: str) -> Response:
     """Return a page that says why somebody who is known sees no others."""
-    link = f'<a href="{LOGIN}" class="button">Log in as another</a>'
-    return _page(status, "Not for you", f"<p>{escape(why)}.</p><p>{link}</p>")
+    link = f'<p><a href="{LOGIN}" class="button">Log in as another</a></p>'
+    title, way = ("Not now", "") if status == 503 else ("Not for you", link)
+    return _page(status, title, f"<p>{escape(sentence(why))}</p>{way}")
 
 
 def _page(status: int, title: str, body: str) -> Response:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Collection, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
 from driftline.access.audit import record
@@ -19,7 +22,11 @@ from driftline.access.oidc import Provider
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.sessions import begin_session, csrf_token, end_session
 from driftline.dashboard.guard import CALL_PATH, FILES, refused
+from driftline.database.engine import failure_sentence
+from driftline.errors import UnavailableError
 from driftline.loopback import App, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 LOGOUT = "/logout"
 CSRF_HEADER = b"x-csrf-token"
@@ -45,7 +52,7 @@ class Access:
 
         def begin() -> str:
             now = self.now()
-            with self.writer.begin() as connection:
+            with self._writing() as connection:
                 if old is not None:
                     end_session(connection, old)
                 record(connection, "login", "dashboard", now, principal=principal)
@@ -57,7 +64,7 @@ class Access:
         """End a session."""
 
         def end() -> None:
-            with self.writer.begin() as connection:
+            with self._writing() as connection:
                 record(connection, "logout", "dashboard", self.now(), principal=principal)
                 end_session(connection, secret)
 
@@ -68,11 +75,21 @@ class Access:
         """Note in the audit log who reads raw rows."""
 
         def note() -> None:
-            with self.writer.begin() as connection:
+            with self._writing() as connection:
                 target = query.decode("latin-1")
                 record(connection, action, target, self.now(), principal=principal)
 
         await asyncio.to_thread(note)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """Give a transaction; UnavailableError when the database is away, locked or read-only."""
+        try:
+            with self.writer.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            log.warning("session_not_written error=%r", failure_sentence(self.writer, error))
+            raise UnavailableError("the database takes no changes now; try again") from error
 
     def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
         """Give the browser a session's secret, or take it back when it is empty."""
@@ -108,11 +125,19 @@ class Sessions:
         if scope["type"] != "http" or principal is NOBODY:  # A path that is for everybody.
             await self.app(scope, receive, send)
             return
-        secret, kept = scope[SHOWN_KEY], Response()
+        show = self._show_refusal if is_page(scope) else refused
         if problem := unfit(principal):
-            answer = self._show_refusal(403, problem) if is_page(scope) else refused(403, problem)
-            await answer(scope, receive, send)
+            await show(403, problem)(scope, receive, send)
             return
+        try:
+            answer = await self._answer(scope, principal)
+        except UnavailableError as error:
+            answer = show(503, str(error))
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, principal: Principal) -> App:
+        """Return what answers somebody whom the pages are for."""
+        secret, kept = scope[SHOWN_KEY], Response()
         if principal.via == "proxy" and is_page(scope) and not await self._is_of(secret, principal):
             secret = await self._access.begin(principal)
             self._access.set_cookie(kept, scope, secret)
@@ -120,22 +145,25 @@ class Sessions:
         is_change = scope["method"] not in ("GET", "HEAD") and scope["path"] != CALL_PATH
         if is_change and not _shows(scope, token):
             why = "X-CSRF-Token is missing or not of this session; reload the page, and try again"
-            await refused(403, why)(scope, receive, send)
-            return
+            return refused(403, why)
         if scope["path"].startswith("/rows.") and principal.may("analyst"):
             await self._access.note(principal, f"GET {scope['path']}", scope["query_string"])
         if scope["path"] == LOGOUT and scope["method"] == "POST":
             await self._access.end(principal, secret)
             answer = JSONResponse({"next": "/login"})
             self._access.set_cookie(answer, scope, "")
-            await answer(scope, receive, send)
-            return
-        mark = CSRF.set(token)
-        try:
-            cookies = [one for one in kept.raw_headers if one[0] == b"set-cookie"]
-            await self.app({**scope, SHOWN_KEY: secret}, receive, _private(scope, send, cookies))
-        finally:
-            CSRF.reset(mark)
+            return answer
+        cookies = [one for one in kept.raw_headers if one[0] == b"set-cookie"]
+
+        async def pages(scope: Scope, receive: Receive, send: Send) -> None:
+            mark = CSRF.set(token)
+            try:
+                shown = {**scope, SHOWN_KEY: secret}
+                await self.app(shown, receive, _private(scope, send, cookies))
+            finally:
+                CSRF.reset(mark)
+
+        return pages
 
     async def _is_of(self, secret: str | None, principal: Principal) -> bool:
         """Whether a secret is of a session of somebody with the same roles."""

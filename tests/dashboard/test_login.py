@@ -1,12 +1,15 @@
 """Who comes in to the pages, by what, for how long; attacks on that are read as tables."""
 
 import json
+import sqlite3
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import create_engine
 from starlette.responses import Response
 
 from driftline.access.authentication import COOKIE
@@ -407,6 +410,58 @@ def test_secrets_reach_no_log(site, caplog):
     shown = " ".join(record.getMessage() for record in own)
     assert own
     assert not any(one in shown for one in (secret, site.tokens["operator"], csrf_token(secret)))
+
+
+# name → the database as it takes no changes, given the file; each is one that can be read.
+UNWRITABLE = {
+    "away": lambda file: f"{file}.away/driftline.db",
+    "read-only": lambda file: f"file:{file}?mode=ro&uri=true",
+    "locked": lambda file: file,
+}
+
+
+@contextmanager
+def unwritable(site, state):
+    """Let a site's database refuse all changes for a while."""
+    file, usual = site.engine.url.database, site.access.writer
+    engine = create_engine(f"sqlite:///{UNWRITABLE[state](file)}", connect_args={"timeout": 0})
+    object.__setattr__(site.access, "writer", engine)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE" if state == "locked" else "SELECT 1")
+        yield
+    object.__setattr__(site.access, "writer", usual)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("state", UNWRITABLE)
+def test_a_database_that_takes_no_changes_is_said_in_a_sentence(site, stranger, viewer, state):
+    token, csrf = site.tokens["viewer"], csrf_of(viewer)
+    with unwritable(site, state):
+        by_form = stranger.post("/login", data={"token": token})
+        by_script = stranger.post("/login", json={"token": token})
+        out = viewer.post("/logout", json={}, headers={"x-csrf-token": csrf})
+        page = viewer.get("/alarms")
+
+    assert (by_form.status_code, by_script.status_code, out.status_code) == (503, 503, 503)
+    assert "Not logged in: the database takes no changes now; try again." in by_form.text
+    assert '<form id="login"' in by_form.text
+    assert by_script.json()["error"]["code"] == out.json()["error"]["code"] == "unavailable"
+    assert COOKIE not in stranger.cookies
+    assert (page.status_code, viewer.get("/").status_code) == (200, 200)
+
+
+@pytest.mark.parametrize("state", UNWRITABLE)
+def test_the_first_page_behind_a_proxy_says_that_the_database_takes_no_changes(proxied, state):
+    with proxied.browser() as browser:
+        browser.headers.update(by_proxy("dan", "staff"))
+        with unwritable(proxied, state):
+            answer = browser.get("/")
+        again = browser.get("/")
+
+    assert answer.status_code == 503
+    assert "<p>The database takes no changes now; try again.</p>" in answer.text
+    assert "Log in as another" not in answer.text
+    assert again.status_code == 200
 
 
 @pytest.fixture(scope="module")
