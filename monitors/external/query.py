@@ -7,7 +7,7 @@ import sqlite3
 import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event, Thread
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MOST_ROWS = 20_000_000
 _FETCHED_ROWS = 10_000
+_DAY = timedelta(days=1)
 # Steps of SQLite's machine between two looks at the clock.
 _STEPS = 10_000
 # A cancel between two fetches is lost, so that PostgreSQL is asked again.
@@ -102,7 +103,10 @@ def running(
             # Of PostgreSQL a cursor of the server's: rows come as they are asked for.
             session = session.execution_options(stream_results=True, max_row_buffer=_FETCHED_ROWS)
             wanted = statement.compile().params
-            bounds = {"start": window.start, "end": window.end}
+            bounds = {
+                "start": window.start - _turned(window.start, zone),
+                "end": window.end + _turned(window.end, zone),
+            }
             given = {name: _bound(bounds[name], zone, engine) for name in wanted}
             with session.execute(statement, given) as result:
                 yield QueryRows(result, shown, deadline, too_long)
@@ -182,6 +186,19 @@ def _prepare(session: Connection, zone: str, timeout_s: float) -> None:
     """Give PostgreSQL's statements a time limit, and the zone of times that have none."""
     session.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
     session.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": zone})
+
+
+def _turned(moment: datetime, zone: str) -> timedelta:
+    """Return by how much a zone's clocks are turned within a day of a moment.
+
+    A local time that comes twice, or never, is another moment to each database and to Arrow; the
+    rows that are too many are left out when their times have been read.
+    """
+    around = (moment - _DAY, moment + _DAY)
+    before, after = (one.astimezone(ZoneInfo(zone)).utcoffset() for one in around)
+    assert before is not None
+    assert after is not None
+    return abs(after - before)
 
 
 def _bound(moment: datetime, zone: str, engine: Engine) -> object:

@@ -313,7 +313,9 @@ def _read_labels(
                     batch.column(declared.timestamp), TimeColumn(declared.timestamp)
                 )
             columns = {"key": keys, "label": found.values, "lost": lost, "time": times}
-            parts.append(pa.table(columns).filter(pc.is_in(keys, value_set=ids)))
+            # An id that is null is no id.
+            is_asked = pc.is_in(keys, value_set=ids.drop_null(), skip_nulls=True)
+            parts.append(pa.table(columns).filter(is_asked))
     if not parts:
         return (
             pa.nulls(0, pa.string()),
@@ -321,10 +323,16 @@ def _read_labels(
             pa.nulls(0, pa.bool_()),
         )
     rows = pa.concat_tables(parts)
-    # Not known yet is no label; of the others the newest.
+    # Not known yet is no label; of the others the newest. Those of one time stand in an order, too:
+    # files may have any names.
     rows = rows.filter(pc.or_(rows["label"].is_valid(), rows["lost"]))
     rows = rows.group_by(["key", "label", "lost"]).aggregate([("time", "max")])
-    rows = rows.sort_by([("key", "ascending"), ("time_max", "ascending")])
+    order = [
+        ("key", "ascending"),
+        ("time_max", "ascending", "at_start"),
+        ("label", "ascending", "at_start"),
+    ]
+    rows = rows.take(pc.sort_indices(rows, order))
     keys = rows["key"].combine_chunks()
     newest = np.ones(len(keys), bool)
     newest[:-1] = pc.not_equal(keys[:-1], keys[1:]).to_numpy(zero_copy_only=False)
