@@ -1,7 +1,9 @@
 """Which hours of a table that others write were touched since one last looked.
 
 New and changed files tell their hours themselves. What does not tell them, as a query, labels of
-another table or files that are gone, touches all hours of the source's look-back.
+another table or files that are gone, touches all hours of the source's look-back. The rows of a
+query are counted twice, up to where they were counted before and up to now: those that only came
+after that touch their own hours.
 """
 
 from __future__ import annotations
@@ -38,10 +40,7 @@ def external_changes(
     if labels and source.labels is not None:
         truth = _number(_state(source.labels.place, access, back, source.labels.timestamp))
     if source.place.query:
-        rows = _state(source.place, access, back, source.timestamp, source.time_zone)
-        position = Position(_number(rows), truth)
-        is_touched = since is not None and since != position
-        return Changes(position, tuple(_hours(back, before)) if is_touched else ())
+        return _query_changes(source, access, since, back=back, before=before, truth=truth)
     table = FileTable(source.place.path, access)
     states = {file.digest: file for file in table.files}
     seen = b"".join(sorted(states))
@@ -63,6 +62,33 @@ def external_changes(
     return Changes(position, tuple(sorted(chosen)))
 
 
+def _query_changes(
+    source: ExternalSource,
+    access: Access,
+    since: Position | None,
+    *,
+    back: Window,
+    before: datetime,
+    truth: int,
+) -> Changes:
+    """Return what a query's rows touched; in the place of files a position has its end."""
+
+    def counted(end: datetime) -> int:
+        # An hour more: at midnight a look-back of no days would be empty.
+        window = Window(_look_back(source, end).start - _HOUR, end)
+        return _number(_state(source.place, access, window, source.timestamp, source.time_zone))
+
+    position = Position(counted(before), truth, before.isoformat().encode())
+    if since is None or since == position:
+        return Changes(position, ())
+    hours: Iterator[datetime] = _hours(back, before)
+    if since.truth == truth and since.files:
+        earlier = datetime.fromisoformat(since.files.decode())
+        if counted(earlier) == since.capture:
+            hours = (hour for hour in hours if hour + _HOUR > earlier)
+    return Changes(position, tuple(hours))
+
+
 def _look_back(source: ExternalSource, before: datetime) -> Window:
     """Return the days that are looked at: whole ones, so that a look moves with the day alone."""
     end = before.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
@@ -79,7 +105,7 @@ def _state(
         counting(place.query, time), access.url(place.connection), place.connection,
         window=back, zone=zone, timeout_s=access.timeout_s,
     ) as rows:  # fmt: skip
-        return repr((back, rows.first())).encode()
+        return repr(rows.first()).encode()
 
 
 def _number(state: bytes) -> int:
