@@ -209,6 +209,7 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
     definition, window = job.definition, job.window
     # Before the rows are read; None: an erasure is under way, so that they may go any moment.
     removals = None if is_clearing(job.root) else removal_version(job.root)
+    in_time = _limit(job)
     captured = _read(job, baseline, window)
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, EARLIER_WINDOWS * window.length)
@@ -224,7 +225,6 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
             annotations=annotations,
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
-    in_time = _limit(job)
     return RunContext(
         job, baseline, _timed(read, in_time), captured, annotations, identity, history,
         pooled and _timed(pooled, in_time), removals, in_time,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -62,13 +61,13 @@ def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: o
 
 @contextmanager
 def renewed(
-    engine: Engine, monitor: str, owner: str, clock: Callable[[], datetime], longest_s: float
+    engine: Engine, monitor: str, owner: str, clock: Callable[[], datetime]
 ) -> Iterator[None]:
-    """Renew the lease every minute while a window is run, for so long at most."""
-    done, end = threading.Event(), time.monotonic() + longest_s
+    """Renew the lease every minute while a window is run, however long that takes."""
+    done = threading.Event()
 
     def renew() -> None:
-        while not done.wait(RENEW_EVERY_S) and time.monotonic() < end:
+        while not done.wait(RENEW_EVERY_S):
             try:
                 keep(engine, monitor, owner, clock())
             except SQLAlchemyError as error:  # The next time, or whoever runs the window tells it.

@@ -284,11 +284,8 @@ class Scheduler:
         judge: Callable[[Window], Execution],
     ) -> Execution | DriftlineError | OSError:
         """Run one window; the error when that cannot be done now."""
-        longest_s = definition.timeout_s
         try:
-            with lease.renewed(
-                self.engine, definition.name, self.owner, self.lease_clock, longest_s
-            ):
+            with lease.renewed(self.engine, definition.name, self.owner, self.lease_clock):
                 return judge(window)
         except (DriftlineError, OSError) as error:
             self._count(definition, error, window)

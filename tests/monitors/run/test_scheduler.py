@@ -19,10 +19,12 @@ from sqlalchemy import Engine, select, update
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import WindowRead
 from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import lease
+from driftline.monitors.run.captured_window import read_captured
 from driftline.monitors.run.execution import Job
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states, overdue
@@ -392,6 +394,30 @@ def test_a_run_that_takes_too_long_has_failed_and_the_next_gets_its_turn(
         assert connection.execute(select(tables.leases.c.owner)).all() == [(None,)]
 
 
+def test_reading_counts_towards_the_limit_of_a_run(
+    house, root, reference, clock, monkeypatch
+) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, timeout_s=30.0), START)
+    seconds = 0.0
+
+    def read_slowly(*given: object) -> WindowRead:
+        nonlocal seconds
+        seconds += 40
+        return read_captured(*given)
+
+    monkeypatch.setattr("driftline.monitors.run.execution.read_captured", read_slowly)
+    timed = partial(Job, timer=lambda: seconds)
+    monkeypatch.setattr("driftline.monitors.run.scheduler.Job", timed)
+    clock.time = START + DAY
+
+    (ran,) = scheduler(house, root, reference, clock).step()
+
+    assert (ran.status, (ran.failure_reason or "")[:16]) == ("Failed", "ended after 30 s")
+    with house.connect() as connection:
+        assert connection.scalar(select(tables.leases.c.done_until)) == START + DAY
+
+
 def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
     house, root, reference, clock
 ) -> None:
@@ -423,7 +449,11 @@ def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
     assert (state.attempts, state.failure, state.retry_at) == (0, None, None)
 
 
-def test_the_lease_of_a_long_run_is_renewed(house, root, reference, clock, monkeypatch) -> None:
+def test_a_lease_is_renewed_as_long_as_a_run_lasts(
+    house, root, reference, clock, monkeypatch
+) -> None:
+    with house.begin() as connection:
+        put_definition(connection, replace(DAILY, timeout_s=0.001), START)
     monkeypatch.setattr(lease, "RENEW_EVERY_S", 0.01)
     real = lease.keep
     renewed = threading.Event()
@@ -439,7 +469,7 @@ def test_the_lease_of_a_long_run_is_renewed(house, root, reference, clock, monke
     real_read = one._read_baseline
 
     def read_slowly(*given: object) -> Baseline:
-        assert renewed.wait(60)
+        assert renewed.wait(20)
         return real_read(*given)
 
     monkeypatch.setattr(one, "_read_baseline", read_slowly)
