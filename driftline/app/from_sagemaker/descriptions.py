@@ -76,6 +76,7 @@ class Job:
     preprocess: str
     postprocess: str
     output: str
+    longest_s: float | None  # Of one run.
 
 
 def read_descriptions(folder: Path) -> Descriptions:
@@ -123,7 +124,7 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
     if inline is not None:
         inputs: Mapping[str, Any] = next(iter(inline.get("MonitoringInputs") or ()), {})
         baseline, application = inline.get("BaselineConfig"), inline["MonitoringAppSpecification"]
-        output = inline.get("MonitoringOutputConfig")
+        output, stopping = inline.get("MonitoringOutputConfig"), inline.get("StoppingCondition")
     else:
         definition = definitions.get(str(config.get("MonitoringJobDefinitionName")))
         if definition is None:
@@ -132,6 +133,7 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
         baseline = definition.get(f"{prefix}BaselineConfig")
         application = definition[f"{prefix}AppSpecification"]
         output = definition.get(f"{prefix}JobOutputConfig")
+        stopping = definition.get("StoppingCondition")
     batch = inputs.get("BatchTransformInput")
     given = batch or inputs.get("EndpointInput") or {}
     baseline = baseline or {}
@@ -149,6 +151,7 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
         preprocess=str(application.get("RecordPreprocessorSourceUri") or ""),
         postprocess=str(application.get("PostAnalyticsProcessorSourceUri") or ""),
         output=next(_outputs(output or {}), ""),
+        longest_s=(stopping or {}).get("MaxRuntimeInSeconds"),
     )
 
 

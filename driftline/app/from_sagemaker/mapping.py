@@ -6,17 +6,19 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of
 from driftline.app.from_sagemaker.places import Places
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.source import open_source
+from driftline.monitors.cron import Schedule, ScheduleError, windows_from
 from driftline.serving.provisioning.deploy import roles_spec
 from driftline.serving.resources.resources import parse_resources
 from driftline.serving.resources.specs import AlarmSpec, CompositeAlarmSpec
@@ -112,16 +114,10 @@ def _baseline(
 ) -> dict[str, Any] | None:
     """Return the baseline of a schedule, made of the rows that its baselining job read."""
     subject = f"Baseline/{name}"
-    processing = found.processing_jobs.get(job.baselining_job, {})
+    processing = _processing(found, job)
     rows = data.get(name) or _dataset(processing)
     if not rows:
-        imported.remark(
-            subject,
-            "the rows that the baseline was made of are not known; name them by --data "
-            f'{name}=PLACE, or save the processing job "{job.baselining_job or "…"}", too. For '
-            f"driftline check --compat the folder of {job.constraints or 'constraints.json'} works "
-            "as it is",
-        )
+        imported.remark(subject, _unknown_rows(name, job))
         return None
     spec: dict[str, Any] = {"data": places.place(rows)}
     spec |= _roles(imported, subject, places, job, processing.get("Environment") or {})
@@ -134,6 +130,38 @@ def _baseline(
             subject, f"copy {job.preprocess} to [scheduler] scripts_dir, where {script} is read"
         )
     return {"kind": "Baseline", "name": name, "spec": spec}
+
+
+def _processing(found: Descriptions, job: Job) -> Mapping[str, Any]:
+    """Return the baselining job: that of the name, or the last that wrote the constraints."""
+    if job.baselining_job:
+        return found.processing_jobs.get(job.baselining_job, {})
+    wrote = [
+        processing
+        for processing in found.processing_jobs.values()
+        for one in (processing.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
+        if (one.get("S3Output") or {}).get("S3Uri", "").rstrip("/") == _folder(job) != ""
+    ]
+    return max(wrote, key=lambda one: str(one.get("CreationTime")), default={})
+
+
+def _folder(job: Job) -> str:
+    return job.constraints.rpartition("/")[0]
+
+
+def _unknown_rows(name: str, job: Job) -> str:
+    text = f"the rows that the baseline was made of are not known; name them by --data {name}=PLACE"
+    if job.baselining_job:
+        text += f', or save the processing job "{job.baselining_job}", too'
+    elif job.constraints:
+        text += f", or save the processing job that wrote {_folder(job)}, too"
+    text += (
+        f". Until then Monitor/{name} is left out, and Endpoint/{job.endpoint} where no other "
+        "schedule brings it"
+    )
+    if job.constraints:
+        text += f". For driftline check --compat the folder of {job.constraints} works as it is"
+    return text
 
 
 def _name_first_column(imported: Imported, subject: str, spec: dict[str, Any], role: str) -> None:
@@ -210,12 +238,12 @@ def _monitor(
                 spec[_snake(key)] = timing[key]
     if compat and job.kind == "data-quality":
         spec["compat"] = True
-    late = job.input.get("EndTimeOffset")
+    if job.longest_s is not None:
+        spec["timeout_s"] = job.longest_s
+    late = _offset(imported, subject, job, "EndTimeOffset")
     if late:
-        try:
-            spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
-        except ValidationError:
-            imported.remark(subject, f'EndTimeOffset "{late}" is no duration; set delay_s')
+        spec["delay_s"] = -late.total_seconds()
+    _not_carried_over(imported, name, expression, job, late)
     if job.postprocess:
         spec["postprocess"] = job.postprocess.rsplit("/", 1)[-1]
         imported.remark(subject, f"copy {job.postprocess} to [scheduler] scripts_dir")
@@ -226,10 +254,54 @@ def _monitor(
     return {"kind": "Monitor", "name": name, "spec": spec}
 
 
+def _offset(imported: Imported, subject: str, job: Job, key: str) -> timedelta | None:
+    """Return a duration, zero where it is not set, None where it is none."""
+    text = job.input.get(key)
+    if not text:
+        return timedelta()
+    try:
+        return _DURATION.validate_python(text)
+    except ValidationError:
+        imported.remark(subject, f'{key} "{text}" is no duration; set delay_s, if results are late')
+        return None
+
+
+def _not_carried_over(
+    imported: Imported, name: str, expression: str, job: Job, end: timedelta | None
+) -> None:
+    """Say which windows and columns are others here."""
+    subject = f"Monitor/{name}"
+    start = _offset(imported, subject, job, "StartTimeOffset")
+    period = _period(expression)
+    if start and end is not None and period is not None and end - start != period:
+        imported.remark(
+            subject,
+            f"SageMaker's windows are of {end - start} (StartTimeOffset "
+            f"{job.input['StartTimeOffset']}); here each is one period of the schedule, {period}",
+        )
+    for key, text in (
+        ("FeaturesAttribute", "features are the columns"),
+        ("ExcludeFeaturesAttribute", "name these columns in exclude"),
+    ):
+        if value := job.input.get(key):
+            imported.remark(
+                subject, f'{key} "{value}" is not carried over: {text} of Baseline/{name}'
+            )
+
+
+def _period(expression: str) -> timedelta | None:
+    """Return how long a window is; None of a single run, and of what `_checked` will refuse."""
+    try:
+        window = next(windows_from(Schedule(expression), datetime(2024, 1, 1, tzinfo=UTC)), None)
+    except ScheduleError:
+        return None
+    return None if window is None else window.end - window.start
+
+
 def _commands(
     imported: Imported, found: Descriptions, places: Places, endpoints: Mapping[str, str]
 ) -> None:
-    """Note the commands that bring what was captured and labelled so far."""
+    """Note the commands that bring what was captured and labelled, and how much was captured."""
     for endpoint in endpoints:
         described = found.endpoints.get(endpoint, {})
         config = found.configs.get(str(described.get("EndpointConfigName")), {})
@@ -237,6 +309,15 @@ def _commands(
         if uri := str(captured.get("DestinationS3Uri") or "").rstrip("/"):
             place = places.place(f"{uri}/{endpoint}")
             imported.commands.append(f"driftline capture import {place} --endpoint {endpoint}")
+        percentage = captured.get(
+            "CurrentSamplingPercentage", captured.get("InitialSamplingPercentage", 100)
+        )
+        if percentage < 100:
+            imported.remark(
+                f"Endpoint/{endpoint}",
+                f"SageMaker captured {percentage} % of its requests; here the app that captures "
+                f"decides: sampling_percentage={percentage} of dl.Capture",
+            )
     jobs = (job_of(one, found.definitions) for one in found.schedules.values())
     labels = {(one.labels, one.endpoint) for one in jobs if one is not None and one.labels}
     imported.commands += [
@@ -284,9 +365,40 @@ def _checked(imported: Imported) -> Imported:
         else:
             kept.append(one)
     imported.resources = json.loads(json.dumps(kept, default=str))
+    _leave_out_composites(imported)
     if not kept and not imported.remarks:
         raise InputError("nothing to import")
     return imported
+
+
+def _leave_out_composites(imported: Imported) -> None:
+    """Leave out composites on alarms that are left out: `apply` would refuse the whole file."""
+    while True:
+        alarms = {one["name"] for one in imported.resources if one["kind"].endswith("Alarm")}
+        missing = {
+            one["name"]: lacking
+            for one in imported.resources
+            if one["kind"] == "CompositeAlarm" and (lacking := _watched(one["spec"]) - alarms)
+        }
+        if not missing:
+            return
+        for name, lacking in missing.items():
+            imported.remark(
+                f"CompositeAlarm/{name}",
+                f"left out: it names {', '.join(sorted(lacking))}, which was left out or not saved",
+            )
+        imported.resources = [
+            one
+            for one in imported.resources
+            if one["kind"] != "CompositeAlarm" or one["name"] not in missing
+        ]
+
+
+def _watched(spec: Mapping[str, Any]) -> set[str]:
+    """Return the alarms that a composite's rule is about, and that which holds it back."""
+    suppressor = spec.get("actions_suppressor")
+    held = {alarm_name(suppressor)} if suppressor else set()
+    return held | set(Rule.parse(spec["alarm_rule"].strip()).names)
 
 
 def _snake(name: str) -> str:

@@ -25,8 +25,21 @@ def bucket(tmp_path_factory):
 
 
 def imported(tmp_path, *maps, compat=False, **data):
-    found = read_descriptions(save(tmp_path))
+    save(tmp_path)
+    return imported_again(tmp_path, *maps, compat=compat, **data)
+
+
+def imported_again(tmp_path, *maps, compat=False, **data):
+    found = read_descriptions(tmp_path / "saved")
     return resources_of(found, Places.of(maps), data, compat=compat)
+
+
+def change(tmp_path, name, edit):
+    """Save the descriptions, one of them changed."""
+    file = save(tmp_path) / name
+    document = json.loads(file.read_text())
+    edit(document)
+    file.write_text(json.dumps(document))
 
 
 def by_name(resources):
@@ -103,6 +116,117 @@ def test_the_commands_bring_captures_and_labels(tmp_path):
         f"driftline capture import {copy}/churn --endpoint churn",
         "driftline truth load s3://b/labels --endpoint churn",
     ]
+
+
+def test_composites_on_alarms_that_are_left_out_are_left_out_too(tmp_path):
+    rules = {
+        "on disk": 'ALARM("disk") OR ALARM("State_AL drifts")',
+        "on its composite": "ALARM(arn:aws:cloudwatch:eu-west-1:123456789012:alarm:over)",
+        "over": 'NOT OK("on disk")',
+        "kept": 'ALARM("State_AL drifts")',
+        "over kept": "ALARM(kept)",
+    }
+    composites = [{"AlarmName": name, "AlarmRule": rule} for name, rule in rules.items()]
+    composites.append(
+        {"AlarmName": "held back", "AlarmRule": "ALARM(kept)", "ActionsSuppressor": "disk",
+         "ActionsSuppressorWaitPeriod": 60, "ActionsSuppressorExtensionPeriod": 60}
+    )  # fmt: skip
+    change(tmp_path, "alarms.json", lambda found: found.update(CompositeAlarms=composites))
+
+    found = imported_again(tmp_path)
+
+    assert {one["name"] for one in found.resources if one["kind"] == "CompositeAlarm"} == {
+        "kept", "over kept",
+    }  # fmt: skip
+    said = remarks(found)
+    assert said["CompositeAlarm/on disk"].startswith("left out: it names disk, which")
+    assert said["CompositeAlarm/over"].startswith("left out: it names on disk, which")
+    assert said["CompositeAlarm/on its composite"].startswith("left out: it names over, which")
+    assert said["CompositeAlarm/held back"].startswith("left out: it names disk, which")
+
+
+def test_a_baseline_without_a_jobs_name_is_of_the_job_that_wrote_its_constraints(tmp_path):
+    def forget(definitions):
+        del definitions[0]["DataQualityBaselineConfig"]["BaseliningJobName"]
+        del definitions[1]["ModelQualityBaselineConfig"]["BaseliningJobName"]
+
+    def write(job, folder):
+        job["ProcessingOutputConfig"] = {
+            "Outputs": [{"OutputName": "monitoring_output", "S3Output": {"S3Uri": folder}}]
+        }
+
+    change(tmp_path, "definitions.json", forget)
+    file = tmp_path / "saved" / "job.json"
+    job = json.loads(file.read_text())
+    write(job, "s3://b/results/")
+    older = {**job, "ProcessingJobName": "older", "CreationTime": "2021-01-01T00:00:00+00:00",
+             "ProcessingInputs": []}  # fmt: skip
+    file.write_text(json.dumps([job, older]))
+
+    found = imported_again(tmp_path)
+
+    assert by_name(found.resources)["Baseline/churn-quality"] == {"data": "s3://b/train/train.csv"}
+    unknown = remarks(found)["Baseline/churn-model"]
+    assert "or save the processing job that wrote s3://b/model, too" in unknown
+    assert "…" not in unknown
+
+
+def test_a_baseline_of_unknown_rows_says_what_waits_for_it(tmp_path):
+    def forget(definitions):
+        definitions[1]["ModelQualityBaselineConfig"] = {}
+
+    change(tmp_path, "definitions.json", forget)
+
+    assert remarks(imported_again(tmp_path))["Baseline/churn-model"] == (
+        "the rows that the baseline was made of are not known; name them by --data "
+        "churn-model=PLACE. Until then Monitor/churn-model is left out, and Endpoint/churn where "
+        "no other schedule brings it"
+    )
+
+
+def test_what_is_not_carried_over_is_said(tmp_path):
+    def edit(definitions):
+        definitions[1]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1800}
+        definitions[1]["ModelQualityJobInput"]["EndpointInput"] |= {
+            "StartTimeOffset": "-P2DT1H", "FeaturesAttribute": "features",
+            "ExcludeFeaturesAttribute": "0,1",
+        }  # fmt: skip
+
+    change(tmp_path, "definitions.json", edit)
+    file = tmp_path / "saved" / "endpoint.json"
+    file.write_text(file.read_text().replace('Percentage": 100', 'Percentage": 20'))
+
+    found = imported_again(tmp_path, **{"churn-model": "scored.csv"})
+
+    assert by_name(found.resources)["Monitor/churn-model"]["timeout_s"] == 1800
+    said = [one.text for one in found.remarks if one.subject == "Monitor/churn-model"]
+    assert said == [
+        "SageMaker's windows are of 2 days, 0:00:00 (StartTimeOffset -P2DT1H); here each is one "
+        "period of the schedule, 1 day, 0:00:00",
+        'FeaturesAttribute "features" is not carried over: features are the columns of '
+        "Baseline/churn-model",
+        'ExcludeFeaturesAttribute "0,1" is not carried over: name these columns in exclude of '
+        "Baseline/churn-model",
+    ]
+    assert "captured 20 % of its requests" in remarks(found)["Endpoint/churn"]
+
+
+def test_windows_of_one_period_and_a_capture_of_all_need_no_remark(tmp_path):
+    said = remarks(imported(tmp_path, **{"churn-model": "scored.csv"}))
+
+    assert not {"Monitor/churn-model", "Endpoint/churn"} & set(said)
+
+
+@pytest.mark.parametrize("key", ["StartTimeOffset", "EndTimeOffset"])
+def test_an_offset_that_is_none_is_said(tmp_path, key):
+    def edit(definitions):
+        definitions[1]["ModelQualityJobInput"]["EndpointInput"][key] = "soon"
+
+    change(tmp_path, "definitions.json", edit)
+
+    said = remarks(imported_again(tmp_path, **{"churn-model": "scored.csv"}))
+
+    assert f'{key} "soon" is no duration' in said["Monitor/churn-model"]
 
 
 @pytest.mark.parametrize(
