@@ -196,7 +196,7 @@ def test_declaring_the_same_twice_changes_nothing(house: House, cells: str) -> N
 
 def test_the_resources_of_the_docs_can_be_declared_after_the_readmes_deploy(house: House) -> None:
     text = (Path(__file__).parents[2] / "docs" / "resources.md").read_text()
-    (house.folder / "docs.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    (house.folder / "docs.yaml").write_text(text.split("```yaml\n")[2].split("```")[0])
     _deploy(house, "model")
 
     code, shown = house.run("apply", "-f", "docs.yaml")
