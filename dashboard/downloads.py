@@ -18,13 +18,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.dashboard.guard import refused
 from driftline.dashboard.pages.parts import lacking
 from driftline.dashboard.queries.stores import Stores
-from driftline.errors import DriftlineError, NotFoundError
+from driftline.dashboard.sessions import NOTE
+from driftline.errors import DriftlineError, ForbiddenError, NotFoundError
 from driftline.loopback import App, Receive, Scope, Send
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, written
 
 log = logging.getLogger(__name__)
 
 _FORMS: dict[str, Form] = {f"/rows.{form}": form for form in get_args(Form)}
+_STATUS = ((ForbiddenError, 403), (NotFoundError, 404))
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -44,17 +46,19 @@ class Downloads:
         if form is None or scope["method"] != "GET":
             await self.app(scope, receive, send)
             return
-        if why := lacking("analyst"):
-            await refused(403, why)(scope, receive, send)
-            return
         query = scope.get("query_string", b"").decode("latin-1")
         asked = {name: values[0] for name, values in parse_qs(query).items()}
+        why = lacking("analyst")
         try:
+            action, status = f"GET {scope['path']}", 403 if why else None
+            await asyncio.to_thread(NOTE.get(), action, query, status)
+            if why:
+                raise ForbiddenError(why)
             pieces = await asyncio.to_thread(self._open, asked, form)
             # What cannot be read is told by the status, before the first byte is out.
             piece = await asyncio.to_thread(next, pieces, None)
         except (DriftlineError, SQLAlchemyError, OSError, pa.ArrowException) as error:
-            status = 404 if isinstance(error, NotFoundError) else 503
+            status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
             if status == 503:
                 log.exception("rows_unreadable monitor=%r", asked.get("monitor"))
             told = str(error) if isinstance(error, DriftlineError) else "a store cannot be read now"

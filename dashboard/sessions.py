@@ -8,8 +8,10 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,10 +31,27 @@ from driftline.loopback import App, Message, Receive, Scope, Send
 log = logging.getLogger(__name__)
 
 LOGOUT = "/logout"
+SHOW_ROWS = "show rows"
 CSRF_HEADER = b"x-csrf-token"
 
 CSRF: ContextVar[str] = ContextVar("csrf", default="")
 """What the page that is asked for shows with each change."""
+
+
+class Note(Protocol):
+    """Notes in the audit log what somebody reads, or was refused with a status."""
+
+    def __call__(self, action: str, target: str, status: int | None = None) -> None:
+        """Note it; UnavailableError when that cannot be."""
+
+
+def _unnoted(action: str, target: str, status: int | None = None) -> None:
+    """Note nothing: nobody is asked who they are."""
+
+
+NOTE: ContextVar[Note] = ContextVar("note", default=_unnoted)
+"""Notes who reads raw rows, before they are shown."""
+_NOTED_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,7 @@ class Access:
     is_https: bool = False
     provider: Provider | None = None
     hosts: Collection[str] = ()
+    _noted: set[tuple[str, str, str]] = field(default_factory=set, init=False, compare=False)
 
     async def begin(self, principal: Principal, old: str | None = None) -> str:
         """Begin a session in place of an old one, and return its secret."""
@@ -71,15 +91,24 @@ class Access:
         await asyncio.to_thread(end)
         self.authenticator.forget()
 
-    async def note(self, principal: Principal, action: str, query: bytes) -> None:
-        """Note in the audit log who reads raw rows."""
-
-        def note() -> None:
-            with self._writing() as connection:
-                target = query.decode("latin-1")
-                record(connection, action, target, self.now(), principal=principal)
-
-        await asyncio.to_thread(note)
+    def note(
+        self,
+        principal: Principal,
+        session: str,
+        action: str,
+        target: str,
+        status: int | None = None,
+    ) -> None:
+        """Note in the audit log who reads raw rows; a page that asks again does so once."""
+        key = (principal.subject, session, target)
+        if action == SHOW_ROWS and key in self._noted:
+            return
+        with self._writing() as connection:
+            record(connection, action, target, self.now(), status=status, principal=principal)
+        if action == SHOW_ROWS:
+            if len(self._noted) >= _NOTED_MAX:
+                self._noted.clear()
+            self._noted.add(key)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -146,8 +175,6 @@ class Sessions:
         if is_change and not _shows(scope, token):
             why = "X-CSRF-Token is missing or not of this session; reload the page, and try again"
             return refused(403, why)
-        if scope["path"].startswith("/rows.") and principal.may("analyst"):
-            await self._access.note(principal, f"GET {scope['path']}", scope["query_string"])
         if scope["path"] == LOGOUT and scope["method"] == "POST":
             await self._access.end(principal, secret)
             answer = JSONResponse({"next": "/login"})
@@ -157,10 +184,12 @@ class Sessions:
 
         async def pages(scope: Scope, receive: Receive, send: Send) -> None:
             mark = CSRF.set(token)
+            noting = NOTE.set(partial(self._access.note, principal, token))
             try:
                 shown = {**scope, SHOWN_KEY: secret}
                 await self.app(shown, receive, _private(scope, send, cookies))
             finally:
+                NOTE.reset(noting)
                 CSRF.reset(mark)
 
         return pages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from urllib.parse import urlencode
 
 from dash import html
 
@@ -32,6 +33,7 @@ from driftline.dashboard.queries.views import (
     WindowRun,
     WindowView,
 )
+from driftline.dashboard.sessions import NOTE, SHOW_ROWS
 from driftline.dashboard.words import (
     check_words,
     count,
@@ -40,8 +42,10 @@ from driftline.dashboard.words import (
     percent,
     plural,
     schedule_text,
+    sentence,
     span,
 )
+from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 
 Link = Callable[[WindowRun], str]
@@ -167,6 +171,10 @@ def row_list(monitor: str, run: WindowRun, rows: ContributingRows) -> html.Secti
     if not rows.events:
         why = f"{plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
         return panel(ROWS, [empty(why)], name="rows", note=note)
+    try:
+        NOTE.get()(SHOW_ROWS, urlencode({"monitor": monitor, "window": run.stamp}))
+    except UnavailableError as error:
+        return panel(ROWS, [empty(sentence(str(error)))], name="rows", note=note)
 
     def other(place: int) -> Callable[[int], Cell]:
         return lambda row: rows.records[row][place]
