@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from driftline.capture.spool.folder import make_folder
 from driftline.capture.tables.storage import StorageError
 from driftline.storage import is_remote
 
@@ -64,7 +65,8 @@ def _locked(root: str, how: int) -> Iterator[None]:
     file = Path(root, LOCK_NAME)
     with ExitStack() as opened:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            # Its name must be on the disk before any table in it counts as stored.
+            make_folder(file.parent)
             descriptor = _open(file)
             opened.callback(os.close, descriptor)
             fcntl.flock(descriptor, how)

