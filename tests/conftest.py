@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests.servers.postgres import backend, database_url, module_database_url, postgres
+from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
 
-__all__ = ["backend", "database_url", "module_database_url", "postgres"]
+__all__ = ["backend", "database_url", "engine", "module_database_url", "postgres"]
 
 # A busy machine is no failure: time limits are for the benchmarks.
 ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

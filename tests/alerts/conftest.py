@@ -21,19 +21,10 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
-from tests.servers.postgres import open_url
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "alerts"
 DAY_S = 86_400
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """An empty database, opened as the processes open it."""
-    made = open_url(database_url)
-    yield made
-    made.dispose()
 
 
 @dataclass

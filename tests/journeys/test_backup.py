@@ -150,9 +150,18 @@ def stored(client: Client) -> int:
 
 
 def kill_a_backup(house: Path, target: Path) -> int:
-    """Begin a backup and kill it when it has begun to copy; return how it ended."""
-    command = [sys.executable, "-m", "driftline", "backup", target]
-    process = subprocess.Popen(command, cwd=house, stderr=subprocess.DEVNULL)
-    eventually(lambda: (target / "driftline.db").exists())
-    process.kill()
-    return process.wait()
+    """Begin a backup that is killed at its third file; return how it ended."""
+    program = """
+import os, signal
+from driftline.app import backup, cli
+copy = backup.copy_file
+def copy_two(source, target, copied=[]):
+    copied.append(target)
+    return copy(source, target) if len(copied) < 3 else os.kill(os.getpid(), signal.SIGKILL)
+backup.copy_file = copy_two
+cli.main()
+"""
+    command = [sys.executable, "-c", program, "backup", target]
+    done = subprocess.run(command, cwd=house, capture_output=True, timeout=120)
+    assert len([one for one in target.rglob("*") if one.is_file()]) == 3  # The database first.
+    return done.returncode

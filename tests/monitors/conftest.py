@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine
 
 from driftline.baseline.store import Baseline
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.monitors.report.report import Report
 from driftline.signature import Signature
-from tests.servers.postgres import open_url
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -41,14 +39,6 @@ def rng() -> np.random.Generator:
 def reference() -> Baseline:
     """A baseline of 20,000 independent rows without times."""
     return Baseline.fit(pa.table(weather(np.random.default_rng(1), 20_000)))
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """An empty database, opened as the processes open it."""
-    engine = open_url(database_url)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ __all__ = [
     "Postgres",
     "backend",
     "database_url",
+    "engine",
     "module_database_url",
     "new_sqlite",
     "open_url",
@@ -311,6 +312,14 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
     """An empty database of its own for a test, with all tables."""
     with _database(backend, request, tmp_path) as url:
         yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An empty database of its own for a test, opened as the processes open it."""
+    made = open_url(database_url)
+    yield made
+    made.dispose()
 
 
 @pytest.fixture(scope="module", params=BOTH)

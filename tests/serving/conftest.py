@@ -205,14 +205,6 @@ def until() -> Callable[..., Any]:
     return wait_for
 
 
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """Return an empty database with all tables."""
-    found = open_url(database_url)
-    yield found
-    found.dispose()
-
-
 @pytest.fixture(scope="session")
 def slow_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Save a slow model whose module workers can import, as an installed package would be."""

@@ -10,7 +10,7 @@ from driftline.access.authentication import Authenticator
 from driftline.access.tokens import new_secret
 from driftline.app.cli import build
 from driftline.app.client.client import Client
-from driftline.errors import ForbiddenError
+from driftline.errors import ForbiddenError, InputError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, running
 
@@ -81,7 +81,7 @@ def test_tokens_are_listed_without_secrets_and_end_when_they_are_revoked(run, se
     ],
 )
 def test_an_end_that_is_none_is_refused(run, expires, sentence):
-    with pytest.raises(Exception, match=re.escape(sentence)):
+    with pytest.raises(InputError, match=re.escape(sentence)):
         run("token", "create", "never", "--role", "viewer", "--expires", expires)
 
 

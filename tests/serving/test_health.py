@@ -32,6 +32,21 @@ def context(tmp_path):
     engine.dispose()
 
 
+@pytest.fixture
+def hanging(monkeypatch):
+    """Let looks at disks hang until they are freed, at the end of the test at the latest."""
+    begun, freed = threading.Event(), threading.Event()
+
+    def hang(_folder):
+        begun.set()
+        freed.wait(60)
+        return "full"
+
+    monkeypatch.setattr("driftline.serving.health.disk_failure", hang)
+    yield begun, freed
+    freed.set()
+
+
 def test_a_database_that_is_read_only_is_not_ready_though_it_answers(start, tmp_path, until):
     with start(tmp_path) as server:
 
@@ -114,27 +129,24 @@ def test_a_look_that_fails_is_a_problem_and_the_next_one_is_made(context, monkey
     assert health.look() == health.last == {}
 
 
-def test_while_a_disk_hangs_whoever_asks_is_told_so_and_waits_for_nothing(context, monkeypatch):
-    begun, freed = threading.Event(), threading.Event()
-
-    def hang(_folder):
-        begun.set()
-        freed.wait()
-        return ""
-
+def test_while_a_disk_hangs_whoever_asks_is_told_so_and_waits_for_nothing(
+    context, monkeypatch, hanging
+):
+    begun, freed = hanging
     moment = [0.0]
     monkeypatch.setattr("driftline.serving.health.PATIENCE_S", 0.01)
     health = Health(context, monotonic=lambda: moment[0])
-    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr("driftline.serving.health.disk_failure", hang)
+    with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(health.look)
-        begun.wait()
-        moment[0] += 1.0
-        asked, last = health.look(), health.last
-        freed.set()
+        try:
+            assert begun.wait(20)
+            moment[0] += 1.0
+            asked, last = health.look(), health.last
+        finally:
+            freed.set()
 
     assert asked == last == {"stores": "no answer yet"}
-    assert looking.result() == health.last == {}
+    assert looking.result() == health.last == {"disks": ["full"] * len(disks(context))}
 
 
 def test_who_asks_often_is_told_what_the_last_look_has_found(context):
@@ -182,24 +194,20 @@ def test_a_pool_without_a_free_connection_is_no_problem_of_the_database(context)
         assert Health(context).look() == {}
 
 
-def test_a_probe_that_a_disk_keeps_waiting_is_told_what_was_found_before(context, monkeypatch):
-    begun, freed = threading.Event(), threading.Event()
-
-    def hang(_folder):
-        begun.set()
-        freed.wait()
-        return "full"
+def test_a_probe_that_a_disk_keeps_waiting_is_told_what_was_found_before(
+    context, monkeypatch, hanging
+):
+    begun, freed = hanging
 
     async def ask_often():
         return [await health.ask() for _ in range(3)]
 
     monkeypatch.setattr("driftline.serving.health.MOMENT_S", 0.01)
-    monkeypatch.setattr("driftline.serving.health.disk_failure", hang)
     moment = [0.0]
     health = Health(context, monotonic=lambda: moment[0])
 
     early = asyncio.run(ask_often())
-    begun.wait()
+    assert begun.wait(20)
     threads = [one.name for one in threading.enumerate()].count("health")
     moment[0] += 60.0
     late = asyncio.run(ask_often())

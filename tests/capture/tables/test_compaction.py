@@ -22,6 +22,7 @@ from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, read_gaps
 from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.tables.retention import EXPIRED, expire, vacuum
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
+from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import DeltaFolder
 from driftline.capture.windows.changes import changes
 from driftline.capture.windows.window import Window, read_window
@@ -203,7 +204,7 @@ def test_a_file_that_is_gone_stops_the_compaction_and_changes_nothing(stored: De
     victim.unlink()
     version = DeltaTable(stored.uri).version()
 
-    with pytest.raises(Exception, match="flights"):
+    with pytest.raises(StorageError, match="flights"):
         compact(stored, CLOSED)
 
     assert DeltaTable(stored.uri).version() == version

@@ -20,16 +20,8 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.external.source import Access
 from driftline.monitors.run.execution import Job, run
 from driftline.serving.resources.reach import Reach
-from tests.servers.postgres import open_url
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(database_url: str):
-    found = open_url(database_url)
-    yield found
-    found.dispose()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The audit log on both databases: what it shows, and that nothing in it can be changed."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,16 +8,8 @@ from sqlalchemy.exc import DatabaseError
 
 from driftline.access.audit import entries, record
 from driftline.access.principal import ANYBODY, CURRENT, Principal
-from tests.servers.postgres import open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    found = open_url(database_url)
-    yield found
-    found.dispose()
 
 
 def test_the_newest_comes_first_and_pages_join(engine: Engine) -> None:

@@ -1,7 +1,6 @@
 """Tokens and sessions on both databases: who they stand for, how they end, what is stored."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,17 +18,9 @@ from driftline.access.tokens import (
     token_of_file,
 )
 from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
-from tests.servers.postgres import open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    found = open_url(database_url)
-    yield found
-    found.dispose()
 
 
 def test_a_token_stands_for_its_roles_until_it_is_revoked(engine: Engine) -> None:

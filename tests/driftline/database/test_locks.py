@@ -1,19 +1,10 @@
 """Locks by name; SQLite has one writer at a time anyway."""
 
-import pytest
 from sqlalchemy import func, insert, select
 
 from driftline.alerts.tables import metrics
 from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock, try_advisory_lock
-from tests.servers.postgres import open_url
-
-
-@pytest.fixture
-def engine(database_url):
-    made = open_url(database_url)
-    yield made
-    made.dispose()
 
 
 def test_who_only_tries_does_not_wait(engine, backend):

@@ -15,17 +15,9 @@ from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.metrics import traffic
 from driftline.serving.metrics.traffic import NAMESPACE, Answered, Traffic
-from tests.servers.postgres import open_url
 from tests.serving.conftest import NOW
 
 FLIGHTS = {"EndpointName": "flights", "VariantName": "all"}
-
-
-@pytest.fixture
-def engine(database_url: str):
-    made = open_url(database_url)
-    yield made
-    made.dispose()
 
 
 class Clock:
