@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as AllInUseError
 from starlette.exceptions import HTTPException
 
 from driftline.access.gate import Gate
@@ -292,6 +293,8 @@ def _add_errors(api: FastAPI) -> None:
         log.warning("status=503 error=%s", getattr(error, "orig", error))
         wait = {"retry-after": str(RETRY_AFTER_S)}
         message = "the database does not answer; the server's log says why"
+        if isinstance(error, AllInUseError):
+            message = "all connections to the database are in use; ask again in a moment"
         return _error(503, "unavailable", message, wait)
 
     @api.exception_handler(DataError)

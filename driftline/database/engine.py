@@ -35,6 +35,12 @@ CONNECT_TIMEOUT_S = 10
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 # Older connections are replaced, so that one moved to another server is found again.
 RECYCLE_S = 1800
+# Who finds every connection in use is told so while its client still waits.
+POOL_TIMEOUT_S = 5
+# On SQLite readers must not wait behind writers that queue for the lock, each with a connection: as
+# many as the threads of a server, 40 of Starlette's and a few more. PostgreSQL takes 100 from all
+# its clients as it comes, so there are SQLAlchemy's 15 for each process.
+SQLITE_CONNECTIONS = 50
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
 # What PostgreSQL says when it is there but lets nobody in, and what mends it.
 MENDS = {
@@ -145,9 +151,11 @@ def failure_sentence(engine: Engine, error: SQLAlchemyError | sqlite3.Error) -> 
 
 
 def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
+    pool = {}
     if url.database and url.database != ":memory:":
         _make(Path(url.database))
-    engine = create_engine(url, hide_parameters=True)
+        pool = {"max_overflow": SQLITE_CONNECTIONS - 5, "pool_timeout": POOL_TIMEOUT_S}
+    engine = create_engine(url, hide_parameters=True, **pool)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin if read_only else _begin_immediate)
     return engine
@@ -169,6 +177,7 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
             # A connection that a restart of the server has cut is replaced before it is used.
             pool_pre_ping=True,
             pool_recycle=RECYCLE_S,
+            pool_timeout=POOL_TIMEOUT_S,
             # Rows hold secrets of channels; errors are logged.
             hide_parameters=True,
             isolation_level="READ COMMITTED",

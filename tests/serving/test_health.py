@@ -14,13 +14,14 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from driftline.database.engine import read_connection
+from driftline.database.engine import POOL_TIMEOUT_S, read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health, disks
 from driftline.storage import disk_failure
 from tests.servers.postgres import new_sqlite, open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
+STARLETTES_THREADS = 40
 
 
 @pytest.fixture
@@ -169,6 +170,7 @@ def test_a_probe_waits_for_no_request_and_no_connection(start, tmp_path, until, 
     with start(tmp_path) as server, ThreadPoolExecutor(60) as clients, ExitStack() as held:
         until(lambda: server.client.get("/readyz").is_success)
         pool = server.engine.pool
+        pool._timeout = 60
         for _ in range(pool.size() + pool._max_overflow):
             held.enter_context(read_connection(server.engine))
         waiting = [
@@ -184,6 +186,25 @@ def test_a_probe_waits_for_no_request_and_no_connection(start, tmp_path, until, 
         assert not any(request.done() for request in waiting)
         held.close()
         assert all(request.result().status_code == 200 for request in waiting)
+
+
+def test_who_finds_all_connections_in_use_is_told_so_while_waiting(start, tmp_path, until):
+    with start(tmp_path) as server, ExitStack() as held:
+        until(lambda: server.client.get("/readyz").is_success)
+        pool = server.engine.pool
+        usual_s, pool._timeout = pool._timeout, 0.01
+        for _ in range(pool.size() + pool._max_overflow):
+            held.enter_context(read_connection(server.engine))
+
+        answer = server.client.get("/api/v1/installation")
+
+    assert usual_s == POOL_TIMEOUT_S < 10
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "all connections to the database are in use" in server.error_of(answer)["message"]
+
+
+def test_on_sqlite_each_thread_of_the_server_may_have_a_connection(context):
+    assert context.engine.pool.size() + context.engine.pool._max_overflow > STARLETTES_THREADS
 
 
 def test_a_pool_without_a_free_connection_is_no_problem_of_the_database(context):
