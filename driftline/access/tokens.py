@@ -170,17 +170,20 @@ def token_of_file(file: Path) -> str:
 def read_token(file: Path) -> str:
     """Return the secret in a token file.
 
+    Its group may read it where root or this user owns it, as of Secrets that Kubernetes mounts.
+
     Raises
     ------
     UnavailableError
         When it cannot be read, or others may read it.
     """
     try:
-        mode = file.stat().st_mode
+        status = file.stat()
         secret = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UnavailableError(f"token {file}: {error}; let this user read it") from error
-    if mode & 0o077:
+    is_own = status.st_uid in (0, os.geteuid())
+    if status.st_mode & (0o007 if is_own else 0o077):
         raise UnavailableError(f"token {file}: others may read it; run: chmod 600 {file}")
     if len(secret) < 32:
         raise UnavailableError(

@@ -1,6 +1,7 @@
 """Tokens and sessions on both databases: who they stand for, how they end, what is stored."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -125,10 +126,38 @@ def test_the_own_token_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_an_own_token_that_others_may_read_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
+def test_an_own_token_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
     file = tmp_path / "access.token"
     token_of_file(file)
-    file.chmod(0o644)
+    file.chmod(mode)
+
+    with pytest.raises(UnavailableError, match="others may read it; run: chmod 600"):
+        read_token(file)
+
+
+@pytest.mark.parametrize("owner", ["root", "this user"])
+def test_a_secret_that_kubernetes_mounts_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    file = tmp_path / "access.token"
+    secret = token_of_file(file)
+    file.chmod(0o440)
+    if owner == "root" and not os.geteuid():
+        monkeypatch.setattr(os, "geteuid", lambda: 10001)
+
+    assert read_token(file) == secret
+
+
+def test_a_secret_that_another_user_shares_with_a_group_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "access.token"
+    token_of_file(file)
+    if not os.geteuid():
+        os.chown(file, 10001, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 10002)
+    file.chmod(0o640)
 
     with pytest.raises(UnavailableError, match="others may read it; run: chmod 600"):
         read_token(file)
