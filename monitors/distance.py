@@ -242,7 +242,7 @@ def _of_profile(column: ColumnProfile, shown: str) -> Sample:
         )
     numbers = levels = None
     if column.is_number:
-        numbers = _numbers_of(column)
+        numbers = numbers_of(column)
     else:
         found = column.levels
         levels = Levels(
@@ -268,7 +268,7 @@ def _of_profile(column: ColumnProfile, shown: str) -> Sample:
     )
 
 
-def _numbers_of(column: ColumnProfile) -> Numbers:
+def numbers_of(column: ColumnProfile) -> Numbers:
     """Return the counted numbers, or the sketch's with the true ends, which weigh nothing there."""
     if column.numbers.is_complete:
         return Numbers(column.numbers.values, column.numbers.counts.astype(np.float64))

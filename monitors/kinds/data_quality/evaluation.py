@@ -150,7 +150,7 @@ def evaluate(context: CheckContext) -> Report:
         kind="data-quality",
         violations=violations,
         results=with_extents(
-            [_result(column, profile, judgement) for column in baseline.signature.columns],
+            [feature_result(column, profile, judgement) for column in baseline.signature.columns],
             known,
             profile.columns,
         ),
@@ -383,11 +383,13 @@ class WindowReading:
 
 def _segment(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:
     """Put one line of the table of segments together, with its own lines of features."""
-    found = [_result(column, verdict.profile, verdict.judgement) for column in signature.columns]
+    found = [
+        feature_result(column, verdict.profile, verdict.judgement) for column in signature.columns
+    ]
     return segment_result(verdict, found)
 
 
-def _result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:
+def feature_result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:
     """Put one line of the table of features together."""
     name, found = column.name, profile.columns[column.name]
     note = judgement.notes.get(name, "")
