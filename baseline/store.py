@@ -13,10 +13,10 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
@@ -51,7 +51,7 @@ from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.sample import RowSample, sample_from_table, sample_to_table
 from driftline.baseline.segments import SegmentCounter, segments_from_table, segments_to_table
 from driftline.baseline.statistics import Statistics
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.formats.location import Location, locate
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Problem, Roles
@@ -393,27 +393,99 @@ def _cells(profile: Profile | None) -> dict[str, Cells]:
     return {name: column.cells for name, column in columns.items() if column.cells is not None}
 
 
-def put(root: str, name: str, baseline: Baseline, now: Callable[[], datetime]) -> str:
-    """Keep a baseline under the storage root and give its version; the same one is kept once."""
+@dataclass(frozen=True, slots=True)
+class BaselineVersion:
+    """One kept version of a baseline: when it was made, and of what."""
+
+    number: int  # From 1, in the order in which they were made.
+    version: str  # Digest of the documents.
+    created_at: datetime
+    row_count: int | None = None  # None of constraints alone, and of what older programs kept.
+    # What it was made of: ``data``, or ``endpoint`` with ``from`` and ``to``; empty: not known.
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**found, "created_at": self.created_at.isoformat(), "origin": dict(self.origin)}
+
+
+def put(
+    root: str,
+    name: str,
+    baseline: Baseline,
+    now: Callable[[], datetime],
+    origin: Mapping[str, Any] | None = None,
+) -> str:
+    """Keep a baseline under the storage root and return its version; the same one is kept once.
+
+    `origin` is what the list of versions says that it was made of.
+    """
     place = _home(root, name) / baseline.version
     if (place / MARK).kind == fs.FileType.File:
         return baseline.version
     _write(place, baseline)
+    known = list_versions(root, name)
+    made = BaselineVersion(
+        max((one.number for one in known), default=0) + 1,
+        baseline.version,
+        now().astimezone(UTC),
+        None if baseline.profile is None else baseline.profile.row_count,
+        origin or {},
+    )
     # Written last: a version without it was cut off and is not listed.
-    mark = {"created_at": now().astimezone(UTC).isoformat(), "version": baseline.version}
-    (place / MARK).write((json.dumps(mark) + "\n").encode())
+    (place / MARK).write((json.dumps(made.to_dict()) + "\n").encode())
     return baseline.version
 
 
-def versions(root: str, name: str) -> list[str]:
-    """List the versions of a baseline, oldest first; none when the name is unknown."""
+def list_versions(root: str, name: str) -> list[BaselineVersion]:
+    """Return the versions of a baseline, oldest first; none when the name is unknown."""
     place = _home(root, name)
     found = []
     for version in place.folders():
         mark = read_file(place / version, MARK)
         if mark is not None:
-            found.append((json.loads(mark)["created_at"], version))
-    return [version for _, version in sorted(found)]
+            found.append(json.loads(mark))
+    found.sort(key=lambda one: (one.get("number", 0), one["created_at"], one["version"]))
+    return [
+        BaselineVersion(
+            # Older programs wrote no number; what they kept is older than all that has one.
+            one.get("number", place_in_order),
+            one["version"],
+            datetime.fromisoformat(one["created_at"]),
+            one.get("row_count"),
+            one.get("origin", {}),
+        )
+        for place_in_order, one in enumerate(found, 1)
+    ]
+
+
+def find_version(root: str, name: str, wanted: str) -> BaselineVersion:
+    """Return a version of a baseline by its number or its digest.
+
+    Raises
+    ------
+    NotFoundError
+        When there is no such baseline or version.
+    ConflictError
+        When two servers made two versions of one number at the same moment.
+    """
+    known = list_versions(root, name)
+    found = [one for one in known if wanted in (one.version, str(one.number))]
+    if not known:
+        raise NotFoundError(f'baseline "{name}": there is none in {root}')
+    if not found:
+        listed = ", ".join(f"{one.number} ({one.version})" for one in known[-10:])
+        raise NotFoundError(f'baseline "{name}": no version "{wanted[:80]}"; the newest: {listed}')
+    if len(found) > 1:
+        both = " or ".join(one.version for one in found)
+        raise ConflictError(f'baseline "{name}": two versions are number {wanted}; name {both}')
+    return found[0]
+
+
+def versions(root: str, name: str) -> list[str]:
+    """List the digests of a baseline's versions, oldest first; none when the name is unknown."""
+    return [one.version for one in list_versions(root, name)]
 
 
 def get(root: str, name: str, version: str | None = None) -> Baseline:

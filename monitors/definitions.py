@@ -63,6 +63,7 @@ class MonitorDefinition:
     endpoint: str  # Empty where the source is a table.
     baseline: str
     baseline_version: str | None = None  # None: the newest at each run.
+    baseline_pinned: bool = False  # Whether it stays at this version when another is promoted.
     kind: str = DEFAULT_KIND
     # ``cron(...)``, ``rate(...)``, "external", or "NOW" for one run over the window up to now.
     schedule: str = DEFAULT_SCHEDULE

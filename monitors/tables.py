@@ -30,6 +30,8 @@ definitions = Table(
     Column("endpoint", String(63), nullable=False),
     Column("baseline", String(255), nullable=False),
     Column("baseline_version", String(64)),
+    # A version that is promoted moves the others.
+    Column("baseline_pinned", Boolean, nullable=False, server_default=false()),
     Column("schedule", String(256), nullable=False),
     Column("time_zone", String(64), nullable=False, server_default="UTC"),
     Column("version", Integer, nullable=False),

@@ -32,6 +32,7 @@ from driftline.serving import tables
 from driftline.serving.api import (
     access,
     alarms,
+    baselines,
     captures,
     cloudevents,
     declared,
@@ -174,6 +175,7 @@ def _api(
         executions.router(context, shelf),
         monitors.router(context),
         marks.router(context, shelf),
+        baselines.router(context, applier),
         alarms.router(context),
         metrics.router(context),
         detectors.router(context),

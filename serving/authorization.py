@@ -50,6 +50,12 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/{{collection}}": "viewer",
     f"GET {_V1}/{{collection}}/{{name}}": "viewer",
     f"DELETE {_V1}/{{collection}}/{{name}}": "operator",
+    # Versions of baselines; a comparison holds values of rows.
+    f"GET {_V1}/baselines/{{name}}/versions": "viewer",
+    f"POST {_V1}/baselines/{{name}}/versions": "operator",
+    f"GET {_V1}/baselines/{{name}}/comparison": "analyst",
+    f"POST {_V1}/baselines/{{name}}/promote": "operator",
+    f"GET {_V1}/baselines/{{name}}/promotions": "viewer",
     # Capture.
     f"GET {_V1}/capture": "viewer",
     f"GET {_V1}/capture/audit": "viewer",
@@ -125,6 +131,7 @@ _NOTED = frozenset(
     for one in (
         ("POST ", "/apply"),
         ("DELETE ", "/{collection}/{name}"),
+        ("POST ", "/baselines/{name}/promote"),
         ("POST ", "/tokens"),
         ("DELETE ", "/tokens/{name}"),
     )

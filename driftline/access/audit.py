@@ -81,6 +81,7 @@ def entries(
     before_id: int | None = None,
     subject: str | None = None,
     target: str | None = None,
+    action: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[AuditEntry]:
@@ -92,6 +93,8 @@ def entries(
         query = query.where(audit.c.subject == subject)
     if target is not None:
         query = query.where(audit.c.target == target)
+    if action is not None:
+        query = query.where(audit.c.action == action)
     if since is not None:
         query = query.where(audit.c.at >= since)
     if until is not None:

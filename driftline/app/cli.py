@@ -44,7 +44,7 @@ COMMANDS = {
     "deploy": "resources",
     "undeploy": "resources",
     "invoke": "resources",
-    "baseline": "documents",
+    "baseline": "baseline",
     "check": "documents",
     "outliers": "outliers",
     "apply": "resources",

@@ -24,19 +24,27 @@ FEWEST_ROWS = 500
 
 def put_captured(
     root: str,
-    definition: MonitorDefinition,
+    name: str,
+    version: str | None,
+    endpoint: str,
     window: Window,
     signature: Signature,
     now: Callable[[], datetime],
 ) -> Baseline:
-    """Keep a new version of a monitor's baseline whose distributions are those of captured rows.
+    """Keep a new version of a baseline, like `version` but for the distributions of captured rows.
 
     Nobody uses it yet but monitors that name no version.
     """
-    known = store.get(root, definition.baseline, definition.baseline_version)
-    made = captured_baseline(root, definition.endpoint, known, window, signature)
-    store.put(root, definition.baseline, made, now)
+    known = store.get(root, name, version)
+    made = captured_baseline(root, endpoint, known, window, signature)
+    store.put(root, name, made, now, captured_origin(endpoint, window))
     return made
+
+
+def captured_origin(endpoint: str, window: Window, **more: object) -> dict[str, object]:
+    """Return what the list of versions says of one that was made of captured rows."""
+    span = {"from": window.start.isoformat(), "to": window.end.isoformat()}
+    return {"endpoint": endpoint, **span, **more}
 
 
 def captured_baseline(

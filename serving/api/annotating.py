@@ -39,7 +39,7 @@ from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.captured_baseline import new_normal
+from driftline.monitors.warm_up.captured_baseline import captured_origin, new_normal
 from driftline.monitors.warm_up.store import carry_over
 from driftline.monitors.window_history.store import Key
 from driftline.serving.api.known import declared_monitor
@@ -47,7 +47,7 @@ from driftline.serving.api.monitor_runs import judge_window
 from driftline.serving.api.requests import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
-from driftline.serving.provisioning.renewal import move_version
+from driftline.serving.provisioning.renewal import move_version, refuse_pinned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.validation import nearest
@@ -177,13 +177,15 @@ def _renew(
     context: ServerContext, definition: MonitorDefinition, mark: Annotation
 ) -> tuple[Annotation, tuple[str, ...]]:
     """Make the version that a mark asks for; it and the mark come into use together."""
+    refuse_pinned(definition)
     rows = mark.rows or Window(mark.window.start, context.now())
     mark = replace(mark, rows=rows)
     signature = require_signature(context.engine, definition.endpoint)
     before = baselines.get(context.root, definition.baseline, definition.baseline_version)
     made = new_normal(context.root, definition, mark, signature)
     # First what nobody names yet; what breaks off here leaves everything as it was.
-    baselines.put(context.root, definition.baseline, made, context.now)
+    origin = captured_origin(definition.endpoint, rows, columns=[mark.feature])
+    baselines.put(context.root, definition.baseline, made, context.now, origin)
     mark = replace(mark, version_before=before.version, version_after=made.version)
     with context.engine.begin() as connection:
         store.hold_all(connection)

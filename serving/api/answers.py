@@ -34,6 +34,7 @@ from driftline.capture.tables.forecast import Forecast
 from driftline.capture.tables.redecoding import Redecoded
 from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.executions import Execution
+from driftline.monitors.results.violation import FeatureResult
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.schema import DECLARED
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
@@ -258,6 +259,27 @@ ListedIncident = shape(
     Incident, status=Literal["open", "closed"])
 WholeIncident = shape("WholeIncident", "An incident with its messages.",
     ListedIncident, deliveries=[Delivery])
+User = shape("VersionUser", "A monitor that uses a version; if pinned, whichever is promoted.",
+    name=str, pinned=bool)
+_VERSION: dict[str, Any] = {"number": int, "version": str, "created_at": Time,
+    "row_count": int | None, "origin": Values}
+Version = shape("BaselineVersion", "A version of a baseline, and of what it was made.", **_VERSION)
+VersionPage = shape("BaselineVersionPage", "Versions of a baseline, the newest first.",
+    items=[shape("ListedVersion", "A version, and who uses it.",
+        Version, in_use=bool, monitors=[User])], next=int | None)
+CapturedVersion = shape("CapturedVersion", "A version that was made of captured rows.",
+    Version, baseline=str, promoted=bool)
+Comparison = shape("BaselineComparison", "What changed from a version to another.",
+    baseline=str, before=Version, after=Version, row_count_before=int | None,
+    row_count_after=int | None, decided=bool, summary=str, changed=[str], new_columns=[str],
+    columns=[shape("ColumnComparison", "What changed in a column.", FeatureResult,
+        ratio=float | None, type_after=str | None, changes=[str], new_levels=[str],
+        gone_levels=[str], constraints=[str])])
+Promoted = shape("Promoted", "The version that is in use now, and the monitors that follow.",
+    baseline=str, before=str, version=str, monitors=[str])
+PromotionPage = shape("PromotionPage", "Which versions came into use, the newest first.",
+    items=[shape("Promotion", "When a version came into use, and who did it.",
+        id=int, at=Time, by=str, before=str | None, after=str)], next=int | None)
 Change = shape("Change", "What applying does to one resource.",
     action=Action, kind=Kind, name=str, fields=[str])
 EndpointState = shape("EndpointState", "Whether an endpoint answers.",
@@ -272,7 +294,7 @@ BaselineStatus = shape("BaselineStatus", "What was made of reference data.",
 EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signature.",
     EndpointState, extra=True)
 MonitorStatus = shape("MonitorStatus", "The version in use, and how its baseline fits.",
-    version=int, baseline_version=str | None, commissioning=str)
+    version=int, baseline_version=str | None, baseline_pinned=bool, commissioning=str)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",
     status=str, mutes_until=Time | None, expired_at=Time | None)
 _StoredEnvelope = shape("StoredEnvelope", "What all stored resources have.",

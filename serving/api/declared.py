@@ -164,6 +164,7 @@ def _status(
         return {
             "version": definition.version,
             "baseline_version": definition.baseline_version,
+            "baseline_pinned": definition.baseline_pinned,
             "commissioning": state_now(connection, definition),
         }
     return _made(row)

@@ -102,6 +102,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "period": ("The length of period in seconds; the shortest that was learnt.", 300),
     "prefix": ("Only names that begin so.", "ord"),
     "recently_active": ("Only metrics with data in the last three hours.", "PT3H"),
+    "reference": ("The version that the other is compared with: number or digest.", "1"),
     "row_index": ("The column with the row's place in its request.", "row_index"),
     "since": ("Begin here; included.", "2026-01-12T00:00:00Z"),
     "start": ("Begin here; included.", "2026-01-12T00:00:00Z"),
@@ -114,6 +115,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "to": ("End here; left out.", "2026-01-16T00:00:00Z"),
     "type": ("Only items of this type.", "StateUpdate"),
     "variant": ("The endpoint's variant.", "AllTraffic"),
+    "version": ("A version, by its number or its digest.", "2"),
     "violation": ("The violation's place in the report, from 0.", 0),
 }
 _DELIVERY_STATUS = ("Only those in this status.", "delivered")
@@ -273,7 +275,10 @@ def _describe(key: str, parameter: dict[str, Any]) -> None:
     parameter["schema"].pop("title", None)
 
 
-_NAMES = {"endpoint": "flights", "channel": "pager", "alarm": "orders", "silence": "roll-out"}
+_NAMES = {
+    "endpoint": "flights", "baseline": "flights", "channel": "pager", "alarm": "orders",
+    "silence": "roll-out",
+}  # fmt: skip
 
 
 def _error(code: str, about: str, message: str, *, status: int = 500) -> dict[str, Any]:

@@ -57,6 +57,7 @@ _ITEMS: Mapping[str, Any] = {
 _ALARM = "/api/v1/alarms/{name}"
 _ENDPOINT = "/api/v1/endpoints/{name}"
 _MONITOR = "/api/v1/monitors/{name}"
+_BASELINE = "/api/v1/baselines/{name}"
 _EXECUTION = "/api/v1/executions/{execution_id}"
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -109,6 +110,12 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_EXECUTION}/rows": Operation("get_rows", answers.Rows),
     f"GET {_EXECUTION}/violations/{{violation}}/rows": _row_file("export_rows"),
     f"GET {_EXECUTION}/violations/rows": _row_file("export_all_rows"),
+    # Versions of baselines.
+    f"GET {_BASELINE}/versions": Operation("list_versions", answers.VersionPage),
+    f"POST {_BASELINE}/versions": Operation("make_version", answers.CapturedVersion, (409,)),
+    f"GET {_BASELINE}/comparison": Operation("compare_versions", answers.Comparison, (409,)),
+    f"POST {_BASELINE}/promote": Operation("promote_version", answers.Promoted, (409,)),
+    f"GET {_BASELINE}/promotions": Operation("list_promotions", answers.PromotionPage),
     # Alarms, metrics and detectors.
     "POST /api/v1/alarms/replay": Operation(
         "replay_alarm", _ITEMS["Evaluation"], body=answers.Replay

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -29,6 +29,8 @@ from driftline.alerts.notify.channels import delete_channel, put_channel
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence, put_silence
 from driftline.baseline.scripting import script_in
+from driftline.baseline.store import find_version
+from driftline.baseline.store import get as load_version
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError, UnavailableError
 from driftline.monitors.definitions import (
@@ -48,6 +50,7 @@ from driftline.serving.provisioning.plan import (
     make_plan,
 )
 from driftline.serving.provisioning.provisioner import Made, Provisioner, make_endpoint
+from driftline.serving.provisioning.renewal import note_promotion
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import (
@@ -57,7 +60,14 @@ from driftline.serving.resources.resources import (
     key_of,
     parse_resources,
 )
-from driftline.serving.resources.specs import KINDS, BaselineSpec, EndpointSpec, Kind, MonitorSpec
+from driftline.serving.resources.specs import (
+    KINDS,
+    BaselineSpec,
+    EndpointSpec,
+    Kind,
+    MonitorSpec,
+    baseline_and_pin,
+)
 from driftline.serving.resources.store import Stored
 
 log = logging.getLogger(__name__)
@@ -185,6 +195,7 @@ class Applier:
         self, plan: Plan, made: Mapping[Key, Made], known: frozenset[int] | None = None
     ) -> None:
         """Write everything in one transaction."""
+        pins = self._pins(plan)
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             for entry in plan.planned:
@@ -194,13 +205,60 @@ class Applier:
             for entry in plan.planned:
                 resource = entry.resource
                 if resource.kind != "Endpoint":
-                    self._put(connection, entry, made[_key(resource)])
+                    self._put(connection, entry, made[_key(resource)], pins)
                 else:
                     name, spec = resource.name, entry.spec
                     found = _endpoint_made(connection, name, spec, entry.before)
-                    self._put(connection, entry, found)
+                    self._put(connection, entry, found, pins)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
+
+    def _pins(self, plan: Plan) -> dict[str, str]:
+        """Return the versions that monitors are pinned to, by the key of the monitor."""
+        found = {}
+        for entry in plan.of_kind("Monitor"):
+            name, pin = baseline_and_pin(entry.spec["baseline"])
+            if pin is not None:
+                # As it is stored: names are found whatever their case.
+                known = [one.resource.name for one in plan.of_kind("Baseline")]
+                with read_connection(self._context.engine) as connection:
+                    row = store.find(connection, "Baseline", name)
+                known += [] if row is None else [row.name]
+                spelled = next((one for one in known if one.casefold() == name.casefold()), name)
+                version = find_version(self._context.root, spelled, pin)
+                found[entry.resource.key] = version.version
+        return found
+
+    async def promote(self, name: str, wanted: str) -> dict[str, Any]:
+        """Have a version of a baseline used by all that follow it; an older one, too.
+
+        Returns the baseline, the digests before and after, and the monitors that were moved.
+        """
+        async with self._lock:
+            self._began_s = time.monotonic()
+            with self._reconciler.changing():
+                found = await asyncio.to_thread(self._promote, name, wanted)
+                await self._reconciler.refresh()
+        log.info("kind=Baseline name=%s action=promote version=%s", name, found["version"])
+        return found
+
+    def _promote(self, name: str, wanted: str) -> dict[str, Any]:
+        root, now = self._context.root, self._context.now()
+        with read_connection(self._context.engine) as connection:
+            name = store.get(connection, "Baseline", name).name
+        version = find_version(root, name, wanted).version
+        signature = load_version(root, name, version).signature.to_json()
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            row = store.get(connection, "Baseline", name)
+            before = row.made["version"]
+            moved = []
+            if before != version:
+                made = {**row.made, "version": version, "signature": signature}
+                store.put_row(connection, replace(row, made=made), now)
+                note_promotion(connection, name, before, version, now)
+                moved = self._follow(connection, {("Baseline", key_of("Baseline", name))}, set())
+        return {"baseline": name, "before": before, "version": version, "monitors": moved}
 
     def _put_composites(self, connection: Connection, plan: Plan) -> None:
         """Hand all composite alarms on at once: their rules may name each other."""
@@ -214,14 +272,19 @@ class Applier:
             url = self._context.dashboard_url
             put_composites(connection, definitions, self._context.now(), dashboard_url=url)
 
-    def _put(self, connection: Connection, entry: Planned, made: Made) -> None:
+    def _put(
+        self, connection: Connection, entry: Planned, made: Made, pins: Mapping[str, str]
+    ) -> None:
         """Write one resource's row if anything in it is new, and tell the room that acts on it."""
         resource = entry.resource
         row = Stored(resource.kind, resource.name, resource.owner, resource.tags, entry.spec, made)
         if entry.action != "unchanged" or (entry.before and entry.before.made != made):
             store.put_row(connection, row, self._context.now())
+        used = None if entry.before is None else entry.before.made.get("version")
+        if resource.kind == "Baseline" and used != made["version"]:
+            note_promotion(connection, resource.name, used, made["version"], self._context.now())
         if entry.action != "unchanged":
-            self._act(connection, resource)
+            self._act(connection, resource, pins)
             before = None if entry.before is None else entry.before.declared()
             verb = "create" if before is None else "update"
             self._record(connection, verb, resource.kind, resource.name, before, row.declared())
@@ -239,8 +302,10 @@ class Applier:
         now = self._context.now()
         record(connection, verb, f"{kind}/{name}", now, before=before, after=after)
 
-    def _act(self, connection: Connection, resource: Resource) -> None:
-        """Hand a resource to the room that acts on it."""
+    def _act(
+        self, connection: Connection, resource: Resource, pins: Mapping[str, str] | None = None
+    ) -> None:
+        """Hand a resource to the room that acts on it; `pins` are versions by monitor."""
         now, definition = self._context.now(), definition_of(resource)
         if isinstance(definition, Channel):
             put_channel(connection, definition, now, vault=self._context.vault)
@@ -250,6 +315,9 @@ class Applier:
             put_silence(connection, definition, now)
         elif isinstance(definition, MonitorDefinition):
             baseline = store.get(connection, "Baseline", definition.baseline)
+            version = baseline.made["version"]
+            if definition.baseline_pinned:
+                version = (pins or {})[resource.key]
             endpoint = definition.endpoint
             if endpoint:
                 endpoint = store.get(connection, "Endpoint", endpoint).name
@@ -259,7 +327,7 @@ class Applier:
                     definition,
                     endpoint=endpoint,
                     baseline=baseline.name,
-                    baseline_version=baseline.made["version"],
+                    baseline_version=version,
                 ),
                 now,
             )
@@ -279,6 +347,11 @@ class Applier:
             )
         }
 
+        self._follow(connection, changed, declared)
+
+    def _follow(self, connection: Connection, changed: Set[Key], declared: Set[Key]) -> list[str]:
+        """Bring in line with what has changed what needs it; return the monitors among that."""
+
         def is_touched(row: Stored) -> bool:
             return any(
                 (kind, key_of(kind, name)) in changed
@@ -290,9 +363,13 @@ class Applier:
                 made = _endpoint_made(connection, row.name, row.spec, row)
                 if made != row.made:
                     store.put_row(connection, replace(row, made=made), self._context.now())
+        moved = []
         for row in filter(is_touched, store.list_kind(connection, "Monitor")):
-            spec = MonitorSpec.model_validate(row.spec)
-            self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
+            if baseline_and_pin(row.spec["baseline"])[1] is None:
+                spec = MonitorSpec.model_validate(row.spec)
+                self._act(connection, Resource("Monitor", row.name, spec, row.owner, row.tags))
+                moved.append(row.name)
+        return moved
 
     def _delete(self, kind: Kind, name: str, known: frozenset[int] | None) -> None:
         now = self._context.now()

@@ -27,6 +27,7 @@ from driftline.serving.resources.specs import (
     CompositeAlarmSpec,
     MonitorSpec,
     SilenceSpec,
+    baseline_and_pin,
 )
 from driftline.validation import nearest
 
@@ -69,15 +70,18 @@ def composite_of(resource: Resource, spec: CompositeAlarmSpec) -> CompositeDefin
 
 
 def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
-    """Return the monitor of a resource; its baseline's version is not known yet."""
+    """Return the monitor of a resource; the version that it follows is not known yet."""
     found = spec.model_dump(exclude={"data_analysis_start_time", "data_analysis_end_time"})
     own = {
         "schedule": once(spec.schedule, spec.data_analysis_start_time, spec.data_analysis_end_time),
         "rules": tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
         "segments": None if spec.segments is None else tuple(spec.segments),
     }
+    baseline, pin = baseline_and_pin(spec.baseline)
     return MonitorDefinition(
-        **{**found, **own, "endpoint": spec.endpoint or ""},
+        **{**found, **own, "endpoint": spec.endpoint or "", "baseline": baseline},
+        baseline_version=pin,
+        baseline_pinned=pin is not None,
         name=resource.name,
         owner=resource.owner,
         tags=resource.tags,

@@ -39,6 +39,9 @@ from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
 Made = Mapping[str, Any]
+ROLE_FIELDS = set(BaselineSpec.model_fields) - {
+    "data", "model", "segments", "preprocess", "promote",
+}  # fmt: skip
 
 
 class Provisioner:
@@ -124,7 +127,7 @@ class Provisioner:
             return before.made
         name, root = planned.resource.name, self._context.root
         known = baselines.versions(root, name)
-        roles = Roles.of(**spec.model_dump(exclude={"data", "model", "segments", "preprocess"}))
+        roles = Roles.of(**spec.model_dump(include=ROLE_FIELDS))
         data: object = spec.data
         if spec.preprocess is not None:
             script = script_in(self._context.scripts_dir, spec.preprocess)
@@ -135,9 +138,12 @@ class Provisioner:
             fitted = self._explained(spec, data, fitted, model)
         # With the documents of all kinds, so that they can be read and changed where they lie.
         baseline = complete(fitted)
-        version = baselines.put(root, name, baseline, self._context.now)
+        origin = {"data": spec.data}
+        version = baselines.put(root, name, baseline, self._context.now, origin)
         if version not in known:
             self._undo.append(lambda: baselines.remove(root, name, version))
+        if before is not None and spec.promote == "manual":  # A candidate.
+            return {**before.made, **planned.content, "model_digest": digest}
         return {
             **planned.content,
             "version": version,
@@ -212,4 +218,5 @@ def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
 
     What is not said and what is said to be nothing are the same: older versions stored less.
     """
-    return {key: value for key, value in spec.items() if key != "data" and value not in (None, [])}
+    apart = ("data", "promote")
+    return {key: one for key, one in spec.items() if key not in apart and one not in (None, [])}

@@ -1,4 +1,4 @@
-"""A baseline's version in use: moved to a newer one with all monitors of it, in one transaction."""
+"""A baseline's version in use: moved to another with all that follow it, in one transaction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from driftline.access.audit import record
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError
@@ -16,19 +17,48 @@ from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 
+PROMOTE = "promote"  # As the audit log names it.
+
 
 def renew_by_capture(
     context: ServerContext, definition: MonitorDefinition, window: Window
 ) -> Baseline:
     """Make a version of a monitor's baseline of captured rows, and let its monitors use it."""
+    refuse_pinned(definition)
     signature = require_signature(context.engine, definition.endpoint)
     # First what nobody names yet; what breaks off here leaves everything as it was.
-    made = put_captured(context.root, definition, window, signature, context.now)
-    before, version = definition.baseline_version, made.version
+    name, before = definition.baseline, definition.baseline_version
+    made = put_captured(
+        context.root, name, before, definition.endpoint, window, signature, context.now
+    )
     with context.engine.begin() as connection:
         store.hold_all(connection)
-        move_version(connection, definition.baseline, before, version, context.now())
+        move_version(connection, name, before, made.version, context.now())
     return made
+
+
+def refuse_pinned(definition: MonitorDefinition) -> None:
+    """Refuse to make another version for a monitor that would not use it.
+
+    Raises
+    ------
+    ConflictError
+        Naming the monitor and what to declare instead.
+    """
+    if definition.baseline_pinned:
+        raise ConflictError(
+            f'monitor "{definition.name}" is pinned to version {definition.baseline_version} of '
+            f'baseline "{definition.baseline}"; declare baseline: {definition.baseline} to have it '
+            "follow, or make a version with driftline baseline create"
+        )
+
+
+def note_promotion(
+    connection: Connection, baseline: str, before: str | None, version: str, now: datetime
+) -> None:
+    """Note in the audit log that another version of a baseline is in use: its history."""
+    old = None if before is None else {"version": before}
+    record(connection, PROMOTE, f"Baseline/{baseline}", now, before=old, after={"version": version})
 
 
 def move_version(
@@ -42,10 +72,13 @@ def move_version(
             f"{before}; look at it and try again"
         )
     store.put_row(connection, replace(row, made={**row.made, "version": version}), now)
+    note_promotion(connection, row.name, row.made["version"], version, now)
     moved = [
         one
         for one in list_definitions(connection)
-        if one.baseline == row.name and one.baseline_version in (before, row.made["version"])
+        if one.baseline == row.name
+        and not one.baseline_pinned
+        and one.baseline_version in (before, row.made["version"])
     ]
     for one in moved:
         put_definition(connection, replace(one, baseline_version=version), now)

@@ -44,6 +44,12 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+def baseline_and_pin(text: str) -> tuple[str, str | None]:
+    """Return the baseline that a monitor names, and the version behind "@"; None: it follows."""
+    name, sign, version = text.partition("@")
+    return name, version if sign else None
+
+
 class ModelSpec(Spec):
     """A model file, or a folder with one."""
 
@@ -70,6 +76,8 @@ class BaselineSpec(Spec):
     segments: list[str] = []
     preprocess: str | None = None
     model: str | None = None
+    # Whether a version of data that have changed is used at once, or when somebody promotes it.
+    promote: Literal["always", "manual"] = "always"
 
 
 class EndpointSpec(Spec):
@@ -120,6 +128,7 @@ class MonitorSpec(Spec):
     endpoint: str | None = None
     # In place of an endpoint: a table that others write (docs/sources.md).
     source: dict[str, Any] | None = None
+    # NAME follows the version in use, NAME@3 stays at the third.
     baseline: str
     schedule: str = "cron(0 0 ? * * *)"
     time_zone: str = "UTC"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from driftline.database.locks import advisory_lock
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
-from driftline.serving.resources.specs import SECRET_FIELDS, Kind
+from driftline.serving.resources.specs import SECRET_FIELDS, Kind, baseline_and_pin
 from driftline.serving.tables import installation, resources
 from driftline.validation import nearest
 
@@ -162,7 +162,10 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     elif kind == "Endpoint":
         found = [("Model", spec["model"]), ("Baseline", spec["baseline"])]
     elif kind == "Monitor":
-        found = [("Endpoint", spec["endpoint"]), ("Baseline", spec["baseline"])]
+        found = [
+            ("Endpoint", spec["endpoint"]),
+            ("Baseline", baseline_and_pin(spec["baseline"])[0]),
+        ]
     elif kind in ALARM_KINDS:
         lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
         found = [("Channel", name) for key in lists for name in spec[key]]

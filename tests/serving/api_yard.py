@@ -115,6 +115,7 @@ def tour(server: Running) -> dict[str, tuple[httpx.Request, httpx.Response]]:
     _look_around(call)
     _visit_capture(call)
     _visit_monitors(call)
+    _visit_baselines(call)
     _visit_metrics(call)
     _visit_alarms(call)
     _visit_notifications(call)
@@ -187,6 +188,16 @@ def _visit_monitors(call: Tour) -> None:
     call.api(
         "POST /monitors/{name}/baseline", "second", json={**SPAN, "to": "2026-01-14T00:00:00Z"}
     )
+
+
+def _visit_baselines(call: Tour) -> None:
+    asked = {**SPAN, "endpoint": "flights", "to": "2026-01-14T00:00:00Z"}
+    call.api("POST /baselines/{name}/versions", "flights", json=asked)
+    call.api("GET /baselines/{name}/versions", "flights")
+    pair = {"reference": "1", "version": "2"}
+    call.api("GET /baselines/{name}/comparison", "flights", params=pair)
+    call.api("POST /baselines/{name}/promote", "flights", json={"version": "1"})
+    call.api("GET /baselines/{name}/promotions", "flights")
 
 
 def _visit_metrics(call: Tour) -> None:

@@ -262,6 +262,37 @@ class Client(AlarmCalls):
         span = without_none({"from": start, "to": end})
         return self._post("monitors", name, "baseline", body=span)
 
+    def baseline_versions(
+        self, name: str, *, limit: int = 100, before: int | None = None
+    ) -> Sequence[dict[str, Any]]:
+        """List the versions of a baseline, the newest first, with the monitors that use each.
+
+        ``before`` leaves out those from this number on: the last one of the page before.
+        """
+        return self._items("baselines", name, "versions", limit=limit, before=before)
+
+    def make_baseline_version(
+        self, name: str, *, endpoint: str, start: datetime, end: datetime, promote: bool = False
+    ) -> dict[str, Any]:
+        """Make a version of a baseline of rows that an endpoint captured in [start, end).
+
+        Nobody uses it until it is promoted, here or later.
+        """
+        asked = {"endpoint": endpoint, "from": start.isoformat(), "to": end.isoformat()}
+        return self._post("baselines", name, "versions", body={**asked, "promote": promote})
+
+    def compare_baseline_versions(self, name: str, reference: str, version: str) -> dict[str, Any]:
+        """Compare a version of a baseline with another, each by its number or its digest."""
+        return self._get("baselines", name, "comparison", reference=reference, version=version)
+
+    def promote_baseline(self, name: str, version: str) -> dict[str, Any]:
+        """Have a version of a baseline used by all monitors that follow it; an older one, too."""
+        return self._post("baselines", name, "promote", body={"version": version})
+
+    def baseline_promotions(self, name: str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+        """List which versions of a baseline came into use, when and by whom, the newest first."""
+        return self._items("baselines", name, "promotions", limit=limit)
+
     def mark_monitor(
         self,
         name: str,

@@ -1,0 +1,137 @@
+"""Routes of a baseline's versions: listed, made of captured rows, compared, promoted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field
+
+from driftline.access.audit import entries
+from driftline.baseline import store as baselines
+from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
+from driftline.errors import InputError
+from driftline.monitors.definitions import list_definitions
+from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
+from driftline.monitors.warm_up.captured_baseline import put_captured
+from driftline.serving.api.requests import Fields, in_utc
+from driftline.serving.context import ServerContext
+from driftline.serving.provisioning.apply import Applier
+from driftline.serving.provisioning.renewal import PROMOTE
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import require_signature
+from driftline.serving.resources.store import Stored
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Wanted = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class PromoteRequest(Fields):
+    """The version that is to be used, by its number or its digest."""
+
+    version: Wanted
+
+
+class VersionRequest(Fields):
+    """The captured time that a version is made of, half-open, and whether it is used at once."""
+
+    endpoint: Annotated[str, Field(max_length=63)]
+    start: Annotated[AwareDatetime, Field(alias="from")]
+    end: Annotated[AwareDatetime, Field(alias="to")]
+    promote: bool = False
+
+
+def router(context: ServerContext, applier: Applier) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["baselines"])
+
+    def stored(name: str) -> Stored:
+        with read_connection(context.engine) as connection:
+            return store.get(connection, "Baseline", name)
+
+    @routes.get("/baselines/{name}/versions")
+    def list_versions(
+        name: str, limit: Limit = 100, before: Annotated[int | None, Query(ge=1)] = None
+    ) -> dict[str, Any]:
+        """List the versions of a baseline, the newest first, with the monitors that use each."""
+        row = stored(name)
+        with read_connection(context.engine) as connection:
+            users = [one for one in list_definitions(connection) if one.baseline == row.name]
+        found = baselines.list_versions(context.root, row.name)[::-1]
+        chosen = [one for one in found if before is None or one.number < before]
+        items = [
+            {
+                **one.to_dict(),
+                "in_use": one.version == row.made["version"],
+                "monitors": [
+                    {"name": user.name, "pinned": user.baseline_pinned}
+                    for user in users
+                    if user.baseline_version == one.version
+                ],
+            }
+            for one in chosen[:limit]
+        ]
+        more = items[-1]["number"] if len(chosen) > limit else None
+        return {"items": items, "next": more}
+
+    @routes.post("/baselines/{name}/versions")
+    async def make_version(name: str, asked: VersionRequest) -> dict[str, Any]:
+        """Make a version of a baseline of captured rows; nobody uses it until it is promoted."""
+        made = await asyncio.to_thread(_captured, context, stored(name), asked)
+        if asked.promote:
+            await applier.promote(name, made["version"])
+        return {**made, "promoted": asked.promote}
+
+    @routes.get("/baselines/{name}/comparison")
+    def compare(name: str, reference: str, version: str) -> dict[str, Any]:
+        """Compare a version of a baseline with another, column by column, as a window is judged."""
+        row = stored(name)
+        pair = [baselines.find_version(context.root, row.name, one) for one in (reference, version)]
+        before, after = (baselines.get(context.root, row.name, one.version) for one in pair)
+        found = compare_versions(before, after).to_dict()
+        return {
+            "baseline": row.name, "before": pair[0].to_dict(), "after": pair[1].to_dict(), **found,
+        }  # fmt: skip
+
+    @routes.post("/baselines/{name}/promote")
+    async def promote(name: str, asked: PromoteRequest) -> dict[str, Any]:
+        """Have a version used by all monitors that follow the baseline; an older one, too."""
+        return await applier.promote(name, asked.version)
+
+    @routes.get("/baselines/{name}/promotions")
+    def list_promotions(
+        name: str, limit: Limit = 100, before: Annotated[int | None, Query(ge=1)] = None
+    ) -> dict[str, Any]:
+        """List which versions came into use, when, and who did it, the newest first."""
+        target = f"Baseline/{stored(name).name}"
+        with read_connection(context.engine) as connection:
+            found = entries(
+                connection, limit=limit, before_id=before, target=target, action=PROMOTE
+            )
+        items = [
+            {
+                "id": one.id, "at": one.at.isoformat(), "by": one.subject,
+                "before": (one.before or {}).get("version"), "after": (one.after or {})["version"],
+            }
+            for one in found
+        ]  # fmt: skip
+        return {"items": items, "next": found[-1].id if len(found) == limit else None}
+
+    return routes
+
+
+def _captured(context: ServerContext, row: Stored, asked: VersionRequest) -> dict[str, Any]:
+    """Keep a version of captured rows, in all else as the version in use."""
+    window = Window(in_utc(asked.start), in_utc(asked.end))
+    if window.end > context.now():
+        raise InputError(f"to {window.end:%FT%TZ} is not over yet; expected a time that has passed")
+    with read_connection(context.engine) as connection:
+        endpoint = store.get(connection, "Endpoint", asked.endpoint).name
+    signature = require_signature(context.engine, endpoint)
+    made = put_captured(
+        context.root, row.name, row.made["version"], endpoint, window, signature, context.now
+    )
+    version = baselines.find_version(context.root, row.name, made.version)
+    return {"baseline": row.name, **version.to_dict()}

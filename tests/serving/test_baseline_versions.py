@@ -1,0 +1,174 @@
+"""Versions of a baseline over HTTP and on the command line: listed, made, compared, promoted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from driftline.app.cli import build
+from driftline.baseline import store as baselines
+from driftline.baseline.store import Baseline
+from driftline.serving.resources import store
+from tests.serving.conftest import NOW, make_frame
+
+PATH = "/api/v1/baselines/flights"
+
+
+@pytest.fixture(scope="module")
+def server(start, trained, declare, tmp_path_factory):
+    """Return a server with a baseline of two versions, one monitor that follows and one pinned."""
+    with start(tmp_path_factory.mktemp("versions")) as found:
+        answer = found.apply(
+            declare("Baseline", "flights", data=str(trained.reference), label="late"),
+            declare("Endpoint", "flights", baseline="flights"),
+            declare("Monitor", "follows", endpoint="flights", baseline="flights"),
+            declare("Monitor", "stays", endpoint="flights", baseline="flights@1"),
+        )
+        assert answer.status_code == 200, answer.text
+        frame = make_frame(seed=8).assign(temp=lambda one: one["temp"] + 30)
+        made = Baseline.fit(frame, label="late")
+        baselines.put(found.context.root, "flights", made, lambda: NOW, {"data": "by hand"})
+        yield found
+
+
+def run(server, *words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(build("baseline"), ["baseline", *words, "--server", server.url])
+    return done.exit_code, done.output
+
+
+def versions_in_use(server) -> dict[str, str]:
+    found = server.client.get("/api/v1/monitors").json()["items"]
+    return {one["name"]: one["status"]["baseline_version"] for one in found}
+
+
+def test_versions_are_listed_with_what_they_are_made_of_and_who_uses_them(server, trained):
+    page = server.client.get(f"{PATH}/versions", params={"limit": 1}).json()
+    rest = server.client.get(f"{PATH}/versions", params={"before": page["next"]}).json()
+    missing = server.client.get("/api/v1/baselines/fligths/versions")
+
+    (second,), (first,) = page["items"], rest["items"]
+    assert (second["number"], second["in_use"], second["monitors"]) == (2, False, [])
+    assert second["origin"] == {"data": "by hand"}
+    assert (first["number"], first["in_use"], first["row_count"]) == (1, True, 600)
+    assert first["origin"] == {"data": str(trained.reference)}
+    assert first["monitors"] == [
+        {"name": "follows", "pinned": False}, {"name": "stays", "pinned": True},
+    ]  # fmt: skip
+    assert (page["next"], rest["next"]) == (2, None)
+    assert (missing.status_code, "flights" in missing.text) == (404, True)
+
+
+def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
+    first, second = baselines.versions(server.context.root, "flights")
+    before = versions_in_use(server)
+    promoted = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
+    between = versions_in_use(server)
+    again = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
+    server.client.post(f"{PATH}/promote", json={"version": first})
+    wrong = server.client.post(f"{PATH}/promote", json={"version": "3"})
+
+    assert before == {"follows": first, "stays": first}
+    assert promoted == {
+        "baseline": "flights", "before": first, "version": second, "monitors": ["follows"],
+    }  # fmt: skip
+    assert between == {"follows": second, "stays": first}
+    assert again["monitors"] == []
+    assert versions_in_use(server) == before
+    assert wrong.status_code == 404
+    assert f"the newest: 1 ({first}), 2 ({second})" in server.error_of(wrong)["message"]
+    history = server.client.get(f"{PATH}/promotions").json()["items"]
+    assert [(one["before"], one["after"]) for one in history[:2]] == [
+        (second, first), (first, second),
+    ]  # fmt: skip
+    assert (history[-1]["before"], history[-1]["after"]) == (None, first)
+    noted = server.client.get("/api/v1/audit", params={"target": "Baseline/flights"}).json()
+    assert [one["action"] for one in noted["items"]].count("promote") == len(history)
+
+
+def test_a_monitor_can_be_pinned_to_another_version_and_follow_again(server, declare):
+    def pin(baseline: str):
+        return server.apply(declare("Monitor", "stays", endpoint="flights", baseline=baseline))
+
+    first, second = baselines.versions(server.context.root, "flights")
+    pin("FLIGHTS@2")
+    pinned = versions_in_use(server)["stays"]
+    shown = server.client.get("/api/v1/monitors/stays").json()
+    wrong = pin("flights@7")
+    refused = server.client.delete("/api/v1/baselines/flights")
+    renewed = server.client.post(
+        "/api/v1/monitors/stays/baseline",
+        json={"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"},
+    )
+    kept = versions_in_use(server)["stays"]
+    pin("flights")
+    followed = versions_in_use(server)["stays"]
+    pin("flights@1")
+
+    assert (pinned, kept) == (second, second)
+    assert shown["status"]["baseline_pinned"] is True
+    assert (wrong.status_code, "no version" in wrong.text) == (404, True)
+    assert refused.status_code == 409
+    assert renewed.status_code == 409
+    assert "declare baseline: flights to have it follow" in server.error_of(renewed)["message"]
+    assert followed == first
+
+
+def test_changed_data_make_a_candidate_where_promotion_is_manual(server, tmp_path, declare):
+    file = tmp_path / "other.parquet"
+    spec = {"data": str(file), "promote": "manual"}
+    make_frame(seed=9).to_parquet(file, index=False)
+    server.apply(declare("Baseline", "other", **spec))
+    make_frame(seed=10).to_parquet(file, index=False)
+
+    answer = server.apply(declare("Baseline", "other", **spec))
+    known = baselines.versions(server.context.root, "other")
+    again = server.apply(declare("Baseline", "other", **spec))
+
+    assert answer.status_code == 200, answer.text
+    assert len(known) == 2
+    assert again.json()["changes"][0]["action"] == "unchanged"
+    with server.engine.connect() as connection:
+        assert store.get(connection, "Baseline", "other").made["version"] == known[0]
+
+
+def test_the_commands_list_show_compare_and_promote(server):
+    code, changed = run(server, "compare", "flights", "1", "2")
+    same, _ = run(server, "compare", "flights", "1", "1")
+    _, found = run(server, "compare", "flights", "1", "2", "--json")
+    run(server, "promote", "flights", "2")
+    _, listed = run(server, "list")
+    _, shown = run(server, "show", "flights")
+    run(server, "promote", "flights", "1")
+
+    assert (code, same) == (1, 0)
+    assert "1 column changed: temp" in changed
+    assert "sd higher" in changed
+    (temp,) = (one for one in json.loads(found)["columns"] if one["changes"])
+    assert temp["feature"] == "temp"
+    assert temp["share_low"] < temp["share_window"] < temp["share_high"]
+    second = baselines.versions(server.context.root, "flights")[1]
+    assert second in listed
+    assert "stays (pinned)" in shown
+    assert "came into use" in shown
+
+
+def test_a_version_of_rows_that_have_not_come_yet_is_refused(server):
+    asked = {"endpoint": "flights", "from": "2026-01-14T00:00:00Z", "to": "2026-01-16T00:00:00Z"}
+
+    answer = server.client.post(f"{PATH}/versions", json=asked)
+
+    assert answer.status_code == 400
+    assert "is not over yet" in server.error_of(answer)["message"]
+
+
+def test_data_beside_the_commands_make_a_baseline_as_before(trained, tmp_path):
+    command = build("baseline")
+    for words in (["baseline"], ["baseline", "fit"]):
+        folder = tmp_path / str(len(words))
+        asked = [*words, str(trained.reference), "--label", "late", "-o", str(folder)]
+        done = CliRunner().invoke(command, asked)
+
+        assert done.exit_code == 0, done.output
+        assert Baseline.load(folder).profile.row_count == 600
