@@ -81,6 +81,7 @@ class Actions:
             "unmark": _unmark,
             "accept": _accept,
             "rebase": _rebase,
+            "promote": _promote,
         }
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -181,6 +182,13 @@ def _rebase(send: Send, given: Mapping[str, object]) -> str:
     rows = found.get("row_count")
     made = plural(rows, "captured row") if isinstance(rows, int) else "captured rows"
     return f"The baseline has a new version of {made}; it is used from the next window on."
+
+
+def _promote(send: Send, given: Mapping[str, object]) -> str:
+    name, version = _wanted(given, "baseline"), _wanted(given, "version")
+    found = send("POST", f"/api/v1/baselines/{_step(name)}/promote", {"version": version})
+    moved = plural(_counted(found, "monitors"), "monitor")
+    return f"Version {version} is in use, for {moved}, from the next window on."
 
 
 def _counted(found: Mapping[str, Any], key: str) -> int:

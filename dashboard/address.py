@@ -17,6 +17,8 @@
                                           or ``metric=``; ``keep=`` in place of ``feature=``
                                           asks for a feature only if the window has it
 ``/monitors/<name>/columns/<feature>``    one column over all windows; ``window=`` as above
+``/baselines/<name>``                     the versions of a baseline; ``reference=`` and
+                                          ``version=`` are compared, ``feature=`` is drawn
 ``/rows.csv``, ``/rows.parquet``          all rows behind a violation, as a file; ``monitor=``,
                                           ``window=``, ``feature=``
 ========================================  ========================================================
@@ -46,7 +48,7 @@ class Address:
 
     page: Literal[
         "overview", "monitor", "column", "alarms", "alarm", "incidents", "incident", "messages",
-        "silences", "audit", "missing",
+        "silences", "audit", "baseline", "missing",
     ]  # fmt: skip
     monitor: str = ""
     window: str | None = None
@@ -64,6 +66,9 @@ class Address:
     subject: str | None = None
     target: str | None = None
     day: str | None = None
+    baseline: str = ""
+    reference: str | None = None
+    version: str | None = None
 
 
 _PLAIN = {
@@ -105,6 +110,11 @@ def parse(path: str, query: str = "") -> Address:
         case ["audit"]:
             subject, target = _one(asked, "subject"), _one(asked, "target")
             return Address("audit", subject=subject, target=target, day=_one(asked, "day"))
+        case ["baselines", baseline] if baseline:
+            old, new = _one(asked, "reference"), _one(asked, "version")
+            return Address(
+                "baseline", baseline=baseline, feature=feature, reference=old, version=new
+            )
         case ["monitors", monitor] if monitor:
             keep, metric = _one(asked, "keep"), _one(asked, "metric")
             return Address("monitor", monitor, window, feature, keep, metric)
@@ -130,6 +140,19 @@ def monitor_link(
     """Build the address of a monitor's page; any text is safe in a name."""
     asked = {"window": window, "feature": feature, "keep": keep, "metric": metric}
     return _link(("monitors",), name, asked, anchor)
+
+
+def baseline_link(
+    name: str,
+    *,
+    reference: str | None = None,
+    version: str | None = None,
+    feature: str | None = None,
+    anchor: str = "",
+) -> str:
+    """Build the address of a baseline's page, or of two of its versions compared."""
+    asked = {"reference": reference, "version": version, "feature": feature}
+    return _link(("baselines",), name, asked, anchor)
 
 
 def column_link(monitor: str, column: str, *, window: str | None = None, anchor: str = "") -> str:

@@ -44,6 +44,7 @@ from driftline.dashboard.pages import (
     alarm,
     alarms,
     audit,
+    baseline,
     column,
     composite,
     incidents,
@@ -55,6 +56,7 @@ from driftline.dashboard.pages import (
 )
 from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, problem
 from driftline.dashboard.queries.audit import read_audit
+from driftline.dashboard.queries.baselines import read_baseline
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, Access, Sessions
@@ -183,6 +185,13 @@ def _alarm_page(stores: Stores, address: Address) -> html.Div | None:
             return messages.page(stores.notifications.messages(address.status, address.channel))
         case "silences":
             return silences.page(stores.notifications.silences())
+        case "baseline":
+            return baseline.page(
+                read_baseline(
+                    stores.engine, stores.storage, stores.now(), address.baseline,
+                    address.reference, address.version, address.feature,
+                )
+            )  # fmt: skip
         case "audit" if refusal := lacking("admin"):
             return problem("The audit log", refusal)
         case "audit":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from urllib.parse import urlencode
 
 from dash import html
 
-from driftline.dashboard.address import alarm_link, monitor_link, rows_link
+from driftline.dashboard.address import alarm_link, baseline_link, monitor_link, rows_link
 from driftline.dashboard.pages.alarm_panels import change_table
 from driftline.dashboard.pages.forms import act_form, choice, field, signature
 from driftline.dashboard.pages.parts import (
@@ -53,6 +54,7 @@ Link = Callable[[WindowRun], str]
 
 ROWS = "Contributing rows"
 EVENT_CHARACTERS = 13
+CHANGES_SHOWN = 3
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
@@ -84,7 +86,11 @@ def monitor_page(
     top = [crumbs(monitor.name), heading(monitor.name, words, *picker(monitor, run, link))]
     if run is None:
         return layout(monitor.name, *top, waiting(monitor))
-    end = [*annotation_panel(view.annotations), _closing(view, run, counts)]
+    end = [
+        *version_changes(monitor),
+        *annotation_panel(view.annotations),
+        _closing(view, run, counts),
+    ]
     return layout(f"{monitor.name}, {span(run)}", *top, *parts, *end)
 
 
@@ -157,10 +163,43 @@ def _closing(view: WindowView, run: WindowRun, counts: Sequence[tuple[str, Cell]
         ("Execution", html.Code(run.execution)),
         ("Rows judged", count(run.row_count)),
         *counts,
-        ("Baseline", f"{monitor.definition.baseline} {monitor.baseline_version}".strip()),
+        ("Baseline", _baseline(monitor, run)),
         ("Documents", html.Code(run.folder) if view.report else "none were written"),
     ]
     return pair(panel("Alarm history", [history]), panel("This execution", [facts(entries)]))
+
+
+def _baseline(monitor: MonitorLine, run: WindowRun) -> Cell:
+    """Lead to the version that a window was judged by."""
+    name = monitor.definition.baseline
+    version = run.baseline_version or monitor.baseline_version
+    words = "pinned" if monitor.definition.baseline_pinned else "follows what is promoted"
+    return stack(html.A(f"{name} {version}".strip(), href=baseline_link(name)), faint(words))
+
+
+def version_changes(monitor: MonitorLine) -> list[Cell]:
+    """List since which windows another version of the baseline judges, the newest first."""
+    changes = [
+        (before.baseline_version, after)
+        for before, after in pairwise(monitor.runs)
+        if before.baseline_version and before.baseline_version != after.baseline_version
+    ]
+    name = monitor.definition.baseline
+    lines = [
+        html.P(
+            [
+                f"From {moment(run.start)} on: version {run.baseline_version} of ",
+                html.A(
+                    f"{name}, compared with {old}",
+                    href=baseline_link(name, reference=old, version=run.baseline_version),
+                ),
+                "; drift is tested anew, without the windows before.",
+            ],
+            className="finding",
+        )
+        for old, run in changes[: -CHANGES_SHOWN - 1 : -1]
+    ]
+    return [panel("Another version of the baseline", lines)] if lines else []
 
 
 def row_list(monitor: str, run: WindowRun, rows: ContributingRows) -> html.Section:

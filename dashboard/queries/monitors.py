@@ -93,6 +93,7 @@ def _runs(
             cause=row.cause or None,
             failure=row.failure_reason,
             folder=row.folder or "",
+            baseline_version=row.baseline_version,
         )
         # Somebody may have run a part of a window by hand, which must not hide the whole.
         if run.start not in runs or definition.timetable.has_window(Window(run.start, run.end)):

@@ -23,6 +23,7 @@ from driftline.dashboard.queries.alarms import (
     alarm_view,
     changes,
 )
+from driftline.dashboard.queries.baselines import require_baseline
 from driftline.dashboard.queries.composites import composite_view
 from driftline.dashboard.queries.monitors import (
     annotations_view,
@@ -185,6 +186,8 @@ class Stores:
                     get_incident(connection, address.incident)
                 case "monitor" | "column":
                     get_definition(connection, address.monitor)
+                case "baseline":
+                    require_baseline(self.storage, address.baseline)
 
     def kind(self, name: str) -> str:
         """Return the kind of a monitor; NotFoundError when there is none of that name."""

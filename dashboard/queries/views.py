@@ -59,6 +59,7 @@ class WindowRun:
     cause: str | None = None
     failure: str | None = None
     folder: str = ""
+    baseline_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
