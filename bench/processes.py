@@ -37,8 +37,16 @@ def memory_mib(pid: int) -> float:
 
 def name_of(pid: int) -> str:
     """Return the name of a process of an installation."""
-    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    words = [*Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+    if "driftline.app.warm_parent" in words:
+        return Path(f"/proc/{pid}/comm").read_text().strip().replace("python", "warm parent")
     return next((name for name in NAMES if name in words), "up")
+
+
+def below(pid: int) -> list[int]:
+    """Return a process and all that it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in below(int(child)))]
 
 
 def measure(tree: Path, folder: Path) -> dict[str, float]:
@@ -53,8 +61,7 @@ def measure(tree: Path, folder: Path) -> dict[str, float]:
         assert up.stderr is not None
         if not any("ready; Ctrl-C" in line for line in up.stderr):
             raise RuntimeError(f"{tree}: ended before it was ready")
-        children = Path(f"/proc/{up.pid}/task/{up.pid}/children").read_text().split()
-        pids = [up.pid, *map(int, children)]
+        pids = below(up.pid)
         found["start CPU s"] = sum(processor_s(pid) for pid in pids)
         time.sleep(REST_S)
         for pid in pids:
@@ -89,7 +96,9 @@ def main() -> None:
     print("| | " + " | ".join(str(tree) for tree in trees) + " |")
     print("|" + "---|" * (len(trees) + 1))
     for what, by_tree in measured.items():
-        values = [f"{statistics.median(by_tree[tree]):.2f}" for tree in trees]
+        values = [
+            f"{statistics.median(by_tree[tree]):.2f}" if tree in by_tree else "" for tree in trees
+        ]
         print(f"| {what} | " + " | ".join(values) + " |")
 
 

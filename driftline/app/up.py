@@ -19,6 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from driftline.app.exit_codes import error_of
+from driftline.app.warm_parent import ForkedProcess, WarmParent
 from driftline.errors import InputError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ LAST_LINES_S = 2.0
 class _Child:
     name: str
     roles: tuple[str, ...]
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | ForkedProcess | None = None
     ready_fd: int = -1
     is_ready: bool = False
     started_s: float = 0.0
@@ -72,6 +73,10 @@ class Supervisor:
             _Child(name, tuple(role for role in roles if roles[role] == name))
             for name in dict.fromkeys(roles.values())
         ]
+        names = [child.name for child in self._children]
+        # One alone shares its memory with nobody.
+        is_forked = sys.platform == "linux" and len(names) > 1
+        self._parent = WarmParent(names) if is_forked else None
         for child in self._children:
             self._spawn(child)
 
@@ -146,30 +151,41 @@ class Supervisor:
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
                 child.ready_fd = -1
+        if self._parent is not None:
+            self._parent.close()
 
     def _spawn(self, child: _Child) -> None:
         if child.ready_fd >= 0:
             os.close(child.ready_fd)
         child.ready_fd, write_fd = os.pipe()
-        # -P: a queue.py in the folder that somebody starts this in is none of our modules.
-        command = [sys.executable, "-P", "-m", "driftline.app.processes", child.name]
-        command += ["--roles", ",".join(child.roles), "--ready-fd", str(write_fd)]
+        arguments = [child.name, "--roles", ",".join(child.roles)]
         if self._settings_file is not None:
-            command += ["--settings", str(self._settings_file)]
-        child.process = subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
-            command,
-            pass_fds=(write_fd,),
-            stdin=subprocess.PIPE,  # Never written to: its end tells the child that we are gone.
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops in order.
-        )
-        os.close(write_fd)
+            arguments += ["--settings", str(self._settings_file)]
+        try:
+            child.process = self._start(arguments, write_fd)
+        finally:
+            os.close(write_fd)
         child.started_s = time.monotonic()
         child.is_ready = False
         thread = threading.Thread(target=self._copy_log, args=(child, child.process), daemon=True)
         thread.start()
         child.threads = [thread]
+
+    def _start(
+        self, arguments: list[str], ready_fd: int
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        if self._parent is not None:
+            return self._parent.start(arguments, ready_fd)
+        # -P: a queue.py in the folder that somebody starts this in is none of our modules.
+        command = [sys.executable, "-P", "-m", "driftline.app.processes", *arguments]
+        return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
+            [*command, "--ready-fd", str(ready_fd)],
+            pass_fds=(ready_fd,),
+            stdin=subprocess.PIPE,  # Never written to: its end tells the child that we are gone.
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops in order.
+        )
 
     def _read_ready(self, child: _Child, left_s: float) -> None:
         if not wait([child.ready_fd], min(left_s, 1.0)):
@@ -183,7 +199,7 @@ class Supervisor:
             code, f"{child.name}: ended with code {code} before it was ready{self._where(child)}"
         )
 
-    def _copy_log(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
+    def _copy_log(self, child: _Child, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
         """Pass on a process's lines, to its own file or to standard error with its name before.
 
         A line that cannot be written (full disk, closed terminal) is left out: the process would

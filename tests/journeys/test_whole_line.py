@@ -257,13 +257,16 @@ def test_what_is_killed_comes_back_and_nothing_is_lost(house: House, cells: str)
     assert len(rows) == len(set(rows)) == 100
 
 
-def _is_background(entry: Path, parent: int) -> bool:
+def _is_background(entry: Path, supervisor: int) -> bool:
     try:
-        command = (entry / "cmdline").read_bytes()
-        status = (entry / "stat").read_text()
+        is_named = (entry / "comm").read_text() == "background\n"
+        return is_named and _parent_of(_parent_of(int(entry.name))) == supervisor
     except OSError:
         return False
-    return b"background" in command and status.rsplit(")", 1)[1].split()[1] == str(parent)
+
+
+def _parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def test_a_taken_port_is_4_and_names_the_setting(house: House) -> None:
