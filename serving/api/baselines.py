@@ -105,21 +105,26 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
         name: str, limit: Limit = 100, before: Annotated[int | None, Query(ge=1)] = None
     ) -> dict[str, Any]:
         """List which versions came into use, when, and who did it, the newest first."""
-        target = f"Baseline/{stored(name).name}"
-        with read_connection(context.engine) as connection:
-            found = entries(
-                connection, limit=limit, before_id=before, target=target, action=PROMOTE
-            )
-        items = [
-            {
-                "id": one.id, "at": one.at.isoformat(), "by": one.subject,
-                "before": (one.before or {}).get("version"), "after": (one.after or {})["version"],
-            }
-            for one in found
-        ]  # fmt: skip
-        return {"items": items, "next": found[-1].id if len(found) == limit else None}
+        return _promotions(context, stored(name).name, limit, before)
 
     return routes
+
+
+def _promotions(
+    context: ServerContext, name: str, limit: int, before: int | None
+) -> dict[str, Any]:
+    with read_connection(context.engine) as connection:
+        found = entries(
+            connection, limit=limit, before_id=before, target=f"Baseline/{name}", action=PROMOTE
+        )
+    items = [
+        {
+            "id": one.id, "at": one.at.isoformat(), "by": one.subject,
+            "before": (one.before or {}).get("version"), "after": (one.after or {})["version"],
+        }
+        for one in found
+    ]  # fmt: skip
+    return {"items": items, "next": found[-1].id if len(found) == limit else None}
 
 
 def _captured(context: ServerContext, row: Stored, asked: VersionRequest) -> dict[str, Any]:
