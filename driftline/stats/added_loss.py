@@ -68,7 +68,9 @@ def added_loss(window: Floats, reference: Floats, usual: float, *, effect: float
     before = (reference[1] + usual) / (known + 1)
     within = losses - rows * before
     total, column = losses.sum() - usual * rows.sum(), within.sum()
-    share = np.minimum(within / max(total, TINY), within / max(column, TINY))
+    # Less than this is what rounding leaves of sums that are equal, in any unit of loss.
+    least = max(TINY * (losses.sum() + usual * rows.sum()), np.finfo(float).tiny)
+    share = np.minimum(within / max(total, least), within / max(column, least))
     expected = rows * before
     base = np.maximum(rows / rows.sum(), expected / max(expected.sum(), TINY))
     spread = rows * _variances(window) + rows**2 * _variances(reference) / (known + 1)
@@ -76,7 +78,7 @@ def added_loss(window: Floats, reference: Floats, usual: float, *, effect: float
     far = (within - base * column) / np.sqrt(effect * np.maximum(beyond, TINY))
     rest = np.sqrt(effect * np.maximum(spread.sum() - spread, TINY))
     return AddedLoss(
-        share=np.clip(share, 0.0, 1.0) if total > 0 else np.zeros_like(rows),
+        share=np.clip(share, 0.0, 1.0) if total > least else np.zeros_like(rows),
         base=base,
         evidence=np.maximum(far, 0.0) ** 2 / 2,
         rows=rows,
