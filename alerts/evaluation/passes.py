@@ -7,15 +7,12 @@ were missed; the next evaluator judges them all.
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts import tables
 from driftline.alerts.evaluation.due import (
@@ -29,10 +26,8 @@ from driftline.alerts.evaluation.due import (
 )
 from driftline.alerts.tables import passes
 from driftline.database.engine import read_connection
-from driftline.database.leases import Lease
+from driftline.database.leases import Lease, renewing
 from driftline.database.upserts import upsert
-
-log = logging.getLogger(__name__)
 
 LEASE_S = 10
 _LEASE = Lease(passes.c.owner, passes.c.lease_until, timedelta(seconds=LEASE_S))
@@ -123,35 +118,19 @@ def claim(connection: Connection, wanted: Pass, now: datetime, owner: str) -> bo
     return bool(result.rowcount)
 
 
-@contextmanager
 def held(
     engine: Engine, wanted: Pass, owner: str, lease_clock: Callable[[], datetime]
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Renew the lease of a claimed part until the work on it is done."""
-    done = threading.Event()
+    query = update(passes).where(
+        _is((wanted.cadence_s, wanted.part)), _LEASE.is_owned(owner)
+    )
 
     def renew() -> None:
-        while not done.wait(_RENEW_S):
-            try:
-                with engine.begin() as connection:
-                    connection.execute(
-                        update(passes)
-                        .where(
-                            _is((wanted.cadence_s, wanted.part)),
-                            _LEASE.is_owned(owner),
-                        )
-                        .values(_LEASE.taken(owner, lease_clock()))
-                    )
-            except SQLAlchemyError as error:  # Tried again; at worst the part is judged twice.
-                log.warning("lease_not_renewed part=%d error=%s", wanted.part, error)
+        with engine.begin() as connection:
+            connection.execute(query.values(_LEASE.taken(owner, lease_clock())))
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    return renewing(renew, _RENEW_S, f"part={wanted.part}")
 
 
 def is_owner(connection: Connection, wanted: Pass, owner: str) -> bool:

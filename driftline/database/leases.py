@@ -6,10 +6,17 @@ of a worker that dies runs out by itself.
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, or_
+from sqlalchemy.exc import SQLAlchemyError
+
+log = logging.getLogger(__name__)
 
 Values = dict[str, object]
 
@@ -49,3 +56,24 @@ class Lease:
     def released(self) -> Values:
         """Return what to write to give the lease back."""
         return {self.owner.name: None, self.until.name: None}
+
+
+@contextmanager
+def renewing(renew: Callable[[], object], every_s: float, what: str) -> Iterator[None]:
+    """Renew a lease in the background until the block ends, however long it lasts."""
+    done = threading.Event()
+
+    def keep() -> None:
+        while not done.wait(every_s):
+            try:
+                renew()
+            except SQLAlchemyError as error:  # Tried again; the block notices a lease that is lost.
+                log.warning("%s lease_not_renewed error=%s", what, error)
+
+    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

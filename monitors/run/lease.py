@@ -8,22 +8,17 @@ annotations; `executions.record` puts those in order.
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine, or_, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.windows.changes import Position
-from driftline.database.leases import Lease
+from driftline.database.leases import Lease, renewing
 from driftline.database.upserts import upsert
 from driftline.monitors.run.status import MonitorState, with_state
 from driftline.monitors.tables import leases
-
-log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 60.0
 _LEASE = Lease(leases.c.owner, leases.c.expires_at, timedelta(minutes=5))
@@ -59,27 +54,13 @@ def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: o
         return done.rowcount == 1
 
 
-@contextmanager
 def renewed(
     engine: Engine, monitor: str, owner: str, clock: Callable[[], datetime]
-) -> Iterator[None]:
-    """Renew the lease every minute while a window is run, however long that takes."""
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(RENEW_EVERY_S):
-            try:
-                keep(engine, monitor, owner, clock())
-            except SQLAlchemyError as error:  # The next time, or whoever runs the window tells it.
-                log.warning("monitor=%s lease_not_renewed error=%s", monitor, error)
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+) -> AbstractContextManager[None]:
+    """Renew the lease every minute while windows are run, however long that takes."""
+    return renewing(
+        lambda: keep(engine, monitor, owner, clock()), RENEW_EVERY_S, f"monitor={monitor}"
+    )
 
 
 def move(engine: Engine, state: MonitorState, position: Position) -> bool:

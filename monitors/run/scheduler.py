@@ -144,6 +144,9 @@ class Scheduler:
             return
         try:
             with ExitStack() as stack:
+                stack.enter_context(
+                    lease.renewed(self.engine, definition.name, self.owner, self.lease_clock)
+                )
                 predict = self._open_model(definition, stack)
 
                 def judge(window: Window) -> Execution:
@@ -285,8 +288,7 @@ class Scheduler:
     ) -> Execution | DriftlineError | OSError:
         """Run one window; the error when that cannot be done now."""
         try:
-            with lease.renewed(self.engine, definition.name, self.owner, self.lease_clock):
-                return judge(window)
+            return judge(window)
         except (DriftlineError, OSError) as error:
             self._count(definition, error, window)
             return error
