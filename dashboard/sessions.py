@@ -112,7 +112,7 @@ class Access:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """Give a transaction; UnavailableError when the database is away, locked or read-only."""
+        """Open a transaction; UnavailableError when the database is away, locked or read-only."""
         try:
             with self.writer.begin() as connection:
                 yield connection
@@ -121,7 +121,7 @@ class Access:
             raise UnavailableError("the database takes no changes now; try again") from error
 
     def set_cookie(self, answer: Response, scope: Scope, secret: str) -> None:
-        """Give the browser a session's secret, or take it back when it is empty."""
+        """Set the cookie of a session's secret, or delete it when the secret is empty."""
         self.set(answer, scope, COOKIE, secret, self.length)
 
     def set(
@@ -133,7 +133,7 @@ class Access:
         length: timedelta,
         path: str = "/",
     ) -> None:
-        """Give the browser a cookie that no script reads, or take it back when it is empty."""
+        """Set a cookie that no script reads, or delete it when its value is empty."""
         answer.set_cookie(
             name, value, max_age=round(length.total_seconds()) if value else 0, path=path,
             httponly=True, samesite="lax", secure=self.is_https or scope["scheme"] == "https",

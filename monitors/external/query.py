@@ -183,7 +183,7 @@ def _limited(session: Connection, deadline: float) -> Iterator[None]:
 
 
 def _prepare(session: Connection, zone: str, timeout_s: float) -> None:
-    """Give PostgreSQL's statements a time limit, and the zone of times that have none."""
+    """Limit the time of PostgreSQL's statements, and set the zone of times that have none."""
     session.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
     session.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": zone})
 

@@ -333,7 +333,7 @@ def apply_annotations(context: RunContext, report: Report) -> Report:
 
 
 def recognize_told(context: RunContext, report: Report) -> Report:
-    """Tell what lasts from what is news."""
+    """Distinguish what lasts from what is news."""
     return recognize_causes(report, context.history.told)
 
 

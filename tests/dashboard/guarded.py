@@ -64,7 +64,7 @@ class Guarded:
 
     @contextmanager
     def browser(self, token: str | None = None) -> Iterator[httpx.Client]:
-        """Give a client that keeps cookies, as a browser does; logged in with a token."""
+        """Open a client that keeps cookies, as a browser does; logged in with a token."""
         with httpx.Client(base_url=self.url, headers=PAGE, timeout=30) as found:
             if token is not None:
                 answer = found.post("/login", json={"token": token})

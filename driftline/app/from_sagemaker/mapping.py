@@ -165,7 +165,7 @@ def _unknown_rows(name: str, job: Job) -> str:
 
 
 def _name_first_column(imported: Imported, subject: str, spec: dict[str, Any], role: str) -> None:
-    """Say what the first column of a CSV is for: the label, which requests lack.
+    """Name the role of the first column of a CSV: the label, which requests lack.
 
     SageMaker compares it with the model's answer; judged as it does, it is the prediction.
     """
@@ -269,7 +269,7 @@ def _offset(imported: Imported, subject: str, job: Job, key: str) -> timedelta |
 def _not_carried_over(
     imported: Imported, name: str, expression: str, job: Job, end: timedelta | None
 ) -> None:
-    """Say which windows and columns are others here."""
+    """Note which windows and columns differ here."""
     subject = f"Monitor/{name}"
     start = _offset(imported, subject, job, "StartTimeOffset")
     period = _period(expression)
