@@ -15,6 +15,7 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.check_context import Compat
 from driftline.monitors.report.report import Report
+from tests.churn import captured_churn
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CHURN = FIXTURES / "monitors" / "training-dataset-with-header.csv"
@@ -37,20 +38,8 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = INPUTS.read_text().split()
     sent = rows[:180] + 5 * rows + rows[:127]
     assert len(sent) == 1977
-    answers = np.random.default_rng(0).uniform(0.01, 0.99, len(sent))
-    kind = {"observedContentType": "text/csv", "encoding": "CSV"}
     file = tmp_path_factory.mktemp("churn") / "capture.jsonl"
-    with file.open("w") as lines:
-        for index, (row, answer) in enumerate(zip(sent, answers, strict=True)):
-            record = {
-                "captureData": {
-                    "endpointInput": {**kind, "mode": "INPUT", "data": row},
-                    "endpointOutput": {**kind, "mode": "OUTPUT", "data": f"{answer:.17f}"},
-                },
-                "eventMetadata": {"eventId": f"e{index}", "inferenceTime": "2022-04-18T00:21:48Z"},
-                "eventVersion": "0",
-            }
-            lines.write(json.dumps(record) + "\n")
+    file.write_text(captured_churn(sent))
     return file
 
 

@@ -8,9 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from driftline.baseline.store import Baseline
+from tests.churn import captured_churn
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "monitors"
 ARN = "arn:aws:sagemaker:eu-west-1:123456789012"
@@ -169,19 +168,7 @@ def copy_bucket(folder: Path) -> Path:
     (bucket / "train" / "train.csv").write_bytes(training.read_bytes())
     Baseline.fit(training, compat=True).save(bucket / "results")
     rows = (FIXTURES / "test-dataset-input-cols.csv").read_text().split()
-    answers = np.random.default_rng(0).uniform(0.01, 0.99, len(rows))
-    kind = {"observedContentType": "text/csv", "encoding": "CSV"}
     hour = bucket / "captured" / "churn" / "AllTraffic" / "2022" / "04" / "18" / "00"
     hour.mkdir(parents=True)
-    with (hour / "00-21-48-000-1.jsonl").open("w") as lines:
-        for index, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-            record = {
-                "captureData": {
-                    "endpointInput": {**kind, "mode": "INPUT", "data": row},
-                    "endpointOutput": {**kind, "mode": "OUTPUT", "data": f"{answer:.17f}"},
-                },
-                "eventMetadata": {"eventId": f"e{index}", "inferenceTime": "2022-04-18T00:21:48Z"},
-                "eventVersion": "0",
-            }
-            lines.write(json.dumps(record) + "\n")
+    (hour / "00-21-48-000-1.jsonl").write_text(captured_churn(rows))
     return bucket
