@@ -488,6 +488,12 @@ def versions(root: str, name: str) -> list[str]:
     return [one.version for one in list_versions(root, name)]
 
 
+def newest(root: str, name: str) -> str | None:
+    """Return the newest version of a baseline; None when the name is unknown."""
+    known = versions(root, name)
+    return known[-1] if known else None
+
+
 def get(root: str, name: str, version: str | None = None) -> Baseline:
     """Load a baseline from the storage root, the newest version unless one is named.
 

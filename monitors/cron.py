@@ -21,6 +21,7 @@ from itertools import count
 from cronsim import CronSim, CronSimError
 from pydantic import TypeAdapter, ValidationError
 
+from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.local_time import cron_moments, find_zone
@@ -31,7 +32,6 @@ FORM = (
 )
 UNIX_FIELDS = 5
 UTC_NAME = "UTC"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXPRESSION = re.compile(r"cron\((?P<fields>[^()]*)\)\Z", re.IGNORECASE)
 # As EventBridge has it, but that "1 minutes" will do, too.
 RATE = re.compile(r"rate\(\s*(?P<count>[1-9]\d{0,6})\s+(?P<unit>minute|hour|day)s?\s*\)\Z", re.I)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import lru_cache
@@ -270,24 +270,23 @@ def definition_made_at(connection: Connection, name: str) -> datetime | None:
 def list_definitions(connection: Connection) -> list[MonitorDefinition]:
     """Return all definitions by name."""
     query = select(definitions).order_by(definitions.c.name)
-    found = [read_or_skip(row, from_row) for row in connection.execute(query)]
-    return [one for one in found if one is not None]
+    return list(read_all(connection.execute(query), from_row))
 
 
-def read_or_skip(
-    row: Row[tuple[object, ...]], read: Callable[[Row[tuple[object, ...]]], Read]
-) -> Read | None:
-    """Read a stored monitor; None, and a line in the log, where it cannot be: others run on."""
-    stored = row._mapping  # The documented access to a row by name.
-    name = stored["kind"]
-    if name not in KINDS and (name not in kind_names() or find_kind(name) is None):
-        log.warning("monitor=%s kind=%s is not installed", stored["name"], name)
-        return None
-    try:
-        return read(row)
-    except (InputError, TypeError, ValueError) as error:
-        log.warning("monitor=%s cannot be read error=%s", stored["name"], error)
-        return None
+def read_all(
+    rows: Iterable[Row[tuple[object, ...]]], read: Callable[[Row[tuple[object, ...]]], Read]
+) -> Iterator[Read]:
+    """Read stored monitors; one that cannot be is a line in the log, and the others run on."""
+    for row in rows:
+        stored = row._mapping  # The documented access to a row by name.
+        name = stored["kind"]
+        if name not in KINDS and (name not in kind_names() or find_kind(name) is None):
+            log.warning("monitor=%s kind=%s is not installed", stored["name"], name)
+            continue
+        try:
+            yield read(row)
+        except (InputError, TypeError, ValueError) as error:
+            log.warning("monitor=%s cannot be read error=%s", stored["name"], error)
 
 
 def delete_definition(connection: Connection, name: str, now: datetime) -> None:

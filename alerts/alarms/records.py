@@ -126,19 +126,21 @@ def begin_alarms(connection: Connection, dimension: tuple[str, str], moment: dat
     """Let alarms with a dimension that have judged nothing yet begin at a moment, not before."""
     name, value = dimension
     table = tables.alarms
+    chosen = []
     for record in list_alarms(connection):
         definition = record.definition
         named = [definition.dimensions, *(query.dimensions for query in definition.metrics)]
         if any(one.get(name) == value for one in named):
-            connection.execute(
-                update(table)
-                .where(
-                    table.c.id == record.id,
-                    table.c.evaluated_until.is_(None),
-                    or_(table.c.start_at.is_(None), table.c.start_at < moment),
-                )
-                .values(start_at=moment)
-            )
+            chosen.append(record.id)
+    connection.execute(
+        update(table)
+        .where(
+            table.c.id.in_(chosen),
+            table.c.evaluated_until.is_(None),
+            or_(table.c.start_at.is_(None), table.c.start_at < moment),
+        )
+        .values(start_at=moment)
+    )
 
 
 def get_alarm(connection: Connection, name: str) -> AlarmRecord:

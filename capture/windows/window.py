@@ -40,7 +40,7 @@ UNFIT = "unfit"
 # The columns that say which captured row it is.
 ROW_IDS = ("event_id", "row_index", "event_time", "inference_id")
 _BATCH_ROWS = 65_536
-_UNFIT_TYPE = pa.map_(pa.string(), pa.string())
+UNFIT_TYPE = pa.map_(pa.string(), pa.string())
 # Stands for the column of labels, which no table has.
 _LABEL = "\0label"
 
@@ -302,7 +302,7 @@ def unfit_counts(
     one of the signature's that was not asked for, and is not counted.
     """
     entries = batch.column(batch.num_columns - 1)
-    if entries.type != _UNFIT_TYPE:
+    if entries.type != UNFIT_TYPE:
         return {}
     offsets = entries.offsets
     first, last = offsets[0].as_py(), offsets[-1].as_py()
@@ -338,7 +338,7 @@ def _wanted(
         elif name != UNFIT:
             available = ", ".join([*own_columns, *named, *META_SCHEMA.names])
             raise InputError(f'window: no column "{name}"; expected one of {available}')
-    return (*wanted, (UNFIT, UNFIT, _UNFIT_TYPE))
+    return (*wanted, (UNFIT, UNFIT, UNFIT_TYPE))
 
 
 def _usable() -> pads.Expression:

@@ -21,7 +21,7 @@ from driftline.baseline.row_hashes import hash_column, hash_rows
 from driftline.capture.labels.labelling import Labels
 from driftline.capture.tables.dataset import META_SCHEMA
 from driftline.capture.tables.decoding import UnfitTexts
-from driftline.capture.windows.window import ROW_IDS, UNFIT, Window, WindowRead
+from driftline.capture.windows.window import ROW_IDS, UNFIT, UNFIT_TYPE, Window, WindowRead
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS, plain_array
 from driftline.formats.buffered import Spool, spooled
@@ -41,7 +41,6 @@ EVENT_TIME, EVENT_ID, INFERENCE_ID, ROW_INDEX = (
 )
 _DAY_US = 86_400 * 1_000_000
 _BATCH_ROWS = 65_536
-_UNFIT_TYPE = pa.map_(pa.string(), pa.string())
 
 
 class Table(Protocol):
@@ -189,7 +188,7 @@ class _Plan:
         kept = [pa.field(name, ARROW_TYPES[kind]) for name, kind in types.items()]
         stored = [
             pa.field(EVENT_TIME, UTC_MICROSECONDS), pa.field(INFERENCE_ID, pa.string()), *kept,
-            pa.field(UNFIT, _UNFIT_TYPE),
+            pa.field(UNFIT, UNFIT_TYPE),
         ]  # fmt: skip
         joined = []
         if labels is not None and source.labels is not None:
@@ -277,7 +276,9 @@ def _labelled(
     ids = pa.chunked_array(
         [batch.column(INFERENCE_ID) for batch in read._rows()], pa.string()
     ).combine_chunks()
-    keys, texts, unfit = _read_labels(declared, access, labels, read.window, pc.unique(ids))
+    # An id that is null is no id.
+    asked = pc.unique(ids).drop_null()
+    keys, texts, unfit = _read_labels(declared, access, labels, read.window, asked)
     at = pc.index_in(ids, value_set=keys, skip_nulls=True)
     values = texts.take(at)
     return replace(
@@ -313,8 +314,7 @@ def _read_labels(
                     batch.column(declared.timestamp), TimeColumn(declared.timestamp)
                 )
             columns = {"key": keys, "label": found.values, "lost": lost, "time": times}
-            # An id that is null is no id.
-            is_asked = pc.is_in(keys, value_set=ids.drop_null(), skip_nulls=True)
+            is_asked = pc.is_in(keys, value_set=ids, skip_nulls=True)
             parts.append(pa.table(columns).filter(is_asked))
     if not parts:
         return (

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from driftline.errors import InputError
+from driftline.local_time import find_zone
 from driftline.validation import nearest
 
 LOOK_BACK_DAYS = 7.0
@@ -84,12 +84,10 @@ class ExternalSource:
                 f"source: look_back_days {days}; expected 0 to {LONGEST_LOOK_BACK_DAYS}"
             )
         zone = _text(declared, "time_zone", "source") or "UTC"
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError) as error:
+        if find_zone(zone) is None:
             raise InputError(
                 f'source: time_zone "{zone}" is unknown; expected such as Europe/Berlin'
-            ) from error
+            )
         return cls(
             _place(declared, "source", BOUNDS),
             _required(declared, "timestamp", "source"),

@@ -50,6 +50,7 @@ def missed_windows(
             f'monitor "{name}": more than {MOST_WINDOWS:,} windows in {span}; expected fewer: '
             "backfill a part at a time"
         )
+    baseline = definition.baseline_version or store.newest(root, definition.baseline)
     with read_connection(engine) as connection:
         position = state_of(connection, name).begin
         passed = [one for one in windows if position is not None and one.end <= position]
@@ -57,7 +58,7 @@ def missed_windows(
         query = select(table.window_start, table.window_end).where(
             table.monitor == name,
             table.definition_version == definition.version,
-            table.baseline_version == _baseline_version(root, definition),
+            table.baseline_version == baseline,
             table.window_start >= span.start,
             table.window_end <= span.end,
             table.is_current,
@@ -77,10 +78,3 @@ def expect_history(engine: Engine, definition: MonitorDefinition) -> None:
         position = state_of(connection, definition.name).begin
         if position is not None:
             begin_alarms(connection, ("MonitoringSchedule", definition.name), position)
-
-
-def _baseline_version(root: str, definition: MonitorDefinition) -> str | None:
-    if definition.baseline_version is not None:
-        return definition.baseline_version
-    known = store.versions(root, definition.baseline)
-    return known[-1] if known else None

@@ -306,10 +306,7 @@ class Scheduler:
 
     def _read_baseline(self, root: str, name: str, version: str | None) -> Baseline:
         """Load a baseline, or take the loaded one when the newest version is still the same."""
-        if version is None:
-            known = store.versions(root, name)
-            version = known[-1] if known else None
-        return self._baseline(root, name, version)
+        return self._baseline(root, name, version or store.newest(root, name))
 
     def _count(
         self, definition: MonitorDefinition, error: Exception, window: Window | None = None

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, Select, select
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
 from driftline.monitors.cron import Schedule, due_windows, windows_from
-from driftline.monitors.definitions import MonitorDefinition, from_row, read_or_skip
+from driftline.monitors.definitions import MonitorDefinition, from_row, read_all
 from driftline.monitors.tables import definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.
@@ -98,8 +98,7 @@ class Overdue:
 def list_states(connection: Connection) -> list[MonitorState]:
     """Return all monitors by name, and where each stands."""
     query = _states().order_by(definitions.c.name)
-    found = [read_or_skip(row, _read) for row in connection.execute(query)]
-    return [one for one in found if one is not None]
+    return list(read_all(connection.execute(query), _read))
 
 
 def state_of(connection: Connection, name: str) -> MonitorState:
