@@ -24,6 +24,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# Of an answer 401.
+CHALLENGE = (b"www-authenticate", b'Bearer realm="driftline"')
+
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address can only mean this machine."""
@@ -85,16 +88,25 @@ class LocalOnly:
             await refuse(send, 403, "forbidden", problem)
 
 
+def error_body(code: str, message: str) -> bytes:
+    """Write the one form that every error has."""
+    # A name in the address can hold half a surrogate pair; a body cannot.
+    return json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=True).encode()
+
+
 async def refuse(
     send: Send, status: int, code: str, message: str, extra: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Answer with an error in the one form that errors have."""
-    body = json.dumps({"error": {"code": code, "message": message}}).encode()
+    """Answer with an error."""
+    body = error_body(code, message)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         *extra,
     ]
+    if status in (408, 413):
+        # The rest of the body is not read, so the connection cannot be used again.
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

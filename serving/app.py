@@ -27,7 +27,7 @@ from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.loopback import LocalOnly
+from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving import tables
 from driftline.serving.api import (
     access,
@@ -57,16 +57,7 @@ from driftline.serving.health import Health
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.http.responses import (
-    RETRY_AFTER_S,
-    App,
-    BodyLimit,
-    Receive,
-    Scope,
-    Send,
-    error_body,
-    status_of,
-)
+from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.provisioning.apply import Applier

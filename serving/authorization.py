@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.audit import record
+from driftline.access.limits import RateLimit
 from driftline.access.principal import CURRENT, Principal, Role
 from driftline.database.engine import read_connection
 from driftline.errors import ForbiddenError
@@ -122,9 +122,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 
 CALL_KEY = "driftline.call"
-REFUSALS_S = 60.0
-"""One refusal of a subject and a route is noted in so long."""
-_REFUSALS_MAX = 1024
 # Each changed resource is noted in the transaction that changes it.
 _NOTED = frozenset(
     f"{_V1}".join(one)
@@ -263,7 +260,7 @@ class Audited:
         self._context = context
         # Of its own: a database that is slow to write must not hold up other work.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
-        self._refused: dict[tuple[str, str, str], float] = {}
+        self._refused = RateLimit(1)  # Of one subject on one route.
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on; note it when its answer begins."""
@@ -283,15 +280,12 @@ class Audited:
 
     def _is_news(self, principal: Principal, call: Call, status: int) -> bool:
         """Whether a refusal was not noted in the last minute: nobody may fill the log with them."""
-        now_s, key = time.monotonic(), (principal.via, principal.subject, call.action)
+        key = f"{principal.via} {principal.subject} {call.action}"
         if status != 403:
             return True
-        if now_s - self._refused.get(key, -REFUSALS_S) < REFUSALS_S:
-            return False
-        if len(self._refused) >= _REFUSALS_MAX:
-            self._refused.clear()
-        self._refused[key] = now_s
-        return True
+        is_news = not self._refused.wait_s(key)
+        self._refused.count(key)
+        return is_news
 
     def _note(self, call: Call, principal: Principal, scope: Scope, status: int) -> None:
         try:

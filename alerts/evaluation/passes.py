@@ -122,9 +122,7 @@ def held(
     engine: Engine, wanted: Pass, owner: str, lease_clock: Callable[[], datetime]
 ) -> AbstractContextManager[None]:
     """Renew the lease of a claimed part until the work on it is done."""
-    query = update(passes).where(
-        _is((wanted.cadence_s, wanted.part)), _LEASE.is_owned(owner)
-    )
+    query = update(passes).where(_is((wanted.cadence_s, wanted.part)), _LEASE.is_owned(owner))
 
     def renew() -> None:
         with engine.begin() as connection:

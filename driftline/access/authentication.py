@@ -16,7 +16,7 @@ from functools import partial
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.access.limits import FailureLimit, network_of, peer_of
+from driftline.access.limits import FailureLimit, make_room, network_of, peer_of
 from driftline.access.principal import Principal
 from driftline.access.proxies import TrustedProxy
 from driftline.access.sessions import find_session
@@ -89,8 +89,8 @@ class Authenticator:
         # Of its own: a database that hangs must not take the threads of what serves.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
 
-    async def principal(self, scope: Scope) -> Principal | None:
-        """Return who sends a request; None when that is not known.
+    async def principal(self, scope: Scope, secret: str | None) -> Principal | None:
+        """Return who sends a request that shows a secret; None when that is not known.
 
         Raises
         ------
@@ -99,7 +99,6 @@ class Authenticator:
         """
         if self._proxy is not None and (found := self._proxy.principal(scope)) is not None:
             return found
-        secret = secret_of(scope, takes_cookies=self.takes_cookies)
         if secret is None:
             return None
         # A cookie that has ended is nothing that somebody tries, and a page asks with it often.
@@ -179,8 +178,7 @@ class Authenticator:
         if principal is None:
             self._known.pop(digest, None)
             return
-        if len(self._known) >= _REMEMBERED_MAX:
-            self._known.clear()
+        make_room(self._known, _REMEMBERED_MAX)
         self._known[digest] = _Known(principal, now_s, now_s)
 
     def _look_up(self, secret: str) -> Principal | None:

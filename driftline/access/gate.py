@@ -9,7 +9,7 @@ from driftline.access.limits import TooManyError, refuse_for_now
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.proxies import SECRET_HEADER
 from driftline.errors import UnavailableError
-from driftline.loopback import App, Receive, Scope, Send, refuse
+from driftline.loopback import CHALLENGE, App, Receive, Scope, Send, refuse
 
 SHOWN_KEY = "driftline.shown"
 """Under which a scope holds the secret that was shown; None for who showed none."""
@@ -55,8 +55,9 @@ class Gate:
             await send({"type": "websocket.close", "code": 4401})
             return
         is_public = scope["path"] in self.public
+        secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
         try:
-            principal = await self.authenticator.principal(scope)
+            principal = await self.authenticator.principal(scope, secret)
         except UnavailableError as error:
             if isinstance(error, TooManyError) and not is_public:
                 await refuse_for_now(send, error)
@@ -73,10 +74,8 @@ class Gate:
                 'no token, or none that is valid; expected the header "Authorization: Bearer '
                 'TOKEN" with a token made by: driftline token create NAME --role ROLE'
             )
-            challenge = (b"www-authenticate", b'Bearer realm="driftline"')
-            await refuse(send, 401, "unauthorized", message, [challenge])
+            await refuse(send, 401, "unauthorized", message, [CHALLENGE])
             return
-        secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
         kept = [(name, value) for name, value in scope["headers"] if name not in _SECRETS]
         mark = CURRENT.set(principal or NOBODY)
         try:

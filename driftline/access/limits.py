@@ -54,7 +54,7 @@ class RateLimit:
             began_s, count = now_s, 0
         if not count:
             self._counts.pop(key, None)  # So that the oldest stand first.
-            _make_room(self._counts)
+            make_room(self._counts)
         self._counts[key] = (began_s, count + 1)
 
 
@@ -94,7 +94,7 @@ class FailureLimit:
     def failed(self, peer: str, digest: str) -> None:
         """Count a wrong secret."""
         self._limit.count(peer)
-        _make_room(self._wrong)
+        make_room(self._wrong)
         self._wrong[digest] = self._clock() + WINDOW_S
 
 
@@ -119,8 +119,9 @@ class RequestLimit:
         await self.app(scope, receive, send)
 
 
-def _make_room(entries: dict[str, Any]) -> None:
-    if len(entries) >= KEYS_MAX:
+def make_room(entries: dict[str, Any], most: int = KEYS_MAX) -> None:
+    """Drop the oldest entry where there are as many as there may be."""
+    if len(entries) >= most:
         del entries[next(iter(entries))]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from driftline.access.principal import Principal
 from driftline.access.tables import sessions, tokens
-from driftline.access.tokens import digest_of, new_secret
+from driftline.access.tokens import digest_of, is_valid, new_secret
 
 
 def begin_session(
@@ -41,7 +41,7 @@ def find_session(connection: Connection, secret: str, now: datetime) -> Principa
         .outerjoin(tokens, tokens.c.name == sessions.c.token)
         .where(sessions.c.digest == digest_of(secret), sessions.c.expires_at > now)
     ).one_or_none()
-    if row is None or row.revoked_at is not None or (row.token_ends and row.token_ends <= now):
+    if row is None or not is_valid(row.revoked_at, row.token_ends, now):
         return None
     endpoints = None if row.endpoints is None else frozenset(row.endpoints)
     return Principal(row.subject, frozenset(row.roles), endpoints, "session", row.token)

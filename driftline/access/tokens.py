@@ -130,14 +130,15 @@ def find_token(connection: Connection, secret: str, now: datetime) -> Principal 
     """Return whom a secret stands for; None when nobody, or nobody any more."""
     query = select(tokens).where(tokens.c.digest == digest_of(secret))
     row = connection.execute(query).one_or_none()
-    if row is None or not is_valid(token := _read(row), now):
+    if row is None or not is_valid(row.revoked_at, row.expires_at, now):
         return None
+    token = _read(row)
     return Principal(token.name, token.roles, token.endpoints, "token", token.name)
 
 
-def is_valid(token: Token, now: datetime) -> bool:
+def is_valid(revoked_at: datetime | None, expires_at: datetime | None, now: datetime) -> bool:
     """Whether a token is neither revoked nor past its end."""
-    return token.revoked_at is None and (token.expires_at is None or now < token.expires_at)
+    return revoked_at is None and (expires_at is None or now < expires_at)
 
 
 def token_of_file(file: Path) -> str:

@@ -201,7 +201,9 @@ def _tokens(engine: Engine, settings: Settings) -> Iterator[Finding]:
         return
     now = datetime.now(UTC)
     with read_connection(engine) as connection:
-        valid = [one for one in list_tokens(connection) if is_valid(one, now)]
+        valid = [
+            one for one in list_tokens(connection) if is_valid(one.revoked_at, one.expires_at, now)
+        ]
     old = [
         one.name for one in valid if one.expires_at is None and now - one.created_at > LONG_VALID
     ]

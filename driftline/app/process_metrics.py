@@ -17,7 +17,17 @@ from driftline.app.listener import Server, listen
 from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 from driftline.errors import UnavailableError
-from driftline.loopback import App, LocalOnly, Receive, Scope, Send, refuse, require_loopback
+from driftline.loopback import (
+    CHALLENGE,
+    App,
+    LocalOnly,
+    Receive,
+    Scope,
+    Send,
+    error_body,
+    refuse,
+    require_loopback,
+)
 
 if TYPE_CHECKING:
     from driftline.capture.line.producer import Producer
@@ -175,8 +185,7 @@ def _asking(app: App, token: str) -> App:
         is_known = len(shown) == 1 and hmac.compare_digest(shown[0], expected)
         if scope["path"] == "/metrics" and not is_known:
             message = 'expected the header "Authorization: Bearer" with [metrics] token'
-            challenge = (b"www-authenticate", b'Bearer realm="driftline"')
-            await refuse(send, 401, "unauthorized", message, [challenge])
+            await refuse(send, 401, "unauthorized", message, [CHALLENGE])
             return
         await app(scope, receive, send)
 
@@ -194,7 +203,7 @@ def _app(registry: CollectorRegistry) -> App:
             body = await asyncio.to_thread(generate_latest, registry)
             kind = CONTENT_TYPE.encode()
         elif scope["path"] != "/healthz":
-            status, body = 404, b'{"error": {"code": "not_found", "message": "see /metrics"}}'
+            status, body = 404, error_body("not_found", "see /metrics")
         headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -27,9 +27,9 @@ from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
+from driftline.loopback import Scope
 from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
-from driftline.serving.http.responses import Scope
 
 # Periods that one request may look at: about a second of the process that answers inference, too;
 # `driftline alarm replay` takes longer ones.

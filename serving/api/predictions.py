@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from driftline.errors import NotFoundError
+from driftline.loopback import error_body
 from driftline.serving.bodies.media_types import answer_form, body_form
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.pool import Pool
-from driftline.serving.http.responses import error_body
 
 
 def router(reconciler: EndpointReconciler) -> APIRouter:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from driftline.capture.tap.asgi import REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
+from driftline.loopback import Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply
@@ -22,11 +23,7 @@ from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler, Ro
 from driftline.serving.http.responses import (
     ClientGoneError,
     Headers,
-    Receive,
-    Scope,
-    Send,
     read_body,
-    refuse,
     status_of,
 )
 from driftline.serving.metrics.traffic import Answered

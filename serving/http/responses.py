@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from driftline.errors import (
     ConflictError,
@@ -16,15 +13,11 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
+from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
 from driftline.serving.hosting.pool import BusyError, TimedOutError
 from driftline.serving.resources.store import ChangedError
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 # How long a client that finds nothing running should wait before it comes again.
@@ -73,29 +66,6 @@ def status_of(error: DriftlineError) -> tuple[int, str, Headers]:
             extra = [(b"retry-after", str(RETRY_AFTER_S).encode())] if retry else []
             return status, code, extra
     raise AssertionError(error)
-
-
-def error_body(code: str, message: str) -> bytes:
-    """Write the one form that every error has."""
-    # A name in the address can hold half a surrogate pair; a body cannot.
-    return json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=True).encode()
-
-
-async def refuse(
-    send: Send, status: int, code: str, message: str, headers: Headers | None = None
-) -> None:
-    """Answer with an error."""
-    body = error_body(code, message)
-    start = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *(headers or []),
-    ]
-    if status in (408, 413):
-        # The rest of the body is not read, so the connection cannot be used again.
-        start.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": start})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout_s: float) -> bytes:
