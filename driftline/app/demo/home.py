@@ -9,7 +9,6 @@ import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from driftline.errors import ConflictError, InputError
 
@@ -75,12 +74,7 @@ class Home:
         self._clear()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._lock_fd)
         self._lock_fd = -1
 

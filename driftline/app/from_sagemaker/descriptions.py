@@ -38,14 +38,13 @@ class Descriptions:
     processing_jobs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     alarms: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     composites: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    unknown: list[Path] = field(default_factory=list)  # JSON that is no description.
 
-    def add(self, document: Mapping[str, Any]) -> bool:
-        """Keep a description; return whether it is one."""
+    def add(self, document: Mapping[str, Any]) -> None:
+        """Keep a document, if it is a description."""
         if "MetricAlarms" in document or "CompositeAlarms" in document:
             for key, found in (("MetricAlarms", self.alarms), ("CompositeAlarms", self.composites)):
                 found.update({str(one["AlarmName"]): one for one in document.get(key) or ()})
-            return True
+            return
         for place, name, fields in (
             (self.schedules, "MonitoringScheduleName", ("MonitoringScheduleConfig",)),
             (self.definitions, "JobDefinitionName", [f"{kind}JobInput" for kind in KINDS]),
@@ -55,8 +54,13 @@ class Descriptions:
         ):
             if name in document and any(one in document for one in fields):
                 place[str(document[name])] = document
-                return True
-        return False
+                return
+
+    def capture_of(self, endpoint: str) -> Mapping[str, Any]:
+        """Return how an endpoint's requests are captured; nothing where that was not saved."""
+        described = self.endpoints.get(endpoint, {})
+        config = self.configs.get(str(described.get("EndpointConfigName")), {})
+        return described.get("DataCaptureConfig") or config.get("DataCaptureConfig") or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +107,23 @@ def read_descriptions(folder: Path) -> Descriptions:
             raise InputError(f"{file}: no JSON ({error}); save it again") from error
         listed = parsed if isinstance(parsed, list) else [parsed]
         try:
-            known = [found.add(one) for one in listed if isinstance(one, Mapping)]
+            for one in listed:
+                if isinstance(one, Mapping):
+                    found.add(one)
         except (KeyError, TypeError) as error:
             raise InputError(f"{file}: not as AWS prints it ({error!r} is missing)") from error
-        if not any(known):
-            found.unknown.append(file)
     if not (found.schedules or found.alarms or found.composites):
         raise InputError(
             f"{folder}: no monitoring schedule and no alarm; save some by: aws sagemaker "
             "describe-monitoring-schedule --monitoring-schedule-name NAME > NAME.json"
         )
     return found
+
+
+def timing_of(schedule: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return a schedule's expression, and all that stands beside it."""
+    timing = schedule["MonitoringScheduleConfig"].get("ScheduleConfig") or {}
+    return str(timing.get("ScheduleExpression") or "cron(0 0 ? * * *)"), timing
 
 
 def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> Job | None:

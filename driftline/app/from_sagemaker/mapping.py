@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,8 +11,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from driftline.alerts.alarms.composite import CompositeDefinition
+from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.rule import Rule, alarm_name
-from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of
+from driftline.alerts.documents import snake
+from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of, timing_of
 from driftline.app.from_sagemaker.places import Places
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
@@ -21,7 +23,6 @@ from driftline.formats.source import open_source
 from driftline.monitors.cron import Schedule, ScheduleError, windows_from
 from driftline.serving.provisioning.deploy import roles_spec
 from driftline.serving.resources.resources import parse_resources
-from driftline.serving.resources.specs import AlarmSpec, CompositeAlarmSpec
 
 PROBLEMS = {
     "BinaryClassification": "binary",
@@ -31,7 +32,6 @@ PROBLEMS = {
 # Their numbers are published here under the same names.
 NAMESPACES = ("aws/sagemaker/", "/aws/sagemaker/", "AWS/SageMaker", "Driftline")
 ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _DURATION = TypeAdapter(timedelta)
 
 
@@ -227,15 +227,14 @@ def _monitor(
     imported: Imported, name: str, schedule: Mapping[str, Any], job: Job, compat: bool
 ) -> dict[str, Any]:
     subject = f"Monitor/{name}"
-    timing = schedule["MonitoringScheduleConfig"].get("ScheduleConfig") or {}
-    expression = str(timing.get("ScheduleExpression") or "cron(0 0 ? * * *)")
+    expression, timing = timing_of(schedule)
     spec: dict[str, Any] = {
         "kind": job.kind, "endpoint": job.endpoint, "baseline": name, "schedule": expression,
     }  # fmt: skip
     if expression == "NOW":
         for key in ("DataAnalysisStartTime", "DataAnalysisEndTime"):
             if timing.get(key):
-                spec[_snake(key)] = timing[key]
+                spec[snake(key)] = timing[key]
     if compat and job.kind == "data-quality":
         spec["compat"] = True
     if job.longest_s is not None:
@@ -303,9 +302,7 @@ def _commands(
 ) -> None:
     """Note the commands that bring what was captured and labelled, and how much was captured."""
     for endpoint in endpoints:
-        described = found.endpoints.get(endpoint, {})
-        config = found.configs.get(str(described.get("EndpointConfigName")), {})
-        captured = described.get("DataCaptureConfig") or config.get("DataCaptureConfig") or {}
+        captured = found.capture_of(endpoint)
         if uri := str(captured.get("DestinationS3Uri") or "").rstrip("/"):
             place = places.place(f"{uri}/{endpoint}")
             imported.commands.append(f"driftline capture import {place} --endpoint {endpoint}")
@@ -338,13 +335,11 @@ def _alarm(imported: Imported, kind: str, name: str, alarm: Mapping[str, Any]) -
     if foreign := sorted(one for one in namespaces if not one.startswith(NAMESPACES)):
         imported.remark(f"{kind}/{name}", f"left out: {foreign[0]} is no namespace of SageMaker's")
         return
-    known = (AlarmSpec if kind == "Alarm" else CompositeAlarmSpec).model_fields
-    spec = {
-        snake: value
-        for key, value in alarm.items()
-        if (snake := _snake(key)) in known and snake not in ACTIONS and value not in (None, "", [])
-    }
-    actions = sorted({str(one) for key in ACTIONS for one in alarm.get(_camel(key)) or ()})
+    names = (AlarmDefinition if kind == "Alarm" else CompositeDefinition).aws_names()
+    fields = {names[key]: value for key, value in alarm.items() if key in names}
+    actions = sorted({str(one) for key in ACTIONS for one in fields.pop(key, None) or ()})
+    fields = {key: value for key, value in fields.items() if value not in (None, "", [])}
+    spec = {key: value for key, value in fields.items() if key not in ("alarm_name", "tags")}
     if actions:
         imported.remark(
             f"{kind}/{name}",
@@ -399,12 +394,3 @@ def _watched(spec: Mapping[str, Any]) -> set[str]:
     suppressor = spec.get("actions_suppressor")
     held = {alarm_name(suppressor)} if suppressor else set()
     return held | set(Rule.parse(spec["alarm_rule"].strip()).names)
-
-
-def _snake(name: str) -> str:
-    return _HUMP.sub("_", name).lower()
-
-
-def _camel(name: str) -> str:
-    """Return AWS's spelling: ``OKActions`` is the only one with two capitals."""
-    return "OKActions" if name == "ok_actions" else "".join(map(str.capitalize, name.split("_")))

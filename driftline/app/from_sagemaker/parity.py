@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of
+from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of, timing_of
 from driftline.app.from_sagemaker.places import Places
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
@@ -95,8 +95,7 @@ def parity(found: Descriptions, places: Places, skip: Skip) -> Iterator[ParityWi
                 assert place is not None
                 shutil.copyfile(place, Path(folder, f"{key}.json"))
             reference = Baseline.load(folder)
-        timing = schedule["MonitoringScheduleConfig"].get("ScheduleConfig") or {}
-        cron = Schedule(str(timing.get("ScheduleExpression") or "cron(0 0 ? * * *)"))
+        cron = Schedule(timing_of(schedule)[0])
         for file in sorted(results.glob("*/*/*/*/constraint_violations.json")):
             window = _window(cron, file.relative_to(results).parts)
             lines = [] if window is None else _lines(captured, window)
@@ -146,10 +145,7 @@ def _judged(
 
 def _captured(found: Descriptions, places: Places, endpoint: str) -> Path | None:
     """Return the folder of an endpoint's captured lines; None where it does not lie here."""
-    described = found.endpoints.get(endpoint, {})
-    config = found.configs.get(str(described.get("EndpointConfigName")), {})
-    capture = described.get("DataCaptureConfig") or config.get("DataCaptureConfig") or {}
-    uri = str(capture.get("DestinationS3Uri") or "").rstrip("/")
+    uri = str(found.capture_of(endpoint).get("DestinationS3Uri") or "").rstrip("/")
     return places.local(f"{uri}/{endpoint}") if uri else None
 
 
