@@ -31,7 +31,7 @@ from driftline.capture.audit.ledger import FOLDER as AUDIT
 from driftline.capture.spool.folder import replace_file, sync_path
 from driftline.capture.tables.commit_lock import LOCK_NAME, between_commits
 from driftline.capture.tables.log_files import KEPT_SUFFIX, LOG, list_tables
-from driftline.database.engine import sqlite_file
+from driftline.database.engine import sqlite_file, sqlite_files
 from driftline.errors import InputError, UnavailableError
 from driftline.storage import is_remote
 
@@ -41,7 +41,6 @@ FORMAT = 1
 _ATTEMPTS = 5
 _PAUSE_S = 1.0
 _CHUNK = 1 << 20
-_SQLITE_ENDS = ("", "-wal", "-shm", "-journal")
 
 Tell = Callable[[int, int | None], None]
 
@@ -168,7 +167,7 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
     for folder in places.values():
         _require_empty(folder)
     # SQLite would play a log that was left there into the database.
-    for there in (f"{file}{end}" for end in _SQLITE_ENDS if file is not None):
+    for there in sqlite_files(settings.database_url):
         if os.path.lexists(there):
             raise InputError(
                 f"{there} is there already; move it away, or set another [database] url"
@@ -322,7 +321,7 @@ def _copy_tables(root: Path, copy: _Copy) -> tuple[datetime, Audit]:
         found = audit(str(copy.target / "root"), now=lambda: datetime.now(UTC))
         if found.in_flight == 0 or attempt == _ATTEMPTS:
             break
-        time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_S)  # What one table has already is being written to the others.
     for source in sorted((copy.target / "root" / AUDIT).glob("*")):
         copy.note(f"root/{AUDIT}/{source.name}")
     return moment, found
@@ -366,8 +365,7 @@ def _others(folder: Path, settings: Settings) -> Iterator[Path]:
     left_out = {settings.spool_dir, folder / LOCK_NAME, folder / AUDIT}
     left_out |= {Path(table) for table in list_tables(str(folder))}
     left_out |= set(_places(settings).values()) - {folder}
-    if file := sqlite_file(settings.database_url):
-        left_out |= {file, *(Path(f"{file.resolve()}{end}") for end in _SQLITE_ENDS)}
+    left_out |= {*sqlite_files(settings.database_url)}
     for where, folders, names in os.walk(folder):
         for path in (Path(where, name) for name in (*folders, *names)):
             is_link = path.is_symlink() and not path.is_file()

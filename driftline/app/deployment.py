@@ -152,10 +152,11 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
     unless something else needs them.
     """
     endpoint = client.get("Endpoint", name)
-    monitors = [one["name"] for one in client.list("Monitor") if _names(one, "endpoint", endpoint)]
+    listed = {kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")}
+    monitors = [one["name"] for one in listed["Monitor"] if _names(one, "endpoint", endpoint)]
     found = [
         ("Alarm", alarm["name"])
-        for alarm in client.list("Alarm")
+        for alarm in listed["Alarm"]
         if (on := alarm["spec"]["dimensions"]).get("Endpoint") == endpoint["name"]
         or on.get("MonitoringSchedule") in monitors
     ]
@@ -167,7 +168,7 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
         is_shared = any(
             _names(one, kind.lower(), {"name": needed})
             for user in users
-            for one in client.list(user)
+            for one in listed[user]
             if (user, one["name"]) not in found
         )
         if not is_shared:

@@ -140,14 +140,13 @@ def prepare(settings: Settings) -> None:
 
 def reach(settings: Settings) -> Reach:
     """Return which files declared resources may name."""
-    from driftline.database.engine import sqlite_file
+    from driftline.database.engine import sqlite_files
     from driftline.serving.resources.reach import Reach
 
     # Values of these files would stand in a baseline's statistics, for whoever may read it.
     secrets = [settings.secrets_key_file, settings.token_file, settings.spool_dir]
     secrets.append(settings.file or settings.folder / FILE_NAME)
-    if file := sqlite_file(settings.database_url):
-        secrets += [Path(f"{file.resolve()}{end}") for end in ("", "-wal", "-shm", "-journal")]
+    secrets += sqlite_files(settings.database_url)
     named = (
         settings.capture.redact_key_file,
         settings.auth.proxy_secret_file,

@@ -118,6 +118,14 @@ def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
         engine.dispose()
 
 
+def sqlite_files(url: str) -> list[Path]:
+    """Return a SQLite database's file, as named and as it is, its logs and its journal."""
+    file = sqlite_file(url)
+    if file is None:
+        return []
+    return [file, *(Path(f"{file.resolve()}{end}") for end in ("", "-wal", "-shm", "-journal"))]
+
+
 def sqlite_file(url: str) -> Path | None:
     """Return the file of a SQLite database; None of any other, and of a URL that is none."""
     try:

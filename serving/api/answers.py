@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import is_dataclass
 from datetime import date
 from datetime import datetime as Time  # noqa: N812 - as short as the other types of the tables
+from functools import cache
 from typing import Any, Literal, Union, get_type_hints
 
 from pydantic import ConfigDict, create_model
@@ -62,6 +63,7 @@ def shape(name: str, about: str, /, *base: Any, extra: bool = False, **fields: A
     return create_model(name, __doc__=about, __config__=config, **found)
 
 
+@cache
 def items(kind: Any, name: str = "", **more: Any) -> Any:  # noqa: ANN401 - a model
     """Return the form of a list of all."""
     return shape(f"{name or kind.__name__}List", "A list.", items=[kind], **more)

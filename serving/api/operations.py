@@ -47,13 +47,6 @@ def _row_file(id_: str) -> Operation:
     return Operation(id_, media=(*ROW_FILES.values(),))
 
 
-_ITEMS: Mapping[str, Any] = {
-    kind.__name__: items(kind)
-    for kind in (
-        answers.CaptureCounts, answers.Evaluation, answers.HistoryRecord, Execution, answers.Mark,
-        answers.DetectorDescription, AttemptRecord, Delivery, answers.ListedIncident, Token,
-    )
-}  # fmt: skip
 _ALARM = "/api/v1/alarms/{name}"
 _ENDPOINT = "/api/v1/endpoints/{name}"
 _MONITOR = "/api/v1/monitors/{name}"
@@ -71,12 +64,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/v1/installation": Operation("get_installation", answers.Installation),
     "GET /api/v1/counts": Operation("get_counts", answers.StageCounts),
     "GET /api/v1/whoami": Operation("get_caller", answers.Whoami),
-    "GET /api/v1/tokens": Operation("list_tokens", _ITEMS["Token"]),
+    "GET /api/v1/tokens": Operation("list_tokens", items(Token)),
     "POST /api/v1/tokens": Operation("create_token", answers.NewToken, (409,)),
     "DELETE /api/v1/tokens/{name}": Operation("revoke_token", None, (409,)),
     "GET /api/v1/audit": Operation("read_audit_log", answers.AuditPage),
     # Captured requests and labels.
-    "GET /api/v1/capture": Operation("list_captures", _ITEMS["CaptureCounts"]),
+    "GET /api/v1/capture": Operation("list_captures", items(answers.CaptureCounts)),
     "GET /api/v1/capture/audit": Operation("get_last_audit", answers.LastAudit, (404,)),
     "POST /api/v1/capture/erasures": Operation("erase", Erased, (404, 409)),
     f"GET {_ENDPOINT}/capture": Operation("get_capture", answers.CaptureCounts),
@@ -94,13 +87,13 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     # Monitors and what they found.
     f"POST {_MONITOR}/run": Operation("run_monitor", Execution, (409,)),
-    f"GET {_MONITOR}/executions": Operation("list_executions", _ITEMS["Execution"]),
+    f"GET {_MONITOR}/executions": Operation("list_executions", items(Execution)),
     f"GET {_MONITOR}/commission": Operation("get_baseline_fit", answers.Fit),
     f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
     f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
     f"POST {_MONITOR}/backfill": Operation("backfill_monitor", answers.Backfilled, (409,)),
     f"POST {_MONITOR}/backtest": Operation("backtest_monitor", answers.BacktestResult),
-    f"GET {_MONITOR}/marks": Operation("list_marks", _ITEMS["Mark"]),
+    f"GET {_MONITOR}/marks": Operation("list_marks", items(answers.Mark)),
     f"POST {_MONITOR}/marks": Operation("add_mark", answers.Marked, (409,)),
     f"POST {_MONITOR}/marks/{{identity}}/withdraw": Operation(
         "withdraw_mark", answers.Marked, (409,)
@@ -118,17 +111,17 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_BASELINE}/promotions": Operation("list_promotions", answers.PromotionPage),
     # Alarms, metrics and detectors.
     "POST /api/v1/alarms/replay": Operation(
-        "replay_alarm", _ITEMS["Evaluation"], body=answers.Replay
+        "replay_alarm", items(answers.Evaluation), body=answers.Replay
     ),
     "POST /api/v1/alarms/preview": Operation(
-        "preview_alarm", _ITEMS["Evaluation"], body=answers.Preview
+        "preview_alarm", items(answers.Evaluation), body=answers.Preview
     ),
     "GET /api/v1/alarm-states": Operation("list_alarm_states", answers.AlarmPage, (404,)),
     "POST /api/v1/alarms/actions": Operation("switch_alarm_actions", None, (404,)),
     f"GET {_ALARM}/state": Operation("get_alarm_state", answers.ListedAlarm),
     f"PUT {_ALARM}/state": Operation("set_alarm_state", answers.Changes),
     f"GET {_ALARM}/explain": Operation("explain_alarm", Explanation),
-    f"GET {_ALARM}/history": Operation("get_alarm_history", _ITEMS["HistoryRecord"]),
+    f"GET {_ALARM}/history": Operation("get_alarm_history", items(answers.HistoryRecord)),
     f"PATCH {_ALARM}/tags": Operation("tag_alarm", answers.Tags),
     "POST /api/v1/metrics": Operation(
         "put_metric_data", answers.Added, (409,), body=answers.PutMetricData
@@ -139,7 +132,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /api/v1/detectors": Operation(
         "put_detector", answers.DetectorDescription, body=answers.PutDetector
     ),
-    "GET /api/v1/detectors": Operation("list_detectors", _ITEMS["DetectorDescription"]),
+    "GET /api/v1/detectors": Operation("list_detectors", items(answers.DetectorDescription)),
     "GET /api/v1/detectors/{detector_id}": Operation("get_detector", answers.DetectorDescription),
     "DELETE /api/v1/detectors/{detector_id}": Operation("delete_detector"),
     "POST /api/v1/detectors/{detector_id}/train": Operation(
@@ -149,13 +142,13 @@ OPERATIONS: Mapping[str, Operation] = {
     # Notifications.
     "POST /api/v1/channels/{name}/test": Operation("test_channel", SendResult),
     "POST /api/v1/channels/{name}/enable": Operation("enable_channel", answers.ChannelState),
-    "GET /api/v1/channels/{name}/log": Operation("get_channel_log", _ITEMS["AttemptRecord"]),
-    "GET /api/v1/deliveries": Operation("list_deliveries", _ITEMS["Delivery"], (404,)),
+    "GET /api/v1/channels/{name}/log": Operation("get_channel_log", items(AttemptRecord)),
+    "GET /api/v1/deliveries": Operation("list_deliveries", items(Delivery), (404,)),
     "GET /api/v1/deliveries/{message_id}": Operation("get_delivery", answers.CarryingDelivery),
     "POST /api/v1/deliveries/{message_id}/redeliver": Operation("redeliver", Delivery, (409,)),
     "POST /api/v1/silences/preview": Operation("preview_silence", answers.SilenceEffect),
     "POST /api/v1/silences/{name}/expire": Operation("expire_silence", answers.SilenceState),
-    "GET /api/v1/incidents": Operation("list_incidents", _ITEMS["ListedIncident"], (404,)),
+    "GET /api/v1/incidents": Operation("list_incidents", items(answers.ListedIncident), (404,)),
     "GET /api/v1/incidents/{incident_id}": Operation("get_incident", answers.WholeIncident),
     # Declared resources.
     "POST /api/v1/apply": Operation(
