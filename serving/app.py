@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -49,8 +50,6 @@ from driftline.serving.api import (
     undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
-from driftline.serving.api.openapi import complete
-from driftline.serving.api.openapi_page import page_of
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -240,11 +239,21 @@ def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:
-    complete(api)
+    def document() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            # Imported here: the forms of all answers take as long to make as all routes.
+            from driftline.serving.api.openapi import document_of
+
+            api.openapi_schema = document_of(api)
+        return api.openapi_schema
+
+    api.openapi = document  # type: ignore[method-assign] # FastAPI's own way to extend it
 
     @api.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         """Show every operation."""
+        from driftline.serving.api.openapi_page import page_of  # As above.
+
         return HTMLResponse(page_of(api.openapi()))
 
     @api.get("/ui/{path:path}", include_in_schema=False)

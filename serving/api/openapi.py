@@ -121,36 +121,8 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
 _DELIVERY_STATUS = ("Only those in this status.", "delivered")
 
 
-def complete(api: FastAPI) -> None:
-    """Have an application's document completed when somebody asks for it."""
-
-    def document() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            api.openapi_schema = _document(api)
-        return api.openapi_schema
-
-    api.openapi = document  # type: ignore[method-assign] # FastAPI's own way to extend it
-
-
-def operations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Return the operations of a document: method, path, and what it says of them."""
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            yield method.upper(), path, operation
-
-
-def answers_of(
-    document: Mapping[str, Any], operation: Mapping[str, Any]
-) -> Mapping[str, Mapping[str, Any]]:
-    """Return the answers of an operation by status, those that operations share looked up."""
-    shared = document["components"]["responses"]
-    return {
-        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
-        for status, answer in operation["responses"].items()
-    }
-
-
-def _document(api: FastAPI) -> dict[str, Any]:
+def document_of(api: FastAPI) -> dict[str, Any]:
+    """Return an application's document, completed."""
     found = get_openapi(
         title="driftline", version=__version__, description=_ABOUT, routes=api.routes
     )
@@ -174,6 +146,24 @@ def _document(api: FastAPI) -> dict[str, Any]:
         about = OPERATIONS.get(key, Operation(operation.get("operationId", "")))
         _complete(key, operation, about, schemas, examples.get(key, {}))
     return found
+
+
+def operations_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Return the operations of a document: method, path, and what it says of them."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield method.upper(), path, operation
+
+
+def answers_of(
+    document: Mapping[str, Any], operation: Mapping[str, Any]
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return the answers of an operation by status, those that operations share looked up."""
+    shared = document["components"]["responses"]
+    return {
+        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+        for status, answer in operation["responses"].items()
+    }
 
 
 def _invocations() -> dict[str, Any]:
