@@ -9,10 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from sqlalchemy import Engine
 
 from driftline.baseline.store import Baseline
 from driftline.capture.tables.dataset import Dataset, table_schema
+from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
 from driftline.monitors.report.report import Report
+from driftline.monitors.run.execution import Job, run
 from driftline.signature import Signature
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -105,3 +110,19 @@ def append_day(
 def checks(report: Report) -> set[tuple[str, str]]:
     """Name what is violated: column and check."""
     return {(one.feature_name, one.constraint_check_type) for one in report.violations}
+
+
+def run_day(
+    engine: Engine,
+    root: str,
+    reference: Baseline,
+    definition: MonitorDefinition,
+    day: int,
+    *,
+    now: Callable[[], datetime],
+    **more: object,
+) -> Execution:
+    """Run a monitor on a day, the first is 0."""
+    window = Window(START + day * DAY, START + (day + 1) * DAY)
+    job = Job(engine, root, definition, window, now=now, signature=reference.signature, **more)
+    return run(job)

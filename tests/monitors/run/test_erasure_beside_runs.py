@@ -36,7 +36,7 @@ from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
-from tests.monitors.conftest import DAY, START, append_day
+from tests.monitors.conftest import DAY, START, append_day, run_day
 from tests.monitors.run.erased_person import (
     NOW,
     PERSON,
@@ -61,16 +61,7 @@ def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
             erase_person(engine, root, tmp_path)
         return NOW
 
-    execution = run(
-        Job(
-            engine,
-            root,
-            definition,
-            Window(START, START + DAY),
-            now=now,
-            signature=reference.signature,
-        )
-    )
+    execution = run_day(engine, root, reference, definition, 0, now=now)
 
     assert execution.row_count == 400
     assert execution.cause == "(erased)"
@@ -100,18 +91,7 @@ def test_a_run_that_begins_while_rows_are_being_removed_keeps_none_of_their_valu
 
     def evaluate() -> None:
         definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
-        executions_run.append(
-            run(
-                Job(
-                    engine,
-                    root,
-                    definition,
-                    Window(START, START + DAY),
-                    now=now,
-                    signature=reference.signature,
-                )
-            )
-        )
+        executions_run.append(run_day(engine, root, reference, definition, 0, now=now))
 
     thread = threading.Thread(target=evaluate)
 
@@ -236,16 +216,7 @@ def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(
             )  # fmt: skip
         return NOW
 
-    execution = run(
-        Job(
-            engine,
-            root,
-            definition,
-            Window(START, START + DAY),
-            now=now,
-            signature=reference.signature,
-        )
-    )
+    execution = run_day(engine, root, reference, definition, 0, now=now)
 
     assert execution.cause not in ("", "(erased)")
     assert get_execution_cause(engine, execution.id) == execution.cause

@@ -15,7 +15,6 @@ from sqlalchemy import Engine
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.sagemaker.importing import store_lines
-from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
@@ -23,10 +22,9 @@ from driftline.monitors.definitions import (
     put_definition,
 )
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import Job, run
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
-from tests.monitors.conftest import DAY, START
+from tests.monitors.conftest import DAY, START, run_day
 
 PREPROCESS = """
 def preprocess_handler(inference_record):
@@ -91,16 +89,14 @@ def judge(engine: Engine, root: str, folder: Path, tmp_path: Path) -> Callable[.
     store.put(root, "flights", reference, clock)
 
     def once(definition: MonitorDefinition = DEFINITION, allowed: str | None = None) -> Execution:
-        return run(
-            Job(
-                engine,
-                root,
-                definition,
-                Window(START, START + DAY),
-                now=clock,
-                signature=reference.signature,
-                scripts_dir=str(folder) if allowed is None else allowed,
-            )
+        return run_day(
+            engine,
+            root,
+            reference,
+            definition,
+            0,
+            now=clock,
+            scripts_dir=str(folder) if allowed is None else allowed,
         )
 
     return once

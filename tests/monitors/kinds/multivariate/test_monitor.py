@@ -12,10 +12,8 @@ from sqlalchemy import Engine
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.run.execution import Job, run
-from tests.monitors.conftest import DAY, START, Append, weather
+from tests.monitors.conftest import DAY, START, Append, run_day, weather
 
 DEFINITION = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
 
@@ -35,17 +33,7 @@ def test_a_day_whose_columns_hang_together_otherwise_is_a_ticket(
     append(1, sorted_together)
 
     usual, other = (
-        run(
-            Job(
-                engine,
-                root,
-                DEFINITION,
-                Window(START + day * DAY, START + (day + 1) * DAY),
-                now=clock,
-                signature=reference.signature,
-            )
-        )
-        for day in range(2)
+        run_day(engine, root, reference, DEFINITION, day, now=clock) for day in range(2)
     )
 
     assert (usual.status, usual.violation_count) == ("Completed", 0)
@@ -75,19 +63,7 @@ def test_days_too_small_for_a_finding_are_judged_together(
                 rows[name] = np.sort(rows[name])
         append(day, rows)
 
-    found = [
-        run(
-            Job(
-                engine,
-                root,
-                DEFINITION,
-                Window(START + day * DAY, START + (day + 1) * DAY),
-                now=clock,
-                signature=reference.signature,
-            )
-        )
-        for day in range(6)
-    ]
+    found = [run_day(engine, root, reference, DEFINITION, day, now=clock) for day in range(6)]
 
     assert [one.violation_count for one in found[:2]] == [0, 0]
     causes = [one.cause for one in found if one.violation_count]
