@@ -21,23 +21,11 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
+from tests.clock import Clock
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "alerts"
 DAY_S = 86_400
-
-
-@dataclass
-class Clock:
-    """Time that moves only when told; starts now, so that signatures are fresh."""
-
-    time: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def advance(self, **parts: float) -> None:
-        self.time += timedelta(**parts)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from driftline.access.proxies import TrustedProxy
 from driftline.access.tokens import create_token, new_secret
 from driftline.app.client.connection import ServerCalls
 from driftline.dashboard.sessions import Access
+from tests.clock import Clock
 from tests.dashboard.conftest import serving
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, Running, resource, running
@@ -28,16 +29,6 @@ SESSION_H = 12
 SILENCE = {"alarms": [ALARM], "length": "2h", "comment": "c", "created_by": "somebody else"}
 PAGE = {"accept": "text/html,application/xhtml+xml"}
 LAYOUT = "/_dash-layout"
-
-
-@dataclass
-class Clock:
-    """The time by which tokens and sessions end."""
-
-    time: datetime = NOW
-
-    def __call__(self) -> datetime:
-        return self.time
 
 
 @dataclass
@@ -96,7 +87,7 @@ def guarded(
     folder: Path, *, proxy: TrustedProxy | None = None, provider: Provider | None = None
 ) -> Iterator[Guarded]:
     """Run both; there is a token for each role, of its name."""
-    url, clock = new_sqlite(folder), Clock()
+    url, clock = new_sqlite(folder), Clock(NOW)
     engine = open_url(url)
 
     def asked(**more) -> Authenticator:

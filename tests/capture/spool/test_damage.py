@@ -18,6 +18,7 @@ from driftline.capture.spool import writer as spool_module
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, find_frame, frame_length, seed_of
 from driftline.capture.spool.writer import SpoolWriter
+from tests.capture.spool.write_buffer_tools import Clock
 
 Write = Callable[..., bool]
 RECORDS = 40
@@ -129,15 +130,6 @@ def test_a_frame_of_a_later_version_is_skipped_and_counted(spool_dir: Path) -> N
     (gap,) = (frame for frame in found if frame.kind == Kind.GAP)
     assert (gap.meta["reason"], gap.meta["records"]) == ("corrupt", "1")
     assert len([frame for frame in found if frame.kind == Kind.RECORD]) == RECORDS - 1
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    ns = 10**18
-
-    def __call__(self) -> int:
-        return self.ns
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,22 +26,13 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.run import lease, revisit, scheduler
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
+from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
 REVISIT_S = 300.0
 RESTED = timedelta(seconds=REVISIT_S)
 DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, time: datetime) -> None:
-        self.time = time
-
-    def __call__(self) -> datetime:
-        return self.time
 
 
 @pytest.fixture

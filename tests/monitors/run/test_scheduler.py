@@ -28,20 +28,11 @@ from driftline.monitors.run.captured_window import read_captured
 from driftline.monitors.run.execution import Job
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states, overdue
+from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.commands import talking
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, time: datetime) -> None:
-        self.time = time
-
-    def __call__(self) -> datetime:
-        return self.time
 
 
 @pytest.fixture

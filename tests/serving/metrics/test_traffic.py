@@ -15,17 +15,10 @@ from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.metrics import traffic
 from driftline.serving.metrics.traffic import NAMESPACE, Answered, Traffic
+from tests.clock import Clock
 from tests.serving.conftest import NOW
 
 FLIGHTS = {"EndpointName": "flights", "VariantName": "all"}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def __call__(self):
-        return self.time
 
 
 def read(engine: Engine, name: str, minutes: int = 5, **dimensions: str):
@@ -56,7 +49,7 @@ async def run_while(
 
 
 def test_each_minute_is_told_with_its_errors_and_times(engine: Engine) -> None:
-    clock = Clock()
+    clock = Clock(NOW)
     counted = Traffic(engine, clock)
 
     def work() -> None:
@@ -84,7 +77,7 @@ def test_each_minute_is_told_with_its_errors_and_times(engine: Engine) -> None:
 
 
 def test_a_busy_minute_keeps_its_percentiles_within_half_a_percent(engine: Engine) -> None:
-    counted = Traffic(engine, Clock())
+    counted = Traffic(engine, Clock(NOW))
     times = np.random.default_rng(6).lognormal(-4, 1, 20_001)
 
     def work() -> None:
@@ -102,7 +95,7 @@ def test_a_busy_minute_keeps_its_percentiles_within_half_a_percent(engine: Engin
 
 
 def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) -> None:
-    clock = Clock()
+    clock = Clock(NOW)
     counted = Traffic(engine, clock)
     monkeypatch.setattr(traffic, "_LOOK_S", 0.005)
     really_store = counted._store
@@ -131,7 +124,7 @@ def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) ->
 
 
 def test_what_there_is_no_room_for_is_counted(engine: Engine, monkeypatch) -> None:
-    clock = Clock()
+    clock = Clock(NOW)
     counted = Traffic(engine, clock)
     monkeypatch.setattr(traffic, "_MINUTES_MAX", 3)
     monkeypatch.setattr(traffic, "_MINUTES_AT_ONCE", 1)
@@ -156,7 +149,7 @@ def test_what_there_is_no_room_for_is_counted(engine: Engine, monkeypatch) -> No
 
 
 def test_what_no_metric_can_be_made_of_holds_up_nothing(engine: Engine) -> None:
-    counted = Traffic(engine, Clock())
+    counted = Traffic(engine, Clock(NOW))
 
     def work() -> None:
         counted.observe(Answered(200, "Größe", "all", 0.01), 0.02)
