@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -157,13 +158,13 @@ def contexts(chromium):
 
 
 @pytest.fixture
-def visit(contexts, address):
+def visits(contexts):
+    """Return what opens a new page at an address."""
     pages = []
 
-    def make(width=1440, scheme="light", *, fresh=False):
-        page = contexts(width, scheme, fresh).new_page()
-        pages.append(page)
-        return Visit(page, address)
+    def make(address, width=1440, scheme="light", *, fresh=False):
+        pages.append(contexts(width, scheme, fresh).new_page())
+        return Visit(pages[-1], address)
 
     yield make
     for page in pages:
@@ -171,28 +172,15 @@ def visit(contexts, address):
 
 
 @pytest.fixture
-def visit_measured(contexts, measured_address):
-    pages = []
-
-    def make(width=1440, scheme="light"):
-        page = contexts(width, scheme, False).new_page()
-        pages.append(page)
-        return Visit(page, measured_address)
-
-    yield make
-    for page in pages:
-        page.close()
+def visit(visits, address):
+    return partial(visits, address)
 
 
 @pytest.fixture
-def visit_policed(contexts, policed_address):
-    pages = []
+def visit_measured(visits, measured_address):
+    return partial(visits, measured_address)
 
-    def make(width=1440, scheme="light"):
-        page = contexts(width, scheme, False).new_page()
-        pages.append(page)
-        return Visit(page, policed_address)
 
-    yield make
-    for page in pages:
-        page.close()
+@pytest.fixture
+def visit_policed(visits, policed_address):
+    return partial(visits, policed_address)
