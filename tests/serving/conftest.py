@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from sqlalchemy import Engine
 
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
+from driftline.serving.resources.endpoints import signature_of, trusts_event_time
 from tests.servers.postgres import new_sqlite, open_url
+from tests.sinking import sink_all
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -126,6 +128,27 @@ class Running:
         assert "Traceback" not in found["error"]["message"]
         assert "\n" not in found["error"]["message"]
         return found["error"]
+
+    def sink_all(self) -> None:
+        """Store what was captured, by the signatures that are declared."""
+        sink_all(
+            self.root,
+            self.context.spool_dir,
+            lambda name: signature_of(self.engine, name),
+            trusts_event_time=lambda name: trusts_event_time(self.engine, name),
+        )
+
+    def send_hours(self, rows: pd.DataFrame, start: datetime, hours: int = 24) -> None:
+        """Invoke flights with twenty rows each hour, each day with the same, and store them."""
+        for hour in range(hours):
+            first = hour % 24 * 20
+            answer = self.invoke(
+                "flights",
+                rows.iloc[first : first + 20].to_csv(header=False, index=False),
+                x_driftline_event_time=(start + timedelta(hours=hour)).isoformat(),
+            )
+            assert answer.status_code == 200, answer.text
+        self.sink_all()
 
     def worker_ids(self) -> list[int]:
         """Find the worker processes of this server: what its fork server has forked."""

@@ -18,9 +18,6 @@ from typing import Any
 import numpy as np
 import skops.io
 
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
-from driftline.serving.resources.endpoints import signature_of
 from tests.serving.conftest import Running, Trained, make_frame, make_model, resource, running
 
 DAY = datetime(2026, 1, 12, tzinfo=UTC)
@@ -52,7 +49,10 @@ def _made() -> Path:
             resource("Monitor", "second", endpoint="flights", baseline="flights"),
         )
         assert answer.status_code == 200, answer.text
-        _send(found, trained)
+        rows = trained.inputs
+        carriers = np.where(rows.index % 5, rows["carrier"], "EVX")
+        rows = rows.assign(distance=rows["distance"] * 1000, carrier=carriers)
+        found.send_hours(rows, DAY, 24 * DAYS)
         for number in range(DAYS):
             judge(found, number)
     return folder
@@ -64,27 +64,3 @@ def judge(server: Running, day: int) -> dict[str, Any]:
     window = {"from": start.isoformat(), "to": (start + timedelta(days=1)).isoformat()}
     found: dict[str, Any] = server.client.post("/api/v1/monitors/quality/run", json=window).json()
     return found
-
-
-def _send(server: Running, trained: Trained) -> None:
-    rows = trained.inputs
-    carriers = np.where(rows.index % 5, rows["carrier"], "EVX")
-    rows = rows.assign(distance=rows["distance"] * 1000, carrier=carriers)
-    for hour in range(24 * DAYS):
-        first = hour % 24 * 20
-        answer = server.invoke(
-            "flights",
-            rows.iloc[first : first + 20].to_csv(header=False, index=False),
-            x_driftline_event_time=(DAY + timedelta(hours=hour)).isoformat(),
-        )
-        assert answer.status_code == 200, answer.text
-    transport = LocalTransport(server.context.spool_dir)
-    sink = Sink(
-        server.context.root,
-        transport,
-        lambda endpoint: signature_of(server.engine, endpoint),
-        commit_interval_s=0,
-    )
-    while sink.step():
-        pass
-    transport.close()

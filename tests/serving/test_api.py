@@ -1,17 +1,14 @@
 import json
 import re
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.serving.api import executions
-from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 
@@ -26,34 +23,9 @@ def server(start, trained, declare, tmp_path_factory, module_database_url):
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
         )
         assert answer.status_code == 200, answer.text
-        _send_a_day(found, trained)
-        _sink_all(found)
+        rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
+        found.send_hours(rows, DAY)
         yield found
-
-
-def _send_a_day(server, trained):
-    rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
-    for hour in range(24):
-        part = rows.iloc[hour * 20 : hour * 20 + 20]
-        answer = server.invoke(
-            "flights",
-            part.to_csv(header=False, index=False),
-            x_driftline_event_time=(DAY + timedelta(hours=hour)).isoformat(),
-        )
-        assert answer.status_code == 200, answer.text
-
-
-def _sink_all(server):
-    transport = LocalTransport(server.context.spool_dir)
-    sink = Sink(
-        server.context.root,
-        transport,
-        lambda endpoint: signature_of(server.engine, endpoint),
-        commit_interval_s=0,
-    )
-    while sink.step():
-        pass
-    transport.close()
 
 
 def test_what_was_captured_is_counted(server):

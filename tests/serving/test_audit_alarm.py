@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from driftline.alerts.alarms.records import get_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.run.auditor import NAMESPACE, Auditor
+from tests.sinking import sink_all
 
 HOUR = timedelta(hours=1)
 DOCUMENTED = Path(__file__).parents[2] / "docs/why/audit.md"
@@ -58,8 +56,7 @@ class Place:
 
     def hour(self) -> dict[str, str]:
         """Let an hour pass, with its audit; give the states of the alarms."""
-        with closing(LocalTransport(self.context.spool_dir)) as transport:
-            Sink(self.context.root, transport, lambda _: None).step()
+        sink_all(self.context.root, self.context.spool_dir)
         self.time += HOUR
         self.auditor.step()
         self.evaluator.step()

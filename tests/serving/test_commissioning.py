@@ -10,9 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
-from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
@@ -30,25 +27,7 @@ def server(start, trained, declare, tmp_path_factory):
         )
         assert answer.status_code == 200, answer.text
         rows = trained.inputs.assign(carrier=np.where(trained.inputs.index % 5, "UA", "EVX"))
-        for day in range(3):
-            for hour in range(24):
-                part = rows.iloc[hour * 20 : hour * 20 + 20]
-                answer = found.invoke(
-                    "flights",
-                    part.to_csv(header=False, index=False),
-                    x_driftline_event_time=(DAY + timedelta(days=day, hours=hour)).isoformat(),
-                )
-                assert answer.status_code == 200, answer.text
-        transport = LocalTransport(found.context.spool_dir)
-        sink = Sink(
-            found.context.root,
-            transport,
-            lambda endpoint: signature_of(found.engine, endpoint),
-            commit_interval_s=0,
-        )
-        while sink.step():
-            pass
-        transport.close()
+        found.send_hours(rows, DAY, 72)
         yield found
 
 

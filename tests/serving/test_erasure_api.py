@@ -7,14 +7,12 @@ import polars as pl
 import pytest
 
 from driftline.app.client.client import Client
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
-from driftline.serving.resources.endpoints import signature_of
 from tests.capture.conftest import SIGNATURE, record
 from tests.servers.commands import driftline
+from tests.sinking import sink_all
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +28,7 @@ def captured(server):
     for number in range(10):
         record(writer, event_id=f"e{number}", inference_id=f"i{number}")
     writer.close()
-    transport = LocalTransport(server.context.spool_dir)
-    Sink(server.context.root, transport, lambda _: SIGNATURE).step()
-    transport.close()
+    sink_all(server.root, server.context.spool_dir, lambda _: SIGNATURE)
     return server
 
 
@@ -116,10 +112,7 @@ def declared(server, trained):
     for number, body in enumerate(bodies):
         record(writer, body.encode(), b"1", event_id=f"w{number}", inference_id=f"o{number}")
     writer.close()
-    transport = LocalTransport(server.context.spool_dir)
-    signature = signature_of(server.context.engine, "flights")
-    Sink(server.context.root, transport, lambda _: signature).step()
-    transport.close()
+    server.sink_all()
     return server
 
 

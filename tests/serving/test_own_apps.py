@@ -15,15 +15,13 @@ from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.provisioning.provisioner import make_endpoint
 from driftline.serving.provisioning.signatures import foreign_signature
-from driftline.serving.resources.endpoints import signature_of, trusts_event_time
+from driftline.serving.resources.endpoints import signature_of
 from driftline.signature import Column, Signature
 
 Start = Callable[..., Any]
@@ -58,20 +56,6 @@ def resources(declare: Declare, reference: Path) -> list[dict[str, Any]]:
     ]
 
 
-def sink(server: Any) -> None:
-    """Commit what lies in the spool, by the signatures that are declared."""
-    transport = LocalTransport(server.context.spool_dir)
-    try:
-        Sink(
-            str(server.root),
-            transport,
-            lambda name: signature_of(server.engine, name),
-            trusts_event_time=lambda name: trusts_event_time(server.engine, name),
-        ).step()
-    finally:
-        transport.close()
-
-
 def log(server: Any, *names: str, **options: Any) -> None:
     for name in names:
         with Logger(name, spool_dir=server.context.spool_dir, **options) as logger:
@@ -85,7 +69,7 @@ def test_it_is_not_served_but_declared_monitored_and_typed(
 
     first = server.apply(*declared).json()
     log(server, "flights")
-    sink(server)
+    server.sink_all()
 
     assert first["endpoints"] == {
         "flights": {"state": "CapturedOnly", "reason": None, "invocations": None}
@@ -127,7 +111,7 @@ def test_a_monitor_judges_what_the_app_answered(
             probability=frame["score"],
             event_time=day,
         )
-    sink(server)
+    server.sink_all()
 
     found = server.client.post(
         "/api/v1/monitors/flights-dq/run",
@@ -142,12 +126,12 @@ def test_what_was_captured_but_never_declared_is_shown_and_stays_raw(
     server: Any, declare: Declare, reference: Path
 ) -> None:
     log(server, "flights", "flihgts")
-    sink(server)
+    server.sink_all()
     before = server.client.get("/api/v1/capture").json()["items"]
 
     server.apply(*resources(declare, reference))
     log(server, "flights")
-    sink(server)
+    server.sink_all()
 
     shown = ("endpoint", "declared", "typed", "requests", "unparsed")
     assert [tuple(one[key] for key in shown) for one in before] == [
@@ -270,7 +254,7 @@ def test_the_rows_behind_a_violation_come_with_the_label_that_the_signature_name
             time = datetime(2026, 1, 14, 12, tzinfo=UTC)
             logger({**ROW, "distance": 500_000}, {"late": 1, "score": 0.75}, event_time=time,
                    inference_id=f"trip-{number}")  # fmt: skip
-    sink(server)
+    server.sink_all()
     labels = "inference_id,label\ntrip-3,1\n"
     told = server.client.post(
         "/api/v1/endpoints/flights/truth", content=labels, headers={"content-type": "text/csv"}
@@ -294,7 +278,7 @@ def test_a_window_without_violations_is_said_to_have_none(
     time = datetime(2026, 1, 14, 12, tzinfo=UTC)
     with Logger("flights", spool_dir=server.context.spool_dir) as logger:
         logger(ROW, {"late": 1, "score": 0.75}, event_time=time)
-    sink(server)
+    server.sink_all()
     window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
     ran = server.client.post("/api/v1/monitors/flights-dq/run", json=window).json()
     words = ["monitor", "rows", "flights-dq", "--window", "2026-01-14", "--server", server.url]
@@ -335,7 +319,7 @@ def test_what_the_endpoint_says_of_event_times_holds_for_apps_and_proxies_too(
                     await one.post("/", json=ROW, headers=time)
 
     asyncio.run(ask())
-    sink(server)
+    server.sink_all()
 
     found = {
         name: server.client.get(f"/api/v1/endpoints/{name}/capture").json()

@@ -16,10 +16,7 @@ from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.app.client.client import Client
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
-from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 REQUESTS, ROWS = 24, 480
@@ -50,25 +47,8 @@ def server(start, trained, declare, second, sent, tmp_path_factory):
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
         )
         assert answer.status_code == 200, answer.text
-        for hour in range(REQUESTS):
-            body = sent.iloc[hour * 20 : hour * 20 + 20].to_csv(header=False, index=False)
-            moment = (DAY + timedelta(hours=hour)).isoformat()
-            assert found.invoke("flights", body, x_driftline_event_time=moment).status_code == 200
-        sink_all(found)
+        found.send_hours(sent, DAY, REQUESTS)
         yield found
-
-
-def sink_all(server):
-    transport = LocalTransport(server.context.spool_dir)
-    sink = Sink(
-        server.context.root,
-        transport,
-        lambda endpoint: signature_of(server.engine, endpoint),
-        commit_interval_s=0,
-    )
-    while sink.step():
-        pass
-    transport.close()
 
 
 def replay(server, *arguments, code=0):
@@ -116,7 +96,7 @@ def test_the_same_model_answers_the_same_and_nothing_is_captured(server):
     assert (told["differing"], told["compared"], told["share_low"]) == (0, ROWS, 0)
     # Wilson's upper limit of 0 in n at 95%: z^2 / (n + z^2).
     assert told["share_high"] == pytest.approx(1.959964**2 / (ROWS + 1.959964**2), rel=1e-5)
-    sink_all(server)
+    server.sink_all()
     assert server.client.get("/api/v1/counts").json()["tap"]["stored"] == stored == REQUESTS
     assert server.client.get("/api/v1/endpoints/flights/capture").json()["requests"] == REQUESTS
 

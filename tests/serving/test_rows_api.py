@@ -14,10 +14,7 @@ from typer.testing import CliRunner
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.app.cli import build
 from driftline.app.client.client import Client
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError
-from driftline.serving.resources.endpoints import signature_of
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 ROWS = 480
@@ -43,20 +40,7 @@ def server(start, trained, declare, sent, tmp_path_factory):
                     schedule="cron(0 0 ? * * *)"),
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
-        for hour in range(24):
-            body = sent.iloc[hour * 20 : hour * 20 + 20].to_csv(header=False, index=False)
-            moment = (DAY + timedelta(hours=hour)).isoformat()
-            assert found.invoke("flights", body, x_driftline_event_time=moment).status_code == 200
-        transport = LocalTransport(found.context.spool_dir)
-        sink = Sink(
-            found.context.root,
-            transport,
-            lambda endpoint: signature_of(found.engine, endpoint),
-            commit_interval_s=0,
-        )
-        while sink.step():
-            pass
-        transport.close()
+        found.send_hours(sent, DAY)
         yield found
 
 

@@ -22,7 +22,6 @@ from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.ledger import FOLDER
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
@@ -30,6 +29,7 @@ from driftline.capture.tables.retention import expire
 from driftline.capture.tables.storage import StorageError
 from driftline.signature import Signature
 from tests.capture.conftest import SIGNATURE, record
+from tests.sinking import sink_all
 
 Write = Callable[..., bool]
 Drain = Callable[..., Sink]
@@ -336,11 +336,7 @@ def test_no_schedule_of_what_may_happen_makes_it_cry_wolf(
     sent = 0
 
     def run_sink(signatures: Callable[[str], Signature | None]) -> None:
-        transport = LocalTransport(spool_dir)
-        try:
-            Sink(root, transport, signatures, commit_records=3).step()
-        finally:
-            transport.close()
+        sink_all(root, spool_dir, signatures, commit_records=3)
 
     def failing(endpoint: str) -> Signature | None:
         if endpoint == "e1":

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from driftline.capture.labels.labels import put
 from driftline.capture.labels.report import DayCoverage, LabelReport, label_report
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tap.logger import Logger
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record
+from tests.sinking import sink_all
 
 NOON = datetime(2013, 1, 15, 12, tzinfo=UTC)
 DAY = Window(datetime(2013, 1, 15, tzinfo=UTC), datetime(2013, 1, 16, tzinfo=UTC))
@@ -285,9 +285,7 @@ def _filled(folder: Path) -> Path:
     record(writer, event_id="e0")
     record(writer, b"1,1,a\n2,2,b\n3,3,c", b"1,0.1\n0,0.2\n1,0.3", event_id="e1", inference_id="i1")
     record(writer, event_id="e2", at=NOON + timedelta(days=1))
-    transport = LocalTransport(folder / "spool")
-    Sink(str(folder / "root"), transport, lambda _: SIGNATURE).step()
-    transport.close()
+    sink_all(folder / "root", folder / "spool", lambda _: SIGNATURE)
     return folder / "root"
 
 

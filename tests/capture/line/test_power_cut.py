@@ -22,6 +22,7 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.signature import Signature
 from tests.capture.power_cut import Disk
+from tests.sinking import sink_all
 
 NOW = datetime(2013, 1, 16, tzinfo=UTC)
 Write = Callable[..., bool]
@@ -85,9 +86,7 @@ class Work:
 def check(cut: Cut, signature: Signature) -> None:
     """Start anew on what is left, as after a power cut, and compare it with what was promised."""
     root, spool_dir = str(cut.folder / "root"), cut.folder / "spool"
-    transport = LocalTransport(spool_dir)
-    Sink(root, transport, lambda _: signature).step()
-    transport.close()
+    sink_all(root, spool_dir, lambda _: signature)
     maintenance = TableMaintenance(root, cut.folder / "names")
     maintenance.step()
     maintenance.close()

@@ -9,14 +9,13 @@ import pytest
 from pyarrow.fs import FileSelector
 
 from driftline.capture.erasure.erasing import EndpointErased, erase
-from driftline.capture.line.sink import Sink
 from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
 from tests.capture.conftest import SIGNATURE, record
 from tests.servers.s3 import S3Server, s3_root, s3_server
+from tests.sinking import sink_all
 
 __all__ = ["s3_root", "s3_server"]
 
@@ -34,9 +33,7 @@ def test_small_files_are_put_together_and_erased_rows_are_gone_from_the_bucket(
     for number in range(12):
         record(writer, event_id=f"e{number}", inference_id=f"person-{number}", at=DAY)
         if number % 4 == 3:
-            transport = LocalTransport(spool)
-            Sink(s3_root, transport, lambda _: SIGNATURE).step()
-            transport.close()
+            sink_all(s3_root, spool, lambda _: SIGNATURE)
     folder = Dataset(s3_root, "flights")
     assert compact(folder, "2026-02-01") == 3
 

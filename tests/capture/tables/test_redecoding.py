@@ -28,6 +28,7 @@ from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.signature import Column, Signature
 from tests.capture.conftest import SIGNATURE
 from tests.servers.commands import python, talking
+from tests.sinking import sink_all
 
 Write = Callable[..., bool]
 Drain = Callable[..., Sink]
@@ -60,7 +61,7 @@ def test_what_came_before_the_endpoint_was_declared_is_as_if_it_had_come_after(
         write(writer, b"1.5,3,UA", at=AT, event_id="e4", status=500)
         drain(None)
     typed = str(tmp_path / "typed")
-    sink_at(typed, spool_dir)
+    sink_all(typed, spool_dir, lambda _: SIGNATURE)
 
     found = decode_again(Dataset(root, "flights"), SIGNATURE)
 
@@ -72,14 +73,6 @@ def test_what_came_before_the_endpoint_was_declared_is_as_if_it_had_come_after(
     assert decoded == expected
     assert decode_again(Dataset(root, "flights"), SIGNATURE) == Redecoded(left=2)
     assert audit(root, now=lambda: AT, spool_dir=spool_dir).adds_up
-
-
-def sink_at(root: str, spool_dir: Path) -> None:
-    from driftline.capture.line.transport import LocalTransport
-
-    transport = LocalTransport(spool_dir)
-    Sink(root, transport, lambda _: SIGNATURE).step()
-    transport.close()
 
 
 def test_monitors_see_what_was_decoded(

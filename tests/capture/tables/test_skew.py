@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from tests.capture.conftest import SIGNATURE, record
+from tests.sinking import sink_all
 
 ARRIVAL = datetime(2026, 1, 15, 12, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,9 +115,7 @@ def test_whatever_time_is_told_the_sink_goes_on_and_every_record_is_accounted_fo
     for time_us in times:
         record(writer, at=ARRIVAL, event_time_us=str(time_us))
     record(writer, event_id="last", at=ARRIVAL)
-    transport = LocalTransport(spool)
-    Sink(root, transport, lambda _: SIGNATURE).step()
-    transport.close()
+    sink_all(root, spool, lambda _: SIGNATURE)
 
     found = stored(root)
     assert "last" in found["event_id"].to_list()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 
 from driftline.capture.labels.labels import label_folder, put
 from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
@@ -24,6 +24,7 @@ from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.changes import Changes, Position, changes
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record
+from tests.sinking import sink_all
 
 Drain = Callable[..., Sink]
 Write = Callable[..., bool]
@@ -253,7 +254,7 @@ def test_a_window_whose_digest_moved_was_told_whatever_the_order(
     """Records and labels come in any order; no hour changes without having been told."""
     folder = tmp_path_factory.mktemp("any")
     root, writer = str(folder / "root"), SpoolWriter(folder / "spool")
-    drain = _drain(root, folder / "spool")
+    drain = partial(sink_all, root, folder / "spool", lambda _: SIGNATURE)
     known = look(root, None).position
     seen = _digests(root)
     for what, hour, name in [*steps, ("look", 0, 0)]:
@@ -268,15 +269,6 @@ def test_a_window_whose_digest_moved_was_told_whatever_the_order(
             moved = {start for start in now if now[start] != seen[start]}
             assert moved <= set(found.hours)
             seen = now
-
-
-def _drain(root: str, spool_dir: Path) -> Callable[[], object]:
-    def run() -> None:
-        transport = LocalTransport(spool_dir)
-        Sink(root, transport, lambda _: SIGNATURE).step()
-        transport.close()
-
-    return run
 
 
 def _digests(root: str) -> dict[datetime, str]:

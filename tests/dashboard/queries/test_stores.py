@@ -14,8 +14,6 @@ from sqlalchemy.pool import StaticPool
 from driftline.alerts.tables import outbox
 from driftline.capture.audit.note import write_note
 from driftline.capture.audit.report import Coverage
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.dashboard.pages import monitor as monitor_page
 from driftline.dashboard.pages import overview as overview_page
@@ -24,6 +22,7 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.errors import NotFoundError
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.tables import executions
+from tests.sinking import sink_all
 
 BUG = "20131118T000000Z"
 
@@ -424,9 +423,7 @@ def test_what_was_lost_is_told_with_why_and_what_does_not_add_up(seeded, tmp_pat
         writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
     writer.count_drop("full", "orders")
     writer.close()
-    transport = LocalTransport(spool)
-    Sink(root, transport, lambda _: None).step()
-    transport.close()
+    sink_all(root, spool)
     whole = Stores(seeded.engine, root, seeded.now).overview().endpoints
     write_note(root, {"missing_by_endpoint": {"orders": 2}, "doubled_by_endpoint": {"orders": 1}})
     broken = Stores(seeded.engine, root, seeded.now).overview()

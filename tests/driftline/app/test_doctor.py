@@ -28,8 +28,6 @@ from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
 from driftline.capture.line.kafka import make_topics
 from driftline.capture.line.kafka_options import KafkaOptions
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
@@ -39,6 +37,7 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from tests.servers.commands import driftline
 from tests.servers.kafka import kafka_broker, topic
 from tests.servers.postgres import postgres
+from tests.sinking import sink_all
 
 __all__ = ["kafka_broker", "postgres", "topic"]
 
@@ -317,10 +316,8 @@ def test_the_last_audit_is_told_and_one_that_does_not_add_up_is_a_defect(setting
     writer = SpoolWriter(settings.spool_dir)
     for _ in range(3):
         writer.append({"endpoint": "flights"}, wall_ns=time.time_ns(), status=200)
-    transport = LocalTransport(settings.spool_dir)
-    Sink(settings.root, transport, lambda _: None).step()
     writer.close()
-    transport.close()
+    sink_all(settings.root, settings.spool_dir)
     write_note(settings.root, document_of(audit(settings.root, now=lambda: datetime.now(UTC))))
     good = findings_of(settings)["audit"]
     for file in Path(settings.root).glob("capture/flights/*/*.parquet"):

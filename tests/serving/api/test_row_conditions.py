@@ -11,11 +11,10 @@ import pytest
 from sqlalchemy import Engine
 
 from driftline.capture.erasure.erasing import erase
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.serving.api import row_conditions
 from tests.capture.conftest import SIGNATURE, record
+from tests.sinking import sink_all
 
 
 @pytest.mark.parametrize("condition", ["carrier == '7'", "carrier == '7' and temp > 1"])
@@ -33,9 +32,7 @@ def test_rows_of_an_older_type_are_found_under_the_name_of_their_column(
     for signature in (before, after):
         record(writer, b"1.5,3,7\n1.5,3,8", b"1,0.25\n0,0.5")
         record(writer, b"1.5,3,8")
-        transport = LocalTransport(spool_dir)
-        Sink(root, transport, lambda _, signature=signature: signature).step()
-        transport.close()
+        sink_all(root, spool_dir, lambda _, signature=signature: signature)
     writer.close()
     monkeypatch.setattr(row_conditions, "require_signature", lambda *_: after)
     where = row_conditions.row_condition(cast("Engine", None), "flights", condition)

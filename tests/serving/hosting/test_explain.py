@@ -18,8 +18,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from driftline.app.client.remote_model import RemoteModel, open_named
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
@@ -30,7 +28,6 @@ from driftline.serving.hosting.explain import ModelProcess, ModelShelf, open_mod
 from driftline.serving.hosting.model_formats import Predictor
 from driftline.serving.hosting.own_methods import own_method
 from driftline.serving.hosting.questions import columns_of
-from driftline.serving.resources.endpoints import signature_of
 
 NAMES = ("x", "y", "z")
 
@@ -310,9 +307,7 @@ def test_the_models_that_a_server_explained_end_with_it(start, declare, trained,
         assert done.status_code == 200, done.text
         assert server.invoke("flights", trained.csv(slice(0, 300))).status_code == 200
         serving = server.worker_ids()
-        transport = LocalTransport(server.context.spool_dir)
-        Sink(str(server.root), transport, lambda name: signature_of(server.engine, name)).step()
-        transport.close()
+        server.sink_all()
         window = {"from": "2026-01-15T06:00:00Z", "to": "2026-01-15T07:00:00Z"}
         ran = server.client.post("/api/v1/monitors/why/run", json=window)
         assert ran.status_code == 200, ran.text

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from driftline.app.commands.capture import _lines
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from tests.servers.commands import driftline
+from tests.sinking import sink_all
 
 
 @pytest.fixture
@@ -27,9 +26,7 @@ def root(tmp_path: Path) -> Path:
     for _ in range(20):
         writer.append({"endpoint": "orders"}, status=200, wall_ns=1_700_000_000_000_000_000)
     writer.close()
-    transport = LocalTransport(root / "spool")
-    Sink(str(root), transport, lambda _: None).step()
-    transport.close()
+    sink_all(root, root / "spool")
     return root
 
 
