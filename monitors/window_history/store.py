@@ -24,6 +24,7 @@ from sqlalchemy import Connection, and_, delete, insert, not_, select
 from driftline.capture.windows.window import Window
 from driftline.database.upserts import upsert
 from driftline.errors import InputError
+from driftline.monitors.cron import UTC_NAME
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.tables import count_layouts, window_counts
@@ -60,6 +61,8 @@ class Key:
             definition.schedule,
             definition.preprocess or "",
             *([] if definition.source is None else [json.dumps(definition.source, sort_keys=True)]),
+            # None for UTC, so that what was counted before there were zones keeps its key.
+            *([] if definition.time_zone == UTC_NAME else [definition.time_zone]),
         )
         digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=8)
         return cls(definition.name, digest.hexdigest(), baseline_version)

@@ -81,7 +81,12 @@ def test_rows_of_overlapping_windows_count_once(connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"endpoint": "trains"}, {"schedule": "cron(0 * ? * * *)"}, {"preprocess": "rows.py"}],
+    [
+        {"endpoint": "trains"},
+        {"schedule": "cron(0 * ? * * *)"},
+        {"time_zone": "Europe/Berlin"},
+        {"preprocess": "rows.py"},
+    ],
 )
 def test_rows_of_another_source_are_not_mixed_in(connection: Connection, other) -> None:
     put(connection, KEY, window(0), IDS)
