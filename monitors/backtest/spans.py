@@ -100,10 +100,11 @@ class Spans:
 
 
 def spans_of(window: str, time_zone: str = UTC_NAME) -> Spans:
-    """Read a length or a timetable."""
-    if window.strip().casefold().startswith(("cron", "rate")):
-        return Spans(schedule=Schedule(window, time_zone))
-    return Spans(window_length(window))
+    """Read a length or a timetable; the zone is whose clock a cron expression is read by."""
+    kind = window.strip().casefold()[:4]
+    if kind not in ("cron", "rate"):
+        return Spans(window_length(window))
+    return Spans(schedule=Schedule(window, time_zone if kind == "cron" else UTC_NAME))
 
 
 def window_length(text: str) -> timedelta:

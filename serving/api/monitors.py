@@ -120,7 +120,7 @@ def _add_backtest(routes: APIRouter, context: ServerContext) -> None:
         is_captured = definition.source is None
         signature = require_signature(context.engine, definition.endpoint) if is_captured else None
         baseline = baselines.get(context.root, definition.baseline, definition.baseline_version)
-        spans = None if asked.window is None else spans_of(asked.window)
+        spans = None if asked.window is None else spans_of(asked.window, definition.time_zone)
         found = backtest_captured(
             context.root, definition, baseline, signature, options, spans=spans,
             access=context.access,

@@ -116,6 +116,22 @@ def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(se
     assert server.client.get("/api/v1/monitors/quality/executions").json() == before
 
 
+def test_a_backtest_with_another_timetable_reads_it_by_the_monitors_clock(server, declare):
+    zone = {"endpoint": "flights", "baseline": "flights", "time_zone": "Europe/Berlin"}
+    assert server.apply(declare("Monitor", "local", **zone)).status_code == 200
+    asked = {
+        "from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z", "estimate": False,
+        "window": "cron(0 0,12 ? * * *)",
+    }  # fmt: skip
+
+    answer = server.client.post("/api/v1/monitors/local/backtest", json=asked)
+
+    server.client.delete("/api/v1/monitors/local").raise_for_status()
+    assert answer.status_code == 200, answer.text
+    starts = [one["start"][:16] for one in answer.json()["windows"]]
+    assert starts == ["2026-01-14T11:00"]  # The only whole one.
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "sentence"),
     [

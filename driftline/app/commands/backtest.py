@@ -166,16 +166,14 @@ def _of_file(
             f'monitor "{spec["name"]}": {kind}; a backtest replays "data-quality" without compat'
         )
     options.open_places(*data, *([baseline] if baseline else []), config_file=server.config_file)
-    window, zone = asked["window"], "UTC"
-    if window is None:
-        window, zone = spec.get("schedule") or DEFAULT_WINDOW, spec.get("time_zone") or zone
+    window = asked["window"] or spec.get("schedule") or DEFAULT_WINDOW
     with progress("reading") as advance:
         found = backtest_roles(
             list(data) if len(data) > 1 else data[0],
             baseline,
             roles,
             reference_until=until,
-            spans=spans_of(window, zone),
+            spans=spans_of(window, spec.get("time_zone") or "UTC"),
             false_alarms_per_year=spec.get("false_alarms_per_year", 1.0),
             options=BacktestOptions(
                 start=span[0],

@@ -127,3 +127,7 @@ def test_a_captured_period_has_a_start_and_an_end(root: str, reference: Baseline
         backtest_captured(
             root, DEFINITION, reference, reference.signature, BacktestOptions(start=START)
         )
+
+
+def test_a_rate_is_read_by_no_clock() -> None:
+    assert spans_of("rate(1 day)", "Europe/Berlin") == spans_of("rate(1 day)")
