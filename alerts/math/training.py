@@ -151,11 +151,8 @@ class Trainer:
     def run(self, stop: threading.Event) -> None:
         """Train until told to stop; a database that is away for a while stops nothing."""
         while not stop.is_set():
-            try:
+            with self.failures.noted(SQLAlchemyError):
                 self.step(stop)
-                self.failures.passed()
-            except SQLAlchemyError as error:
-                self.failures.failed(error)
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> int:

@@ -67,11 +67,9 @@ class MetricRetention:
     def run(self, stop: threading.Event) -> None:
         """Look after the store until told to stop; a failed step is counted and tried again."""
         while not stop.is_set():
-            try:
+            # What stops it would let the store grow.
+            with self.failures.noted(Exception):
                 self.step(stop)
-                self.failures.passed()
-            except Exception as error:  # noqa: BLE001 - what stops it would let the store grow
-                self.failures.failed(error)
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> Done:

@@ -113,11 +113,9 @@ class Deliverer:
             with self._engine.begin() as connection:
                 take_over(connection, self._vault)
             self._is_taken_over = True
-        try:
+        # What was changed of alarms can wait, pages not.
+        with self.failures.noted(Exception):
             self.queue_change_events()
-            self.failures.passed()
-        except Exception as error:  # noqa: BLE001 - what was changed of alarms can wait, pages not
-            self.failures.failed(error)
         return self._claim(free, busy, CHANNEL_AT_ONCE) if free else ()
 
     def _claim(

@@ -75,11 +75,9 @@ class NotificationMaintenance:
     def run(self, stop: threading.Event) -> None:
         """Keep up until stopped; a failed pass is counted, logged and tried again."""
         while not stop.is_set():
-            try:
+            # What stops it would hold back messages.
+            with self.failures.noted(Exception):
                 self.step()
-                self.failures.passed()
-            except Exception as error:  # noqa: BLE001 - what stops it would hold back messages
-                self.failures.failed(error)
             stop.wait(self._poll_s)
 
     def step(self) -> int:

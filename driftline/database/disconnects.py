@@ -8,6 +8,8 @@ transaction fails once more.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import (
     DBAPIError,
@@ -43,6 +45,16 @@ class FailedPasses:
         self._loop = loop
         self._is_away = False
         self.count = 0
+
+    @contextmanager
+    def noted(self, *expected: type[Exception]) -> Iterator[None]:
+        """Note how the pass in the block went: after an error that is expected the loop goes on."""
+        try:
+            yield
+        except expected as error:
+            self.failed(error)
+        else:
+            self.passed()
 
     def failed(self, error: BaseException, part: str = "") -> None:
         """Note a pass that failed, or a part of one, such as "alarm='late'"."""

@@ -193,11 +193,8 @@ class EndpointReconciler:
         failures = FailedPasses(log, "servers")
         while True:
             await asyncio.sleep(RENEW_S)
-            try:
+            with failures.noted(SQLAlchemyError):
                 await asyncio.to_thread(self._say_used)
-                failures.passed()
-            except SQLAlchemyError as error:
-                failures.failed(error)
 
     async def _follow(self) -> None:
         while not self._is_read:
@@ -209,15 +206,13 @@ class EndpointReconciler:
         failures = FailedPasses(log, "endpoints")
         while True:
             await asyncio.sleep(FOLLOW_S)
-            try:
+            # What is served goes on as it is.
+            with failures.noted(SQLAlchemyError, OSError):
                 has_changed = await asyncio.to_thread(self._has_changed)
                 if has_changed and not self._is_changing:
                     await self.refresh()
                 elif self._outdated:
                     await asyncio.to_thread(self._prune)
-                failures.passed()
-            except (SQLAlchemyError, OSError) as error:
-                failures.failed(error)  # What is served goes on as it is.
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
