@@ -2,8 +2,8 @@
 
 import io
 import json
-import threading
 import uuid
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from driftline.app.client.client import Client
 from driftline.app.commands.truth import truth
 from driftline.capture.labels.labels import label_folder
 from driftline.errors import InputError, NotFoundError
+from tests.together import together
 
 SIGNATURE = {"features": [{"name": "temp", "column": "feature_temp", "type": "double"}]}
 
@@ -156,11 +157,7 @@ def test_many_at_once_are_all_stored(flights):
             answer = flights.post(f"id,label\ne{number},1\n")
             assert answer.status_code == 200, answer.text
 
-    threads = [threading.Thread(target=send, args=(5 * one,)) for one in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(send, 5 * one) for one in range(4)))
 
     assert [key for key, _, _ in flights.stored()] == sorted(f"e{number}" for number in range(20))
 

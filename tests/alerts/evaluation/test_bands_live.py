@@ -21,6 +21,16 @@ from driftline.alerts.metrics.store import put
 STEP = timedelta(minutes=5)
 START = datetime(2024, 1, 15, 12, tzinfo=UTC)
 
+DAILY_BAND = {
+    "metrics": (
+        MetricQuery(id="m1", namespace="Driftline", metric_name="drift", stat="Average",
+                    dimensions={"Endpoint": "flights"}, period=86_400),
+        MetricQuery(id="ad1", expression="ANOMALY_DETECTION_BAND(m1, 4)"),
+    ),
+    "namespace": None, "metric_name": None, "dimensions": {}, "period": None, "threshold": None,
+    "threshold_metric_id": "ad1", "comparison_operator": "GreaterThanUpperThreshold",
+}  # fmt: skip
+
 
 def usual(time: datetime) -> float:
     return 100 + 60 * float(season(np.array([int(time.timestamp())]))[0])
@@ -110,16 +120,7 @@ def test_results_of_a_daily_monitor_have_a_band_too(house):
     values = np.where(free, 0.30, 0.10) + 0.01 * random.normal(size=days + 2)
     house.put(*values[:days].tolist())
     house.clock.time = house.day + timedelta(days=days)
-    house.alarm(
-        "orders",
-        metrics=(
-            MetricQuery(id="m1", namespace="Driftline", metric_name="drift", stat="Average",
-                        dimensions={"Endpoint": "flights"}, period=86_400),
-            MetricQuery(id="ad1", expression="ANOMALY_DETECTION_BAND(m1, 4)"),
-        ),
-        namespace=None, metric_name=None, dimensions={}, period=None, threshold=None,
-        threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
-    )  # fmt: skip
+    house.alarm("orders", **DAILY_BAND)
     band_models = BandModels()
     evaluator = Evaluator(house.engine, now=house.clock, bands=band_models)
     evaluator.step()
@@ -198,17 +199,7 @@ def test_silence_is_judged_again_once_a_deleted_band_is_trained_again(engine, cl
 
 def test_the_band_of_a_monitors_metric_is_not_trained_by_silence(house):
     house.clock.time = house.day
-    house.alarm(
-        "orders",
-        metrics=(
-            MetricQuery(id="m1", namespace="Driftline", metric_name="drift", stat="Average",
-                        dimensions={"Endpoint": "flights"}, period=86_400),
-            MetricQuery(id="ad1", expression="ANOMALY_DETECTION_BAND(m1, 4)"),
-        ),
-        namespace=None, metric_name=None, dimensions={}, period=None, threshold=None,
-        threshold_metric_id="ad1", comparison_operator="GreaterThanUpperThreshold",
-        treat_missing_data="breaching",
-    )  # fmt: skip
+    house.alarm("orders", treat_missing_data="breaching", **DAILY_BAND)
     band_models = BandModels()
     evaluator = Evaluator(house.engine, now=house.clock, bands=band_models)
     trainer = Trainer(house.engine, now=house.clock, band_models=band_models)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from functools import partial
 
 import pytest
 from sqlalchemy import Engine, select, update
@@ -18,6 +18,7 @@ from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.tables import alarms, outbox
+from tests.together import together
 
 ARN = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
 SUPPRESSED = {
@@ -369,23 +370,9 @@ def test_two_children_that_change_at_once_are_both_seen(yard, engine, clock):
     """On PostgreSQL each transaction alone would see only its own child in ALARM."""
     yard.children("a", "b")
     yard.put(both="ALARM(a) AND ALARM(b)")
-    barrier = threading.Barrier(2)
-    errors: list[Exception] = []
 
-    def change(name: str) -> None:
-        try:
-            barrier.wait(10)
-            yard.set(name, "ALARM")
-        except Exception as error:  # noqa: BLE001 - told below
-            errors.append(error)
+    together(*(partial(yard.set, name, "ALARM") for name in "ab"))
 
-    threads = [threading.Thread(target=change, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-
-    assert errors == []
     assert yard.get("both").state == "ALARM"
 
 

@@ -11,6 +11,7 @@ from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify.deliveries import list_deliveries
+from tests.together import together
 
 DAY = timedelta(days=1)
 
@@ -317,24 +318,13 @@ def test_two_evaluators_do_not_tell_twice(house, engine, clock):
     for number in range(10):
         house.alarm(f"alarm {number}", alarm_actions=("a",), ok_actions=("a",))
     house.put(*[1, 0] * 10)
-    start = threading.Barrier(2)
-    found = []
 
-    def work():
-        evaluator = Evaluator(engine, now=clock)
-        start.wait()
-        found.extend(evaluator.step())
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    first, second = together(*(Evaluator(engine, now=clock).step for _ in range(2)))
 
     with engine.begin() as connection:
         queued = connection.scalar(select(func.count()).select_from(tables.outbox))
         told = alarms.history(connection, type="StateUpdate", limit=1000)
-    assert len(found) == queued == len(told) == 10 * 20
+    assert len(first + second) == queued == len(told) == 10 * 20
 
 
 def test_much_data_within_one_range_come_to_rest(house, engine, evaluator, monkeypatch):

@@ -14,6 +14,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.replay import replay
 from driftline.alerts.tables import passes as pass_table
 from tests.alerts.plants import MINUTE, NOON, Plant
+from tests.together import together
 
 
 @pytest.fixture
@@ -278,18 +279,8 @@ def test_two_evaluators_share_the_ticks_and_tell_each_change_once(plant, engine,
     for minute in range(1, 6):
         plant.put(50 if minute % 2 else 1, NOON + (minute - 1) * MINUTE)
         clock.time = NOON + minute * MINUTE
-        start = threading.Barrier(2)
-
-        def work(start=start):
-            evaluator = Evaluator(engine, now=clock)
-            start.wait()
-            found.extend(evaluator.step())
-
-        threads = [threading.Thread(target=work) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        first, second = together(*(Evaluator(engine, now=clock).step for _ in range(2)))
+        found += first + second
 
     with engine.begin() as connection:
         query = select(func.count()).where(tables.history.c.type == "StateUpdate")

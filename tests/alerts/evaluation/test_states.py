@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import Engine, func, select
@@ -18,6 +17,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
 from driftline.alerts.tables import history as history_table
 from driftline.alerts.tables import outbox
+from tests.together import together
 
 
 @pytest.fixture
@@ -122,28 +122,6 @@ def test_tags_are_changed_and_their_limit_kept(house, engine, clock):
     with pytest.raises(AlarmError, match="51 tags"), engine.begin() as connection:
         set_tags(connection, "drift", clock(), tags={f"k{number}": "" for number in range(50)})
     assert house.get().definition.tags == {"a": "1"}
-
-
-def together(*tasks: Callable[[], object]) -> None:
-    """Run tasks at once; a failure of one is the test's."""
-    barrier = threading.Barrier(len(tasks))
-    errors: list[BaseException] = []
-
-    def run(task: Callable[[], object]) -> None:
-        try:
-            barrier.wait(10)
-            task()
-        except BaseException as error:  # noqa: BLE001 - told below
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
 
 
 def seqs(engine: Engine, name: str) -> list[int]:

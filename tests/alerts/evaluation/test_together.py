@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import threading
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,27 +18,7 @@ from driftline.alerts.notify import channels, outbox, senders
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.database.locks import advisory_lock
-
-
-def together(*works: Callable[[], object]) -> None:
-    """Do some things at the same time; the first error of any is the test's."""
-    start, errors = threading.Barrier(len(works)), []
-
-    def do(work: Callable[[], object]) -> None:
-        start.wait()
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - handed on to the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=do, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-        assert not thread.is_alive()
-    if errors:
-        raise errors[0]
+from tests.together import together
 
 
 def point(house, name: str, value: float = 1.0) -> Datapoint:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ from driftline.alerts.math.training import Trainer, train_next
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
 from tests.servers.postgres import open_url
+from tests.together import together
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
 ORDERS = {"namespace": "Shop", "metric_name": "Orders", "dimensions": {"Shop": "north"},
@@ -256,11 +257,7 @@ def test_two_trainers_train_each_model_once(database_url):
         while train_next(engines[place], NOW):
             counts[place] += 1
 
-    threads = [threading.Thread(target=work, args=(place,)) for place in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(work, place) for place in range(2)))
 
     assert sum(counts) == len(names)
     for engine in engines:

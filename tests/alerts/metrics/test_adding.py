@@ -1,7 +1,7 @@
 """Adding datapoints as PutMetricData does, and reading many metrics at once."""
 
-import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.summary import Summary
 from driftline.alerts.tables import datapoints, metrics, requests, samples
+from tests.together import together
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -105,41 +106,19 @@ def test_ids_of_requests_have_a_length(engine: Engine, request_id: str) -> None:
 
 
 def test_two_of_the_same_request_at_once_add_once(engine: Engine) -> None:
-    barrier = threading.Barrier(2)
-    stored = []
+    send = partial(add, engine, point(), point(name="returns"), request_id="same")
 
-    def send() -> None:
-        barrier.wait()
-        stored.append(add(engine, point(), point(name="returns"), request_id="same"))
-
-    threads = [threading.Thread(target=send) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sorted(stored) == [0, 2]
+    assert sorted(together(send, send)) == [0, 2]
 
 
 def test_many_that_add_to_the_same_new_metrics_at_once_lose_nothing(engine: Engine) -> None:
-    failures: list[BaseException] = []
-
     def send(number: int) -> None:
-        try:
-            names = [f"m{which}" for which in np.random.default_rng(number).permutation(40)]
-            add(engine, *(point(1.0, name=name) for name in names))
-            add(engine, *(point(1.0, name=name, namespace="Driftline") for name in names))
-        except BaseException as error:
-            failures.append(error)
-            raise
+        names = [f"m{which}" for which in np.random.default_rng(number).permutation(40)]
+        add(engine, *(point(1.0, name=name) for name in names))
+        add(engine, *(point(1.0, name=name, namespace="Driftline") for name in names))
 
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(send, number) for number in range(4)))
 
-    assert failures == []
     found = read(engine, *(ask(f"m{n}") for n in range(40)))
     assert [one[0].sample_count for one in found] == [4.0] * 40
 

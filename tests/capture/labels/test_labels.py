@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from driftline.capture.tables.compaction import compact
 from driftline.capture.windows.window import Labels, Window, WindowRead, read_window
 from driftline.errors import InputError
 from driftline.signature import ColumnType, Signature
+from tests.together import together
 
 Drain = Callable[..., Sink]
 Write = Callable[..., bool]
@@ -277,11 +278,7 @@ def test_loads_at_the_same_time_all_arrive_in_some_order(root: str) -> None:
         for number in range(first, first + 5):
             load(root, (f"e{number}", "1"))
 
-    threads = [threading.Thread(target=many, args=(5 * one,)) for one in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(many, 5 * one) for one in range(4)))
 
     data = label_folder(root, "flights").open()
     assert data is not None

@@ -7,8 +7,8 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from driftline.capture.spool.counters import Drop, DropCounters, read_drops
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
 from driftline.capture.spool.writer import SpoolWriter
+from tests.together import together
 
 Write = Callable[..., bool]
 
@@ -162,11 +163,7 @@ def test_threads_share_a_writer(spool_dir: Path, write: Write) -> None:
         for count in range(200):
             write(writer, b"%d:%d" % (number, count))
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*(partial(work, number) for number in range(4)))
 
     found = frames_of(spool_dir)
     assert [frame.seq for frame in found] == list(range(1, 801))

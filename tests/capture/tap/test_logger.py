@@ -8,7 +8,6 @@ import math
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -34,6 +33,7 @@ from driftline.signature import Column, Signature
 from tests.capture.counts import counted
 from tests.capture.tap.test_tap import frames_of
 from tests.driftline.formats.decode_tools import decode
+from tests.together import together
 
 SIGNATURE = Signature(
     features=(
@@ -327,14 +327,7 @@ def test_empty_batches_are_nothing(spool_dir: Path) -> None:
 def test_threads_lose_nothing_and_count_right(spool_dir: Path) -> None:
     log = dl.Logger("f", spool_dir=spool_dir)
     events: list[str] = []
-    threads = [
-        threading.Thread(target=lambda: events.extend(log([1, "a"], 1) for _ in range(250)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[lambda: events.extend(log([1, "a"], 1) for _ in range(250))] * 4)
 
     assert log.counters["stored"] == 1_000
     assert {frame.meta["event_id"] for frame in frames_of(spool_dir)} == set(events)

@@ -38,6 +38,14 @@ def test_evidence_rises_with_the_difference_and_is_nothing_within_the_tolerance(
 CLUSTERED = [(87, 1.0, 15.0), (40, 0.5, 15.0), (30, 10.0, 3.0), (10, 0.1, 1.5), (200, 150, 20.0)]
 
 
+def of_one_cell(usual: float, reference: float, count: float, rows: float, effect: float) -> float:
+    """Return the evidence of a count in a cell of clusters, where so many are usual."""
+    return clustered_likelihood_ratio(
+        np.array([usual / rows]), reference, np.array([count / rows]), rows, tolerance=0.0,
+        effect=np.array([1.0]), cluster_effect=np.array([effect]), shift_effect=np.zeros(1),
+    )[0]  # fmt: skip
+
+
 @pytest.mark.parametrize(("count", "usual", "effect"), CLUSTERED)
 def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
     count, usual, effect
@@ -50,16 +58,7 @@ def test_far_out_clusters_count_as_seldom_as_the_polya_aeppli_law_says(
     )
     expected = -special.logsumexp(chances)
 
-    found = clustered_likelihood_ratio(
-        np.array([usual / rows]),
-        1e13,
-        np.array([count / rows]),
-        rows,
-        tolerance=0.0,
-        effect=np.array([1.0]),
-        cluster_effect=np.array([effect]),
-        shift_effect=np.zeros(1),
-    )[0]
+    found = of_one_cell(usual, 1e13, count, rows, effect)
 
     assert found <= expected + 1e-6  # A bound: never more evidence than there is,
     assert found >= 0.5 * expected - 1  # and not much less.
@@ -244,15 +243,6 @@ def test_small_clusters_where_none_are_usual_are_bounded_as_well_as_markov_can(
     best = np.nanmax(np.log(np.expm1(height)) - mass - np.log(-np.expm1(-mass)))
     rows = 1e7
 
-    found = clustered_likelihood_ratio(
-        np.array([usual / rows]),
-        1e16,
-        np.array([count / rows]),
-        rows,
-        tolerance=0.0,
-        effect=np.array([1.0]),
-        cluster_effect=np.array([effect]),
-        shift_effect=np.zeros(1),
-    )[0]
+    found = of_one_cell(usual, 1e16, count, rows, effect)
 
     assert 0.99 * best < found < best

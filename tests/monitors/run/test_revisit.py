@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -28,6 +27,7 @@ from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.together import together
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
 REVISIT_S = 300.0
@@ -218,19 +218,10 @@ def test_two_schedulers_judge_each_touched_window_again_once(
     for day in range(3):
         late(day)
     other = Scheduler(house, root, lambda _: reference.signature, now=clock, revisit_s=REVISIT_S)
-    start, ran = threading.Barrier(2), []
 
-    def work(which: Scheduler) -> None:
-        start.wait()
-        ran.extend(which.step())
+    first, second = together(one.step, other.step)
 
-    threads = [threading.Thread(target=work, args=(which,)) for which in (one, other)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-
-    assert sorted(days(ran)) == [0, 1, 2]
+    assert sorted(days(first + second)) == [0, 1, 2]
     assert [executions_of(house, day) for day in range(3)] == [[(False, 60), (True, 120)]] * 3
 
 
