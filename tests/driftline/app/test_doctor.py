@@ -454,7 +454,7 @@ def test_a_token_file_that_others_may_read_is_a_defect(settings):
     guarded = override(settings, "auth", "mode", "token")
     token_of_file(guarded.token_file)
     assert findings_of(guarded)["access"].verdict == "ok"
-    guarded.token_file.chmod(0o640)
+    guarded.token_file.chmod(0o644)
 
     found = findings_of(guarded)["access"]
 
