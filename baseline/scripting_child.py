@@ -137,7 +137,7 @@ def main() -> None:
             out.flush()
 
         first = json.loads(requests.readline())
-        _limit(first["limits"])
+        set_limits(first["limits"])
         faulthandler.enable(faults, all_threads=False)
         random.seed(0)  # Equal data give equal documents, sampled ones too.
         watch = _Watch(first["limits"]["record_s"], faults, send)
@@ -172,7 +172,8 @@ class _Watch:
         self._set_at = 0.0
 
 
-def _limit(limits: dict[str, Any]) -> None:
+def set_limits(limits: dict[str, Any]) -> None:
+    """Limit this process, and all that it will start, by what is given of the limits."""
     try:
         import resource  # Not on every system.
     except ImportError:
@@ -180,10 +181,13 @@ def _limit(limits: dict[str, Any]) -> None:
     for kind, most in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
+        (resource.RLIMIT_CPU, limits.get("cpu_s")),
+        (resource.RLIMIT_NPROC, limits.get("processes")),
         (resource.RLIMIT_CORE, 0),
     ):
-        with contextlib.suppress(ValueError, OSError):  # Some systems know no such limit.
-            resource.setrlimit(kind, (most, most))
+        if most is not None:
+            with contextlib.suppress(ValueError, OSError):  # Some systems know no such limit.
+                resource.setrlimit(kind, (most, most))
 
 
 def _load(

@@ -66,6 +66,20 @@ class PastWindows:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A program that judges a window in place of a kind's own rules."""
+
+    name: str  # As the monitor names it.
+    argv: tuple[str, ...]
+    endpoint: str
+    monitor: str
+    timeout_s: float
+    # Writes the window's records into a folder, as SageMaker's capture; returns how many rows.
+    write_records: Callable[[str], int]
+    in_time: Callable[[], None]  # Ends a run that has taken too long.
+
+
+@dataclass(frozen=True, slots=True)
 class CheckContext:
     """What a monitor kind is given to evaluate."""
 
@@ -83,3 +97,4 @@ class CheckContext:
     # Columns for each of whose values is judged apart; None: those that the baseline has.
     segments: tuple[str, ...] | None = None
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.
+    command: Command | None = None  # What a monitor of the kind "command" runs.

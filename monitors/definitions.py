@@ -17,7 +17,15 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from driftline.errors import ConflictError, InputError, NotFoundError
 from driftline.monitors.cron import UTC_NAME, Schedule
 from driftline.monitors.external.source import ExternalSource
-from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, find_kind, kind_named, kind_names
+from driftline.monitors.kind import (
+    COMMAND,
+    DEFAULT_KIND,
+    KINDS,
+    Kind,
+    find_kind,
+    kind_named,
+    kind_names,
+)
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.tables import (
     annotations_table,
@@ -38,6 +46,8 @@ CATCH_UP = ("all", "last", "none")
 # SageMaker's limit of MaxRuntimeInSeconds, and what it is where none is given.
 LONGEST_RUN_S = 86_400
 HIGHEST_PRIORITY = 1000
+# SageMaker's limits of ContainerArguments.
+MOST_WORDS, LONGEST_WORD = 50, 256
 NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}\Z")
 
 # Who takes the marks of a removed monitor back.
@@ -47,7 +57,7 @@ REMOVAL = "removal of the monitor"
 JUDGING = (
     "kind", "endpoint", "source", "baseline", "baseline_version", "schedule", "time_zone",
     "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
-    "preprocess", "postprocess",
+    "preprocess", "postprocess", "command",
 )  # fmt: skip
 
 
@@ -84,6 +94,8 @@ class MonitorDefinition:
     # Names of scripts in the installation's folder (docs/scripts-and-segments.md).
     preprocess: str | None = None
     postprocess: str | None = None
+    # A program of the installation's folder, and its arguments (docs/your-own-monitor.md).
+    command: tuple[str, ...] | None = None
     # A table that others write, as plain JSON values (docs/sources.md).
     source: Mapping[str, object] | None = None
     owner: str | None = None
@@ -141,6 +153,7 @@ class MonitorDefinition:
                 "SageMaker has no segments"
             )
         self._check_source()
+        self._check_command()
         if self.start is not None and self.start.tzinfo is None:
             raise DefinitionError(
                 f'monitor "{self.name}": start {self.start.isoformat()} has no time zone; '
@@ -154,7 +167,7 @@ class MonitorDefinition:
             raise DefinitionError(f"{where}expected endpoint or source, one of them")
         if self.source is None:
             return
-        if self.preprocess or self.kind_value.needs_model:
+        if self.preprocess or self.command or self.kind_value.needs_model:
             what = "preprocess" if self.preprocess else f'kind "{self.kind}"'
             raise DefinitionError(
                 f"{where}{what} with source; expected an endpoint, whose requests or model it needs"
@@ -163,6 +176,22 @@ class MonitorDefinition:
             ExternalSource.of(self.source)
         except InputError as error:
             raise DefinitionError(f"{where}{error}") from error
+
+    def _check_command(self) -> None:
+        if (self.kind == COMMAND) != (self.command is not None):
+            which = f'kind "{self.kind}" with' + "out" * (self.command is None)
+            raise DefinitionError(
+                f'monitor "{self.name}": {which} command; expected kind: command and '
+                "command: [PROGRAM, ARGUMENT, ...], or neither"
+            )
+        words = ("-",) if self.command is None else self.command
+        if not 1 <= len(words) <= MOST_WORDS or not all(
+            0 < len(word) <= LONGEST_WORD and word.isprintable() for word in words
+        ):
+            raise DefinitionError(
+                f'monitor "{self.name}": command: expected 1 to {MOST_WORDS} printable texts of 1 '
+                f"to {LONGEST_WORD} characters"
+            )
 
     @property
     def external(self) -> ExternalSource | None:
@@ -312,7 +341,7 @@ def _values(definition: MonitorDefinition) -> dict[str, object]:
     source = None if definition.source is None else dict(definition.source)
     return {
         **found, "tags": dict(definition.tags), "rules": rules, "segments": segments,
-        "source": source,
+        "source": source, "command": None if definition.command is None else [*definition.command],
     }  # fmt: skip
 
 
@@ -321,4 +350,7 @@ def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
     stored = row._mapping  # The documented access to a row by name.
     found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
     segments = None if found["segments"] is None else tuple(found["segments"])
-    return MonitorDefinition(**{**found, "rules": tuple(found["rules"]), "segments": segments})
+    command = None if found["command"] is None else tuple(found["command"])
+    return MonitorDefinition(
+        **{**found, "rules": tuple(found["rules"]), "segments": segments, "command": command}
+    )

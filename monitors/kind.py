@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from driftline.monitors.check_context import CheckContext
     from driftline.monitors.report.report import Report
 
+COMMAND = "command"  # Of monitors that name a program to run.
 # By name: where each kind's value stands. A kind of somebody else's package is an entry point of
 # the group, of the same form.
 KINDS = {
@@ -28,6 +29,7 @@ KINDS = {
     "attribution": "driftline.monitors.kinds.attribution.kind:KIND",
     "outliers": "driftline.monitors.kinds.outliers.kind:KIND",
     "joint": "driftline.monitors.kinds.multivariate.kind:KIND",
+    COMMAND: "driftline.monitors.kinds.command.kind:KIND",
 }
 GROUP = "driftline.kinds"
 DEFAULT_KIND = "data-quality"

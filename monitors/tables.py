@@ -48,6 +48,8 @@ definitions = Table(
     Column("segments", JSON(none_as_null=True)),
     Column("preprocess", String(255)),
     Column("postprocess", String(255)),
+    # A program and its arguments.
+    Column("command", JSON(none_as_null=True)),
     # A table that others write; none where an endpoint is captured.
     Column("source", JSON(none_as_null=True)),
     Column("owner", String(255)),

@@ -52,6 +52,7 @@ class ServerContext:
     reach: Reach = field(default_factory=Reach)  # The files that resources may name.
     access: Access = UNLIMITED  # What tables of others may be read from.
     scripts_dir: str = ""  # Of the record scripts that monitors may name; empty: none.
+    commands_dir: str = ""  # Of the programs that monitors may run; empty: none.
     vault: Vault = field(default_factory=Vault)
     commands: Mapping[str, str] = field(default_factory=dict)  # What channels may run, by name.
 

@@ -177,7 +177,8 @@ def _metric_values(connection: Connection, line: MonitorLine, metric: MetricResu
     for key, value in (("Facet", metric.facet), ("FacetValue", metric.facet_value)):
         if value:
             wanted[key] = quote(value, safe=UNQUOTED)
-    for row in connection.execute(query):
+    # The one with the fewest dimensions first: it is the metric itself, not one of its parts.
+    for row in sorted(connection.execute(query), key=lambda one: len(one.dimensions)):
         dimensions = dict(row.dimensions)
         label = dimensions.get("Label", metric.label) if series.has_label else metric.label
         if wanted.items() <= dimensions.items() and (not metric.label or label == metric.label):

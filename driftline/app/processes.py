@@ -114,6 +114,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
             reach=reach(settings),
             access=table_access(settings),
             scripts_dir=settings.scheduler.scripts_dir,
+            commands_dir=settings.scheduler.commands_dir,
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
         )
@@ -448,6 +449,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             now=now, lease_clock=lambda: datetime.now(UTC), predictors=shelf.open,
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,
+            commands_dir=settings.scheduler.commands_dir,
             retention_days=settings.capture.retention_days,
             access=table_access(settings),
         )  # fmt: skip

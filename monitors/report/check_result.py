@@ -35,6 +35,8 @@ from driftline.monitors.rows import BatchMaker, WindowFacts
 from driftline.monitors.warm_up.warm_up import SuppressedDrift
 
 FORMAT_VERSION = 1
+# The key of the details under which a command says what it comes to.
+EXIT_MESSAGE = "exit_message"
 # As report.json spells them, where that is not the field's name.
 SPELLED = {"fault_count": "decoder_fault_count"}
 
@@ -101,6 +103,8 @@ class CheckResult:
         """
         if not self.row_count:
             return self._found_any  # A rule may demand rows.
+        if EXIT_MESSAGE in self.details:
+            return True
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)

@@ -266,7 +266,11 @@ class _Series:
                 causes = _causes(point.cause, hide_values(point.cause)) if point.cause else common
                 note = self.run.note(causes, None, report.violations)
                 value = max(-INFINITE, min(INFINITE, point.value))
-                yield self.run.point(point.namespace, point.name, value, note, point.dimensions)
+                made = self.run.point(point.namespace, point.name, value, note, point.dimensions)
+                yield made if point.datum is None else replace(
+                    point.datum, namespace=made.namespace, dimensions=made.dimensions,
+                    time=made.time, period_s=made.period_s, note=note,
+                )  # fmt: skip
 
 
 def _causes(cause: str, plain: str) -> dict[str, str]:

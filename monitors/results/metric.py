@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.monitors.results.violation import JsonValue, Severity
 
 INSUFFICIENT = "insufficient_data"
@@ -85,6 +86,8 @@ class MetricPoint:
     # Beyond Endpoint and MonitoringSchedule.
     dimensions: Mapping[str, str] = field(default_factory=dict)
     cause: str = ""  # What an alarm on it quotes; "" takes the report's.
+    # In place of the value: what somebody else's program measured, perhaps several values.
+    datum: Datapoint | None = None
 
 
 def finite(value: float | None) -> float | str | None:

@@ -12,7 +12,7 @@ from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.formats.source import Source
-from driftline.monitors.check_context import CheckContext, Compat, PastWindows, Predictor
+from driftline.monitors.check_context import CheckContext, Command, Compat, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.external.rows import read_external
@@ -120,8 +120,9 @@ def labels_of(reference: Signature) -> Labels | None:
 
 def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
     """Return why a window cannot be judged; empty when it can."""
-    # A script may make rows of what nobody else can read.
-    count = read.request_count - read.failed_count if definition.preprocess else read.row_count
+    # A script or a command may make rows of what nobody else can read.
+    is_read_anew = definition.preprocess or definition.command
+    count = read.request_count - read.failed_count if is_read_anew else read.row_count
     if count == 0 and definition.source is not None:
         if not read.unparsed_count:
             return NO_DATA
@@ -155,6 +156,7 @@ def evaluate_captured(
     seed: int,
     rows: Source | None = None,
     past: PastWindows | None = None,
+    command: Command | None = None,
 ) -> Report:
     """Evaluate a window that was read, or the rows a script made of it, by the monitor's kind."""
     is_captured = definition.source is None
@@ -175,6 +177,7 @@ def evaluate_captured(
         rules=RuleSet.of(definition.rules),
         segments=definition.segments,
         past=past or PastWindows(),
+        command=command,
     )
     report = definition.kind_value.evaluate(context)
     if read.note and rows is None:

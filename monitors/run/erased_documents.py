@@ -130,13 +130,15 @@ def _violations(content: bytes) -> bytes:
 
 def _statistics(content: bytes) -> bytes:
     found = json.loads(content)
-    if "features" not in found:  # Of a model's quality: curves hold single scores.
-        return to_jackson({"version": found.get("version", 0.0)}).encode()
-    kept = {
-        "version": found.get("version", 0.0),
-        "dataset": {"item_count": found.get("dataset", {}).get("item_count", 0)},
-        "features": [_column(one) for one in found["features"]],
-    }
+    try:
+        kept = {
+            "version": found.get("version", 0.0),
+            "dataset": {"item_count": found.get("dataset", {}).get("item_count", 0)},
+            "features": [_column(one) for one in found["features"]],
+        }
+    # Of a model's quality: curves hold single scores. Or of a command, with anything in it.
+    except (KeyError, TypeError, AttributeError):
+        kept = {"version": 0.0}
     return to_jackson(kept).encode()
 
 

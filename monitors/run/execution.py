@@ -58,6 +58,7 @@ from driftline.monitors.run.captured_window import (
     nothing_to_judge,
     read_captured,
 )
+from driftline.monitors.run.commands import command_of, with_command
 from driftline.monitors.run.erasure import clear_run
 from driftline.monitors.run.past_windows import (
     EARLIER_WINDOWS,
@@ -115,6 +116,7 @@ class Job:
     baselines: BaselineReader = store.get
     predict: Predictor | None = None
     scripts_dir: str = ""
+    commands_dir: str = ""
     retention: timedelta = RETENTION
     drift_tests: DriftTestCache | None = None
     access: Access = UNLIMITED  # What a table may be read from.
@@ -215,6 +217,7 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
         since = moment_before(window.start, EARLIER_WINDOWS * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
         digest = with_scripts(captured.digest, definition, job.scripts_dir)
+        digest = with_command(digest, definition, job.commands_dir)
         read = replace(captured, digest=with_annotations(digest, annotations, window))
         identity = execution_id(definition, baseline.version, window, read.digest)
         earlier = find(connection, identity)
@@ -323,6 +326,10 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
             None if pooled is None else EarlierRows(pooled.window.start, pooled.batches),
             history.warm_up,
             job.drift_tests,
+        ),
+        command=command_of(
+            job.root, job.definition, context.read, context.baseline, job.commands_dir,
+            in_time=context.in_time,
         ),
     )  # fmt: skip
 

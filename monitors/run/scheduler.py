@@ -72,6 +72,7 @@ class Scheduler:
         revisit_s: float = REVISIT_S,
         predictors: Predictors | None = None,
         scripts_dir: str = "",
+        commands_dir: str = "",
         retention_days: float = RETENTION.days,
         access: Access = UNLIMITED,
         jitter_s: float = 0.0,
@@ -81,7 +82,7 @@ class Scheduler:
         self.lease_clock = lease_clock or now
         self.revisit_after = timedelta(seconds=revisit_s)
         self.predictors = predictors
-        self.scripts_dir, self.access = scripts_dir, access
+        self.scripts_dir, self.commands_dir, self.access = scripts_dir, commands_dir, access
         self.retention = timedelta(days=retention_days)
         self.jitter_s = jitter_s
         self.owner = uuid.uuid4().hex
@@ -161,6 +162,7 @@ class Scheduler:
                             baselines=self._read_baseline,
                             predict=predict,
                             scripts_dir=self.scripts_dir,
+                            commands_dir=self.commands_dir,
                             retention=self.retention,
                             drift_tests=self.drift_tests,
                             access=self.access,

@@ -34,6 +34,7 @@ def judge_window(
                 ),
                 predict=None if model is None else stack.enter_context(model),
                 scripts_dir=context.scripts_dir,
+                commands_dir=context.commands_dir,
                 retention=timedelta(days=context.retention_days),
                 access=context.access,
             )

@@ -38,6 +38,7 @@ from driftline.monitors.definitions import (
     delete_definition,
     put_definition,
 )
+from driftline.monitors.run.commands import command_in
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.definitions import definition_of, fill_in
@@ -109,7 +110,7 @@ class Applier:
         resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:
             _check(resource)
-            _check_scripts(resource, self._context.scripts_dir)
+            _check_scripts(resource, self._context.scripts_dir, self._context.commands_dir)
         await require_ways(
             resources,
             commands=self._context.commands,
@@ -458,19 +459,21 @@ def _check(resource: Resource) -> None:
         raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error
 
 
-def _check_scripts(resource: Resource, folder: str) -> None:
-    """Refuse scripts that are not in the installation's folder."""
+def _check_scripts(resource: Resource, folder: str, commands_dir: str) -> None:
+    """Refuse scripts and commands that are not in the installation's folders."""
     named: tuple[str | None, ...] = ()
     if isinstance(resource.spec, MonitorSpec):
         named = resource.spec.preprocess, resource.spec.postprocess
     elif isinstance(resource.spec, BaselineSpec):
         named = (resource.spec.preprocess,)
-    for name in named:
-        if name is not None:
-            try:
+    try:
+        for name in named:
+            if name is not None:
                 script_in(folder, name)
-            except InputError as error:
-                raise ResourceError(f"{resource}: {error}") from error
+        if isinstance(resource.spec, MonitorSpec) and resource.spec.command is not None:
+            command_in(commands_dir, resource.spec.command)
+    except InputError as error:
+        raise ResourceError(f"{resource}: {error}") from error
 
 
 def _check_spec(resource: Resource) -> None:

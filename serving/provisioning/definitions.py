@@ -76,6 +76,7 @@ def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         "schedule": once(spec.schedule, spec.data_analysis_start_time, spec.data_analysis_end_time),
         "rules": tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
         "segments": None if spec.segments is None else tuple(spec.segments),
+        "command": None if spec.command is None else tuple(spec.command),
     }
     baseline, pin = baseline_and_pin(spec.baseline)
     return MonitorDefinition(

@@ -147,6 +147,8 @@ class MonitorSpec(Spec):
     segments: list[str] | None = None
     preprocess: str | None = None
     postprocess: str | None = None
+    # Of the kind "command": a program of the installation's folder, and its arguments.
+    command: list[str] | None = None
 
 
 def _fields_of(definition: type[Alarm]) -> Any:  # noqa: ANN401 - a base of its fields

@@ -372,6 +372,9 @@ class Scheduler(Section):
     scripts_dir: str = _setting(
         "", "folder of the record scripts that monitors may name; empty: they may name none"
     )
+    commands_dir: str = _setting(
+        "", "folder of the programs that monitors of the kind command may run; empty: none"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
