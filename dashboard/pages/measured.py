@@ -74,7 +74,7 @@ def page(view: KindView) -> html.Div:
 
 def verdict(view: KindView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    where, metrics = place_words(run), view.found.metrics
+    where = place_words(run)
     if run.state == "unlabelled":
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
     if run.state == "empty":
@@ -85,11 +85,13 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"{plural(run.violation_count, 'violation')} ({where})"
     if expected := expected_words(view.annotations):
         return f"{expected}, no others ({where})"
-    judged = sum(one.judged and one.value is not None for one in metrics)
-    if not judged:
-        gone = "No violation, but this window's documents have been deleted"
-        return f"{'Nothing could be judged' if metrics else gone} ({where})"
-    return f"No violations: {plural(judged, 'metric')} judged ({where})"
+    if view.report is None:
+        return f"No violation, but this window's documents have been deleted ({where})"
+    judged = sum(one.judged and one.value is not None for one in view.found.metrics)
+    if run.state == "insufficient":
+        return f"Nothing could be judged ({where})"
+    count = f": {plural(judged, 'metric')} judged" if judged else ""
+    return f"No violations{count} ({where})"
 
 
 def _verdict(view: KindView, run: WindowRun) -> html.Div:

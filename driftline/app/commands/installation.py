@@ -128,7 +128,9 @@ def _listed(rows: Sequence[Mapping[str, object]]) -> Iterator[Table]:
         yield Table(COLUMNS, rows)
     else:
         typer.echo(
-            "no plug-ins are installed; to write one: docs/distances.md, docs/rules.md", err=True
+            "no plug-ins are installed; to write one: docs/monitors.md, docs/distances.md, "
+            "docs/rules.md",
+            err=True,
         )
 
 
