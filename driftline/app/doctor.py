@@ -26,7 +26,7 @@ from driftline.alerts.notify.channels import sealed_elsewhere
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
 from driftline.app.access import provider, trusted_proxy
-from driftline.app.client.connection import trusted_certificates
+from driftline.app.client.connection import tls_failure, trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
 from driftline.app.settings.settings import Settings
@@ -106,7 +106,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield from _losses(settings.root, store)
     yield _audit(settings.root, store)
     yield _server(settings, f"server,{storing},scheduler,alarms")
-    yield _process("dashboard", f"{settings.dashboard_url}/", "dashboard", settings)
+    yield examine_process("dashboard", f"{settings.dashboard_url}/", "dashboard", settings)
 
 
 def _seen(what: str, look: Callable[[], Finding]) -> Finding:
@@ -485,7 +485,7 @@ def _audit(root: str, store: Finding) -> Finding:
 
 
 def _server(settings: Settings, roles: str) -> Finding:
-    found = _process("server", f"{settings.server_url}/readyz", roles, settings)
+    found = examine_process("server", f"{settings.server_url}/readyz", roles, settings)
     try:
         other = another_installation(settings) if found.verdict == "ok" else ""
     except DriftlineError as error:
@@ -493,11 +493,15 @@ def _server(settings: Settings, roles: str) -> Finding:
     return Finding("server", "defect", other, "set another [server] port") if other else found
 
 
-def _process(name: str, url: str, roles: str, settings: Settings) -> Finding:
+def examine_process(name: str, url: str, roles: str, settings: Settings) -> Finding:
+    """Ask a process at its address; ``roles`` are those that start it."""
     try:
         verify = trusted_certificates(url, settings.ca_file)
         answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False, verify=verify)
     except httpx.HTTPError as error:
+        if failure := tls_failure(url, error):
+            found, _, mend = failure.partition("; ")
+            return Finding(name, "defect", found, mend)
         found = f"{url} does not answer ({type(error).__name__})"
         return Finding(name, "warning", found, f"driftline up --only {roles}")
     if answer.status_code >= 500:

@@ -36,6 +36,12 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
 
+# What is said of a certificate, in words of OpenSSL, and what mends it.
+_CERTIFICATE_MENDS = {
+    "mismatch": "ask by a name that the certificate is for, or have it made for this one",
+    "expired": "give the server a new certificate, or correct the clock of this machine",
+    "not yet valid": "correct the clock of this machine, or of who made the certificate",
+}
 _ROLE = re.compile(r"this takes the role (\w+)$")
 
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
@@ -142,7 +148,8 @@ class ServerCalls:
                     yield from response.iter_bytes()
                     return
         except httpx.HTTPError as error:
-            raise UnavailableError(f"{self.server} broke off ({error}); {again}") from error
+            why = tls_failure(self.server, error) or f"{self.server} broke off ({error}); {again}"
+            raise UnavailableError(why) from error
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         try:
@@ -151,7 +158,8 @@ class ServerCalls:
                 response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise UnavailableError(
-                f"no server answers at {self.server} ({error}); start one with: driftline up"
+                tls_failure(self.server, error)
+                or f"no server answers at {self.server} ({error}); start one with: driftline up"
             ) from error
         if response.is_success:
             return response
@@ -204,6 +212,26 @@ def trusted_certificates(server: str, ca_file: Path | None = None) -> ssl.SSLCon
         raise InputError(
             f"[server] tls_ca_file {ca_file}: {error.strerror}; expected certificates in PEM"
         ) from error
+
+
+def tls_failure(server: str, error: BaseException) -> str:
+    """Return why a server that runs could not be asked by TLS, and the mend; "" if TLS is fine."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        reason = cause.verify_message
+        mend = next(
+            (mend for word, mend in _CERTIFICATE_MENDS.items() if word in reason),
+            "set [server] tls_ca_file to the certificate of its authority",
+        )
+        return f"{server} shows a certificate that is not accepted ({reason}); {mend}"
+    if cause is not None:
+        return f"{server} runs, but TLS fails ({cause}); ask with http:// where it has no TLS"
+    is_cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+    if is_cut and server.startswith("http:"):
+        return f"{server} broke off before an answer ({error}); where it has TLS, ask with https://"
+    return ""
 
 
 def in_path(name: str) -> str:

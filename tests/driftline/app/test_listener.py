@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from driftline.app.client.client import Client
+from driftline.app.doctor import examine_process
 from driftline.app.listener import Server, check_tls, listen
 from driftline.app.settings.settings import Settings, SettingsError, load
 from driftline.errors import InputError, UnavailableError
@@ -88,14 +89,45 @@ def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
     (tmp_path / "driftline.toml").write_text('[server]\ntls_ca_file = "ca.pem"\n')
     with answering(alarms, (files["cert"], files["key"])) as port:
         url = f"https://127.0.0.1:{port}"
-        with Client(url) as client, pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY"):
+        with Client(url) as client, pytest.raises(UnavailableError) as stranger:
+            client.list("Alarm")
+        plain = f"http://127.0.0.1:{port}"
+        with Client(plain) as client, pytest.raises(UnavailableError, match="ask with https://"):
             client.list("Alarm")
         monkeypatch.chdir(tmp_path)
         with Client(url) as client:
             assert client.list("Alarm") == []
+        other_name = f"https://localhost:{port}"
+        with Client(other_name) as client, pytest.raises(UnavailableError, match="by a name that"):
+            client.list("Alarm")
         assert httpx.get(url, verify=client.verify).json()["scheme"] == "https"
-        with pytest.raises(httpx.HTTPError):
-            httpx.get(f"http://127.0.0.1:{port}")
+
+    assert str(stranger.value) == (
+        f"{url} shows a certificate that is not accepted (unable to get local issuer certificate); "
+        "set [server] tls_ca_file to the certificate of its authority"
+    )
+
+
+def test_a_client_is_told_that_a_server_has_no_tls() -> None:
+    with (
+        answering(alarms) as port,
+        Client(f"https://127.0.0.1:{port}") as client,
+        pytest.raises(UnavailableError, match=r"runs, but TLS fails .*; ask with http://"),
+    ):
+        client.list("Alarm")
+
+
+def test_doctor_does_not_ask_to_start_a_server_whose_certificate_is_wrong(
+    files: dict[str, Path],
+) -> None:
+    with answering(alarms, (files["cert"], files["key"])) as port:
+        url = f"https://127.0.0.1:{port}/readyz"
+
+        found = examine_process("server", url, "server", Settings())
+
+    assert (found.verdict, found.mend) == (
+        "defect", "set [server] tls_ca_file to the certificate of its authority"
+    )  # fmt: skip
 
 
 def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
