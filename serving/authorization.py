@@ -44,6 +44,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/tokens": "admin",
     f"POST {_V1}/tokens": "admin",
     f"DELETE {_V1}/tokens/{{name}}": "admin",
+    f"DELETE {_V1}/sessions/{{subject}}": "admin",
     f"GET {_V1}/audit": "admin",
     # Declared resources. Silences alone are an operator's: the route asks for more for others.
     f"POST {_V1}/apply": "operator",
@@ -131,6 +132,7 @@ _NOTED = frozenset(
         ("POST ", "/baselines/{name}/promote"),
         ("POST ", "/tokens"),
         ("DELETE ", "/tokens/{name}"),
+        ("DELETE ", "/sessions/{subject}"),
     )
 )
 # Sent by programs, many times a second; what came is counted elsewhere.

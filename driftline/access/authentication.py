@@ -80,6 +80,7 @@ class Authenticator:
         self._engine = engine
         self._now = now
         self._file_secret = file_secret.encode()
+        self._file_digest = digest_of(file_secret) if file_secret else ""
         self._proxy = proxy
         self.takes_cookies = takes_cookies
         self._passes = FailedPasses(log, "looking up tokens")
@@ -128,7 +129,7 @@ class Authenticator:
         shown = secret.encode("utf-8", "surrogateescape")
         # Compared in constant time: this one is not looked up by its digest.
         if self._file_secret and hmac.compare_digest(shown, self._file_secret):
-            return Principal("local", frozenset({"admin"}), via="file")
+            return Principal("local", frozenset({"admin"}), via="file", token=self._file_digest)
         digest, now_s = digest_of(secret), time.monotonic()
         known = self._known.get(digest)
         if known is None:
@@ -185,7 +186,9 @@ class Authenticator:
         now = self._now()
         try:
             with read_connection(self._engine) as connection:
-                return find_token(connection, secret, now) or find_session(connection, secret, now)
+                return find_token(connection, secret, now) or find_session(
+                    connection, secret, now, self._file_digest
+                )
         except SQLAlchemyError as error:
             if not is_disconnect(error):
                 raise

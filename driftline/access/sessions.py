@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from driftline.access.principal import Principal
 from driftline.access.tables import sessions, tokens
 from driftline.access.tokens import digest_of, is_valid, new_secret
+from driftline.errors import NotFoundError
 
 
 def begin_session(
@@ -34,14 +35,24 @@ def begin_session(
     return secret
 
 
-def find_session(connection: Connection, secret: str, now: datetime) -> Principal | None:
-    """Return whose session a secret is of; None when it has ended, or its token has."""
+def find_session(
+    connection: Connection, secret: str, now: datetime, file_digest: str = ""
+) -> Principal | None:
+    """Return whose session a secret is of; None when it has ended, or its token has.
+
+    ``file_digest`` is that of this machine's own token: a session that began by another one, which
+    the file held before, has ended with it.
+    """
     row = connection.execute(
-        select(sessions, tokens.c.revoked_at, tokens.c.expires_at.label("token_ends"))
+        select(
+            sessions, tokens.c.name, tokens.c.revoked_at, tokens.c.expires_at.label("token_ends")
+        )
         .outerjoin(tokens, tokens.c.name == sessions.c.token)
         .where(sessions.c.digest == digest_of(secret), sessions.c.expires_at > now)
     ).one_or_none()
     if row is None or not is_valid(row.revoked_at, row.token_ends, now):
+        return None
+    if row.token is not None and row.name is None and row.token != file_digest:
         return None
     endpoints = None if row.endpoints is None else frozenset(row.endpoints)
     return Principal(row.subject, frozenset(row.roles), endpoints, "session", row.token)
@@ -50,6 +61,20 @@ def find_session(connection: Connection, secret: str, now: datetime) -> Principa
 def end_session(connection: Connection, secret: str) -> None:
     """Forget a session."""
     connection.execute(delete(sessions).where(sessions.c.digest == digest_of(secret)))
+
+
+def end_sessions(connection: Connection, subject: str) -> int:
+    """Forget all sessions of a person or token; return how many there were.
+
+    Raises
+    ------
+    NotFoundError
+        When there was none.
+    """
+    ended = connection.execute(delete(sessions).where(sessions.c.subject == subject)).rowcount
+    if not ended:
+        raise NotFoundError(f'"{subject[:80]}" has no session; expected a name of the audit log')
+    return ended
 
 
 def csrf_token(secret: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from driftline.access import audit
 from driftline.access.principal import CURRENT, Role
+from driftline.access.sessions import end_sessions
 from driftline.access.tokens import create_token, list_tokens, revoke_token
 from driftline.database.engine import read_connection
 from driftline.serving.api.requests import ID_MAX, Fields, Limit, in_utc
@@ -66,6 +67,13 @@ def router(context: ServerContext) -> APIRouter:
         with context.engine.begin() as connection:
             before = revoke_token(connection, name, now).as_dict()
             audit.record(connection, "delete", f"Token/{name}", now, before=before)
+
+    @routes.delete("/sessions/{subject}", status_code=204)
+    def log_out(subject: str) -> None:
+        """End all sessions of somebody in the dashboard, some seconds later at most."""
+        with context.engine.begin() as connection:
+            after = {"ended": end_sessions(connection, subject)}
+            audit.record(connection, "delete", f"Sessions/{subject}", context.now(), after=after)
 
     @routes.get("/audit")
     def read_audit(

@@ -67,6 +67,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/v1/tokens": Operation("list_tokens", items(Token)),
     "POST /api/v1/tokens": Operation("create_token", answers.NewToken, (409,)),
     "DELETE /api/v1/tokens/{name}": Operation("revoke_token", None, (409,)),
+    "DELETE /api/v1/sessions/{subject}": Operation("end_sessions"),
     "GET /api/v1/audit": Operation("read_audit_log", answers.AuditPage),
     # Captured requests and labels.
     "GET /api/v1/capture": Operation("list_captures", items(answers.CaptureCounts)),

@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 
+from driftline.access.principal import Principal
+from driftline.access.sessions import begin_session
 from driftline.alerts.math.training import train_next
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
@@ -139,6 +142,10 @@ def _visit_access(call: Tour) -> None:
     call.api("POST /tokens", json={"name": "ci", "roles": ["viewer"], "endpoints": ["flights"]})
     call.api("GET /tokens")
     call.api("DELETE /tokens/{name}", "ci")
+    with call.server.engine.begin() as connection:
+        ana = Principal("ana@example.org", frozenset({"viewer"}), via="oidc")
+        begin_session(connection, ana, NOW, timedelta(hours=12))
+    call.api("DELETE /sessions/{subject}", "ana@example.org")
     call.api("GET /audit")
 
 

@@ -2,15 +2,18 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from typer.testing import CliRunner
 
 from driftline.access.authentication import Authenticator
+from driftline.access.principal import Principal
+from driftline.access.sessions import begin_session, find_session
 from driftline.access.tokens import new_secret
 from driftline.app.cli import build
 from driftline.app.client.client import Client
-from driftline.errors import ForbiddenError, InputError
+from driftline.errors import ForbiddenError, InputError, NotFoundError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, running
 
@@ -70,6 +73,21 @@ def test_tokens_are_listed_without_secrets_and_end_when_they_are_revoked(run, se
     with Client(server.url, token=made["token"]) as client, pytest.raises(ForbiddenError) as error:
         client.list("Alarm")
     assert "does not know the token" in str(error.value)
+
+
+def test_somebody_is_logged_out_and_the_log_has_it(run, server):
+    with server.engine.begin() as connection:
+        who = Principal("ana@example.org", frozenset({"viewer"}), via="oidc")
+        secret = begin_session(connection, who, NOW, timedelta(hours=1))
+
+    said = run("token", "end-sessions", "ana@example.org")[1]
+
+    assert said == '"ana@example.org" is logged out within 10 s\n'
+    with server.engine.connect() as connection:
+        assert find_session(connection, secret, NOW) is None
+    assert "Sessions/ana@example.org" in run("audit", "--target", "Sessions/ana@example.org")[1]
+    with pytest.raises(NotFoundError, match="has no session"):
+        run("token", "end-sessions", "ana@example.org")
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ SAMPLES = {
     "message_id": "none",
     "incident_id": "none",
     "identity": "none",
+    "subject": "nobody",
 }
 INVOCATION = "POST /endpoints/{name}/invocations"
 ROUTES = {**authorization.ROLES, INVOCATION: "invoke"}

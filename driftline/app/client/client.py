@@ -108,6 +108,10 @@ class Client(AlarmCalls):
         """End a token for good."""
         self._call("DELETE", f"/api/v1/tokens/{in_path(name)}")
 
+    def end_sessions(self, subject: str) -> None:
+        """End all sessions of a person or token in the dashboard."""
+        self._call("DELETE", f"/api/v1/sessions/{in_path(subject)}")
+
     def audit(
         self,
         *,

@@ -78,6 +78,24 @@ def token_revoke(client: Client, name: Name) -> Answer:
     return Answer({"revoked": name}, [f'token "{name}" is revoked; servers refuse it within 10 s'])
 
 
+@token.command("end-sessions")
+@options.asks_server
+def token_end_sessions(
+    client: Client,
+    subject: Annotated[
+        str, typer.Argument(help="Who is logged in, as `driftline audit` shows it.")
+    ],
+) -> Answer:
+    """Log somebody out of the dashboard everywhere.
+
+    Whoever has lost a group at the provider keeps its role as long as a session lasts.
+
+    Example: driftline token end-sessions ana@example.org
+    """
+    client.end_sessions(subject)
+    return Answer({"ended": subject}, [f'"{subject}" is logged out within 10 s'])
+
+
 @options.asks_server
 def audit(
     client: Client,

@@ -1,5 +1,6 @@
 """Tokens and sessions on both databases: who they stand for, how they end, what is stored."""
 
+import asyncio
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from driftline.access.authentication import Authenticator
 from driftline.access.principal import Principal
-from driftline.access.sessions import begin_session, csrf_token, end_session, find_session
+from driftline.access.sessions import (
+    begin_session,
+    csrf_token,
+    end_session,
+    end_sessions,
+    find_session,
+)
 from driftline.access.tokens import (
     create_token,
     find_token,
@@ -170,6 +178,38 @@ def test_a_short_own_token_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnavailableError, match="expected 32 characters or more"):
         token_of_file(file)
+
+
+def test_a_session_of_a_machines_own_token_ends_when_the_file_holds_another(engine: Engine) -> None:
+    async def session_of(file_secret: str, secret: str) -> Principal | None:
+        return await Authenticator(engine, lambda: NOW, file_secret=file_secret).find(secret)
+
+    old, new = "dl_old", "dl_new"
+    who = asyncio.run(session_of(old, old))
+    assert who is not None
+    with engine.begin() as connection:
+        secret = begin_session(connection, who, NOW, HOUR)
+
+    kept, ended = (asyncio.run(session_of(one, secret)) for one in (old, new))
+
+    assert kept is not None
+    assert (kept.subject, kept.roles) == ("local", {"admin"})
+    assert ended is None
+
+
+def test_all_sessions_of_a_person_end_and_no_others(engine: Engine) -> None:
+    with engine.begin() as connection:
+        ana, ben = (
+            begin_session(connection, Principal(name, frozenset({"viewer"}), via="oidc"), NOW, HOUR)
+            for name in ("ana", "ben")
+        )
+
+        assert end_sessions(connection, "ana") == 1
+
+        assert find_session(connection, ana, NOW) is None
+        assert find_session(connection, ben, NOW) is not None
+        with pytest.raises(NotFoundError, match='"ana" has no session'):
+            end_sessions(connection, "ana")
 
 
 def test_tokens_are_shown_without_their_secrets(engine: Engine) -> None:
