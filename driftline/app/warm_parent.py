@@ -25,6 +25,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -248,7 +249,8 @@ def _become(
             os.dup2(pipe, place)
         os.close(pipe)
     # What ps and top show: the command line is that of the warm parent.
-    Path("/proc/self/comm").write_text(arguments[0], encoding="ascii")
+    with suppress(OSError):  # No /proc, or one that may not be written to: it is but a name.
+        Path("/proc/self/comm").write_text(arguments[0], encoding="ascii")
     return [*arguments, "--ready-fd", str(ready)]
 
 
