@@ -29,6 +29,7 @@ from driftline.app.access import provider, trusted_proxy
 from driftline.app.client.connection import tls_failure, trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
+from driftline.app.settings.schema import Dashboard, Server
 from driftline.app.settings.settings import Settings
 from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
@@ -192,7 +193,23 @@ def _access(settings: Settings) -> Finding:
         found = f"tokens for {' and '.join(clear)} travel in the clear"
         mend = "set tls_cert_file, or external_url to the address of a proxy with TLS"
         return Finding("access", "warning", found, mend)
+    if nameless := _nameless(settings):
+        found = f"[{'] and ['.join(nameless)}] listen for others, who are answered 403 by any name"
+        mend = 'set [auth] hosts to the names by which they ask, such as ["drift.example.org"]'
+        return Finding("access", "warning", found, mend)
     return Finding("access", "ok", f'"{mode}": who asks shows a token; own token in {file}')
+
+
+def _nameless(settings: Settings) -> list[str]:
+    """Return the listeners on all addresses of which nobody knows a name."""
+    both: dict[str, Server | Dashboard] = {
+        "server": settings.server, "dashboard": settings.dashboard
+    }  # fmt: skip
+    return [
+        name
+        for name, one in both.items()
+        if one.host in ("0.0.0.0", "::") and not (settings.auth.hosts or one.external_url)  # noqa: S104
+    ]
 
 
 def _tokens(engine: Engine, settings: Settings) -> Iterator[Finding]:

@@ -178,7 +178,11 @@ def invoke(
             try:
                 body = _without_header(body, client.get("Endpoint", name))
             except ForbiddenError:
-                typer.echo("sent whole: who may not read the endpoint gives no header", err=True)
+                said = (
+                    f'this token may not read endpoint "{name}", so a header in {file} is sent as '
+                    "a row; leave it out, or use a token with the role viewer"
+                )
+                typer.echo(said, err=True)
         typer.echo(client.invoke(name, body, content_type=kind).text.rstrip("\n"))
 
 
