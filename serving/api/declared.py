@@ -49,7 +49,7 @@ _KINDS: dict[Collection, Kind] = {
 
 Tag = Annotated[str | None, Header(max_length=1000)]
 # The generation, and a digest of all that is shown.
-_TAG = re.compile(r'"(\d{1,18})-[0-9a-f]{16}"')
+_TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})-[0-9a-f]{16}"')
 
 
 class ApplyRequest(Fields):
@@ -75,7 +75,7 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
         if any(one.get("kind") != "Silence" for one in asked.resources):
             require("admin")
         plan = await applier.apply(
-            asked.resources, dry_run=asked.dry_run, known=_generations(if_match)
+            asked.resources, dry_run=asked.dry_run, known=_editions(if_match)
         )
         found = plan.as_dict()
         if not asked.dry_run:
@@ -102,7 +102,7 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
         with read_connection(context.engine) as connection:
             row = store.get(connection, _KINDS[collection], name)
             shown = JSONResponse(jsonable_encoder(_shown(context, connection, reconciler, row)))
-        tag = f'"{row.generation}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
+        tag = f'"{row.edition}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
         shown.headers["etag"] = tag
         return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown
 
@@ -111,16 +111,16 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
         """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
         if collection != "silences":
             require("admin")
-        await applier.delete(_KINDS[collection], name, _generations(if_match))
+        await applier.delete(_KINDS[collection], name, _editions(if_match))
 
     return routes
 
 
-def _generations(tags: str | None) -> frozenset[int] | None:
-    """Return the generations that ETags are of; how a resource fares hinders no change of it."""
+def _editions(tags: str | None) -> frozenset[str] | None:
+    """Return the editions that ETags are of; how a resource fares hinders no change of it."""
     if tags is None:
         return None
-    found = frozenset(int(one) for one in _TAG.findall(tags))
+    found = frozenset(_TAG.findall(tags))
     if not found:
         raise InputError(f'If-Match "{tags[:80]}"; expected an ETag that a resource came with')
     return found

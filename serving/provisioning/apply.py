@@ -100,12 +100,12 @@ class Applier:
         documents: Sequence[object],
         *,
         dry_run: bool,
-        known: frozenset[int] | None = None,
+        known: frozenset[str] | None = None,
     ) -> Plan:
         """Apply declared resources, or say what that would change.
 
         Returns when the endpoints that changed are in service, or have failed. ``known``: the
-        generations that each resource may be of before; None: whatever it is.
+        editions that each resource may be of before; None: whatever it is.
         """
         resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:
@@ -157,7 +157,7 @@ class Applier:
             )
         return plan
 
-    async def delete(self, kind: Kind, name: str, known: frozenset[int] | None = None) -> None:
+    async def delete(self, kind: Kind, name: str, known: frozenset[str] | None = None) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
         async with self._lock:
             self._began_s = time.monotonic()
@@ -193,7 +193,7 @@ class Applier:
         return await asyncio.to_thread(read)
 
     def _store(
-        self, plan: Plan, made: Mapping[Key, Made], known: frozenset[int] | None = None
+        self, plan: Plan, made: Mapping[Key, Made], known: frozenset[str] | None = None
     ) -> None:
         """Write everything in one transaction."""
         pins = self._pins(plan)
@@ -201,7 +201,7 @@ class Applier:
             store.hold_all(connection)
             for entry in plan.planned:
                 resource = entry.resource
-                store.require_generation(connection, resource.kind, resource.name, known)
+                store.require_edition(connection, resource.kind, resource.name, known)
             _hold_alarms(connection, plan)
             for entry in plan.planned:
                 resource = entry.resource
@@ -372,11 +372,11 @@ class Applier:
                 moved.append(row.name)
         return moved
 
-    def _delete(self, kind: Kind, name: str, known: frozenset[int] | None) -> None:
+    def _delete(self, kind: Kind, name: str, known: frozenset[str] | None) -> None:
         now = self._context.now()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
-            store.require_generation(connection, kind, name, known)
+            store.require_edition(connection, kind, name, known)
             row = store.get(connection, kind, name)
             for other in KINDS:
                 for user in store.list_kind(connection, other):

@@ -33,6 +33,12 @@ class Stored:
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
+    @property
+    def edition(self) -> str:
+        """What no other state of the resource has, nor another one of its name before or after."""
+        made_us = 0 if self.created_at is None else round(self.created_at.timestamp() * 1e6)
+        return f"{made_us:x}.{self.generation}"
+
     def as_dict(self) -> dict[str, object]:
         """Return it as plain JSON values, in the form in which it is declared and more."""
         return {
@@ -76,10 +82,10 @@ class ChangedError(ConflictError):
     """A resource is no longer what the caller has seen."""
 
 
-def require_generation(
-    connection: Connection, kind: Kind, name: str, known: frozenset[int] | None
+def require_edition(
+    connection: Connection, kind: Kind, name: str, known: frozenset[str] | None
 ) -> None:
-    """Refuse to change a resource that is of none of the generations that the caller knows.
+    """Refuse to change a resource that is of none of the editions that the caller knows.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def require_generation(
     if known is None:
         return
     found = find(connection, kind, name)
-    if found is None or found.generation not in known:
+    if found is None or found.edition not in known:
         now = "does not exist" if found is None else f"is of generation {found.generation}"
         raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 

@@ -68,7 +68,7 @@ def test_a_state_that_changes_hinders_no_change(server, declare, tag):
     assert put(server, declare, tag, threshold=4).status_code == 200
 
 
-@pytest.mark.parametrize(("tag_", "count"), [("nonsense", 1), ('"1-0123456789abcdef"', 2)])
+@pytest.mark.parametrize(("tag_", "count"), [("nonsense", 1), ('"1.1-0123456789abcdef"', 2)])
 def test_an_if_match_that_says_nothing_is_refused(server, declare, tag_, count):
     alarms = [declare("Alarm", f"a{number}", **SPEC) for number in range(count)]
 
