@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from driftline.app.client.client import Client
-from driftline.errors import InputError
+from driftline.errors import ConflictError, InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
 from driftline.serving.provisioning.deploy import deploy_resources, name_of_file
@@ -148,8 +148,13 @@ def _reference_file(reference: object, folder: Path) -> str | None:
 def belongings(client: Client, name: str) -> list[tuple[str, str]]:
     """Return an endpoint and what is there for it alone, in the order in which it can go.
 
-    Alarms on it and on its monitors, the monitors, the endpoint; then its baseline and its model,
-    unless something else needs them.
+    Composite alarms on its alarms alone, alarms on it and on its monitors, the monitors, the
+    endpoint; then its baseline and its model, unless something else needs them.
+
+    Raises
+    ------
+    ConflictError
+        When a composite alarm needs one of these alarms and others: nothing can go then.
     """
     endpoint = client.get("Endpoint", name)
     listed = {kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")}
@@ -160,6 +165,7 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
         if (on := alarm["spec"]["dimensions"]).get("Endpoint") == endpoint["name"]
         or on.get("MonitoringSchedule") in monitors
     ]
+    found = _composites(client, {name for _, name in found}) + found
     found += [("Monitor", one) for one in monitors]
     found.append(("Endpoint", endpoint["name"]))
     for kind, users in (("Baseline", ("Endpoint", "Monitor")), ("Model", ("Endpoint", "Baseline"))):
@@ -173,6 +179,32 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
         )
         if not is_shared:
             found.append((kind, needed))
+    return found
+
+
+def _composites(client: Client, alarms: set[str]) -> list[tuple[str, str]]:
+    """Return the composite alarms on these alarms alone, each before those that it looks at."""
+    # Imported here: only this command reads a rule of alarms.
+    from driftline.alerts.alarms.rule import Rule, alarm_name
+
+    needed = {}
+    for one in client.list("CompositeAlarm"):
+        suppressor = one["spec"].get("actions_suppressor")
+        names = {*Rule.parse(one["spec"]["alarm_rule"]).names}
+        needed[one["name"]] = names | ({alarm_name(suppressor)} if suppressor else set())
+    found: list[tuple[str, str]] = []
+    going = set(alarms)
+    while ready := [
+        name for name, on in needed.items() if name not in going and on and on <= going
+    ]:
+        going.update(ready)
+        found = [("CompositeAlarm", name) for name in ready] + found
+    for name, on in needed.items():
+        if name not in going and on & going:
+            raise ConflictError(
+                f'CompositeAlarm "{name}" needs "{min(on & going)}" and "{min(on - going)}"; leave '
+                "the first out of its rule, or delete it, and try again"
+            )
     return found
 
 

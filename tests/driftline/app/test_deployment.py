@@ -2,8 +2,11 @@
 
 from typing import Any, cast
 
+import pytest
+
 from driftline.app.client.client import Client
 from driftline.app.deployment import belongings
+from driftline.errors import ConflictError
 
 RESOURCES: dict[str, dict[str, dict[str, Any]]] = {
     "Endpoint": {
@@ -20,6 +23,10 @@ RESOURCES: dict[str, dict[str, dict[str, Any]]] = {
         "shop: drift": {"dimensions": {"Endpoint": "shop", "MonitoringSchedule": "x"}},
         "by monitor": {"dimensions": {"MonitoringSchedule": "shop-data-quality"}},
         "of the other": {"dimensions": {"Endpoint": "twin"}},
+    },
+    "CompositeAlarm": {
+        "shop": {"alarm_rule": 'ALARM("shop: drift") OR ALARM("by monitor")'},
+        "quiet shop": {"alarm_rule": "ALARM(shop)", "actions_suppressor": "shop: drift"},
     },
 }
 
@@ -38,6 +45,8 @@ def test_what_something_else_needs_stays() -> None:
     found = belongings(cast(Client, Stored()), "shop")
 
     assert found == [
+        ("CompositeAlarm", "quiet shop"),
+        ("CompositeAlarm", "shop"),
         ("Alarm", "shop: drift"),
         ("Alarm", "by monitor"),
         ("Monitor", "shop-data-quality"),
@@ -52,3 +61,15 @@ def test_an_endpoint_without_a_baseline_goes_alone() -> None:
         ("Monitor", "elsewhere"),
         ("Endpoint", "twin"),
     ]
+
+
+def test_a_composite_alarm_on_others_too_is_said_before_anything_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = {"alarm_rule": 'ALARM("of the other") AND ALARM(shop)'}
+    monkeypatch.setitem(RESOURCES["CompositeAlarm"], "both", rule)
+
+    with pytest.raises(ConflictError) as refused:
+        belongings(cast(Client, Stored()), "shop")
+
+    assert str(refused.value).startswith('CompositeAlarm "both" needs "shop" and "of the other"')
