@@ -310,12 +310,18 @@ def read_all(
         stored = row._mapping  # The documented access to a row by name.
         name = stored["kind"]
         if name not in KINDS and (name not in kind_names() or find_kind(name) is None):
-            log.warning("monitor=%s kind=%s is not installed", stored["name"], name)
+            tell_left_out(stored["name"], f"kind={name} is not installed")
             continue
         try:
             yield read(row)
         except (InputError, TypeError, ValueError) as error:
-            log.warning("monitor=%s cannot be read error=%s", stored["name"], error)
+            tell_left_out(stored["name"], f"cannot be read error={error}")
+
+
+@lru_cache(maxsize=1024)
+def tell_left_out(monitor: str, why: str) -> None:
+    """Log that a stored monitor is left out: once for each reason, however often it is read."""
+    log.warning("monitor=%s %s", monitor, why)
 
 
 def delete_definition(connection: Connection, name: str, now: datetime) -> None:
