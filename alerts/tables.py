@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
@@ -148,6 +149,13 @@ alarms = Table(
     Column("cadence_s", Integer),
     Index(None, "metric_key"),
     Index(None, "cadence_s"),
+    # Alarms that somebody changed since they were judged, asked for each second.
+    Index(
+        "ix_alerts_alarms_changed",
+        "cadence_s",
+        sqlite_where=text("seen_revision = -1"),
+        postgresql_where=text("seen_revision = -1"),
+    ),
     Index(None, "suppressed_until"),
     sqlite_autoincrement=True,  # Ids of deleted alarms are not given again: the outbox names them.
 )

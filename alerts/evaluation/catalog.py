@@ -25,6 +25,8 @@ class Entry:
     definition: AlarmDefinition
     plan: Plan | None  # What the watched query and its band need; None for one metric.
     cadence_s: int  # 0 when it follows its datapoints.
+    # The digests of all its metrics: to make them takes longer than all else of a look at an alarm.
+    metric_keys: tuple[str, ...]
 
     @classmethod
     def of(cls, updated_at: datetime, definition: AlarmDefinition) -> Entry:
@@ -42,27 +44,21 @@ class Entry:
         # Metric math without a metric has no datapoints to follow.
         follows = is_sliding and bool(namespaces) and all(map(is_on_arrival, namespaces))
         cadence = cadence_s(definition.period, definition.evaluation_periods, is_on_arrival=follows)
-        return cls(updated_at, definition, plan, cadence)
-
-    @property
-    def metric_keys(self) -> tuple[str, ...]:
-        """The digests of all its metrics."""
-        if self.plan is None:
-            return (self.definition.metric_key,)
-        return tuple(query.metric_key for query in self.plan.metrics)
+        keys = [definition.metric_key] if plan is None else [one.metric_key for one in plan.metrics]
+        return cls(updated_at, definition, plan, cadence, tuple(keys))
 
 
 class Catalog:
     """Parsed definitions by id of the alarm; what has changed in the store is read anew.
 
-    What was not asked for the last time is forgotten.
+    What was not asked for the last time is forgotten, unless that was a part of them.
     """
 
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
 
     def load(
-        self, connection: Connection, rows: Iterable[Row[Any]]
+        self, connection: Connection, rows: Iterable[Row[Any]], *, is_part: bool = False
     ) -> tuple[dict[int, Entry], dict[int, Exception]]:
         """Return the entries of rows with ``id`` and ``updated_at``."""
         wanted = {row.id: row.updated_at for row in rows}
@@ -73,8 +69,14 @@ class Catalog:
             if id_ in known and known[id_].updated_at == time
         }
         missing = [id_ for id_ in wanted if id_ not in found]
-        self._entries = found
-        return found, self._read(connection, missing)
+        if is_part:
+            for id_ in missing:
+                known.pop(id_, None)
+        else:
+            self._entries = found
+        problems = self._read(connection, missing)
+        entries = self._entries
+        return {id_: entries[id_] for id_ in wanted if id_ in entries}, problems
 
     def _read(self, connection: Connection, ids: Sequence[int]) -> dict[int, Exception]:
         problems: dict[int, Exception] = {}

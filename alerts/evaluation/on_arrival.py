@@ -22,6 +22,7 @@ from driftline.alerts.alarms.period_evaluation import EvaluationOutcome, Grid
 from driftline.alerts.alarms.records import LOOK_AGAIN
 from driftline.alerts.evaluation.catalog import Catalog, Entry
 from driftline.alerts.evaluation.due import EVALUATION_ERROR, ON_ARRIVAL
+from driftline.alerts.evaluation.news import News
 from driftline.alerts.evaluation.periods import (
     PendingPeriods,
     first_datapoint,
@@ -111,6 +112,7 @@ class OnArrival:
         self._failed = failed
         self._bands = bands
         self._catalog = Catalog()
+        self._news = News()
         self._started_at: datetime | None = None
         self._reasons = UntrainedReasons()
 
@@ -118,23 +120,39 @@ class OnArrival:
         """Judge every period that is due, of every alarm; return the changes in the order found."""
         self._started_at = min(self._started_at or now, now)
         with read_connection(self._engine) as connection:
-            found, unreadable = self._cases(connection)
+            found, unreadable = self._cases(connection, self._news.begin(connection, now))
         if unreadable:
             self._hand_over(unreadable)
-        cases = [case for case in found if self._has_work(case, now)]
+        cases = []
+        for case in found:
+            has_work = self._has_work(case, now)
+            self._news.watch(case.row, case.entry.metric_keys, has_work=has_work)
+            if has_work:
+                cases.append(case)
         changes: list[StateChange] = []
         for some in chunks(cases):
             changes += self._judge(some, now)
         return changes
 
-    def _cases(self, connection: Connection) -> tuple[list[_Case], list[int]]:
-        """Return the alarms that follow their datapoints, and the ids of those nobody can read."""
+    def _cases(
+        self, connection: Connection, wanted: set[int] | None
+    ) -> tuple[list[_Case], list[int]]:
+        """Return the alarms that follow their datapoints, and the ids of those nobody can read.
+
+        All of them, or those of some ids.
+        """
         table = tables.alarms.c
         more = ("created_at", "start_at", "phase_s", "seen_at", "evaluation_problem")
         names = (*Standpoint.__slots__, *more)
         query = select(*(table[name] for name in names)).where(table.cadence_s == ON_ARRIVAL)
-        rows = connection.execute(query.order_by(table.name)).all()
-        entries, problems = self._catalog.load(connection, rows)
+        if wanted is None:
+            rows = list(connection.execute(query))
+        else:
+            parts = (query.where(table.id.in_(some)) for some in chunks(sorted(wanted)))
+            rows = [row for part in parts for row in connection.execute(part)]
+        rows.sort(key=lambda row: row.name)
+        is_part = wanted is not None
+        entries, problems = self._catalog.load(connection, rows, is_part=is_part)
         keys = {key for entry in entries.values() for key in entry.metric_keys}
         metrics = _metrics(connection, sorted(keys))
         cases = [

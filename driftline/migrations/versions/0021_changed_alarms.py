@@ -1,0 +1,30 @@
+"""changed alarms
+
+Revision: 0021
+Follows: 0020
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+
+revision = '0021'
+down_revision = '0020'
+branch_labels = None
+depends_on = None
+
+CHANGED = sa.text('seen_revision = -1')
+
+
+def upgrade() -> None:
+    op.create_index(
+        'ix_alerts_alarms_changed',
+        'alerts_alarms',
+        ['cadence_s'],
+        sqlite_where=CHANGED,
+        postgresql_where=CHANGED,
+    )
+
+
+def downgrade() -> None:
+    op.drop_index('ix_alerts_alarms_changed', 'alerts_alarms')
