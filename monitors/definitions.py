@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
@@ -231,7 +231,7 @@ class MonitorDefinition:
         return _timetable(self.schedule, self.time_zone, self.start)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1 << 16)
 def _timetable(expression: str, time_zone: str, start: datetime | None) -> Schedule:
     """Read a schedule once: schedulers ask for it every few seconds."""
     return Schedule(expression, time_zone, start)
@@ -264,10 +264,13 @@ def put_definition(
     changed = any(getattr(before, name) != getattr(definition, name) for name in JUDGING)
     stored = replace(definition, version=before.version + changed)
     if stored != before:
+        # Schedulers know a definition by the time of its change.
+        changed_at = max(now, row.updated_at + timedelta(microseconds=1))
+        made_at = {"created_at": now} if is_anew else {}
         connection.execute(
             update(definitions)
             .where(definitions.c.name == stored.name)
-            .values(**_values(stored), updated_at=now, **({"created_at": now} if is_anew else {}))
+            .values(**_values(stored), updated_at=changed_at, **made_at)
         )
     if stored.start != before.start or is_anew:
         # Another beginning: the windows from there on are due again (unchanged ones cost nothing).

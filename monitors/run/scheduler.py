@@ -39,7 +39,7 @@ from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
-from driftline.monitors.run.status import LONGEST_REST, MonitorState, list_states
+from driftline.monitors.run.status import LONGEST_REST, MonitorState, MonitorStates
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ class Scheduler:
         # A baseline takes longer to load than a window to judge; its version names its content.
         self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
         self.drift_tests = DriftTestCache()
+        self._states = MonitorStates()
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -114,7 +115,8 @@ class Scheduler:
         """
         stop = stop or threading.Event()
         with read_connection(self.engine) as connection:
-            found = sorted(list_states(connection), key=lambda one: -one.definition.priority)
+            found = self._states.read(connection)
+        found.sort(key=lambda one: -one.definition.priority)
         known = {state.definition.name for state in found}
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
@@ -189,6 +191,9 @@ class Scheduler:
 
     def _is_due(self, state: MonitorState, moment: datetime) -> bool:
         until = self._until(state.definition)
+        window = state.next_window()
+        if window is None or window.end > until:  # Then none was missed, either.
+            return False
         window = state.without_missed(until).next_window()
         return window is not None and window.end <= until and not state.rests(moment)
 

@@ -1,6 +1,7 @@
 """Where the monitors of an installation stand: what each has done, and what comes next.
 
-One statement reads all of it, because schedulers ask every few seconds, for hundreds of monitors.
+Schedulers ask every few seconds, for thousands of monitors: one statement reads where they stand,
+and only those whose definition or lease has changed since are made into objects again.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Column, Connection, Row, Select, select
 
+from driftline.alerts.metrics.identity import chunks
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
 from driftline.monitors.cron import Schedule, due_windows, windows_from
@@ -22,6 +25,8 @@ from driftline.monitors.tables import definitions, leases
 OVERDUE_AFTER = timedelta(minutes=10)
 # Between two attempts to run a window.
 LONGEST_REST = timedelta(minutes=5)
+# What tells one definition of a monitor from another.
+_STAMP = (definitions.c.name, definitions.c.created_at, definitions.c.updated_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +100,54 @@ class Overdue:
     failure: str | None  # Why it could not be run, where that was tried.
 
 
+class MonitorStates:
+    """Where all monitors stood at the last look, and stand at the next."""
+
+    def __init__(self) -> None:
+        # By name: the times that tell a definition, and the monitor before any window was run;
+        # no monitor where it cannot be read.
+        self._unrun: dict[str, tuple[tuple[object, ...], MonitorState | None]] = {}
+        # By name: the row as it was, and what was made of it.
+        self._states: dict[str, tuple[Row[tuple[object, ...]], MonitorState]] = {}
+
+    def read(self, connection: Connection) -> list[MonitorState]:
+        """Return all monitors by name; one that stands as before is the same object."""
+        query = _states(*_STAMP).order_by(definitions.c.name)
+        rows = {row.name: row for row in connection.execute(query)}
+        stamps = {name: tuple(row[: len(_STAMP)]) for name, row in rows.items()}
+        self._unrun = {
+            name: found for name, found in self._unrun.items() if stamps.get(name) == found[0]
+        }
+        for some in chunks([name for name in rows if name not in self._unrun]):
+            for name in some:
+                self._unrun[name] = stamps[name], None
+                self._states.pop(name, None)
+            of_some = select(definitions).where(definitions.c.name.in_(some))
+            for state in read_all(connection.execute(of_some), _unrun):
+                name = state.definition.name
+                self._unrun[name] = stamps[name], state
+        known, self._states = self._states, {}
+        for name, row in rows.items():
+            unrun = self._unrun[name][1]
+            if unrun is None:
+                continue
+            before = known.get(name)
+            if before is None or before[0] != row:
+                before = row, unrun if row.done_until is None else with_state(unrun, row)
+            self._states[name] = before
+        return [state for _, state in self._states.values()]
+
+
 def list_states(connection: Connection) -> list[MonitorState]:
     """Return all monitors by name, and where each stands."""
-    query = _states().order_by(definitions.c.name)
-    return list(read_all(connection.execute(query), _read))
+    return MonitorStates().read(connection)
 
 
 def state_of(connection: Connection, name: str) -> MonitorState:
     """Return where one monitor stands, as the scheduler would find it."""
-    return _read(connection.execute(_states().where(definitions.c.name == name)).one())
+    row = connection.execute(_states(*definitions.c).where(definitions.c.name == name)).one()
+    unrun = _unrun(row)
+    return unrun if row.done_until is None else with_state(unrun, row)
 
 
 def overdue(connection: Connection, now: datetime) -> list[Overdue]:
@@ -141,25 +185,25 @@ def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorStat
     )
 
 
-def _states() -> Select[tuple[object, ...]]:
+def _states(*of_definition: Column[Any]) -> Select[tuple[object, ...]]:
     states = [column for column in leases.c if column.name != "monitor"]
-    return select(definitions, *states).outerjoin(leases, leases.c.monitor == definitions.c.name)
+    joined = definitions.outerjoin(leases, leases.c.monitor == definitions.c.name)
+    return select(*of_definition, *states).select_from(joined)
 
 
-def _read(row: Row[tuple[object, ...]]) -> MonitorState:
+def _unrun(row: Row[tuple[object, ...]]) -> MonitorState:
+    """Make a monitor of the row of its definition, before any window was run."""
     definition = from_row(row)
     timetable, once = definition.timetable, None
     if timetable.is_once:
         once = timetable.window_once(row.created_at, start=definition.start)
-    if row.done_until is not None:
-        return with_state(MonitorState(definition, None, once=once), row)
     begin = definition.start if once is None else once.start
     if begin is None and timetable.is_recurring:
         begin = timetable.fired_before(row.created_at)
     return MonitorState(definition, begin, once=once)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 16)
 def _next_window(schedule: Schedule, begin: datetime) -> Window | None:
     """Find a window once: it is asked for at every look until it is over."""
     return next(windows_from(schedule, begin), None)

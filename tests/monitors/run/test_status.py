@@ -17,7 +17,7 @@ from driftline.monitors.definitions import (
     tell_left_out,
 )
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import list_states, overdue
+from driftline.monitors.run.status import MonitorStates, list_states, overdue
 from driftline.monitors.tables import definitions, leases
 from tests.monitors.conftest import DAY, START
 
@@ -143,9 +143,31 @@ def test_a_look_at_two_hundred_monitors_is_one_query(engine, declare, root):
     for number in range(200):
         declare(name=f"monitor-{number}")
     one = Scheduler(engine, root, lambda _: None, now=lambda: START + DAY / 2)
+    one.step()
     asked: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *what: asked.append(what[2]))
 
     assert one.step() == []
 
-    assert len([text for text in asked if not text.startswith("BEGIN")]) == 1
+    (query,) = (text for text in asked if not text.startswith("BEGIN"))
+    assert "rules" not in query  # Definitions are read when they change.
+
+
+def test_the_next_look_sees_what_changed_at_the_same_moment(engine, declare):
+    states = MonitorStates()
+    declare()
+    declare(name="other")
+    with engine.connect() as connection:
+        before = states.read(connection)
+    declare(priority=7)
+    with engine.begin() as connection:
+        connection.execute(insert(leases).values(monitor="other", done_until=START + DAY))
+    declare(priority=8)
+    with engine.connect() as connection:
+        daily, other = states.read(connection)
+        again = states.read(connection)
+
+    assert (before[0].definition.priority, daily.definition.priority) == (0, 8)
+    assert (before[1].begin, other.begin) == (START, START + DAY)
+    assert again[0] is daily
+    assert again[1] is other
