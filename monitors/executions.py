@@ -96,12 +96,10 @@ def record(
         with engine.begin() as connection:
             # Two runs of one window at once would each find the other's row not there yet.
             advisory_lock(connection, _source(execution))
-            standing = current(connection, execution.monitor, execution.window)
-            if standing not in (before, execution.id):
-                raise Overtaken
-            stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
-            connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
-            _set_aside(connection, execution)
+            if _is_judged(connection, execution, before):
+                stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
+                connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
+                _set_aside(connection, execution)
             connection.execute(insert(executions).values(values))
             metrics.put(connection, points, source=_source(execution))
             if remember is not None:
@@ -132,6 +130,21 @@ def current(connection: Connection, monitor: str, window: Window) -> str | None:
         table.is_current,
     )
     return connection.scalar(query)
+
+
+def _is_judged(connection: Connection, execution: Execution, before: str | None) -> bool:
+    """Return whether the window was judged before; Overtaken where that is not as it was read."""
+    table = executions.c
+    query = select(table.id, table.is_current).where(
+        table.monitor == execution.monitor,
+        table.window_start == execution.window_start,
+        table.window_end == execution.window_end,
+    )
+    known = {row.id: row.is_current for row in connection.execute(query)}
+    standing = next((identity for identity, is_current in known.items() if is_current), None)
+    if standing not in (before, execution.id):
+        raise Overtaken
+    return bool(known)
 
 
 def _set_aside(connection: Connection, execution: Execution) -> None:

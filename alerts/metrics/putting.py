@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, case, insert, or_, select, update
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import datapoints as datapoint_table
 from driftline.alerts.tables import metrics as metric_table
 
 
-def append(connection: Connection, points: Sequence[tuple[int, Datapoint]], *, source: str) -> None:
+def append(
+    connection: Connection,
+    points: Sequence[tuple[int, Datapoint]],
+    *,
+    source: str,
+    is_locked: bool = False,
+) -> None:
     """Store datapoints, each with the id of its metric, and let alarms look at those metrics."""
-    lock_metrics(connection, (metric_id for metric_id, _ in points))
+    if not is_locked:
+        lock_metrics(connection, (metric_id for metric_id, _ in points))
     rows = []
     ends: dict[int, datetime] = {}
     for metric_id, point in points:
@@ -41,20 +48,11 @@ def append(connection: Connection, points: Sequence[tuple[int, Datapoint]], *, s
     _raise_revisions(connection, ends)
 
 
-def lock_metrics(
-    connection: Connection,
-    metric_ids: Iterable[int],
-    old: Sequence[ColumnElement[bool]] | None = None,
-) -> None:
+def lock_metrics(connection: Connection, metric_ids: Iterable[int]) -> None:
     """Lock the rows of all metrics that a put changes, in one order, so that puts only queue."""
     if connection.dialect.name != "postgresql":
         return
-    wanted = set(metric_ids)
-    if old is not None:
-        wanted.update(
-            connection.scalars(select(datapoint_table.c.metric_id).where(*old).distinct())
-        )
-    if wanted:
+    if wanted := set(metric_ids):
         table = metric_table.c
         query = select(table.id).where(table.id.in_(sorted(wanted))).order_by(table.id)
         connection.execute(query.with_for_update(key_share=True))

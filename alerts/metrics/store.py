@@ -53,11 +53,13 @@ def put(
     keys = [metric_key(point.namespace, point.name, point.dimensions) for point in points]
     ids = ids_of(connection, dict(zip(keys, points, strict=True)))
     old = _of_source(source, time_range)
-    lock_metrics(connection, ids.values(), old)
-    _clear(connection, old)
+    touched = set(connection.scalars(select(datapoint_table.c.metric_id).where(*old).distinct()))
+    lock_metrics(connection, touched.union(ids.values()))
+    if touched:
+        _clear(connection, old)
     if points:
         found = [(ids[key], point) for key, point in zip(keys, points, strict=True)]
-        append(connection, found, source=source)
+        append(connection, found, source=source, is_locked=True)
     return len(points)
 
 

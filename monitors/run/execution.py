@@ -136,6 +136,7 @@ class RunContext:
     history: WindowHistory
     pooled: WindowRead | None  # Rows of the windows before, evaluated together.
     removals: int | None  # How often stored rows had been removed before; None: being removed.
+    is_judged: bool  # Whether the window has a result already.
     in_time: Callable[[], None]  # Ends a run that has taken too long.
 
 
@@ -181,7 +182,7 @@ def _attempt(job: Job) -> Execution:
     except NotFoundError as error:
         return _fail(keep, job, "", "", NotJudgedError(str(error)), started)
     try:
-        context = read_context(job, baseline)
+        context = read_context(job, baseline, is_judged=current_id is not None)
     except InputError as error:
         if job.definition.source is None:
             raise
@@ -203,7 +204,7 @@ def _attempt(job: Job) -> Execution:
     return _publish(keep, context, report, started)
 
 
-def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
+def read_context(job: Job, baseline: Baseline, *, is_judged: bool) -> RunContext | Execution:
     """Read the window's rows, its annotations, and what is remembered of the windows before.
 
     Where the same question about the same rows was answered before, that execution is the answer.
@@ -230,7 +231,7 @@ def read_context(job: Job, baseline: Baseline) -> RunContext | Execution:
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
     return RunContext(
         job, baseline, _timed(read, in_time), captured, annotations, identity, history,
-        pooled and _timed(pooled, in_time), removals, in_time,
+        pooled and _timed(pooled, in_time), removals, is_judged, in_time,
     )  # fmt: skip
 
 
@@ -269,7 +270,8 @@ def refuse_removed_rows(context: RunContext, report: Report) -> Report:
     A result of fewer rows would take its place, and an alarm change by it, though nothing has
     happened. The rows of a table are its owner's to correct: of those only all of them are missed.
     """
-    if context.job.definition.source is not None and context.read.row_count:
+    is_own = context.job.definition.source is not None and context.read.row_count
+    if is_own or not context.is_judged:
         return report
     job, read, table = context.job, context.read, executions.c
     query = select(table.id, table.request_count).where(

@@ -43,13 +43,25 @@ def take(engine: Engine, state: MonitorState, owner: str, moment: datetime) -> M
     return None if row is None else with_state(state, row)
 
 
-def keep(engine: Engine, monitor: str, owner: str, moment: datetime, **values: object) -> bool:
-    """Renew the lease and write where the monitor stands; False when the lease has been lost."""
+def keep(
+    engine: Engine,
+    monitor: str,
+    owner: str,
+    moment: datetime,
+    *,
+    is_last: bool = False,
+    **values: object,
+) -> bool:
+    """Write where the monitor stands, and renew the lease, or release it with the last of a turn.
+
+    False when the lease has been lost.
+    """
+    state = _LEASE.released() if is_last else _LEASE.taken(owner, moment)
     with engine.begin() as connection:
         done = connection.execute(
             update(leases)
             .where(leases.c.monitor == monitor, _LEASE.is_owned(owner))
-            .values(**_LEASE.taken(owner, moment), **values)
+            .values(**state, **values)
         )
         return done.rowcount == 1
 

@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from zlib import crc32
 
 from sqlalchemy import Engine
@@ -86,6 +87,7 @@ class Scheduler:
         self.retention = timedelta(days=retention_days)
         self.jitter_s = jitter_s
         self.owner = uuid.uuid4().hex
+        self._has_lease = False  # That of the monitor whose turn it is.
         self.failures = FailedPasses(log, "scheduler")
         # A baseline takes longer to load than a window to judge; its version names its content.
         self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
@@ -145,6 +147,7 @@ class Scheduler:
         taken = lease.take(self.engine, state, self.owner, moment)
         if taken is None:
             return
+        self._has_lease = True
         try:
             with ExitStack() as stack:
                 stack.enter_context(
@@ -171,9 +174,13 @@ class Scheduler:
                         )
                     )
 
+                stack.enter_context(
+                    lease.renewed(self.engine, definition.name, self.owner, self.lease_clock)
+                )
                 yield from self._take_turn(taken, judge, stop)
         finally:
-            lease.release(self.engine, definition.name, self.owner)
+            if self._has_lease:
+                lease.release(self.engine, definition.name, self.owner)
 
     def _take_turn(
         self, state: MonitorState, judge: Callable[[Window], Execution], stop: threading.Event
@@ -235,8 +242,8 @@ class Scheduler:
         definition, until = state.definition, self._until(state.definition)
         if state.rests(self.lease_clock()):
             return
-        windows = state.without_missed(until).due_windows(until)
-        for _, window in zip(range(WINDOWS_PER_TURN), windows, strict=False):
+        windows = [*islice(state.without_missed(until).due_windows(until), WINDOWS_PER_TURN)]
+        for window in windows:
             if stop.is_set():
                 return
             execution = self._judge(definition, window, judge)
@@ -244,7 +251,9 @@ class Scheduler:
                 self._put_off(state, execution)
                 return
             done = {"done_until": window.end, "attempts": 0, "failure": None, "retry_at": None}
-            if not self._keep(definition, **done):
+            # One statement for both where nothing is left to do: half of what a turn writes.
+            is_last = window == windows[-1] and not state.touched
+            if not self._keep(definition, is_last=is_last, **done):
                 return
             state = replace(state, attempts=0)
             yield execution
@@ -300,9 +309,15 @@ class Scheduler:
             self._count(definition, error, window)
             return error
 
-    def _keep(self, definition: MonitorDefinition, **values: object) -> bool:
+    def _keep(
+        self, definition: MonitorDefinition, *, is_last: bool = False, **values: object
+    ) -> bool:
         moment = self.lease_clock()
-        return lease.keep(self.engine, definition.name, self.owner, moment, **values)
+        kept = lease.keep(
+            self.engine, definition.name, self.owner, moment, is_last=is_last, **values
+        )
+        self._has_lease = kept and not is_last
+        return kept
 
     def _open_model(self, definition: MonitorDefinition, stack: ExitStack) -> Predictor | None:
         """Open the endpoint's model for a turn, where the kind has to ask it."""
