@@ -132,7 +132,10 @@ def test_monitors_of_tables_are_gone_after_a_way_back_that_has_no_tables(engine:
 def _shape(engine: Engine) -> dict[str, set[str]]:
     tables = MetaData()
     tables.reflect(engine)
-    return {name: set(table.columns.keys()) for name, table in tables.tables.items()}
+    return {
+        name: {*table.columns.keys(), *(str(index.name) for index in table.indexes)}
+        for name, table in tables.tables.items()
+    }
 
 
 def test_a_schema_of_no_version_is_refused(tmp_path: Path) -> None:
