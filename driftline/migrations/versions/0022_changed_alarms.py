@@ -1,15 +1,15 @@
 """changed alarms
 
-Revision: 0021
-Follows: 0020
+Revision: 0022
+Follows: 0021
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 
-revision = '0021'
-down_revision = '0020'
+revision = '0022'
+down_revision = '0021'
 branch_labels = None
 depends_on = None
 
