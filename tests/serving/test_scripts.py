@@ -20,6 +20,13 @@ def preprocess_handler(inference_record):
 """
 BAD = "def preprocess_handler(record):\n    return int(record.endpoint_input.data)\n"
 
+COMMAND = """
+import os, pathlib, sys
+count = len(list(pathlib.Path(os.environ["dataset_source"]).rglob("*.jsonl")))
+message = pathlib.Path(os.environ["opt_ml"], "output", "message")
+message.write_text(f"CompletedWithViolations: {count} files are more than {sys.argv[1]}")
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,6 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "scripts" / "pre.py").write_text(SCRIPT)
     (place / "scripts" / "bad.py").write_text(BAD)
     (place / "evil.py").write_text(SCRIPT)
+    (place / "commands").mkdir()
+    (place / "commands" / "old.py").write_text(COMMAND)
     rng = np.random.default_rng(4)
     with (place / "reference.jsonl").open("w") as file:
         for index in range(3000):
@@ -51,7 +60,8 @@ def line(index: int, place: str, rng: np.random.Generator) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(start, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     place = tmp_path_factory.mktemp("server")
-    with start(place, scripts_dir=str(folder / "scripts")) as found:
+    folders = {"scripts_dir": str(folder / "scripts"), "commands_dir": str(folder / "commands")}
+    with start(place, **folders) as found:
         yield found
 
 
@@ -75,6 +85,21 @@ def test_a_script_from_elsewhere_is_refused(
     told = server.error_of(answer)["message"]
     assert told.startswith(f'Monitor "places": script "{name}": not in the folder of scripts;')
     assert "expected one of bad.py, pre.py" in told
+
+
+@pytest.mark.parametrize("name", ["../evil.py", "pre.py", "/bin/sh"])
+def test_a_command_from_elsewhere_is_refused(
+    server: Any, declare: Any, folder: Path, name: str
+) -> None:
+    wanted = resources(declare, folder)
+    wanted[-1]["spec"] |= {"kind": "command", "command": [name, "-c", "id"]}
+
+    answer = server.apply(*wanted)
+
+    assert answer.status_code == 400
+    assert server.error_of(answer)["message"] == (
+        f'Monitor "places": command "{name}": not in the folder of programs; expected one of old.py'
+    )
 
 
 def test_a_baseline_of_a_failing_script_is_refused_without_quoting_a_record(
@@ -115,6 +140,15 @@ def test_baseline_and_monitor_go_through_the_script(
     rows = server.client.get(f"/api/v1/executions/{ran['id']}/rows")
     assert server.error_of(rows)["message"].startswith('the rows were made by "pre.py"')
 
+    own = declare("Monitor", "own", endpoint="places", baseline="places", command=["old.py", "0"])
+    own["spec"]["kind"] = "command"
+    assert server.apply(own).status_code == 200
+    ran = server.client.post("/api/v1/monitors/own/run", json=span).json()
+
+    assert (ran["status"], ran["cause"]) == (
+        "CompletedWithViolations", "old.py: 1 files are more than 0",
+    )  # fmt: skip
+
 
 def test_an_installation_without_a_folder_refuses_all(
     start, declare: Any, folder: Path, tmp_path: Path
@@ -153,7 +187,7 @@ def test_what_an_older_version_stored_is_not_changed_by_applying_it_again(
         declare("Endpoint", "places", baseline="places"),
         declare("Monitor", "places", endpoint="places", baseline="places"),
     ]
-    new = {"segments", "preprocess", "postprocess", "rules", "compat", "deequ_ties"}
+    new = {"segments", "preprocess", "postprocess", "rules", "compat", "deequ_ties", "command"}
     with start(tmp_path) as server:
         assert server.apply(*wanted).status_code == 200
         with server.engine.begin() as connection:

@@ -6,6 +6,7 @@ Each document is known by the fields that only its kind has, whatever its file i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ class Job:
     preprocess: str
     postprocess: str
     output: str
+    own_image: str  # The container, where it is none of SageMaker's.
     longest_s: float | None  # Of one run.
 
 
@@ -161,7 +163,17 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
         preprocess=str(application.get("RecordPreprocessorSourceUri") or ""),
         postprocess=str(application.get("PostAnalyticsProcessorSourceUri") or ""),
         output=next(_outputs(output or {}), ""),
+        own_image=_own_image(str(application.get("ImageUri") or "")),
         longest_s=(stopping or {}).get("MaxRuntimeInSeconds"),
+    )
+
+
+def _own_image(image: str) -> str:
+    """Return an image; "" for those that SageMaker's built-in monitors run."""
+    return (
+        ""
+        if re.search(r"/(sagemaker-model-monitor-)?analyzer|/sagemaker-clarify-", image)
+        else image
     )
 
 

@@ -246,6 +246,12 @@ def _monitor(
     if job.postprocess:
         spec["postprocess"] = job.postprocess.rsplit("/", 1)[-1]
         imported.remark(subject, f"copy {job.postprocess} to [scheduler] scripts_dir")
+    if job.own_image:
+        imported.remark(
+            subject,
+            f"it ran {job.own_image}; here it is judged as {job.kind}. To go on with what that "
+            "container runs, make it a program of kind: command (docs/your-own-monitor.md)",
+        )
     if job.kind == "attribution":
         imported.remark(subject, "its baseline needs a model: declare a Model and name it there")
     if schedule.get("MonitoringScheduleStatus") == "Stopped":

@@ -187,6 +187,7 @@ def test_a_baseline_of_unknown_rows_says_what_waits_for_it(tmp_path):
 def test_what_is_not_carried_over_is_said(tmp_path):
     def edit(definitions):
         definitions[1]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1800}
+        definitions[1]["ModelQualityAppSpecification"]["ImageUri"] = "1.dkr.ecr/own-checks:3"
         definitions[1]["ModelQualityJobInput"]["EndpointInput"] |= {
             "StartTimeOffset": "-P2DT1H", "FeaturesAttribute": "features",
             "ExcludeFeaturesAttribute": "0,1",
@@ -207,6 +208,8 @@ def test_what_is_not_carried_over_is_said(tmp_path):
         "Baseline/churn-model",
         'ExcludeFeaturesAttribute "0,1" is not carried over: name these columns in exclude of '
         "Baseline/churn-model",
+        "it ran 1.dkr.ecr/own-checks:3; here it is judged as model-quality. To go on with what "
+        "that container runs, make it a program of kind: command (docs/your-own-monitor.md)",
     ]
     assert "captured 20 % of its requests" in remarks(found)["Endpoint/churn"]
 
