@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import heapq
 import io
 import json
 import os
@@ -140,16 +141,21 @@ def _write_records(
         return line
 
     try:
+        folders: dict[tuple[datetime, str], list[str]] = defaultdict(list)
         for hour in captured_hours(root, endpoint, window.start, last):
+            # Records without a variant lie in one folder with those of SageMaker's usual one.
+            folders[hour.start, hour.variant or "AllTraffic"].append(hour.variant)
+        for (start, variant), variants in folders.items():
             in_time()
-            while at is None or at < hour.start:
+            while at is None or at < start:
                 at, known = next(labels, (LATEST, NONE))
-            lines = lines_between(
-                root, endpoint, max(hour.start, window.start),
-                min(hour.start + HOUR, window.end), variant=hour.variant,
-            )  # fmt: skip
-            merged = (_merged(line, known if at == hour.start else NONE) for line in lines)
-            counts += write_hour(folder, endpoint, hour.variant, hour.start, map(spend, merged))
+            span = max(start, window.start), min(start + HOUR, window.end)
+            lines = heapq.merge(
+                *(lines_between(root, endpoint, *span, variant=one) for one in variants),
+                key=lambda line: line.time or start,
+            )
+            merged = (_merged(line, known if at == start else NONE) for line in lines)
+            counts += write_hour(folder, endpoint, variant, start, map(spend, merged))
     except ConflictError as error:
         raise UnavailableError(str(error)) from error
     if not counts.lines:

@@ -24,6 +24,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.windows.window import Window
+from driftline.dashboard.pages.measured import page
+from driftline.dashboard.queries.stores import Stores
 from driftline.errors import InputError
 from driftline.monitors.definitions import (
     DefinitionError,
@@ -62,7 +64,7 @@ def reference() -> Baseline:
     return Baseline.fit(pa.table(table), label="late", prediction="said")
 
 
-def line(index: int, body: str = "0.5") -> bytes:
+def line(index: float, body: str = "0.5") -> bytes:
     sides = {
         name: {"observedContentType": "text/csv", "mode": mode, "data": data, "encoding": "CSV"}
         for name, mode, data in (
@@ -171,10 +173,13 @@ def test_a_command_finds_what_the_contract_promises(
     seen = tmp_path / "seen"
 
     execution = judge(
-        f"import shutil\nshutil.copytree(root, {str(seen)!r})\n"
+        f"import resource, shutil\nshutil.copytree(root, {str(seen)!r})\n"
         f"pathlib.Path({str(seen)!r}, 'env').write_text(json.dumps(dict(env)))\n"
         f"pathlib.Path({str(seen)!r}, 'rest').write_text(json.dumps("
-        "[sys.argv[1:], oct(root.stat().st_mode & 0o777), sys.stdin.read()]))\n"
+        "[sys.argv[1:], oct(root.stat().st_mode & 0o777), sys.stdin.read(), os.nice(0),\n"
+        "[resource.getrlimit(getattr(resource, f'RLIMIT_{one}'))[1]\n"
+        " for one in ('AS', 'FSIZE', 'CPU', 'CORE')],\n"
+        "0 < resource.getrlimit(resource.RLIMIT_NPROC)[1] < 1 << 20]))\n"
     )
 
     given = json.loads((seen / "env").read_text())
@@ -199,7 +204,9 @@ def test_a_command_finds_what_the_contract_promises(
     for name in ("config", "processing"):
         config = json.loads((seen / name / "processingjobconfig.json").read_text())
         assert config["Environment"] == fixed
-    assert json.loads((seen / "rest").read_text()) == [["0.9"], "0o700", ""]
+    limits = [2 << 30, 1 << 30, 86_400, 0]
+    nice = os.nice(0) + 10
+    assert json.loads((seen / "rest").read_text()) == [["0.9"], "0o700", "", nice, limits, True]
     assert not Path(place).exists()
     files = sorted((seen / "processing/input/endpoint").rglob("*.jsonl"))
     lines = [one for file in files for one in file.read_bytes().splitlines()]
@@ -215,6 +222,8 @@ def test_a_command_finds_what_the_contract_promises(
 def test_metrics_are_stored_under_the_monitor_whatever_they_say(
     judge: Callable[..., Execution], engine: Engine, root: str
 ) -> None:
+    with engine.begin() as connection:
+        put_definition(connection, DEFINITION, START)
     execution = judge(
         "metric({'MetricName': 'freshness', 'Value': 3, 'Unit': 'Seconds',\n"
         "        'Timestamp': '1999-01-01T00:00:00Z',\n"
@@ -231,6 +240,9 @@ def test_metrics_are_stored_under_the_monitor_whatever_they_say(
         ("freshness", "", "", 3.0, 0),
         ("freshness", "Feature", "x", 2.5, 4),
     ]
+    view = Stores(engine, root, lambda: START + DAY).measured("own", None, None)
+    assert view.history is not None and view.history.value.tolist() == [3.0]
+    assert "No violations (" in str(page(view))
 
 
 @pytest.mark.parametrize(
@@ -254,6 +266,19 @@ def test_message_and_violations_decide_the_status(
 
     assert (execution.status, execution.cause) == (status, cause)
     assert execution.page_count == ("ticket" not in text and status != "Completed")
+
+
+def test_records_with_and_without_a_variant_are_all_given(
+    judge: Callable[..., Execution], root: str, reference: Baseline
+) -> None:
+    store_lines(root, "flights", [line(0.25), line(1.25)], reference.signature, variant="")
+
+    execution = judge(
+        "files = pathlib.Path(env['dataset_source']).rglob('*.jsonl')\n"
+        "message('Failed: ' + str(sum(len(file.open().readlines()) for file in files)))\n"
+    )
+
+    assert execution.failure_reason == "own.py failed: Failed: 12"
 
 
 def test_the_same_program_is_asked_once_and_a_changed_one_again(
