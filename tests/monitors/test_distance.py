@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import driftline as dl
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError, UndecidedError
 from driftline.stats.distances import catalog
+from tests.plugged import plugged_in
 
 NUMBERS = np.random.default_rng(1).normal(50, 8, 3_000).round(2)
 MOVED = np.random.default_rng(2).normal(53, 8, 1_000).round(2)
@@ -245,16 +245,9 @@ NAMES = ("medians", "whole", "shy", "broken", "endless", "empty", "nothing", "go
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """An installed package with entry points, as pip leaves it."""
     place = tmp_path_factory.mktemp("site")
-    (place / "acme_distances.py").write_text(MODULE)
-    metadata = place / "acme_distances-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-distances\nVersion: 1\n")
     points = "".join(f"acme_{name} = acme_distances:{name}\n" for name in NAMES)
-    (metadata / "entry_points.txt").write_text(f"[driftline.distances]\n{points}")
-    sys.path.insert(0, str(place))
-    yield
-    sys.path.remove(str(place))
-    sys.modules.pop("acme_distances", None)
+    with plugged_in(place, "acme_distances", MODULE, f"[driftline.distances]\n{points}"):
+        yield
 
 
 def test_other_packages_add_distances_by_name() -> None:

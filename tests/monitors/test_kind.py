@@ -20,6 +20,7 @@ from driftline.monitors.kind import KINDS, all_kinds, kind_named, kind_names
 from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions
 from driftline.serving.provisioning.deploy import deploy_resources
+from tests.plugged import plug_in, plugged_in
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 MODULE = """
@@ -44,15 +45,9 @@ def suggest(baseline):
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An installed package with a kind, as pip leaves it."""
     place = tmp_path_factory.mktemp("site")
-    (place / "acme_kinds.py").write_text(MODULE)
-    metadata = place / "acme_kinds-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kinds\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[driftline.kinds]\nacme-rows = acme_kinds:KIND\n")
-    sys.path.insert(0, str(place))
-    yield str(place)
-    sys.path[:] = [one for one in sys.path if one != str(place)]
-    sys.modules.pop("acme_kinds", None)
+    points = "[driftline.kinds]\nacme-rows = acme_kinds:KIND\n"
+    with plugged_in(place, "acme_kinds", MODULE, points):
+        yield str(place)
 
 
 def test_a_kind_stands_in_the_table_under_its_own_name() -> None:
@@ -103,11 +98,8 @@ def test_a_kind_that_is_not_installed_is_refused() -> None:
 def test_a_kind_that_cannot_be_loaded_stops_no_other(
     tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "torn_kinds.py").write_text("raise ImportError('its package is half installed')\n")
-    metadata = tmp_path / "torn_kinds-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torn-kinds\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text("[driftline.kinds]\ntorn-rows = torn_kinds:KIND\n")
+    torn = "raise ImportError('its package is half installed')\n"
+    plug_in(tmp_path, "torn_kinds", torn, "[driftline.kinds]\ntorn-rows = torn_kinds:KIND\n")
     with engine.begin() as connection:
         put_definition(connection, MonitorDefinition("whole", "a", "a", kind="bias"), NOW)
         put_definition(connection, MonitorDefinition("torn", "a", "a", kind="bias"), NOW)

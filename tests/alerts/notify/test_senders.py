@@ -23,6 +23,7 @@ from driftline.alerts.notify.secrets import Secret
 from driftline.alerts.notify.senders import Transports, open_sender
 from driftline.errors import InputError
 from tests.alerts.notify.sending import LOOPBACK, NOW, send
+from tests.plugged import plug_in
 
 
 @pytest.fixture
@@ -168,11 +169,8 @@ def send(event):
 )
 def test_a_plugin_is_an_entry_point_that_is_handed_the_event(tmp_path, plugin, title, code, said):
     told = tmp_path / "told"
-    (tmp_path / "siren_plugin.py").write_text(PLUGIN.format(told=str(told)))
-    about = tmp_path / "siren_plugin-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: siren-plugin\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[driftline.notifiers]\nsiren = siren_plugin:send\n")
+    points = "[driftline.notifiers]\nsiren = siren_plugin:send\n"
+    plug_in(tmp_path, "siren_plugin", PLUGIN.format(told=str(told)), points)
     run = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from driftline.alerts.notify.receivers.plugin_child import main\nsys.exit(main())"

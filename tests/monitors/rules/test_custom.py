@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from driftline.errors import InputError
 from driftline.monitors.rules import catalog
 from driftline.monitors.rules.ruleset import RuleSet, outcome_drafts
+from tests.plugged import plugged_in
 
 MODULE = """
 import pyarrow.compute as pc
@@ -70,16 +70,9 @@ BATCH = pa.record_batch({"n": [2, 3, None, 8]})
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An installed package with entry points, as pip leaves it."""
     place = tmp_path_factory.mktemp("site")
-    (place / "acme_checks.py").write_text(MODULE)
-    metadata = place / "acme_checks-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-checks\nVersion: 1.0\n")
     points = "".join(f"acme_{name} = acme_checks:{name}\n" for name in NAMES)
-    (metadata / "entry_points.txt").write_text(f"[driftline.checks]\n{points}")
-    sys.path.insert(0, str(place))
-    yield place
-    sys.path.remove(str(place))
-    sys.modules.pop("acme_checks", None)
+    with plugged_in(place, "acme_checks", MODULE, f"[driftline.checks]\n{points}"):
+        yield place
 
 
 def told(**keys: object) -> list[str]:
