@@ -7,11 +7,9 @@ to a receiver on this machine that takes some, refuses some, and is gone for oth
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +32,7 @@ from driftline.monitors.rows import WindowFacts
 from driftline.monitors.run.captured_window import NO_LABELS
 from driftline.monitors.tables import executions
 from tests.dashboard.seed import Seeded, keep_up, make_engine
+from tests.servers.answering import served
 
 WEEKS = 16
 # As nothing_to_judge words it.
@@ -72,7 +71,7 @@ def seed_measured(folder: Path) -> Seeded:
     with engine.begin() as connection:
         for definition in definitions:
             put_definition(connection, definition, START)
-    with receiver() as url:
+    with served(Answers) as url:
         _declare_alarms(engine, url)
         for week in range(WEEKS):
             window = Window(START + week * WEEK, START + (week + 1) * WEEK)
@@ -297,7 +296,7 @@ def _tell(engine: Engine, time: datetime) -> None:
     deliverer.step()
 
 
-class _Answers(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
     """Takes what goes to /ok, refuses what goes to /refuse, and is gone for good at /gone."""
 
     def do_POST(self) -> None:
@@ -305,19 +304,3 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_response({"/ok": 204, "/refuse": 503, "/gone": 410}[self.path])
         self.send_header("content-length", "0")
         self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Do nothing."""
-
-
-@contextmanager
-def receiver() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -16,7 +16,8 @@ from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.app.client.connection import ServerCalls
-from tests.dashboard.measured_seed import receiver
+from tests.dashboard.measured_seed import Answers
+from tests.servers.answering import served
 from tests.serving.conftest import Running, resource, running
 
 LATENCY = "latency high"
@@ -55,7 +56,7 @@ class Policed:
 def policed(folder: Path) -> Iterator[Policed]:
     """Run a server on it."""
     with (
-        receiver() as url,
+        served(Answers) as url,
         running(folder, allow_networks=("127.0.0.0/8",)) as found,
         ServerCalls(found.url) as calls,
     ):

@@ -8,12 +8,9 @@ would write.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +33,7 @@ from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.execution import Job, run
 from driftline.signature import Signature
+from tests.servers.answering import served
 
 DAYS = 14
 NAMESPACE = "Driftline"
@@ -77,8 +75,8 @@ def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seede
     )
     _capture(root, traffic.filter(inside), baseline.signature)
     definition = _declare(engine, seeded, start)
-    with _receiver() as url:
-        _tell(engine, seeded, url)
+    with served(_Accept) as url:
+        _tell(engine, seeded, f"{url}/hook")
         for day in range(days):
             window = Window(start + timedelta(days=day), start + timedelta(days=day + 1))
             clock = _Clock(window.end + timedelta(minutes=5))
@@ -205,19 +203,3 @@ class _Accept(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(204)
         self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Do nothing."""
-
-
-@contextmanager
-def _receiver() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Accept)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,8 +1,7 @@
 """Channels by the API: declared, tested, looked into; and nothing secret comes back."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,6 +13,7 @@ from driftline.alerts import tables
 from driftline.alerts.notify.secrets import Vault
 from driftline.app.commands.channel import channel
 from driftline.serving.tables import resources
+from tests.servers.answering import served
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFB"
@@ -35,16 +35,8 @@ def receiver():
             self.end_headers()
             self.wfile.write(words)
 
-        def log_message(self, *parts):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", got
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Handler) as found:
+        yield found, got
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@
 import io
 import json
 import re
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from typer.testing import CliRunner
 from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.errors import InputError, NotFoundError, UnavailableError
+from tests.servers.answering import served
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 REQUESTS, ROWS = 24, 480
@@ -142,15 +142,8 @@ def elsewhere():
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        thread = threading.Thread(target=found.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{found.server_port}/predict", seen
-        found.shutdown()
-        thread.join()
+    with served(Handler) as found:
+        yield f"{found}/predict", seen
 
 
 def test_any_address_can_be_asked_and_failures_are_counted(

@@ -9,13 +9,14 @@ limits, 202 with a requestId, 422 for a body that is none, 401 for a key that is
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.answering import served
 
 __all__ = ["KEY", "IncidentService", "opsgenie", "pagerduty"]
 
@@ -154,19 +155,8 @@ def _serve(answer) -> Iterator[IncidentService]:
             self.end_headers()
             self.wfile.write(text)
 
-        def log_message(self, *parts):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with served(Handler) as service.url:
         yield service
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def pagerduty():

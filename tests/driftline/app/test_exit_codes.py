@@ -6,8 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -27,6 +26,7 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
+from tests.servers.answering import served
 from tests.servers.commands import driftline
 from tests.servers.ports import free_port
 
@@ -259,19 +259,13 @@ class HalfGone(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_error(503)
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def test_a_change_that_was_made_is_0_though_the_server_does_not_say_whose_it_is(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a.yaml").write_text("kind: Channel\nname: pager\n")
-    with ThreadingHTTPServer(("127.0.0.1", 0), HalfGone) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}"
+    with served(HalfGone) as address:
         found = run("apply", "-f", "a.yaml", "--server", address, cwd=tmp_path)
-        server.shutdown()
 
     assert found.returncode == 0, found.stderr
     assert found.stderr.strip() == f"server: {address}"

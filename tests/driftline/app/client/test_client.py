@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from driftline.app.client.client import Client
 from driftline.app.client.connection import trusted_certificates
 from driftline.errors import InputError
+from tests.servers.answering import served
 
 ASKED: list[str] = []
 
@@ -23,18 +23,11 @@ class Records(BaseHTTPRequestHandler):
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Do nothing."""
-
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Records) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(Records) as found:
+        yield found
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../..", "a/b", "a%2Fb", "a?b#c", " ", "v1.2", "ü🎉"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from driftline.app.client.credentials import find_token
 from driftline.app.exit_codes import INPUT, exit_code
 from driftline.app.settings.settings import Settings, load
 from driftline.errors import ForbiddenError
+from tests.servers.answering import served
 
 OWN = "dl_of-the-settings-of-this-test-0000000000000"
 SECRET = new_secret()
@@ -40,9 +40,6 @@ class Guarded(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
 
-    def log_message(self, *_: object) -> None:
-        """Do nothing."""
-
 
 class Open(Guarded):
     """Answers everybody."""
@@ -50,26 +47,18 @@ class Open(Guarded):
     asks = False
 
 
-def _served(handler: type[Guarded]) -> Iterator[HTTPServer]:
-    SHOWN.clear()
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture
 def guarded() -> Iterator[str]:
-    for server in _served(Guarded):
-        yield f"http://127.0.0.1:{server.server_port}"
+    SHOWN.clear()
+    with served(Guarded) as found:
+        yield found
 
 
 @pytest.fixture
 def unguarded() -> Iterator[str]:
-    for server in _served(Open):
-        yield f"http://127.0.0.1:{server.server_port}"
+    SHOWN.clear()
+    with served(Open) as found:
+        yield found
 
 
 def settings(folder: Path, text: str) -> Settings:
