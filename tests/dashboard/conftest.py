@@ -7,13 +7,16 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from driftline.app.listener import Server, listen
 from driftline.dashboard.app import DashboardContext, create_app
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import policed
 from tests.dashboard.seed import seed
+from tests.servers.chromium import chromium
+
+__all__ = ["chromium"]
 
 expect.set_options(timeout=20_000)  # The machine may be busy with other tests.
 
@@ -85,19 +88,6 @@ def serving(seeded):
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     server.should_exit = True
     thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            # One process draws all pages of a context and compiles their scripts once: a page of a
-            # process of its own took 3.6 CPU-seconds, most later ones of the same process 1.6.
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--renderer-process-limit=1"],
-        )
-        yield browser
-        browser.close()
 
 
 class Visit:

@@ -13,11 +13,12 @@ import pandas as pd
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from playwright.sync_api import ConsoleMessage, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, expect
 
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.retention import vacuum
 from tests.journeys.conftest import Demo, driftline, quality_weeks, running
+from tests.servers.chromium import browser
 
 pytestmark = pytest.mark.slow
 
@@ -171,16 +172,12 @@ def test_from_the_pager_to_the_rows_in_a_browser(demo: Demo) -> None:
         if message.type == "error":
             faults.append(message.text)
 
-    with running(*up, until="ready; Ctrl-C", cwd=demo.folder), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        page = browser.new_page(reduced_motion="reduce")
+    with running(*up, until="ready; Ctrl-C", cwd=demo.folder), browser() as chromium:
+        page = chromium.new_page(reduced_motion="reduce")
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(link)
         expect(page.locator("#rows tbody tr").first).to_be_visible(timeout=30_000)
         expect(page.get_by_text("looks like Celsius").first).to_be_visible()
-        browser.close()
 
     assert faults == []

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 import driftline as dl
 from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
+from tests.servers.chromium import chromium
+
+__all__ = ["chromium"]
 
 pytestmark = pytest.mark.browser
 
@@ -33,16 +36,6 @@ def report() -> Report:
     now = REFERENCE.head(500).assign(level=[HOSTILE] * 200 + ["a"] * 300)
     now[HOSTILE] += 3
     return dl.check(now, dl.Baseline.fit(REFERENCE))
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
 
 
 Opener = Callable[..., Page]

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from driftline.monitors.backtest.backtest import backtest
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
+from tests.servers.chromium import browser
 
 pytestmark = pytest.mark.browser
 
@@ -34,11 +35,8 @@ def test_a_phone_shows_all_of_each_table(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(backtest_page(found.as_dict()), encoding="utf-8")
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        page = browser.new_page(viewport={"width": 390, "height": 800})
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 390, "height": 800})
         page.goto(file.as_uri())
         tables = page.locator(".wide")
         wide = "all => all.filter(one => one.scrollWidth > one.clientWidth).length"
@@ -47,4 +45,3 @@ def test_a_phone_shows_all_of_each_table(tmp_path: Path) -> None:
         expect(tables).to_have_count(2)
         named = page.locator('[data-title="episodes"]').first
         assert "episodes" in named.evaluate("one => getComputedStyle(one, '::before').content")
-        browser.close()
