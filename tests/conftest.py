@@ -27,7 +27,18 @@ LONGEST = [
     if not line.startswith("#")
 ]
 # Files that share what is dear to start go to one worker: seeded installations, a broker.
-TOGETHER = ("tests/dashboard/", "tests/capture/line/test_kafka")
+TOGETHER = {
+    "dashboard": ("tests/dashboard/",),
+    "broker": (
+        "tests/capture/line/test_kafka",
+        "tests/capture/line/test_soak.py",
+        "tests/driftline/app/test_doctor.py",
+        "tests/journeys/test_full_disk.py",
+        "tests/journeys/test_kills.py",
+        "tests/journeys/test_redaction.py",
+        "tests/journeys/test_year.py",
+    ),
+}
 # Fixtures that start a program which a machine may lack, by the marker of their tests.
 PROGRAMS = {
     "browser": "chromium",
@@ -72,7 +83,7 @@ class Scheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return next((start for start in TOGETHER if file.startswith(start)), file)
+        return next((name for name, group in TOGETHER.items() if file.startswith(group)), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:

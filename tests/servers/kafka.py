@@ -55,6 +55,7 @@ broker.heartbeat.interval.ms=300
 initial.broker.registration.timeout.ms=30000
 controller.quorum.election.timeout.ms=500
 controller.quorum.fetch.timeout.ms=1000
+metadata.max.idle.interval.ms=0
 num.network.threads=1
 num.io.threads=2
 log.cleaner.dedupe.buffer.size=4194304
