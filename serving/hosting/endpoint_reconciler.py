@@ -95,6 +95,8 @@ class EndpointReconciler:
         self._server = str(uuid.uuid4())
         self._problems: dict[str, str] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
+        # What may start at another try: the bucket of its model was away, or the disk full.
+        self._failed: dict[str, tuple[DesiredEndpoint, Pool]] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._lock = asyncio.Lock()
         self._is_read = False
@@ -208,6 +210,7 @@ class EndpointReconciler:
             await asyncio.sleep(FOLLOW_S)
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
+                self._start_again()
                 has_changed = await asyncio.to_thread(self._has_changed)
                 if has_changed and not self._is_changing:
                     await self.refresh()
@@ -306,10 +309,14 @@ class EndpointReconciler:
         try:
             await asyncio.to_thread(self._models.fetch, desired.model_file)
             await pool.start()
-        except DriftlineError as error:
+        except (DriftlineError, OSError) as error:
+            if self._problems.get(key) != str(error):
+                log.error("endpoint=%s event=failed error=%s", desired.name, error)
             self._problems[key] = str(error)
-            log.error("endpoint=%s event=failed error=%s", desired.name, error)
+            if isinstance(error, OSError) or error.retriable:
+                self._failed[key] = desired, pool
         else:
+            self._problems.pop(key, None)
             old = self._routes.get(key)
             self._place(desired, pool)
             if old is not None and old.pool is not pool:
@@ -318,6 +325,13 @@ class EndpointReconciler:
         finally:
             if self._starting.get(key) is asyncio.current_task():
                 del self._starting[key]
+
+    def _start_again(self) -> None:
+        """Start once more what failed, unless something else was declared meanwhile."""
+        failed, self._failed = self._failed, {}
+        for key, (desired, pool) in failed.items():
+            if key not in self._starting and desired in self._declared.endpoints:
+                self._starting[key] = asyncio.create_task(self._start(key, desired, pool))
 
     def _place(self, desired: DesiredEndpoint, pool: Pool) -> None:
         share = desired.sampling_percentage

@@ -11,11 +11,13 @@ import skops.io
 from sklearn.base import clone
 from sqlalchemy import event
 
+from driftline.errors import UnavailableError
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
 from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
+from driftline.serving.resources.specs import EndpointSpec
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
 
@@ -133,6 +135,41 @@ def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler
         running_.cancel()
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, monkeypatch):
+    monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
+    answers = [UnavailableError("the bucket is away"), OSError(28, "no space left"), None]
+    made = {"file": "models/now/1/now.skops", "trust_pickle": False, "digest": "1"}
+    with engine.begin() as connection:
+        for row in (
+            store.Stored("Model", "now", None, {}, {"path": "now.skops"}, made),
+            store.Stored("Endpoint", "now", None, {}, EndpointSpec(model="now").model_dump(), {}),
+        ):
+            store.put_row(connection, row, NOW)
+
+    def fetch(_file):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    async def start(_pool):
+        started.set()
+
+    async def run():
+        await reconciler.refresh()
+        problem = reconciler.status("now")[1]
+        following = asyncio.create_task(reconciler.run())
+        await started.wait()
+        following.cancel()
+        await reconciler.stop()
+        return problem
+
+    started = asyncio.Event()
+    monkeypatch.setattr(reconciler._models, "fetch", fetch)
+    monkeypatch.setattr("driftline.serving.hosting.pool.Pool.start", start)
+
+    assert asyncio.run(asyncio.wait_for(run(), 30)) == "the bucket is away"
+    assert answers == []
 
 
 def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained, tmp_path):
