@@ -222,7 +222,8 @@ class Monitor:
         Raises
         ------
         InputError
-            When one of the rules is a function.
+            When one of the rules is a function, or the folder has a file of that name which is no
+            saved monitor.
         """
         if any(rule.function is not None for rule in self.rules.rules):
             raise InputError(
@@ -230,6 +231,15 @@ class Monitor:
                 "(docs/rules.md)"
             )
         place, version = locate(folder), self.baseline.version
+        try:
+            _read_state(place)
+        except NotFoundError:
+            pass  # A new one.
+        except InputError as error:
+            raise InputError(
+                f"{place.shown}: its {STATE} is no monitor that this version saved; save into "
+                "another folder, or remove that file"
+            ) from error
         with self._lock, self._engine.connect() as connection:
             content: dict[str, Any] = {
                 "format": FORMAT,

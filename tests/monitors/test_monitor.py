@@ -358,6 +358,20 @@ def test_a_folder_without_a_monitor_is_refused(tmp_path: Path) -> None:
         dl.Monitor.load(tmp_path)
 
 
+@pytest.mark.parametrize("content", ['{"name": "another tool\'s"}', '{"format": 99}', "text"])
+def test_a_file_of_others_is_not_written_over(
+    small: dl.Baseline, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "monitor.json"
+    file.write_text(content)
+
+    with pytest.raises(InputError, match="save into another folder"):
+        dl.Monitor(small).save(tmp_path)
+
+    assert [*tmp_path.iterdir()] == [file]
+    assert file.read_text() == content
+
+
 def test_a_rule_that_is_a_function_cannot_be_saved(small: dl.Baseline, tmp_path: Path) -> None:
     monitor = dl.Monitor(small, rules=[lambda batch: [True] * len(batch)])
 
