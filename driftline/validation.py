@@ -69,6 +69,7 @@ def expected(error: Mapping[str, object]) -> str:
     for prefix, words in _BY_PREFIX.items():
         if kind.startswith(prefix):
             return words
+    said = said.removeprefix("Value error, ")
     return said[:1].lower() + said[1:]
 
 

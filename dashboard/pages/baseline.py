@@ -85,10 +85,11 @@ def _versions(view: BaselineView) -> html.Section:
 
 
 def _origin(one: BaselineVersion) -> str:
-    if "endpoint" in one.origin:
+    if "from" in one.origin:
+        rows = one.origin.get("endpoint") or one.origin["source"]
         span = f"{one.origin['from'][:16]} to {one.origin['to'][:16]}"
         columns = f", only {', '.join(one.origin['columns'])}" if "columns" in one.origin else ""
-        return f"captured of {one.origin['endpoint']}, {span}{columns}"
+        return f"rows of {rows}, {span}{columns}"
     data = one.origin.get("data", "–")
     return data if isinstance(data, str) else ", ".join(data)
 

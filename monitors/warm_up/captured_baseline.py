@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -10,11 +10,13 @@ import pyarrow as pa
 from driftline.baseline import store
 from driftline.baseline.renewal import Change, renewed, replaceable, with_columns_anew
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window, read_window
+from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.source import Source
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.external.rows import read_external
+from driftline.monitors.external.source import Access, ExternalSource
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
@@ -22,38 +24,63 @@ EVENT_TIME = "event_time"
 FEWEST_ROWS = 500
 
 
-def put_captured(
+def put_renewed(
     root: str,
     name: str,
     version: str | None,
-    endpoint: str,
-    window: Window,
-    signature: Signature,
+    rows: Callable[[Baseline], Source],
     now: Callable[[], datetime],
+    origin: Mapping[str, object],
 ) -> Baseline:
-    """Keep a new version of a baseline, like `version` but for the distributions of captured rows.
+    """Keep a new version of a baseline, like `version` but for the distributions of other rows.
 
     Nobody uses it yet but monitors that name no version.
     """
     known = store.get(root, name, version)
-    made = captured_baseline(root, endpoint, known, window, signature)
-    store.put(root, name, made, now, captured_origin(endpoint, window))
+    made = renewed(known, rows(known), event_time=EVENT_TIME)
+    store.put(root, name, made, now, origin)
     return made
 
 
-def captured_origin(endpoint: str, window: Window, **more: object) -> dict[str, object]:
-    """Return what the list of versions says of one that was made of captured rows."""
+def require_over(window: Window, now: datetime) -> None:
+    """Refuse a span of time in which rows may still come."""
+    if window.end > now:
+        raise InputError(f"to {window.end:%FT%TZ} is not over yet; expected a time that has passed")
+
+
+def rows_origin(window: Window, **of: object) -> dict[str, object]:
+    """Return what the list of versions says of one made of rows: ``endpoint=`` or ``source=``."""
     span = {"from": window.start.isoformat(), "to": window.end.isoformat()}
-    return {"endpoint": endpoint, **span, **more}
+    return {**of, **span}
 
 
 def captured_baseline(
     root: str, endpoint: str, baseline: Baseline, window: Window, signature: Signature
 ) -> Baseline:
     """Make a baseline of the rows that an endpoint captured in a span of time."""
-    names = [column.name for column in signature.columns if baseline.signature.get(column.name)]
-    rows = captured_rows(root, endpoint, names, window, signature)
+    rows = rows_like(root, endpoint, baseline, window, signature)
     return renewed(baseline, rows, event_time=EVENT_TIME)
+
+
+def rows_like(
+    root: str, endpoint: str, baseline: Baseline, window: Window, signature: Signature
+) -> Source:
+    """Open what an endpoint captured in a span of time of the columns that a baseline has."""
+    names = [column.name for column in signature.columns if baseline.signature.get(column.name)]
+    return captured_rows(root, endpoint, names, window, signature)
+
+
+def table_rows_like(
+    source: ExternalSource, access: Access, baseline: Baseline, window: Window
+) -> Source:
+    """Open the rows of a span of time of a table that others write, labels left out.
+
+    What a baseline knows of labels belongs to the answers beside them, and stays.
+    """
+    columns = baseline.signature.columns
+    known = [one.name for one in columns if one.name in baseline.cells and one.role != "label"]
+    read = read_external(source, access, window, baseline.signature, columns=known)
+    return _source(read, [one for one in known if one in read.schema.names], str(source))
 
 
 def new_normal(
@@ -91,11 +118,15 @@ def captured_rows(
     root: str, endpoint: str, names: Sequence[str], window: Window, signature: Signature
 ) -> Source:
     """Open columns, and times, of the rows that an endpoint captured in a span of time."""
+    read = read_window(root, endpoint, window, signature, columns=[*names, EVENT_TIME])
+    return _source(read, names, f'endpoint "{endpoint}"')
+
+
+def _source(read: WindowRead, names: Sequence[str], subject: str) -> Source:
     columns = [*names, EVENT_TIME]
-    read = read_window(root, endpoint, window, signature, columns=columns)
     if read.row_count < FEWEST_ROWS:
         raise UndecidedError(
-            f'endpoint "{endpoint}": {read.row_count:,} rows were captured in {window}; a baseline '
+            f"{subject}: {read.row_count:,} rows were captured in {read.window}; a baseline "
             f"needs {FEWEST_ROWS} at least, so take a longer time"
         )
 

@@ -39,7 +39,7 @@ from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.captured_baseline import captured_origin, new_normal
+from driftline.monitors.warm_up.captured_baseline import new_normal, rows_origin
 from driftline.monitors.warm_up.store import carry_over
 from driftline.monitors.window_history.store import Key
 from driftline.serving.api.known import declared_monitor
@@ -184,7 +184,7 @@ def _renew(
     before = baselines.get(context.root, definition.baseline, definition.baseline_version)
     made = new_normal(context.root, definition, mark, signature)
     # First what nobody names yet; what breaks off here leaves everything as it was.
-    origin = captured_origin(definition.endpoint, rows, columns=[mark.feature])
+    origin = rows_origin(rows, endpoint=definition.endpoint, columns=[mark.feature])
     baselines.put(context.root, definition.baseline, made, context.now, origin)
     mark = replace(mark, version_before=before.version, version_after=made.version)
     with context.engine.begin() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -15,7 +16,14 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
-from driftline.monitors.warm_up.captured_baseline import put_captured
+from driftline.monitors.warm_up.captured_baseline import (
+    put_renewed,
+    require_over,
+    rows_like,
+    rows_origin,
+    table_rows_like,
+)
+from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.provisioning.apply import Applier
@@ -35,9 +43,11 @@ class PromoteRequest(Fields):
 
 
 class VersionRequest(Fields):
-    """The captured time that a version is made of, half-open, and whether it is used at once."""
+    """Whose rows of which time, half-open, a version is made of; whether it is used at once."""
 
-    endpoint: Annotated[str, Field(max_length=63)]
+    # One of both: what an endpoint captured, or what a monitor reads.
+    endpoint: Annotated[str | None, Field(max_length=63)] = None
+    monitor: Annotated[str | None, Field(max_length=63)] = None
     start: Annotated[AwareDatetime, Field(alias="from")]
     end: Annotated[AwareDatetime, Field(alias="to")]
     promote: bool = False
@@ -78,7 +88,7 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
 
     @routes.post("/baselines/{name}/versions")
     async def make_version(name: str, asked: VersionRequest) -> dict[str, Any]:
-        """Make a version of a baseline of captured rows; nobody uses it until it is promoted."""
+        """Make a version of captured rows, or of a table's; nobody uses it until it is promoted."""
         made = await asyncio.to_thread(_captured, context, stored(name), asked)
         if asked.promote:
             await applier.promote(name, made["version"])
@@ -130,13 +140,22 @@ def _promotions(
 def _captured(context: ServerContext, row: Stored, asked: VersionRequest) -> dict[str, Any]:
     """Keep a version of captured rows, in all else as the version in use."""
     window = Window(in_utc(asked.start), in_utc(asked.end))
-    if window.end > context.now():
-        raise InputError(f"to {window.end:%FT%TZ} is not over yet; expected a time that has passed")
-    with read_connection(context.engine) as connection:
-        endpoint = store.get(connection, "Endpoint", asked.endpoint).name
-    signature = require_signature(context.engine, endpoint)
-    made = put_captured(
-        context.root, row.name, row.made["version"], endpoint, window, signature, context.now
-    )
+    require_over(window, context.now())
+    if (asked.endpoint is None) == (asked.monitor is None):
+        raise InputError("expected endpoint or monitor, one of them")
+    source, endpoint = None, asked.endpoint or ""
+    if asked.monitor is not None:
+        definition = declared_monitor(context, asked.monitor)
+        source, endpoint = definition.external, definition.endpoint
+    if source is None:
+        with read_connection(context.engine) as connection:
+            endpoint = store.get(connection, "Endpoint", endpoint).name
+        signature = require_signature(context.engine, endpoint)
+        rows = partial(rows_like, context.root, endpoint, window=window, signature=signature)
+        origin = rows_origin(window, endpoint=endpoint)
+    else:
+        rows = partial(table_rows_like, source, context.access, window=window)
+        origin = rows_origin(window, source=str(source))
+    made = put_renewed(context.root, row.name, row.made["version"], rows, context.now, origin)
     version = baselines.find_version(context.root, row.name, made.version)
     return {"baseline": row.name, **version.to_dict()}

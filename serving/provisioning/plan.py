@@ -34,6 +34,7 @@ from driftline.serving.resources.resources import (
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
     BaselineSpec,
+    CapturedData,
     ChannelSpec,
     CompositeAlarmSpec,
     Kind,
@@ -116,7 +117,7 @@ def content_of(
             file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
             found = {"digest": model_digest(file), "source": str(file)}
         elif isinstance(resource.spec, BaselineSpec):
-            found = {"fingerprint": data_fingerprint(resource.spec.data, reach)}
+            found = {"fingerprint": _fingerprint(resource.spec, reach)}
             if resource.spec.preprocess is not None:
                 script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
                 found["script"] = hashlib.blake2b(script, digest_size=16).hexdigest()
@@ -129,6 +130,13 @@ def content_of(
         reason = error.strerror if isinstance(error, OSError) else error
         raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
     return found
+
+
+def _fingerprint(spec: BaselineSpec, reach: Reach) -> str:
+    """Return a digest of the data; of rows that were captured, of whose and when."""
+    if isinstance(spec.data, CapturedData):
+        return hashlib.blake2b(spec.data.model_dump_json().encode(), digest_size=16).hexdigest()
+    return data_fingerprint(spec.data, reach)
 
 
 def make_plan(

@@ -9,16 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
+from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
-from driftline.formats.source import open_source
+from driftline.formats.source import Source, open_source
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.warm_up.captured_baseline import (
+    EVENT_TIME,
+    captured_rows,
+    require_over,
+    rows_origin,
+)
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
@@ -33,8 +41,9 @@ from driftline.serving.provisioning.signatures import (
     succeed,
 )
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
-from driftline.serving.resources.specs import BaselineSpec, ModelSpec
+from driftline.serving.resources.specs import BaselineSpec, CapturedData, ModelSpec
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
@@ -129,7 +138,11 @@ class Provisioner:
         known = baselines.versions(root, name)
         roles = Roles.of(**spec.model_dump(include=ROLE_FIELDS))
         data: object = spec.data
-        if spec.preprocess is not None:
+        origin: Mapping[str, object] = {"data": spec.data}
+        if isinstance(spec.data, CapturedData):
+            data, origin = self._captured(spec)
+            roles = replace(roles, timestamp=roles.timestamp or EVENT_TIME)
+        elif spec.preprocess is not None:
             script = script_in(self._context.scripts_dir, spec.preprocess)
             data = preprocessed(data, script, quiet=True, discreet=True)
         classes = () if model is None else model["description"]["classes"]
@@ -138,7 +151,6 @@ class Provisioner:
             fitted = self._explained(spec, data, fitted, model)
         # With the documents of all kinds, so that they can be read and changed where they lie.
         baseline = complete(fitted)
-        origin = {"data": spec.data}
         version = baselines.put(root, name, baseline, self._context.now, origin)
         if version not in known:
             self._undo.append(lambda: baselines.remove(root, name, version))
@@ -150,6 +162,18 @@ class Provisioner:
             "signature": baseline.signature.to_json(),
             "model_digest": digest,
         }
+
+    def _captured(self, spec: BaselineSpec) -> tuple[Source, Mapping[str, object]]:
+        """Open the captured rows that a spec names, and say which these are."""
+        if spec.preprocess is not None:
+            raise InputError("preprocess with captured data; expected files, which it can read")
+        name, start, end = (getattr(spec.data, one) for one in ("endpoint", "from", "to"))
+        window = Window(start, end)
+        require_over(window, self._context.now())
+        signature = require_signature(self._context.engine, name)
+        names = [one.name for one in (*signature.inputs, *signature.outputs)]
+        rows = captured_rows(self._context.root, name, names, window, signature)
+        return rows, rows_origin(window, endpoint=name)
 
     def _model_named(self, name: str) -> Made:
         """Return what was made of a model, now or before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,7 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
-from driftline.monitors.warm_up.captured_baseline import put_captured
+from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
@@ -28,9 +29,9 @@ def renew_by_capture(
     signature = require_signature(context.engine, definition.endpoint)
     # First what nobody names yet; what breaks off here leaves everything as it was.
     name, before = definition.baseline, definition.baseline_version
-    made = put_captured(
-        context.root, name, before, definition.endpoint, window, signature, context.now
-    )
+    rows = partial(rows_like, context.root, definition.endpoint, window=window, signature=signature)
+    origin = rows_origin(window, endpoint=definition.endpoint)
+    made = put_renewed(context.root, name, before, rows, context.now, origin)
     with context.engine.begin() as connection:
         store.hold_all(connection)
         move_version(connection, name, before, made.version, context.now())

@@ -9,8 +9,10 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     create_model,
     model_validator,
 )
@@ -38,6 +40,16 @@ Moment = Annotated[
 ]
 
 
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time within the years 1 to 9999 in UTC") from error
+
+
+UtcMoment = Annotated[Moment, AfterValidator(_in_utc)]
+
+
 class Spec(BaseModel):
     """What all specs share: no unknown keys, no change after they were checked."""
 
@@ -57,10 +69,20 @@ class ModelSpec(Spec):
     trust_pickle: bool | None = None
 
 
+# Rows that an endpoint captured in a time that is over; "from" is no name that a class can give.
+_SPAN: dict[str, Any] = {"endpoint": (str, ...), "from": (UtcMoment, ...), "to": (UtcMoment, ...)}
+CapturedData: Any = create_model("CapturedData", __base__=Spec, **_SPAN)
+# So that what is wrong with one form is not told as if it were the other.
+ReferenceData = Annotated[
+    Annotated[str | list[str], Tag("files")] | Annotated[CapturedData, Tag("captured")],
+    Discriminator(lambda data: "captured" if isinstance(data, dict | Spec) else "files"),
+]
+
+
 class BaselineSpec(Spec):
     """Reference data, and the roles of its columns."""
 
-    data: str | list[str]
+    data: ReferenceData
     label: str | None = None
     prediction: str | None = None
     probability: str | list[str] | None = None

@@ -92,6 +92,46 @@ def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     assert server.client.get(f"{PATH}/commission").json()["state"] == "fitting"
 
 
+def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
+    time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T06:00:00Z"}
+
+    def in_use():
+        return server.client.get("/api/v1/monitors/quality").json()["status"]["baseline_version"]
+
+    path, before = "/api/v1/baselines/flights", in_use()
+    made = server.client.post(f"{path}/versions", json={"endpoint": "flights", **time}).json()
+    between = in_use()
+    neither = server.client.post(f"{path}/versions", json=time)
+    again = {"monitor": "quality", **time, "promote": True}
+    promoted = server.client.post(f"{path}/versions", json=again).json()
+    after = in_use()
+    server.client.post(f"{path}/promote", json={"version": before})
+
+    assert (made["row_count"], made["promoted"]) == (600, False)
+    assert made["origin"]["endpoint"] == "flights"
+    assert (between, after) == (before, made["version"])
+    assert promoted["number"] == made["number"]
+    assert "expected endpoint or monitor" in server.error_of(neither)["message"]
+
+
+def test_a_baseline_is_declared_of_captured_rows(server, declare):
+    span = {"endpoint": "flights", "from": "2026-01-14", "to": "2026-01-15T06:00:00Z"}
+    resource = declare("Baseline", "mid-january", data=span)
+
+    answer, again = server.apply(resource), server.apply(resource)
+    found = server.client.get("/api/v1/baselines/mid-january/versions").json()["items"]
+    later = server.apply(declare("Baseline", "later", data={**span, "to": "2999-01-01"}))
+    wrong = server.apply(
+        declare("Baseline", "later", data={**span, "to": "9999-12-31T23:59-12:00"})
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert again.json()["changes"][0]["action"] == "unchanged"
+    assert [one["row_count"] for one in found] == [600]
+    assert (later.status_code, "is not over yet" in later.text) == (400, True)
+    assert (wrong.status_code, "years 1 to 9999" in wrong.text) == (400, True)
+
+
 def test_the_command_tells_it_to_people_and_to_programs(server):
     judge(server, 0)
 

@@ -117,6 +117,20 @@ def test_what_needs_captured_rows_is_refused_in_a_sentence(applied):
     assert "the monitor reads a table" in applied.error_of(answer)["message"]
 
 
+def test_a_version_is_made_of_the_table_that_a_monitor_reads(applied, client, data, declare):
+    source = {"path": str(data / "reference.parquet"), "timestamp": "scored_at"}
+    monitor = declare("Monitor", "of-reference", source=source, baseline="scores")
+    assert applied.apply(monitor).status_code == 200
+    start = DAY - timedelta(days=30)
+
+    made = client.make_baseline_version(
+        "scores", monitor="of-reference", start=start, end=start + timedelta(hours=12)
+    )
+
+    assert made["row_count"] == 3_120
+    assert made["origin"]["source"] == source["path"]
+
+
 def test_a_password_is_in_no_answer_document_or_log(applied, client, data, caplog):
     (monitor,) = resources(1, data)
     assert applied.apply(monitor).status_code == 200

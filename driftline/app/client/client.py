@@ -276,13 +276,22 @@ class Client(AlarmCalls):
         return self._items("baselines", name, "versions", limit=limit, before=before)
 
     def make_baseline_version(
-        self, name: str, *, endpoint: str, start: datetime, end: datetime, promote: bool = False
+        self,
+        name: str,
+        *,
+        start: datetime,
+        end: datetime,
+        endpoint: str | None = None,
+        monitor: str | None = None,
+        promote: bool = False,
     ) -> dict[str, Any]:
-        """Make a version of a baseline of rows that an endpoint captured in [start, end).
+        """Make a version of a baseline of rows of [start, end); nobody uses it until promoted.
 
-        Nobody uses it until it is promoted, here or later.
+        They are those that an endpoint captured, or those that a monitor reads, as of a table that
+        others write.
         """
-        asked = {"endpoint": endpoint, "from": start.isoformat(), "to": end.isoformat()}
+        rows = without_none({"endpoint": endpoint, "monitor": monitor})
+        asked = {**rows, "from": start.isoformat(), "to": end.isoformat()}
         return self._post("baselines", name, "versions", body={**asked, "promote": promote})
 
     def compare_baseline_versions(self, name: str, reference: str, version: str) -> dict[str, Any]:

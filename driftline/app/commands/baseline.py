@@ -29,7 +29,8 @@ class DataOrCommand(TyperGroup):
 
 baseline = typer.Typer(
     cls=DataOrCommand,
-    help="Make a baseline of data (`driftline baseline DATA -o DIR`), or manage a server's.",
+    help="Make baselines, and compare and promote their versions.",
+    epilog="Short for fit: driftline baseline DATA -o DIR",
     no_args_is_help=True,
 )
 baseline.command("fit")(documents.baseline)
@@ -124,12 +125,17 @@ def promote(
 def create(
     client: Client,
     name: NAME,
-    endpoint: Annotated[str, typer.Option("--endpoint", help="Endpoint that captured the rows.")],
     start: Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")],
     end: Annotated[str, typer.Option("--to", help="Its end, not in it.")],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Endpoint that captured the rows.")
+    ] = None,
+    monitor: Annotated[
+        str | None, typer.Option("--monitor", help="Monitor that reads them, as from a table.")
+    ] = None,
     is_promoted: Annotated[bool, typer.Option("--promote", help="Use it at once.")] = False,
 ) -> Answer:
-    """Make a version of a baseline of rows that an endpoint captured; a candidate at first.
+    """Make a version of a baseline of captured rows, or of a table's; a candidate at first.
 
     Its distributions are those of that time, without rows that were erased; labels, other kinds'
     documents and constraints set by hand stay as in the version in use.
@@ -137,8 +143,8 @@ def create(
     Example: driftline baseline create flights --endpoint flights --from 2026-11-01 --to 2026-11-15
     """
     made = client.make_baseline_version(
-        name, endpoint=endpoint, start=moment(start, "--from"), end=moment(end, "--to"),
-        promote=is_promoted,
+        name, start=moment(start, "--from"), end=moment(end, "--to"), endpoint=endpoint,
+        monitor=monitor, promote=is_promoted,
     )  # fmt: skip
     line = f"baseline {made['baseline']}: version {made['number']} of {made['row_count']:,} rows"
     hint = f"; to use it: driftline baseline promote {made['baseline']} {made['number']}"
@@ -147,11 +153,12 @@ def create(
 
 def _origin(origin: Mapping[str, Any]) -> str:
     """Write what a version was made of, for people."""
-    if "endpoint" not in origin:
+    if "from" not in origin:
         data = origin.get("data", "")
         return data if isinstance(data, str) else ", ".join(data)
+    rows = origin.get("endpoint") or origin["source"]
     columns = f" ({', '.join(origin['columns'])})" if "columns" in origin else ""
-    return f"{origin['endpoint']}, {origin['from'][:16]} to {origin['to'][:16]}{columns}"
+    return f"{rows}, {origin['from'][:16]} to {origin['to'][:16]}{columns}"
 
 
 def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:

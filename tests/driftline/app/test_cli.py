@@ -14,6 +14,7 @@ from tests.servers.commands import driftline
 GROUPS = {
     "import",
     "alarm",
+    "baseline",
     "capture",
     "channel",
     "delivery",
