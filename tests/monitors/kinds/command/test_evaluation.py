@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
+import resource
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +30,7 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.pages.measured import page
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import InputError
+from driftline.monitors.check_context import Command
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
@@ -37,6 +41,7 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.command import process
 from driftline.monitors.run.erased_documents import clear_folder
 from driftline.monitors.run.execution import Job, run
+from tests.capture.tap.proxy_tools import until
 from tests.monitors.conftest import DAY, START
 from tests.monitors.kinds.command.test_contract import HEAD
 
@@ -178,8 +183,7 @@ def test_a_command_finds_what_the_contract_promises(
         f"pathlib.Path({str(seen)!r}, 'rest').write_text(json.dumps("
         "[sys.argv[1:], oct(root.stat().st_mode & 0o777), sys.stdin.read(), os.nice(0),\n"
         "[resource.getrlimit(getattr(resource, f'RLIMIT_{one}'))[1]\n"
-        " for one in ('AS', 'FSIZE', 'CPU', 'CORE')],\n"
-        "0 < resource.getrlimit(resource.RLIMIT_NPROC)[1] < 1 << 20]))\n"
+        " for one in ('AS', 'FSIZE', 'CPU', 'CORE', 'NPROC')]]))\n"
     )
 
     given = json.loads((seen / "env").read_text())
@@ -204,9 +208,11 @@ def test_a_command_finds_what_the_contract_promises(
     for name in ("config", "processing"):
         config = json.loads((seen / name / "processingjobconfig.json").read_text())
         assert config["Environment"] == fixed
-    limits = [2 << 30, 1 << 30, 86_400, 0]
-    nice = os.nice(0) + 10
-    assert json.loads((seen / "rest").read_text()) == [["0.9"], "0o700", "", nice, limits, True]
+    *rest, (*limits, processes) = json.loads((seen / "rest").read_text())
+    assert rest == [["0.9"], "0o700", "", min(os.nice(0) + 10, 19)]
+    assert limits == [2 << 30, 1 << 30, 86_400, 0]
+    assert processes > 256
+    assert processes != resource.getrlimit(resource.RLIMIT_NPROC)[1]
     assert not Path(place).exists()
     files = sorted((seen / "processing/input/endpoint").rglob("*.jsonl"))
     lines = [one for file in files for one in file.read_bytes().splitlines()]
@@ -370,6 +376,30 @@ def test_a_command_that_ignores_sigterm_is_ended_in_time(judge: Callable[..., Ex
     assert execution.failure_reason == (
         "ended after 0.5 s; give the monitor a longer timeout_s or shorter windows"
     )
+
+
+def test_a_command_ends_when_driftline_is_killed(tmp_path: Path) -> None:
+    program = tmp_path / "own.py"
+    program.write_text(
+        "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"open({str(tmp_path / 'new')!r}, 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(tmp_path / 'new')!r}, {str(tmp_path / 'pid')!r})\ntime.sleep(600)\n"
+    )
+    argv = (sys.executable, str(program))
+    command = Command("own.py", argv, "e", "m", 60, lambda _: 0, lambda: None)
+    place = tmp_path / "place"
+    place.mkdir()
+    driftline = multiprocessing.get_context("fork").Process(
+        target=process.run_command, args=(command, place, {})
+    )
+    driftline.start()
+    until((tmp_path / "pid").exists)
+
+    driftline.kill()
+    driftline.join()
+
+    pid = int((tmp_path / "pid").read_text())
+    until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 @pytest.mark.parametrize(
