@@ -20,7 +20,7 @@ def things(server):
 
 
 def test_nothing_is_answered_that_the_document_does_not_name(server, things):
-    found = fuzz(server, things, 1, share=(1, 3))
+    found = fuzz(server, things, 1, share=(2, 2))
 
     assert found.faults == {}
     assert found.count > 300
