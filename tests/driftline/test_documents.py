@@ -14,6 +14,7 @@ import pytest
 from typer.main import get_command
 
 from driftline.app.cli import build
+from driftline.app.commands.baseline import DataOrCommand
 from driftline.app.settings.settings import secret_of_file, sections
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,8 @@ def unknown(words: list[str]) -> str | None:
         word, *words = words
         if word.isupper():  # Stands for any command.
             return None
+        if word not in known.commands and isinstance(known, DataOrCommand):
+            word = "fit"
         if word not in known.commands:
             return word
         known = known.commands[word]
