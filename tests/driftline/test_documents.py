@@ -80,10 +80,12 @@ def unknown(words: list[str]) -> str | None:
         if word.isupper():  # Stands for any command.
             return None
         if word not in known.commands and isinstance(known, DataOrCommand):
-            word = "fit"
+            break
         if word not in known.commands:
             return word
         known = known.commands[word]
+    if isinstance(known, DataOrCommand):
+        known = known.commands["fit"]
     options = {name for one in known.params for name in (*one.opts, *one.secondary_opts)}
     options |= {"-h", "--help"}
     asked = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
