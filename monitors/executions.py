@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -30,6 +31,7 @@ INSUFFICIENT = "InsufficientData"
 # No row fell into the window: nothing went wrong, and there is nothing to show.
 EMPTY = "NoData"
 WITHOUT_REPORT = (FAILED, EMPTY)
+Status = Literal["Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Failed"]
 
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.

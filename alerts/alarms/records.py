@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from driftline.alerts.alarms.stored import StoredAlarm, readable
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.tables import links
 from driftline.database.locks import advisory_lock, shared_advisory_lock
+from driftline.database.paging import Place, is_behind
 
 # Name of the lock that is shared by all who write what was changed of alarms.
 CHANGING = "alarms:changing"
@@ -61,6 +62,7 @@ class HistoryItem:
     type: str
     summary: str
     data: Mapping[str, object]
+    id: int = field(default=0, compare=False)  # Counts up; 0 before it is stored.
 
     @property
     def columns(self) -> dict[str, object]:
@@ -206,13 +208,18 @@ def history(
     type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
     start: datetime | None = None,
     end: datetime | None = None,
+    after: Place | None = None,
     limit: int = 100,
     newest_first: bool = True,
 ) -> list[HistoryItem]:
-    """Return history items of one alarm, or of all, newest first; also of deleted alarms."""
+    """Return history items of one alarm, or of all, newest first; also of deleted alarms.
+
+    Those behind a place (id).
+    """
     table = tables.history.c
     query = select(tables.history).limit(limit)
     query = query.order_by(table.id.desc() if newest_first else table.id)
+    query = query.where(is_behind(after, [table.id], descending=newest_first))
     if name is not None:
         query = query.where(table.alarm_name == name)
     if type is not None:
@@ -222,7 +229,7 @@ def history(
     if end is not None:
         query = query.where(table.time < end)
     return [
-        HistoryItem(row.alarm_name, row.time, row.type, row.summary, row.data)
+        HistoryItem(row.alarm_name, row.time, row.type, row.summary, row.data, row.id)
         for row in connection.execute(query)
     ]
 

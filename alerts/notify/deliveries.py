@@ -17,6 +17,7 @@ from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.notify.receivers.receiver import Answer
 from driftline.alerts.notify.rows import BY_HAND
 from driftline.alerts.tables import attempts
+from driftline.database.paging import Place, is_behind
 
 # What can be sent again: all that was not sent and is not about to be.
 _AGAIN = ("dead", "superseded", "muted", "grouped")
@@ -55,9 +56,15 @@ def list_deliveries(
     channel: str | None = None,
     carrier_id: str | None = None,
     incident_id: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    after: Place | None = None,
     limit: int = 100,
 ) -> list[Delivery]:
-    """Return messages, newest first; those of an alarm, in a status, carried by another."""
+    """Return messages, newest first; those of an alarm, in a status, carried by another.
+
+    Those made in [start, end), and behind a place (created_at, id).
+    """
     table = tables.outbox.c
     alarm_id, state_seq = change or (None, None)
     query = _deliveries().order_by(table.created_at.desc(), table.id.desc()).limit(limit)
@@ -72,6 +79,11 @@ def list_deliveries(
     ):
         if value is not None:
             query = query.where(column == value)
+    if start is not None:
+        query = query.where(table.created_at >= start)
+    if end is not None:
+        query = query.where(table.created_at < end)
+    query = query.where(is_behind(after, [table.created_at, table.id], descending=True))
     return [_delivery(row) for row in connection.execute(query).mappings()]
 
 
@@ -192,6 +204,7 @@ class AttemptRecord(Output):
     status: int | None  # HTTP status or exit code.
     error: str | None
     answer: str | None  # The first 1,000 characters.
+    id: int | None = None  # Counts up; None before it is stored.
 
 
 def result_of(
@@ -207,7 +220,7 @@ def add_attempt(connection: Connection, attempt: AttemptRecord) -> None:
     """Write one line in the caller's transaction."""
     connection.execute(
         insert(attempts).values(
-            **{name: getattr(attempt, name) for name in AttemptRecord.__slots__}
+            **{name: getattr(attempt, name) for name in AttemptRecord.__slots__ if name != "id"}
         )
     )
 
@@ -217,10 +230,12 @@ def list_attempts(
     *,
     channel: str | None = None,
     message_id: str | None = None,
+    after: Place | None = None,
     limit: int = 100,
 ) -> list[AttemptRecord]:
-    """Return attempts, newest first: of one channel, of one message, or all."""
+    """Return attempts, newest first: of a channel, of a message, or all; behind a place (id)."""
     query = select(attempts).order_by(attempts.c.id.desc()).limit(limit)
+    query = query.where(is_behind(after, [attempts.c.id], descending=True))
     if channel is not None:
         query = query.where(attempts.c.channel == channel)
     if message_id is not None:

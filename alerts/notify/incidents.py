@@ -26,6 +26,7 @@ from driftline.alerts.errors import UnknownIncident
 from driftline.alerts.notify.labels import features_of, labels_of
 from driftline.alerts.tables import incident_alarms, incidents
 from driftline.database.locks import advisory_lock, try_advisory_lock
+from driftline.database.paging import Place, is_behind
 
 ONSET_APART_MAX = timedelta(hours=1)
 REOPENED_WITHIN = timedelta(minutes=30)
@@ -124,9 +125,14 @@ def list_incidents(
     is_open: bool | None = None,
     endpoint: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
+    after: Place | None = None,
     limit: int = 100,
 ) -> list[Incident]:
-    """Return incidents with their alarms, newest first; those open or closed, of an endpoint."""
+    """Return incidents with their alarms, newest first; those open or closed, of an endpoint.
+
+    Those opened in [since, until), and behind a place (opened_at, id).
+    """
     table = incidents.c
     query = select(incidents).order_by(table.opened_at.desc(), table.id.desc()).limit(limit)
     if is_open is not None:
@@ -135,6 +141,9 @@ def list_incidents(
         query = query.where(table.endpoint == endpoint)
     if since is not None:
         query = query.where(table.opened_at >= since)
+    if until is not None:
+        query = query.where(table.opened_at < until)
+    query = query.where(is_behind(after, [table.opened_at, table.id], descending=True))
     return _incidents(connection, connection.execute(query).all())
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.tables import audit
+from driftline.database.paging import Place, is_behind
 
 TARGET_MAX = 500
 
@@ -78,17 +79,16 @@ def entries(
     connection: Connection,
     *,
     limit: int,
-    before_id: int | None = None,
+    after: Place | None = None,
     subject: str | None = None,
     target: str | None = None,
     action: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[AuditEntry]:
-    """Return the newest entries first; ``before_id`` is where the page before ended."""
+    """Return the newest entries first; those behind a place (id)."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(audit.c.id < before_id)
+    query = query.where(is_behind(after, [audit.c.id], descending=True))
     if subject is not None:
         query = query.where(audit.c.subject == subject)
     if target is not None:

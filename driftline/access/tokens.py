@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from driftline.access.principal import Principal, Role, checked_roles
 from driftline.access.tables import tokens
+from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from driftline.validation import nearest
 
@@ -105,9 +106,13 @@ def create_token(
     return secret
 
 
-def list_tokens(connection: Connection) -> list[Token]:
-    """Return all tokens, revoked ones too, by name."""
-    return [_read(row) for row in connection.execute(select(tokens).order_by(tokens.c.name))]
+def list_tokens(
+    connection: Connection, *, after: Place | None = None, limit: int | None = None
+) -> list[Token]:
+    """Return tokens, revoked ones too, by name; those behind a place (name)."""
+    query = select(tokens).order_by(tokens.c.name).limit(limit)
+    query = query.where(is_behind(after, [tokens.c.name]))
+    return [_read(row) for row in connection.execute(query)]
 
 
 def revoke_token(connection: Connection, name: str, now: datetime) -> Token:

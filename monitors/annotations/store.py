@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from driftline.capture.windows.window import Window
+from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.tables import annotations_table, definitions
@@ -37,11 +38,24 @@ def get_annotation(connection: Connection, monitor: str, identity: int) -> Annot
 
 
 def list_annotations(
-    connection: Connection, monitor: str, *, limit: int | None = None
+    connection: Connection,
+    monitor: str,
+    *,
+    verdict: str | None = None,
+    after: Place | None = None,
+    limit: int | None = None,
 ) -> list[Annotation]:
-    """Return the annotations of a monitor, withdrawn ones too, the newest first."""
-    chosen = select(annotations_table).where(annotations_table.c.monitor == monitor)
-    query = chosen.order_by(annotations_table.c.id.desc()).limit(limit)
+    """Return the annotations of a monitor, withdrawn ones too, the newest first.
+
+    Those of a verdict, and behind a place (id).
+    """
+    table = annotations_table.c
+    chosen = select(annotations_table).where(
+        table.monitor == monitor, is_behind(after, [table.id], descending=True)
+    )
+    if verdict is not None:
+        chosen = chosen.where(table.verdict == verdict)
+    query = chosen.order_by(table.id.desc()).limit(limit)
     return [_read(row) for row in connection.execute(query)]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from driftline.access import audit
 from driftline.access.principal import CURRENT, Role
 from driftline.access.sessions import end_sessions
-from driftline.access.tokens import create_token, list_tokens, revoke_token
+from driftline.access.tokens import Token, create_token, list_tokens, revoke_token
 from driftline.database.engine import read_connection
-from driftline.serving.api.requests import ID_MAX, Fields, Limit, in_utc
+from driftline.database.paging import place_of
+from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, in_utc, page_of
 from driftline.serving.context import ServerContext
 
 
@@ -42,10 +43,11 @@ def router(context: ServerContext) -> APIRouter:
         }
 
     @routes.get("/tokens")
-    def tokens() -> dict[str, Any]:
-        """List all tokens, revoked ones too, without their secrets."""
+    def tokens(limit: Limit = PAGE, next_token: PageToken = None) -> dict[str, Any]:
+        """List tokens by name, revoked ones too, without their secrets."""
         with read_connection(context.engine) as connection:
-            return {"items": [one.as_dict() for one in list_tokens(connection)]}
+            found = list_tokens(connection, after=place_of(next_token, str), limit=limit + 1)
+        return page_of(found, limit, lambda one: (one.name,), Token.as_dict)
 
     @routes.post("/tokens", status_code=201)
     def create(asked: TokenRequest) -> dict[str, Any]:
@@ -77,19 +79,19 @@ def router(context: ServerContext) -> APIRouter:
 
     @routes.get("/audit")
     def read_audit(
-        limit: Limit = 100,
-        before: Annotated[int | None, Query(ge=1, le=ID_MAX)] = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
         subject: str | None = None,
         target: str | None = None,
         since: AwareDatetime | None = None,
+        until: AwareDatetime | None = None,
     ) -> dict[str, Any]:
-        """List who did what, the newest first; the next page is that before the last id."""
+        """List who did what, the newest first."""
         with read_connection(context.engine) as connection:
             found = audit.entries(
-                connection, limit=limit, before_id=before, subject=subject, target=target,
-                since=since and in_utc(since),
+                connection, limit=limit + 1, after=place_of(next_token, int), subject=subject,
+                target=target, since=since and in_utc(since), until=until and in_utc(until),
             )  # fmt: skip
-        more = found[-1].id if len(found) == limit else None
-        return {"items": [one.as_dict() for one in found], "next": more}
+        return page_of(found, limit, lambda one: (one.id,), audit.AuditEntry.as_dict)
 
     return routes

@@ -18,7 +18,7 @@ from driftline.alerts.alarms.composite_records import (
     list_any,
 )
 from driftline.alerts.alarms.known import require_alarm, require_past
-from driftline.alerts.alarms.records import history
+from driftline.alerts.alarms.records import HistoryItem, history
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.evaluation.replay import preview, replay
@@ -26,9 +26,9 @@ from driftline.alerts.evaluation.states import set_actions_enabled, set_state, s
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
-from driftline.errors import InputError
+from driftline.database.paging import place_of
 from driftline.loopback import Scope
-from driftline.serving.api.requests import Fields, in_utc
+from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, in_utc, page_of, tag_of
 from driftline.serving.context import ServerContext
 
 # Periods that one request may look at: about a second of the process that answers inference, too;
@@ -61,13 +61,13 @@ class Filter(Fields):
     tag: list[str] = Field(default=[])
     parents_of: str | None = None
     children_of: str | None = None
-    after: str = ""
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Limit = PAGE
+    next_token: PageToken = None
 
     @property
     def pairs(self) -> dict[str, str]:
         """The tags, by key."""
-        return dict(pair_of(text) for text in self.tag)
+        return dict(tag_of(text) for text in self.tag)
 
 
 class Past(Fields):
@@ -77,7 +77,8 @@ class Past(Fields):
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
     order: Literal["newest", "oldest"] = "newest"
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Limit = PAGE
+    next_token: PageToken = None
 
 
 class StateAsked(Fields):
@@ -161,15 +162,18 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
 
     @routes.get("/alarm-states")
     def alarm_states(asked: Annotated[Filter, Query()]) -> dict[str, Any]:
-        """List alarms of all kinds by name, page by page: `after` takes the answer's `next`."""
+        """List alarms of all kinds by name."""
+        (after,) = place_of(asked.next_token, str) or ("",)
         with _reading(context) as connection:
             for name in filter(None, (asked.parents_of, asked.children_of)):
                 require_alarm(connection, name)
             if asked.channel is not None:
                 get_channel(connection, asked.channel)
-            found = list_any(connection, tags=asked.pairs, **asked.model_dump(exclude={"tag"}))
-        following = found[-1].name if len(found) == asked.limit else None
-        return {"items": [shown(one) for one in found], "next": following}
+            found = list_any(
+                connection, tags=asked.pairs, after=str(after), limit=asked.limit + 1,
+                **asked.model_dump(exclude={"tag", "limit", "next_token"}),
+            )  # fmt: skip
+        return page_of(found, asked.limit, lambda one: (one.name,), shown)
 
     @routes.get("/alarms/{name:path}/state")
     def alarm_state(name: str) -> dict[str, Any]:
@@ -200,12 +204,13 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
                 type=asked.type,
                 start=None if asked.start is None else in_utc(asked.start),
                 end=None if asked.end is None else in_utc(asked.end),
-                limit=asked.limit,
+                after=place_of(asked.next_token, int),
+                limit=asked.limit + 1,
                 newest_first=asked.order == "newest",
             )
-            if not found:
+            if not found and asked.next_token is None:
                 require_past(connection, name)
-        return {"items": [item.as_dict() for item in found]}
+        return page_of(found, asked.limit, lambda one: (one.id,), HistoryItem.as_dict)
 
 
 def _add_changes(routes: APIRouter, context: ServerContext) -> None:
@@ -247,11 +252,3 @@ def shown(record: ListedAlarm) -> dict[str, Any]:
     else:
         kind, problem = "composite" if isinstance(record, CompositeRecord) else "metric", None
     return {"name": record.name, "kind": kind, "unreadable": problem, **record.as_dict()}
-
-
-def pair_of(text: str) -> tuple[str, str]:
-    """Read a tag that is written KEY=VALUE."""
-    key, mark, value = text.partition("=")
-    if not mark or not key:
-        raise InputError(f'tag "{text[:80]}"; expected KEY=VALUE')
-    return key, value

@@ -34,7 +34,7 @@ from driftline.capture.tables.dataset import Gap
 from driftline.capture.tables.forecast import Forecast
 from driftline.capture.tables.redecoding import Redecoded
 from driftline.monitors.backtest.labelled_events import EventScore
-from driftline.monitors.executions import Execution
+from driftline.monitors.executions import Execution, Status
 from driftline.monitors.results.violation import FeatureResult
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.schema import DECLARED
@@ -65,8 +65,13 @@ def shape(name: str, about: str, /, *base: Any, extra: bool = False, **fields: A
 
 @cache
 def items(kind: Any, name: str = "", **more: Any) -> Any:  # noqa: ANN401 - a model
-    """Return the form of a list of all."""
+    """Return the form of a list."""
     return shape(f"{name or kind.__name__}List", "A list.", items=[kind], **more)
+
+
+def pages(kind: Any, name: str = "", **more: Any) -> Any:  # noqa: ANN401 - a model
+    """Return the form of a page of a list; its token is null on the last."""
+    return items(kind, name, **more, next_token=str | None)
 
 
 def _type(kind: Any) -> Any:  # noqa: ANN401 - a type
@@ -119,15 +124,14 @@ Imported = shape(
     "Imported", "The counts of capture lines: lines = imported + known + erased + those in bad.",
     Stored, endpoint=str, variant=str)
 Hours = shape("Hours", "Hours that are over and have records, and what an export of them holds.",
-    items=[Hour], endpoint=str, before=Time, erased_from=Time | None)
+    items=[Hour], endpoint=str, before=Time, erased_from=Time | None, next_token=str | None)
 Received = shape("Received", "What became of each cloud event.", events=int, outcomes=[Outcome])
 Predicted = shape("Predicted", "What the model says of one row.",
     prediction=str | int | float | bool | None,
     probability=(float | list[float | None] | None, None))
 Predictions = shape("Predictions", "What the model says, one entry a row.", predictions=[Predicted])
 ExecutionBrief = shape("ExecutionBrief", "One run of a monitor, in short.",
-    id=str, window_start=Time, window_end=Time, status=Literal["Completed",
-    "CompletedWithViolations", "InsufficientData", "NoData", "Failed"], violation_count=int,
+    id=str, window_start=Time, window_end=Time, status=Status, violation_count=int,
     failure_reason=str | None)
 Report = shape("Report", "The document of an execution; more fields are there by kind of monitor.",
     extra=True, format=int, kind=str, window=Values | None, baseline_version=str, passed=bool,
@@ -197,7 +201,7 @@ UnreadableAlarmState = shape(
     AlarmStatus, **_SHOWN, unreadable=str, alarm_name=str)
 
 ListedAlarm = MetricAlarmState | CompositeAlarmState | UnreadableAlarmState
-AlarmPage = shape("AlarmPage", "Alarms by name.", items=[ListedAlarm], next=str | None)
+AlarmPage = shape("AlarmPage", "Alarms by name.", items=[ListedAlarm], next_token=str | None)
 HistoryRecord = shape("HistoryRecord", "One line of an alarm's history.",
     alarm_name=str, timestamp=Time, history_item_type=Literal["ConfigurationUpdate",
     "StateUpdate", "Action"], history_summary=str, history_data=Values)
@@ -268,7 +272,7 @@ _VERSION: dict[str, Any] = {"number": int, "version": str, "created_at": Time,
 Version = shape("BaselineVersion", "A version of a baseline, and of what it was made.", **_VERSION)
 VersionPage = shape("BaselineVersionPage", "Versions of a baseline, the newest first.",
     items=[shape("ListedVersion", "A version, and who uses it.",
-        Version, in_use=bool, monitors=[User])], next=int | None)
+        Version, in_use=bool, monitors=[User])], next_token=str | None)
 CapturedVersion = shape("CapturedVersion", "A version that was made of captured rows.",
     Version, baseline=str, promoted=bool)
 Comparison = shape("BaselineComparison", "What changed from a version to another.",
@@ -281,7 +285,7 @@ Promoted = shape("Promoted", "The version that is in use now, and the monitors t
     baseline=str, before=str, version=str, monitors=[str])
 PromotionPage = shape("PromotionPage", "Which versions came into use, the newest first.",
     items=[shape("Promotion", "When a version came into use, and who did it.",
-        id=int, at=Time, by=str, before=str | None, after=str)], next=int | None)
+        id=int, at=Time, by=str, before=str | None, after=str)], next_token=str | None)
 Change = shape("Change", "What applying does to one resource.",
     action=Action, kind=Kind, name=str, fields=[str])
 EndpointState = shape("EndpointState", "Whether an endpoint answers.",
@@ -357,5 +361,5 @@ Whoami = shape("Whoami", "Who asks, with which roles, for which endpoints (null:
 NewToken = shape("NewToken", "A token that was made; nothing else shows its secret.",
     name=str, roles=[Role], endpoints=list[str] | None, expires_at=Time | None, token=str)
 AuditPage = shape("AuditPage", "Who did what, the newest first.",
-    items=[AuditEntry], next=int | None)
+    items=[AuditEntry], next_token=str | None)
 # fmt: on

@@ -6,13 +6,14 @@ import asyncio
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from driftline.access.audit import entries
+from driftline.access.audit import AuditEntry, entries
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
@@ -24,7 +25,7 @@ from driftline.monitors.warm_up.captured_baseline import (
     table_rows_like,
 )
 from driftline.serving.api.known import declared_monitor
-from driftline.serving.api.requests import Fields, in_utc
+from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, in_utc, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.renewal import PROMOTE
@@ -32,7 +33,6 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.store import Stored
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 Wanted = Annotated[str, Field(min_length=1, max_length=64)]
 
 
@@ -63,16 +63,17 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
 
     @routes.get("/baselines/{name}/versions")
     def list_versions(
-        name: str, limit: Limit = 100, before: Annotated[int | None, Query(ge=1)] = None
+        name: str, limit: Limit = PAGE, next_token: PageToken = None
     ) -> dict[str, Any]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
-        row = stored(name)
+        row, after = stored(name), place_of(next_token, int)
         with read_connection(context.engine) as connection:
             users = [one for one in list_definitions(connection) if one.baseline == row.name]
         found = baselines.list_versions(context.root, row.name)[::-1]
-        chosen = [one for one in found if before is None or one.number < before]
-        items = [
-            {
+        chosen = [one for one in found if after is None or (one.number,) < after]
+
+        def shown(one: baselines.BaselineVersion) -> dict[str, Any]:
+            return {
                 **one.to_dict(),
                 "in_use": one.version == row.made["version"],
                 "monitors": [
@@ -81,10 +82,8 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
                     if user.baseline_version == one.version
                 ],
             }
-            for one in chosen[:limit]
-        ]
-        more = items[-1]["number"] if len(chosen) > limit else None
-        return {"items": items, "next": more}
+
+        return page_of(chosen, limit, lambda one: (one.number,), shown)
 
     @routes.post("/baselines/{name}/versions")
     async def make_version(name: str, asked: VersionRequest) -> dict[str, Any]:
@@ -112,29 +111,28 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
 
     @routes.get("/baselines/{name}/promotions")
     def list_promotions(
-        name: str, limit: Limit = 100, before: Annotated[int | None, Query(ge=1)] = None
+        name: str, limit: Limit = PAGE, next_token: PageToken = None
     ) -> dict[str, Any]:
         """List which versions came into use, when, and who did it, the newest first."""
-        return _promotions(context, stored(name).name, limit, before)
+        target = f"Baseline/{stored(name).name}"
+        with read_connection(context.engine) as connection:
+            found = entries(
+                connection, limit=limit + 1, after=place_of(next_token, int), target=target,
+                action=PROMOTE,
+            )  # fmt: skip
+        return page_of(found, limit, lambda one: (one.id,), _promotion)
 
     return routes
 
 
-def _promotions(
-    context: ServerContext, name: str, limit: int, before: int | None
-) -> dict[str, Any]:
-    with read_connection(context.engine) as connection:
-        found = entries(
-            connection, limit=limit, before_id=before, target=f"Baseline/{name}", action=PROMOTE
-        )
-    items = [
-        {
-            "id": one.id, "at": one.at.isoformat(), "by": one.subject,
-            "before": (one.before or {}).get("version"), "after": (one.after or {})["version"],
-        }
-        for one in found
-    ]  # fmt: skip
-    return {"items": items, "next": found[-1].id if len(found) == limit else None}
+def _promotion(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "at": entry.at.isoformat(),
+        "by": entry.subject,
+        "before": (entry.before or {}).get("version"),
+        "after": (entry.after or {})["version"],
+    }
 
 
 def _captured(context: ServerContext, row: Stored, asked: VersionRequest) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from sqlalchemy import Connection, func, select
 
 from driftline.alerts.counts import counts as alert_counts
@@ -22,8 +22,10 @@ from driftline.capture.tables.forecast import forecast
 from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.writer_name import WriterName
 from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.tables import executions
+from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
@@ -33,26 +35,7 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
     """Return the routes."""
     routes = APIRouter(tags=["capture"])
 
-    @routes.get("/capture")
-    def captures() -> dict[str, Any]:
-        """Count what was captured, by endpoint, also of those that were never declared."""
-        with read_connection(context.engine) as connection:
-            declared = _signatures(connection)
-        names = sorted(declared | dict.fromkeys(list_endpoints(context.root), False))
-        told = _told(context)
-        return {"items": [_counted(context, name, declared, told) for name in names]}
-
-    @routes.get("/endpoints/{name}/capture")
-    def capture(name: str) -> dict[str, Any]:
-        """Count what the capture table of an endpoint holds, and what is known to be lost."""
-        with read_connection(context.engine) as connection:
-            declared = _signatures(connection)
-            if name not in declared and name not in list_endpoints(context.root):
-                try:
-                    name = store.get(connection, "Endpoint", name).name
-                except NotFoundError as error:
-                    raise NotFoundError(f"{error}; nor was anything captured as that") from None
-        return _counted(context, name, declared, _told(context))
+    _add_endpoints(routes, context)
 
     @routes.get("/capture/audit")
     def last_audit() -> dict[str, Any]:
@@ -98,6 +81,37 @@ def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]
 
     _add_decoding(routes, context)
     return routes
+
+
+def _add_endpoints(routes: APIRouter, context: ServerContext) -> None:
+    @routes.get("/capture")
+    def captures(
+        prefix: Annotated[str, Query(max_length=63)] = "",
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
+        """Count what was captured, by endpoint, also of those that were never declared."""
+        (after,) = place_of(next_token, str) or ("",)
+        with read_connection(context.engine) as connection:
+            declared = _signatures(connection)
+        names = declared | dict.fromkeys(list_endpoints(context.root), False)
+        found = sorted(one for one in names if one.startswith(prefix) and one > str(after))
+        told = _told(context)
+        return page_of(
+            found, limit, lambda one: (one,), lambda one: _counted(context, one, declared, told)
+        )
+
+    @routes.get("/endpoints/{name}/capture")
+    def capture(name: str) -> dict[str, Any]:
+        """Count what the capture table of an endpoint holds, and what is known to be lost."""
+        with read_connection(context.engine) as connection:
+            declared = _signatures(connection)
+            if name not in declared and name not in list_endpoints(context.root):
+                try:
+                    name = store.get(connection, "Endpoint", name).name
+                except NotFoundError as error:
+                    raise NotFoundError(f"{error}; nor was anything captured as that") from None
+        return _counted(context, name, declared, _told(context))
 
 
 def _add_decoding(routes: APIRouter, context: ServerContext) -> None:

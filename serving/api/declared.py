@@ -7,7 +7,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy import Connection
@@ -18,16 +18,17 @@ from driftline.alerts.errors import AlarmError
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
 from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.warm_up.status import state_now
-from driftline.serving.api.requests import Fields
+from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, page_of, tag_of
 from driftline.serving.authorization import require
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.resources import store
-from driftline.serving.resources.resources import ALARM_KINDS
+from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import Stored
 
@@ -86,11 +87,26 @@ def router(context: ServerContext, applier: Applier, reconciler: EndpointReconci
         return found
 
     @routes.get("/{collection}")
-    def list_all(collection: Collection) -> dict[str, Any]:
-        """List all resources of a kind, by name."""
+    def list_all(
+        collection: Collection,
+        prefix: Annotated[str, Query(max_length=255)] = "",
+        owner: str | None = None,
+        tag: Annotated[list[str] | None, Query()] = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
+        """List the resources of a kind by name."""
+        kind, after = _KINDS[collection], place_of(next_token, str)
+        tags = dict(tag_of(one) for one in tag or ())
         with read_connection(context.engine) as connection:
-            rows = store.list_kind(connection, _KINDS[collection])
-            return {"items": [_shown(context, connection, reconciler, row) for row in rows]}
+            rows = store.list_page(
+                connection, kind, prefix=prefix, owner=owner, tags=tags, after=after,
+                limit=limit + 1,
+            )  # fmt: skip
+            return page_of(
+                rows, limit, lambda row: (key_of(kind, row.name),),
+                lambda row: _shown(context, connection, reconciler, row),
+            )  # fmt: skip
 
     # Names of alarms are free text, slashes and all.
     @routes.get("/{collection}/{name:path}", response_model=None)

@@ -25,7 +25,8 @@ from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.math.series import Series, Span
 from driftline.database.engine import read_connection
-from driftline.serving.api.requests import in_utc
+from driftline.database.paging import place_of
+from driftline.serving.api.requests import PAGE, Limit, PageToken, in_utc, page_of
 from driftline.serving.context import ServerContext
 
 _DAY = timedelta(days=1)
@@ -45,11 +46,18 @@ def router(context: ServerContext) -> APIRouter:
             return put_detector(connection, detector, context.now()).as_dict()
 
     @routes.get("/detectors")
-    def list_all(namespace: str | None = None, metric_name: str | None = None) -> dict[str, Any]:
-        """List detectors, all or those that look at a metric."""
+    def list_all(
+        namespace: str | None = None,
+        metric_name: str | None = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
+        """List detectors by id, all or those that look at a metric."""
+        (after,) = place_of(next_token, str) or ("",)
         with read_connection(context.engine) as connection:
-            found = list_detectors(connection, namespace=namespace, metric_name=metric_name)
-        return {"items": [record.as_dict() for record in found]}
+            known = list_detectors(connection, namespace=namespace, metric_name=metric_name)
+        found = sorted((one for one in known if one.id > str(after)), key=lambda one: one.id)
+        return page_of(found, limit, lambda one: (one.id,), DetectorRecord.as_dict)
 
     @routes.get("/detectors/{detector_id}")
     def describe(detector_id: str) -> dict[str, Any]:
@@ -65,6 +73,17 @@ def router(context: ServerContext) -> APIRouter:
             train_again(connection, detector_id, context.now())
             return get_detector(connection, detector_id).as_dict()
 
+    @routes.delete("/detectors/{detector_id}", status_code=204)
+    def delete(detector_id: str) -> None:
+        """Delete a detector; an alarm that needs it has it made again."""
+        with context.engine.begin() as connection:
+            delete_detector(connection, detector_id)
+
+    _add_band(routes, context)
+    return routes
+
+
+def _add_band(routes: APIRouter, context: ServerContext) -> None:
     @routes.get("/detectors/{detector_id}/band")
     def band(
         detector_id: str,
@@ -93,14 +112,6 @@ def router(context: ServerContext) -> APIRouter:
             "lower": _shown(lower),
             "upper": _shown(upper),
         }
-
-    @routes.delete("/detectors/{detector_id}", status_code=204)
-    def delete(detector_id: str) -> None:
-        """Delete a detector; an alarm that needs it has it made again."""
-        with context.engine.begin() as connection:
-            delete_detector(connection, detector_id)
-
-    return routes
 
 
 def _model(record: DetectorRecord, period: int | None) -> ModelRecord:

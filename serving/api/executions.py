@@ -20,18 +20,29 @@ from sqlalchemy import func, select
 from driftline.access.principal import CURRENT
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
+from driftline.database.paging import is_behind, place_of
 from driftline.errors import InputError
 from driftline.monitors import tables
 from driftline.monitors.cron import Schedule
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.executions import Execution, get_execution
+from driftline.monitors.executions import Execution, Status, get_execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
 from driftline.serving.api.monitor_runs import judge_window
-from driftline.serving.api.requests import Fields, Limit, Span, in_utc
+from driftline.serving.api.requests import (
+    PAGE,
+    Fields,
+    From,
+    Limit,
+    PageToken,
+    Span,
+    To,
+    in_utc,
+    page_of,
+)
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
@@ -74,28 +85,45 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         return _backfill(context, shelf, declared_monitor(context, name), asked)
 
     @routes.get("/monitors/{name}/executions")
-    def list_executions(name: str, limit: Limit = 100) -> dict[str, Any]:
-        """List the executions of a monitor, newest window first.
+    def list_executions(
+        name: str,
+        status: Annotated[list[Status] | None, Query()] = None,
+        start: From = None,
+        end: To = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
+        """List the executions of a monitor, newest window first; windows that begin in a span.
 
         Of windows with one start those of the schedule come first.
         """
         table = tables.executions
+        order = [table.c.window_start, table.c.started_at, table.c.id]
+        after = place_of(next_token, datetime, datetime, str)
         with read_connection(context.engine) as connection:
             monitor = known_monitor(connection, name)
             # What was told is kept for the windows after it, not for readers.
             query = (
                 select(*(one for one in table.c if one is not table.c.told_causes))
-                .where(table.c.monitor == monitor)
-                .order_by(table.c.window_start.desc(), table.c.started_at.desc())
-                .limit(limit)
+                .where(table.c.monitor == monitor, is_behind(after, order, descending=True))
+                .order_by(*(one.desc() for one in order))
+                .limit(limit + 1)
             )
+            if status:
+                query = query.where(table.c.status.in_(status))
+            if start is not None:
+                query = query.where(table.c.window_start >= in_utc(start))
+            if end is not None:
+                query = query.where(table.c.window_start < in_utc(end))
             reached = CURRENT.get().endpoints
             if reached is not None:  # The monitor may have watched another endpoint before.
                 query = query.where(func.lower(table.c.endpoint).in_(reached))
-            found = [dict(one) for one in connection.execute(query).mappings()]
+            rows = [dict(one) for one in connection.execute(query).mappings()]
+            page = page_of(rows, limit, lambda one: tuple(one[key.name] for key in order), dict)
+            found = page["items"]
             if store.find(connection, "Monitor", monitor) is not None:
                 found = _own_first(found, get_definition(connection, monitor).timetable)
-        return {"items": [_shown(one) for one in found]}
+        return page | {"items": [_shown(one) for one in found]}
 
     _add_documents(routes, context)
     return routes

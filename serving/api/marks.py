@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, Field
 
 from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import list_annotations
 from driftline.serving.api.annotating import Marked, judged_window, mark_window, unmark
 from driftline.serving.api.known import known_monitor
-from driftline.serving.api.requests import ID_MAX, Fields, Limit, Span, in_utc
+from driftline.serving.api.requests import (
+    ID_MAX,
+    PAGE,
+    Fields,
+    Limit,
+    PageToken,
+    Span,
+    in_utc,
+    page_of,
+)
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources import store
@@ -48,11 +58,19 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             return store.get(connection, "Monitor", name).name
 
     @routes.get("/monitors/{name}/marks")
-    def show_marks(name: str, limit: Limit = 100) -> dict[str, Any]:
+    def show_marks(
+        name: str,
+        verdict: Annotated[str | None, Query(max_length=64)] = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
         """List what was said of a monitor's findings, the newest first."""
         with read_connection(context.engine) as connection:
-            found = list_annotations(connection, known_monitor(connection, name), limit=limit)
-        return {"items": [one.to_dict() for one in found]}
+            found = list_annotations(
+                connection, known_monitor(connection, name), verdict=verdict,
+                after=place_of(next_token, int), limit=limit + 1,
+            )  # fmt: skip
+        return page_of(found, limit, lambda one: (one.id or 0,), Annotation.to_dict)
 
     @routes.post("/monitors/{name}/marks")
     def add_mark(name: str, asked: MarkRequest) -> dict[str, Any]:

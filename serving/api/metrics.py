@@ -27,7 +27,7 @@ from driftline.alerts.metrics.questions import (
 )
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.serving.api.requests import Fields, in_utc
+from driftline.serving.api.requests import Fields, Limit, PageToken, in_utc
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
@@ -102,8 +102,8 @@ def router(context: ServerContext) -> APIRouter:
         name: str | None = None,
         dimension: Annotated[list[str] | None, Query(max_length=10)] = None,
         recently_active: Literal["PT3H"] | None = None,
-        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
-        next_token: str | None = None,
+        limit: Limit = PAGE_MAX,
+        next_token: PageToken = None,
     ) -> dict[str, Any]:
         """List metrics that had data in the last two weeks, as ListMetrics does.
 

@@ -13,13 +13,15 @@ from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.channels import enable_channel, get_channel
 from driftline.alerts.notify.deliveries import (
+    AttemptRecord,
+    Delivery,
     get_delivery,
     list_attempts,
     list_deliveries,
     redeliver,
     require_asked,
 )
-from driftline.alerts.notify.incidents import get_incident, list_incidents
+from driftline.alerts.notify.incidents import Incident, get_incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.rows import STATUSES
 from driftline.alerts.notify.senders import Transports
@@ -27,8 +29,18 @@ from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence
 from driftline.alerts.notify.trial_send import try_channel
 from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
-from driftline.serving.api.requests import Fields, Limit
+from driftline.serving.api.requests import (
+    PAGE,
+    Fields,
+    From,
+    Limit,
+    PageToken,
+    To,
+    in_utc,
+    page_of,
+)
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 
@@ -72,14 +84,22 @@ def _add_channels(routes: APIRouter, context: ServerContext) -> None:
             return enable_channel(connection, name, datetime.now(UTC)).as_dict()
 
     @routes.get("/channels/{name}/log", tags=["channels"])
-    def log(name: str, message: str | None = None, limit: Limit = 100) -> dict[str, Any]:
+    def log(
+        name: str,
+        message: str | None = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
+    ) -> dict[str, Any]:
         """List attempts to send by a channel, newest first; or those of one message."""
         with read_connection(context.engine) as connection:
             get_channel(connection, name)
-            found = list_attempts(connection, channel=name, message_id=message, limit=limit)
+            found = list_attempts(
+                connection, channel=name, message_id=message, after=place_of(next_token, int),
+                limit=limit + 1,
+            )  # fmt: skip
             if message is not None and not found:
                 get_delivery(connection, message)
-        return {"items": [one.as_dict() for one in found]}
+        return page_of(found, limit, lambda one: (one.id or 0,), AttemptRecord.as_dict)
 
 
 def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
@@ -90,7 +110,10 @@ def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
         channel: str | None = None,
         carrier: str | None = None,
         incident: str | None = None,
-        limit: Limit = 100,
+        start: From = None,
+        end: To = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
     ) -> dict[str, Any]:
         """List messages that were sent, are to be sent or were held back, newest first."""
         if status is not None and status not in STATUSES:
@@ -103,7 +126,10 @@ def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
                 channel=channel,
                 carrier_id=carrier,
                 incident_id=incident,
-                limit=limit,
+                start=start and in_utc(start),
+                end=end and in_utc(end),
+                after=place_of(next_token, datetime, str),
+                limit=limit + 1,
             )
             if not found:
                 require_asked(
@@ -113,7 +139,7 @@ def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
                     carrier_id=carrier,
                     incident_id=incident,
                 )
-        return {"items": [delivery.as_dict() for delivery in found]}
+        return page_of(found, limit, lambda one: (one.created_at, one.id), Delivery.as_dict)
 
     @routes.get("/deliveries/{message_id}", tags=["deliveries"])
     def delivery(message_id: str) -> dict[str, Any]:
@@ -163,15 +189,22 @@ def _add_incidents(routes: APIRouter, context: ServerContext) -> None:
     def incidents(
         status: Literal["open", "closed"] | None = None,
         endpoint: str | None = None,
-        limit: Limit = 100,
+        start: From = None,
+        end: To = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
     ) -> dict[str, Any]:
         """List incidents with their alarms, newest first."""
         is_open = None if status is None else status == "open"
         with read_connection(context.engine) as connection:
-            found = list_incidents(connection, is_open=is_open, endpoint=endpoint, limit=limit)
+            found = list_incidents(
+                connection, is_open=is_open, endpoint=endpoint, since=start and in_utc(start),
+                until=end and in_utc(end), after=place_of(next_token, datetime, str),
+                limit=limit + 1,
+            )  # fmt: skip
             if endpoint is not None and not found:
                 _require_endpoint(connection, endpoint)
-        return {"items": [one.as_dict() for one in found]}
+        return page_of(found, limit, lambda one: (one.opened_at, one.id), Incident.as_dict)
 
     @routes.get("/incidents/{incident_id}", tags=["incidents"])
     def incident(incident_id: str) -> dict[str, Any]:

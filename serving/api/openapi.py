@@ -26,7 +26,9 @@ EXAMPLES = Path(__file__).with_name("examples.json")
 _REF = "#/components/schemas/{model}"
 _ABOUT = (
     "Monitoring of models in production: what was captured, judged, and whom it woke. "
-    "Every error has one form, `Error`; times are RFC 3339 in UTC."
+    "Every error has one form, `Error`; times are RFC 3339 in UTC. Lists come in pages of `limit` "
+    "items: `next_token` of an answer asks for the next page, and is null on the last. Each item "
+    "comes once, whatever is added or deleted meanwhile."
 )
 _INVOKE = """Answer rows by the endpoint's model, and capture both.
 
@@ -64,8 +66,6 @@ _RETRY = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"
 _ETAG = '"1-5f0c7b8a9d3e2f10"'
 # By name: what a parameter is, and an example.
 _PARAMETERS: Mapping[str, tuple[str, object]] = {
-    "after": ("Names up to this one are left out: `next` of the page before.", "orders"),
-    "before": ("Only entries before this id: `next` of the page before.", 4711),
     "alarm": ("Only those of this alarm.", "orders"),
     "carrier": ("Only those that this message carries.", "msg_032AaBMGwLYdPu4XLJaGHV"),
     "channel": ("Only what goes to this channel.", "pager"),
@@ -95,8 +95,9 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "model": ("Another declared model, in place of the endpoint's own.", "flights"),
     "name": ("Only metrics of this name.", "Orders"),
     "namespace": ("Only metrics of this namespace.", "Shop"),
-    "next_token": ("`next_token` of the page before.", None),
+    "next_token": ("`next_token` of the page before, with the same filters.", None),
     "of": ("Of this server alone, of the installation alone, or all.", "all"),
+    "owner": ("Only those of this owner.", "ada"),
     "order": ("Which come first.", "newest"),
     "parents_of": ("Only composites that look at this alarm.", "orders"),
     "period": ("The length of period in seconds; the shortest that was learnt.", 300),
@@ -114,11 +115,16 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "target": ("Only what was done to this.", "Monitor/quality"),
     "to": ("End here; left out.", "2026-01-16T00:00:00Z"),
     "type": ("Only items of this type.", "StateUpdate"),
+    "until": ("End here; left out.", "2026-01-16T00:00:00Z"),
     "variant": ("The endpoint's variant.", "AllTraffic"),
+    "verdict": ("Only those that say this.", "expected"),
     "version": ("A version, by its number or its digest.", "2"),
     "violation": ("The violation's place in the report, from 0.", 0),
 }
-_DELIVERY_STATUS = ("Only those in this status.", "delivered")
+_STATUS_OF = {
+    "/deliveries": ("Only those in this status.", "delivered"),
+    "/monitors/{name}/executions": ("Only those in these statuses.", ["Failed"]),
+}
 
 
 def document_of(api: FastAPI) -> dict[str, Any]:
@@ -255,8 +261,8 @@ def _describe(key: str, parameter: dict[str, Any]) -> None:
     if name == "name" and parameter["in"] == "path":
         noun = key.partition("{name}")[0].rstrip("/").rpartition("/")[2].rstrip("s")
         about, example = f"The {noun}'s name.", _NAMES.get(noun, "quality")
-    elif name == "status" and method_path == "/deliveries":
-        about, example = _DELIVERY_STATUS
+    elif name == "status":
+        about, example = _STATUS_OF.get(method_path, (about, example))
     parameter.setdefault("description", about)
     if '"date"' in json.dumps(parameter["schema"]):
         example = str(example)[:10]

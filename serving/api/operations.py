@@ -18,7 +18,7 @@ from driftline.capture.erasure.erasing import Erased
 from driftline.monitors.executions import Execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES as ROW_FILES
 from driftline.serving.api import answers
-from driftline.serving.api.answers import items
+from driftline.serving.api.answers import items, pages
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 
 JSON = "application/json"
@@ -64,13 +64,13 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/v1/installation": Operation("get_installation", answers.Installation),
     "GET /api/v1/counts": Operation("get_counts", answers.StageCounts),
     "GET /api/v1/whoami": Operation("get_caller", answers.Whoami),
-    "GET /api/v1/tokens": Operation("list_tokens", items(Token)),
+    "GET /api/v1/tokens": Operation("list_tokens", pages(Token)),
     "POST /api/v1/tokens": Operation("create_token", answers.NewToken, (409,)),
     "DELETE /api/v1/tokens/{name}": Operation("revoke_token", None, (409,)),
     "DELETE /api/v1/sessions/{subject}": Operation("end_sessions"),
     "GET /api/v1/audit": Operation("read_audit_log", answers.AuditPage),
     # Captured requests and labels.
-    "GET /api/v1/capture": Operation("list_captures", items(answers.CaptureCounts)),
+    "GET /api/v1/capture": Operation("list_captures", pages(answers.CaptureCounts)),
     "GET /api/v1/capture/audit": Operation("get_last_audit", answers.LastAudit, (404,)),
     "POST /api/v1/capture/erasures": Operation("erase", Erased, (404, 409)),
     f"GET {_ENDPOINT}/capture": Operation("get_capture", answers.CaptureCounts),
@@ -88,13 +88,13 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     # Monitors and what they found.
     f"POST {_MONITOR}/run": Operation("run_monitor", Execution, (409,)),
-    f"GET {_MONITOR}/executions": Operation("list_executions", items(Execution)),
+    f"GET {_MONITOR}/executions": Operation("list_executions", pages(Execution)),
     f"GET {_MONITOR}/commission": Operation("get_baseline_fit", answers.Fit),
     f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
     f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
     f"POST {_MONITOR}/backfill": Operation("backfill_monitor", answers.Backfilled, (409,)),
     f"POST {_MONITOR}/backtest": Operation("backtest_monitor", answers.BacktestResult),
-    f"GET {_MONITOR}/marks": Operation("list_marks", items(answers.Mark)),
+    f"GET {_MONITOR}/marks": Operation("list_marks", pages(answers.Mark)),
     f"POST {_MONITOR}/marks": Operation("add_mark", answers.Marked, (409,)),
     f"POST {_MONITOR}/marks/{{identity}}/withdraw": Operation(
         "withdraw_mark", answers.Marked, (409,)
@@ -122,7 +122,7 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_ALARM}/state": Operation("get_alarm_state", answers.ListedAlarm),
     f"PUT {_ALARM}/state": Operation("set_alarm_state", answers.Changes),
     f"GET {_ALARM}/explain": Operation("explain_alarm", Explanation),
-    f"GET {_ALARM}/history": Operation("get_alarm_history", items(answers.HistoryRecord)),
+    f"GET {_ALARM}/history": Operation("get_alarm_history", pages(answers.HistoryRecord)),
     f"PATCH {_ALARM}/tags": Operation("tag_alarm", answers.Tags),
     "POST /api/v1/metrics": Operation(
         "put_metric_data", answers.Added, (409,), body=answers.PutMetricData
@@ -133,7 +133,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /api/v1/detectors": Operation(
         "put_detector", answers.DetectorDescription, body=answers.PutDetector
     ),
-    "GET /api/v1/detectors": Operation("list_detectors", items(answers.DetectorDescription)),
+    "GET /api/v1/detectors": Operation("list_detectors", pages(answers.DetectorDescription)),
     "GET /api/v1/detectors/{detector_id}": Operation("get_detector", answers.DetectorDescription),
     "DELETE /api/v1/detectors/{detector_id}": Operation("delete_detector"),
     "POST /api/v1/detectors/{detector_id}/train": Operation(
@@ -143,20 +143,20 @@ OPERATIONS: Mapping[str, Operation] = {
     # Notifications.
     "POST /api/v1/channels/{name}/test": Operation("test_channel", SendResult),
     "POST /api/v1/channels/{name}/enable": Operation("enable_channel", answers.ChannelState),
-    "GET /api/v1/channels/{name}/log": Operation("get_channel_log", items(AttemptRecord)),
-    "GET /api/v1/deliveries": Operation("list_deliveries", items(Delivery), (404,)),
+    "GET /api/v1/channels/{name}/log": Operation("get_channel_log", pages(AttemptRecord)),
+    "GET /api/v1/deliveries": Operation("list_deliveries", pages(Delivery), (404,)),
     "GET /api/v1/deliveries/{message_id}": Operation("get_delivery", answers.CarryingDelivery),
     "POST /api/v1/deliveries/{message_id}/redeliver": Operation("redeliver", Delivery, (409,)),
     "POST /api/v1/silences/preview": Operation("preview_silence", answers.SilenceEffect),
     "POST /api/v1/silences/{name}/expire": Operation("expire_silence", answers.SilenceState),
-    "GET /api/v1/incidents": Operation("list_incidents", items(answers.ListedIncident), (404,)),
+    "GET /api/v1/incidents": Operation("list_incidents", pages(answers.ListedIncident), (404,)),
     "GET /api/v1/incidents/{incident_id}": Operation("get_incident", answers.WholeIncident),
     # Declared resources.
     "POST /api/v1/apply": Operation(
         "apply_resources", answers.Applied, (404, 409, 412), body=answers.Apply
     ),
     "GET /api/v1/{collection}": Operation(
-        "list_resources", items(answers.StoredResource, "Resource")
+        "list_resources", pages(answers.StoredResource, "Resource")
     ),
     "GET /api/v1/{collection}/{name}": Operation("get_resource", answers.StoredResource, (304,)),
     "DELETE /api/v1/{collection}/{name}": Operation("delete_resource", None, (409, 412)),

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from driftline.capture.windows.window import Window
+from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
 
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
 
+PAGE = 100
 Limit = Annotated[int, Query(ge=1, le=1000)]
+PageToken = Annotated[str | None, Query(max_length=2000)]
+
+Item = TypeVar("Item")
+
+
+From = Annotated[AwareDatetime | None, Query(alias="from")]
+To = Annotated[AwareDatetime | None, Query(alias="to")]
 
 
 class Fields(BaseModel):
@@ -37,6 +47,25 @@ class Span(Fields):
         if self.start is None or self.end is None:
             return None
         return Window(in_utc(self.start), in_utc(self.end))
+
+
+def page_of(
+    found: Sequence[Item],
+    limit: int,
+    place: Callable[[Item], Place],
+    show: Callable[[Item], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return one page of a list that was asked for one item more than a page may have."""
+    token = token_of(place(found[limit - 1])) if len(found) > limit else None
+    return {"items": [show(one) for one in found[:limit]], "next_token": token}
+
+
+def tag_of(text: str) -> tuple[str, str]:
+    """Read a tag that is written KEY=VALUE."""
+    key, mark, value = text.partition("=")
+    if not mark or not key:
+        raise InputError(f'tag "{text[:80]}"; expected KEY=VALUE')
+    return key, value
 
 
 def in_utc(moment: datetime) -> datetime:

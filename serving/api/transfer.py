@@ -14,15 +14,16 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from driftline.capture.erasure.erasures import erasure_counts
-from driftline.capture.sagemaker.export import captured_hours, captured_lines, closed_before
+from driftline.capture.sagemaker.export import Hour, captured_hours, captured_lines, closed_before
 from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import is_name
 from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
 from driftline.serving.api.known import known_endpoint
-from driftline.serving.api.requests import in_utc
+from driftline.serving.api.requests import PAGE, Limit, PageToken, in_utc, page_of
 from driftline.serving.api.undeclared import UndeclaredEndpoints
 from driftline.serving.bodies.media_types import MEDIA_TYPES, UnsupportedMediaError, body_form
 from driftline.serving.context import ServerContext
@@ -99,6 +100,8 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         start: Annotated[datetime | None, Query(alias="from")] = None,
         end: Annotated[datetime | None, Query(alias="to")] = None,
         variant: str | None = None,
+        limit: Limit = PAGE,
+        next_token: PageToken = None,
     ) -> dict[str, Any]:
         """List the hours that are over and have records, with what an export of them holds.
 
@@ -109,13 +112,15 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         closed = closed_before(context.now())
         last = closed if end is None else min(closed, in_utc(end))
         first = None if start is None else in_utc(start)
-        found = captured_hours(context.root, endpoint, first, last, variant=variant)
-        items = [asdict(one) | {"start": one.start.isoformat()} for one in found]
+        after = place_of(next_token, datetime, str)
+        begin = after[0] if after is not None and isinstance(after[0], datetime) else first
+        found = captured_hours(context.root, endpoint, begin, last, variant=variant)
+        rest = [one for one in found if after is None or (one.start, one.variant) > after]
         return {
             "endpoint": endpoint,
             "before": last.isoformat(),
             "erased_from": _erased_from(context, endpoint, first),
-            "items": items,
+            **page_of(rest, limit, lambda one: (one.start, one.variant), _hour),
         }
 
     @routes.get("/endpoints/{name}/capture/lines", response_class=StreamingResponse)
@@ -126,6 +131,10 @@ def _add_exports(routes: APIRouter, context: ServerContext) -> None:
         endpoint = known_endpoint(context, name)
         body = _written(context.root, endpoint, in_utc(hour), variant)
         return StreamingResponse(body, media_type=_LINES)
+
+
+def _hour(one: Hour) -> dict[str, Any]:
+    return asdict(one) | {"start": one.start.isoformat()}
 
 
 def _erased_from(context: ServerContext, endpoint: str, first: datetime | None) -> str | None:

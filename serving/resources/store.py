@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from driftline.database.locks import advisory_lock
+from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import SECRET_FIELDS, Kind, baseline_and_pin
@@ -109,6 +111,38 @@ def list_kinds(connection: Connection, *kinds: Kind) -> list[Stored]:
     """Return all resources of some kinds as they were at one moment, by name."""
     query = select(resources).where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
     return [_read(row) for row in connection.execute(query)]
+
+
+def list_page(
+    connection: Connection,
+    kind: Kind,
+    *,
+    prefix: str = "",
+    owner: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    after: Place | None = None,
+    limit: int,
+) -> list[Stored]:
+    """Return some resources of a kind by name, as names are compared; behind a place (key).
+
+    Those whose names begin so, of an owner, that have all of these tags.
+    """
+    table = resources.c
+    query = select(resources).where(table.kind == kind, is_behind(after, [table.key]))
+    if prefix:
+        query = query.where(table.key.startswith(key_of(kind, prefix), autoescape=True))
+    if owner is not None:
+        query = query.where(table.owner == owner)
+    query = query.order_by(table.key).execution_options(yield_per=limit)
+    wanted = dict(tags or {}).items()
+    with connection.execute(query) as rows:
+        # LIKE knows no case in SQLite; tags stand inside of the row.
+        fitting = (
+            row
+            for row in rows
+            if row.key.startswith(key_of(kind, prefix)) and wanted <= dict(row.tags).items()
+        )
+        return [_read(row) for row in islice(fitting, limit)]
 
 
 def hold_all(connection: Connection) -> None:

@@ -45,7 +45,7 @@ def versions_in_use(server) -> dict[str, str]:
 
 def test_versions_are_listed_with_what_they_are_made_of_and_who_uses_them(server, trained):
     page = server.client.get(f"{PATH}/versions", params={"limit": 1}).json()
-    rest = server.client.get(f"{PATH}/versions", params={"before": page["next"]}).json()
+    rest = server.client.get(f"{PATH}/versions", params={"next_token": page["next_token"]}).json()
     missing = server.client.get("/api/v1/baselines/fligths/versions")
 
     (second,), (first,) = page["items"], rest["items"]
@@ -56,7 +56,7 @@ def test_versions_are_listed_with_what_they_are_made_of_and_who_uses_them(server
     assert first["monitors"] == [
         {"name": "follows", "pinned": False}, {"name": "stays", "pinned": True},
     ]  # fmt: skip
-    assert (page["next"], rest["next"]) == (2, None)
+    assert (page["next_token"] is None, rest["next_token"]) == (False, None)
     assert (missing.status_code, "flights" in missing.text) == (404, True)
 
 

@@ -32,7 +32,7 @@ def broken(request, server, yard) -> str:
 
 
 def test_the_list_has_the_others_and_says_what_is_wrong_with_it(server, yard, broken):
-    found = {one["name"]: one for one in yard.alarms()["items"]}
+    found = {one["name"]: one for one in yard.alarms()}
 
     assert sorted(found) == ["a b", "both", "c", "top"]
     assert WHY in found[broken]["unreadable"]

@@ -6,17 +6,42 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from driftline.app.client.connection import in_path
+from driftline.app.client.connection import in_path, tags_of
 from driftline.app.client.metrics import MetricCalls
 
 
 class AlarmCalls(MetricCalls):
     """Calls about metrics, alarms, silences, deliveries and incidents."""
 
-    def alarms(self, **chosen: Any) -> dict[str, Any]:  # noqa: ANN401 - texts, lists, numbers
-        """List alarms of all kinds by name, with their states; gives a page and its ``next``."""
-        asked = {key: value for key, value in chosen.items() if value not in (None, "", [], ())}
-        return self._get("alarm-states", **asked)
+    def alarms(
+        self,
+        *,
+        kind: str | None = None,
+        state: str | None = None,
+        prefix: str = "",
+        channel: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        parents_of: str | None = None,
+        children_of: str | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """List alarms of all kinds by name, with their states.
+
+        Parameters
+        ----------
+        kind, state
+            "metric" or "composite"; "OK", "ALARM" or "INSUFFICIENT_DATA".
+        prefix, tags, channel
+            Only names that begin so; with all of these tags; that notify this channel.
+        parents_of, children_of
+            Only composites that look at this alarm; only what this composite looks at.
+        limit
+            So many at most; None: all.
+        """
+        return self._items(
+            "alarm-states", limit=limit, kind=kind, state=state, prefix=prefix or None,
+            channel=channel, tag=tags_of(tags), parents_of=parents_of, children_of=children_of,
+        )  # fmt: skip
 
     def alarm(self, name: str) -> dict[str, Any]:
         """Return one alarm of any kind: its definition and where it stands."""
@@ -63,7 +88,7 @@ class AlarmCalls(MetricCalls):
         self,
         name: str,
         *,
-        limit: int = 100,
+        limit: int | None = 100,
         type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
         start: datetime | None = None,
         end: datetime | None = None,
@@ -83,7 +108,7 @@ class AlarmCalls(MetricCalls):
         return self._post("channels", name, "enable")
 
     def channel_log(
-        self, name: str, *, message: str | None = None, limit: int = 100
+        self, name: str, *, message: str | None = None, limit: int | None = 100
     ) -> list[dict[str, Any]]:
         """List attempts to send by a channel, newest first; or those of one message."""
         return self._items("channels", name, "log", limit=limit, message=message)
@@ -118,10 +143,15 @@ class AlarmCalls(MetricCalls):
         alarm: str | None = None,
         status: str | None = None,
         channel: str | None = None,
-        limit: int = 100,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = 100,
     ) -> list[dict[str, Any]]:
-        """List messages, newest first; those of an alarm, a channel, in a status."""
-        return self._items("deliveries", alarm=alarm, status=status, channel=channel, limit=limit)
+        """List messages, newest first; those of an alarm, a channel, in a status, of a span."""
+        return self._items(
+            "deliveries", limit=limit, alarm=alarm, status=status, channel=channel,
+            **{"from": start, "to": end},
+        )  # fmt: skip
 
     def delivery(self, message_id: str) -> dict[str, Any]:
         """Return one message, and those that it carries."""
@@ -132,10 +162,17 @@ class AlarmCalls(MetricCalls):
         return self._post("deliveries", message_id, "redeliver")
 
     def incidents(
-        self, *, status: str | None = None, endpoint: str | None = None, limit: int = 100
+        self,
+        *,
+        status: str | None = None,
+        endpoint: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = 100,
     ) -> list[dict[str, Any]]:
-        """List incidents with their alarms, newest first; those open or closed."""
-        return self._items("incidents", status=status, endpoint=endpoint, limit=limit)
+        """List incidents with their alarms, newest first; those open or closed, of a span."""
+        span = {"from": start, "to": end}
+        return self._items("incidents", limit=limit, status=status, endpoint=endpoint, **span)
 
     def incident(self, incident_id: str) -> dict[str, Any]:
         """Return one incident, its alarms and its messages."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from driftline.app.client.alarms import AlarmCalls
-from driftline.app.client.connection import in_path, without_none
+from driftline.app.client.connection import PAGE_MAX, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.errors import InputError, UnavailableError
 from driftline.loopback import DEFAULT_SERVER
@@ -118,10 +118,13 @@ class Client(AlarmCalls):
         subject: str | None = None,
         target: str | None = None,
         since: datetime | None = None,
-        limit: int = 100,
+        until: datetime | None = None,
+        limit: int | None = 100,
     ) -> list[dict[str, Any]]:
-        """List who did what, the newest first: of one subject, to one target, since a time."""
-        return self._items("audit", subject=subject, target=target, since=since, limit=limit)
+        """List who did what, the newest first: of one subject, to one target, in [since, until)."""
+        return self._items(
+            "audit", limit=limit, subject=subject, target=target, since=since, until=until
+        )
 
     def apply(
         self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False
@@ -129,9 +132,32 @@ class Client(AlarmCalls):
         """Declare resources, all or nothing; gives the plan with one change for each resource."""
         return self._post("apply", body={"resources": list(resources), "dry_run": dry_run})
 
-    def executions(self, monitor: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        """List the executions of a monitor, newest window first."""
-        return self._items("monitors", monitor, "executions", limit=limit)
+    def executions(
+        self,
+        monitor: str,
+        *,
+        statuses: Sequence[str] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = 100,
+    ) -> Sequence[dict[str, Any]]:
+        """List the executions of a monitor, newest window first.
+
+        Parameters
+        ----------
+        monitor
+            Its name; the history of a deleted one is there, too.
+        statuses
+            Only these, such as "Failed".
+        start, end
+            Only of windows that begin in [start, end), aware.
+        limit
+            So many at most; None: all.
+        """
+        return self._items(
+            "monitors", monitor, "executions", limit=limit, status=list(statuses) or None,
+            **{"from": start, "to": end},
+        )  # fmt: skip
 
     def report(self, execution: str) -> dict[str, Any]:
         """Return the report of an execution: violations, features, segments."""
@@ -157,9 +183,29 @@ class Client(AlarmCalls):
         path = f"/api/v1/executions/{in_path(execution)}/violations{which}/rows"
         return self._stream(path, {"format": form}, again="ask again")
 
-    def list(self, kind: str) -> list[dict[str, Any]]:
-        """List the resources of a kind, such as ``Monitor``."""
-        return self._items(collection(kind))
+    def list(
+        self,
+        kind: str,
+        *,
+        prefix: str = "",
+        owner: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[dict[str, Any]]:
+        """List the resources of a kind, such as ``Monitor``, by name.
+
+        Parameters
+        ----------
+        kind
+            As in resource files.
+        prefix, owner, tags
+            Only names that begin so; of an owner; with all of these tags.
+        limit
+            So many at most; None: all.
+        """
+        return self._items(
+            collection(kind), limit=limit, prefix=prefix or None, owner=owner, tag=tags_of(tags)
+        )
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Return one resource."""
@@ -266,14 +312,9 @@ class Client(AlarmCalls):
         span = without_none({"from": start, "to": end})
         return self._post("monitors", name, "baseline", body=span)
 
-    def baseline_versions(
-        self, name: str, *, limit: int = 100, before: int | None = None
-    ) -> Sequence[dict[str, Any]]:
-        """List the versions of a baseline, the newest first, with the monitors that use each.
-
-        ``before`` leaves out those from this number on: the last one of the page before.
-        """
-        return self._items("baselines", name, "versions", limit=limit, before=before)
+    def baseline_versions(self, name: str, *, limit: int | None = 100) -> Sequence[dict[str, Any]]:
+        """List the versions of a baseline, the newest first, with the monitors that use each."""
+        return self._items("baselines", name, "versions", limit=limit)
 
     def make_baseline_version(
         self,
@@ -302,7 +343,9 @@ class Client(AlarmCalls):
         """Have a version of a baseline used by all monitors that follow it; an older one, too."""
         return self._post("baselines", name, "promote", body={"version": version})
 
-    def baseline_promotions(self, name: str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
+    def baseline_promotions(
+        self, name: str, *, limit: int | None = 100
+    ) -> Sequence[dict[str, Any]]:
         """List which versions of a baseline came into use, when and by whom, the newest first."""
         return self._items("baselines", name, "promotions", limit=limit)
 
@@ -351,9 +394,11 @@ class Client(AlarmCalls):
         }
         return self._post("monitors", name, "marks", body=asked)
 
-    def marks(self, name: str, *, limit: int = 100) -> Sequence[dict[str, Any]]:
-        """List what was said of a monitor's findings, the newest first."""
-        return self._items("monitors", name, "marks", limit=limit)
+    def marks(
+        self, name: str, *, verdict: str | None = None, limit: int | None = 100
+    ) -> Sequence[dict[str, Any]]:
+        """List what was said of a monitor's findings, the newest first; or one verdict's."""
+        return self._items("monitors", name, "marks", limit=limit, verdict=verdict)
 
     def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> dict[str, Any]:
         """Take a mark back, with the version of the baseline that it made."""
@@ -425,7 +470,13 @@ class Client(AlarmCalls):
 
     def captured_hours(self, endpoint: str, **chosen: str) -> dict[str, Any]:
         """List the hours that are over and have records; ``from``, ``to``, ``variant`` choose."""
-        return self._get("endpoints", endpoint, "capture", "hours", **chosen)
+        path = ("endpoints", endpoint, "capture", "hours")
+        found = self._get(*path, **chosen, limit=PAGE_MAX)
+        page = found
+        while (token := page.get("next_token")) is not None:
+            page = self._get(*path, **chosen, limit=PAGE_MAX, next_token=token)
+            found["items"] += page["items"]
+        return found
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
         """Return the capture lines of one hour of a variant, without line ends."""

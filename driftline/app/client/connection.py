@@ -36,6 +36,9 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
 
+# What a server gives at once.
+PAGE_MAX = 1000
+
 # What is said of a certificate, in words of OpenSSL, and what mends it.
 _CERTIFICATE_MENDS = {
     "mismatch": "ask by a name that the certificate is for, or have it made for this one",
@@ -118,9 +121,23 @@ class ServerCalls:
         """Return the JSON at the steps of a path; parameters that are None are left out."""
         return self._json("GET", api_path(*steps), params=without_none(params))
 
-    def _items(self, *steps: str, **params: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as above
-        """Return the items of a list, asked for as `_get` does."""
-        items: list[dict[str, Any]] = self._get(*steps, **params)["items"]
+    def _items(
+        self,
+        *steps: str,
+        limit: int | None = None,
+        **params: Any,  # noqa: ANN401 - as above
+    ) -> list[dict[str, Any]]:
+        """Return the items of a list, page after page, so many at most; asked as `_get` does."""
+        items: list[dict[str, Any]] = []
+        asked = params
+        while limit is None or len(items) < limit:
+            count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
+            page = self._get(*steps, **asked, limit=count)
+            items += page["items"]
+            # A server of before had no pages.
+            if (token := page.get("next_token")) is None:
+                break
+            asked = params | {"next_token": token}
         return items
 
     def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -242,6 +259,11 @@ def in_path(name: str) -> str:
 def api_path(*steps: str) -> str:
     """Return the path of the programming interface that these steps lead along."""
     return "/".join(("/api/v1", *map(in_path, steps)))
+
+
+def tags_of(tags: Mapping[str, str] | None) -> list[str] | None:
+    """Write tags as parameters; None: no tag is asked for."""
+    return [f"{key}={value}" for key, value in tags.items()] if tags else None
 
 
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from driftline.app.client.connection import ServerCalls, in_path
 
 # As botocore does: below this, deflating costs more than it saves.
 _DEFLATE_FROM = 10_240
-_PAGE = 500
 
 
 class MetricCalls(ServerCalls):
@@ -45,26 +44,13 @@ class MetricCalls(ServerCalls):
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
         """List metrics that had data in the last two weeks, as ListMetrics does; all pages."""
-        asked: dict[str, Any] = {}
-        if namespace is not None:
-            asked["namespace"] = namespace
-        if name is not None:
-            asked["name"] = name
-        if dimensions:
-            asked["dimension"] = [
-                key if value is None else f"{key}={value}" for key, value in dimensions.items()
-            ]
-        if only_recent:
-            asked["recently_active"] = "PT3H"
-        found: list[dict[str, Any]] = []
-        while limit is None or len(found) < limit:
-            asked["limit"] = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = self._json("GET", "/api/v1/metrics", params=asked)
-            found += page["items"]
-            if page["next_token"] is None:
-                break
-            asked["next_token"] = page["next_token"]
-        return found
+        wanted = [
+            key if value is None else f"{key}={value}" for key, value in (dimensions or {}).items()
+        ]
+        return self._items(
+            "metrics", limit=limit, namespace=namespace, name=name, dimension=wanted or None,
+            recently_active="PT3H" if only_recent else None,
+        )  # fmt: skip
 
     def metric_statistics(
         self,

@@ -109,6 +109,9 @@ def audit(
     since: Annotated[
         str | None, typer.Option("--since", metavar="2d", help="Time, or how long ago: 5m, 3h, 2d.")
     ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="1d", help="Time, or how long ago.")
+    ] = None,
     limit: options.Limit = 100,
 ) -> Answer:
     """List who changed what.
@@ -117,8 +120,11 @@ def audit(
 
     Example: driftline audit --target Alarm/late --since 7d
     """
-    first = options.moment(since, "--since", end=datetime.now(UTC))
-    entries = client.audit(subject=subject, target=target, since=first, limit=limit)
+    now = datetime.now(UTC)
+    entries = client.audit(
+        subject=subject, target=target, since=options.moment(since, "--since", end=now),
+        until=options.moment(until, "--until", end=now), limit=limit,
+    )  # fmt: skip
     rows = [
         {
             "at": entry["at"][:19],

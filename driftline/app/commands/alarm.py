@@ -19,7 +19,6 @@ alarm = typer.Typer(
 
 Name = Annotated[str, typer.Argument(help="Name of the alarm, metric or composite.")]
 Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or composite.")]
-_PAGE = 1000
 
 
 @alarm.command("list")
@@ -37,9 +36,7 @@ def list_alarms(
     channel: Annotated[
         str | None, typer.Option("--channel", help="Only those that tell this channel.")
     ] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag.")
-    ] = None,
+    tag: options.Tags = None,
     parents_of: Annotated[
         str | None,
         typer.Option("--parents-of", metavar="NAME", help="Only composites that look at it."),
@@ -53,15 +50,10 @@ def list_alarms(
 
     Example: driftline alarm list --state ALARM
     """
-    alarms: list[dict[str, Any]] = []
-    after: str | None = ""
-    while after is not None:
-        page = client.alarms(
-            kind=kind, state=state, prefix=prefix, channel=channel, tag=tag or [],
-            parents_of=parents_of, children_of=children_of, after=after, limit=_PAGE,
-        )  # fmt: skip
-        alarms += page["items"]
-        after = page["next"]
+    alarms = client.alarms(
+        kind=kind, state=state, prefix=prefix, channel=channel,
+        tags=options.pairs(tag, "tag", "KEY"), parents_of=parents_of, children_of=children_of,
+    )  # fmt: skip
     return Answer(alarms, _listed(alarms))
 
 
@@ -121,7 +113,7 @@ def history(
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help="First time, RFC 3339.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="End, not in it.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Most items.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most items.")] = 100,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
 ) -> Answer:
     """List what happened to an alarm, newest first; also after it was deleted.

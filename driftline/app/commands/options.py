@@ -40,7 +40,11 @@ Data = Annotated[
     list[str],
     typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Lines at most.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Lines at most.")]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag; repeatable."),
+]
 Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
 Dimensions = Annotated[
     list[str] | None,

@@ -61,6 +61,9 @@ def get(
     name: Annotated[
         str | None, typer.Argument(help="Name of one resource; all when left out.")
     ] = None,
+    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
+    owner: Annotated[str | None, typer.Option("--owner", help="Only of this owner.")] = None,
+    tag: options.Tags = None,
 ) -> Answer:
     """Show the declared resources of a kind, or one of them.
 
@@ -69,7 +72,7 @@ def get(
     if name is not None:
         resource = client.get(kind, name)
         return Answer(resource, _as_yaml(resource))
-    resources = client.list(kind)
+    resources = client.list(kind, prefix=prefix, owner=owner, tags=options.pairs(tag, "tag", "KEY"))
     return Answer(resources, [Table(["name", "owner", "generation", "updated_at"], resources)])
 
 

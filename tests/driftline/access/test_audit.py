@@ -17,7 +17,7 @@ def test_the_newest_comes_first_and_pages_join(engine: Engine) -> None:
         for number in range(5):
             record(connection, "update", f"Alarm/{number}", NOW + timedelta(minutes=number))
         first = entries(connection, limit=2)
-        rest = entries(connection, limit=9, before_id=first[-1].id)
+        rest = entries(connection, limit=9, after=(first[-1].id,))
 
     assert [one.target for one in first + rest] == [f"Alarm/{n}" for n in (4, 3, 2, 1, 0)]
 

@@ -1,0 +1,156 @@
+"""Every list of the interface comes in pages, and pages of one item add up to the list."""
+
+from typing import get_args
+
+import pytest
+
+from driftline.app.client.client import Client
+from driftline.serving.api.declared import Collection
+from driftline.serving.api.openapi import operations_of
+from tests.serving.api_yard import ALARM, POINTS, SPAN, populated
+from tests.serving.conftest import resource
+
+# What stands in the paths: a monitor, an endpoint, an alarm and a channel that have something.
+NAMES = {
+    "monitors": "quality", "endpoints": "flights", "alarms": "orders", "channels": "pager",
+    "baselines": "flights",
+}  # fmt: skip
+# Reading lists is noted in the audit log, too.
+FILTERS = {"/api/v1/audit": {"target": "/api/v1/tokens"}}
+WATCHED = {"namespace": "Shop", "metric_name": "Orders", "stat": "Sum"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Run a server on which every list has several items."""
+    with populated(tmp_path_factory.mktemp("paging")) as found:
+        post = found.client.post
+        answers = [
+            found.apply(
+                resource("Alarm", "orders/2", **ALARM),
+                resource("Channel", "other", type="command", command="page"),
+                resource("Silence", "second", matchers=["alarm=x"], ends_at="2999-01-01"),
+                resource("CompositeAlarm", "Shop 2", alarm_rule="ALARM(orders)"),
+            ),
+            post("/api/v1/monitors/quality/backfill", json={**SPAN, "to": "2026-01-15T00:00:00Z"}),
+        ]
+        for region in ("north", "south"):
+            dimensions = [{"Name": "Region", "Value": region}]
+            data = [{"MetricName": "Orders", "Dimensions": dimensions, **one} for one in POINTS]
+            answers.append(post("/api/v1/metrics", json={"Namespace": "Shop", "MetricData": data}))
+            watched = {**WATCHED, "dimensions": {"Region": region}}
+            asked = {"single_metric_anomaly_detector": watched}
+            answers.append(post("/api/v1/detectors", json=asked))
+            answers.append(post("/api/v1/tokens", json={"name": region, "roles": ["viewer"]}))
+            mark = {
+                "window": SPAN["from"], "verdict": "expected", "feature": "carrier",
+                "reason": region, "author": "ada",
+            }  # fmt: skip
+            answers.append(post("/api/v1/monitors/quality/marks", json=mark))
+            answers.append(post("/api/v1/channels/pager/test"))
+        for state in ("ALARM", "OK"):
+            body = {"state_value": state, "state_reason": "a drill"}
+            answers.append(found.client.put("/api/v1/alarms/orders/state", json=body))
+        assert [one.text for one in answers if not one.is_success] == []
+        yield found
+
+
+def lists(server):
+    """Return the paths of all operations that answer a list, with names filled in."""
+    document = server.client.get("/openapi.json").json()
+    for method, path, operation in operations_of(document):
+        content = operation["responses"].get("200", {}).get("content", {})
+        items = content.get("application/json", {}).get("example", {})
+        if method == "GET" and isinstance(items, dict) and "items" in items:
+            kind = path.split("/")[3]
+            yield path.replace("{name}", NAMES.get(kind, "")), operation
+
+
+def test_every_list_takes_a_limit_and_a_token(server):
+    wanting = [
+        path
+        for path, operation in lists(server)
+        if not {"limit", "next_token"} <= {one["name"] for one in operation["parameters"]}
+    ]
+
+    assert wanting == []
+
+
+def test_pages_of_one_item_add_up_to_each_list(server):
+    paths = [path for path, _ in lists(server) if "{collection}" not in path]
+    short = []
+    for path in [*paths, *(f"/api/v1/{kind}" for kind in get_args(Collection))]:
+        whole = server.client.get(path, params=FILTERS.get(path, {}) | {"limit": 1000}).json()
+        found = walk(server, path)
+        assert found == whole["items"], path
+        assert whole["next_token"] is None, path
+        if len(found) < 2:
+            short.append(path)
+
+    # Of all others there were two items or more to be told apart.
+    ones = ["capture", "deliveries", "incidents", "models", "baselines", "endpoints"]
+    ones += [f"baselines/flights/{one}" for one in ("versions", "promotions")]
+    assert set(short) <= {f"/api/v1/{one}" for one in ones}
+
+
+def walk(server, path):
+    """Return what pages of one item give."""
+    found, token = [], None
+    while True:
+        asked = FILTERS.get(path, {}) | {"limit": 1}
+        asked |= {} if token is None else {"next_token": token}
+        page = server.client.get(path, params=asked).json()
+        found += page["items"]
+        assert len(page["items"]) <= 1
+        if (token := page["next_token"]) is None:
+            return found
+
+
+@pytest.mark.parametrize("token", ["x", "WzFd", "a" * 2001, "%00"])
+def test_a_wrong_token_is_refused_by_every_list(server, token):
+    for path, _ in lists(server):
+        answer = server.client.get(
+            path.replace("{collection}", "alarms"), params={"next_token": token}
+        )
+        is_number = token == "WzFd" and answer.status_code == 200
+        assert answer.status_code == 400 or is_number, path
+
+
+def test_resources_are_listed_by_prefix_owner_and_tags(server):
+    tagged = {**resource("Alarm", "tag_1", **ALARM), "owner": "ada", "tags": {"team": "a", "x": ""}}
+    assert server.apply(tagged, resource("Alarm", "Tag_1", **ALARM)).status_code == 200
+    with Client(server.url) as client:
+        found = {
+            "prefix": client.list("Alarm", prefix="tag_"),
+            "no pattern": client.list("Alarm", prefix="%"),
+            "no case": client.list("Monitor", prefix="QUAL"),
+            "owner": client.list("Alarm", owner="ada"),
+            "tags": client.list("Alarm", tags={"team": "a", "x": ""}),
+            "other tag": client.list("Alarm", tags={"team": "b"}),
+        }
+
+    assert {key: [one["name"] for one in items] for key, items in found.items()} == {
+        "prefix": ["tag_1"],
+        "no pattern": [],
+        "no case": ["quality"],
+        "owner": ["tag_1"],
+        "tags": ["tag_1"],
+        "other tag": [],
+    }
+
+
+def test_executions_are_listed_by_status_and_window(server):
+    with Client(server.url) as client:
+        all_of_them = client.executions("quality", limit=None)
+        starts = sorted({one["window_start"] for one in all_of_them})
+        statuses = {one["status"] for one in all_of_them}
+        some = {one: client.executions("quality", statuses=[one]) for one in statuses}
+        params = {"from": starts[0], "to": starts[1]}
+        path = "/api/v1/monitors/quality/executions"
+        first = server.client.get(path, params=params).json()["items"]
+        wrong = server.client.get(path, params={"status": "Odd"})
+
+    assert len(starts) > 1
+    assert sum(map(len, some.values())) == len(all_of_them)
+    assert {one["window_start"] for one in first} == {starts[0]}
+    assert wrong.status_code == 400
