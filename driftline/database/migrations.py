@@ -6,19 +6,24 @@ driftline/migrations.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.database.engine import failure_sentence
+from driftline.database.engine import BUSY_TIMEOUT_MS, CHECKPOINT_TIMEOUT_MS, failure_sentence
 from driftline.database.urls import without_password
 from driftline.errors import ConflictError, InputError, UnavailableError
 
 # Any fixed number would do; this one is "driftlin" in ASCII.
 MIGRATION_LOCK = 0x647269_66746C696E
+_OTHERS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend')
+"""
 
 
 def migrate(engine: Engine, to: str | None = None) -> str:
@@ -42,7 +47,8 @@ def migrate(engine: Engine, to: str | None = None) -> str:
     UnavailableError
         When the database cannot be opened or is locked by another process for too long.
     ConflictError
-        When its schema is newer than this version of driftline, or cannot be brought there.
+        When its schema is newer than this version of driftline, or cannot be brought there; on the
+        way back also while another process has the database open.
     """
     readable = known_revisions()
     wanted = readable[0] if to is None else to
@@ -52,8 +58,12 @@ def migrate(engine: Engine, to: str | None = None) -> str:
             "version of driftline knows"
         )
     where = without_password(engine.url.render_as_string(hide_password=True))
+    if to is not None:
+        engine.dispose()  # Its own idle connections are nobody else's.
     try:
         with _transaction(engine, may_go_back=to is not None) as connection:
+            if to is not None:
+                _require_unused(connection, where)
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
             stored = stored_revision(connection)
@@ -75,18 +85,45 @@ def migrate(engine: Engine, to: str | None = None) -> str:
 def _transaction(engine: Engine, *, may_go_back: bool) -> Iterator[Connection]:
     """Begin a transaction, in which tables that others refer to may be made anew to go back.
 
-    SQLite drops no column in place, and heeds this setting outside of transactions only.
+    SQLite drops no column in place.
     """
     with engine.connect() as connection:
         is_loose = may_go_back and engine.dialect.name == "sqlite"
         if is_loose:
-            connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+            _pragma(connection, "foreign_keys = OFF")
+            _pragma(connection, f"busy_timeout = {CHECKPOINT_TIMEOUT_MS}")
+            # Refused while anybody else has the file open.
+            with suppress(sqlite3.OperationalError):
+                _pragma(connection, "journal_mode = DELETE")
         try:
             with connection.begin():
                 yield connection
         finally:
             if is_loose:
-                connection.connection.cursor().execute("PRAGMA foreign_keys = ON")
+                _pragma(connection, f"busy_timeout = {BUSY_TIMEOUT_MS}")
+                _pragma(connection, "foreign_keys = ON")
+                with suppress(sqlite3.OperationalError):
+                    _pragma(connection, "journal_mode = WAL")
+
+
+def _pragma(connection: Connection, text: str) -> None:
+    """Set what SQLite heeds outside of transactions only."""
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(f"PRAGMA {text}")
+
+
+def _require_unused(connection: Connection, where: str) -> None:
+    """Refuse to take away tables that a running process works with; it would bring them back."""
+    if connection.dialect.name == "sqlite":
+        is_used = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    else:
+        is_used = connection.exec_driver_sql(_OTHERS).scalar_one()
+    if is_used:
+        raise ConflictError(
+            f"database {where}: other processes have it open; stop all processes of driftline on "
+            "every machine (server, capture or sink, scheduler, alarms, dashboard), then run this "
+            "again"
+        )
 
 
 def stored_revision(connection: Connection) -> str | None:

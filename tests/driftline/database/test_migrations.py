@@ -85,6 +85,25 @@ def test_a_schema_goes_back_and_comes_again(engine: Engine) -> None:
     assert _shape(engine) == shape
 
 
+def test_a_schema_does_not_go_back_under_a_process_that_has_it_open(engine: Engine) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    other = open_url(url)
+    shape = _shape(engine)
+    with other.connect():
+        pass  # As a process that waits for work: nothing is going on, and the connection is open.
+
+    with pytest.raises(ConflictError, match="stop all processes of driftline on every machine"):
+        migrate(engine, "0015")
+    assert migrate(other) == NEWEST
+    assert _shape(engine) == shape
+    other.dispose()
+    assert migrate(engine, "0015") == "0015"
+    assert migrate(engine) == NEWEST
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+
+
 def test_a_schema_goes_back_with_rows_that_refer_to_others(engine: Engine) -> None:
     now = datetime(2026, 11, 22, tzinfo=UTC)
     with engine.begin() as connection:
