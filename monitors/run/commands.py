@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import heapq
 import io
 import json
 import os
@@ -141,21 +140,14 @@ def _write_records(
         return line
 
     try:
-        folders: dict[tuple[datetime, str], list[str]] = defaultdict(list)
         for hour in captured_hours(root, endpoint, window.start, last):
-            # Records without a variant lie in one folder with those of SageMaker's usual one.
-            folders[hour.start, hour.variant or "AllTraffic"].append(hour.variant)
-        for (start, variant), variants in folders.items():
             in_time()
-            while at is None or at < start:
+            while at is None or at < hour.start:
                 at, known = next(labels, (LATEST, NONE))
-            span = max(start, window.start), min(start + HOUR, window.end)
-            lines = heapq.merge(
-                *(lines_between(root, endpoint, *span, variant=one) for one in variants),
-                key=lambda line: line.time or start,
-            )
-            merged = (_merged(line, known if at == start else NONE) for line in lines)
-            counts += write_hour(folder, endpoint, variant, start, map(spend, merged))
+            span = max(hour.start, window.start), min(hour.start + HOUR, window.end)
+            lines = lines_between(root, endpoint, *span, variant=hour.variant)
+            merged = (_merged(line, known if at == hour.start else NONE) for line in lines)
+            counts += write_hour(folder, endpoint, hour.variant, hour.start, map(spend, merged))
     except ConflictError as error:
         raise UnavailableError(str(error)) from error
     if not counts.lines:

@@ -69,12 +69,12 @@ def reference() -> Baseline:
     return Baseline.fit(pa.table(table), label="late", prediction="said")
 
 
-def line(index: float, body: str = "0.5") -> bytes:
+def line(index: float, body: str = "0.5", answer: str = "1") -> bytes:
     sides = {
         name: {"observedContentType": "text/csv", "mode": mode, "data": data, "encoding": "CSV"}
         for name, mode, data in (
             ("endpointInput", "INPUT", body),
-            ("endpointOutput", "OUTPUT", "1"),
+            ("endpointOutput", "OUTPUT", answer),
         )
     }
     at = START + timedelta(minutes=40 * index)
@@ -172,8 +172,11 @@ def test_a_command_finds_what_the_contract_promises(
     judge: Callable[..., Execution], root: str, reference: Baseline, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    label = {"key": ["event-3"], "row_index": pa.array([0], pa.int32()), "label": ["1"]}
-    put(root, "flights", pa.table(label), lambda: START + DAY)
+    several = line(20, "0.5\n0.7\n0.9", "1\n0\n0")
+    store_lines(root, "flights", [several], reference.signature)
+    label = {"key": ["event-3", "event-20", "event-20"], "label": ["1", "0", "1"]}
+    rows = pa.array([0, 0, 2], pa.int32())
+    put(root, "flights", pa.table({**label, "row_index": rows}), lambda: START + DAY)
     monkeypatch.setenv("DRIFTLINE_DATABASE__URL", "postgresql://app:secret@db/app")
     seen = tmp_path / "seen"
 
@@ -217,9 +220,10 @@ def test_a_command_finds_what_the_contract_promises(
     files = sorted((seen / "processing/input/endpoint").rglob("*.jsonl"))
     lines = [one for file in files for one in file.read_bytes().splitlines()]
     assert str(files[0].parent).endswith("endpoint/flights/AllTraffic/2024/01/01/00")
-    assert lines[:3] + lines[4:] == [line(index) for index in range(10) if index != 3]
+    assert lines[:3] + lines[4:10] == [line(index) for index in range(10) if index != 3]
     truth = {"data": "1", "encoding": "CSV"}
     assert json.loads(lines[3]) == {"groundTruthData": truth, **json.loads(line(3))}
+    assert json.loads(lines[10])["groundTruthData"]["data"] == "0,,1"
     kept = (seen / "processing/input/baseline/statistics.json").read_text()
     assert reference.statistics is not None
     assert kept == reference.statistics.to_json()
