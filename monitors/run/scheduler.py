@@ -174,9 +174,6 @@ class Scheduler:
                         )
                     )
 
-                stack.enter_context(
-                    lease.renewed(self.engine, definition.name, self.owner, self.lease_clock)
-                )
                 yield from self._take_turn(taken, judge, stop)
         finally:
             if self._has_lease:
