@@ -60,6 +60,7 @@ from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.provisioning.apply import Applier
+from driftline.serving.provisioning.rolling import Rolling
 from driftline.validation import told
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ def _api(
             asyncio.create_task(cloudevents.sweep_for_ever(pairing)),
             asyncio.create_task(traffic.run()),
             asyncio.create_task(health.run()),
+            asyncio.create_task(Rolling(context, applier.promote).run()),
             asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)),
         ]
         yield

@@ -17,6 +17,7 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import Access, ExternalSource
+from driftline.monitors.results.violation import plural
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
@@ -63,11 +64,16 @@ def captured_baseline(
 
 
 def rows_like(
-    root: str, endpoint: str, baseline: Baseline, window: Window, signature: Signature
+    root: str,
+    endpoint: str,
+    baseline: Baseline,
+    window: Window,
+    signature: Signature,
+    without: Sequence[Window] = (),
 ) -> Source:
     """Open what an endpoint captured in a span of time of the columns that a baseline has."""
     names = [column.name for column in signature.columns if baseline.signature.get(column.name)]
-    return captured_rows(root, endpoint, names, window, signature)
+    return captured_rows(root, endpoint, names, window, signature, without)
 
 
 def table_rows_like(
@@ -80,7 +86,8 @@ def table_rows_like(
     columns = baseline.signature.columns
     known = [one.name for one in columns if one.name in baseline.cells and one.role != "label"]
     read = read_external(source, access, window, baseline.signature, columns=known)
-    return _source(read, [one for one in known if one in read.schema.names], str(source))
+    names = [one for one in known if one in read.schema.names]
+    return _source([read], names, str(source), str(window))
 
 
 def new_normal(
@@ -115,24 +122,49 @@ def new_normal(
 
 
 def captured_rows(
-    root: str, endpoint: str, names: Sequence[str], window: Window, signature: Signature
+    root: str,
+    endpoint: str,
+    names: Sequence[str],
+    window: Window,
+    signature: Signature,
+    without: Sequence[Window] = (),
 ) -> Source:
-    """Open columns, and times, of the rows that an endpoint captured in a span of time."""
-    read = read_window(root, endpoint, window, signature, columns=[*names, EVENT_TIME])
-    return _source(read, names, f'endpoint "{endpoint}"')
+    """Open columns, and times, of the rows that an endpoint captured in a span of time.
 
-
-def _source(read: WindowRead, names: Sequence[str], subject: str) -> Source:
+    Those of the windows in ``without`` are left out.
+    """
     columns = [*names, EVENT_TIME]
-    if read.row_count < FEWEST_ROWS:
+    reads = [
+        read_window(root, endpoint, span, signature, columns=columns)
+        for span in spans_left(window, without)
+    ]
+    beside = f" beside {plural(len(without), 'window')} with violations" if without else ""
+    return _source(reads, names, f'endpoint "{endpoint}"', f"{window}{beside}")
+
+
+def spans_left(window: Window, without: Sequence[Window]) -> list[Window]:
+    """Return what is left of a span of time, in order; ``without`` may reach beyond it."""
+    found, start = [], window.start
+    for one in sorted(without, key=lambda one: one.start):
+        if start < min(one.start, window.end):
+            found.append(Window(start, min(one.start, window.end)))
+        start = max(start, one.end)
+    if start < window.end:
+        found.append(Window(start, window.end))
+    return found
+
+
+def _source(reads: Sequence[WindowRead], names: Sequence[str], subject: str, when: str) -> Source:
+    columns, row_count = [*names, EVENT_TIME], sum(read.row_count for read in reads)
+    if row_count < FEWEST_ROWS:
         raise UndecidedError(
-            f"{subject}: {read.row_count:,} rows were captured in {read.window}; a baseline "
+            f"{subject}: {row_count:,} rows were captured in {when}; a baseline "
             f"needs {FEWEST_ROWS} at least, so take a longer time"
         )
 
     # What capture found unfit stands in a map beside the columns, and is no data.
     def batches() -> Iterator[pa.RecordBatch]:
-        return (batch.select(columns) for batch in read.batches())
+        return (batch.select(columns) for read in reads for batch in read.batches())
 
-    schema = pa.schema([read.schema.field(name) for name in columns])
-    return Source(schema, batches, row_count=read.row_count)
+    schema = pa.schema([reads[0].schema.field(name) for name in columns])
+    return Source(schema, batches, row_count=row_count)

@@ -149,7 +149,11 @@ def make_plan(
     planned = []
     for resource in resources:
         spec = _stored_spec(resource)
-        for kind, name in store.needs(resource.kind, spec):
+        needed = store.needs(resource.kind, spec)
+        if isinstance(resource.spec, BaselineSpec) and resource.spec.rolling is not None:
+            # It must be there, though it may be deleted before the baseline, which it may need.
+            needed.append(("Endpoint", resource.spec.rolling.endpoint))
+        for kind, name in needed:
             is_known = (kind, key_of(kind, name)) in declared
             if not is_known and store.find(connection, kind, name) is None:
                 names = [one.name for one in resources if one.kind == kind]

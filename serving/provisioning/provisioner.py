@@ -49,7 +49,7 @@ from driftline.signature import Signature
 
 Made = Mapping[str, Any]
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {
-    "data", "model", "segments", "preprocess", "promote",
+    "data", "model", "segments", "preprocess", "promote", "rolling",
 }  # fmt: skip
 
 
@@ -242,5 +242,5 @@ def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
 
     What is not said and what is said to be nothing are the same: older versions stored less.
     """
-    apart = ("data", "promote")
+    apart = ("data", "promote", "rolling")
     return {key: one for key, one in spec.items() if key not in apart and one not in (None, [])}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.capture.windows.window import Window
+from driftline.monitors.warm_up.captured_baseline import spans_left
+from driftline.serving.provisioning.rolling import Rolling, rolling_window
+from driftline.serving.resources.specs import RollingSpec
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
@@ -130,6 +136,65 @@ def test_a_baseline_is_declared_of_captured_rows(server, declare):
     assert [one["row_count"] for one in found] == [600]
     assert (later.status_code, "is not over yet" in later.text) == (400, True)
     assert (wrong.status_code, "years 1 to 9999" in wrong.text) == (400, True)
+
+
+def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change(server, declare):
+    rolling = {"endpoint": "flights", "length": "3d", "every": "1d", "gap": "0d"}
+    promoted = []
+
+    async def promote(name, version):
+        promoted.append((name, version))
+
+    def roll(**more):
+        resource = declare("Baseline", "rolled", **spec, rolling={**rolling, **more})
+        assert server.apply(resource).status_code == 200
+        asyncio.run(Rolling(context, promote).step())
+        return server.client.get("/api/v1/baselines/rolled/versions").json()["items"]
+
+    flights = server.client.get("/api/v1/baselines/flights").json()["spec"]
+    spec = {"data": flights["data"], "label": "late"}
+    context = replace(server.context, now=lambda: DAY + timedelta(days=3))
+    server.apply(
+        declare("Baseline", "rolled", **spec),
+        declare("Monitor", "watch", endpoint="flights", baseline="rolled"),
+    )
+    window = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
+    ran = server.client.post("/api/v1/monitors/watch/run", json=window).json()
+
+    versions, again = roll(), roll()
+    always = roll(length="2d", promote="always")
+
+    unheard = {**spec, "rolling": {**rolling, "endpoint": "flihgts"}}
+    refused = server.apply(declare("Baseline", "rolled", **unheard))
+
+    assert ran["violation_count"] > 0
+    assert "flights" in server.error_of(refused)["message"]
+    assert [one["row_count"] for one in versions] == [960, 600]
+    assert versions[0]["origin"]["left_out"] == ["20260114T000000Z"]
+    assert (versions[0]["in_use"], again) == (False, versions)  # Its carriers have changed.
+    assert always == versions  # The same rows are the same version.
+    assert promoted == [("rolled", versions[0]["version"])]
+
+
+def test_what_is_left_of_a_time_is_what_no_window_covers():
+    def span(start, end):
+        return Window(DAY + timedelta(days=start), DAY + timedelta(days=end))
+
+    left = spans_left(span(0, 10), [span(4, 5), span(-1, 1), span(4, 6), span(9, 12)])
+
+    assert left == [span(1, 4), span(6, 9)]
+    assert spans_left(span(0, 1), []) == [span(0, 1)]
+    assert spans_left(span(0, 1), [span(-3, 3)]) == []
+
+
+def test_a_rolling_time_stays_the_same_until_the_next_is_due():
+    spec = RollingSpec(endpoint="flights", length="30d", every="7d", gap="2d")
+    monday = datetime(2026, 1, 12, tzinfo=UTC)
+
+    assert rolling_window(spec, monday + timedelta(days=2)).end == monday
+    assert rolling_window(spec, monday + timedelta(days=8, hours=23)).end == monday
+    assert rolling_window(spec, monday + timedelta(days=9)).end == monday + timedelta(days=7)
+    assert rolling_window(spec, monday + timedelta(days=9)).length == timedelta(days=30)
 
 
 def test_the_command_tells_it_to_people_and_to_programs(server):
