@@ -122,11 +122,9 @@ def _api(
     pairing, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(
-        context.engine,
-        context.root,
-        trust_pickle=context.trust_pickle,
+        context.engine, context.root, trust_pickle=context.trust_pickle,
         local_dir=context.local_dir,
-    )
+    )  # fmt: skip
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
