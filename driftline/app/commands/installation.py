@@ -23,7 +23,7 @@ COLUMNS = ("group", "name", "package", "version", "object")
 
 
 def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
-    """Examine machine, stores and processes, and print a fix for each problem.
+    """Examine machine, stores and processes, and print fixes.
 
     Exit code 0: nothing is wrong (warnings may stand there); 1: a defect.
 
