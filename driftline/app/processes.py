@@ -435,6 +435,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         sink = watch.sink(_sink(settings, engine, local), maintenance, rules)
         return {"capture": sink.run, "upkeep": maintenance.run}
     if role == "scheduler":
+        from driftline.database.clock import DatabaseClock
         from driftline.monitors.run.scheduler import Scheduler
         from driftline.serving.hosting.explain import ModelShelf
 
@@ -446,7 +447,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             engine,
             settings.root,
             lambda endpoint: signature_of(engine, endpoint),
-            now=now, lease_clock=lambda: datetime.now(UTC), predictors=shelf.open,
+            now=now, lease_clock=DatabaseClock(engine), predictors=shelf.open,
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,
             commands_dir=settings.scheduler.commands_dir,
@@ -474,8 +475,9 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
     from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
+    from driftline.database.clock import DatabaseClock
 
-    band_models = BandModels()
+    band_models, wall_clock = BandModels(), DatabaseClock(engine)
     evaluator = Evaluator(
         engine,
         now=now,
@@ -483,13 +485,13 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
         poll_s=settings.alarms.poll_s,
         settle_s=_SETTLE_S,
         bands=band_models,
-        lease_clock=lambda: datetime.now(UTC),
+        lease_clock=wall_clock,
     )
     trainer = Trainer(engine, now=now, band_models=band_models)
     # Messages go out by the wall clock, whatever clock the monitors live by.
     deliverer = Deliverer(
         engine,
-        now=lambda: datetime.now(UTC),
+        now=wall_clock,
         allow_networks=settings.notify.allow_networks,
         vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
         commands=commands_of(settings.notify.commands),

@@ -1,0 +1,51 @@
+"""Leases go by the clock of PostgreSQL's server, however wrong that of the host is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, event
+
+from driftline.database.clock import MEASURED_EVERY_S, DatabaseClock
+from tests.servers.ports import free_port
+from tests.servers.postgres import open_url
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_host_whose_clock_is_ahead_tells_the_time_of_the_server(
+    engine: Engine, backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = DatabaseClock(engine, host=lambda: datetime.now(UTC) + HOUR)
+
+    off = clock() - datetime.now(UTC)
+
+    assert abs(off - (HOUR if backend == "sqlite" else timedelta(0))) < HOUR / 2
+    assert ("host_clock_off seconds=3" in caplog.text) == (backend == "postgresql")
+
+
+def test_the_server_is_asked_once_a_minute(engine: Engine, backend: str) -> None:
+    now_s = [0.0]
+    clock = DatabaseClock(engine, monotonic=lambda: now_s[0])
+    asked: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+
+    for now_s[0] in (0.0, MEASURED_EVERY_S - 1, MEASURED_EVERY_S, MEASURED_EVERY_S + 1):
+        clock()
+
+    assert len([one for one in asked if "clock_timestamp" in one]) == (
+        0 if backend == "sqlite" else 2
+    )
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_while_the_server_is_away_the_clocks_lie_as_far_apart_as_they_did(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [0.0]
+    clock = DatabaseClock(engine, host=lambda: datetime.now(UTC) + HOUR, monotonic=lambda: now_s[0])
+    clock()
+    monkeypatch.setattr(clock, "_engine", open_url(f"postgresql://me@127.0.0.1:{free_port()}/x"))
+    now_s[0] = MEASURED_EVERY_S
+
+    assert abs(clock() - datetime.now(UTC)) < HOUR / 2
