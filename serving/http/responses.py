@@ -106,6 +106,15 @@ def _require_within(size: int, limit: int) -> None:
         raise TooLargeError(f"the body has more than {limit} bytes, the limit")
 
 
+def _require_type(scope: Scope) -> None:
+    """Refuse a body without a type, which any web page could have sent, too."""
+    if not any(name == b"content-type" and value for name, value in scope["headers"]):
+        raise UnsupportedMediaError(
+            "a body without Content-Type, which any web page can send; expected "
+            '"application/json" (curl -H "Content-Type: application/json")'
+        )
+
+
 def _require_no_form(scope: Scope) -> None:
     """Refuse a body of a type that any web page could have sent, whatever lies in it."""
     for name, value in scope["headers"]:
@@ -134,6 +143,8 @@ class BodyLimit:
         try:
             _require_no_form(scope)
             body = await read_body(scope, receive, limit=self.limit, timeout_s=self.timeout_s)
+            if body:
+                _require_type(scope)
         except (TooLargeError, BodyTimeoutError, UnsupportedMediaError) as error:
             status, code, headers = status_of(error)
             await refuse(send, status, code, str(error), headers)

@@ -32,6 +32,7 @@ def client(server):
 
 def post(server, body, **headers):
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json", **headers}
     return server.client.post("/api/v1/metrics", content=content, headers=headers)
 
 
@@ -368,9 +369,7 @@ def test_what_no_float_no_calendar_and_no_encoding_holds_is_refused(server, path
 def test_what_follows_a_gzip_is_not_lost_in_silence(server):
     one = gzip.compress(json.dumps(datum(value=1)).encode())
 
-    answer = server.client.post(
-        "/api/v1/metrics", content=one + one, headers={"content-encoding": "gzip"}
-    )
+    answer = post(server, one + one, **{"content-encoding": "gzip"})
 
     assert answer.status_code == 400
     assert "one gzip and more" in server.error_of(answer)["message"]

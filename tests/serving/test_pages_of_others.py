@@ -33,6 +33,16 @@ def test_a_form_is_no_request(server, method, path, body, form):
     assert "application/json" in answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(("method", "path", "body"), [one for one in ROUTES if one[2]])
+def test_a_body_of_no_type_is_no_request(server, method, path, body):
+    """A page sends one as a Blob without a type."""
+    answer = server.client.request(method, path, content=body)
+
+    assert "content-type" not in answer.request.headers
+    assert answer.status_code == 415, answer.text
+    assert "application/json" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     "sender",
     [
