@@ -27,7 +27,7 @@ VIOLATED, FAILED = "CompletedWithViolations", "Failed"
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Give a window to the monitor's command, and read what it comes to."""
+    """Run the monitor's command on a window, and read what it finds."""
     command, facts = context.command, context.rows.facts
     if command is None or facts is None:
         raise InputError(
