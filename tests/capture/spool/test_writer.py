@@ -17,6 +17,7 @@ from driftline.capture.spool.counters import Drop, DropCounters, read_drops
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
 from driftline.capture.spool.writer import SpoolWriter
+from tests.capture.spool.write_buffer_tools import Clock
 from tests.together import together
 
 Write = Callable[..., bool]
@@ -29,19 +30,6 @@ def frames_of(folder: Path) -> list[Frame]:
         if not spool.name.startswith("."):
             found += SpoolReader(spool).read(1_000_000, 1 << 30)
     return found
-
-
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.ns = 10**18
-
-    def __call__(self) -> int:
-        return self.ns
-
-    def pass_s(self, seconds: float) -> None:
-        self.ns += int(seconds * 1e9)
 
 
 def test_nothing_is_made_before_the_first_record(spool_dir: Path) -> None:

@@ -23,10 +23,14 @@ def needs_pages(tmp_path: Path) -> None:
 class Clock:
     """A clock that stands until it is moved."""
 
-    ns = 10**18
+    def __init__(self) -> None:
+        self.ns = 10**18
 
     def __call__(self) -> int:
         return self.ns
+
+    def pass_s(self, seconds: float) -> None:
+        self.ns += int(seconds * 1e9)
 
 
 def spool_of(folder: Path) -> Path:
