@@ -293,7 +293,7 @@ class Baseline:
 
     @cached_property
     def version(self) -> str:
-        """Digest of the documents, 16 hex digits."""
+        """Digest of the documents, 16 hex digits; a stored one keeps what it is stored under."""
         digest = hashlib.blake2b(digest_size=8)
         for name, data in sorted(self._documents.items()):
             digest.update(f"{name} {len(data)}\n".encode() + data)
@@ -508,7 +508,10 @@ def get(root: str, name: str, version: str | None = None) -> Baseline:
     chosen = version or known[-1]
     if chosen not in known:
         raise NotFoundError(f'baseline "{name}": no version "{chosen}"; known: {", ".join(known)}')
-    return _read(_home(root, name) / chosen)
+    found = _read(_home(root, name) / chosen)
+    # Another version of driftline may have written the same in other bytes.
+    vars(found)["version"] = chosen
+    return found
 
 
 def remove(root: str, name: str, version: str) -> None:

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -345,6 +346,19 @@ def test_versions_are_kept_in_order_and_each_once(fitted, tmp_path):
     assert versions(str(tmp_path), "flights") == [first, second]
     assert get(str(tmp_path), "flights").version == second
     assert get(str(tmp_path), "flights", first).signature == fitted.signature
+
+
+def test_a_version_stays_the_same_where_another_program_wrote_its_documents(fitted, tmp_path):
+    version = put(str(tmp_path), "flights", fitted, lambda: START)
+    (file,) = tmp_path.rglob("profile.arrow")
+    file.unlink()  # As one that kept less.
+
+    known = get(str(tmp_path), "flights")
+
+    assert Baseline.load(file.parent).version != version
+    assert known.version == version
+    assert put(str(tmp_path), "flights", known, lambda: START) == version
+    assert replace(known, documents={"analysis.json": "{}"}).version != version
 
 
 def test_a_version_that_was_cut_off_is_not_there(fitted, tmp_path):
