@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 
 from driftline.alerts.alarms.records import get_alarm
 from driftline.alerts.evaluation import news
@@ -111,6 +112,28 @@ def test_a_clock_that_is_set_back_leads_to_a_look_at_all(plant, looks):
     plant.to(NOON - SECOND)
 
     assert looks == [None]
+
+
+class TestPlans:
+    @pytest.fixture
+    def backend(self):
+        return "sqlite"
+
+    def test_a_look_with_nothing_due_reads_no_table_of_alarms_or_numbers(self, plant):
+        asked = []
+        event.listen(plant.engine, "before_cursor_execute", lambda *what: asked.append(what[2:4]))
+        assert plant.to(NOON + 2 * SECOND) == []
+        statements = list(asked)
+        with plant.engine.connect() as connection:
+            plans = [
+                row[-1]
+                for statement, values in statements
+                if statement.startswith("SELECT")
+                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            ]
+
+        assert any("ix_alerts_alarms_changed" in plan for plan in plans)
+        assert [plan for plan in plans if plan.startswith("SCAN")] == []
 
 
 class TestPuts:
