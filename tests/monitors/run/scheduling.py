@@ -6,12 +6,14 @@ those of a killed process run out after a fifth of a second.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import random
 import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,9 +25,13 @@ from sqlalchemy import Engine, func, select
 from driftline.alerts.tables import datapoints
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
 from driftline.monitors import tables
-from driftline.monitors.definitions import MonitorDefinition, put_definition
-from driftline.monitors.executions import Execution
+from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
+from driftline.monitors.executions import Execution, current, find, record
+from driftline.monitors.run import execution, scheduler
+from driftline.monitors.run.execution import Job
 from driftline.monitors.run.scheduler import Scheduler
 from tests.servers.postgres import open_url
 
@@ -43,6 +49,7 @@ class Campaign:
     database: str
     root: Path
     monitors: int
+    is_judged: bool = True  # Else windows are recorded without a look at rows.
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,52 +71,77 @@ class Campaign:
         def lease_clock() -> datetime:
             return START + (time.time() - REAL_S) * LEASE_SPEED * timedelta(seconds=1)
 
+        if not self.is_judged:
+            scheduler.run = record_only  # In this process, which is the campaign's own.
         return Scheduler(
             engine or self.engine, str(self.root), lambda _: signature, now=now,
             lease_clock=lease_clock, poll_s=0.05,
         )  # fmt: skip
 
-    def alone(self, hours: int) -> list[list[Execution]]:
+    def alone(self, hours: int) -> Iterator[list[Execution]]:
         """Let one scheduler run hour after hour; return what it ran in each, in order."""
         clock = START
         one = self.scheduler(lambda: clock)
-        ran = []
         for number in range(hours):
             clock = START + (number + 1) * HOUR
-            ran.append(one.step())
-        return ran
+            yield one.step()
 
-    def together(self, hours: int, *, schedulers: int, kills: int, seed: int) -> Counter[str]:
-        """Let several run, one of them killed now and then; return how that went."""
+    def together(
+        self,
+        hours: int,
+        *,
+        schedulers: int,
+        kills: int,
+        seed: int,
+        servers: int = 0,
+        most_s: float = math.inf,
+    ) -> Counter[str]:
+        """Let several run, one of them killed now and then; return how that went.
+
+        Servers run windows, too, that are due or were run: as `POST /monitors/NAME/run` does. No
+        hour begins after ``most_s`` seconds; kills are spread over those, where it is given.
+        """
         rng, told = random.Random(seed), Counter[str]()
         clock = FORKS.Value("d", START.timestamp())
-        workers = [self._begin(clock) for _ in range(schedulers)]
-        expected, pause = 0, threading.Event()
-        at = sorted(rng.uniform(0.02, 0.98) * hours * self.monitors for _ in range(kills))
+        list(self.alone(1))  # So that those that are forked find their statements compiled.
+        works = [self._work] * schedulers + [self._serve] * servers
+        workers = [self._begin(work, clock) for work in works]
+        expected, pause, begun = self.monitors, threading.Event(), time.monotonic()
+        is_timed = most_s < math.inf
+        whole = most_s if is_timed else hours * self.monitors
+        at = sorted(rng.uniform(0.02, 0.98) * whole for _ in range(kills))
         try:
-            for hour in range(1, hours + 1):
+            for hour in range(2, hours + 1):
+                if time.monotonic() - begun > most_s:
+                    break
+                told["hours"] = hour
                 clock.value = (START + hour * HOUR).timestamp()
                 expected += self.monitors
                 end = time.monotonic() + 120
-                while (done := self.executions()) < expected:
+                while (done := expected - self.monitors + self._done(clock.value)) < expected:
                     assert time.monotonic() < end, f"hour {hour}: {done} of {expected} windows"
-                    while at and at[0] <= done:
+                    while at and at[0] <= (time.monotonic() - begun if is_timed else done):
                         at.pop(0)
-                        place = rng.randrange(schedulers)
+                        place = rng.randrange(len(works))
                         workers[place].kill()
                         workers[place].join()
                         told["kills"] += workers[place].exitcode == -signal.SIGKILL
-                        workers[place] = self._begin(clock)
-                    pause.wait(rng.uniform(0.001, 0.03))
+                        workers[place] = self._begin(works[place], clock)
+                    pause.wait(rng.uniform(0.01, 0.05))
         finally:
             for worker in workers:
                 worker.kill()
                 worker.join()
         return told
 
-    def executions(self) -> int:
+    def _done(self, moment: float) -> int:
+        """Count the monitors that stand at a moment; the executions are too many for each look."""
+        leases = tables.leases
+        query = select(func.count()).where(
+            leases.c.done_until >= datetime.fromtimestamp(moment, UTC)
+        )
         with self.engine.connect() as connection:
-            return connection.scalar(select(func.count()).select_from(tables.executions)) or 0
+            return connection.scalar(query) or 0
 
     def doubles(self) -> dict[str, int]:
         """Count what is there more or less than once."""
@@ -135,8 +167,8 @@ class Campaign:
             "datapoints put twice": sum(n > 1 for n in points),
         }
 
-    def _begin(self, clock):
-        worker = FORKS.Process(target=self._work, args=(clock,))
+    def _begin(self, work, clock):
+        worker = FORKS.Process(target=work, args=(clock,))
         worker.start()
         return worker
 
@@ -144,3 +176,38 @@ class Campaign:
         engine = open_url(self.database)
         now = lambda: datetime.fromtimestamp(clock.value, UTC)  # noqa: E731 - as short as it is
         self.scheduler(now, engine).run(threading.Event())
+
+    def _serve(self, clock) -> None:
+        engine = open_url(self.database)
+        now = lambda: datetime.fromtimestamp(clock.value, UTC)  # noqa: E731 - as short as it is
+        signature, chance = store.get(str(self.root), "b").signature, random.Random()
+        with read_connection(engine) as connection:
+            known = list_definitions(connection)
+        run = execution.run if self.is_judged else record_only
+        while True:
+            end = now() - chance.randrange(3) * HOUR
+            if end > START:
+                job = Job(
+                    engine, str(self.root), chance.choice(known), Window(end - HOUR, end),
+                    now=now, signature=signature,
+                )  # fmt: skip
+                run(job)
+            time.sleep(0.1)
+
+
+def record_only(job: Job) -> Execution:
+    """Record a window without a look at any row, as one that had none."""
+    started = job.now()
+    with read_connection(job.engine) as connection:
+        before = current(connection, job.definition.name, job.window)
+        identity = execution.execution_id(job.definition, "", job.window, "")
+        known = find(connection, identity)
+    if known is not None:
+        return known
+    made = Execution(
+        id=identity, monitor=job.definition.name, kind=job.definition.kind, endpoint="e",
+        definition_version=1, baseline="b", baseline_version="", window_start=job.window.start,
+        window_end=job.window.end, digest="", status="NoData", started_at=started,
+        finished_at=job.now(),
+    )  # fmt: skip
+    return record(job.engine, made, [], before=before)

@@ -16,7 +16,7 @@ def backend() -> str:
 def test_windows_of_each_hour_are_run_once_in_order_of_priority(database_url, tmp_path) -> None:
     campaign = Campaign(database_url, tmp_path, monitors=9)
 
-    ran = campaign.alone(3)
+    ran = list(campaign.alone(3))
 
     for number, executions in enumerate(ran):
         names = [one.monitor for one in executions]
@@ -30,7 +30,7 @@ def test_windows_of_each_hour_are_run_once_in_order_of_priority(database_url, tm
 def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp_path) -> None:
     campaign = Campaign(database_url, tmp_path, monitors=9)
 
-    told = campaign.together(6, schedulers=3, kills=3, seed=1)
+    told = campaign.together(6, schedulers=3, servers=1, kills=3, seed=1)
 
     assert told["kills"] == 3
     assert campaign.doubles() == {
