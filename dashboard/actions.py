@@ -82,6 +82,7 @@ class Actions:
             "accept": _accept,
             "rebase": _rebase,
             "promote": _promote,
+            "cancel": _cancel,
         }
 
     def run(self, name: str, given: object, secret: str | None = None) -> tuple[int, str]:
@@ -189,6 +190,13 @@ def _promote(send: Send, given: Mapping[str, object]) -> str:
     found = send("POST", f"/api/v1/baselines/{_step(name)}/promote", {"version": version})
     moved = plural(_counted(found, "monitors"), "monitor")
     return f"Version {version} is in use, for {moved}, from the next window on."
+
+
+def _cancel(send: Send, given: Mapping[str, object]) -> str:
+    body = {name: _wanted(given, name) for name in ("from", "to")}
+    found = send("POST", f"/api/v1/monitors/{_step(_wanted(given, 'monitor'))}/cancel", body)
+    ended = all(one.get("status") == "Stopped" for one in found.get("items", ()))
+    return "Stopped." if ended else "Stopping; it ends before its next stage or batch of rows."
 
 
 def _counted(found: Mapping[str, Any], key: str) -> int:

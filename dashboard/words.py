@@ -29,6 +29,7 @@ STATES = {
     "violations": ("▲", "Violations", "alarm"),
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
+    "stopped": ("■", "Stopped", "none"),
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),
     "waiting": ("–", "No window yet", "none"),

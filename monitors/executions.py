@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -30,12 +30,28 @@ COMPLETED, VIOLATED, FAILED = "Completed", "CompletedWithViolations", "Failed"
 INSUFFICIENT = "InsufficientData"
 # No row fell into the window: nothing went wrong, and there is nothing to show.
 EMPTY = "NoData"
-WITHOUT_REPORT = (FAILED, EMPTY)
-Status = Literal["Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Failed"]
+# Somebody cancelled it before it had a result.
+STOPPED = "Stopped"
+WITHOUT_REPORT = (FAILED, EMPTY, STOPPED)
+# The same question is asked again.
+UNFINISHED = (FAILED, STOPPED)
+Status = Literal[
+    "Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped", "Failed"
+]
 
 
 class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with newer rows perhaps.
     """Another execution of the window was recorded since this one read its rows."""
+
+
+class Notes(Protocol):
+    """What a run notes of itself: its log and its inputs."""
+
+    lines: list[dict[str, str]]
+    inputs: dict[str, object] | None
+
+    def note(self, text: str) -> None:
+        """Add a line to the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +68,7 @@ class Execution:
     window_start: datetime
     window_end: datetime
     digest: str
-    # "Completed", "CompletedWithViolations", "InsufficientData", "NoData" or "Failed".
+    # "Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped" or "Failed".
     status: str = FAILED
     failure_reason: str | None = None
     is_current: bool = (
@@ -75,6 +91,21 @@ class Execution:
         """The window that was judged."""
         return Window(self.window_start, self.window_end)
 
+    @property
+    def exit_message(self) -> str:
+        """How the run ended, in SageMaker's words where it has some; without the reason."""
+        match self.status:
+            case "Completed":
+                return "Completed: Job completed successfully with no violations."
+            case "CompletedWithViolations":
+                count = self.violation_count
+                return f"{VIOLATED}: Job completed successfully with {count} violations."
+        return self.status
+
+
+# Without what was told, for later windows, and what is read of one execution at a time.
+COLUMNS = tuple(executions.c[one.name] for one in fields(Execution))
+
 
 def get_execution(connection: Connection, identity: str) -> Execution:
     """Return one execution; NotFoundError when there is none of that id."""
@@ -91,15 +122,19 @@ def record(
     remember: Callable[[Connection], None] | None = None,
     *,
     before: str | None,
+    progress: Notes | None = None,
 ) -> Execution:
     """Store the run, set older ones of its window aside, replace their datapoints: all or none."""
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
+    if progress is not None:
+        progress.note(execution.exit_message)
+        values |= {"log": progress.lines, "inputs": progress.inputs}
     try:
         with engine.begin() as connection:
             # Two runs of one window at once would each find the other's row not there yet.
             advisory_lock(connection, _source(execution))
             if _is_judged(connection, execution, before):
-                stale = or_(executions.c.status == FAILED, executions.c.is_current.is_(False))
+                stale = or_(executions.c.status.in_(UNFINISHED), executions.c.is_current.is_(False))
                 connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
                 _set_aside(connection, execution)
             connection.execute(insert(executions).values(values))
@@ -120,6 +155,12 @@ def record(
         execution.violation_count,
     )
     return execution
+
+
+def note_log(engine: Engine, identity: str, lines: list[dict[str, str]]) -> None:
+    """Keep the log of a run that ended when its execution was recorded already."""
+    with engine.begin() as connection:
+        connection.execute(update(executions).where(executions.c.id == identity).values(log=lines))
 
 
 def current(connection: Connection, monitor: str, window: Window) -> str | None:
@@ -169,7 +210,5 @@ def _source(execution: Execution) -> str:
 
 def find(connection: Connection, identity: str) -> Execution | None:
     """Return one execution, or None."""
-    row = connection.execute(select(executions).where(executions.c.id == identity)).first()
-    if row is None:
-        return None
-    return Execution(**{one.name: row._mapping[one.name] for one in fields(Execution)})
+    row = connection.execute(select(*COLUMNS).where(executions.c.id == identity)).first()
+    return None if row is None else Execution(**row._mapping)

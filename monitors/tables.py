@@ -85,11 +85,31 @@ executions = Table(
     Column("cause", FreeText),
     # By the digest of each cause, when the window began that told it first.
     Column("told_causes", JSON(none_as_null=True)),
+    # What was read, by versions and digests; lines of how it went, without any value of a row.
+    Column("inputs", JSON(none_as_null=True)),
+    Column("log", JSON(none_as_null=True)),
     # Relative to the storage root; empty when there are no documents.
     Column("folder", Text, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime, nullable=False),
     Index(None, "monitor", "window_start"),
+)
+
+# Windows that are being judged for longer than a moment.
+runs = Table(
+    "monitors_runs",
+    metadata,
+    Column("monitor", String(63), primary_key=True),
+    Column("window_start", UtcDateTime, primary_key=True),
+    Column("window_end", UtcDateTime, primary_key=True),
+    Column("owner", String(32), nullable=False),
+    Column("stage", String(32), nullable=False),
+    Column("rows_read", BigCount, nullable=False),
+    Column("log", JSON, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    # Who cancelled it; the run looks there.
+    Column("stopped_by", String(255)),
 )
 
 leases = Table(

@@ -74,6 +74,8 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     # Monitors.
     f"POST {_V1}/monitors/{{name}}/run": "operator",
     f"POST {_V1}/monitors/{{name}}/backfill": "operator",
+    f"POST {_V1}/monitors/{{name}}/cancel": "operator",
+    f"GET {_V1}/monitors/{{name}}/progress": "viewer",
     f"POST {_V1}/monitors/{{name}}/backtest": "operator",
     f"POST {_V1}/monitors/{{name}}/baseline": "operator",
     f"GET {_V1}/monitors/{{name}}/commission": "viewer",
@@ -83,6 +85,8 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/monitors/{{name}}/marks": "operator",
     f"POST {_V1}/monitors/{{name}}/marks/{{identity}}/withdraw": "operator",
     f"GET {_V1}/executions/{{execution_id}}": "viewer",
+    f"GET {_V1}/executions/{{execution_id}}/log": "viewer",
+    f"POST {_V1}/executions/{{execution_id}}/repeat": "operator",
     # Reports hold frequent values of the rows.
     f"GET {_V1}/executions/{{execution_id}}/report": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/rows": "analyst",

@@ -89,7 +89,8 @@ class WindowRead:
     ``unfit_label_count``: rows without one since theirs does not fit the type;
     ``stray_label_count``: labels of this window's requests for a row that the request does not
     have; ``stray_label_ids``: the first few ids of such labels; ``derive``: writes values into each
-    batch that follow from others; ``note``: what to say of them.
+    batch that follow from others; ``note``: what to say of them; ``inputs``:
+    which state of which table was read, as JSON values.
     """
 
     window: Window
@@ -111,6 +112,7 @@ class WindowRead:
     stray_label_ids: tuple[str, ...] = ()
     derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = field(default=None, repr=False)
     note: str = ""
+    inputs: Mapping[str, object] = field(default_factory=dict, repr=False)
     _labels: Mapping[str, pa.Array] = field(default_factory=dict, repr=False)
     _former: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
@@ -211,6 +213,13 @@ def read_window(
         window, 0, 0, 0, 0, 0, "", schema, data, wanted, left_out=left_out, _former=former
     )
     counted = _counted(empty, records, answered, usable, late_after or window.end)
+    assert dataset.table is not None
+    inputs = {
+        "table": f"capture/{endpoint}",
+        "version": int(dataset.table.version()),
+        "partitions": list(counted._days),
+    }
+    counted = replace(counted, inputs=inputs)
     if labels is None:
         return counted
     return _labelled(counted, root, endpoint, records.filter(usable), labels)

@@ -79,7 +79,7 @@ def verdict(view: KindView, run: WindowRun) -> str:
         return f"Waiting for labels: no ground truth has arrived for {span(run)} yet"
     if run.state == "empty":
         return f"No data: no request fell into this window ({span(run)})"
-    if run.state == "failed":
+    if run.state in ("failed", "stopped"):
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.violation_count:
         return f"{plural(run.violation_count, 'violation')} ({where})"
@@ -96,7 +96,7 @@ def verdict(view: KindView, run: WindowRun) -> str:
 
 def _verdict(view: KindView, run: WindowRun) -> html.Div:
     tones = {"ok": "ok", "failed": "failed"} | dict.fromkeys(
-        ("unlabelled", "insufficient", "empty"), "none"
+        ("unlabelled", "insufficient", "empty", "stopped"), "none"
     )
     tone = tones.get(run.state, "alarm" if run.hard_count else "soft")
     lines: list[Cell] = [html.H2(verdict(view, run))]

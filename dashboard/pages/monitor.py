@@ -101,7 +101,7 @@ def page(view: MonitorView) -> html.Div:
 def verdict(view: MonitorView, run: WindowRun) -> str:
     """Return the state of the window in one sentence."""
     where, suppressed = place_words(run), suppressed_words(_suppressed(view))
-    if run.state == "failed":
+    if run.state in ("failed", "stopped"):
         return f"Not judged: {run.failure or 'the execution failed'} ({span(run)})"
     if run.state == "empty":
         return f"No data: no request fell into this window ({span(run)})"
@@ -122,7 +122,8 @@ def verdict(view: MonitorView, run: WindowRun) -> str:
 
 def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
     """Show how the window stands, its top cause and where the contributing rows sit."""
-    tones = {"failed": "failed", "insufficient": "none", "empty": "none"}
+    tones = {"failed": "failed", "insufficient": "none"}
+    tones |= {"empty": "none", "stopped": "none"}
     if not _suppressed(view):
         tones["ok"] = "ok"
     lines: list[Cell] = [html.H2(verdict(view, run))]
@@ -402,7 +403,7 @@ def row_panel(view: MonitorView, run: WindowRun) -> html.Section:
         why = f"{view.feature.feature}: its violation has no row references."
     elif run.violation_count:
         why = "The chosen feature has no violation. Choose one that has to see its rows."
-    elif run.state in ("failed", "insufficient", "empty"):
+    elif run.state in ("failed", "stopped", "insufficient", "empty"):
         why = "This window was not judged."
     else:
         why = "This window has no violations."

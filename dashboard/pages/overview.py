@@ -47,7 +47,7 @@ from driftline.dashboard.words import (
 
 ORDER = {
     "violations": 0, "failed": 1, "waiting": 3, "unlabelled": 3, "insufficient": 3, "empty": 3,
-    "ok": 4,
+    "stopped": 3, "ok": 4,
 }  # fmt: skip
 """Of monitors by their states, the worst first; an overdue one stands at 2 at the latest."""
 

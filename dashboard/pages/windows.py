@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from itertools import pairwise
 from urllib.parse import urlencode
 
 from dash import html
 
+from driftline.capture.windows.window import Window
 from driftline.dashboard.address import alarm_link, baseline_link, monitor_link, rows_link
 from driftline.dashboard.pages.alarm_panels import change_table
-from driftline.dashboard.pages.forms import act_form, choice, field, signature
+from driftline.dashboard.pages.forms import act_button, act_form, choice, field, signature
 from driftline.dashboard.pages.parts import (
     Cell,
     crumbs,
@@ -83,7 +85,11 @@ def monitor_page(
             f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
         ]
     )
-    top = [crumbs(monitor.name), heading(monitor.name, words, *picker(monitor, run, link))]
+    top: list[Cell] = [
+        crumbs(monitor.name),
+        heading(monitor.name, words, *picker(monitor, run, link)),
+    ]
+    top += begun_panels(monitor)
     if run is None:
         return layout(monitor.name, *top, waiting(monitor))
     end = [
@@ -92,6 +98,40 @@ def monitor_page(
         _closing(view, run, counts),
     ]
     return layout(f"{monitor.name}, {span(run)}", *top, *parts, *end)
+
+
+def begun_panels(monitor: MonitorLine) -> list[Cell]:
+    """Show each window that is being judged, how far that is, and offer to cancel it."""
+    panels: list[Cell] = []
+    for one in monitor.begun:
+        window = Window(one.window_start, one.window_end)
+        entries: list[tuple[str, Cell]] = [
+            ("Stage", one.stage),
+            ("Rows read", count(one.rows_read)),
+            ("Since", moment(one.started_at)),
+        ]
+        given = {
+            "monitor": monitor.name,
+            "from": window.start.isoformat(),
+            "to": window.end.isoformat(),
+        }
+        button: Cell = faint("Stopping: it ends before its next stage or batch of rows.")
+        if one.status == "InProgress":
+            button = act_button("cancel", "Cancel", given, about=span(window))
+        parts = [facts(entries), button, *log_panel(one.log)]
+        panels.append(panel(f"Being judged: {span(window)}", parts))
+    return panels
+
+
+def log_panel(lines: Sequence[Mapping[str, str]]) -> list[Cell]:
+    """Offer to read a log; nothing where none was kept."""
+    if not lines:
+        return []
+    listed = [
+        html.Li([faint(f"{datetime.fromisoformat(one['at']):%H:%M:%S}"), " ", one["text"]])
+        for one in lines
+    ]
+    return [html.Details([html.Summary("Log"), html.Ul(listed)], className="as-table")]
 
 
 def place_words(run: WindowRun) -> str:
@@ -166,7 +206,8 @@ def _closing(view: WindowView, run: WindowRun, counts: Sequence[tuple[str, Cell]
         ("Baseline", _baseline(monitor, run)),
         ("Documents", html.Code(run.folder) if view.report else "none were written"),
     ]
-    return pair(panel("Alarm history", [history]), panel("This execution", [facts(entries)]))
+    about = panel("This execution", [facts(entries), *log_panel(run.log)])
+    return pair(panel("Alarm history", [history]), about)
 
 
 def _baseline(monitor: MonitorLine, run: WindowRun) -> Cell:

@@ -29,7 +29,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import EMPTY, INSUFFICIENT, WITHOUT_REPORT
+from driftline.monitors.executions import COLUMNS, EMPTY, INSUFFICIENT, STOPPED, WITHOUT_REPORT
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.captured_window import NO_LABELS
@@ -65,7 +65,7 @@ def _runs(
     """
     table = executions.c
     rows = connection.execute(
-        select(executions)
+        select(*COLUMNS)
         .where(table.monitor == definition.name, table.is_current)
         .order_by(table.window_start.desc(), table.finished_at.desc())
         .limit(WINDOWS_SHOWN)
@@ -76,8 +76,8 @@ def _runs(
         state: WindowState = "failed" if failed else "violations" if row.violation_count else "ok"
         if failed and (row.failure_reason or "").startswith(NO_LABELS):
             state = "unlabelled"
-        elif row.status == EMPTY:
-            state = "empty"
+        elif row.status in (EMPTY, STOPPED):
+            state = "empty" if row.status == EMPTY else "stopped"
         elif row.status == INSUFFICIENT:
             state = "insufficient"
         run = WindowRun(
@@ -126,7 +126,7 @@ def annotations_view(
             *(one.feature_name for one in (*report.gravest_first, *expected)),
         ]
     )
-    is_judged = run.state not in ("failed", "empty", "unlabelled")
+    is_judged = run.state not in ("failed", "empty", "stopped", "unlabelled")
     return AnnotationsView(
         line.name, run.stamp, is_judged, tuple(names), chosen, tuple(annotations), expected
     )

@@ -59,6 +59,7 @@ from driftline.errors import NotFoundError
 from driftline.monitors.definitions import get_definition, list_definitions
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import UNQUOTED
+from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.status import overdue
 from driftline.signature import Signature
 
@@ -252,12 +253,13 @@ class Stores:
     ) -> tuple[MonitorLine, WindowRun | None]:
         """Read a monitor and the window that was asked for; the newest when none was."""
         line = monitor_line(connection, get_definition(connection, name), alarms)
-        if stamp is None:
-            return line, line.last
-        run = next((run for run in line.runs if run.stamp == stamp), None)
-        if run is None:
-            raise NotFoundError(f'monitor "{name}" has no window "{stamp}"')
-        return line, run
+        line = replace(line, begun=tuple(list_runs(connection, line.name)))
+        run = line.last
+        if stamp is not None:
+            run = next((run for run in line.runs if run.stamp == stamp), None)
+            if run is None:
+                raise NotFoundError(f'monitor "{name}" has no window "{stamp}"')
+        return line, run and replace(run, log=tuple(log_of(connection, run.execution)))
 
     def _endpoints(self, monitors: Iterable[MonitorLine]) -> Iterable[EndpointLine]:
         """Count the capture of each endpoint that has rows or a monitor."""

@@ -27,10 +27,11 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.run.progress import RunState
 from driftline.monitors.warm_up.warm_up import StableSpan
 
 WindowState = Literal[
-    "ok", "violations", "failed", "unlabelled", "insufficient", "empty", "waiting"
+    "ok", "violations", "failed", "stopped", "unlabelled", "insufficient", "empty", "waiting"
 ]
 """``unlabelled``: no label has come yet; ``waiting``: before the first window."""
 
@@ -60,6 +61,8 @@ class WindowRun:
     failure: str | None = None
     folder: str = ""
     baseline_version: str = ""
+    # Of the window that is shown: time and text of each line.
+    log: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class MonitorLine:
     overdue_since: datetime | None = None
     suppressed: tuple[str, ...] = ()
     expected: int = 0
+    # Windows that are being judged now, where one monitor is shown.
+    begun: tuple[RunState, ...] = ()
 
     @property
     def name(self) -> str:

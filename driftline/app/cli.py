@@ -51,7 +51,7 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "schema": "installation",
-    "monitor": "resources backfill backtest commissioning marks rows",
+    "monitor": "resources backfill monitor_runs backtest commissioning marks rows",
     "alarm": "alarm alarm_replay",
     "channel": "channel",
     "silence": "silence",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +41,8 @@ EVENT_TIME, EVENT_ID, INFERENCE_ID, ROW_INDEX = (
 )
 _DAY_US = 86_400 * 1_000_000
 _BATCH_ROWS = 65_536
+# Of the files that a window was read from.
+FILES_KEPT = 100
 
 
 class Table(Protocol):
@@ -142,7 +144,15 @@ def read_external(
     )  # fmt: skip
     if labels is not None and source.labels is not None:
         read = _labelled(read, source.labels, access, labels)
-    return _digested(read)
+    inputs = {"source": str(source), "files": _described(table)}
+    return _digested(replace(read, inputs=inputs))
+
+
+def _described(table: Table) -> list[dict[str, object]] | None:
+    """Return the first files of a table, by path, size and time of change; None for a query."""
+    if not isinstance(table, FileTable):
+        return None
+    return [asdict(one) for one in table.files[:FILES_KEPT]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.cron import due_windows
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import FAILED
+from driftline.monitors.executions import UNFINISHED
 from driftline.monitors.run.status import state_of
 from driftline.monitors.tables import executions
 
@@ -62,7 +62,7 @@ def missed_windows(
             table.window_start >= span.start,
             table.window_end <= span.end,
             table.is_current,
-            table.status != FAILED,
+            table.status.not_in(UNFINISHED),
         )
         ran = {Window(row.window_start, row.window_end) for row in connection.execute(query)}
     missed = [one for one in passed if again or one not in ran]

@@ -22,6 +22,7 @@ from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWi
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import UnavailableError
+from driftline.monitors.executions import COLUMNS
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA, NO_LABELS
@@ -111,7 +112,7 @@ def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_
     pooled = {kind.name: kind.pooled_windows for kind in all_kinds()}
     pooling = [name for name, windows in pooled.items() if windows]
     last = EPOCH + int(times[-1]) * MICROSECOND
-    query = select(executions).where(
+    query = select(*COLUMNS).where(
         func.lower(table.endpoint) == endpoint.lower(),
         or_(table.window_start <= last, table.kind.in_(pooling), table.kind.not_in([*pooled])),
     )

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-import pyarrow as pa
 from sqlalchemy import Connection, Engine, select
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -38,28 +37,34 @@ from driftline.monitors.executions import (
     EMPTY,
     FAILED,
     INSUFFICIENT,
+    STOPPED,
+    UNFINISHED,
     VIOLATED,
     Execution,
     Overtaken,
     current,
     find,
+    note_log,
     record,
 )
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import plural
 from driftline.monitors.run.apply_annotations import (
     expect_annotated,
     with_annotations,
 )
 from driftline.monitors.run.captured_window import (
     NO_DATA,
+    NO_LABELS,
     evaluate_captured,
     nothing_to_judge,
     read_captured,
 )
 from driftline.monitors.run.commands import command_of, with_command
 from driftline.monitors.run.erasure import clear_run
+from driftline.monitors.run.inputs import inputs_of
 from driftline.monitors.run.past_windows import (
     EARLIER_WINDOWS,
     RETENTION,
@@ -70,6 +75,7 @@ from driftline.monitors.run.past_windows import (
     store_history,
     store_told,
 )
+from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
@@ -121,6 +127,7 @@ class Job:
     drift_tests: DriftTestCache | None = None
     access: Access = UNLIMITED  # What a table may be read from.
     timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
+    is_scheduled: bool = False  # Then a window that was cancelled stays so.
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +144,7 @@ class RunContext:
     pooled: WindowRead | None  # Rows of the windows before, evaluated together.
     removals: int | None  # How often stored rows had been removed before; None: being removed.
     is_judged: bool  # Whether the window has a result already.
-    in_time: Callable[[], None]  # Ends a run that has taken too long.
+    progress: Progress  # Also ends a run that was cancelled or has taken too long.
 
 
 Stage = Callable[[RunContext, Report], Report]
@@ -160,41 +167,73 @@ class NotJudgedError(UndecidedError):
 
 
 def run(job: Job) -> Execution:
-    """Judge one window and record the result."""
+    """Judge one window and record the result; a cancelled run gives the result that stands."""
     name, stamp = job.definition.name, job.window.stamp
-    for _ in range(MOST_ATTEMPTS):
-        try:
-            return _attempt(job)
-        except Overtaken:
-            log.info("monitor=%s window=%s overtaken", name, stamp)
+    progress = Progress(job.engine, name, job.window, job.definition.timeout_s, job.timer)
+    with progress.written():
+        for _ in range(MOST_ATTEMPTS):
+            try:
+                return _attempt(job, progress)
+            except Stopped:
+                return _stopped(job, progress)
+            except Overtaken:
+                if (stopped := stopped_run(job.engine, job.definition, job.window)) is not None:
+                    return stopped
+                progress.stage = "reading"
+                progress.note("begun anew: another run of the window was recorded meanwhile")
+                log.info("monitor=%s window=%s overtaken", name, stamp)
     raise UnavailableError(f'monitor "{name}": window {stamp} is being judged by others; try again')
 
 
-def _attempt(job: Job) -> Execution:
+def stopped_run(engine: Engine, definition: MonitorDefinition, window: Window) -> Execution | None:
+    """Return the execution of a window that was cancelled before it had a result, or None."""
+    with read_connection(engine) as connection:
+        identity = current(connection, definition.name, window)
+        execution = None if identity is None else find(connection, identity)
+    if execution is None or execution.definition_version != definition.version:
+        return None
+    return execution if execution.status == STOPPED else None
+
+
+def _stopped(job: Job, progress: Progress) -> Execution:
+    """Give a cancelled run's result: what stood before it stands."""
+    progress.note("stopped")
+    found = stopped_run(job.engine, job.definition, job.window)
+    if found is not None:
+        note_log(job.engine, found.id, progress.lines)
+        return found
+    reason, now = "stopped; the window's result of before stands", job.now()
+    described = describe(job.definition, job.window, "", "", reason, started=now, finished=now)
+    return replace(described, status=STOPPED)
+
+
+def _attempt(job: Job, progress: Progress) -> Execution:
     """Judge one window and record the result, unless another did so meanwhile."""
     started = job.now()
     # Before the rows are read: who records later than another may still have read earlier.
     with read_connection(job.engine) as connection:
         current_id = current(connection, job.definition.name, job.window)
-    keep = partial(record, job.engine, before=current_id)
+    is_judged = current_id is not None
+    if job.is_scheduled and is_judged:
+        stopped = stopped_run(job.engine, job.definition, job.window)
+        if stopped is not None:
+            return stopped
+    keep = partial(record, job.engine, before=current_id, progress=progress)
+    progress.note(progress.stage)
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
     except NotFoundError as error:
         return _fail(keep, job, "", "", NotJudgedError(str(error)), started)
     try:
-        context = read_context(job, baseline, is_judged=current_id is not None)
+        context = read_context(job, baseline, progress, is_judged=is_judged)
     except InputError as error:
         if job.definition.source is None:
             raise
         return _fail(keep, job, baseline.version, "", NotJudgedError(str(error)), started)
     if isinstance(context, Execution):
         return context
-    report = Report(job.definition.kind, (), 0)
     try:
-        for stage in STAGES:
-            context.in_time()
-            report = stage(context, report)
-        context.in_time()
+        report = evaluate(context)
     except (InputError, UndecidedError) as error:
         # Trying again would not help: what is wrong stands where people look, and the next windows
         # get their turn. A store that does not answer is another matter, and is passed on.
@@ -204,15 +243,32 @@ def _attempt(job: Job) -> Execution:
     return _publish(keep, context, report, started)
 
 
-def read_context(job: Job, baseline: Baseline, *, is_judged: bool) -> RunContext | Execution:
+def evaluate(context: RunContext) -> Report:
+    """Take a window that was read through all stages."""
+    report = Report(context.job.definition.kind, (), 0)
+    for name, stage in STAGES:
+        context.progress.begin(name)
+        report = stage(context, report)
+    context.progress.begin("recording")
+    return report
+
+
+def read_context(
+    job: Job,
+    baseline: Baseline,
+    progress: Progress,
+    *,
+    is_judged: bool,
+    again: bool = False,
+) -> RunContext | Execution:
     """Read the window's rows, its annotations, and what is remembered of the windows before.
 
-    Where the same question about the same rows was answered before, that execution is the answer.
+    Where the same question about the same rows was answered before, that execution is the answer,
+    unless it is asked again.
     """
     definition, window = job.definition, job.window
     # Before the rows are read; None: an erasure is under way, so that they may go any moment.
     removals = None if is_clearing(job.root) else removal_version(job.root)
-    in_time = _limit(job)
     captured = _read(job, baseline, window)
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, EARLIER_WINDOWS * window.length)
@@ -222,42 +278,36 @@ def read_context(job: Job, baseline: Baseline, *, is_judged: bool) -> RunContext
         read = replace(captured, digest=with_annotations(digest, annotations, window))
         identity = execution_id(definition, baseline.version, window, read.digest)
         earlier = find(connection, identity)
-        if earlier is not None and earlier.status != FAILED and earlier.is_current:
+        if earlier is not None and _answers(earlier) and not again:
             return earlier
         history = read_history(
             connection, definition, baseline, window, row_count=read.row_count,
             annotations=annotations,
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
-    return RunContext(
-        job, baseline, _timed(read, in_time), captured, annotations, identity, history,
-        pooled and _timed(pooled, in_time), removals, is_judged, in_time,
+    context = RunContext(
+        job, baseline, _counted(read, progress), captured, annotations, identity, history,
+        pooled and _counted(pooled, progress), removals, is_judged, progress,
     )  # fmt: skip
+    progress.inputs = inputs_of(definition, baseline, read, captured, annotations, history, pooled)
+    progress.note(
+        f"{plural(read.row_count, 'row')} of {plural(read.request_count, 'request')}: "
+        f"{read.late_count:,} late, {read.failed_count:,} unanswered, {read.unparsed_count:,} not "
+        f"readable; {read.labelled_count:,} with a label"
+    )
+    return context
 
 
-def _limit(job: Job) -> Callable[[], None]:
-    """Return what ends a run that has taken too long: asked between stages, and for each batch."""
-    longest_s = job.definition.timeout_s
-    end = job.timer() + longest_s
-
-    def check() -> None:
-        if job.timer() >= end:
-            raise NotJudgedError(
-                f"ended after {longest_s:,g} s; give the monitor a longer timeout_s or shorter "
-                "windows"
-            )
-
-    return check
+def _answers(execution: Execution) -> bool:
+    return execution.is_current and execution.status not in UNFINISHED
 
 
-def _timed(read: WindowRead, in_time: Callable[[], None]) -> WindowRead:
+def _counted(read: WindowRead, progress: Progress) -> WindowRead:
+    """Have the run look at each batch whether it is to end."""
     derive = read.derive
-
-    def pass_on(batch: pa.RecordBatch) -> pa.RecordBatch:
-        in_time()
-        return batch if derive is None else derive(batch)
-
-    return replace(read, derive=pass_on)
+    if derive is None:
+        return replace(read, derive=progress.pass_on)
+    return replace(read, derive=lambda batch: derive(progress.pass_on(batch)))
 
 
 def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
@@ -306,8 +356,8 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
         is_early = made_at is not None and job.window.start < made_at
         raise NotJudgedError(
             reason,
-            # What could not be decoded yet is data.
-            status=EMPTY if reason == NO_DATA else FAILED,
+            # What could not be decoded yet is data; labels that are to come are none.
+            status=EMPTY if reason == NO_DATA or reason.startswith(NO_LABELS) else FAILED,
             is_published=not (is_early and reason.startswith(NO_DATA)),
         )
     return report
@@ -331,7 +381,7 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
         ),
         command=command_of(
             job.root, job.definition, context.read, context.baseline, job.commands_dir,
-            in_time=context.in_time,
+            in_time=context.progress.check,
         ),
     )  # fmt: skip
 
@@ -351,21 +401,27 @@ def run_record_scripts(context: RunContext, report: Report) -> Report:
     return conclude(report, context.job.definition, context.job.scripts_dir)
 
 
-STAGES: tuple[Stage, ...] = (
-    refuse_removed_rows,
-    refuse_empty_window,
-    evaluate_kind,
-    apply_annotations,
-    recognize_told,
-    run_record_scripts,
+STAGES: tuple[tuple[str, Stage], ...] = (
+    ("looking for removed rows", refuse_removed_rows),
+    ("looking for rows and labels", refuse_empty_window),
+    ("evaluating", evaluate_kind),
+    ("applying annotations", apply_annotations),
+    ("comparing with earlier windows", recognize_told),
+    ("running scripts", run_record_scripts),
 )
 
 
-def _describe(
-    job: Job, baseline_version: str, digest: str, outcome: Report | str, *, started: datetime
+def describe(
+    definition: MonitorDefinition,
+    window: Window,
+    baseline_version: str,
+    digest: str,
+    outcome: Report | str,
+    *,
+    started: datetime,
+    finished: datetime,
 ) -> Execution:
     """Describe a run by its report, or as failed by the reason why there is none."""
-    definition, window = job.definition, job.window
     identity = execution_id(definition, baseline_version, window, digest)
     failed = Execution(
         id=identity,
@@ -379,7 +435,7 @@ def _describe(
         window_end=window.end,
         digest=digest,
         started_at=started,
-        finished_at=job.now(),
+        finished_at=finished,
     )
     if isinstance(outcome, str):
         return replace(failed, failure_reason=outcome)
@@ -406,9 +462,10 @@ def _status(report: Report) -> str:
 def _publish(keep: Recorder, context: RunContext, report: Report, started: datetime) -> Execution:
     """Write the documents first, then what makes them known: the row and the datapoints."""
     job = context.job
-    execution = _describe(
-        job, context.baseline.version, context.read.digest, report, started=started
-    )
+    execution = describe(
+        job.definition, job.window, context.baseline.version, context.read.digest, report,
+        started=started, finished=job.now(),
+    )  # fmt: skip
     for name, text in report.documents().items():
         (locate(job.root) / execution.folder / name).write(text.encode())
     points = report.datapoints(
@@ -458,7 +515,10 @@ def _fail(
     started: datetime,
 ) -> Execution:
     """Record a run without a report, with the datapoints that alarms see where it is told."""
-    described = _describe(job, baseline_version, digest, str(reason), started=started)
+    described = describe(
+        job.definition, job.window, baseline_version, digest, str(reason),
+        started=started, finished=job.now(),
+    )  # fmt: skip
     execution = replace(described, status=reason.status)
     if not reason.is_recorded:
         return execution

@@ -163,6 +163,7 @@ class Scheduler:
                             definition,
                             window,
                             now=self.now,
+                            is_scheduled=True,
                             signature=signature,
                             baselines=self._read_baseline,
                             predict=predict,

@@ -33,9 +33,11 @@ from driftline.capture.spool.backlog import Backlog
 from driftline.capture.tables.dataset import Gap
 from driftline.capture.tables.forecast import Forecast
 from driftline.capture.tables.redecoding import Redecoded
+from driftline.capture.windows.window import Window
 from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.executions import Execution, Status
 from driftline.monitors.results.violation import FeatureResult
+from driftline.monitors.run.progress import RunState
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.schema import DECLARED
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
@@ -133,6 +135,17 @@ Predictions = shape("Predictions", "What the model says, one entry a row.", pred
 ExecutionBrief = shape("ExecutionBrief", "One run of a monitor, in short.",
     id=str, window_start=Time, window_end=Time, status=Status, violation_count=int,
     failure_reason=str | None)
+ListedExecution = shape("ListedExecution", "One run of a monitor.", Execution, exit_message=str)
+Summary = shape("Summary", "A run as SageMaker's MonitoringExecutionSummary, with ExitMessage.",
+    MonitoringScheduleName=str, ScheduledTime=Time, CreationTime=Time, LastModifiedTime=Time,
+    MonitoringExecutionStatus=Literal["Completed", "CompletedWithViolations", "Failed", "Stopped"],
+    EndpointName=str, ExitMessage=str | None, FailureReason=str | None)
+DescribedExecution = shape("DescribedExecution", "One run of a monitor, and what it read.",
+    ListedExecution, inputs=Values | None, sagemaker=Summary)
+LogLine = shape("LogLine", "A line of a run's log.", at=Time, text=str)
+RunLog = items(LogLine, "RunLog")
+Progress = shape("Progress", "What is being judged, and what waits.",
+    items=[RunState], pending=[Window])
 Report = shape("Report", "The document of an execution; more fields are there by kind of monitor.",
     extra=True, format=int, kind=str, window=Values | None, baseline_version=str, passed=bool,
     cause=str, row_count=int, violation_count=int, violations=[Values], features=[Values],
@@ -160,7 +173,7 @@ EventRate = shape("EventRate", "Events a year, with the exact 95% interval.",
     count=int, years=float, per_year=float, per_year_low=float, per_year_high=float)
 Backfilled = shape(
     "Backfilled", "What was run of a span, and what is left of it.",
-    items=[Execution], already_run=int, left_to_schedule=int, left=int, next=Time | None)
+    items=[ListedExecution], already_run=int, left_to_schedule=int, left=int, next=Time | None)
 BacktestWindow = shape(
     "BacktestWindow",
     "One window of a backtest; an alarm has its column and cause, and the numbers of its test.",

@@ -25,13 +25,17 @@ from driftline.errors import InputError
 from driftline.monitors import tables
 from driftline.monitors.cron import Schedule
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.executions import Execution, Status, get_execution
+from driftline.monitors.executions import COLUMNS, Execution, Status, get_execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.backfill import expect_history, missed_windows
+from driftline.monitors.run.cancel import cancel, pending
+from driftline.monitors.run.progress import list_runs, log_of
+from driftline.monitors.run.repeat import repeat
+from driftline.monitors.sagemaker.execution_summary import as_summary
 from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
-from driftline.serving.api.monitor_runs import judge_window
+from driftline.serving.api.monitor_runs import judge_window, open_job
 from driftline.serving.api.requests import (
     PAGE,
     Fields,
@@ -74,7 +78,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         """
         definition = declared_monitor(context, name)
         window = asked.span or _last_window(definition, context.now())
-        return _shown(asdict(judge_window(context, shelf, definition, window)))
+        return _shown_execution(judge_window(context, shelf, definition, window))
 
     @routes.post("/monitors/{name}/backfill")
     def backfill_monitor(name: str, asked: BackfillRequest) -> dict[str, Any]:
@@ -102,9 +106,8 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         after = place_of(next_token, datetime, datetime, str)
         with read_connection(context.engine) as connection:
             monitor = known_monitor(connection, name)
-            # What was told is kept for the windows after it, not for readers.
             query = (
-                select(*(one for one in table.c if one is not table.c.told_causes))
+                select(*COLUMNS)
                 .where(table.c.monitor == monitor, is_behind(after, order, descending=True))
                 .order_by(*(one.desc() for one in order))
                 .limit(limit + 1)
@@ -123,20 +126,67 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             found = page["items"]
             if store.find(connection, "Monitor", monitor) is not None:
                 found = _own_first(found, get_definition(connection, monitor).timetable)
-        return page | {"items": [_shown(one) for one in found]}
+        return page | {"items": [_shown_execution(Execution(**one)) for one in found]}
 
+    _add_runs(routes, context, shelf)
     _add_documents(routes, context)
     return routes
 
 
+def _add_runs(routes: APIRouter, context: ServerContext, shelf: ModelShelf) -> None:
+    """Add the routes of what is being judged, and of judging again to compare."""
+
+    @routes.post("/monitors/{name}/cancel")
+    def cancel_monitor(name: str, asked: Span) -> dict[str, Any]:
+        """Cancel a window that is being judged, which ends within seconds, or that waits.
+
+        Without a window it is whatever is being judged now, else the next that waits. It is not run
+        again by itself, but may be by `run` or `backfill`.
+        """
+        definition = declared_monitor(context, name)
+        found = cancel(
+            context.engine, definition, asked.span, by=CURRENT.get().subject, now=context.now()
+        )
+        return {"items": [_shown(asdict(one)) for one in found]}
+
+    @routes.get("/monitors/{name}/progress")
+    def show_progress(name: str) -> dict[str, Any]:
+        """List the windows that are being judged, for two seconds at least, and their logs."""
+        definition = declared_monitor(context, name)
+        with read_connection(context.engine) as connection:
+            found = list_runs(connection, definition.name)
+        waiting = pending(context.engine, definition, context.now())
+        return {
+            "items": [_shown(asdict(one)) for one in found],
+            "pending": [_shown(asdict(one)) for one in waiting],
+        }
+
+    @routes.post("/executions/{execution_id}/repeat")
+    def repeat_execution(execution_id: str) -> dict[str, Any]:
+        """Evaluate an execution's window again, and compare with its documents; records nothing."""
+        execution = _execution(context, execution_id)
+        definition = declared_monitor(context, execution.monitor)
+        with open_job(context, shelf, definition, execution.window) as job:
+            return asdict(repeat(job, execution))
+
+
 def _add_documents(routes: APIRouter, context: ServerContext) -> None:
-    """Add the routes of one execution: itself, its report, its rows."""
+    """Add the routes of one execution: itself, its log, its report, its rows."""
 
     @routes.get("/executions/{execution_id}")
     def show_execution(execution_id: str) -> dict[str, Any]:
-        """Return one execution."""
+        """Return one execution, what it read, and what boto3 says of one."""
+        execution, table = _execution(context, execution_id), tables.executions.c
         with read_connection(context.engine) as connection:
-            return _shown(asdict(get_execution(connection, execution_id)))
+            inputs = connection.scalar(select(table.inputs).where(table.id == execution.id))
+        summary = _shown(as_summary(execution))
+        return {**_shown_execution(execution), "inputs": inputs, "sagemaker": summary}
+
+    @routes.get("/executions/{execution_id}/log")
+    def show_log(execution_id: str) -> dict[str, Any]:
+        """Return the log of an execution: its stages and counts, never values of rows."""
+        with read_connection(context.engine) as connection:
+            return {"items": log_of(connection, get_execution(connection, execution_id).id)}
 
     @routes.get("/executions/{execution_id}/report")
     def show_report(execution_id: str) -> Response:
@@ -187,7 +237,7 @@ def _backfill(
             break
     left = missed.windows[len(ran) :]
     return {
-        "items": [_shown(asdict(one)) for one in ran],
+        "items": [_shown_execution(one) for one in ran],
         "already_run": missed.ran_count,
         "left_to_schedule": missed.live_count,
         "left": len(left),
@@ -243,6 +293,10 @@ def _last_window(definition: MonitorDefinition, now: datetime) -> Window:
 
 def _just_before(moment: datetime) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() - 1, UTC)
+
+
+def _shown_execution(execution: Execution) -> dict[str, Any]:
+    return {**_shown(asdict(execution)), "exit_message": execution.exit_message}
 
 
 def _shown(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 from driftline.capture.windows.window import Window
@@ -18,24 +19,31 @@ def judge_window(
     context: ServerContext, shelf: ModelShelf, definition: MonitorDefinition, window: Window
 ) -> Execution:
     """Judge one window and record the result; the same window and rows are not judged twice."""
-    with ExitStack() as stack:
-        is_captured = definition.source is None
-        needs_model = definition.kind_value.needs_model
-        model = shelf.open(definition.endpoint) if needs_model else None
-        return run(
-            Job(
-                context.engine,
-                context.root,
-                definition,
-                window,
-                now=context.now,
-                signature=(
-                    require_signature(context.engine, definition.endpoint) if is_captured else None
-                ),
-                predict=None if model is None else stack.enter_context(model),
-                scripts_dir=context.scripts_dir,
-                commands_dir=context.commands_dir,
-                retention=timedelta(days=context.retention_days),
-                access=context.access,
-            )
+    with open_job(context, shelf, definition, window) as job:
+        return run(job)
+
+
+@contextmanager
+def open_job(
+    context: ServerContext, shelf: ModelShelf, definition: MonitorDefinition, window: Window
+) -> Iterator[Job]:
+    """Return what it takes to judge one window, the model opened where the kind asks it."""
+    is_captured = definition.source is None
+    needs_model = definition.kind_value.needs_model
+    model = shelf.open(definition.endpoint) if needs_model else None
+    with nullcontext() if model is None else model as predict:
+        yield Job(
+            context.engine,
+            context.root,
+            definition,
+            window,
+            now=context.now,
+            signature=(
+                require_signature(context.engine, definition.endpoint) if is_captured else None
+            ),
+            predict=predict,
+            scripts_dir=context.scripts_dir,
+            commands_dir=context.commands_dir,
+            retention=timedelta(days=context.retention_days),
+            access=context.access,
         )

@@ -15,8 +15,9 @@ from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.notify.deliveries import AttemptRecord, Delivery
 from driftline.alerts.notify.trial_send import SendResult
 from driftline.capture.erasure.erasing import Erased
-from driftline.monitors.executions import Execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES as ROW_FILES
+from driftline.monitors.run.cancel import Cancelled
+from driftline.monitors.run.repeat import Repeated
 from driftline.serving.api import answers
 from driftline.serving.api.answers import items, pages
 from driftline.serving.bodies.media_types import MEDIA_TYPES
@@ -87,8 +88,10 @@ OPERATIONS: Mapping[str, Operation] = {
         "predict", answers.Predictions, _MODEL, _TEXTS, _TEXTS
     ),
     # Monitors and what they found.
-    f"POST {_MONITOR}/run": Operation("run_monitor", Execution, (409,)),
-    f"GET {_MONITOR}/executions": Operation("list_executions", pages(Execution)),
+    f"POST {_MONITOR}/run": Operation("run_monitor", answers.ListedExecution, (409,)),
+    f"POST {_MONITOR}/cancel": Operation("cancel_run", items(Cancelled), (409,)),
+    f"GET {_MONITOR}/progress": Operation("get_progress", answers.Progress),
+    f"GET {_MONITOR}/executions": Operation("list_executions", pages(answers.ListedExecution)),
     f"GET {_MONITOR}/commission": Operation("get_baseline_fit", answers.Fit),
     f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
     f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
@@ -99,7 +102,9 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_MONITOR}/marks/{{identity}}/withdraw": Operation(
         "withdraw_mark", answers.Marked, (409,)
     ),
-    f"GET {_EXECUTION}": Operation("get_execution", Execution),
+    f"GET {_EXECUTION}": Operation("get_execution", answers.DescribedExecution),
+    f"GET {_EXECUTION}/log": Operation("get_log", answers.RunLog),
+    f"POST {_EXECUTION}/repeat": Operation("repeat_execution", Repeated, (409,)),
     f"GET {_EXECUTION}/report": Operation("get_report", answers.Report),
     f"GET {_EXECUTION}/rows": Operation("get_rows", answers.Rows),
     f"GET {_EXECUTION}/violations/{{violation}}/rows": _row_file("export_rows"),

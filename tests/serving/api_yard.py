@@ -175,10 +175,15 @@ def _visit_monitors(call: Tour) -> None:
     run = call.api("POST /monitors/{name}/run", "quality", json=SPAN)["id"]
     call.api("GET /monitors/{name}/executions", "quality", params={"limit": 1})
     call.api("GET /executions/{execution_id}", run)
+    call.api("GET /executions/{execution_id}/log", run)
+    call.api("POST /executions/{execution_id}/repeat", run)
     call.api("GET /executions/{execution_id}/report", run)
     call.api("GET /executions/{execution_id}/rows", run, params={"limit": 1})
     call.api("GET /executions/{execution_id}/violations/{violation}/rows", run, "0")
     call.api("GET /executions/{execution_id}/violations/rows", run)
+    waits = {"from": "2026-01-10T00:00:00Z", "to": "2026-01-11T00:00:00Z"}
+    call.api("POST /monitors/{name}/cancel", "quality", json=waits)
+    call.api("GET /monitors/{name}/progress", "quality")
     call.api("GET /monitors/{name}/commission", "quality")
     said = {"reason": "the fleet has changed for good", "author": "ada"}
     call.api("POST /monitors/{name}/commission/accept", "quality", json=said)

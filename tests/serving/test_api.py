@@ -65,6 +65,30 @@ def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
     assert rows["columns"][:5] == ["event_id", "row_index", "event_time", "inference_id", "carrier"]
 
 
+def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare):
+    server.apply(declare("Monitor", "watched", endpoint="flights", baseline="flights"))
+    span = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+    done = server.client.post("/api/v1/monitors/watched/run", json=span).json()
+
+    def ask(*words):
+        return CliRunner().invoke(build("monitor"), ["monitor", *words, "--server", server.url])
+
+    day = ["--from", "2026-01-10", "--to", "2026-01-11"]
+    cancelled, refused = ask("cancel", "watched", *day), ask("cancel", "watched")
+    listed, log = ask("executions", "watched", "--follow"), ask("executions", "watched", "--log")
+    repeated = ask("repeat", done["id"])
+
+    assert cancelled.stdout.startswith("Stopped: 2026-01-10T00:00:00+00:00 to 2026-01-11")
+    assert "no window is being judged or waits" in str(refused.exception)
+    assert [word in listed.stdout for word in ("Stopped", done["status"])] == [True, True]
+    assert log.stdout.splitlines()[0].endswith(" reading")
+    assert done["exit_message"] in log.stdout.splitlines()[-1]
+    assert (repeated.exit_code, "report.json: same" in repeated.stdout) == (0, True)
+    described = server.client.get(f"/api/v1/executions/{done['id']}").json()
+    assert described["inputs"]["rows"]["table"] == "capture/flights"
+    assert described["sagemaker"]["ExitMessage"] == done["exit_message"]
+
+
 def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
     server, declare, monkeypatch
 ):

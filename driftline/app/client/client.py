@@ -159,6 +159,30 @@ class Client(AlarmCalls):
             **{"from": start, "to": end},
         )  # fmt: skip
 
+    def cancel_monitor(
+        self, name: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> list[dict[str, Any]]:
+        """Cancel a window of a monitor; by default what is being judged now, else what waits."""
+        body = without_none({"from": start, "to": end})
+        done: list[dict[str, Any]] = self._post("monitors", name, "cancel", body=body)["items"]
+        return done
+
+    def progress(self, monitor: str) -> dict[str, Any]:
+        """Return the windows that are being judged (``items``), and the one that waits."""
+        return self._get("monitors", monitor, "progress")
+
+    def execution(self, execution: str) -> dict[str, Any]:
+        """Return one execution, what it read, and what boto3 says of one."""
+        return self._get("executions", execution)
+
+    def execution_log(self, execution: str) -> list[dict[str, str]]:
+        """Return the log of an execution: time and text of each line."""
+        return self._items("executions", execution, "log")
+
+    def repeat_execution(self, execution: str) -> dict[str, Any]:
+        """Evaluate an execution's window again, and compare with its documents."""
+        return self._post("executions", execution, "repeat")
+
     def report(self, execution: str) -> dict[str, Any]:
         """Return the report of an execution: violations, features, segments."""
         return self._get("executions", execution, "report")

@@ -36,6 +36,9 @@ invoke flights FILE
 get monitor
 delete monitor daily
 monitor run daily
+monitor executions daily --follow
+monitor cancel daily
+monitor repeat 0f76e2b1
 monitor backfill daily --from 2026-01-01 --to 2026-02-01
 monitor backtest daily --from 2026-01-01 --to 2026-02-01
 monitor commission daily

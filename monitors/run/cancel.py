@@ -1,0 +1,94 @@
+"""Cancelling windows: what is being judged ends soon, and what waits is not begun.
+
+A window that has no result gets one at once, "Stopped", which a scheduler passes by. So the wish
+outlives the process that ran the window.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
+from driftline.errors import ConflictError
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import STOPPED, current, find, record
+from driftline.monitors.run.execution import describe
+from driftline.monitors.run.progress import ask_to_stop, list_runs
+from driftline.monitors.run.status import state_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """One window that was cancelled."""
+
+    monitor: str
+    window_start: datetime
+    window_end: datetime
+    status: str  # "Stopping" while it is being judged, "Stopped" at once if it was not.
+
+
+def cancel(
+    engine: Engine, definition: MonitorDefinition, window: Window | None, *, by: str, now: datetime
+) -> list[Cancelled]:
+    """Cancel one window of a monitor, or without one those that are being judged.
+
+    Raises
+    ------
+    ConflictError
+        When nothing is being judged, or the window has a result.
+    """
+    if window is not None:
+        return [_cancel(engine, definition, window, by=by, now=now)]
+    with read_connection(engine) as connection:
+        begun = list_runs(connection, definition.name)
+    if begun:
+        windows = [Window(one.window_start, one.window_end) for one in begun]
+    else:
+        windows = pending(engine, definition, now)
+    if not windows:
+        raise ConflictError(f'monitor "{definition.name}": no window is being judged or waits')
+    return [_cancel(engine, definition, one, by=by, now=now) for one in windows]
+
+
+def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Window]:
+    """Return the window of a monitor that is over and comes next, unless it was cancelled."""
+    with read_connection(engine) as connection:
+        state = state_of(connection, definition.name)
+        window = state.without_missed(now).next_window()
+        if window is None or window.end > now:
+            return []
+        known = current(connection, definition.name, window)
+    return [] if known is not None else [window]
+
+
+def _cancel(
+    engine: Engine, definition: MonitorDefinition, window: Window, *, by: str, now: datetime
+) -> Cancelled:
+    name, reason = definition.name, f"stopped by {by}"
+    with engine.begin() as connection:
+        is_running = ask_to_stop(connection, name, window, by)
+        standing = current(connection, name, window)
+        known = None if standing is None else find(connection, standing)
+    if known is not None and not is_running:
+        if known.status == STOPPED:
+            return Cancelled(name, window.start, window.end, STOPPED)
+        raise ConflictError(
+            f'monitor "{name}": window {window} has ended as {known.status}; expected one that '
+            "is being judged or waits"
+        )
+    if window.end > now:
+        raise ConflictError(
+            f'monitor "{name}": window {window} is not over yet, so it waits for nothing'
+        )
+    if known is None:
+        stopped = describe(definition, window, "", "", reason, started=now, finished=now)
+        record(engine, replace(stopped, status=STOPPED), [], before=None)
+    log.info("monitor=%s window=%s cancelled", name, window.stamp)
+    return Cancelled(name, window.start, window.end, "Stopping" if is_running else STOPPED)

@@ -1,0 +1,76 @@
+"""What a run was asked and what it read, by versions and digests, to be kept with its execution.
+
+It is no part of the documents: files are compacted and programs renewed while the rows, and so the
+bytes of the documents, stay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import driftline
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import WindowRead
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.definitions import JUDGING, MonitorDefinition
+from driftline.monitors.run.past_windows import WindowHistory
+
+
+def inputs_of(
+    definition: MonitorDefinition,
+    baseline: Baseline,
+    read: WindowRead,
+    captured: WindowRead,
+    annotations: Sequence[Annotation],
+    history: WindowHistory,
+    pooled: WindowRead | None,
+) -> dict[str, object]:
+    """Return as JSON values what a result depends on, and which state of which table was read."""
+    return {
+        "program": f"driftline {driftline.__version__}",
+        "definition": {"version": definition.version, "digest": _definition_digest(definition)},
+        "baseline": {"name": definition.baseline, "version": baseline.version},
+        "rows": {
+            **captured.inputs,
+            "digest": captured.digest,
+            "row_count": captured.row_count,
+            "request_count": captured.request_count,
+            "labelled_count": captured.labelled_count,
+        },
+        # Of the rows, the texts of the scripts, and the annotations of the window.
+        "digest": read.digest,
+        "annotations": [one.id for one in annotations],
+        "earlier_windows": {
+            "count": len(history.counts),
+            "digest": _history_digest(history),
+            "rows_digest": None if pooled is None else pooled.digest,
+        },
+    }
+
+
+def _definition_digest(definition: MonitorDefinition) -> str:
+    asked = {name: getattr(definition, name) for name in JUDGING}
+    text = json.dumps(asked, sort_keys=True, default=_plain)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _history_digest(history: WindowHistory) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for window in history.counts:
+        found.update(f"{window.start} {window.end} {window.row_count}\n".encode())
+        for name, cells in sorted(window.cells.items()):
+            found.update(f"{name} {len(cells)}\n".encode() + cells.tobytes())
+    if (warm_up := history.warm_up) is not None:
+        standing = (
+            warm_up.is_running, warm_up.ended_at, sorted(warm_up.misfits.items()),
+            warm_up.is_reported, warm_up.is_accepted, len(warm_up.history), len(warm_up.past),
+        )  # fmt: skip
+        found.update(repr(standing).encode())
+    found.update(repr([sorted(one.items()) for one in history.told]).encode())
+    return found.hexdigest()

@@ -1,0 +1,212 @@
+"""Cancelled windows, what is seen of a run while it lasts, and executions that are repeated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import Engine, select, update
+
+from driftline.alerts.tables import datapoints
+from driftline.baseline import store
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.errors import ConflictError
+from driftline.monitors import tables
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.run import execution as runs
+from driftline.monitors.run.cancel import cancel, pending
+from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.progress import GONE_AFTER, Progress, list_runs, log_of
+from driftline.monitors.run.scheduler import Scheduler
+from driftline.monitors.sagemaker.execution_summary import as_summary
+from tests.monitors.conftest import DAY, START, Append, weather
+
+WINDOW = Window(START, START + DAY)
+NOW = START + 3 * DAY
+DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
+
+
+@pytest.fixture
+def job(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Job:
+    """One captured day of a monitor that has run nothing yet."""
+    store.put(root, "flights", reference, lambda: START)
+    with engine.begin() as connection:
+        put_definition(connection, DAILY, START)
+    append(0, weather(rng, 400))
+    return Job(engine, root, DAILY, WINDOW, now=lambda: NOW, signature=reference.signature)
+
+
+def rows(engine: Engine) -> list[tuple[str, bool]]:
+    table = tables.executions.c
+    with engine.connect() as connection:
+        found = connection.execute(select(table.status, table.is_current))
+        return sorted((row.status, row.is_current) for row in found)
+
+
+def scheduler(job: Job, until: datetime) -> Scheduler:
+    signature = job.signature
+    return Scheduler(job.engine, job.root, lambda _: signature, now=lambda: until)
+
+
+@pytest.fixture
+def cancelled_at(monkeypatch, job: Job):
+    """Have a run write itself down at each look, and somebody cancel it in a stage."""
+
+    def at(stage: str) -> None:
+        class Watched(Progress):
+            def check(self) -> None:
+                self.tick()
+                with self.engine.connect() as connection:
+                    (seen,) = list_runs(connection, self.monitor)
+                if self.stage == stage and seen.status == "InProgress":
+                    cancel(job.engine, DAILY, WINDOW, by="ada", now=NOW)
+                    self.tick()
+                super().check()
+
+        monkeypatch.setattr(runs, "Progress", Watched)
+
+    return at
+
+
+@pytest.mark.parametrize("stage", ["reading", "looking for removed rows", "evaluating"])
+def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
+    job: Job, cancelled_at, stage: str
+) -> None:
+    cancelled_at(stage)
+
+    (stopped,) = scheduler(job, START + DAY).step()
+
+    assert (stopped.status, stopped.failure_reason) == ("Stopped", "stopped by ada")
+    assert rows(job.engine) == [("Stopped", True)]
+    assert not (Path(job.root) / "executions").exists()
+    with job.engine.connect() as connection:
+        assert list_runs(connection, "daily") == []
+        assert connection.execute(select(datapoints)).all() == []
+        assert connection.execute(select(tables.leases.c.owner)).all() == [(None,)]
+        log = [one["text"] for one in log_of(connection, stopped.id)]
+    assert log[-1] == "stopped"
+
+
+def test_a_cancelled_window_is_not_run_by_itself_but_by_whoever_asks(
+    job: Job, cancelled_at, monkeypatch
+) -> None:
+    cancelled_at("evaluating")
+    scheduler(job, START + DAY).step()
+    monkeypatch.undo()
+
+    later = scheduler(job, START + 2 * DAY).step()
+    again = run(job)
+
+    assert [(one.window_start, one.status) for one in later] == [(START + DAY, "NoData")]
+    assert again.status == "Completed"
+    assert rows(job.engine) == [("Completed", True), ("NoData", True), ("Stopped", False)]
+
+
+def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
+    assert pending(job.engine, DAILY, START + DAY) == [WINDOW]
+
+    (done,) = cancel(job.engine, DAILY, None, by="ada", now=START + DAY)
+    (again,) = cancel(job.engine, DAILY, WINDOW, by="eve", now=START + DAY)
+    ran = scheduler(job, START + DAY).step()
+
+    assert (done.status, done.window_start, again.status) == ("Stopped", START, "Stopped")
+    assert [(one.status, one.failure_reason) for one in ran] == [("Stopped", "stopped by ada")]
+    assert pending(job.engine, DAILY, START + DAY) == []
+    with job.engine.connect() as connection:
+        assert connection.scalar(select(tables.leases.c.done_until)) == START + DAY
+
+
+def test_a_result_that_stands_outlives_a_cancelled_run(job: Job, append: Append, rng, cancelled_at):
+    before = run(job)
+    append(0, weather(rng, 5), spool="b")
+    cancelled_at("evaluating")
+
+    stopped = run(job)
+
+    assert stopped.status == "Stopped"
+    assert "result of before stands" in str(stopped.failure_reason)
+    assert rows(job.engine) == [(before.status, True)]
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        (WINDOW, "has ended as Completed"),
+        (Window(NOW, NOW + DAY), "is not over yet"),
+        (None, "no window is being judged or waits"),
+    ],
+)
+def test_what_cannot_be_cancelled_is_said(job: Job, window: Window | None, words: str) -> None:
+    scheduler(job, START + 2 * DAY).step()
+
+    with pytest.raises(ConflictError, match=words):
+        cancel(job.engine, DAILY, window, by="ada", now=START + 2 * DAY)
+
+
+def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_ones(
+    job: Job,
+) -> None:
+    progress = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
+    progress.pass_on(pa.record_batch({"x": [1, 2, 3]}))
+    progress.tick()
+    with job.engine.connect() as connection:
+        (seen,) = list_runs(connection, "daily")
+    assert (seen.stage, seen.rows_read, seen.status) == ("reading", 3, "InProgress")
+
+    with job.engine.begin() as connection:
+        long_ago = datetime.now(UTC) - GONE_AFTER - timedelta(seconds=1)
+        connection.execute(update(tables.runs).values(seen_at=long_ago, stopped_by="ada"))
+    with job.engine.connect() as connection:
+        assert list_runs(connection, "daily") == []
+    following = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
+    following.tick()
+    following.check()
+
+
+def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
+    done = run(job)
+
+    table = tables.executions.c
+    with job.engine.connect() as connection:
+        inputs = connection.scalar(select(table.inputs).where(table.id == done.id))
+        log = [one["text"] for one in log_of(connection, done.id)]
+    assert inputs["rows"] | {"digest": ""} == {
+        "table": "capture/flights", "version": 1, "partitions": ["2024-01-01"], "digest": "",
+        "row_count": 400, "request_count": 400, "labelled_count": 0,
+    }  # fmt: skip
+    assert inputs["baseline"] == {"name": "flights", "version": done.baseline_version}
+    assert inputs["definition"]["version"] == done.definition_version
+    assert "400 rows of 400 requests: 0 late, 0 unanswered, 0 not readable" in log[1]
+    assert log[-2:] == [
+        "recording", "Completed: Job completed successfully with no violations.",
+    ]  # fmt: skip
+
+
+JOB = "Job completed successfully with"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "shown"),
+    [
+        ("Completed", None, (f"Completed: {JOB} no violations.", None)),
+        ("CompletedWithViolations", None, (f"CompletedWithViolations: {JOB} 60 violations.", None)),
+        ("NoData", "Job inputs had no data", (None, "Job inputs had no data")),
+        ("InsufficientData", None, (None, "too few rows")),
+        ("Stopped", "stopped by ada", (None, None)),
+        ("Failed", "x" * 2000, (None, "x" * 1024)),
+    ],
+)
+def test_an_execution_in_the_words_of_boto3(job: Job, status, reason, shown) -> None:
+    done = replace(
+        run(job), status=status, failure_reason=reason, violation_count=60, cause="too few rows"
+    )
+
+    found = as_summary(done)
+
+    assert (found["ExitMessage"], found["FailureReason"]) == shown
+    is_known = status in ("Completed", "CompletedWithViolations", "Stopped")
+    assert found["MonitoringExecutionStatus"] == (status if is_known else "Failed")
