@@ -19,7 +19,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from driftline.app.exit_codes import error_of
-from driftline.app.warm_parent import ForkedProcess, WarmParent
+from driftline.app.warm_parent import ForkedProcess, WarmParent, can_fork
 from driftline.errors import InputError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,7 @@ class Supervisor:
         ]
         names = [child.name for child in self._children]
         # One alone shares its memory with nobody.
-        is_forked = sys.platform == "linux" and len(names) > 1
-        self._parent = WarmParent(names) if is_forked else None
+        self._parent = WarmParent(names) if len(names) > 1 and can_fork() else None
         for child in self._children:
             self._spawn(child)
 

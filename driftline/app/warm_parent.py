@@ -24,11 +24,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from driftline.app.lazy_imports import start_lean_process
 from driftline.ending import ending_at_once
@@ -36,6 +37,8 @@ from driftline.ending import ending_at_once
 # What the code of a process is when nobody is left who could ask the system for it.
 UNKNOWN_CODE = 1
 
+# Imports come before the first answer; a machine at work on other things takes several seconds.
+ANSWERS_IN_S = 60.0
 _MESSAGE_BYTES = 1 << 12
 _LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink")
 _IMPORTS = {
@@ -55,15 +58,25 @@ _IMPORTS = {
 }
 
 
+def can_fork() -> bool:
+    """Whether a process of this system can be followed, which some sandboxes refuse."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # Another system than Linux has no such function.
+        return False
+    return True
+
+
 class ForkedProcess:
     """A process that a warm parent forked, to be used as a ``subprocess.Popen`` is."""
 
     def __init__(
-        self, parent: WarmParent, pid: int, descriptor: int, stdin: BinaryIO, stdout: BinaryIO
+        self, collect: Callable[[int], int], pid: int, descriptor: int, pipes: tuple[int, int]
     ) -> None:
-        self.pid, self.stdin, self.stdout = pid, stdin, stdout
+        self.pid = pid
+        self.stdin, self.stdout = os.fdopen(pipes[0], "wb"), os.fdopen(pipes[1], "rb")
         self.returncode: int | None = None
-        self._parent, self._descriptor = parent, descriptor
+        self._collect, self._descriptor = collect, descriptor
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
@@ -99,14 +112,15 @@ class ForkedProcess:
                 signal.pidfd_send_signal(self._descriptor, number)
 
     def _ended_within(self, timeout_s: float | None) -> int | None:
-        with self._lock:
-            if self.returncode is None:
-                end = select.poll()
-                end.register(self._descriptor, select.POLLIN)
-                if end.poll(None if timeout_s is None else timeout_s * 1000):
-                    os.close(self._descriptor)
-                    self.returncode = self._parent.collect(self.pid)
-            return self.returncode
+        if self.returncode is None:
+            end = select.poll()
+            end.register(self._descriptor, select.POLLIN)
+            if end.poll(None if timeout_s is None else timeout_s * 1000):
+                with self._lock:
+                    if self.returncode is None:
+                        self.returncode = self._collect(self.pid)
+                        os.close(self._descriptor)
+        return self.returncode
 
 
 class WarmParent:
@@ -136,7 +150,7 @@ class WarmParent:
         stdout, output_end = os.pipe()
         try:
             with self._lock:
-                pid, descriptor = self._fork(arguments, (ready_fd, input_end, output_end))
+                pid, descriptor, collect = self._fork(arguments, (ready_fd, input_end, output_end))
         except BaseException:
             os.close(stdin)
             os.close(stdout)
@@ -144,35 +158,36 @@ class WarmParent:
         finally:
             os.close(input_end)
             os.close(output_end)
-        return ForkedProcess(self, pid, descriptor, os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"))
-
-    def collect(self, pid: int) -> int:
-        """Return the exit code of a process that has ended."""
-        with self._lock:
-            if self._control is None:
-                return UNKNOWN_CODE
-            answer, _ = self._ask({"collect": pid})
-        return int(answer.get("code", UNKNOWN_CODE))
+        return ForkedProcess(collect, pid, descriptor, (stdin, stdout))
 
     def close(self) -> None:
         """End it; processes that it forked go on."""
         with self._lock:
             self._leave()
 
-    def _fork(self, arguments: Sequence[str], pipes: tuple[int, ...]) -> tuple[int, int]:
+    def _collect(self, control: socket.socket, pid: int) -> int:
+        """Return the exit code of a process that has ended, if the one that forked it is there."""
+        with self._lock:
+            answer = self._ask({"collect": pid})[0] if self._control is control else {}
+        return int(answer.get("code", UNKNOWN_CODE))
+
+    def _fork(
+        self, arguments: Sequence[str], pipes: tuple[int, ...]
+    ) -> tuple[int, int, Callable[[int], int]]:
         message = {"arguments": list(arguments)}
         for _ in range(2):  # The second after one that went unseen.
-            if self._control is None:
-                self._open()
+            control = self._control or self._open()
             answer, descriptors = self._ask(message, *pipes)
             if "errno" in answer:
                 raise OSError(answer["errno"], os.strerror(answer["errno"]))
             if answer:
-                return int(answer["process_id"]), descriptors[0]
+                collect = partial(self._collect, control)
+                return int(answer["process_id"]), descriptors[0], collect
         raise ChildProcessError("the process that forks the others ended at its start")
 
-    def _open(self) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _open(self) -> socket.socket:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.settimeout(ANSWERS_IN_S)
         with theirs:
             # -P: a queue.py in the folder that somebody starts this in is none of our modules.
             self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
@@ -184,6 +199,8 @@ class WarmParent:
                 env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
                 start_new_session=True,
             )  # fmt: skip
+        self._control = control
+        return control
 
     def _ask(self, message: dict[str, Any], *pipes: int) -> tuple[dict[str, Any], list[int]]:
         """Return its answer with descriptors; nothing when it is gone."""
@@ -191,7 +208,7 @@ class WarmParent:
         try:
             socket.send_fds(self._control, [json.dumps(message).encode()], pipes)
             data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 1)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
             data, descriptors = b"", []
         if not data:
             self._leave()
@@ -203,6 +220,7 @@ class WarmParent:
             self._control.close()
             self._control = None
         if self._process is not None:
+            self._process.kill()  # It holds nothing, and may have been stopped or hang.
             self._process.wait()
             self._process = None
 
@@ -248,14 +266,19 @@ def _become(
         for place in places:
             os.dup2(pipe, place)
         os.close(pipe)
-    # What ps and top show: the command line is that of the warm parent.
-    with suppress(OSError):  # No /proc, or one that may not be written to: it is but a name.
-        Path("/proc/self/comm").write_text(arguments[0], encoding="ascii")
+    _name_process(arguments[0])
     return [*arguments, "--ready-fd", str(ready)]
+
+
+def _name_process(name: str) -> None:
+    """Have ps and top show a name: the command lines are all those of the warm parent."""
+    with suppress(OSError):  # No /proc, or one that may not be written to: it is but a name.
+        Path("/proc/self/comm").write_text(name, encoding="ascii")
 
 
 def main(descriptor: int, names: Sequence[str]) -> None:
     """Import what processes run, then fork one for each that is asked for."""
+    _name_process("forking")
     gc.disable()  # What is imported stays: there is no garbage to look for.
     start_lean_process()
     for module in dict.fromkeys(module for name in names for module in _IMPORTS[name]):

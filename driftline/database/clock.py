@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -43,31 +44,43 @@ class DatabaseClock:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine, self._host, self._monotonic = engine, host, monotonic
-        self._ahead = timedelta(0)
-        self._measured_s: float | None = None
+        self._lock = threading.Lock()
+        self._read: tuple[datetime, float] | None = None  # The server's time, and when it was so.
+        self._tried_s = 0.0
 
     def __call__(self) -> datetime:
-        """Return the time now, in UTC."""
-        if self._engine.dialect.name == "postgresql":
-            now_s, last_s = self._monotonic(), self._measured_s
-            if last_s is None or now_s - last_s >= MEASURED_EVERY_S:
-                self._measured_s = now_s
-                self._measure()
-        return self._host() + self._ahead
+        """Return the time now, in UTC.
 
-    def _measure(self) -> None:
-        before = self._host()
+        Raises
+        ------
+        SQLAlchemyError
+            When the server's clock has not been read yet, and cannot be.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return self._host()
+        with self._lock:  # Who comes during the first look waits: the host's time is no answer.
+            if self._read is None or self._monotonic() - self._tried_s >= MEASURED_EVERY_S:
+                self._read = self._look() or self._read
+            assert self._read is not None
+            there, at_s = self._read
+        # Not by the host's clock, which somebody may set meanwhile.
+        return there + timedelta(seconds=self._monotonic() - at_s)
+
+    def _look(self) -> tuple[datetime, float] | None:
+        before_s = self._tried_s = self._monotonic()
         try:
             with read_connection(self._engine) as connection:
                 there: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         except SQLAlchemyError as error:
-            # What is asked next fails by itself; the clocks lie as far apart as they did.
+            if self._read is None:
+                raise
+            # What is asked next fails by itself; that clock goes on as this machine counts.
             log.debug("database_clock_not_read error=%s", error)
-            return
-        ahead = there - (before + (self._host() - before) / 2)
-        if abs(ahead - self._ahead) > FAR:
+            return None
+        off = self._host() - there
+        if abs(off) > FAR and self._read is None:
             log.warning(
                 "host_clock_off seconds=%.1f: leases follow the clock of the database; set the "
-                "clock of this host", -ahead.total_seconds(),
+                "clock of this host", off.total_seconds(),
             )  # fmt: skip
-        self._ahead = ahead
+        return there, (before_s + self._monotonic()) / 2

@@ -39,7 +39,7 @@ baseline.command("fit")(documents.baseline)
 @baseline.command("list")
 @options.asks_server
 def list_baselines(client: Client) -> Answer:
-    """List the declared baselines, with the version of each that is in use.
+    """List the baselines, and which version is in use.
 
     Example: driftline baseline list
     """
@@ -51,7 +51,7 @@ def list_baselines(client: Client) -> Answer:
 @baseline.command("show")
 @options.asks_server
 def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Answer:
-    """Show the versions of a baseline, who uses each, and which came into use when.
+    """Show the versions of a baseline and their history.
 
     Example: driftline baseline show flights
     """
@@ -106,7 +106,9 @@ def promote(
     name: NAME,
     version: Annotated[str, typer.Argument(help="Its number or digest; an older one, too.")],
 ) -> Answer:
-    """Have a version used by all monitors that follow the baseline, from their next window on.
+    """Have a version of a baseline used.
+
+    All monitors that follow the baseline use it from their next window on.
 
     Monitors that are pinned to a version (`baseline: NAME@3`) stay at theirs.
 
@@ -135,7 +137,9 @@ def create(
     ] = None,
     is_promoted: Annotated[bool, typer.Option("--promote", help="Use it at once.")] = False,
 ) -> Answer:
-    """Make a version of a baseline of captured rows, or of a table's; a candidate at first.
+    """Make a version of a baseline of captured rows.
+
+    Or of a table's rows; nobody uses it until it is promoted.
 
     Its distributions are those of that time, without rows that were erased; labels, other kinds'
     documents and constraints set by hand stay as in the version in use.

@@ -51,8 +51,8 @@ def running(parent: WarmParent, tmp_path: Path) -> Iterator[ForkedProcess]:
         yield process
 
 
-def warm_process_id(running: ForkedProcess) -> int:
-    return int(Path(f"/proc/{running.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+def warm_process_id(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def test_a_process_runs_until_it_is_told_to_end(running: ForkedProcess) -> None:
@@ -98,11 +98,26 @@ def test_wrong_settings_end_a_process_with_their_code(parent: WarmParent, tmp_pa
 def test_processes_outlive_a_killed_parent_and_the_next_has_a_new_one(
     parent: WarmParent, running: ForkedProcess, tmp_path: Path
 ) -> None:
-    os.kill(warm_process_id(running), signal.SIGKILL)
+    os.kill(warm_process_id(running.pid), signal.SIGKILL)
 
     with forked(parent, tmp_path / "missing.toml") as (other, _):
         assert other.wait(10) == INPUT
+    second = parent._process
     assert running.poll() is None
     running.terminate()
+
+    assert running.wait(10) == UNKNOWN_CODE
+    # It was not asked for a process that it does not know, which would end it.
+    assert second is not None
+    assert parent._process is second
+    assert second.poll() is None
+
+
+def test_a_stopped_parent_holds_nobody_up(parent: WarmParent, running: ForkedProcess) -> None:
+    os.kill(warm_process_id(running.pid), signal.SIGSTOP)
+    assert parent._control is not None
+    parent._control.settimeout(0.1)
+
+    running.kill()
 
     assert running.wait(10) == UNKNOWN_CODE
