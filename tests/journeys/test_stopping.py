@@ -41,9 +41,14 @@ def copied(folder: Path, table: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def children_of(parent: int) -> list[str]:
-    """Return the numbers of a process's children."""
-    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+def descendants_of(parent: str) -> dict[str, str]:
+    """Return the names of what a process started, and of what that started, by their numbers."""
+    found = {}
+    for thread in Path("/proc", parent, "task").iterdir():
+        for child in (thread / "children").read_text().split():
+            name = Path("/proc", child, "comm").read_text().strip()
+            found |= {child: name} | descendants_of(child)
+    return found
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -55,13 +60,13 @@ def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_f
         with Client(f"http://127.0.0.1:{port}") as client:
             for name in ("a", "b", "c"):
                 client.put_metrics("shop", [{"MetricName": name, "Value": 1.0}])
-        children = children_of(process.pid)
+        started = descendants_of(str(process.pid))
         process.send_signal(number)
         process.wait(60)
 
     assert process.returncode == 0
-    assert len(children) == 3
-    assert not [child for child in children if Path("/proc", child).exists()]
+    assert sorted(started.values()) == ["background", "dashboard", "forking", "server"]
+    assert not [number for number in started if Path("/proc", number).exists()]
     assert copied(folder, "alerts_metrics WHERE namespace = 'shop'") == 3
 
 
