@@ -101,24 +101,3 @@ def test_a_time_may_be_said_as_how_long_ago(text):
     end = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
     assert moment(text, "--time", end=end) == end - timedelta(minutes=5)
-
-
-def test_a_table_of_eighty_columns_breaks_no_word_that_has_room(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "80")
-    row = {
-        "at": "2026-01-01T00:00:00", "who": "ana@example.org", "what": "create it anew " * 9,
-        "status": "InsufficientData",
-    }  # fmt: skip
-    roles = {
-        "name": "grafana-of-the-far-east", "roles": "viewer, analyst, operator, invoke, ingest",
-        "until": "2026-01-01T00:00", "endpoints": "flights-of-the-east, flights-of-the-west",
-    }  # fmt: skip
-
-    for one in (row, roles):
-        print_table([*one], [one])
-
-    shown = capsys.readouterr().out
-    assert max(map(len, shown.splitlines())) <= 80
-    assert {word for one in (row, roles) for text in one.values() for word in text.split()} <= set(
-        shown.split()
-    )
