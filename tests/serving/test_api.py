@@ -66,7 +66,8 @@ def test_a_monitor_run_now_leads_to_the_rows_behind_it(server):
     assert rows["columns"][:5] == ["event_id", "row_index", "event_time", "inference_id", "carrier"]
 
 
-def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare):
+def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     server.apply(declare("Monitor", "watched", endpoint="flights", baseline="flights"))
     span = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
     done = server.client.post("/api/v1/monitors/watched/run", json=span).json()
