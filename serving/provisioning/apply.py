@@ -202,6 +202,8 @@ class Applier:
             for entry in plan.planned:
                 resource = entry.resource
                 store.require_edition(connection, resource.kind, resource.name, known)
+            for entry in plan.of_kind("Baseline"):
+                _require_same_version(connection, entry)
             _hold_alarms(connection, plan)
             for entry in plan.planned:
                 resource = entry.resource
@@ -433,6 +435,22 @@ async def within(seconds: float, work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="look", daemon=True).start()
     return await asyncio.wait_for(future, seconds)
+
+
+def _require_same_version(connection: Connection, entry: Planned) -> None:
+    """Refuse to take back a version that came into use since the plan was made.
+
+    Raises
+    ------
+    ConflictError
+        When another version is in use now, or the baseline was made or deleted meanwhile.
+    """
+    row = store.find(connection, "Baseline", entry.resource.name)
+    now, then = (None if one is None else one.made["version"] for one in (row, entry.before))
+    if now != then:
+        raise ConflictError(
+            f"{entry.resource}: another version came into use while this was applied; apply again"
+        )
 
 
 def _hold_alarms(connection: Connection, plan: Plan) -> None:

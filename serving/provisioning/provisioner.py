@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ class Provisioner:
         while self._undo:
             self._undo.pop()()
 
+    def _remove(self, baseline: str, version: str) -> None:
+        """Remove a version, unless another server has made the same one and uses it."""
+        with read_connection(self._context.engine) as connection:
+            row = store.find(connection, "Baseline", baseline)
+        if row is None or row.made["version"] != version:
+            baselines.remove(self._context.root, baseline, version)
+
     async def _model(self, planned: Planned, spec: ModelSpec, file: Path) -> Made:
         trusted = self._context.trust_pickle and spec.trust_pickle is not False
         if planned.before is not None and not planned.is_new_content:
@@ -153,7 +161,7 @@ class Provisioner:
         baseline = complete(fitted)
         version = baselines.put(root, name, baseline, self._context.now, origin)
         if version not in known:
-            self._undo.append(lambda: baselines.remove(root, name, version))
+            self._undo.append(partial(self._remove, name, version))
         if before is not None and spec.promote == "manual":  # A candidate.
             return {**before.made, **planned.content, "model_digest": digest}
         return {

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError
+from driftline.errors import DriftlineError, InputError
 from driftline.monitors.kind import DEFAULT_KIND
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
 from driftline.monitors.tables import executions
@@ -46,6 +46,8 @@ class Rolling:
         self._context, self._promote = context, promote
         # By baseline: the end of the time that was tried last, so that it is read once.
         self._tried: dict[str, datetime] = {}
+        # Versions that were made, and could not be put to use yet.
+        self._waiting: dict[tuple[str, datetime], str | None] = {}
 
     async def run(self) -> None:
         """Look once a minute, until cancelled."""
@@ -63,13 +65,18 @@ class Rolling:
             window = rolling_window(spec, self._context.now())
             if self._tried.get(row.name) == window.end:
                 continue
-            self._tried[row.name] = window.end
+            place = row.name, window.end
             try:
-                version = await asyncio.to_thread(self._made, row, spec, window)
-                if version is not None:
+                if place not in self._waiting:
+                    self._waiting[place] = await asyncio.to_thread(self._made, row, spec, window)
+                if (version := self._waiting[place]) is not None:
                     await self._promote(row.name, version)
-            except (DriftlineError, OSError) as error:
+            except (DriftlineError, OSError, SQLAlchemyError) as error:
                 log.warning("baseline=%s rolling version not made: %s", row.name, error)
+                if not isinstance(error, InputError):
+                    continue  # Whatever was away is there again at one of the next looks.
+            self._waiting.pop(place, None)
+            self._tried[row.name] = window.end
 
     def _rolling(self) -> list[Stored]:
         with read_connection(self._context.engine) as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
+from driftline.serving.provisioning.provisioner import Provisioner
 from driftline.serving.resources import store
 from tests.serving.conftest import NOW, make_frame
 
@@ -172,3 +174,30 @@ def test_data_beside_the_commands_make_a_baseline_as_before(trained, tmp_path):
 
         assert done.exit_code == 0, done.output
         assert Baseline.load(folder).profile.row_count == 600
+
+
+def test_a_version_that_comes_into_use_during_an_apply_stays_in_use(server, declare, monkeypatch):
+    """As a server beside this one, or a renewal, has it do."""
+    make = Provisioner.make
+
+    def use(version):
+        with server.engine.begin() as connection:
+            row = store.get(connection, "Baseline", "flights")
+            store.put_row(connection, replace(row, made={**row.made, "version": version}), NOW)
+        return row.made["version"]
+
+    async def meanwhile(self, planned, source=None):
+        found = await make(self, planned, source)
+        use("another")
+        return found
+
+    with server.engine.connect() as connection:
+        row = store.get(connection, "Baseline", "flights")
+    monkeypatch.setattr(Provisioner, "make", meanwhile)
+    spec = {key: value for key, value in row.spec.items() if value not in (None, [])}
+
+    answer = server.apply({**declare("Baseline", "flights", **spec), "tags": {"team": "x"}})
+
+    assert use(row.made["version"]) == "another"
+    assert answer.status_code == 409
+    assert "apply again" in server.error_of(answer)["message"]
