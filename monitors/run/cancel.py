@@ -16,7 +16,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import STOPPED, current, find, record
+from driftline.monitors.executions import STOPPED, Overtaken, current, find, record
 from driftline.monitors.run.execution import describe
 from driftline.monitors.run.progress import ask_to_stop, list_runs
 from driftline.monitors.run.status import state_of
@@ -89,6 +89,12 @@ def _cancel(
         )
     if known is None:
         stopped = describe(definition, window, "", "", reason, started=now, finished=now)
-        record(engine, replace(stopped, status=STOPPED), [], before=None)
+        try:
+            record(engine, replace(stopped, status=STOPPED), [], before=None)
+        except Overtaken as error:
+            raise ConflictError(
+                f'monitor "{name}": window {window} has just ended; expected one that is being '
+                "judged or waits"
+            ) from error
     log.info("monitor=%s window=%s cancelled", name, window.stamp)
     return Cancelled(name, window.start, window.end, "Stopping" if is_running else STOPPED)

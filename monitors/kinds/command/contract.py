@@ -135,11 +135,12 @@ def own_dimensions(point: Datapoint) -> dict[str, str]:
 
 def _violation(entry: object, name: str, number: int) -> Violation:
     fields = ("feature_name", "constraint_check_type", "description")
-    texts = [entry.get(one) for one in fields] if isinstance(entry, Mapping) else []
-    if len(texts) < len(fields) or not all(isinstance(one, str) and one.strip() for one in texts):
+    given = [entry.get(one) for one in fields] if isinstance(entry, Mapping) else []
+    texts = [_line(one) for one in given if isinstance(one, str)]
+    if len(texts) < len(fields) or not all(texts):
         raise InputError(f"{name}: violation {number}: expected the texts {', '.join(fields)}")
     assert isinstance(entry, Mapping)
-    feature, check, description = (_line(str(one)) for one in texts)
+    feature, check, description = texts
     severity: Severity = "ticket" if check == DRIFT_CHECK else "page"
     if entry.get("severity") in ("page", "ticket"):
         severity = entry["severity"]
