@@ -7,6 +7,8 @@ Follows: 0017
 import sqlalchemy as sa
 from alembic import op
 
+from driftline.migrations.specs import rewrite_specs, without
+
 
 revision = '0018'
 down_revision = '0017'
@@ -20,5 +22,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    rewrite_specs('Monitor', lambda spec: without(spec, 'time_zone'))
     with op.batch_alter_table('monitors_definitions') as batch:
         batch.drop_column('time_zone')

@@ -7,6 +7,8 @@ Follows: 0018
 import sqlalchemy as sa
 from alembic import op
 
+from driftline.migrations.specs import Spec, rewrite_specs, without
+
 
 revision = '0019'
 down_revision = '0018'
@@ -31,7 +33,12 @@ def downgrade() -> None:
     of_tables = sa.select(definitions.c.name).where(is_of_table)
     op.execute(leases.delete().where(leases.c.monitor.in_(of_tables)))
     op.execute(definitions.delete().where(is_of_table))
+    rewrite_specs('Monitor', _of_endpoint)
     with op.batch_alter_table('monitors_leases') as batch:
         batch.drop_column('seen_files')
     with op.batch_alter_table('monitors_definitions') as batch:
         batch.drop_column('source')
+
+
+def _of_endpoint(spec: Spec) -> Spec | None:
+    return without(spec, 'source') if spec.get('source') is None else None

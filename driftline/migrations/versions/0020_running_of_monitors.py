@@ -9,6 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from driftline.migrations.specs import rewrite_specs, without
+
 
 revision = '0020'
 down_revision = '0019'
@@ -39,6 +41,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    added = [name for name, _, _ in ADDED['monitors_definitions']]
+    rewrite_specs('Monitor', lambda spec: without(spec, *added))
     for table, columns in ADDED.items():
         with op.batch_alter_table(table) as batch:
             for name, _, _ in columns:

@@ -7,6 +7,8 @@ Follows: 0021
 import sqlalchemy as sa
 from alembic import op
 
+from driftline.migrations.specs import Spec, rewrite_specs, without
+
 
 revision = '0022'
 down_revision = '0021'
@@ -29,5 +31,10 @@ def downgrade() -> None:
     named = sa.select(definitions.c.name).where(is_command)
     op.execute(leases.delete().where(leases.c.monitor.in_(named)))
     op.execute(definitions.delete().where(is_command))
+    rewrite_specs('Monitor', _without_command)
     with op.batch_alter_table('monitors_definitions') as batch:
         batch.drop_column('command')
+
+
+def _without_command(spec: Spec) -> Spec | None:
+    return None if spec.get('kind') == 'command' else without(spec, 'command')

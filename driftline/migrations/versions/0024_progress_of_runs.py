@@ -40,6 +40,10 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table('monitors_runs')
+    # An older program would look for their reports.
+    executions = sa.table('monitors_executions', sa.column('status', sa.String()))
+    stopped = executions.c.status == 'Stopped'
+    op.execute(executions.update().where(stopped).values(status='Failed'))
     with op.batch_alter_table('monitors_executions') as batch:
         for name in ('inputs', 'log'):
             batch.drop_column(name)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
-from driftline.monitors.tables import leases
-from driftline.serving.tables import installation
+from driftline.monitors.executions import Execution
+from driftline.monitors.tables import executions, leases
+from driftline.serving.resources.specs import BaselineSpec, MonitorSpec, Spec
+from driftline.serving.tables import installation, resources
 from tests.servers.postgres import BOTH, open_url
 
 NEWEST = known_revisions()[0]
@@ -146,6 +148,62 @@ def test_monitors_of_tables_are_gone_after_a_way_back_that_has_no_tables(engine:
         with pytest.raises(NotFoundError):
             get_definition(connection, "of-table")
         assert list(connection.scalars(select(leases.c.monitor))) == ["of-endpoint"]
+
+
+ADDED = {
+    "Monitor": {"command", "catch_up", "timeout_s", "priority", "source", "time_zone"},
+    "Baseline": {"promote", "rolling"},
+}
+
+
+def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    captured = {"endpoint": "e", "from": now, "to": now}
+    specs: dict[str, Spec] = {
+        "pinned": MonitorSpec(endpoint="e", baseline="b@3"),
+        "of-table": MonitorSpec(source={"path": "/data", "timestamp": "at"}, baseline="b"),
+        "program": MonitorSpec(kind="command", endpoint="e", baseline="b", command=["x"]),
+        "files": BaselineSpec(data="/data/b.csv"),
+        "rows": BaselineSpec.model_validate({"data": captured}),
+    }
+    with engine.begin() as connection:
+        for name, spec in specs.items():
+            connection.execute(
+                insert(resources).values(
+                    kind=type(spec).__name__.removesuffix("Spec"), key=name, name=name, tags={},
+                    spec=spec.model_dump(mode="json"), made={}, generation=1,
+                    created_at=now, updated_at=now,
+                )
+            )  # fmt: skip
+
+    for revision, names in (("0022", 5), ("0021", 4), ("0018", 3), ("0017", 3)):
+        migrate(engine, revision)
+        with engine.begin() as connection:
+            assert len(connection.execute(select(resources.c.key)).all()) == names
+
+    with engine.begin() as connection:
+        found = connection.execute(select(resources.c.kind, resources.c.key, resources.c.spec))
+        left = {row.key: (row.kind, row.spec) for row in found}
+    for name, (kind, spec) in left.items():
+        assert set(spec) == set(type(specs[name]).model_fields) - ADDED[kind]
+    assert left["pinned"][1]["baseline"] == "b"
+    assert (left["files"][1]["data"], left["rows"][1]["data"]) == ("/data/b.csv", [])
+
+
+def test_cancelled_windows_go_back_as_failed_ones(engine: Engine) -> None:
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    stopped = Execution(
+        id="1", monitor="m", kind="data_quality", endpoint="e", definition_version=1, baseline="b",
+        baseline_version="", window_start=now, window_end=now, digest="", status="Stopped",
+        started_at=now, finished_at=now,
+    )  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(insert(executions).values(asdict(stopped)))
+
+    migrate(engine, "0023")
+
+    with engine.begin() as connection:
+        assert list(connection.scalars(select(executions.c.status))) == ["Failed"]
 
 
 def _shape(engine: Engine) -> dict[str, set[str]]:
