@@ -7,6 +7,7 @@ driftline/migrations.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from driftline.errors import ConflictError, InputError, UnavailableError
 
 # Any fixed number would do; this one is "driftlin" in ASCII.
 MIGRATION_LOCK = 0x647269_66746C696E
+# PostgreSQL lists a session for a moment after its client has closed it, our own too.
+_ENDING_S = 2.0
 _OTHERS = """
 SELECT EXISTS (SELECT FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend')
@@ -117,7 +120,13 @@ def _require_unused(connection: Connection, where: str) -> None:
     if connection.dialect.name == "sqlite":
         is_used = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
     else:
-        is_used = connection.exec_driver_sql(_OTHERS).scalar_one()
+        until = time.monotonic() + _ENDING_S
+        while is_used := connection.exec_driver_sql(_OTHERS).scalar_one():
+            if time.monotonic() >= until:
+                break
+            time.sleep(0.05)
+            # A transaction sees what it has seen of the others once.
+            connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
     if is_used:
         raise ConflictError(
             f"database {where}: other processes have it open; stop all processes of driftline on "

@@ -192,7 +192,7 @@ def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
 
 def test_a_model_that_is_too_slow_to_load_is_given_up(slow):
     async def act():
-        with pytest.raises(LoadError, match=r"not loaded after 0\.01 s"):
-            await describe_model(slow, timeout_s=0.01)
+        with pytest.raises(LoadError, match="not loaded after 0 s"):
+            await describe_model(slow, timeout_s=0)
 
     asyncio.run(act())
