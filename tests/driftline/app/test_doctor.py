@@ -187,7 +187,8 @@ def test_a_store_that_others_may_read_is_a_warning(settings):
 
 
 def test_a_spool_that_others_may_read_is_a_defect(settings):
-    settings.spool_dir.mkdir(mode=0o755)
+    settings.spool_dir.mkdir()
+    settings.spool_dir.chmod(0o755)  # Whatever umask an earlier test has left.
 
     found = findings_of(settings)["spool"]
 

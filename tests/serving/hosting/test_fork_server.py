@@ -190,6 +190,7 @@ def test_a_worker_that_cannot_be_watched_is_collected(monkeypatch):
                 os._exit(0)  # The worker.
 
             assert json.loads(ours.recv(1 << 12)) == {"ended": 1}
-            assert len(list(Path("/proc/self/fd").iterdir())) == held - 2
+            # Threads of earlier tests may close some meanwhile.
+            assert len(list(Path("/proc/self/fd").iterdir())) <= held - 2
             assert forks._process_ids == {}
         forks._selector.close()
