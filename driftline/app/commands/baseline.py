@@ -127,8 +127,8 @@ def promote(
 def create(
     client: Client,
     name: NAME,
-    start: Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")],
-    end: Annotated[str, typer.Option("--to", help="Its end, not in it.")],
+    start: options.CapturedFrom,
+    end: options.CapturedTo,
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="Endpoint that captured the rows.")
     ] = None,

@@ -54,8 +54,8 @@ def commission(
 def make_baseline(
     client: Client,
     name: Annotated[str, typer.Argument(help="Monitor whose baseline is made anew.")],
-    start: Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")],
-    end: Annotated[str, typer.Option("--to", help="Its end, not in it.")],
+    start: options.CapturedFrom,
+    end: options.CapturedTo,
 ) -> Answer:
     """Make a new version of a monitor's baseline of rows that were captured.
 

@@ -51,10 +51,8 @@ def executions(
 def cancel(
     client: Client,
     name: options.Monitor,
-    start: Annotated[
-        str | None, typer.Option("--from", help="Start of the window, RFC 3339.")
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="End of the window, not in it.")] = None,
+    start: options.WindowStart = None,
+    end: options.WindowEnd = None,
 ) -> Answer:
     """Cancel a window: one that is being judged ends within seconds, one that waits at once.
 

@@ -194,10 +194,8 @@ def invoke(
 def monitor_run(
     client: Client,
     name: options.Monitor,
-    start: Annotated[
-        str | None, typer.Option("--from", help="Start of the window, RFC 3339.")
-    ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="End of the window, not in it.")] = None,
+    start: options.WindowStart = None,
+    end: options.WindowEnd = None,
 ) -> Answer:
     """Run a monitor on one window now; running the same rows again changes nothing.
 
