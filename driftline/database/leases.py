@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -58,19 +58,30 @@ class Lease:
         return {self.owner.name: None, self.until.name: None}
 
 
-@contextmanager
-def renewing(renew: Callable[[], object], every_s: float, what: str) -> Iterator[None]:
+def renewing(
+    renew: Callable[[], object], every_s: float, what: str
+) -> AbstractContextManager[None]:
     """Renew a lease in the background until the block ends, however long it lasts."""
-    done = threading.Event()
 
     def keep() -> None:
-        while not done.wait(every_s):
-            try:
-                renew()
-            except SQLAlchemyError as error:  # Tried again; the block notices a lease that is lost.
-                log.warning("%s lease_not_renewed error=%s", what, error)
+        try:
+            renew()
+        except SQLAlchemyError as error:  # Tried again; the block notices a lease that is lost.
+            log.warning("%s lease_not_renewed error=%s", what, error)
 
-    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    return repeating(keep, every_s, "lease")
+
+
+@contextmanager
+def repeating(work: Callable[[], None], every_s: float, name: str) -> Iterator[None]:
+    """Call a function in the background, in a thread of this name, until the block ends."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(every_s):
+            work()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -7,7 +7,6 @@ ends a run, its time limit or somebody's wish, is looked at between stages and a
 from __future__ import annotations
 
 import logging
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, nu
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.windows.window import Window
+from driftline.database.leases import repeating
 from driftline.database.upserts import upsert
 from driftline.errors import UndecidedError
 from driftline.monitors.tables import executions, runs
@@ -85,19 +85,10 @@ class Progress:
     @contextmanager
     def written(self) -> Iterator[None]:
         """Write it down every two seconds, and take it away at the end."""
-        done = threading.Event()
-
-        def write() -> None:
-            while not done.wait(WRITE_EVERY_S):
-                self.tick()
-
-        thread = threading.Thread(target=write, name="progress", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(self.tick, WRITE_EVERY_S, "progress"):
+                yield
         finally:
-            done.set()
-            thread.join()
             self._remove()
 
     def begin(self, stage: str) -> None:
