@@ -157,10 +157,7 @@ def database(name: str) -> Iterator[tuple[Engine, Callable[[], int]]]:
             engine.dispose()
         return
     with running() as server:
-        # The tests' server forgets about durability; this one is as a user's.
-        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
-            server.execute(f"ALTER SYSTEM SET {setting} = on")
-        server.restart()
+        server.make_durable()
         engine = open_url(server.url(server.new_database()))
         yield engine, lambda: _postgres_size(engine)
         engine.dispose()

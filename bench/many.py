@@ -276,9 +276,7 @@ def database(name: str, folder: Path) -> Iterator[tuple[Engine, Postgres | None]
         engine.dispose()
         return
     with running() as server:
-        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
-            server.execute(f"ALTER SYSTEM SET {setting} = on")
-        server.restart()
+        server.make_durable()
         engine = open_url(server.url(server.new_database()))
         yield engine, server
         engine.dispose()

@@ -202,6 +202,12 @@ class Postgres:
         engine = open_url(self.url())
         return engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    def make_durable(self) -> None:
+        """Make the server keep what it commits, and clean up, as a user's does."""
+        for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
+            self.execute(f"ALTER SYSTEM SET {setting} = on")
+        self.restart()
+
     def restart(self) -> None:
         """Stop the server at once, cutting every connection, and start it again."""
         self.control("restart", "-s", "-w", "-m", "immediate")
