@@ -1,7 +1,8 @@
 """The open connections of a listener: those that wait for their client end after a while.
 
 uvicorn closes a connection that is idle after an answer. One that sends nothing, half a head or a
-byte now and then it keeps for ever, and accepts more of them until no file can be opened.
+byte now and then it keeps for ever, and accepts more of them until no file can be opened. By TLS it
+learns of a connection when its handshake is done; those that never are count here, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+import ssl
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -132,6 +134,54 @@ class Connections(set[Connection]):
             self._closed = self._shortages = 0
             self._told_s = now
             self._room = self._limit
+
+
+class Handshake(asyncio.Protocol):
+    """A connection that becomes one by TLS: idle until its handshake is done, then HTTP's.
+
+    Parameters
+    ----------
+    protocol
+        What answers on the connection once it is private.
+    """
+
+    def __init__(
+        self, protocol: asyncio.Protocol, context: ssl.SSLContext, connections: Connections
+    ) -> None:
+        self._protocol, self._context, self._connections = protocol, context, connections
+        self._early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin the handshake."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._connections.add(self)  # type: ignore[arg-type]  # What is asked of one, it has.
+        # Kept, for the loop itself would let it be collected.
+        self._task = asyncio.get_running_loop().create_task(self._begin())
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes with the end of the handshake, before HTTP's protocol is in place."""
+        self._early.append(data)
+
+    def shutdown(self) -> None:
+        """End it with the server, as uvicorn ends connections."""
+        self.transport.abort()
+
+    async def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            private = await loop.start_tls(self.transport, self, self._context, server_side=True)
+        except OSError as error:  # It speaks no TLS, distrusts us, or has gone.
+            log.debug("handshake failed error=%s", type(error).__name__)
+            return
+        finally:
+            self._connections.discard(self)
+        if private is None or private.is_closing():  # Closed meanwhile, by us or by the client.
+            return
+        self._protocol.connection_made(private)
+        private.set_protocol(self._protocol)
+        for data in self._early:
+            self._protocol.data_received(data)
 
 
 def _wait_of(connection: Connection) -> Wait | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
-from driftline.app.connections import Connections, most_connections
+from driftline.app.connections import Connections, Handshake, most_connections
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         asyncio.get_running_loop().set_exception_handler(self._connections.exhausted)
+        tls, self.config.ssl = self.config.ssl, None
+        if tls is not None:
+            plain: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+            self.config.http_protocol_class = lambda **given: Handshake(  # type: ignore[assignment]
+                plain(**given), tls, self._connections
+            )
         await super().startup(sockets=sockets)
         for listener in sockets or ():
             # asyncio takes one number for both: how many may wait, and how many are accepted.

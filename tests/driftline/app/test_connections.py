@@ -3,12 +3,15 @@
 import asyncio
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from driftline.app.connections import Connections
 from driftline.app.listener import Server, listen
@@ -40,11 +43,15 @@ class _App:
 
 
 @contextmanager
-def _running(connections: Connections, app: Any) -> Iterator[int]:
+def _running(
+    connections: Connections, app: Any, tls: tuple[Path, Path] | None = None
+) -> Iterator[int]:
     """Serve in a thread; the port."""
     listener = listen("test", "127.0.0.1", 0)
     ready = threading.Event()
-    server = Server(app, lifespan="off", grace_s=1, ready=ready.set, connections=connections)
+    server = Server(
+        app, lifespan="off", grace_s=1, ready=ready.set, connections=connections, tls=tls
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -162,6 +169,98 @@ def test_a_client_that_asks_outlives_many_that_say_nothing() -> None:
         client.close()
 
 
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: Any, authority: trustme.CA) -> tuple[Path, Path]:
+    folder, own = tmp_path_factory.mktemp("tls"), authority.issue_cert("127.0.0.1")
+    own.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    own.private_key_pem.write_to_path(folder / "key.pem")
+    return folder / "cert.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+def _greeting(trusting: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """Begin a handshake; the second of the pipes holds what is to be sent."""
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting.wrap_bio(received, sent, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return client, received, sent
+
+
+@pytest.mark.parametrize("is_begun", [False, True], ids=["nothing", "half a handshake"])
+def test_a_handshake_that_is_not_finished_is_closed(
+    tls: tuple[Path, Path], trusting: ssl.SSLContext, is_begun: bool
+) -> None:
+    hello = _greeting(trusting)[2].read()
+    connections = Connections(10, idle_s=0.1)
+    with _running(connections, _App(), tls) as port, _connect(port) as connection:
+        connection.sendall(hello[: len(hello) // 2] if is_begun else b"")
+
+        assert _is_ended(connection)
+
+
+def test_handshakes_above_the_limit_make_room(
+    tls: tuple[Path, Path], trusting: ssl.SSLContext
+) -> None:
+    with _running(Connections(10), _App(), tls) as port, ExitStack() as kept:
+        idle = [kept.enter_context(_connect(port)) for _ in range(30)]
+
+        assert all(_is_ended(one) for one in idle[:20])
+        client = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=PATIENCE_S, context=trusting
+        )
+        assert _ask(client) == b"4"
+        client.close()
+
+
+def test_a_request_that_comes_with_the_end_of_the_handshake_is_answered(
+    tls: tuple[Path, Path], trusting: ssl.SSLContext
+) -> None:
+    client, received, sent = _greeting(trusting)
+    with _running(Connections(10), _App(), tls) as port, _connect(port) as connection:
+        connection.sendall(sent.read())
+        while True:
+            received.write(connection.recv(1 << 16))
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                continue
+        client.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nfour")
+        connection.sendall(sent.read())
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n4"):
+            received.write(connection.recv(1 << 16))
+            try:
+                answer += client.read(1 << 16)
+            except ssl.SSLWantReadError:
+                continue
+
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 64])
+def test_what_is_no_handshake_is_closed_without_a_line_in_the_log(
+    tls: tuple[Path, Path], sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with _running(Connections(10), _App(), tls) as port, _connect(port) as connection:
+        connection.sendall(sent)
+
+        assert _is_ended(connection)
+    assert [one.getMessage() for one in caplog.records if one.levelname != "DEBUG"] == []
+
+
 _OUT_OF_FILES = """
 import os, resource, sys, threading
 from driftline.app.listener import Server, listen
@@ -178,7 +277,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 held = [os.open("/dev/null", os.O_RDONLY) for _ in range(HELD)]
 listener = listen("test", "127.0.0.1", 0)
 ready = threading.Event()
-server = Server(app, lifespan="off", grace_s=1, ready=ready.set)
+server = Server(app, lifespan="off", grace_s=1, ready=ready.set, tls=TLS)
 thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
 thread.start()
 ready.wait()
@@ -192,12 +291,36 @@ thread.join()
 @pytest.mark.parametrize("held", [0, 190], ids=["by connections", "by other files"])
 def test_a_server_without_descriptors_answers_and_says_so_once(held: int) -> None:
     """Five hundred idle connections, of which a process of 256 files could keep half."""
-    code = _OUT_OF_FILES.replace("HELD", str(held))
+    code = _OUT_OF_FILES.replace("HELD", str(held)).replace("TLS", "None")
     with talking(code) as (_, told, printed), ExitStack() as kept:
         port = int(printed.readline())
         for _ in range(500):
             kept.enter_context(_connect(port))
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        client.request("GET", "/")
+        answer = client.getresponse().read()
+        client.close()
+        told.write("\n")
+        log = printed.read().splitlines()
+
+    assert answer == b"here"
+    assert len(log) == 1
+    assert "raise the limit of open files" in log[0]
+
+
+def test_half_done_handshakes_leave_a_server_within_reach(
+    tls: tuple[Path, Path], trusting: ssl.SSLContext
+) -> None:
+    """Five hundred of them; a process of 256 files could open no more, for a minute."""
+    hello = _greeting(trusting)[2].read()
+    code = _OUT_OF_FILES.replace("HELD", "0").replace("TLS", repr(tuple(map(str, tls))))
+    with talking(code) as (_, told, printed), ExitStack() as kept:
+        port = int(printed.readline())
+        for _ in range(500):
+            kept.enter_context(_connect(port)).sendall(hello[:60])
+        client = http.client.HTTPSConnection(
+            "127.0.0.1", port, timeout=PATIENCE_S, context=trusting
+        )
         client.request("GET", "/")
         answer = client.getresponse().read()
         client.close()
