@@ -95,13 +95,14 @@ def _origin(one: BaselineVersion) -> str:
 
 
 def _comparison(view: BaselineView) -> list[Cell]:
-    if view.pair is None or view.found is None:
+    if view.pair is None:
         return []
     before, after = view.pair
     title = f"Version {before.number} to version {after.number}"
     if why := lacking("analyst"):
         return [panel(title, [empty(why)], name="compared")]
     found = view.found
+    assert found is not None
     if not found.columns:
         return [panel(title, [empty(found.summary)], name="compared")]
     body = table(

@@ -18,6 +18,7 @@ from driftline.dashboard.pages.parts import (
     faint,
     glyph,
     graph,
+    lacking,
     legend,
     panel,
     stack,
@@ -28,6 +29,7 @@ from driftline.dashboard.pages.parts import (
 )
 from driftline.dashboard.pages.quality import quality_parts
 from driftline.dashboard.pages.windows import (
+    ROWS,
     expected_words,
     monitor_page,
     place_words,
@@ -66,8 +68,11 @@ def page(view: KindView) -> html.Div:
         _time(view, run),
         *(part for name in kind.panels for part in PANELS.get(name, metric_parts)(view, run)),
         _metrics(view, run),
-        *([row_list(view.monitor.name, run, view.rows)] if view.rows is not None else ()),
     ]
+    if view.rows is not None:
+        parts.append(row_list(view.monitor.name, run, view.rows))
+    elif run.violation_count and (why := lacking("analyst")):
+        parts.append(panel(ROWS, [empty(why)], name="rows"))
     labelled: list[tuple[str, Cell]] = [("With a label", count(view.found.labelled_count))]
     return monitor_page(view, parts, labelled if view.labels is not None else ())
 

@@ -397,6 +397,8 @@ def _numbers(comparison: Comparison) -> html.Div:
 
 def row_panel(view: MonitorView, run: WindowRun) -> html.Section:
     """List the rows behind the chosen feature's violation, the offending value first."""
+    if why := lacking("analyst"):
+        return panel(ROWS, [empty(why)], name="rows")
     if view.rows is not None:
         return row_list(view.monitor.name, run, view.rows)
     if view.feature is not None and view.feature.checks:

@@ -20,7 +20,6 @@ from driftline.dashboard.pages.parts import (
     facts,
     faint,
     heading,
-    lacking,
     layout,
     marked,
     pair,
@@ -246,8 +245,6 @@ def version_changes(monitor: MonitorLine) -> list[Cell]:
 def row_list(monitor: str, run: WindowRun, rows: ContributingRows) -> html.Section:
     """List the rows of a monitor's window, the offending value first."""
     note = f"{rows.feature}, {span(run)}"
-    if why := lacking("analyst"):
-        return panel(ROWS, [empty(why)], name="rows", note=note)
     if not rows.events:
         why = f"{plural(rows.total, 'row')} with {rows.predicate}; they have been deleted."
         return panel(ROWS, [empty(why)], name="rows", note=note)

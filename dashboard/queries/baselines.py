@@ -10,6 +10,7 @@ from functools import lru_cache
 from sqlalchemy import Engine
 
 from driftline.access.audit import AuditEntry, entries
+from driftline.access.principal import CURRENT
 from driftline.baseline.store import BaselineVersion, find_version, list_versions
 from driftline.dashboard.queries.storage import Storage
 from driftline.database.engine import read_connection
@@ -68,7 +69,8 @@ def read_baseline(
     if reference is not None and version is not None:
         before, after = (find_version(storage.root, name, one) for one in (reference, version))
         pair = before, after
-        found = _compared(storage, name, before.version, after.version)
+        if CURRENT.get().may("analyst"):
+            found = _compared(storage, name, before.version, after.version)
     users = {
         one.version: tuple(user for user in using if user.baseline_version == one.version)
         for one in known

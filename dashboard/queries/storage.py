@@ -14,6 +14,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
+from driftline.access.principal import CURRENT
 from driftline.baseline import store
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
@@ -158,9 +159,12 @@ class Storage:
     ) -> Evidence:
         """Read what the rows show of a feature, or, without one, of the gravest violation.
 
-        What cannot be read is said on the page and hides no more.
+        What cannot be read is said on the page and hides no more. Rows are not read for who may
+        not see them.
         """
         comparison = rows = None
+        if not CURRENT.get().may("analyst"):
+            return Evidence()
         try:
             pointed = report.pointing(feature.feature if feature else None) if report else None
             if pointed is None and feature is None:

@@ -61,6 +61,17 @@ def test_rows_and_frequent_values_take_an_analyst(stores, seeded, as_role, page,
     assert ("This takes the role analyst; ana has" in text) != sees
 
 
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_rows_are_not_read_for_who_may_not_see_them(stores, seeded, as_role, role):
+    as_role(role)
+
+    monitor = stores.monitor(seeded.monitor, None, HOSTILE)
+    column = stores.column(seeded.monitor, HOSTILE, None).shown
+
+    assert (monitor.rows, monitor.comparison) == (None, None)
+    assert (column.rows, column.comparison) == (None, None)
+
+
 @pytest.mark.parametrize("role", ["viewer", "analyst"])
 def test_rows_on_a_page_are_noted_before_they_are_shown(stores, seeded, as_role, role):
     run = stores.monitor(seeded.monitor, None, HOSTILE).run
