@@ -61,6 +61,7 @@ from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.rolling import Rolling
+from driftline.tracing import traced
 from driftline.validation import told
 
 log = logging.getLogger(__name__)
@@ -94,9 +95,11 @@ def create_app(context: ServerContext) -> App:
     if context.requests_per_minute:
         api = RequestLimit(api, context.requests_per_minute)
 
+    answer = traced(invocations, invocations.endpoint, lambda: tap.counters)
+
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         """Send invocations one way and everything else the other."""
-        await (invocations if invocations.takes(scope) else api)(scope, receive, send)
+        await (answer if invocations.takes(scope) else api)(scope, receive, send)
 
     tap = Capture(
         serve,

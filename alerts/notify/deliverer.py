@@ -32,6 +32,7 @@ from driftline.alerts.notify.secrets import Vault, take_over
 from driftline.alerts.notify.senders import Sender, Transports, open_sender
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
+from driftline.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,13 @@ class Deliverer:
         answer: Answer | None = None
         if isinstance(channel, OpenChannel):
             message = Outgoing(claim.id, claim.body, claim.content_type)
-            answer, error = await sender.send(channel, message, self._now())
+            with span(
+                "delivery", parent=claim.traceparent, kind="client", alarm=claim.alarm_name,
+                channel=claim.channel, message_id=claim.id, attempt=claim.attempts,
+            ) as traced:  # fmt: skip
+                answer, error = await sender.send(channel, message, self._now())
+                status = answer.status if answer is not None and answer.is_http else None
+                traced.ended(status, is_error=answer is None or not answer.is_success)
         else:
             error = str(channel) if channel is not None else "channel does not exist"
         took_ms = round((time.perf_counter() - start) * 1000)

@@ -29,6 +29,7 @@ from driftline.alerts.notify.rows import (
 from driftline.alerts.notify.silences import Silences
 from driftline.database.leases import Lease
 from driftline.database.locks import advisory_lock
+from driftline.tracing import TRACEPARENT
 
 # What all callers need of the outbox, wherever it is written.
 
@@ -52,6 +53,7 @@ class Claim:
     content_type: str
     attempts: int
     created_at: datetime
+    traceparent: object = None  # Of the change that it tells of.
 
 
 class NotifiedChange(NamedTuple):
@@ -213,6 +215,7 @@ def _take(
         content_type=row.content_type,
         attempts=row.attempts + 1,
         created_at=row.created_at,
+        traceparent=(row.facts or {}).get(TRACEPARENT),
     )
 
 

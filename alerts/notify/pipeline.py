@@ -14,7 +14,7 @@ outbox.py limits how many a channel gets, deliverer.py sends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -33,6 +33,7 @@ from driftline.alerts.notify.receivers.receiver import Message, Notification, St
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
 from driftline.alerts.notify.silences import Muting, Silences
+from driftline.tracing import TRACEPARENT, span
 
 # What the key of a digest's group begins with; the owner follows. Others begin with a bracket.
 DIGEST = "digest "
@@ -129,31 +130,40 @@ def notify(
     its row, also one that is silenced, waits for its group, or whose channel is disabled or gone:
     so every action is counted, and says why it was not simply sent.
     """
-    incident = incidents.follow(connection, change, definition)
-    actions = definition.actions(change.new) if definition.actions_enabled else ()
-    if not actions:
-        return []
-    labels = labels_of(definition, change.note)
-    if incident is not None:
-        labels.setdefault("incident", incident)
-    whole = batch or NotificationBatch(connection)
-    whole.channels(actions)
-    context = _Context(
-        batch=whole,
-        change=change,
-        definition=definition,
-        labels=labels,
-        facts=facts_of(change, labels, dashboard_url),
-        incident=incident,
-        muting=whole.silences.muting(labels, change.time),
-        dashboard_url=dashboard_url,
-        configured_at=configured_at,
-        suppressed_by=suppressed_by,
-    )
+    with span(
+        "alarm", parent=(change.note or {}).get(TRACEPARENT), alarm=change.alarm_name,
+        state=change.new, previous=change.old,
+    ) as traced:  # fmt: skip
+        incident = incidents.follow(connection, change, definition)
+        actions = definition.actions(change.new) if definition.actions_enabled else ()
+        if not actions:
+            return []
+        labels = labels_of(definition, change.note)
+        if incident is not None:
+            labels.setdefault("incident", incident)
+        whole = batch or NotificationBatch(connection)
+        whole.channels(actions)
+        context = _Context(
+            batch=whole,
+            change=change,
+            definition=definition,
+            labels=labels,
+            facts=facts_of(change, labels, dashboard_url) | traced.carrier,
+            incident=incident,
+            muting=whole.silences.muting(labels, change.time),
+            dashboard_url=dashboard_url,
+            configured_at=configured_at,
+            suppressed_by=suppressed_by,
+        )
+        return _queue(context, actions, is_alone=batch is None)
+
+
+def _queue(context: _Context, actions: Sequence[str], *, is_alone: bool) -> list[str]:
+    change, whole = context.change, context.batch
     drafts = [_Draft(id=new_message_id(change.time), action=action) for action in actions]
     for stage in (_route, _silence, _group, _render, _store):
         drafts = [stage(context, draft) for draft in drafts]
-    if batch is None:
+    if is_alone:
         whole.write()
     return [draft.id for draft in drafts]
 

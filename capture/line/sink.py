@@ -38,6 +38,7 @@ from driftline.capture.tables.rows import build_rows, states_time
 from driftline.capture.tables.table import DeltaFolder, WatermarkMovedError
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
+from driftline.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -328,7 +329,8 @@ class Sink:
             for code in np.unique(codes).tolist()
         }
         began_s = self._monotonic()
-        dataset.append(rows, watermarks, offsets)
+        with span("commit", endpoint=dataset.endpoint, rows=rows.num_rows):
+            dataset.append(rows, watermarks, offsets)
         if self._observe is not None:
             self._observe(dataset.endpoint, rows, self._monotonic() - began_s)
         count = pc.sum(is_first(rows)).as_py()

@@ -23,11 +23,13 @@ from driftline.app.allocator import return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
+from driftline.app.open_telemetry import tracing
 from driftline.app.settings.settings import FILE_NAME, Settings, SettingsError, load
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import require_loopback
 from driftline.storage import is_remote, make_files_private, use_options
+from driftline.tracing import traced
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -218,19 +220,26 @@ def run_proxy(
 ) -> None:
     """Hand requests on to another server, recording them, until told to stop."""
     from driftline.app.listener import listen, serve
+    from driftline.capture.tap.asgi import REQUEST_ID_KEY
     from driftline.capture.tap.proxy import ReverseProxy, proxy_app
     from driftline.capture.tap.tap import Capture
 
     require_loopback("proxy", host)
-    tap = Capture(
-        ReverseProxy(upstream, timeout_s=timeout_s),
-        endpoint=endpoint,
-        paths=paths,
-        sampling_percentage=sampling_percentage,
-        place=_recording(settings),
-    )
-    listener = listen("proxy", host, port, mend="give another --port")
-    serve(proxy_app(tap), listener, ready)
+    with tracing("proxy"):
+        tap = Capture(
+            # The tap gives an id to what is recorded under the endpoint.
+            traced(
+                ReverseProxy(upstream, timeout_s=timeout_s),
+                lambda scope: endpoint if REQUEST_ID_KEY in scope else None,
+                lambda: tap.counters,
+            ),
+            endpoint=endpoint,
+            paths=paths,
+            sampling_percentage=sampling_percentage,
+            place=_recording(settings),
+        )
+        listener = listen("proxy", host, port, mend="give another --port")
+        serve(proxy_app(tap), listener, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
@@ -529,10 +538,11 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
     alone = {
         "server": run_server, "dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink,
     }  # fmt: skip
-    if name in alone:
-        alone[name](settings, started)
-    else:
-        run_background(settings, roles, started)
+    with tracing(name):
+        if name in alone:
+            alone[name](settings, started)
+        else:
+            run_background(settings, roles, started)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -21,6 +21,7 @@ from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Violation, hide_values
 from driftline.monitors.rows import WindowFacts
+from driftline.tracing import current
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 
@@ -135,6 +136,7 @@ class _Run:
             "window": self.window.stamp,
             "link": window_link(self.monitor, self.window, feature, has_rows=has_rows),
         }
+        note |= current().carrier  # So that an alarm's trace is that of its window.
         if has_rows:  # What `driftline monitor rows` lists; "": of any feature.
             note["rows_of"] = feature or ""
         if lasting_since is not None and violations:

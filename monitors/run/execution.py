@@ -79,6 +79,7 @@ from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
+from driftline.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,19 @@ class NotJudgedError(UndecidedError):
 
 def run(job: Job) -> Execution:
     """Judge one window and record the result; a cancelled run gives the result that stands."""
+    monitor = job.definition
+    with span(
+        "window", monitor=monitor.name, endpoint=monitor.endpoint, window=job.window.stamp
+    ) as traced:
+        execution = _run(job)
+        traced.note(
+            execution=execution.id, status=execution.status, rows=execution.row_count,
+            violations=execution.violation_count,
+        )  # fmt: skip
+        return execution
+
+
+def _run(job: Job) -> Execution:
     name, stamp = job.definition.name, job.window.stamp
     progress = Progress(job.engine, name, job.window, job.definition.timeout_s, job.timer)
     with progress.written():
@@ -225,7 +239,8 @@ def _attempt(job: Job, progress: Progress) -> Execution:
     except NotFoundError as error:
         return _fail(keep, job, "", "", NotJudgedError(str(error)), started)
     try:
-        context = read_context(job, baseline, progress, is_judged=is_judged)
+        with span("reading"):
+            context = read_context(job, baseline, progress, is_judged=is_judged)
     except InputError as error:
         if job.definition.source is None:
             raise
@@ -240,7 +255,8 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         reason = error if isinstance(error, NotJudgedError) else NotJudgedError(str(error))
         failed = _fail(keep, job, baseline.version, context.read.digest, reason, started)
         return _without_erased(failed, context) if reason.is_recorded else failed
-    return _publish(keep, context, report, started)
+    with span("recording"):
+        return _publish(keep, context, report, started)
 
 
 def evaluate(context: RunContext) -> Report:
@@ -248,7 +264,8 @@ def evaluate(context: RunContext) -> Report:
     report = Report(context.job.definition.kind, (), 0)
     for name, stage in STAGES:
         context.progress.begin(name)
-        report = stage(context, report)
+        with span(name):
+            report = stage(context, report)
     context.progress.begin("recording")
     return report
 

@@ -62,6 +62,11 @@ class Invocations:
         found = self._find(scope["path"])
         return None if found is None else found.target
 
+    def endpoint(self, scope: Scope) -> str:
+        """Return the name of the endpoint that a call reaches; "" for none."""
+        found = self._find(scope["path"])
+        return "" if found is None else found.desired.name
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one invocation."""
         began_s = time.perf_counter()

@@ -96,12 +96,15 @@ def _scores(rows: pd.DataFrame) -> dict[str, float]:
 
 
 @contextmanager
-def running(*arguments: str, until: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+def running(
+    *arguments: str, until: str, cwd: Path, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """Keep a command running from the line that contains `until`; end it by SIGTERM."""
     command = [sys.executable, "-m", "driftline", *arguments]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=cwd, env={**os.environ, "NO_COLOR": "1"}
-    )
+        command, stderr=subprocess.PIPE, text=True, cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", **environment},
+    )  # fmt: skip
     assert process.stderr is not None
     lines = []
     for line in process.stderr:

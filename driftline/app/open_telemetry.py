@@ -1,0 +1,195 @@
+"""OpenTelemetry, where its own environment variables ask for it: spans go to a collector by OTLP.
+
+Nothing of it is imported before. A collector that is away, slow or refuses costs spans and never
+work: they wait in a bounded queue, a thread of the process sends them, and one line a while says
+how many were lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from driftline.tracing import STATUS, TRACEPARENT, Kind, Span, Spans, Value, record_by
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+    from opentelemetry.trace import Span as Recorded
+
+log = logging.getLogger(__name__)
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+# A process that ends waits so long for a collector to take the last spans.
+_LAST_S = 2.0
+_TOLD_EVERY_S = 600.0
+
+
+def asked_by(environment: Mapping[str, str]) -> str:
+    """Return the variable that asks for traces; "" when none does, or one forbids them."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return ""
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter == "otlp":
+        return "OTEL_TRACES_EXPORTER"
+    return "" if exporter else next((one for one in _ENDPOINTS if environment.get(one)), "")
+
+
+@contextmanager
+def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Trace this process as long as the context lasts, if the environment asks for it.
+
+    After a fork: the thread that sends spans is of the process that began it.
+    """
+    variable = asked_by(environment)
+    provider = _provider(process, variable) if variable else None
+    if provider is None:
+        yield
+        return
+    record_by(_Recording(provider))
+    log.info("process=%s is traced, as %s asks", process, variable)
+    try:
+        yield
+    finally:
+        record_by(None)
+        # In a thread, for an exporter waits for its collector for ten seconds and more.
+        last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
+        last.start()
+        last.join(_LAST_S)
+
+
+def _provider(process: str, variable: str) -> TracerProvider | None:
+    """Build what makes spans and sends them, all by the environment; None where it is missing."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ModuleNotFoundError as error:
+        log.warning(
+            "%s is set, but %s is not installed, so nothing is traced; run: "
+            'pip install "driftline[otel]"',
+            variable, error.name,
+        )  # fmt: skip
+        return None
+    # It would log each attempt, with whatever the collector answered.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    try:
+        resource = Resource.create({"driftline.process": process})
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+            resource = resource.merge(Resource({SERVICE_NAME: "driftline"}))
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(_counting(OTLPSpanExporter())))
+    except (ValueError, OSError) as error:  # A number, or a file of certificates.
+        log.warning("nothing is traced, for OTEL_… variables cannot be used: %s", error)
+        return None
+    return provider
+
+
+def _counting(exporter: SpanExporter) -> SpanExporter:
+    """Return an exporter that says, once a while, how many spans it could not send."""
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+    class Counting(SpanExporter):
+        lost = 0
+        told_s = -_TOLD_EVERY_S
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = exporter.export(spans)
+            now = time.monotonic()
+            if result is not SpanExportResult.SUCCESS:
+                self.lost += len(spans)
+                if now - self.told_s >= _TOLD_EVERY_S:
+                    log.warning(
+                        "spans_lost=%d: the collector of OpenTelemetry does not take them; see to "
+                        "it, or to %s; the work goes on",
+                        self.lost, _ENDPOINTS[1],
+                    )  # fmt: skip
+                    self.lost, self.told_s = 0, now
+            return result
+
+        def shutdown(self) -> None:
+            exporter.shutdown()
+
+    return Counting()
+
+
+class _Recording(Spans):
+    """Spans of OpenTelemetry."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        from opentelemetry import trace
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self._tracer = provider.get_tracer("driftline")
+        self._trace = trace
+        # Alone, whatever OTEL_PROPAGATORS says: baggage of callers may hold anything.
+        self._extract = TraceContextTextMapPropagator().extract
+        self._kinds = {
+            "internal": trace.SpanKind.INTERNAL,
+            "server": trace.SpanKind.SERVER,
+            "client": trace.SpanKind.CLIENT,
+        }
+
+    @contextmanager
+    def begin(
+        self, name: str, parent: str, kind: Kind, attributes: Mapping[str, Value]
+    ) -> Iterator[Span]:
+        """Record a block."""
+        where = self._extract({TRACEPARENT: parent}) if parent else None
+        span = self._tracer.start_span(
+            name, where, self._kinds[kind], _named(attributes),
+        )  # fmt: skip
+        try:
+            with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                yield _Open(span)
+        except BaseException as error:
+            # Not its words, which may quote what was sent.
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(self._trace.StatusCode.ERROR)
+            raise
+        finally:
+            span.end()
+
+    def current(self) -> Span:
+        """Return the innermost open span."""
+        return _Open(self._trace.get_current_span())
+
+
+class _Open(Span):
+    """A span of OpenTelemetry that is open."""
+
+    def __init__(self, span: Recorded) -> None:
+        self._span = span
+        context = span.get_span_context()
+        self.traceparent = (
+            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+            if context.is_valid
+            else ""
+        )
+
+    def note(self, **attributes: Value) -> None:
+        """Add attributes."""
+        self._span.set_attributes(_named(attributes))
+
+    def event(self, name: str) -> None:
+        """Add an event."""
+        self._span.add_event(f"driftline.{name}")
+
+    def ended(self, status: int | None, *, is_error: bool) -> None:
+        """Add how it ended."""
+        from opentelemetry.trace import StatusCode
+
+        if status is not None:
+            self._span.set_attribute(STATUS, status)
+        if is_error:
+            self._span.set_status(StatusCode.ERROR)
+
+
+def _named(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    return {f"driftline.{name}": value for name, value in attributes.items() if value != ""}

@@ -1,0 +1,136 @@
+"""Traces: what began when, about what, and how it ended.
+
+A span names endpoints, monitors, alarms and channels, counts and statuses: never a header, query,
+body, row or message. Until a process is given something that records them (by `record_by`), a span
+is one shared object that does nothing. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from driftline.loopback import App, Message, Receive, Scope, Send
+
+Value = str | int | float
+Kind = Literal["internal", "server", "client"]
+# Of W3C Trace Context, as a header and as a key beside what is stored.
+TRACEPARENT = "traceparent"
+STATUS = "http.response.status_code"
+
+
+class Span:
+    """A block that is traced; this one is of a process that traces nothing.
+
+    ``traceparent``: what others continue the trace by; "" where nothing is recorded.
+    """
+
+    traceparent = ""
+
+    def note(self, **attributes: Value) -> None:
+        """Add attributes to those that it began with."""
+
+    def event(self, name: str) -> None:
+        """Add something that happened at a moment."""
+
+    def ended(self, status: int | None, *, is_error: bool) -> None:
+        """Add how it ended: its status of HTTP, if there is one, and whether that is an error."""
+
+    @property
+    def carrier(self) -> dict[str, str]:
+        """What is stored or sent for others to continue the trace by; empty where none is."""
+        return {TRACEPARENT: self.traceparent} if self.traceparent else {}
+
+
+class Spans(Protocol):
+    """What records spans in this process."""
+
+    def begin(
+        self, name: str, parent: str, kind: Kind, attributes: Mapping[str, Value]
+    ) -> AbstractContextManager[Span]:
+        """Record a block; one that ends by an error is marked by its type, without its words."""
+
+    def current(self) -> Span:
+        """Return the innermost span that is open here."""
+
+
+_OFF = Span()
+_NOTHING = nullcontext(_OFF)
+# At most one; set where a process begins, as the options of buckets are.
+_recording: list[Spans] = []
+
+
+def record_by(spans: Spans | None) -> None:
+    """Have the spans of this process recorded from now on; None: no longer."""
+    _recording[:] = [] if spans is None else [spans]
+
+
+def span(
+    name: str, *, parent: object = None, kind: Kind = "internal", **attributes: Value
+) -> AbstractContextManager[Span]:
+    """Trace a block below the one that is open here, or as part of a trace from elsewhere.
+
+    ``parent`` is a traceparent, if it is a text; one that is not well formed begins a new trace.
+    """
+    if not _recording:
+        return _NOTHING
+    where = parent if isinstance(parent, str) else ""
+    return _recording[0].begin(name, where, kind, attributes)
+
+
+def current() -> Span:
+    """Return the innermost span that is open here."""
+    return _recording[0].current() if _recording else _OFF
+
+
+def traced(
+    app: App,
+    endpoint_of: Callable[[Scope], str | None],
+    appended: Callable[[], Mapping[str, int]],
+) -> App:
+    """Return an app that traces invocations, and continues the trace of who asks.
+
+    It stands inside the tap, which records requests as they were sent.
+
+    Parameters
+    ----------
+    endpoint_of
+        The endpoint that a request reaches; None: it is not traced.
+    appended
+        What the tap counts: it appends while the last message of an answer is handed to it.
+    """
+    if not _recording:
+        return app
+
+    async def trace(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = endpoint_of(scope) if scope["type"] == "http" else None
+        if endpoint is None:
+            await app(scope, receive, send)
+            return
+        headers = [pair for pair in scope["headers"] if pair[0] != b"traceparent"]
+        given = [value for name, value in scope["headers"] if name == b"traceparent"]
+        parent = given[0].decode("latin-1") if len(given) == 1 else ""
+        asked = str(scope.get("driftline.request_id", ""))
+        with span(
+            "invocation", parent=parent, kind="server", endpoint=endpoint, request_id=asked
+        ) as one:
+
+            def sending(message: Message) -> Awaitable[None]:
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    one.ended(status, is_error=status >= 500)
+                    return send(message)
+                before = appended()
+                sent = send(message)
+                after = appended()
+                for name, event in (("stored", "spool.appended"), ("dropped", "spool.dropped")):
+                    if after[name] > before[name]:
+                        one.event(event)
+                return sent
+
+            headers += [(b"traceparent", one.traceparent.encode())]
+            await app({**scope, "headers": headers}, receive, sending)
+
+    return trace

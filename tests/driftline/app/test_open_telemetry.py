@@ -1,0 +1,201 @@
+"""Traces as a collector gets them, and what a process is spared where none asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftline.app.open_telemetry import asked_by, tracing
+from driftline.capture.tap.tap import Capture
+from driftline.tracing import current, span, traced
+from tests.servers.commands import talking
+from tests.servers.otlp import collecting
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+NAMED = {"OTEL_SERVICE_NAME": "prices"}
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what points the exporter, which reads the process's own environment, somewhere."""
+
+    def ask(url: str, **others: str) -> Mapping[str, str]:
+        given = {ENDPOINT: url, **others}
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        return given
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("environment", "asked"),
+    [
+        ({}, ""),
+        ({ENDPOINT: "http://c:4318"}, ENDPOINT),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/t"},
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        ),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, "OTEL_TRACES_EXPORTER"),
+        ({ENDPOINT: "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, ""),
+        ({ENDPOINT: "http://c:4318", "OTEL_SDK_DISABLED": "TRUE"}, ""),
+        ({ENDPOINT: ""}, ""),
+    ],
+)
+def test_the_variables_of_opentelemetry_say_whether_to_trace(
+    environment: dict[str, str], asked: str
+) -> None:
+    assert asked_by(environment) == asked
+
+
+def test_nothing_of_opentelemetry_is_imported_unless_it_is_asked_for() -> None:
+    code = (
+        "import sys, driftline.app.processes, driftline.capture.tap.tap\n"
+        "from driftline.app.open_telemetry import tracing\n"
+        "from driftline.tracing import span, traced\n"
+        "with tracing('server', {}), span('window', monitor='m') as one:\n"
+        "    one.note(rows=1)\n"
+        "    assert traced(print, None, None) is print and one.carrier == {}\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
+    )
+
+    with talking(code) as (_, _, printed):
+        assert printed.read().strip() == "[]"
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+
+    with tracing("server", {ENDPOINT: "http://127.0.0.1:1"}), span("window") as one:
+        assert one.traceparent == ""
+
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert line.startswith(f"{ENDPOINT} is set, but opentelemetry.sdk.trace is not installed")
+    assert 'pip install "driftline[otel]"' in line
+
+
+def test_an_error_is_its_type_and_children_are_below_their_parent(asking: Any) -> None:
+    with collecting() as collector, tracing("scheduler", asking(collector.url)):  # noqa: SIM117
+        with pytest.raises(ValueError, match="secret"), span("window", monitor="m", endpoint=""):
+            with span("reading"):
+                raise ValueError("secret of a row")
+    reading, window = collector.spans
+
+    assert reading.parent == window.id
+    assert window.values == {"driftline.monitor": "m", "error.type": "ValueError"}
+    assert window.is_error
+    assert (window.service, window.process) == ("driftline", "scheduler")
+    assert b"secret" not in collector.raw
+    assert current().traceparent == ""
+
+
+def test_a_name_of_the_service_is_the_users(asking: Any) -> None:
+    with (
+        collecting() as collector,
+        tracing("server", asking(collector.url, **NAMED)),
+        span("window"),
+    ):
+        pass
+
+    assert [one.service for one in collector.spans] == ["prices"]
+
+
+def _call(app: Any, headers: list[tuple[bytes, bytes]]) -> None:
+    """Ask an app once."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"sekrit-body", "more_body": False}
+
+    async def send(_: Any) -> None:
+        return None
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/predict", "headers": headers,
+        "query_string": b"token=sekrit-query",
+    }  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+
+
+def _invoked(folder: Path, given: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Send an invocation with a traceparent through the tap; return its headers further in."""
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(scope["headers"])
+        await receive()
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"sekrit-answer"})
+
+    with tracing("server", given):
+        inner = traced(answer, lambda _: "prices", lambda: tap.counters)
+        tap = Capture(inner, endpoint="prices", spool_dir=folder)
+        caller = f"00-{TRACE}-{PARENT}-01".encode()
+        _call(tap, [(b"authorization", b"Bearer sekrit-token"), (b"traceparent", caller)])
+    tap.spool.close()
+    return dict(seen)
+
+
+def test_an_invocation_continues_the_trace_of_its_caller_and_passes_it_on(
+    tmp_path: Path, asking: Any
+) -> None:
+    with collecting() as collector:
+        inner = _invoked(tmp_path, asking(collector.url))
+    (one,) = collector.spans
+
+    assert (one.name, one.trace, one.parent) == ("invocation", TRACE, PARENT)
+    assert inner[b"traceparent"] == f"00-{TRACE}-{one.id}-01".encode()
+    assert one.values.pop("driftline.request_id")
+    assert one.values == {"driftline.endpoint": "prices", "http.response.status_code": 503}
+    assert one.is_error
+    assert one.events == ["driftline.spool.appended"]
+    assert b"sekrit" not in collector.raw
+
+
+def test_a_record_that_is_dropped_says_so(tmp_path: Path, asking: Any) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with collecting() as collector:
+        _invoked(tmp_path / "file" / "spool", asking(collector.url))
+
+    assert collector.spans[0].events == ["driftline.spool.dropped"]
+
+
+@pytest.mark.parametrize("is_hanging", [True, False], ids=["never answers", "is away"])
+def test_a_dead_collector_costs_spans_and_no_work(
+    asking: Any, caplog: pytest.LogCaptureFixture, is_hanging: bool
+) -> None:
+    """Ten times what the queue takes; the work takes the time of the spans alone."""
+    caplog.set_level(logging.INFO)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if is_hanging:
+            silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with tracing("server", asking(url, OTEL_EXPORTER_OTLP_TIMEOUT="1")):
+            began_s = time.thread_time()
+            for _ in range(20_000):
+                with span("window"):
+                    pass
+            used_s = time.thread_time() - began_s
+            wait = threading.Event()
+            while not is_hanging and len(caplog.records) < 2:
+                wait.wait(0.1)
+            began_s = time.monotonic()
+        ended_s = time.monotonic() - began_s
+
+    assert used_s < 20_000 * 0.001
+    assert ended_s < 10
+    assert len(caplog.records) <= 2
+    assert all("OpenTelemetry" in one.getMessage() for one in caplog.records[1:])
