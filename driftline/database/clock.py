@@ -21,7 +21,7 @@ FAR = timedelta(seconds=5)
 
 
 class DatabaseClock:
-    """Tells the time of PostgreSQL's server; of SQLite, which is of one host, that of the host.
+    """The time of PostgreSQL's server; of SQLite, which is of one host, that of the host.
 
     A host whose clock is ahead would otherwise take leases that others still hold, and judge
     windows that they judge. How far it is off is measured once a minute.

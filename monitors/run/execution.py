@@ -210,7 +210,7 @@ def stopped_run(engine: Engine, definition: MonitorDefinition, window: Window) -
 
 
 def _stopped(job: Job, progress: Progress) -> Execution:
-    """Give a cancelled run's result: what stood before it stands."""
+    """Return a cancelled run's result: what stood before it stands."""
     progress.note("stopped")
     found = stopped_run(job.engine, job.definition, job.window)
     if found is not None:

@@ -90,7 +90,7 @@ def _compared(job: Job, execution: Execution, name: str, text: str) -> str:
 
 
 def _changes(job: Job, execution: Execution, now: Mapping[str, object]) -> Iterator[str]:
-    """Say which inputs are others than when the execution ran."""
+    """Return which inputs differ from those of when the execution ran, a sentence each."""
     with read_connection(job.engine) as connection:
         query = select(executions.c.inputs).where(executions.c.id == execution.id)
         then: Mapping[str, object] | None = connection.scalar(query)
