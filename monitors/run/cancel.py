@@ -54,7 +54,15 @@ def cancel(
         windows = pending(engine, definition, now)
     if not windows:
         raise ConflictError(f'monitor "{definition.name}": no window is being judged or waits')
-    return [_cancel(engine, definition, one, by=by, now=now) for one in windows]
+    cancelled, refused = [], None
+    for one in windows:
+        try:
+            cancelled.append(_cancel(engine, definition, one, by=by, now=now))
+        except ConflictError as error:
+            refused = error  # It has ended meanwhile; the others may not have.
+    if not cancelled and refused is not None:
+        raise refused
+    return cancelled
 
 
 def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Window]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, event, select, update
 
 from driftline.alerts.tables import datapoints
 from driftline.baseline import store
@@ -145,6 +146,30 @@ def test_what_cannot_be_cancelled_is_said(job: Job, window: Window | None, words
 
     with pytest.raises(ConflictError, match=words):
         cancel(job.engine, DAILY, window, by="ada", now=START + 2 * DAY)
+
+
+def test_windows_are_cancelled_though_the_first_of_them_ends_meanwhile(
+    job: Job, append: Append, rng
+) -> None:
+    append(1, weather(rng, 400))
+    later = Window(START + DAY, START + 2 * DAY)
+    judged = [Progress(job.engine, "daily", one, 10.0, lambda: 0.0) for one in (WINDOW, later)]
+
+    with ExitStack() as first, judged[1].written():
+        first.enter_context(judged[0].written())
+        for one in judged:
+            one.tick()
+
+        def end(*_: object) -> None:
+            first.close()
+            run(job)
+
+        # Once the windows that are being judged have been listed.
+        event.listen(job.engine, "after_cursor_execute", end, once=True)
+        (done,) = cancel(job.engine, DAILY, None, by="ada", now=NOW)
+
+    assert (done.window_start, done.status) == (later.start, "Stopping")
+    assert rows(job.engine) == [("Completed", True), ("Stopped", True)]
 
 
 def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_ones(
