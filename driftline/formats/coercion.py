@@ -144,7 +144,12 @@ def zones_of(array: pa.Array) -> frozenset[bool]:
     """Return whether times that came as text have a zone, have none, or some of them have."""
     if not pa.types.is_string(array.type):
         return frozenset()
-    return frozenset(pc.unique(_moments(pc.utf8_trim_whitespace(array))[1].drop_null()).to_pylist())
+    return frozenset(pc.unique(has_zone(array).drop_null()).to_pylist())
+
+
+def has_zone(texts: pa.StringArray) -> pa.BooleanArray:
+    """Return whether each text's time has a zone; null where it is no time."""
+    return _moments(pc.utf8_trim_whitespace(texts))[1]
 
 
 def some_zoned(name: object) -> InputError:

@@ -25,7 +25,7 @@ from driftline.capture.windows.window import ROW_IDS, UNFIT, UNFIT_TYPE, Window,
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, UTC_MICROSECONDS, plain_array
 from driftline.formats.buffered import Spool, spooled
-from driftline.formats.coercion import coerce, from_array, zones_of
+from driftline.formats.coercion import coerce, from_array, has_zone
 from driftline.formats.hashing import hash_integers
 from driftline.monitors.external.files import FileTable, TimeColumn
 from driftline.monitors.external.query import running
@@ -254,10 +254,10 @@ def event_times(array: pa.Array, time: TimeColumn) -> pa.TimestampArray:
     if pa.types.is_date(kind):
         plain = plain.cast(pa.timestamp("s")).cast(pa.timestamp("us"))
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        zones = zones_of(plain_array(plain))
-        plain = coerce(plain, "timestamp")[0]
-        if zones == {False}:
-            plain = plain.cast(pa.timestamp("us"))
+        zoned, found = has_zone(plain_array(plain)), coerce(plain, "timestamp")[0]
+        # Row by row, since how rows are cut into batches must not decide it.
+        local = _in_zone(found.cast(pa.timestamp("us")), time)
+        return pc.if_else(zoned, found, local)
     elif pa.types.is_null(kind):
         plain = pa.nulls(len(plain), UTC_MICROSECONDS)
     elif not pa.types.is_timestamp(kind):
@@ -266,9 +266,14 @@ def event_times(array: pa.Array, time: TimeColumn) -> pa.TimestampArray:
             "dates or text such as 2026-01-15T06:00:00Z"
         )
     if plain.type.tz is None:
-        plain = plain.cast(pa.timestamp("us"), safe=False)
-        plain = pc.assume_timezone(plain, time.zone, ambiguous="earliest", nonexistent="latest")
+        return _in_zone(plain.cast(pa.timestamp("us"), safe=False), time)
     return plain.cast(UTC_MICROSECONDS, safe=False)
+
+
+def _in_zone(local: pa.TimestampArray, time: TimeColumn) -> pa.TimestampArray:
+    """Return in UTC the times that say no zone."""
+    found = pc.assume_timezone(local, time.zone, ambiguous="earliest", nonexistent="latest")
+    return found.cast(UTC_MICROSECONDS, safe=False)
 
 
 def _require(names: Sequence[str], name: str, source: ExternalSource, what: str) -> None:

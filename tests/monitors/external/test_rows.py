@@ -8,6 +8,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
@@ -105,3 +106,32 @@ def test_a_query_loses_no_row_of_the_hours_that_clocks_repeat_or_leave_out(
     ]
 
     assert sorted(found) == local
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_of_texts_with_and_without_a_zone_each_is_read_by_itself(tmp_path: Path, form: str) -> None:
+    source = ExternalSource.of(
+        {"path": str(tmp_path), "timestamp": "at", "id": "id", "time_zone": BERLIN.key}
+    )
+    rows = pa.table(
+        {
+            "id": ["naive", "zoned", "offset", "none"],
+            "at": ["2024-06-01 02:10:00", "2024-06-01T00:20:00Z", "2024-06-01T01:30+01:00", "no"],
+            "x": [0.5] * 4,
+        }
+    )
+    if form == "csv":
+        pcsv.write_csv(rows, tmp_path / "0.csv")
+    else:
+        pq.write_table(rows, tmp_path / "0.parquet")
+
+    read = read_external(
+        source, UNLIMITED, Window(START, START + HOUR), SIGNATURE,
+        columns=("inference_id", "event_time"),
+    )  # fmt: skip
+
+    found = pa.Table.from_batches(read.batches()).to_pylist()
+    assert {one["inference_id"]: one["event_time"].minute for one in found} == {
+        "naive": 10, "zoned": 20, "offset": 30,
+    }  # fmt: skip
+    assert read.unparsed_count == 1
