@@ -481,9 +481,11 @@ def _audit(root: str, store: Finding) -> Finding:
     try:
         found = read_note(root)
     except DriftlineError as error:
-        return _unread("audit", "what it found", f"let this user read {root}", error, store)
+        return _unread("capture audit", "what it found", f"let this user read {root}", error, store)
     if found is None:
-        return Finding("audit", "ok", "none was made yet; the scheduler makes one every hour")
+        return Finding(
+            "capture audit", "ok", "none was made yet; the scheduler makes one every hour"
+        )
     made = datetime.fromisoformat(found["time"])
     age = datetime.now(UTC) - made
     shown = f"{found['numbers']:,} numbers of {found['spools']:,} spools, {_span(age)} ago"
@@ -494,11 +496,11 @@ def _audit(root: str, store: Finding) -> Finding:
             "driftline capture audit says which; bring the files back from a copy, or, where there "
             "is none, have them counted as lost: driftline capture audit --accept"
         )
-        return Finding("audit", "defect", f"does not add up ({what}{files}): {shown}", mend)
+        return Finding("capture audit", "defect", f"does not add up ({what}{files}): {shown}", mend)
     if age > LATE_AUDIT:
         mend = "see that the scheduler runs: driftline up --only scheduler"
-        return Finding("audit", "warning", f"adds up: {shown}; no newer one", mend)
-    return Finding("audit", "ok", f"adds up: {shown}")
+        return Finding("capture audit", "warning", f"adds up: {shown}; no newer one", mend)
+    return Finding("capture audit", "ok", f"adds up: {shown}")
 
 
 def _server(settings: Settings, roles: str) -> Finding:

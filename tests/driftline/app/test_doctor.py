@@ -313,19 +313,19 @@ def test_a_spool_that_is_nearly_full_is_a_warning(settings):
 
 
 def test_the_last_audit_is_told_and_one_that_does_not_add_up_is_a_defect(settings):
-    assert findings_of(settings)["audit"].verdict == "ok"
+    assert findings_of(settings)["capture audit"].verdict == "ok"
     writer = SpoolWriter(settings.spool_dir)
     for _ in range(3):
         writer.append({"endpoint": "flights"}, wall_ns=time.time_ns(), status=200)
     writer.close()
     sink_all(settings.root, settings.spool_dir)
     write_note(settings.root, document_of(audit(settings.root, now=lambda: datetime.now(UTC))))
-    good = findings_of(settings)["audit"]
+    good = findings_of(settings)["capture audit"]
     for file in Path(settings.root).glob("capture/flights/*/*.parquet"):
         file.unlink()
     bad = audit(settings.root, now=lambda: datetime.now(UTC))
     write_note(settings.root, document_of(bad))
-    worse = findings_of(settings)["audit"]
+    worse = findings_of(settings)["capture audit"]
 
     assert good.verdict == "ok"
     assert good.found.startswith("adds up: 3 numbers of 1 spools")
@@ -377,7 +377,7 @@ def test_what_cannot_be_read_is_not_to_be_thrown_away(settings):
 
     assert "bring back from a copy" in damaged.mend
     assert "the storage cannot be reached" in away["store"].found
-    assert (away["capture"].mend, away["audit"].mend) == ("see the store", "see the store")
+    assert (away["capture"].mend, away["capture audit"].mend) == ("see the store", "see the store")
     assert not any("remove" in one.mend for one in (damaged, *away.values()))
 
 
