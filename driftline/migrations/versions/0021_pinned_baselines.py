@@ -25,7 +25,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     rewrite_specs('Monitor', _unpinned)
-    rewrite_specs('Baseline', _of_files)
+    rewrite_specs('Baseline', lambda spec: without(spec, 'promote'))
     with op.batch_alter_table('monitors_definitions') as batch:
         batch.drop_column('baseline_pinned')
 
@@ -33,8 +33,3 @@ def downgrade() -> None:
 def _unpinned(spec: Spec) -> Spec:
     return {**spec, 'baseline': spec['baseline'].partition('@')[0]}
 
-
-def _of_files(spec: Spec) -> Spec:
-    # Of captured rows the version that was made of them is what is left.
-    data = [] if isinstance(spec['data'], dict) else spec['data']
-    return {**without(spec, 'promote', 'rolling'), 'data': data}

@@ -176,10 +176,15 @@ def test_specs_go_back_without_what_an_older_program_refuses(engine: Engine) -> 
                 )
             )  # fmt: skip
 
-    for revision, names in (("0022", 5), ("0021", 4), ("0018", 3), ("0017", 3)):
+    of_files = select(resources.c.spec).where(resources.c.key == "files")
+    for revision, names, later in (
+        ("0023", 5, {"promote", "rolling"}), ("0022", 5, {"promote"}), ("0021", 4, {"promote"}),
+        ("0018", 3, set()), ("0017", 3, set()),
+    ):  # fmt: skip
         migrate(engine, revision)
         with engine.begin() as connection:
             assert len(connection.execute(select(resources.c.key)).all()) == names
+            assert connection.execute(of_files).scalar_one().keys() & ADDED["Baseline"] == later
 
     with engine.begin() as connection:
         found = connection.execute(select(resources.c.kind, resources.c.key, resources.c.spec))
