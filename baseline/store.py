@@ -294,10 +294,7 @@ class Baseline:
     @cached_property
     def version(self) -> str:
         """Digest of the documents, 16 hex digits; a stored one keeps what it is stored under."""
-        digest = hashlib.blake2b(digest_size=8)
-        for name, data in sorted(self._documents.items()):
-            digest.update(f"{name} {len(data)}\n".encode() + data)
-        return digest.hexdigest()
+        return _digest(self._documents)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the documents into a folder or URI, over older ones."""
@@ -316,6 +313,23 @@ class Baseline:
 
 
 def _write(place: Location, baseline: Baseline) -> None:
+def written_version(folder: str | os.PathLike[str]) -> str:
+    """Return the version that `Baseline.save` wrote into a folder, as its files lie there now.
+
+    A loaded baseline's own is of what this program would write, where an older one wrote others.
+    """
+    place = locate(folder)
+    names = [name for name in DOCUMENTS if name != LEARNT_DAYS]
+    return _digest({name: data for name in names if (data := read_file(place, name)) is not None})
+
+
+def _digest(documents: Mapping[str, bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for name, data in sorted(documents.items()):
+        digest.update(f"{name} {len(data)}\n".encode() + data)
+    return digest.hexdigest()
+
+
     documents = baseline._documents
     for name, data in documents.items():
         (place / name).write(data)

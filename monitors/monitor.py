@@ -35,7 +35,7 @@ from sqlalchemy.pool import StaticPool
 from driftline.baseline.blocks import event_times
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.sample import SAMPLE_ROWS
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import Baseline, written_version
 from driftline.capture.windows.window import Window
 from driftline.database.columns import UtcDateTime
 from driftline.errors import InputError, NotFoundError
@@ -278,11 +278,12 @@ class Monitor:
         """
         content = _read_state(locate(folder))
         version = content["baseline_version"]
-        baseline = Baseline.load(_baseline_folder(folder, version))
-        if baseline.version != version:
+        place = _baseline_folder(folder, version)
+        baseline = Baseline.load(place)
+        if written_version(place) != version:
             raise InputError(
-                f"{_baseline_folder(folder, version)}: the baseline is damaged (its documents are "
-                "not those that were written); take it from a backup"
+                f"{place}: the baseline is damaged (its documents are not those that were "
+                "written); take it from a backup"
             )
         monitor = cls(
             baseline,

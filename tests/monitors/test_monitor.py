@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.formats.source import open_source
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.monitor import _digest
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.signature import Signature
@@ -39,6 +41,7 @@ from tests.servers.postgres import new_sqlite
 SPRING = datetime(2013, 4, 1, tzinfo=UTC)
 MOVED, KILOMETRES = SPRING + 8 * DAY, SPRING + 16 * DAY
 COLUMNS = ["event_time", "carrier", "origin", "distance", "temp", "wind_speed", "visib"]
+SAVED = Path(__file__).parents[1] / "fixtures" / "store_0_1" / "monitor.tar.gz"
 Windows = Sequence[tuple[datetime, pa.Table]]
 
 
@@ -343,6 +346,46 @@ def test_a_folder_with_another_baseline_is_refused(
 
     with pytest.raises(InputError, match="damaged"):
         dl.Monitor.load(folder)
+
+
+def test_a_monitor_is_loaded_though_its_baseline_would_be_written_in_other_bytes_today(
+    stopped: Path, tmp_path: Path
+) -> None:
+    """As by an older driftline, or another version of a library that writes documents."""
+    state = json.loads((stopped / "monitor.json").read_text())
+    (written,) = (stopped / "baseline").iterdir()
+    older = tmp_path / "older"
+    shutil.copytree(written, older / "baseline" / "new")
+    constraints = older / "baseline" / "new" / "constraints.json"
+    constraints.write_text(json.dumps(json.loads(constraints.read_text())))
+    version = store.written_version(constraints.parent)
+    constraints.parent.rename(older / "baseline" / version)
+    state = {**state, "baseline_version": version}
+    del state["digest"]
+    (older / "monitor.json").write_text(json.dumps({**state, "digest": _digest(state)}))
+
+    monitor, known = dl.Monitor.load(older), dl.Monitor.load(stopped)
+    monitor.save(tmp_path / "again")
+
+    rows, time = hourly(3, 20.0), START + 3 * DAY
+    again = dl.Monitor.load(tmp_path / "again")
+    found = [one.check(rows, time=time).documents() for one in (known, monitor, again)]
+    assert version != written.name
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_monitor_that_an_earlier_version_saved_goes_on(tmp_path: Path) -> None:
+    with tarfile.open(SAVED) as packed:
+        packed.extractall(tmp_path, filter="data")
+    rng, start = np.random.default_rng(13), datetime(2024, 2, 4, tzinfo=UTC)
+    times = pa.array([start + timedelta(minutes=3 * at) for at in range(480)])
+    rows = {"at": times, "temp": rng.normal(50, 10, 480).round(), "origin": ["EWR", "JFK"] * 240}
+
+    monitor = dl.Monitor.load(tmp_path)
+    report = monitor.check(pa.table(rows), time=start)
+
+    assert repr(monitor) == "<Monitor data-quality: 4 windows until 2024-02-05T00:00:00Z>"
+    assert (report.row_count, report.passed) == (480, True)
 
 
 def test_a_folder_of_a_newer_version_is_refused(stopped: Path, tmp_path: Path) -> None:
