@@ -8,6 +8,7 @@ quality, those of model quality under the same names, or Clarify's analysis.json
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -312,7 +313,6 @@ class Baseline:
         return _read(locate(folder))
 
 
-def _write(place: Location, baseline: Baseline) -> None:
 def written_version(folder: str | os.PathLike[str]) -> str:
     """Return the version that `Baseline.save` wrote into a folder, as its files lie there now.
 
@@ -330,6 +330,7 @@ def _digest(documents: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
+def _write(place: Location, baseline: Baseline) -> None:
     documents = baseline._documents
     for name, data in documents.items():
         (place / name).write(data)
@@ -418,6 +419,11 @@ class BaselineVersion:
     # What it was made of: ``data``, or ``endpoint`` with ``from`` and ``to``; empty: not known.
     origin: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def place(self) -> tuple[datetime, int, str]:
+        """What versions are ordered by; no two have the same."""
+        return self.created_at, self.number, self.version
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -443,7 +449,8 @@ def put(
     made = BaselineVersion(
         max((one.number for one in known), default=0) + 1,
         baseline.version,
-        now().astimezone(UTC),
+        # No earlier than those before, also where a clock was set back.
+        max([now().astimezone(UTC), *(one.created_at for one in known)]),
         None if baseline.profile is None else baseline.profile.row_count,
         origin or {},
     )
@@ -459,19 +466,19 @@ def list_versions(root: str, name: str) -> list[BaselineVersion]:
     for version in place.folders():
         mark = read_file(place / version, MARK)
         if mark is not None:
-            found.append(json.loads(mark))
-    found.sort(key=lambda one: (one.get("number", 0), one["created_at"], one["version"]))
-    return [
-        BaselineVersion(
-            # Older programs wrote no number; what they kept is older than all that has one.
-            one.get("number", place_in_order),
-            one["version"],
-            datetime.fromisoformat(one["created_at"]),
-            one.get("row_count"),
-            one.get("origin", {}),
-        )
-        for place_in_order, one in enumerate(found, 1)
-    ]
+            one = json.loads(mark)
+            made_at = datetime.fromisoformat(one["created_at"])
+            more = one.get("row_count"), one.get("origin", {})
+            # Older programs wrote no number.
+            found.append(BaselineVersion(one.get("number", 0), one["version"], made_at, *more))
+    found.sort(key=lambda one: one.place)
+    taken, last = {one.number for one in found}, 0
+    for at, one in enumerate(found):
+        # The first number behind that of the version before that no other version has.
+        last = one.number or next(n for n in itertools.count(last + 1) if n not in taken)
+        taken.add(last)
+        found[at] = replace(one, number=last)
+    return sorted(found, key=lambda one: one.place)
 
 
 def find_version(root: str, name: str, wanted: str) -> BaselineVersion:

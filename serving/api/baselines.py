@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -66,11 +67,11 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
         name: str, limit: Limit = PAGE, next_token: PageToken = None
     ) -> dict[str, Any]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
-        row, after = stored(name), place_of(next_token, int)
+        row, after = stored(name), place_of(next_token, datetime, int, str)
         with read_connection(context.engine) as connection:
             users = [one for one in list_definitions(connection) if one.baseline == row.name]
         found = baselines.list_versions(context.root, row.name)[::-1]
-        chosen = [one for one in found if after is None or (one.number,) < after]
+        chosen = [one for one in found if after is None or one.place < after]
 
         def shown(one: baselines.BaselineVersion) -> dict[str, Any]:
             return {
@@ -83,7 +84,7 @@ def router(context: ServerContext, applier: Applier) -> APIRouter:
                 ],
             }
 
-        return page_of(chosen, limit, lambda one: (one.number,), shown)
+        return page_of(chosen, limit, lambda one: one.place, shown)
 
     @routes.post("/baselines/{name}/versions")
     async def make_version(name: str, asked: VersionRequest) -> dict[str, Any]:

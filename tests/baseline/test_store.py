@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.store import Baseline, get, put, versions
+from driftline.baseline.store import Baseline, get, list_versions, newest, put, versions
 from driftline.errors import InputError, NotFoundError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "baseline"
@@ -346,6 +346,38 @@ def test_versions_are_kept_in_order_and_each_once(fitted, tmp_path):
     assert versions(str(tmp_path), "flights") == [first, second]
     assert get(str(tmp_path), "flights").version == second
     assert get(str(tmp_path), "flights", first).signature == fitted.signature
+
+
+def test_versions_that_an_older_program_kept_stand_where_they_were_made(tmp_path):
+    made, root = [], str(tmp_path)
+    for day in range(5):
+        one = Baseline.fit(pa.table({"x": [float(day)]}))
+        made.append(put(root, "x", one, lambda day=day: START + timedelta(days=day)))
+        if day in (0, 1, 3):  # An older program beside this one, which numbers none.
+            (mark,) = tmp_path.glob(f"baselines/x/{made[-1]}/version.json")
+            mark.write_text(
+                json.dumps(
+                    {"version": made[-1], "created_at": json.loads(mark.read_text())["created_at"]}
+                )
+            )
+
+    known = list_versions(root, "x")
+
+    assert [one.version for one in known] == made
+    assert [one.number for one in known] == [1, 2, 3, 4, 5]
+
+
+def test_versions_stand_in_the_order_in_which_they_were_made_when_a_clock_was_set_back(tmp_path):
+    clock = iter([START, START - timedelta(days=1), START + timedelta(days=1)])
+    made = [
+        put(str(tmp_path), "x", Baseline.fit(pa.table({"x": [value]})), lambda: next(clock))
+        for value in (1.0, 2.0, 3.0)
+    ]
+
+    known = list_versions(str(tmp_path), "x")
+
+    assert [(one.number, one.version) for one in known] == list(enumerate(made, 1))
+    assert newest(str(tmp_path), "x") == made[-1]
 
 
 def test_a_version_stays_the_same_where_another_program_wrote_its_documents(fitted, tmp_path):

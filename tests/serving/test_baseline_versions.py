@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
@@ -66,6 +67,37 @@ def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
     first, second = baselines.versions(server.context.root, "flights")
     before = versions_in_use(server)
     promoted = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
+def test_pages_of_versions_hold_each_once_whoever_numbered_it_and_whatever_is_made_meanwhile(
+    server, declare, tmp_path
+):
+    root, path = server.context.root, "/api/v1/baselines/paged/versions"
+    file = tmp_path / "paged.parquet"
+    make_frame(seed=20).to_parquet(file, index=False)
+    server.apply(declare("Baseline", "paged", data=str(file)))
+
+    def make(minute: int, **number: int) -> None:
+        """Keep a version as two servers at one moment (one number), or an older program (none)."""
+        made = Baseline.fit(make_frame().assign(temp=float(minute)))
+        at = NOW + timedelta(minutes=minute)
+        version = baselines.put(root, "paged", made, lambda: at)
+        mark = server.root / "baselines" / "paged" / version / "version.json"
+        mark.write_text(json.dumps({"version": version, "created_at": at.isoformat(), **number}))
+
+    for minute, number in ((1, {"number": 2}), (2, {"number": 2}), (3, {}), (4, {"number": 4})):
+        make(minute, **number)
+    expected = baselines.versions(root, "paged")[::-1]
+    found, token = [], ""
+    while token is not None:
+        asked = {"limit": 1, **({"next_token": token} if token else {})}
+        page = server.client.get(path, params=asked).json()
+        found += [one["version"] for one in page["items"]]
+        token = page["next_token"]
+        make(10 + len(found))
+
+    assert len(expected) == 5
+    assert found == expected
+
+
     between = versions_in_use(server)
     again = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
     server.client.post(f"{PATH}/promote", json={"version": first})
