@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from sqlalchemy import Engine
 
-from driftline.access.audit import AuditEntry, entries
+from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.access.principal import CURRENT
 from driftline.baseline.store import BaselineVersion, find_version, list_versions
 from driftline.dashboard.queries.storage import Storage
@@ -61,7 +61,7 @@ def read_baseline(
     known = require_baseline(storage, name)
     with read_connection(engine) as connection:
         using = [one for one in list_definitions(connection) if one.baseline == name]
-        past = entries(connection, limit=SHOWN, target=f"Baseline/{name}", action="promote")
+        past = entries(connection, limit=SHOWN, target=f"Baseline/{name}", action=PROMOTE)
     following = [one.baseline_version for one in using if not one.baseline_pinned]
     # Those that were applied by older programs were never noted.
     in_use = (past[0].after or {}).get("version") if past else next(iter(following), None)

@@ -14,6 +14,8 @@ from driftline.access.tables import audit
 from driftline.database.paging import Place, is_behind
 
 TARGET_MAX = 500
+# Another version of a baseline comes into use.
+PROMOTE = "promote"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from driftline.access.audit import AuditEntry, entries
+from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -29,7 +29,6 @@ from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, in_utc, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.provisioning.apply import Applier
-from driftline.serving.provisioning.renewal import PROMOTE
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.store import Stored

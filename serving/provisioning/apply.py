@@ -51,7 +51,7 @@ from driftline.serving.provisioning.plan import (
     make_plan,
 )
 from driftline.serving.provisioning.provisioner import Made, Provisioner, make_endpoint
-from driftline.serving.provisioning.renewal import note_promotion
+from driftline.serving.provisioning.renewal import note_promotion, require_in_use
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import (
@@ -232,20 +232,21 @@ class Applier:
                 found[entry.resource.key] = version.version
         return found
 
-    async def promote(self, name: str, wanted: str) -> dict[str, Any]:
+    async def promote(self, name: str, wanted: str, before: str | None = None) -> dict[str, Any]:
         """Have a version of a baseline used by all that follow it; an older one, too.
 
+        ``before``: the digest that must be in use until then; None: whichever is.
         Returns the baseline, the digests before and after, and the monitors that were moved.
         """
         async with self._lock:
             self._began_s = time.monotonic()
             with self._reconciler.changing():
-                found = await asyncio.to_thread(self._promote, name, wanted)
+                found = await asyncio.to_thread(self._promote, name, wanted, before)
                 await self._reconciler.refresh()
         log.info("kind=Baseline name=%s action=promote version=%s", name, found["version"])
         return found
 
-    def _promote(self, name: str, wanted: str) -> dict[str, Any]:
+    def _promote(self, name: str, wanted: str, expected: str | None) -> dict[str, Any]:
         root, now = self._context.root, self._context.now()
         with read_connection(self._context.engine) as connection:
             name = store.get(connection, "Baseline", name).name
@@ -257,6 +258,8 @@ class Applier:
             before = row.made["version"]
             moved = []
             if before != version:
+                if expected is not None:
+                    require_in_use(row, expected)
                 made = {**row.made, "version": version, "signature": signature}
                 store.put_row(connection, replace(row, made=made), now)
                 note_promotion(connection, name, before, version, now)

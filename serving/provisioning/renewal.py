@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from driftline.access.audit import record
+from driftline.access.audit import PROMOTE, record
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import ConflictError
@@ -17,8 +17,7 @@ from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like,
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
-
-PROMOTE = "promote"  # As the audit log names it.
+from driftline.serving.resources.store import Stored
 
 
 def renew_by_capture(
@@ -62,16 +61,22 @@ def note_promotion(
     record(connection, PROMOTE, f"Baseline/{baseline}", now, before=old, after={"version": version})
 
 
+def require_in_use(row: Stored, before: str) -> None:
+    """Refuse to go on from a version of a baseline that is no longer the one in use."""
+    if row.made["version"] != before:
+        raise ConflictError(
+            f'baseline "{row.name}": version {row.made["version"]} is in use, no longer '
+            f"{before}; look at it and try again"
+        )
+
+
 def move_version(
     connection: Connection, baseline: str, before: str | None, version: str, now: datetime
 ) -> list[MonitorDefinition]:
     """Do it in a transaction that holds all resources; give the definitions as they were."""
     row = store.get(connection, "Baseline", baseline)
-    if before is not None and row.made["version"] != before:
-        raise ConflictError(
-            f'baseline "{row.name}": version {row.made["version"]} is in use, no longer '
-            f"{before}; look at it and try again"
-        )
+    if before is not None:
+        require_in_use(row, before)
     store.put_row(connection, replace(row, made={**row.made, "version": version}), now)
     note_promotion(connection, row.name, row.made["version"], version, now)
     moved = [

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from driftline.access.audit import PROMOTE, entries
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError
 from driftline.monitors.kind import DEFAULT_KIND
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
 from driftline.monitors.tables import executions
@@ -38,16 +38,18 @@ FIRST = datetime(1970, 1, 5, tzinfo=UTC)
 
 
 class Rolling:
-    """Makes the versions that are due; ``promote`` has one used by those that follow."""
+    """Makes the versions that are due.
+
+    ``promote`` has a version used by those that follow, if the second one is still in use.
+    """
 
     def __init__(
-        self, context: ServerContext, promote: Callable[[str, str], Awaitable[object]]
+        self, context: ServerContext, promote: Callable[[str, str, str], Awaitable[object]]
     ) -> None:
         self._context, self._promote = context, promote
-        # By baseline: the end of the time that was tried last, so that it is read once.
-        self._tried: dict[str, datetime] = {}
-        # Versions that were made, and could not be put to use yet.
-        self._waiting: dict[tuple[str, datetime], str | None] = {}
+        # By baseline: the end of the time that was read last, the version that was in use then, and
+        # the one that could not be put to use yet.
+        self._last: dict[str, tuple[datetime, str, str | None]] = {}
 
     async def run(self) -> None:
         """Look once a minute, until cancelled."""
@@ -59,24 +61,28 @@ class Rolling:
                 log.warning("rolling_baselines_not_read error=%s", type(error).__name__)
 
     async def step(self) -> None:
-        """Make what is due now; what cannot be made is said in the log and left for the next."""
+        """Make what is due now; what cannot be reached is tried again at the next look."""
         for row in await asyncio.to_thread(self._rolling):
             spec = RollingSpec.model_validate(row.spec["rolling"])
             window = rolling_window(spec, self._context.now())
-            if self._tried.get(row.name) == window.end:
+            end, before, version = self._last.get(row.name, (None, "", None))
+            if end == window.end and version is None:
                 continue
-            place = row.name, window.end
             try:
-                if place not in self._waiting:
-                    self._waiting[place] = await asyncio.to_thread(self._made, row, spec, window)
-                if (version := self._waiting[place]) is not None:
-                    await self._promote(row.name, version)
+                if end != window.end:
+                    before = row.made["version"]
+                    version = await asyncio.to_thread(self._made, row, spec, window)
+                    self._last[row.name] = window.end, before, version
+                if version is not None:
+                    await self._promote(row.name, version, before)
             except (DriftlineError, OSError, SQLAlchemyError) as error:
-                log.warning("baseline=%s rolling version not made: %s", row.name, error)
-                if not isinstance(error, InputError):
-                    continue  # Whatever was away is there again at one of the next looks.
-            self._waiting.pop(place, None)
-            self._tried[row.name] = window.end
+                # The text of a database's error holds the values of its statement.
+                why = type(error).__name__ if isinstance(error, SQLAlchemyError) else error
+                log.warning("baseline=%s rolling version not made, or not used: %s", row.name, why)
+                # What the rows do not hold now they hold at no later look either.
+                if not isinstance(error, DriftlineError) or error.retriable:
+                    continue
+            self._last[row.name] = window.end, "", None
 
     def _rolling(self) -> list[Stored]:
         with read_connection(self._context.engine) as connection:
@@ -84,40 +90,56 @@ class Rolling:
         return [row for row in rows if row.spec.get("rolling") is not None]
 
     def _made(self, row: Stored, spec: RollingSpec, window: Window) -> str | None:
-        """Make a version, unless it is there; return it if it is to be used."""
-        context, now = self._context, self._context.now
-        origin: dict[str, Any] = rows_origin(window, endpoint=spec.endpoint, rolling=True)
-        known = baselines.list_versions(context.root, row.name)
-        if any({**one.origin, "left_out": None} == {**origin, "left_out": None} for one in known):
+        """Make a version, unless it is there; return it if it is to be used.
+
+        One that was there is left as it is once somebody, or an earlier process, has put any
+        version to use since the window was due.
+        """
+        root, used = self._context.root, row.made["version"]
+        known = {one.version: one.origin for one in baselines.list_versions(root, row.name)}
+        origin = rows_origin(window, endpoint=spec.endpoint, rolling=True)
+        asked = {**origin, "left_out": None}
+        same = (version for version, one in known.items() if {**one, "left_out": None} == asked)
+        version = next(same, None) or self._put(row, spec.endpoint, window, origin)
+        if version in known and self._is_decided(row.name, window.end + days(spec.gap)):
             return None
-        signature = require_signature(context.engine, spec.endpoint)
-        with read_connection(context.engine) as connection:
-            violated = violated_windows(connection, row.name, spec.endpoint, window)
-        rows = partial(
-            rows_like, context.root, spec.endpoint, window=window, signature=signature,
-            without=violated,
-        )  # fmt: skip
-        origin["left_out"] = [one.stamp for one in violated]
-        before = baselines.get(context.root, row.name, row.made["version"])
-        made = put_renewed(context.root, row.name, before.version, rows, now, origin)
+        before, made = (baselines.get(root, row.name, one) for one in (used, version))
         found = compare_versions(before, made)
-        is_used = spec.promote == "always" or (
-            spec.promote == "unchanged" and found.decided and not found.changed
+        is_same = found.decided and not found.changed
+        is_used = spec.promote == "always" or (spec.promote == "unchanged" and is_same)
+        told = row.name, version, is_used, found.summary
+        log.info("baseline=%s rolling version=%s promoted=%s: %s", *told)
+        return version if is_used else None
+
+    def _put(self, row: Stored, endpoint: str, window: Window, origin: Mapping[str, object]) -> str:
+        """Make a version of the rows of a span of time, without the windows in violation."""
+        context, used = self._context, row.made["version"]
+        signature = require_signature(context.engine, endpoint)
+        with read_connection(context.engine) as connection:
+            violated = violated_windows(connection, row.name, endpoint, window)
+        rows = partial(
+            rows_like, context.root, endpoint, window=window, signature=signature, without=violated
         )
-        log.info(
-            "baseline=%s rolling version=%s left_out=%d promoted=%s: %s",
-            row.name, made.version, len(violated), is_used, found.summary,
-        )  # fmt: skip
-        return made.version if is_used else None
+        found = {**origin, "left_out": [one.stamp for one in violated]}
+        return put_renewed(context.root, row.name, used, rows, context.now, found).version
+
+    def _is_decided(self, name: str, since: datetime) -> bool:
+        """Whether any version of a baseline came into use since a time."""
+        target = f"Baseline/{name}"
+        with read_connection(self._context.engine) as connection:
+            return bool(entries(connection, limit=1, target=target, action=PROMOTE, since=since))
 
 
 def rolling_window(spec: RollingSpec, now: datetime) -> Window:
     """Return the span of time that the newest version is of: the same until the next is due."""
-    length, every, gap = (
-        timedelta(days=int(text.removesuffix("d"))) for text in (spec.length, spec.every, spec.gap)
-    )
+    length, every, gap = (days(text) for text in (spec.length, spec.every, spec.gap))
     end = FIRST + (now - gap - FIRST) // every * every
     return Window(end - length, end)
+
+
+def days(text: str) -> timedelta:
+    """Return a length of time that is written as "30d"."""
+    return timedelta(days=int(text.removesuffix("d")))
 
 
 def violated_windows(

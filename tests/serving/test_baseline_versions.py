@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
-
 from datetime import timedelta
+
 import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
+from driftline.errors import ConflictError
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.provisioner import Provisioner
 from driftline.serving.resources import store
 from tests.serving.conftest import NOW, make_frame
@@ -63,10 +67,6 @@ def test_versions_are_listed_with_what_they_are_made_of_and_who_uses_them(server
     assert (missing.status_code, "flights" in missing.text) == (404, True)
 
 
-def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
-    first, second = baselines.versions(server.context.root, "flights")
-    before = versions_in_use(server)
-    promoted = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
 def test_pages_of_versions_hold_each_once_whoever_numbered_it_and_whatever_is_made_meanwhile(
     server, declare, tmp_path
 ):
@@ -98,6 +98,10 @@ def test_pages_of_versions_hold_each_once_whoever_numbered_it_and_whatever_is_ma
     assert found == expected
 
 
+def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
+    first, second = baselines.versions(server.context.root, "flights")
+    before = versions_in_use(server)
+    promoted = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
     between = versions_in_use(server)
     again = server.client.post(f"{PATH}/promote", json={"version": "2"}).json()
     server.client.post(f"{PATH}/promote", json={"version": first})
@@ -233,3 +237,19 @@ def test_a_version_that_comes_into_use_during_an_apply_stays_in_use(server, decl
     assert use(row.made["version"]) == "another"
     assert answer.status_code == 409
     assert "apply again" in server.error_of(answer)["message"]
+
+
+def test_a_version_is_not_used_where_another_came_into_use_than_the_one_it_was_compared_with(
+    server,
+):
+    applier = Applier(server.context, EndpointReconciler(server.context))
+    first, second = baselines.versions(server.context.root, "flights")
+    with server.engine.connect() as connection:
+        used = store.get(connection, "Baseline", "flights").made["version"]
+    other = second if used == first else first
+
+    with pytest.raises(ConflictError, match=f"{used} is in use, no longer abc; look at it"):
+        asyncio.run(applier.promote("flights", other, "abc"))
+
+    with server.engine.connect() as connection:
+        assert store.get(connection, "Baseline", "flights").made["version"] == used

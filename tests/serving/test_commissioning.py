@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.baseline import store as baselines
+from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
+from driftline.errors import UnavailableError
 from driftline.monitors.warm_up.captured_baseline import spans_left
+from driftline.serving.provisioning.renewal import move_version
 from driftline.serving.provisioning.rolling import Rolling, rolling_window
+from driftline.serving.resources import store
 from driftline.serving.resources.specs import RollingSpec
+from tests.serving.conftest import make_frame
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
@@ -142,7 +150,7 @@ def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change
     rolling = {"endpoint": "flights", "length": "3d", "every": "1d", "gap": "0d"}
     promoted = []
 
-    async def promote(name, version):
+    async def promote(name, version, before):
         promoted.append((name, version))
 
     def roll(**more):
@@ -174,6 +182,119 @@ def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change
     assert (versions[0]["in_use"], again) == (False, versions)  # Its carriers have changed.
     assert always == versions  # The same rows are the same version.
     assert promoted == [("rolled", versions[0]["version"])]
+
+
+@pytest.fixture
+def rolled(server, declare):
+    """Return a baseline with its own way to have versions used, whose first day is in violation."""
+    spec = server.client.get("/api/v1/baselines/flights").json()["spec"]
+    return Rolled(server, declare, {"data": spec["data"], "label": "late"})
+
+
+class Rolled:
+    """A baseline that rolls, judged by one monitor."""
+
+    def __init__(self, server, declare, spec) -> None:
+        self.server, self.declare, self.spec = server, declare, spec
+        self.name, self.asked, self.failing = f"rolled-{uuid.uuid4().hex[:6]}", [], []
+        self.now = DAY + timedelta(days=3)
+        server.apply(
+            declare("Baseline", self.name, **spec),
+            declare("Monitor", f"of-{self.name}", endpoint="flights", baseline=self.name),
+        )
+        self.first = self.in_use
+
+    @property
+    def in_use(self) -> str:
+        with self.server.engine.connect() as connection:
+            return store.get(connection, "Baseline", self.name).made["version"]
+
+    def rolling(self, **more) -> Rolling:
+        """Declare it, and begin as a process does that starts anew."""
+        spec = {"endpoint": "flights", "length": "2d", "every": "1d", "gap": "0d", **more}
+        answer = self.server.apply(self.declare("Baseline", self.name, **self.spec, rolling=spec))
+        assert answer.status_code == 200, answer.text
+        return Rolling(replace(self.server.context, now=lambda: self.now), self.promote)
+
+    async def promote(self, name, version, before) -> None:
+        if name == self.name:
+            self.asked.append((version, before))
+            if self.failing:
+                raise self.failing.pop(0)
+            self.use(version, before)
+
+    def use(self, version, before=None) -> None:
+        with self.server.engine.begin() as connection:
+            store.hold_all(connection)
+            move_version(connection, self.name, before, version, self.now)
+
+
+def test_a_version_that_was_used_once_is_not_used_again_by_a_server_that_starts_anew(rolled):
+    window = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
+    path = f"/api/v1/monitors/of-{rolled.name}/run"
+    assert rolled.server.client.post(path, json=window).json()["violation_count"] > 0
+    asyncio.run(rolled.rolling(promote="always").step())
+    made = rolled.in_use
+    rolled.use(rolled.first)  # By hand.
+
+    for length in ("2d", "3d"):  # Without the day in violation three days have the rows of two.
+        asyncio.run(rolled.rolling(length=length, promote="always").step())
+
+    assert made != rolled.first
+    assert rolled.asked == [(made, rolled.first)]
+    assert rolled.in_use == rolled.first
+
+
+def test_a_version_that_was_made_but_not_used_is_used_by_a_server_that_starts_anew(rolled):
+    rolled.failing = [UnavailableError("the database is away")]
+    asyncio.run(rolled.rolling(promote="always").step())
+    before = rolled.in_use
+
+    asyncio.run(rolled.rolling(promote="always").step())
+
+    assert before == rolled.first
+    assert rolled.in_use not in (None, rolled.first)
+
+
+def test_a_time_with_too_few_rows_is_read_once(rolled, caplog):
+    rolling = rolled.rolling(length="1d")
+
+    for _ in range(2):
+        asyncio.run(rolling.step())
+
+    said = [one.getMessage() for one in caplog.records if rolled.name in one.getMessage()]
+    assert [one for one in said if "480 rows were captured" in one] == said[-1:]
+
+
+def test_a_version_that_cannot_be_used_now_is_tried_again_without_being_made_again(rolled, caplog):
+    rolled.failing = [OperationalError("UPDATE t", {"p": "secret"}, Exception("secret")), OSError()]
+    rolling = rolled.rolling(promote="always")
+
+    for _ in range(4):
+        asyncio.run(rolling.step())
+
+    assert rolled.asked == [(rolled.in_use, rolled.first)] * 3
+    assert rolled.in_use != rolled.first
+    said = [one.getMessage() for one in caplog.records if rolled.name in one.getMessage()]
+    assert [one for one in said if one.endswith("not used: OperationalError")]
+    assert "secret" not in caplog.text
+
+
+def test_a_version_is_given_up_once_somebody_has_another_one_used(rolled):
+    rolled.failing = [UnavailableError("the database is away")]
+    rolling = rolled.rolling(promote="always")
+    asyncio.run(rolling.step())
+    made = rolled.asked[0][0]
+    rolled.now += timedelta(minutes=1)
+    frame = Baseline.fit(make_frame(seed=9), label="late")
+    other = baselines.put(rolled.server.context.root, rolled.name, frame, lambda: rolled.now)
+    rolled.use(other)
+
+    for _ in range(3):
+        asyncio.run(rolling.step())
+
+    assert rolled.asked == [(made, rolled.first)] * 2
+    assert rolled.in_use == other
 
 
 def test_what_is_left_of_a_time_is_what_no_window_covers():
