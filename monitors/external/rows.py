@@ -256,8 +256,7 @@ def event_times(array: pa.Array, time: TimeColumn) -> pa.TimestampArray:
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         zoned, found = has_zone(plain_array(plain)), coerce(plain, "timestamp")[0]
         # Row by row, since how rows are cut into batches must not decide it.
-        local = _in_zone(found.cast(pa.timestamp("us")), time)
-        return pc.if_else(zoned, found, local)
+        return pc.if_else(zoned, found, event_times(found.cast(pa.timestamp("us")), time))
     elif pa.types.is_null(kind):
         plain = pa.nulls(len(plain), UTC_MICROSECONDS)
     elif not pa.types.is_timestamp(kind):
@@ -266,14 +265,9 @@ def event_times(array: pa.Array, time: TimeColumn) -> pa.TimestampArray:
             "dates or text such as 2026-01-15T06:00:00Z"
         )
     if plain.type.tz is None:
-        return _in_zone(plain.cast(pa.timestamp("us"), safe=False), time)
+        plain = plain.cast(pa.timestamp("us"), safe=False)
+        plain = pc.assume_timezone(plain, time.zone, ambiguous="earliest", nonexistent="latest")
     return plain.cast(UTC_MICROSECONDS, safe=False)
-
-
-def _in_zone(local: pa.TimestampArray, time: TimeColumn) -> pa.TimestampArray:
-    """Return in UTC the times that say no zone."""
-    found = pc.assume_timezone(local, time.zone, ambiguous="earliest", nonexistent="latest")
-    return found.cast(UTC_MICROSECONDS, safe=False)
 
 
 def _require(names: Sequence[str], name: str, source: ExternalSource, what: str) -> None:

@@ -48,10 +48,8 @@ def cancel(
         return [_cancel(engine, definition, window, by=by, now=now)]
     with read_connection(engine) as connection:
         begun = list_runs(connection, definition.name)
-    if begun:
-        windows = [Window(one.window_start, one.window_end) for one in begun]
-    else:
-        windows = pending(engine, definition, now)
+    windows = [Window(one.window_start, one.window_end) for one in begun]
+    windows = windows or pending(engine, definition, now)
     if not windows:
         raise ConflictError(f'monitor "{definition.name}": no window is being judged or waits')
     cancelled, refused = [], None
