@@ -15,7 +15,7 @@ from driftline.alerts.errors import ChannelDisabled, DeliveryNotOwed, UnknownDel
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.notify.receivers.receiver import Answer
-from driftline.alerts.notify.rows import BY_HAND
+from driftline.alerts.notify.rows import BY_HAND, Status
 from driftline.alerts.tables import attempts
 from driftline.database.paging import Place, is_behind
 
@@ -33,7 +33,7 @@ class Delivery(Output):
     state_seq: int
     state: str
     channel: str
-    status: str  # One of rows.STATUSES.
+    status: Status
     attempts: int
     created_at: Time
     next_attempt_at: Time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Row, insert
 
@@ -16,11 +16,14 @@ from driftline.alerts.tables import outbox
 
 OutboxRow = Row[tuple[object, ...]]
 
-# Being sent, now or when its time has come.
-OPEN = ("pending", "delivering")
 # waiting: collected for a group or a digest; muted: held back, perhaps for good; grouped:
 # part of the message that carries it.
-STATUSES = (*OPEN, "waiting", "delivered", "dead", "muted", "grouped", "superseded")
+Status = Literal[
+    "pending", "delivering", "waiting", "delivered", "dead", "muted", "grouped", "superseded"
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
+# Being sent, now or when its time has come.
+OPEN: tuple[Status, ...] = ("pending", "delivering")
 # Why a message goes out although a silence fits it.
 BY_HAND = "sent again by hand"
 # Messages that carry others are of no alarm.

@@ -11,7 +11,7 @@ from datetime import datetime as Time  # noqa: N812 - as short as the other type
 from functools import cache
 from typing import Any, Literal, Union, get_type_hints
 
-from pydantic import ConfigDict, create_model
+from pydantic import ConfigDict, RootModel, create_model
 
 from driftline.access.audit import AuditEntry
 from driftline.access.principal import Role
@@ -36,7 +36,9 @@ from driftline.capture.tables.redecoding import Redecoded
 from driftline.capture.windows.window import Window
 from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.executions import Execution, Status
-from driftline.monitors.results.violation import FeatureResult
+from driftline.monitors.results.metric import NUMBERS
+from driftline.monitors.results.unjudged import Unjudged
+from driftline.monitors.results.violation import FeatureResult, Severity
 from driftline.monitors.run.progress import RunState
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.schema import DECLARED
@@ -63,6 +65,12 @@ def shape(name: str, about: str, /, *base: Any, extra: bool = False, **fields: A
         found[key] = (_type(kind[0]), kind[1]) if isinstance(kind, tuple) else (_type(kind), ...)
     config = ConfigDict(extra="allow" if extra else "ignore", arbitrary_types_allowed=True)
     return create_model(name, __doc__=about, __config__=config, **found)
+
+
+def either(name: str, about: str, kinds: Any) -> Any:  # noqa: ANN401 - a model
+    """Return a union as a form with a name of its own."""
+    base: Any = RootModel.__class_getitem__(kinds)
+    return create_model(name, __doc__=about, __base__=base)
 
 
 @cache
@@ -135,7 +143,8 @@ Predictions = shape("Predictions", "What the model says, one entry a row.", pred
 ExecutionBrief = shape("ExecutionBrief", "One run of a monitor, in short.",
     id=str, window_start=Time, window_end=Time, status=Status, violation_count=int,
     failure_reason=str | None)
-ListedExecution = shape("ListedExecution", "One run of a monitor.", Execution, exit_message=str)
+ListedExecution = shape("ListedExecution", "One run of a monitor.",
+    Execution, status=Status, exit_message=str)
 Summary = shape("Summary", "A run as SageMaker's MonitoringExecutionSummary, with ExitMessage.",
     MonitoringScheduleName=str, ScheduledTime=Time, CreationTime=Time, LastModifiedTime=Time,
     MonitoringExecutionStatus=Literal["Completed", "CompletedWithViolations", "Failed", "Stopped"],
@@ -146,10 +155,32 @@ LogLine = shape("LogLine", "A line of a run's log.", at=Time, text=str)
 RunLog = items(LogLine, "RunLog")
 Progress = shape("Progress", "What is being judged, and what waits.",
     items=[RunState], pending=[Window])
-Report = shape("Report", "The document of an execution; more fields are there by kind of monitor.",
-    extra=True, format=int, kind=str, window=Values | None, baseline_version=str, passed=bool,
-    cause=str, row_count=int, violation_count=int, violations=[Values], features=[Values],
-    metrics=[Values], segments=[Values])
+ReportFeature = shape("ReportFeature", "What was measured of a column, and how far it may go.",
+    FeatureResult, ratio=float | None)
+_NUMBERS: dict[str, Any] = dict.fromkeys(NUMBERS, float | Literal["Infinity", "-Infinity"] | None)
+ReportMetric = shape("ReportMetric", "A measured number, and what it is compared with.",
+    name=str, facet=str, facet_value=str, label=str,
+    **_NUMBERS, operator=str,
+    p_value=float | None, count=int, violated=bool, severity=Severity | None, note=str)
+ReportSegment = shape("ReportSegment", "A segment that was judged by itself.",
+    name=str, column=str, level=str, row_count=int, share_of_rows=float, reference_count=int,
+    violation_count=int, max_drift_ratio=float | None, note=str, features=[ReportFeature])
+ReportViolation = shape("ReportViolation", "A constraint that rows break, and which rows do.",
+    feature_name=str, constraint_check_type=str, description=str, severity=Severity,
+    ratio=float | None, share_of_blame=float, cause=str, segment=Values | None, onset=Values | None,
+    within=str, first_window=Time | None, unit=Values | None, fault=Values | None, values=[str],
+    predicate=Values | None, row_count=int, first_rows=[Values])
+ExpectedViolation = shape("ExpectedViolation", "A violation that a mark expects.",
+    ReportViolation, mark=Values)
+Report = shape("Report", "The document of an execution; details differ by kind of monitor.",
+    format=int, kind=str, window=Values | None, baseline_version=str, passed=bool, decided=bool,
+    cause=str, row_count=int, request_count=int, late_count=int, unparsed_count=int,
+    decoder_fault_count=int, failed_count=int, labelled_count=int, unfit_label_count=int,
+    stray_label_count=int, stray_label_ids=[str], violation_count=int, page_count=int,
+    max_drift_ratio=float | None, alpha=float, insufficient_data=[str], undecidable=[str],
+    unjudged_count=int, unjudged=[Unjudged], violations=[ReportViolation],
+    expected_violations=[ExpectedViolation], features=[ReportFeature], metrics=[ReportMetric],
+    segments=[ReportSegment], details=Values)
 Rows = shape("Rows", "Rows behind a violation.", columns=[str], rows=[Values])
 
 _ROW_SPAN: dict[str, Any] = {"from": Time, "to": Time, "row_count": int}
@@ -159,11 +190,12 @@ Fit = shape("Fit", "How well a monitor's baseline fits, and which drift is suppr
     "fitted", "accepted", "exempt"], begun_at=Time | None, fitted_at=Time | None, held=dict[str,
     str], is_shuffled=bool, finding=str | None, told_in=str | None, accepted_at=Time | None,
     accepted_by=str | None, accepted_reason=str | None, stable=RowSpan | None)
+Verdict = Literal["expected", "harmful", "new-normal"]
 MadeBaseline = shape("MadeBaseline", "A new version of a baseline.",
     monitor=str, baseline=str, version=str, row_count=int)
 Mark = shape("Mark", "What was said of a finding.",
     id=int, monitor=str, feature=str | None, check=str | None, window_start=Time,
-    window_end=Time, until=Time | None, verdict=Literal["expected", "harmful", "new-normal"],
+    window_end=Time, until=Time | None, verdict=Verdict,
     author=str, reason=str, made_at=Time, baseline_version_before=str | None,
     baseline_version_after=str | None, rows_from=Time | None, rows_to=Time | None,
     withdrawn_at=Time | None, withdrawn_by=str | None)
@@ -213,7 +245,8 @@ UnreadableAlarmState = shape(
     "UnreadableAlarmState", "An alarm whose stored definition cannot be read, and why.",
     AlarmStatus, **_SHOWN, unreadable=str, alarm_name=str)
 
-ListedAlarm = MetricAlarmState | CompositeAlarmState | UnreadableAlarmState
+ListedAlarm = either("ListedAlarm", "An alarm of any kind.",
+    MetricAlarmState | CompositeAlarmState | UnreadableAlarmState)
 AlarmPage = shape("AlarmPage", "Alarms by name.", items=[ListedAlarm], next_token=str | None)
 HistoryRecord = shape("HistoryRecord", "One line of an alarm's history.",
     alarm_name=str, timestamp=Time, history_item_type=Literal["ConfigurationUpdate",
@@ -311,7 +344,7 @@ BaselineStatus = shape("BaselineStatus", "What was made of reference data.",
     fingerprint=str, version=str, signature=Values, model_digest=(str | None, None),
     script=(str, None))
 EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signature.",
-    EndpointState, extra=True)
+    EndpointState, extra=True, signature=(Values | None, None), positive=(str | None, None))
 MonitorStatus = shape("MonitorStatus", "The version in use, and how its baseline fits.",
     version=int, baseline_version=str | None, baseline_pinned=bool, commissioning=str)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",
@@ -343,8 +376,10 @@ STORED = {
     )
     for kind in KINDS
 }
-DeclaredResource: Any = Union[tuple(DECLARED.values())]  # noqa: UP007 - of a list
-StoredResource: Any = Union[tuple(STORED.values())]  # noqa: UP007 - of a list
+DeclaredResource = either("Resource", "A resource as it is declared, by its kind.",
+    Union[tuple(DECLARED.values())])  # noqa: UP007 - of a list
+StoredResource = either("StoredResource", "A resource as it is stored, by its kind.",
+    Union[tuple(STORED.values())])  # noqa: UP007 - of a list
 Apply = shape("Apply", "Resources to apply, all or nothing.",
     resources=[DeclaredResource], dry_run=(bool, False))
 

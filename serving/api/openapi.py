@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
 
 from driftline import __version__
 from driftline.serving.api.answers import Error
@@ -183,6 +184,15 @@ def _invocations() -> dict[str, Any]:
     }
 
 
+class _AnswerSchema(GenerateJsonSchema):
+    """Answers have every field of a class, also those with a default."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:  # noqa: ANN401 - pydantic's own
+        """Whether a field is always there."""
+        is_sent = self.mode == "serialization" and field["type"] == "dataclass-field"
+        return is_sent or super().field_is_required(field, total)
+
+
 def _schemas() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schemas of answers and bodies by operation, and what they share by name."""
     wanted: list[Any] = [("error", "serialization", TypeAdapter(Error))]
@@ -191,7 +201,9 @@ def _schemas() -> tuple[dict[str, Any], dict[str, Any]]:
             wanted.append((key, "serialization", TypeAdapter(operation.answer)))
         if _has_form(operation):
             wanted.append((key, "validation", TypeAdapter(operation.body)))
-    found, shared = TypeAdapter.json_schemas(wanted, ref_template=_REF)
+    found, shared = TypeAdapter.json_schemas(
+        wanted, ref_template=_REF, schema_generator=_AnswerSchema
+    )
     return {f"{mode} {key}": schema for (key, mode), schema in found.items()}, shared["$defs"]
 
 
