@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftline.app.client.client import Client
 from driftline.errors import ConflictError, InputError
@@ -13,6 +13,9 @@ from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
 from driftline.serving.provisioning.deploy import deploy_resources, name_of_file
 from driftline.storage import is_remote
+
+if TYPE_CHECKING:
+    from driftline.app.client import answers
 
 
 def deploy(
@@ -145,7 +148,14 @@ def _reference_file(reference: object, folder: Path) -> str | None:
     return str(path)
 
 
-def belongings(client: Client, name: str) -> list[tuple[str, str]]:
+# By what an endpoint is made of: the kinds of what may need it, too.
+_USERS: Mapping[answers.ResourceKind, tuple[str, str]] = {
+    "Baseline": ("Endpoint", "Monitor"),
+    "Model": ("Endpoint", "Baseline"),
+}
+
+
+def belongings(client: Client, name: str) -> list[tuple[answers.ResourceKind, str]]:
     """Return an endpoint and what is there for it alone, in the order in which it can go.
 
     Composite alarms on its alarms alone, alarms on it and on its monitors, the monitors, the
@@ -156,10 +166,12 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
     ConflictError
         When a composite alarm needs one of these alarms and others: nothing can go then.
     """
-    endpoint = client.get("Endpoint", name)
-    listed = {kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")}
+    endpoint: Mapping[str, Any] = client.get("Endpoint", name)
+    listed: dict[str, Sequence[Mapping[str, Any]]] = {
+        kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")
+    }
     monitors = [one["name"] for one in listed["Monitor"] if _names(one, "endpoint", endpoint)]
-    found = [
+    found: list[tuple[answers.ResourceKind, str]] = [
         ("Alarm", alarm["name"])
         for alarm in listed["Alarm"]
         if (on := alarm["spec"]["dimensions"]).get("Endpoint") == endpoint["name"]
@@ -168,7 +180,7 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
     found = _composites(client, {name for _, name in found}) + found
     found += [("Monitor", one) for one in monitors]
     found.append(("Endpoint", endpoint["name"]))
-    for kind, users in (("Baseline", ("Endpoint", "Monitor")), ("Model", ("Endpoint", "Baseline"))):
+    for kind, users in _USERS.items():
         if (needed := endpoint["spec"][kind.lower()]) is None:
             continue
         is_shared = any(
@@ -182,7 +194,7 @@ def belongings(client: Client, name: str) -> list[tuple[str, str]]:
     return found
 
 
-def _composites(client: Client, alarms: set[str]) -> list[tuple[str, str]]:
+def _composites(client: Client, alarms: set[str]) -> list[tuple[answers.ResourceKind, str]]:
     """Return the composite alarms on these alarms alone, each before those that it looks at."""
     # Imported here: only this command reads a rule of alarms.
     from driftline.alerts.alarms.rule import Rule, alarm_name
@@ -192,7 +204,7 @@ def _composites(client: Client, alarms: set[str]) -> list[tuple[str, str]]:
         suppressor = one["spec"].get("actions_suppressor")
         names = {*Rule.parse(one["spec"]["alarm_rule"]).names}
         needed[one["name"]] = names | ({alarm_name(suppressor)} if suppressor else set())
-    found: list[tuple[str, str]] = []
+    found: list[tuple[answers.ResourceKind, str]] = []
     going = set(alarms)
     while ready := [
         name for name, on in needed.items() if name not in going and on and on <= going

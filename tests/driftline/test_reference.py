@@ -16,7 +16,7 @@ LOADER.exec_module(PAGES)
 
 @pytest.mark.parametrize("name", sorted(PAGES.PAGES))
 def test_a_generated_page_is_current(name: str) -> None:
-    page = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    page = (ROOT / name).read_text(encoding="utf-8")
 
     # If this fails: .venv/bin/python scripts/reference
     assert page == PAGES.PAGES[name]()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from driftline.app.client.connection import in_path, tags_of
+from driftline.app.client.connection import api_path, tags_of
 from driftline.app.client.metrics import MetricCalls
+
+if TYPE_CHECKING:
+    from driftline.app.client import answers
 
 
 class AlarmCalls(MetricCalls):
@@ -16,15 +19,15 @@ class AlarmCalls(MetricCalls):
     def alarms(
         self,
         *,
-        kind: str | None = None,
-        state: str | None = None,
+        kind: Literal["metric", "composite"] | None = None,
+        state: answers.AlarmState | None = None,
         prefix: str = "",
         channel: str | None = None,
         tags: Mapping[str, str] | None = None,
         parents_of: str | None = None,
         children_of: str | None = None,
         limit: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.ListedAlarm]:
         """List alarms of all kinds by name, with their states.
 
         Parameters
@@ -43,26 +46,24 @@ class AlarmCalls(MetricCalls):
             channel=channel, tag=tags_of(tags), parents_of=parents_of, children_of=children_of,
         )  # fmt: skip
 
-    def alarm(self, name: str) -> dict[str, Any]:
+    def alarm(self, name: str) -> answers.ListedAlarm:
         """Return one alarm of any kind: its definition and where it stands."""
         return self._get("alarms", name, "state")
 
-    def explain_alarm(self, name: str) -> dict[str, Any]:
+    def explain_alarm(self, name: str) -> answers.Explanation:
         """Return why an alarm is in its state, what is missing, and who was told."""
         return self._get("alarms", name, "explain")
 
     def set_alarm_state(
-        self, name: str, state: str, reason: str, *, reason_data: str | None = None
-    ) -> list[dict[str, Any]]:
+        self, name: str, state: answers.AlarmState, reason: str, *, reason_data: str | None = None
+    ) -> list[answers.ChangedState]:
         """Put an alarm into a state and run its actions; gives all changes that followed.
 
         A metric alarm is back in its true state after its next evaluation, a composite alarm when
         one of its children changes.
         """
         asked = {"state_value": state, "state_reason": reason, "state_reason_data": reason_data}
-        path = f"/api/v1/alarms/{in_path(name)}/state"
-        found: list[dict[str, Any]] = self._json("PUT", path, json=asked)["changes"]
-        return found
+        return self._json("PUT", api_path("alarms", name, "state"), json=asked)["changes"]
 
     def switch_alarm_actions(self, *names: str, enabled: bool) -> None:
         """Switch the actions of alarms on or off, all or none; their states go on changing."""
@@ -74,66 +75,62 @@ class AlarmCalls(MetricCalls):
     ) -> dict[str, str]:
         """Add tags to an alarm and remove others; gives all that it has then."""
         asked = {"tags": dict(tags or {}), "without": list(without)}
-        path = f"/api/v1/alarms/{in_path(name)}/tags"
-        found: dict[str, str] = self._json("PATCH", path, json=asked)["tags"]
-        return found
+        return self._json("PATCH", api_path("alarms", name, "tags"), json=asked)["tags"]
 
     def delete_alarm(self, name: str) -> None:
         """Delete an alarm of any kind; refused while a composite alarm looks at it."""
         kind = self.alarm(name)["kind"]
         collection = "composite-alarms" if kind == "composite" else "alarms"
-        self._call("DELETE", f"/api/v1/{collection}/{in_path(name)}")
+        self._call("DELETE", api_path(collection, name))
 
     def alarm_history(
         self,
         name: str,
         *,
         limit: int | None = 100,
-        type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
+        type: Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None = None,  # noqa: A002 - CloudWatch's
         start: datetime | None = None,
         end: datetime | None = None,
-        order: str = "newest",
-    ) -> list[dict[str, Any]]:
+        order: Literal["newest", "oldest"] = "newest",
+    ) -> list[answers.HistoryRecord]:
         """List what happened to an alarm, newest first; also after it was deleted."""
         return self._items(
             "alarms", name, "history", limit=limit, order=order, start=start, end=end, type=type
         )
 
-    def test_channel(self, name: str) -> dict[str, Any]:
+    def test_channel(self, name: str) -> answers.SendResult:
         """Send one test message by a channel now; give what the receiver answered."""
         return self._post("channels", name, "test")
 
-    def enable_channel(self, name: str) -> dict[str, Any]:
+    def enable_channel(self, name: str) -> answers.ChannelState:
         """Switch a channel on again that a receiver's 410 switched off; give how it fares."""
         return self._post("channels", name, "enable")
 
     def channel_log(
         self, name: str, *, message: str | None = None, limit: int | None = 100
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.AttemptRecord]:
         """List attempts to send by a channel, newest first; or those of one message."""
         return self._items("channels", name, "log", limit=limit, message=message)
 
-    def replay_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def replay_alarm(self, document: Mapping[str, Any]) -> list[answers.Evaluation]:
         """Return what an alarm would have done with the data that the document holds.
 
         The document is that of ``driftline alarm replay``; one line for each evaluation.
         """
-        items: list[dict[str, Any]] = self._post("alarms", "replay", body=document)["items"]
-        return items
+        return self._post("alarms", "replay", body=document)["items"]
 
-    def preview_alarm(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def preview_alarm(self, document: Mapping[str, Any]) -> list[answers.Evaluation]:
         """Return what an alarm would have done with what is stored for its metrics.
 
         The document has ``alarm``, ``start`` and ``end``; the alarm need not be declared.
         """
-        items: list[dict[str, Any]] = self._post("alarms", "preview", body=document)["items"]
-        return items
+        return self._post("alarms", "preview", body=document)["items"]
 
-    def preview_silence(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+    def preview_silence(self, spec: Mapping[str, Any]) -> answers.SilenceEffect:
         """Name the alarms that a silence of this spec is about; it need not be stored."""
         return self._post("silences", "preview", body={"spec": dict(spec)})
 
-    def expire_silence(self, name: str) -> dict[str, Any]:
+    def expire_silence(self, name: str) -> answers.SilenceState:
         """End a silence now; what it held back and still holds true is sent."""
         return self._post("silences", name, "expire")
 
@@ -141,39 +138,39 @@ class AlarmCalls(MetricCalls):
         self,
         *,
         alarm: str | None = None,
-        status: str | None = None,
+        status: answers.DeliveryStatus | None = None,
         channel: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
         limit: int | None = 100,
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.Delivery]:
         """List messages, newest first; those of an alarm, a channel, in a status, of a span."""
         return self._items(
             "deliveries", limit=limit, alarm=alarm, status=status, channel=channel,
             **{"from": start, "to": end},
         )  # fmt: skip
 
-    def delivery(self, message_id: str) -> dict[str, Any]:
+    def delivery(self, message_id: str) -> answers.CarryingDelivery:
         """Return one message, and those that it carries."""
         return self._get("deliveries", message_id)
 
-    def redeliver(self, message_id: str) -> dict[str, Any]:
+    def redeliver(self, message_id: str) -> answers.Delivery:
         """Queue a message again that was given up or held back."""
         return self._post("deliveries", message_id, "redeliver")
 
     def incidents(
         self,
         *,
-        status: str | None = None,
+        status: Literal["open", "closed"] | None = None,
         endpoint: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
         limit: int | None = 100,
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.ListedIncident]:
         """List incidents with their alarms, newest first; those open or closed, of a span."""
         span = {"from": start, "to": end}
         return self._items("incidents", limit=limit, status=status, endpoint=endpoint, **span)
 
-    def incident(self, incident_id: str) -> dict[str, Any]:
+    def incident(self, incident_id: str) -> answers.WholeIncident:
         """Return one incident, its alarms and its messages."""
         return self._get("incidents", incident_id)

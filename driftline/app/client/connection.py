@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -117,7 +117,7 @@ class ServerCalls:
         found: dict[str, Any] = response.json() if response.content else {}
         return found
 
-    def _get(self, *steps: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - texts, numbers, times
+    def _get(self, *steps: str, **params: Any) -> Any:  # noqa: ANN401 - texts, numbers, times; JSON
         """Return the JSON at the steps of a path; parameters that are None are left out."""
         return self._json("GET", api_path(*steps), params=without_none(params))
 
@@ -126,9 +126,9 @@ class ServerCalls:
         *steps: str,
         limit: int | None = None,
         **params: Any,  # noqa: ANN401 - as above
-    ) -> list[dict[str, Any]]:
+    ) -> list[Any]:
         """Return the items of a list, page after page, so many at most; asked as `_get` does."""
-        items: list[dict[str, Any]] = []
+        items: list[Any] = []
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
@@ -140,17 +140,16 @@ class ServerCalls:
             asked = params | {"next_token": token}
         return items
 
-    def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
         """Send a body, if any, to the steps of a path; return the JSON of the answer."""
         return self._json("POST", api_path(*steps), json=None if body is None else dict(body))
 
-    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's own options
+    def _json(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - httpx's own options; JSON
         response = self._call(method, path, **options)
         try:
-            found: dict[str, Any] = response.json()
+            return response.json()
         except ValueError as error:
             raise UnavailableError(f"{self.server}{path}: the answer is no JSON") from error
-        return found
 
     def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:
         """Return a long answer in pieces; ``again`` is what to do when it breaks off."""
@@ -267,9 +266,9 @@ def tags_of(tags: Mapping[str, str] | None) -> list[str] | None:
 
 
 def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that were given, times as text."""
+    """Return the values that were given, days and times as text."""
     return {
-        key: value.isoformat() if isinstance(value, datetime) else value
+        key: value.isoformat() if isinstance(value, date) else value
         for key, value in values.items()
         if value is not None
     }

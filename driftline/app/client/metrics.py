@@ -7,9 +7,12 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from driftline.app.client.connection import ServerCalls, in_path
+from driftline.app.client.connection import ServerCalls, api_path
+
+if TYPE_CHECKING:
+    from driftline.app.client import answers
 
 # As botocore does: below this, deflating costs more than it saves.
 _DEFLATE_FROM = 10_240
@@ -22,7 +25,7 @@ class MetricCalls(ServerCalls):
         self, namespace: str, data: Sequence[Mapping[str, Any]], *, request_id: str | None = None
     ) -> int:
         """Add datapoints as PutMetricData does; give how many were stored."""
-        body = json.dumps({"namespace": namespace, "metric_data": [dict(one) for one in data]})
+        body = json.dumps({"Namespace": namespace, "MetricData": [dict(one) for one in data]})
         content = body.encode()
         headers = {
             "content-type": "application/json",
@@ -42,7 +45,7 @@ class MetricCalls(ServerCalls):
         dimensions: Mapping[str, str | None] | None = None,
         only_recent: bool = False,
         limit: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.Metric]:
         """List metrics that had data in the last two weeks, as ListMetrics does; all pages."""
         wanted = [
             key if value is None else f"{key}={value}" for key, value in (dimensions or {}).items()
@@ -63,7 +66,7 @@ class MetricCalls(ServerCalls):
         statistics: Sequence[str] = ("Average",),
         dimensions: Mapping[str, str] | None = None,
         unit: str | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.Statistics]:
         """Return statistics of one metric, plain and extended ones, as GetMetricStatistics does."""
         asked = {
             "namespace": namespace,
@@ -75,9 +78,7 @@ class MetricCalls(ServerCalls):
             "extended_statistics": list(statistics),
             "unit": unit,
         }
-        path = "/api/v1/metrics/statistics"
-        found: list[dict[str, Any]] = self._json("POST", path, json=asked)["datapoints"]
-        return found
+        return self._post("metrics", "statistics", body=asked)["datapoints"]
 
     def metric_data(
         self,
@@ -87,7 +88,7 @@ class MetricCalls(ServerCalls):
         *,
         newest_first: bool = True,
         max_datapoints: int | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.MetricResult]:
         """Ask metrics and metric math, as GetMetricData does; all pages."""
         asked: dict[str, Any] = {
             "metric_data_queries": [dict(query) for query in queries],
@@ -97,13 +98,13 @@ class MetricCalls(ServerCalls):
         }
         if max_datapoints is not None:
             asked["max_datapoints"] = max_datapoints
-        found: list[dict[str, Any]] = []
+        found: list[answers.MetricResult] = []
         while True:
-            page = self._json("POST", "/api/v1/metrics/data", json=asked)
+            page: answers.MetricResults = self._post("metrics", "data", body=asked)
             for part in page["metric_data_results"]:
-                last = found[-1] if found else {}
+                last = found[-1] if found else None
                 # A result that was cut goes on at the top of the next page.
-                if last.get("status_code") == "PartialData" and _is_same(last, part):
+                if last and last["status_code"] == "PartialData" and _is_same(last, part):
                     last["timestamps"] += part["timestamps"]
                     last["values"] += part["values"]
                     last["status_code"] = part["status_code"]
@@ -114,7 +115,7 @@ class MetricCalls(ServerCalls):
                 return found
             _drop_unbegun(found)
 
-    def put_detector(self, detector: Mapping[str, Any]) -> dict[str, Any]:
+    def put_detector(self, detector: Mapping[str, Any]) -> answers.DetectorDescription:
         """Put a detector of anomalies, in PutAnomalyDetector's form; it is trained in seconds."""
         # Times may be such, as YAML reads them.
         body = json.dumps(dict(detector), default=str)
@@ -123,15 +124,15 @@ class MetricCalls(ServerCalls):
 
     def detectors(
         self, *, namespace: str | None = None, metric_name: str | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[answers.DetectorDescription]:
         """List detectors, all or those that look at a metric."""
         return self._items("detectors", namespace=namespace, metric_name=metric_name)
 
-    def detector(self, detector_id: str) -> dict[str, Any]:
+    def detector(self, detector_id: str) -> answers.DetectorDescription:
         """Return one detector."""
         return self._get("detectors", detector_id)
 
-    def train_detector(self, detector_id: str) -> dict[str, Any]:
+    def train_detector(self, detector_id: str) -> answers.DetectorDescription:
         """Have a detector trained again as soon as the alarms' process can."""
         return self._post("detectors", detector_id, "train")
 
@@ -143,21 +144,21 @@ class MetricCalls(ServerCalls):
         *,
         period: int | None = None,
         deviations: float = 2.0,
-    ) -> dict[str, Any]:
+    ) -> answers.Band:
         """Return a detector's values and its band beside them; by default of the last day."""
         params = {"from": start, "to": end, "period": period, "deviations": deviations}
         return self._get("detectors", detector_id, "band", **params)
 
     def delete_detector(self, detector_id: str) -> None:
         """Delete a detector; an alarm that needs it has it made again."""
-        self._call("DELETE", f"/api/v1/detectors/{in_path(detector_id)}")
+        self._call("DELETE", api_path("detectors", detector_id))
 
 
-def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _is_same(one: answers.MetricResult, other: answers.MetricResult) -> bool:
     return (one["id"], one["label"]) == (other["id"], other["label"])
 
 
-def _drop_unbegun(found: list[dict[str, Any]]) -> None:
+def _drop_unbegun(found: list[answers.MetricResult]) -> None:
     """Drop results at the end that the next page tells whole."""
     while found and found[-1]["status_code"] == "PartialData" and not found[-1]["values"]:
         found.pop()

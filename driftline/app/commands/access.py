@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,6 +13,9 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
+
+if TYPE_CHECKING:
+    from driftline.access.principal import Role
 
 token = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
 
@@ -45,7 +48,8 @@ def token_create(
 
     Example: driftline token create grafana --role viewer --expires 90d
     """
-    found = client.create_token(name, role, endpoints=endpoint, expires_at=_end(expires))
+    roles = cast("list[Role]", role)  # The server refuses other words.
+    found = client.create_token(name, roles, endpoints=endpoint, expires_at=_end(expires))
     where = ", ".join(found["endpoints"] or ()) or "all endpoints"
     until = found["expires_at"] or "revoked"
     typer.echo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -57,7 +57,7 @@ def list_alarms(
     return Answer(alarms, _listed(alarms))
 
 
-def _listed(alarms: Sequence[dict[str, Any]]) -> Iterator[Table]:
+def _listed(alarms: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
     rows = [
         {
             "name": alarm["name"],
@@ -238,7 +238,7 @@ def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
     return Answer(value, [f"{name}: actions {'on' if enabled else 'off'}" for name in names])
 
 
-def _actions(alarm: dict[str, Any]) -> str:
+def _actions(alarm: Mapping[str, Any]) -> str:
     """Return in a word whether an alarm's actions run."""
     if alarm.get("unreadable"):
         return "unreadable"

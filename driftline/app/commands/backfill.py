@@ -38,7 +38,7 @@ def backfill(
     first, last = moment(start, "--from"), moment(end, "--to")
     if first is None or last is None:
         raise InputError(f'monitor "{name}": empty --from or --to; expected two times')
-    ran: list[dict[str, Any]] = []
+    ran: list[Mapping[str, Any]] = []
     answer: Mapping[str, Any] = {}
     before = None
     with progress("backfilling", unit="windows") as advance:
@@ -65,7 +65,7 @@ def _code(counts: Mapping[str, int]) -> int:
     return 3 if is_undecided or counts.get("Failed") else 0
 
 
-def _lines(found: Mapping[str, Any], ran: Sequence[dict[str, Any]]) -> Iterator[str | Table]:
+def _lines(found: Mapping[str, Any], ran: Sequence[Mapping[str, Any]]) -> Iterator[str | Table]:
     yield f"{found['windows']:,} windows run, {found['already_run']:,} had been run before"
     if found["left_to_schedule"]:
         yield f"{found['left_to_schedule']:,} windows are still the scheduler's to run"

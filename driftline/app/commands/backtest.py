@@ -124,7 +124,7 @@ def _of_captured(
     stray: str | None,
     asked: Mapping[str, Any],
     server: options.Server,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Have the server replay captured rows."""
     if name is None or _is_file(name):
         raise InputError(
@@ -152,7 +152,7 @@ def _of_file(
     roles: Roles,
     asked: Mapping[str, Any],
     server: options.Server,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Replay a file here, with the timetable and the budget of a declared monitor, if any."""
     # Heavy, and of no use to the other commands on monitors.
     from driftline.monitors.backtest.backtest import backtest_roles

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +27,18 @@ def delivery_list(
     alarm: Annotated[str | None, typer.Option("--alarm", help="Of one alarm only.")] = None,
     channel: Annotated[str | None, typer.Option("--channel", help="To one channel only.")] = None,
     status: Annotated[
-        str | None, typer.Option("--status", help="Such as dead, muted or pending.")
+        Literal[
+            "pending",
+            "delivering",
+            "waiting",
+            "delivered",
+            "dead",
+            "muted",
+            "grouped",
+            "superseded",
+        ]
+        | None,
+        typer.Option("--status", help="Only in this status."),
     ] = None,
     limit: options.Limit = 20,
 ) -> Answer:
@@ -46,7 +58,7 @@ def delivery_get(client: Client, message: Id) -> Answer:
 
     Example: driftline delivery get msg_01...
     """
-    sent = client.delivery(message)
+    sent: Mapping[str, Any] = client.delivery(message)
     rows = [{"": name, "value": sent[name]} for name in _FIELDS]
     tables = [Table(["", "value"], [*rows, {"": "why", "value": _why(sent)}])]
     if sent["carries"]:
@@ -66,11 +78,11 @@ def delivery_again(client: Client, message: Id) -> Answer:
     return Answer(queued, [f"{message} is queued again for {queued['channel']}"])
 
 
-def _row(message: dict[str, object]) -> dict[str, object]:
+def _row(message: Mapping[str, object]) -> dict[str, object]:
     """Return a line of the list; a change of the configuration has no state."""
     state = "-" if message["kind"] == "configuration" else message["state"]
     return {**message, "state": state, "why": _why(message)}
 
 
-def _why(message: dict[str, object]) -> str:
+def _why(message: Mapping[str, object]) -> str:
     return str(message.get("reason") or message.get("last_error") or "")

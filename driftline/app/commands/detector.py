@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,7 +115,9 @@ def band(
 
     Example: driftline detector band 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    band = client.detector_band(detector_id, period=period, deviations=deviations)
+    band: Mapping[str, Any] = client.detector_band(
+        detector_id, period=period, deviations=deviations
+    )
     values, lower, upper = (dict(band[name]) for name in ("values", "lower", "upper"))
     rows = [
         {
@@ -151,17 +154,17 @@ def delete(client: Client, detector_id: Id) -> Answer:
     return Answer({"deleted": [detector_id]}, [f"deleted detector {detector_id}"])
 
 
-def _answer(detectors: list[dict[str, Any]]) -> Answer:
+def _answer(detectors: Sequence[Mapping[str, Any]]) -> Answer:
     return Answer(detectors, [_table(detectors)])
 
 
-def _table(detectors: list[dict[str, Any]]) -> Table:
+def _table(detectors: Sequence[Mapping[str, Any]]) -> Table:
     columns = ["id", "watches", "state"]
     rows = [(each["id"], _watched(each), each["state_value"]) for each in detectors]
     return Table(columns, [dict(zip(columns, row, strict=True)) for row in rows])
 
 
-def _watched(detector: dict[str, Any]) -> str:
+def _watched(detector: Mapping[str, Any]) -> str:
     if single := detector.get("single_metric_anomaly_detector"):
         dimensions = ",".join(f"{name}={value}" for name, value in single["dimensions"].items())
         return f"{single['namespace']} {single['metric_name']} {dimensions} {single['stat']}"

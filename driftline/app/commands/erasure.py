@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +64,7 @@ def erase(
             "and ids by themselves"
         )
     asked = [("inference_ids", one) for one in inferences] + [("event_ids", one) for one in events]
-    found: list[dict[str, Any]] = []
+    found: list[Mapping[str, Any]] = []
     if where is not None:
         found.append(client.erase(where=where, endpoint=endpoint, dry_run=dry_run))
     for at in range(0, len(asked), _IDS_PER_REQUEST):
@@ -124,9 +124,9 @@ def _ids(file: Path) -> list[str]:
     return [one for one in ids if one]
 
 
-def _summed(found: list[dict[str, Any]]) -> dict[str, Any]:
+def _summed(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put the answers to parts of a long list together."""
-    total = found[0]
+    total = {**found[0]}
     for more in found[1:]:
         for name in ("asked", "unknown", "documents", "windows", "messages", "quarantined"):
             total[name] += more[name]

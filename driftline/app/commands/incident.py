@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,7 +18,9 @@ incident = typer.Typer(help="Alarms that went off together.", no_args_is_help=Tr
 def incident_list(
     client: Client,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of one endpoint.")] = None,
-    status: Annotated[str | None, typer.Option("--status", help="open or closed.")] = None,
+    status: Annotated[
+        Literal["open", "closed"] | None, typer.Option("--status", help="Only such.")
+    ] = None,
     limit: options.Limit = 20,
 ) -> Answer:
     """Show incidents, newest first.

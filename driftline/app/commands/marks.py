@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,7 +26,8 @@ def mark(
     name: options.Monitor,
     window: Annotated[str, typer.Option("--window", help="Start of the window, as in its link.")],
     verdict: Annotated[
-        str, typer.Option("--as", help="expected, harmful or new-normal.", metavar="VERDICT")
+        Literal["expected", "harmful", "new-normal"],
+        typer.Option("--as", help="What it is."),
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")],
     feature: Annotated[
@@ -58,7 +59,7 @@ def mark(
     begin = options.moment(window, "--window")
     features: Sequence[str | None] = feature or [None]
     said = author or getpass.getuser()
-    marked: list[dict[str, Any]] = []
+    marked: list[Mapping[str, Any]] = []
     try:
         for each in features:
             marked.append(  # noqa: PERF401 - Known one by one, in case the next is refused.

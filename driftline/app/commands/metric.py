@@ -147,7 +147,7 @@ def stats(
     )
     if not found:
         require_metric(client, namespace, name, dimensions, now=now)
-    rows = [{**one, **one.get("extended_statistics", {})} for one in found]
+    rows = [{**one, **(one.get("extended_statistics") or {})} for one in found]
     names = {"SampleCount": "sample_count"}
     columns = [names.get(one, one if one not in _PLAIN else one.lower()) for one in wanted]
     return Answer(found, _with_note(Table(["timestamp", "unit", *columns], rows)))

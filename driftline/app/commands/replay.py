@@ -124,7 +124,9 @@ def _replayed(
 
     signature = _signature(client, endpoint)
     hours = {**(chosen.span if chosen else {}), **given}
-    found = client.captured_hours(endpoint, **hours)
+    found = client.captured_hours(
+        endpoint, start=hours.get("from"), end=hours.get("to"), variant=hours.get("variant")
+    )
     lines = _Lines(client, found, chosen)
     total, expected = Differences(), None if chosen is not None else lines.count
     compared = partial(compare, total, signature, tolerance=tolerance)
@@ -247,7 +249,7 @@ class _Chosen:
 class _Lines:
     """The captured requests that are to be sent."""
 
-    def __init__(self, client: Client, found: dict[str, Any], chosen: _Chosen | None) -> None:
+    def __init__(self, client: Client, found: Mapping[str, Any], chosen: _Chosen | None) -> None:
         self._client, self._found, self._chosen = client, found, chosen
         self.left_out: Counter[str] = Counter()
         self.count = sum(hour["lines"] for hour in found["items"])

@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,9 +23,14 @@ CONTENT_TYPES = {
     ".jsonl": "application/jsonlines",
 }
 
-ResourceKind = Annotated[
-    str, typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm, CompositeAlarm, Channel…")
-]
+if TYPE_CHECKING:
+    from driftline.app.client.answers import ResourceKind
+else:
+    # In any spelling: the client reads it, and refuses other words.
+    ResourceKind = Annotated[
+        str,
+        typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm, CompositeAlarm, Channel…"),
+    ]
 
 
 monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
@@ -230,7 +235,7 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
     return rest if inputs and fields == inputs else body
 
 
-def _outcome(execution: dict[str, Any]) -> str:
+def _outcome(execution: Mapping[str, Any]) -> str:
     window = f"{execution['window_start']} to {execution['window_end']}"
     if execution["failure_reason"]:
         return f"{execution['failure_reason']} ({window}; another one by --from and --to)"

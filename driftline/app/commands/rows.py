@@ -106,7 +106,7 @@ def find_violation(
     raise InputError(f"{asked}: no rows are behind it; expected one of: {known or 'none at all'}")
 
 
-def _execution(client: Client, name: str, start: datetime | None) -> dict[str, Any]:
+def _execution(client: Client, name: str, start: datetime | None) -> Mapping[str, Any]:
     """Choose the execution: of the window that is named, or the newest that found anything."""
     listed = [one for one in client.executions(name, limit=EXECUTIONS_LOOKED) if one["is_current"]]
     for one in listed:

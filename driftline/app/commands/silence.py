@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -95,7 +96,7 @@ def silence_expire(client: Client, name: Name) -> Answer:
     return Answer(client.expire_silence(name), [f'silence "{name}" is over'])
 
 
-def _row(silence: dict[str, Any]) -> dict[str, object]:
+def _row(silence: Mapping[str, Any]) -> dict[str, object]:
     spec, status = silence["spec"], silence["status"]
     targets = spec.get("mute_targets") or {}
     names = spec["alarm_names"] or targets.get("alarm_names") or []

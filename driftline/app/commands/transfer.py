@@ -76,11 +76,8 @@ def export(
     options.open_places(output, scores or "", config_file=client.config_file)
     for option, text in (("--from", start), ("--to", end)):
         options.moment(text, option)
-    chosen = {"from": start, "to": end, "variant": variant}
     with ExportScores(scores, scores_to) as scoring:
-        found = client.captured_hours(
-            endpoint, **{key: value for key, value in chosen.items() if value is not None}
-        )
+        found = client.captured_hours(endpoint, start=start, end=end, variant=variant)
         total, left_out = _write_hours(client, found, output, layout, scoring)
         total += _clear(output, layout, found, variant)
         with progress("scoring") as advance:
@@ -104,7 +101,7 @@ def _exported(lines: Sequence[str], left_out: Mapping[str, int]) -> Iterator[str
 
 
 def _write_hours(
-    client: Client, found: dict[str, Any], output: str, layout: Layout, scoring: ExportScores
+    client: Client, found: Mapping[str, Any], output: str, layout: Layout, scoring: ExportScores
 ) -> tuple[FileCounts, Counter[str]]:
     """Write the files of all hours; give what was written, and what was left out."""
     from driftline.capture.sagemaker.capture_files import FileCounts
@@ -129,7 +126,9 @@ def _write_hours(
     return total, left_out
 
 
-def _clear(output: str, layout: Layout, found: dict[str, Any], variant: str | None) -> FileCounts:
+def _clear(
+    output: str, layout: Layout, found: Mapping[str, Any], variant: str | None
+) -> FileCounts:
     """Remove the files of hours of which an erasure left nothing, and which so are not listed."""
     from driftline.capture.sagemaker.capture_files import FileCounts, written_hours
 
@@ -246,7 +245,7 @@ class _Total:
         )
         self.bad: list[dict[str, str]] = []
 
-    def add(self, chunk: _Chunk, answer: dict[str, Any]) -> None:
+    def add(self, chunk: _Chunk, answer: Mapping[str, Any]) -> None:
         """Add what the server said of one request."""
         for name in ("lines", "imported", "rows", "known", "erased", "unparsed"):
             self.counts[name] += answer[name]
@@ -280,7 +279,7 @@ def _look(sources: Sequence[Source], keep_from: str, advance: Any) -> _Seen:  # 
     return seen
 
 
-def _warn(facts: dict[str, Any], seen: _Seen, declared: list[str], *, keep_old: bool) -> None:
+def _warn(facts: Mapping[str, Any], seen: _Seen, declared: list[str], *, keep_old: bool) -> None:
     if not facts["typed"]:
         near = difflib.get_close_matches(facts["endpoint"], declared, n=1)
         meant = f'; did you mean "{near[0]}"?' if near else ""
@@ -326,7 +325,7 @@ def _chunks(sources: Sequence[Source], variant: str | None, total: _Total) -> It
         yield chunk
 
 
-def _send(client: Client, endpoint: str, chunk: _Chunk) -> dict[str, Any]:
+def _send(client: Client, endpoint: str, chunk: _Chunk) -> Mapping[str, Any]:
     try:
         return client.import_lines(endpoint, b"\n".join(chunk.lines), variant=chunk.variant)
     except InputError as error:

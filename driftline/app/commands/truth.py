@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,7 +82,7 @@ def load(
     total = dict.fromkeys(COUNTS, 0)
     with progress("loading", unit="labels") as advance:
         for part in _parts(files, names, advance, count):
-            found = client.put_truth(endpoint, _csv(part))
+            found: Mapping[str, Any] = client.put_truth(endpoint, _csv(part))
             total = {key: value + found[key] for key, value in total.items()}
     standing = _standing(client, endpoint)
     line = (
@@ -114,15 +114,14 @@ def report(
 
     Example: driftline truth report flights --from 2026-01-01
     """
-    span = {key: day for key, day in (("from", start), ("to", end)) if day is not None}
-    found = client.truth_report(endpoint, **span)
-    days = found["days"] if span else found["days"][-DAYS_SHOWN:]
+    found = client.truth_report(endpoint, first=start, last=end)
+    days = found["days"] if start or end else found["days"][-DAYS_SHOWN:]
     rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
     shown = [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
     return Answer(found, [Table(list(DAY_COLUMNS), shown), *_lines(found)])
 
 
-def _standing(client: Client, endpoint: str) -> dict[str, Any] | None:
+def _standing(client: Client, endpoint: str) -> Mapping[str, Any] | None:
     """Ask how all labels fit by now; the load itself is done, whatever becomes of the question."""
     try:
         return client.truth_report(endpoint)
@@ -131,7 +130,7 @@ def _standing(client: Client, endpoint: str) -> dict[str, Any] | None:
         return None
 
 
-def _lines(found: dict[str, Any]) -> Iterator[str]:
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Return what is noteworthy, a line each."""
     rows, delay = found["labelled_rows"], found["delay_s"]
     yield f"{rows:,} captured rows have labels" + (f", {_late(delay)}" if delay else "")

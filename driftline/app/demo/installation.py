@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftline.app.client.client import Client
 from driftline.app.demo.resources import ENDPOINT
+
+if TYPE_CHECKING:
+    from driftline.app.client import answers
 
 MOST_ITEMS = 1000  # The interface's own limit; more than a year of daily windows.
 # To count what is stored, the server reads the table: so it is asked a tenth of the time at most.
@@ -35,7 +38,7 @@ class Installation(Client):
         newest = self.executions(monitor, limit=1)
         return datetime.fromisoformat(newest[0]["window_end"]) if newest else None
 
-    def windows(self, monitor: str) -> dict[datetime, dict[str, Any]]:
+    def windows(self, monitor: str) -> dict[datetime, answers.ListedExecution]:
         """Return a monitor's current execution of each window, by the window's start."""
         return {
             datetime.fromisoformat(execution["window_start"]): execution
@@ -47,6 +50,6 @@ class Installation(Client):
         """Return the status of each alarm, with its name."""
         return [{"name": alarm["name"], **alarm["status"]} for alarm in self.list("Alarm")]
 
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[answers.Delivery]:
         """Return the messages, sent and to be sent."""
         return self.deliveries(limit=MOST_ITEMS)

@@ -1,6 +1,8 @@
 """The OpenAPI document says all of every operation, and what it says is what a server does."""
 
+import inspect
 import re
+from pathlib import Path
 from typing import get_args
 
 import jsonschema_rs
@@ -9,6 +11,7 @@ import pytest
 from driftline.serving.api.declared import Collection
 from driftline.serving.api.openapi import answers_of, operations_of
 from driftline.serving.api.operations import OPERATIONS
+from tests.driftline.app.client.typed_script import pager, worst
 from tests.serving.api_yard import closed, populated, tour
 
 # In generated clients an id is a function's name.
@@ -157,3 +160,15 @@ def test_the_page_shows_each_operation_with_its_statuses_and_an_example_without_
     assert "<pre>" in sections["get_report"] and "answer 204: empty" in sections["delete_resource"]
     assert "integer ≥ 1 ≤ 1000" in sections["list_marks"]
     assert "<script" not in page
+
+
+def test_the_page_of_the_python_client_runs_as_it_stands_and_is_typed(server, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "python-client.md").read_text()
+    (listing, types) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+    for code in (listing, types):
+        exec(code.replace("http://127.0.0.1:8080", server.url), {})
+
+    shown = capsys.readouterr().out
+    assert "carrier" in shown and "cron(0 0 ? * * *)" in shown
+    assert all(inspect.getsource(one) in types for one in (worst, pager))

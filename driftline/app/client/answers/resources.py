@@ -1,0 +1,418 @@
+"""Types of what the client returns and takes; scripts/reference makes them of the OpenAPI document."""
+# fmt: off
+# ruff: noqa: D204, E501
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+AlarmState = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
+DeliveryStatus = Literal["pending", "delivering", "waiting", "delivered", "dead", "muted", "grouped", "superseded"]
+ExecutionStatus = Literal["Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped", "Failed"]
+ResourceKind = Literal["Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"]
+Role = Literal["viewer", "analyst", "operator", "admin", "invoke", "ingest"]
+Verdict = Literal["expected", "harmful", "new-normal"]
+
+class AlarmProblem(TypedDict):
+    """Why the definition of a declared alarm cannot be read."""
+    problem: str
+
+class AlarmResource(TypedDict):
+    """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Alarm"]
+    spec: AlarmSpec
+
+class AlarmResourceStatus(TypedDict):
+    """Where a declared alarm stands."""
+    state_value: AlarmState
+    state_reason: str
+    state_reason_data: str | None
+    state_updated_timestamp: str
+    state_transitioned_timestamp: str
+    evaluation_state: str | None
+    evaluation_problem: str | None
+    state_seq: int
+    created_at: str
+    alarm_configuration_updated_timestamp: str
+    alarm_name: str
+    owner: str
+    tags: dict[str, str]
+    actions_enabled: bool
+    evaluated_until: NotRequired[str | None]
+    actions_suppressed_by: NotRequired[str | None]
+    actions_suppressed_reason: NotRequired[str | None]
+    actions_suppressed_until: NotRequired[str | None]
+
+class AlarmSpec(TypedDict):
+    """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules."""
+    alarm_description: NotRequired[str]
+    actions_enabled: NotRequired[bool]
+    alarm_actions: NotRequired[list[str]]
+    ok_actions: NotRequired[list[str]]
+    insufficient_data_actions: NotRequired[list[str]]
+    action_configuration: NotRequired[dict[str, Any] | None]
+    severity: NotRequired[Literal["page", "ticket", "digest"]]
+    namespace: NotRequired[str | None]
+    metric_name: NotRequired[str | None]
+    dimensions: NotRequired[dict[str, str]]
+    statistic: NotRequired[str | None]
+    extended_statistic: NotRequired[str | None]
+    period: NotRequired[int | None]
+    unit: NotRequired[str | None]
+    metrics: NotRequired[list[dict[str, Any]] | None]
+    evaluation_periods: int
+    datapoints_to_alarm: NotRequired[int | None]
+    threshold: NotRequired[float | None]
+    threshold_metric_id: NotRequired[str | None]
+    comparison_operator: str
+    treat_missing_data: NotRequired[str | None]
+    evaluate_low_sample_count_percentile: NotRequired[str | None]
+    evaluation_window: NotRequired[dict[str, Any] | None]
+    warm_up_configuration: NotRequired[dict[str, Any] | None]
+    evaluation_range: NotRequired[int | None]
+    monitor: NotRequired[str | None]
+
+class Applied(TypedDict):
+    """What was applied, or would be."""
+    dry_run: bool
+    changes: list[Change]
+    endpoints: NotRequired[dict[str, EndpointState]]
+
+class BaselineResource(TypedDict):
+    """Reference data, and the roles of its columns."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Baseline"]
+    spec: BaselineSpec
+
+class BaselineSpec(TypedDict):
+    """Reference data, and the roles of its columns."""
+    data: Any
+    label: NotRequired[str | None]
+    prediction: NotRequired[str | None]
+    probability: NotRequired[str | list[str] | None]
+    id: NotRequired[str | None]
+    timestamp: NotRequired[str | None]
+    exclude: NotRequired[list[str]]
+    categorical: NotRequired[list[str]]
+    problem: NotRequired[Literal["binary", "multiclass", "regression"] | None]
+    positive: NotRequired[str | int | float | bool | list[str | int | float | bool] | None]
+    threshold: NotRequired[float]
+    facet: NotRequired[str | list[str] | None]
+    group: NotRequired[str | None]
+    segments: NotRequired[list[str]]
+    preprocess: NotRequired[str | None]
+    model: NotRequired[str | None]
+    promote: NotRequired[Literal["always", "manual"]]
+    rolling: NotRequired[RollingSpec | None]
+
+class BaselineStatus(TypedDict):
+    """What was made of reference data."""
+    fingerprint: str
+    version: str
+    signature: dict[str, Any]
+    model_digest: NotRequired[str | None]
+    script: NotRequired[str]
+
+CapturedData = TypedDict("CapturedData", {"endpoint": "str", "from": "str", "to": "str"})
+
+class Change(TypedDict):
+    """What applying does to one resource."""
+    action: Literal["create", "update", "unchanged"]
+    kind: ResourceKind
+    name: str
+    fields: list[str]
+
+class ChannelResource(TypedDict):
+    """Where messages of alarms go: what every channel takes, and the options of each receiver."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Channel"]
+    spec: ChannelSpec
+
+class ChannelSpec(TypedDict):
+    """Where messages of alarms go: what every channel takes, and the options of each receiver."""
+    type: NotRequired[Literal["webhook", "alertmanager", "pagerduty", "opsgenie", "apprise", "command", "plugin"]]
+    url: NotRequired[str]
+    secret: NotRequired[str | None]
+    format: NotRequired[Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"]]
+    authorization: NotRequired[str | None]
+    template: NotRequired[str | None]
+    content_type: NotRequired[str | None]
+    rotation_h: NotRequired[float | None]
+    labels: NotRequired[dict[str, str] | None]
+    routing_key: NotRequired[str | None]
+    api_key: NotRequired[str | None]
+    command: NotRequired[str | None]
+    plugin: NotRequired[str | None]
+    group_by: NotRequired[list[str] | None]
+    group_wait_s: NotRequired[float | None]
+    group_interval_s: NotRequired[float | None]
+    repeat_interval_s: NotRequired[float | None]
+    rate_limit_per_minute: NotRequired[int | None]
+    include_values: NotRequired[bool]
+    configuration_changes: NotRequired[bool]
+
+class ChannelStatus(TypedDict):
+    """How a channel fares."""
+    name: str
+    enabled: bool
+    disabled_reason: str | None
+    failure_count: int
+    updated_at: str
+    rotating_until: str | None
+
+class CompositeAlarmResource(TypedDict):
+    """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["CompositeAlarm"]
+    spec: CompositeAlarmSpec
+
+class CompositeAlarmSpec(TypedDict):
+    """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
+    alarm_description: NotRequired[str]
+    actions_enabled: NotRequired[bool]
+    alarm_actions: NotRequired[list[str]]
+    ok_actions: NotRequired[list[str]]
+    insufficient_data_actions: NotRequired[list[str]]
+    action_configuration: NotRequired[dict[str, Any] | None]
+    severity: NotRequired[Literal["page", "ticket", "digest"]]
+    alarm_rule: str
+    actions_suppressor: NotRequired[str | None]
+    actions_suppressor_wait_period: NotRequired[int | None]
+    actions_suppressor_extension_period: NotRequired[int | None]
+
+class EndpointResource(TypedDict):
+    """A name whose requests are captured; with a model they are answered here, too."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Endpoint"]
+    spec: EndpointSpec
+
+class EndpointSpec(TypedDict):
+    """A name whose requests are captured; with a model they are answered here, too."""
+    model: NotRequired[str | None]
+    variant: NotRequired[str]
+    initial_instance_count: NotRequired[int | None]
+    sampling_percentage: NotRequired[float | None]
+    trust_event_time: NotRequired[bool]
+    baseline: NotRequired[str | None]
+    signature: NotRequired[dict[str, Any] | None]
+
+class EndpointState(TypedDict):
+    """Whether an endpoint answers."""
+    state: str
+    reason: str | None
+    invocations: str | None
+
+class EndpointStatus(TypedDict):
+    """How an endpoint fares, and its signature."""
+    state: str
+    reason: str | None
+    invocations: str | None
+    signature: NotRequired[dict[str, Any] | None]
+    positive: NotRequired[str | None]
+
+class ModelResource(TypedDict):
+    """A model file, or a folder with one."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Model"]
+    spec: ModelSpec
+
+class ModelSpec(TypedDict):
+    """A model file, or a folder with one."""
+    path: str
+    trust_pickle: NotRequired[bool | None]
+
+class ModelStatus(TypedDict):
+    """What was made of a model's files."""
+    digest: str
+    file: str
+    trust_pickle: NotRequired[bool]
+    description: dict[str, Any]
+
+class MonitorResource(TypedDict):
+    """What is compared with what, how often."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Monitor"]
+    spec: MonitorSpec
+
+class MonitorSpec(TypedDict):
+    """What is compared with what, how often."""
+    kind: NotRequired[str]
+    endpoint: NotRequired[str | None]
+    source: NotRequired[dict[str, Any] | None]
+    baseline: str
+    schedule: NotRequired[str]
+    time_zone: NotRequired[str]
+    false_alarms_per_year: NotRequired[float]
+    delay_s: NotRequired[float]
+    catch_up: NotRequired[str]
+    timeout_s: NotRequired[float]
+    priority: NotRequired[int]
+    start: NotRequired[str | None]
+    data_analysis_start_time: NotRequired[str | None]
+    data_analysis_end_time: NotRequired[str | None]
+    compat: NotRequired[bool]
+    deequ_ties: NotRequired[bool]
+    rules: NotRequired[list[str | dict[str, Any]]]
+    segments: NotRequired[list[str] | None]
+    preprocess: NotRequired[str | None]
+    postprocess: NotRequired[str | None]
+    command: NotRequired[list[str] | None]
+
+class MonitorStatus(TypedDict):
+    """The version in use, and how its baseline fits."""
+    version: int
+    baseline_version: str | None
+    baseline_pinned: bool
+    commissioning: str
+
+class RollingSpec(TypedDict):
+    """Versions of the rows captured lately: of how many days, how often, up to when."""
+    endpoint: str
+    length: str
+    every: NotRequired[str]
+    gap: NotRequired[str]
+    promote: NotRequired[Literal["unchanged", "always", "manual"]]
+
+class SilenceResource(TypedDict):
+    """Whose messages are held back, and when; CloudWatch's mute rules by their own names, too."""
+    name: str
+    owner: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    kind: Literal["Silence"]
+    spec: SilenceSpec
+
+class SilenceSpec(TypedDict):
+    """Whose messages are held back, and when; CloudWatch's mute rules by their own names, too."""
+    matchers: NotRequired[list[str | dict[str, Any]]]
+    alarm_names: NotRequired[list[str]]
+    starts_at: NotRequired[str | None]
+    ends_at: NotRequired[str | None]
+    schedule: NotRequired[dict[str, str] | None]
+    created_by: NotRequired[str]
+    comment: NotRequired[str]
+    rule: NotRequired[dict[str, Any] | None]
+    mute_targets: NotRequired[dict[str, Any] | None]
+    start_date: NotRequired[str | None]
+    expire_date: NotRequired[str | None]
+    description: NotRequired[str]
+
+class SilenceStatus(TypedDict):
+    """What a silence does."""
+    status: str
+    mutes_until: str | None
+    expired_at: str | None
+
+class StoredAlarm(TypedDict):
+    """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Alarm"]
+    spec: AlarmSpec
+    status: AlarmResourceStatus | AlarmProblem
+
+class StoredBaseline(TypedDict):
+    """Reference data, and the roles of its columns."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Baseline"]
+    spec: BaselineSpec
+    status: BaselineStatus
+
+class StoredChannel(TypedDict):
+    """Where messages of alarms go: what every channel takes, and the options of each receiver."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Channel"]
+    spec: ChannelSpec
+    status: ChannelStatus
+
+class StoredCompositeAlarm(TypedDict):
+    """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["CompositeAlarm"]
+    spec: CompositeAlarmSpec
+    status: AlarmResourceStatus | AlarmProblem
+
+class StoredEndpoint(TypedDict):
+    """A name whose requests are captured; with a model they are answered here, too."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Endpoint"]
+    spec: EndpointSpec
+    status: EndpointStatus
+
+class StoredModel(TypedDict):
+    """A model file, or a folder with one."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Model"]
+    spec: ModelSpec
+    status: ModelStatus
+
+class StoredMonitor(TypedDict):
+    """What is compared with what, how often."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Monitor"]
+    spec: MonitorSpec
+    status: MonitorStatus
+
+class StoredSilence(TypedDict):
+    """Whose messages are held back, and when; CloudWatch's mute rules by their own names, too."""
+    name: str
+    owner: str | None
+    tags: dict[str, str]
+    generation: int
+    created_at: str | None
+    updated_at: str | None
+    kind: Literal["Silence"]
+    spec: SilenceSpec
+    status: SilenceStatus
+
+Resource = ModelResource | BaselineResource | EndpointResource | ChannelResource | MonitorResource | AlarmResource | CompositeAlarmResource | SilenceResource
+
+StoredResource = StoredModel | StoredBaseline | StoredEndpoint | StoredChannel | StoredMonitor | StoredAlarm | StoredCompositeAlarm | StoredSilence

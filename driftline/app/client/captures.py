@@ -1,0 +1,178 @@
+"""What a client can ask of captured requests and their labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from driftline.app.client.connection import PAGE_MAX, ServerCalls, api_path, in_path
+from driftline.errors import InputError, UnavailableError
+
+if TYPE_CHECKING:
+    from driftline.app.client import answers
+
+_LABELS_PER_REQUEST = 50_000
+
+
+class CaptureCalls(ServerCalls):
+    """Calls about captured requests and their labels."""
+
+    def captures(self) -> list[answers.CaptureCounts]:
+        """Count what was captured for every endpoint, also those that were never declared."""
+        return self._items("capture")
+
+    def capture_stats(self, endpoint: str) -> answers.CaptureCounts:
+        """Count what was captured for an endpoint."""
+        return self._get("endpoints", endpoint, "capture")
+
+    def counts(self) -> answers.StageCounts:
+        """Count what each stage has done: tap, capture tables, executions, alarms and messages."""
+        return self._get("counts")
+
+    def last_audit(self) -> answers.LastAudit:
+        """Return what the last audit of all capture tables found."""
+        return self._get("capture", "audit")
+
+    def put_truth(
+        self,
+        endpoint: str,
+        labels: Mapping[str, object] | Iterable[Mapping[str, object]] | bytes,
+        *,
+        content_type: str = "text/csv",
+        names: Mapping[Literal["id", "label", "row_index"], str] | None = None,
+    ) -> answers.Loaded:
+        """Load labels of captured rows; of several labels for one row the last one counts.
+
+        Parameters
+        ----------
+        endpoint
+            Name of the endpoint.
+        labels
+            The label of each event id or inference id (a list: of each row of that request); or
+            objects with ``id``, ``label`` and perhaps ``row_index``; or a body as bytes, of
+            `content_type`. Long ones of the first two go in parts, each all or nothing.
+        content_type
+            Of a body in bytes: text/csv, application/json or application/jsonlines.
+        names
+            What columns or fields are called instead of ``id``, ``label`` and ``row_index``.
+
+        Returns
+        -------
+        Loaded
+            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet), and rows
+            with ``conflicts``.
+        """
+        bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
+        media = content_type if isinstance(labels, bytes) else "application/json"
+        path, headers = api_path("endpoints", endpoint, "truth"), {"content-type": media}
+        total: answers.Loaded = {
+            "endpoint": endpoint,
+            "received": 0, "stored": 0, "duplicates": 0, "empty": 0, "conflicts": 0,
+        }  # fmt: skip
+        for body in bodies:
+            found = self._json("POST", path, content=body, params=names, headers=headers)
+            total["received"] += found["received"]
+            total["stored"] += found["stored"]
+            total["duplicates"] += found["duplicates"]
+            total["empty"] += found["empty"]
+            total["conflicts"] += found["conflicts"]
+        return total
+
+    def truth_report(
+        self, endpoint: str, *, first: date | str | None = None, last: date | str | None = None
+    ) -> answers.Labels:
+        """Return how labels and captured rows fit together, of the days from first to last."""
+        return self._get("endpoints", endpoint, "truth", **{"from": first, "to": last})
+
+    def import_facts(self, endpoint: str) -> answers.ImportTarget:
+        """Return what importing into an endpoint meets: its signature, and the first day kept."""
+        return self._get("endpoints", endpoint, "capture", "import")
+
+    def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> answers.Imported:
+        """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
+        return self._json(
+            "POST",
+            f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines",
+            content=body,
+            params={"variant": variant},
+            headers={"content-type": "application/jsonlines"},
+        )
+
+    def captured_hours(
+        self,
+        endpoint: str,
+        *,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        variant: str | None = None,
+    ) -> answers.Hours:
+        """List the hours of [start, end) that are over and have records; of one variant, or all."""
+        path = ("endpoints", endpoint, "capture", "hours")
+        asked = {"from": start, "to": end, "variant": variant, "limit": PAGE_MAX}
+        found: answers.Hours = self._get(*path, **asked)
+        page = found
+        while (token := page.get("next_token")) is not None:
+            page = self._get(*path, **asked, next_token=token)
+            found["items"] += page["items"]
+        return found
+
+    def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
+        """Return the capture lines of one hour of a variant, without line ends."""
+        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines"
+        rest, params = b"", {"hour": hour, "variant": variant}
+        for block in self._stream(path, params, again="export again"):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
+        if rest:
+            raise UnavailableError(f"{self.server} broke off within a line; export again")
+
+    def erase(
+        self,
+        *,
+        inference_ids: Sequence[str] = (),
+        event_ids: Sequence[str] = (),
+        where: str | None = None,
+        endpoint: str | None = None,
+        dry_run: bool = False,
+    ) -> answers.Erased:
+        """Erase rows, bodies and labels that are stored under ids, of all endpoints or one.
+
+        Or those of requests of one endpoint of which a stored row meets an expression (``where``).
+        What comes later under the ids is dropped, too, until the day that is given back as
+        ``until``.
+        """
+        asked = {
+            "inference_ids": list(inference_ids),
+            "event_ids": list(event_ids),
+            "where": where,
+            "endpoint": endpoint,
+            "dry_run": dry_run,
+        }
+        return self._post("capture", "erasures", body=asked)
+
+    def decode_captured(self, endpoint: str) -> answers.Decoded:
+        """Decode the requests of an endpoint that were stored raw by the signature it has now."""
+        return self._post("endpoints", endpoint, "capture", "decoding")
+
+
+def _label_bodies(
+    labels: Mapping[str, object] | Iterable[Mapping[str, object]],
+) -> Iterator[bytes]:
+    """Write labels as lists of objects, of a length that one request may have."""
+    if isinstance(labels, Mapping):
+        rest: Iterator[object] = ({"id": key, "label": label} for key, label in labels.items())
+    else:
+        rest = iter(labels)
+    while part := list(islice(rest, _LABELS_PER_REQUEST)):
+        yield json.dumps(part, default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    """Return a number of numpy as Python's, an array as a list, a time as text."""
+    for name in ("tolist", "isoformat"):
+        if (method := getattr(value, name, None)) is not None:
+            return method()
+    raise InputError(f"label of type {type(value).__name__}; expected a number or text")

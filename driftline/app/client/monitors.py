@@ -1,0 +1,270 @@
+"""What a client can ask of monitors, their executions, baselines and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from driftline.app.client.connection import ServerCalls, in_path, without_none
+
+if TYPE_CHECKING:
+    from driftline.app.client import answers
+
+
+class MonitorCalls(ServerCalls):
+    """Calls about monitors, their executions, baselines and marks."""
+
+    def executions(
+        self,
+        monitor: str,
+        *,
+        statuses: Sequence[answers.ExecutionStatus] = (),
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = 100,
+    ) -> list[answers.ListedExecution]:
+        """List the executions of a monitor, newest window first.
+
+        Parameters
+        ----------
+        monitor
+            Its name; the history of a deleted one is there, too.
+        statuses
+            Only these, such as "Failed".
+        start, end
+            Only of windows that begin in [start, end), aware.
+        limit
+            So many at most; None: all.
+        """
+        return self._items(
+            "monitors", monitor, "executions", limit=limit, status=list(statuses) or None,
+            **{"from": start, "to": end},
+        )  # fmt: skip
+
+    def cancel_monitor(
+        self, name: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> list[answers.Cancelled]:
+        """Cancel a window of a monitor; by default what is being judged now, else what waits."""
+        body = without_none({"from": start, "to": end})
+        return self._post("monitors", name, "cancel", body=body)["items"]
+
+    def progress(self, monitor: str) -> answers.Progress:
+        """Return the windows that are being judged (``items``), and the one that waits."""
+        return self._get("monitors", monitor, "progress")
+
+    def execution(self, execution: str) -> answers.DescribedExecution:
+        """Return one execution, what it read, and what boto3 says of one."""
+        return self._get("executions", execution)
+
+    def execution_log(self, execution: str) -> list[answers.LogLine]:
+        """Return the log of an execution: time and text of each line."""
+        return self._get("executions", execution, "log")["items"]
+
+    def repeat_execution(self, execution: str) -> answers.Repeated:
+        """Evaluate an execution's window again, and compare with its documents."""
+        return self._post("executions", execution, "repeat")
+
+    def report(self, execution: str) -> answers.Report:
+        """Return the report of an execution: violations, features, segments."""
+        return self._get("executions", execution, "report")
+
+    def first_rows(self, execution: str, violation: int = 0, *, limit: int = 50) -> answers.Rows:
+        """Return the first rows behind a violation: ``columns``, and ``rows`` as objects."""
+        return self._get("executions", execution, "rows", violation=violation, limit=limit)
+
+    def violation_rows(
+        self,
+        execution: str,
+        violation: int | None = None,
+        *,
+        form: Literal["csv", "parquet"] = "csv",
+    ) -> Iterator[bytes]:
+        """Return all rows behind a violation, by its place in the report, as a file in pieces.
+
+        Parameters
+        ----------
+        violation
+            None: the rows behind any that alarms.
+        form
+            "csv" or "parquet".
+        """
+        which = "" if violation is None else f"/{violation}"
+        path = f"/api/v1/executions/{in_path(execution)}/violations{which}/rows"
+        return self._stream(path, {"format": form}, again="ask again")
+
+    def run_monitor(
+        self, name: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> answers.ListedExecution:
+        """Run a monitor on one window now; by default on its last whole one."""
+        return self._post("monitors", name, "run", body=without_none({"from": start, "to": end}))
+
+    def backfill_monitor(
+        self, name: str, *, start: datetime, end: datetime, again: bool = False
+    ) -> Iterator[answers.Backfilled]:
+        """Run the windows of a past span that were not run, and return what each request ran.
+
+        Each has the executions (``items``) and how many windows are ``left``. To stop between two
+        and to begin anew costs nothing.
+
+        Parameters
+        ----------
+        start, end
+            The span, aware; windows of the schedule that lie within it and before its position.
+        again
+            Whether to run also those that were run before.
+        """
+        asked: dict[str, Any] = {"from": start.isoformat(), "to": end.isoformat(), "again": again}
+        while asked["from"] is not None:
+            answer: answers.Backfilled = self._post("monitors", name, "backfill", body=asked)
+            yield answer
+            asked["from"] = answer["next"]
+
+    def backtest_monitor(
+        self,
+        name: str,
+        *,
+        start: datetime,
+        end: datetime,
+        window: str | None = None,
+        tolerance: float | None = None,
+        against: Sequence[str] = (),
+        estimate: bool = True,
+    ) -> answers.BacktestResult:
+        """Return what a monitor would have done over a captured period; nothing is recorded.
+
+        Parameters
+        ----------
+        name
+            The monitor.
+        start, end
+            The period, aware; windows that lie within it are judged.
+        window, tolerance
+            Other windows ("1h", "1d") and another tolerance than the monitor's.
+        against
+            Rules of others to lay beside, such as "sagemaker".
+        estimate
+            Whether to say how often the rule alarms on unchanged data.
+        """
+        asked = {
+            "from": start.isoformat(),
+            "to": end.isoformat(),
+            "window": window,
+            "tolerance": tolerance,
+            "against": list(against),
+            "estimate": estimate,
+        }
+        return self._post("monitors", name, "backtest", body=asked)
+
+    def commission(self, name: str) -> answers.Fit:
+        """Return where a monitor stands with its baseline, and which drift is held back."""
+        return self._get("monitors", name, "commission")
+
+    def accept_commission(
+        self, name: str, *, reason: str = "", author: str | None = None
+    ) -> answers.Fit:
+        """Judge drift against a monitor's baseline as it is, from the next window on."""
+        asked = {"reason": reason, "author": author}
+        return self._post("monitors", name, "commission", "accept", body=asked)
+
+    def renew_baseline(
+        self, name: str, *, start: datetime | None, end: datetime | None
+    ) -> answers.MadeBaseline:
+        """Make a new version of a monitor's baseline of rows captured in [start, end)."""
+        span = without_none({"from": start, "to": end})
+        return self._post("monitors", name, "baseline", body=span)
+
+    def baseline_versions(
+        self, name: str, *, limit: int | None = 100
+    ) -> list[answers.ListedVersion]:
+        """List the versions of a baseline, the newest first, with the monitors that use each."""
+        return self._items("baselines", name, "versions", limit=limit)
+
+    def make_baseline_version(
+        self,
+        name: str,
+        *,
+        start: datetime,
+        end: datetime,
+        endpoint: str | None = None,
+        monitor: str | None = None,
+        promote: bool = False,
+    ) -> answers.CapturedVersion:
+        """Make a version of a baseline of rows of [start, end); nobody uses it until promoted.
+
+        They are those that an endpoint captured, or those that a monitor reads, as of a table that
+        others write.
+        """
+        rows = without_none({"endpoint": endpoint, "monitor": monitor})
+        asked = {**rows, "from": start.isoformat(), "to": end.isoformat()}
+        return self._post("baselines", name, "versions", body={**asked, "promote": promote})
+
+    def compare_baseline_versions(
+        self, name: str, reference: str, version: str
+    ) -> answers.BaselineComparison:
+        """Compare a version of a baseline with another, each by its number or its digest."""
+        return self._get("baselines", name, "comparison", reference=reference, version=version)
+
+    def promote_baseline(self, name: str, version: str) -> answers.Promoted:
+        """Have a version of a baseline used by all monitors that follow it; an older one, too."""
+        return self._post("baselines", name, "promote", body={"version": version})
+
+    def baseline_promotions(self, name: str, *, limit: int | None = 100) -> list[answers.Promotion]:
+        """List which versions of a baseline came into use, when and by whom, the newest first."""
+        return self._items("baselines", name, "promotions", limit=limit)
+
+    def mark_monitor(
+        self,
+        name: str,
+        *,
+        window: str | datetime,
+        verdict: answers.Verdict,
+        reason: str,
+        author: str,
+        feature: str | None = None,
+        check: str | None = None,
+        until: datetime | None = None,
+        rows: tuple[datetime, datetime] | None = None,
+    ) -> answers.Marked:
+        """Mark what a monitor found in a window as expected, harmful, or the new normal.
+
+        Parameters
+        ----------
+        window
+            Its start, as in links or as a time.
+        verdict
+            "expected", "harmful" or "new-normal"; docs/annotations.md says what each does.
+        reason, author
+            Why, and who says so.
+        feature, check
+            Of which violations; all without them.
+        until
+            Of "expected": windows that start before it are expected, too.
+        rows
+            Of "new-normal": start and end of the captured time that the feature's baseline is made
+            of; without it from the window's start to now.
+        """
+        times = {"until": until, "from": None, "to": None}
+        if rows is not None:
+            times |= {"from": rows[0], "to": rows[1]}
+        asked = {
+            "window": window if isinstance(window, str) else window.isoformat(),
+            "verdict": verdict,
+            "reason": reason,
+            "author": author,
+            "feature": feature,
+            "check": check,
+            **{key: None if time is None else time.isoformat() for key, time in times.items()},
+        }
+        return self._post("monitors", name, "marks", body=asked)
+
+    def marks(
+        self, name: str, *, verdict: answers.Verdict | None = None, limit: int | None = 100
+    ) -> list[answers.Mark]:
+        """List what was said of a monitor's findings, the newest first; or one verdict's."""
+        return self._items("monitors", name, "marks", limit=limit, verdict=verdict)
+
+    def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> answers.Marked:
+        """Take a mark back, with the version of the baseline that it made."""
+        path = ("monitors", name, "marks", str(mark_id), "withdraw")
+        return self._post(*path, body={"author": author})
