@@ -64,8 +64,14 @@ class Predicate:
                 else f"not in {_listed(self.values)}"
             )
         if self.op == "between":
-            low, high = (number_text(float(one or 0.0)) for one in (self.value, self.below))
-            return f"from {low} to below {high}"
+            low, high = (float(one or 0.0) for one in (self.value, self.below))
+            if (before := _just_above(low)) is not None:
+                return f"above {before} and below {number_text(high)}"
+            return f"from {number_text(low)} to below {number_text(high)}"
+        if self.op == "ge" and not isinstance(self.value, str):
+            before = _just_above(float(self.value or 0.0))
+            if before is not None:
+                return f"above {before}"
         shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)
         return {
             "lt": f"below {shown}",
@@ -170,6 +176,17 @@ def number_text(value: float) -> str:
         # With 0 added, which makes 0 of -0.
         return f"{value + 0.0:.0f}" if abs(value) < 1e15 else f"{value:.6g}"
     return f"{value:.6g}"
+
+
+def _just_above(value: float) -> str | None:
+    """Return the number that a value is the next one above; None for a number of its own.
+
+    The cell behind a frequent value begins there: a value of 0 is not from 4.9e-324.
+    """
+    before = float(np.nextafter(value, -np.inf))
+    shown = number_text(before)
+    is_next = before == 0.0 or shown == number_text(value)
+    return shown if float(shown) == before and is_next else None
 
 
 def _is_number(array: pa.Array) -> bool:

@@ -1,3 +1,5 @@
+import math
+
 import pyarrow as pa
 import pytest
 
@@ -24,6 +26,21 @@ def test_numbers_are_compared_and_missing_ones_are_never_meant(op, value, expect
 
     assert rows(predicate, x=[1.0, 2.0, 3.0, None]) == expected
     assert rows(predicate, x=["1", "2", "3", ""]) == expected
+
+
+@pytest.mark.parametrize(
+    ("least", "interval", "cut"),
+    [
+        (5e-324, "above 0 and below 3.5", "above 0"),
+        (math.nextafter(2.0, 3.0), "above 2 and below 3.5", "above 2"),
+        (math.nextafter(0.1, 1.0), "above 0.1 and below 3.5", "above 0.1"),
+        (1 / 3, "from 0.333333 to below 3.5", "0.333333 or above"),
+        (0.0, "from 0 to below 3.5", "0 or above"),
+    ],
+)
+def test_what_begins_behind_a_frequent_value_says_that_value(least, interval, cut):
+    assert Predicate("x", "between", least, below=3.5).phrase == interval
+    assert Predicate("x", "ge", least).phrase == cut
 
 
 def test_an_interval_holds_its_lower_end_alone():
