@@ -134,7 +134,8 @@ def _suspects(
                 continue
             shares = (_usual(known.codes[name][inside], blocks[inside]) for name in names)
             lively = sum(share <= USUAL_SHARE for share in shares)
-            if len(frozen) <= FROZEN_SHARE * lively:
+            # Of two or three columns one may, while another one lives on.
+            if len(frozen) <= max(FROZEN_SHARE * lively, min(lively - 1, 1)):
                 segment = Predicate(text, "eq", cells[text].levels[level])
                 for at, usual in frozen.items():
                     yield Frozen(names[at], segment, float(lows[at]), usual)

@@ -125,3 +125,17 @@ def test_a_column_that_is_not_to_be_judged_is_not_frozen(baseline: Baseline) -> 
     constraints = replace(baseline.constraints, features=features)
 
     assert told(check(window, replace(baseline, constraints=constraints))) == []
+
+
+@pytest.mark.parametrize(("columns", "count"), [(["temp"], 0), (["temp", "wind"], 1)])
+def test_one_of_two_columns_is_frozen_where_the_other_lives_on(
+    columns: list[str], count: int
+) -> None:
+    """Of one column alone nothing says that the station's rows are not of one time."""
+    kept = ["station", *columns, "at"]
+    baseline = Baseline.fit(readings(8, 70)[kept], timestamp="at")
+    window = readings(9, 7)[kept]
+    window["temp"] = window["temp"].mask(window["station"] == "south", 11.5)
+
+    assert len(told(check(window, baseline))) == count
+    assert told(check(readings(10, 7)[kept], baseline)) == []
