@@ -42,6 +42,7 @@ from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, j
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
     Sampler,
+from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
     find_implausible,
 )
 from driftline.monitors.kinds.data_quality.row_faults import RowCounter, find_row_faults
@@ -112,7 +113,7 @@ def evaluate(context: CheckContext) -> Report:
     reading = _read(context, plan, day_test)
     profile, sample = reading.profile, reading.sampler.table()
     known = baseline.profile.columns if baseline.profile else {}
-    counts = _counted(context, reading, day_test)
+    counts = _counted(context, reading, day_test, references)
     by_days = judge_days(context, day_test, counts)
     blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
@@ -176,7 +177,10 @@ def _held_back(suppressed: SuppressedDrift | None) -> dict[str, JsonValue]:
 
 
 def _counted(
-    context: CheckContext, reading: WindowReading, day_test: DayTest | None
+    context: CheckContext,
+    reading: WindowReading,
+    day_test: DayTest | None,
+    references: Mapping[str, ReferenceColumn],
 ) -> WindowCounts:
     """Return what the tests know of the window, and what is kept of it for later ones."""
     facts = context.rows.facts
@@ -186,6 +190,9 @@ def _counted(
     if day_test is None or reading.days is None:
         return counts
     return replace(counts, days=day_test.day_sums(reading.days))
+    if context.baseline.profile is not None:
+        known, found = context.baseline.profile.columns, reading.profile.columns
+        counts = shortened_runs(counts, found, known, references)
 
 
 def _notes(

@@ -8,7 +8,8 @@ week, is no drift. Yet the reference never was anything like it. Pure. Shapes: H
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.value_runs import ValueRuns
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.drift_test.window_counts import LastRun
+from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 
 # From this share of empty rows on a column is as good as gone.
 GONE_SHARE = 0.9
@@ -46,11 +47,17 @@ DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """A run of one value that is too long."""
+    """The longest run of one value."""
 
     value: float
     length: int  # In times.
     usual: int  # The reference's longest run that it was compared with.
+    most: float  # How long a run may be by that, with as many times an hour as the window has.
+
+    @property
+    def excess(self) -> float:
+        """The length beside that of a standstill, which begins at 1."""
+        return self.length / max(LEAST_RUN, RUN_FACTOR * self.most)
 
 
 def standstill(
@@ -62,6 +69,45 @@ def standstill(
     """Find the run of a window that exceeds what the reference foretells by most.
 
     The first one may go on from the window before it, if that ended in a value of the same cell.
+    """
+    runs = list(_runs(window, reference, column))
+    first = window.first_value
+    if before and not math.isnan(first) and column.cells.place(first) == before.cell:
+        length = window.first_length + before.length
+        runs += _runs(replace(window, values=np.array([first]), lengths=np.array([length])),
+                      reference, column)  # fmt: skip
+    found = max(runs, key=lambda one: one.excess, default=None)
+    return found if found is not None and found.excess >= 1.0 else None
+
+
+def shortened_runs(
+    counts: WindowCounts,
+    window: Mapping[str, ColumnProfile],
+    known: Mapping[str, ColumnProfile],
+    references: Mapping[str, ReferenceColumn],
+) -> WindowCounts:
+    """Return a window's counts with no run longer than the reference's.
+
+    One visitor who stays for a day is a third of its rows, and no third of the visitors. Of a
+    standstill all rows count.
+    """
+    cells = dict(counts.cells)
+    for name in counts.last_runs.keys() & known.keys() & references.keys():
+        runs = window[name].runs
+        if runs.lengths.max(initial=0) <= LEAST_RUN:
+            continue
+        cells[name] = cells[name].copy()
+        rows_a_time = cells[name][:-2].sum() / runs.time_count
+        for one in _runs(runs, known[name].runs, references[name]):
+            beyond = one.length - max(one.most, LEAST_RUN)
+            if beyond > 0 and one.excess < 1.0:
+                place = references[name].cells.place(one.value)
+                cells[name][place] -= int(rows_a_time * beyond)
+    return replace(counts, cells=cells)
+
+
+def _runs(window: ValueRuns, reference: ValueRuns, column: ReferenceColumn) -> Iterator[Standstill]:
+    """Lay the runs of a window beside those of the reference, where these tell.
 
     A frequent value is compared with its own longest run, any other with the longest run of all
     others. Where these had too few runs to tell, the longest run of any value takes their place;
@@ -69,18 +115,13 @@ def standstill(
     """
     days = (reference.end_us - reference.start_us) / DAY_US
     if not (window.is_ordered and reference.is_ordered) or days < LEAST_DAYS:
-        return None
+        return
     shares, times = _frequent(column), reference.time_count
     # More traffic draws runs out: a reading of one hour is in all rows of that hour.
     pace = max(1.0, window.times_per_hour / reference.times_per_hour)
     rest = 1.0 - math.fsum(shares.values())
     of_others, of_any = reference.longest_of_others(shares), reference.longest_of_others(())
-    found, most = None, 1.0
-    runs = [*zip(window.values.tolist(), window.lengths.tolist(), strict=True)]
-    first = window.first_value
-    if before and not math.isnan(first) and column.cells.place(first) == before.cell:
-        runs.append((first, window.first_length + before.length))
-    for value, length in runs:
+    for value, length in zip(window.values.tolist(), window.lengths.tolist(), strict=True):
         usual, own = (
             (reference.longest(value), times * shares[value])
             if value in shares
@@ -88,11 +129,8 @@ def standstill(
         )
         if own < LEAST_RUNS * usual:
             usual, own = of_any, times
-        excess = length / max(LEAST_RUN, RUN_FACTOR * pace * usual)
-        is_known = own >= LEAST_RUNS * usual and shares.get(value, 0.0) < USUAL_SHARE
-        if is_known and excess >= most:
-            found, most = Standstill(value, length, usual), excess
-    return found
+        if own >= LEAST_RUNS * usual and shares.get(value, 0.0) < USUAL_SHARE:
+            yield Standstill(value, length, usual, pace * usual)
 
 
 def _frequent(column: ReferenceColumn) -> dict[float, float]:

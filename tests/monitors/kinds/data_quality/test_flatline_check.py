@@ -223,6 +223,40 @@ def test_more_traffic_draws_runs_out(rng: np.random.Generator) -> None:
     assert not stands_still(check(often, baseline))
 
 
+def visits(rng: np.random.Generator, days: int, *, stay: int = 0) -> pd.DataFrame:
+    """The ages of visitors, every five minutes; a few stay for five hours, one for so many rows."""
+    rows = 288 * days
+    lengths = np.where(rng.random(rows) < 0.01, 60, rng.integers(1, 8, rows))
+    ages = np.repeat(rng.integers(18, 80, rows), lengths)[:rows].astype(float)
+    ages[50 : 50 + stay] = 33.0
+    at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(5 * np.arange(rows), unit="min")
+    return pd.DataFrame({"age": ages, "at": at})
+
+
+@pytest.mark.parametrize("stay", [120, 150])
+def test_one_long_visit_is_no_change_of_the_visitors(rng: np.random.Generator, stay: int) -> None:
+    baseline = Baseline.fit(visits(rng, 30), timestamp="at")
+
+    assert told(check(visits(rng, 1, stay=stay), baseline)) == set()
+
+    # The same rows, of many visitors.
+    window = visits(rng, 1)
+    window.loc[rng.choice(288, stay, replace=False), "age"] = 33.0
+    assert ("age", "baseline_drift_check", "ticket") in told(check(window, baseline))
+
+
+@pytest.mark.parametrize(("first", "stay", "severity"), [(0, 225, "ticket"), (50, 290, "page")])
+def test_where_values_stay_by_themselves_a_longer_stay_wakes_nobody_for_less_than_a_day(
+    rng: np.random.Generator, first: int, stay: int, severity: str
+) -> None:
+    """And for less than a window."""
+    baseline = Baseline.fit(visits(rng, 30), timestamp="at")
+    report = check(visits(rng, 2, stay=stay).iloc[first : first + 290], baseline)
+
+    assert stands_still(report)["age"].startswith(f"{stay} times in a row 33")
+    assert ("age", "constant_check", severity) in told(report)
+
+
 def test_a_column_that_always_stood_still_is_no_news(made: Made) -> None:
     rows = made(40 * 24).assign(temp=50.0)
 
