@@ -27,7 +27,11 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.day_test.day_test import DayTest
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.drift_test.drift import (
+    ColumnDrift,
+    ReferenceColumn,
+    reference_columns,
+)
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.day_checks import (
@@ -38,13 +42,14 @@ from driftline.monitors.kinds.data_quality.day_checks import (
 )
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations, with_faults
+from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
     Sampler,
-from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
     find_implausible,
 )
+from driftline.monitors.kinds.data_quality.repeats_check import DECIMALS_CHECK
 from driftline.monitors.kinds.data_quality.row_faults import RowCounter, find_row_faults
 from driftline.monitors.kinds.data_quality.rule_outcomes import (
     SLOW_EFFECT,
@@ -73,6 +78,8 @@ from driftline.monitors.results.violation import (
     Violation,
 )
 from driftline.monitors.root_cause.faults.context import VIOLATED_MAX, FaultContext
+from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
+from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
@@ -134,12 +141,8 @@ def evaluate(context: CheckContext) -> Report:
         past=context.past.counts,
     )
     judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
-    judgement = name_units(judgement, sample, known)
-    judgement = _recognised(judgement, context, references, sample, counts)
+    judgement, row_faults = _recognised(judgement, reading, context, references, sample, counts)
     outcomes = _judged_rules(reading, context, judgement)
-    row_faults = find_row_faults(
-        reading.rows, sample, context, judgement, event_time=reading.time_column
-    )
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     violations = find_violations(replace(judgement, drafts=drafts), context, references, counts)
     verdicts = _judged_segments(context, plan, reading, suppressed)
@@ -187,12 +190,12 @@ def _counted(
     start, end = (facts.window.start, facts.window.end) if facts else (None, None)
     before = runs_before(context.past.counts, start)
     counts = WindowCounts.of(reading.profile, start, end, before)
-    if day_test is None or reading.days is None:
-        return counts
-    return replace(counts, days=day_test.day_sums(reading.days))
     if context.baseline.profile is not None:
         known, found = context.baseline.profile.columns, reading.profile.columns
         counts = shortened_runs(counts, found, known, references)
+    if day_test is None or reading.days is None:
+        return counts
+    return replace(counts, days=day_test.day_sums(reading.days))
 
 
 def _notes(
@@ -442,7 +445,9 @@ def name_units(
             drift = judgement.drifts.get(draft.feature)
             is_slow = drift is not None and drift.design_effect >= SLOW_EFFECT
             unit = _unit_of(draft, sample, profiles, SLOW_FACTOR if is_slow else 1.0)
-            if unit is not None:
+            # Digits know better than how far values lie.
+            told = draft.fault.text if draft.fault and draft.fault.kind == UNIT_KIND else ""
+            if unit is not None and (not told or unit.name in told):
                 found[draft.feature] = _worded(draft, unit)
     drafts: list[Draft] = []
     for draft in judgement.drafts:
@@ -487,24 +492,44 @@ def _unit_of(
 
 def _recognised(
     judgement: Judgement,
+    reading: WindowReading,
     context: CheckContext,
     references: Mapping[str, ReferenceColumn],
     sample: pa.Table,
     counts: WindowCounts,
-) -> Judgement:
-    """Add to each violation the kind of fault that its column shows."""
+) -> tuple[Judgement, tuple[Draft, ...]]:
+    """Add to each violation the kind of fault that its column shows, and find faults of rows."""
+    profiles = context.baseline.profile.columns if context.baseline.profile else {}
+    shown = partial(_fault_context, context, references, sample, counts, judgement.drifts)
+    faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
+    judgement = name_units(with_faults(judgement, faults), sample, profiles)
+    found = find_row_faults(
+        reading.rows, sample, context, judgement, event_time=reading.time_column
+    )
+    units = dict(converted(shown([one.feature for one in found if one.check == DECIMALS_CHECK])))
+    return judgement, tuple(replace(one, fault=units.get(one.feature, one.fault)) for one in found)
+
+
+def _fault_context(
+    context: CheckContext,
+    references: Mapping[str, ReferenceColumn],
+    sample: pa.Table,
+    counts: WindowCounts,
+    drifts: Mapping[str, ColumnDrift],
+    violated: Sequence[str],
+) -> FaultContext:
+    """Return what recognisers of faults look at."""
     baseline = context.baseline
-    faults = FaultContext(
-        tuple(dict.fromkeys(draft.feature for draft in judgement.drafts))[:VIOLATED_MAX],
+    return FaultContext(
+        tuple(dict.fromkeys(violated))[:VIOLATED_MAX],
         references,
         baseline.profile.columns if baseline.profile else {},
         sample,
         baseline.sample,
-        {name: max(one.design_effect, 1.0) for name, one in judgement.drifts.items()},
+        {name: max(one.design_effect, 1.0) for name, one in drifts.items()},
         counts,
         context.past.counts or (),
     )
-    return with_faults(judgement, recognised_faults(faults))
 
 
 def suppress_drift(

@@ -33,6 +33,7 @@ DECIMALS_ROWS = 8_192
 FREQUENT_LEFT_OUT = 3
 # Stands in the place of a feature's name.
 REPEATED_ROWS = "Repeated rows"
+DECIMALS_CHECK = "decimals_check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def _decimals_draft(
     sign = "!=" if is_coarser else "=="
     return Draft(
         feature=name,
-        check="decimals_check",
+        check=DECIMALS_CHECK,
         description=f"Decimals have changed: {what}.",
         what=what,
         predicate=RuleCondition(

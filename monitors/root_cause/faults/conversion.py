@@ -1,41 +1,61 @@
 """A conversion that digits give away: miles that come as kilometres, from whichever rows.
 
-By how far its values lie, a factor of 1.6 is a busy season. But numbers of the reference have few
-decimals; converted ones have many, and converted back they have few again, each of them.
+By how far its values lie, a factor of 1.6 is a busy season, and 25 degrees Celsius after a winter
+are as far as 50 Fahrenheit are. But numbers of the reference have few decimals. Converted ones have
+more, and converted back they have few again; or, rounded, they leave out what no number of the
+reference becomes: of Fahrenheit's tenths those of Celsius reach five in nine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftline.monitors.results.violation import Fault, percent
-from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
+from driftline.monitors.root_cause.faults.context import FaultContext
+from driftline.stats.decomposition import divergence
 
 KIND = "unit_change"
-# Expected value = factor x value + offset. Powers of ten and factors of 60 are left out: a number
-# of one decimal becomes a whole one by them.
+# How many of the second are one of the first.
+UNITS: tuple[tuple[str, str, float], ...] = (
+    ("miles", "kilometres", 1.609344),
+    ("inches", "centimetres", 2.54),
+    ("feet", "metres", 0.3048),
+    ("pounds", "kilograms", 0.45359237),
+    ("gallons", "litres", 3.785411784),
+    ("metres a second", "kilometres an hour", 3.6),
+    ("miles an hour", "metres a second", 0.44704),
+    ("knots", "kilometres an hour", 1.852),
+)
+# Expected value = factor x value + offset.
 CONVERSIONS: tuple[tuple[str, float, float], ...] = (
-    ("kilometres instead of miles", 1 / 1.609344, 0.0),
-    ("miles instead of kilometres", 1.609344, 0.0),
-    ("inches instead of centimetres", 2.54, 0.0),
-    ("centimetres instead of inches", 1 / 2.54, 0.0),
-    ("metres instead of feet", 1 / 0.3048, 0.0),
-    ("feet instead of metres", 0.3048, 0.0),
-    ("kilograms instead of pounds", 1 / 0.45359237, 0.0),
-    ("pounds instead of kilograms", 0.45359237, 0.0),
+    *((f"{small} instead of {great}", 1.0 / ratio, 0.0) for great, small, ratio in UNITS),
+    *((f"{great} instead of {small}", ratio, 0.0) for great, small, ratio in UNITS),
     ("Celsius instead of Fahrenheit", 1.8, 32.0),
     ("Fahrenheit instead of Celsius", 1 / 1.8, -32.0 / 1.8),
+    ("Kelvin instead of Celsius", 1.0, -273.15),
+    *((f"{10**power:,} times the expected unit", 10.0**-power, 0.0) for power in range(1, 10)),
+    ("minutes instead of hours (or seconds instead of minutes)", 1 / 60, 0.0),
+    ("seconds instead of hours", 1 / 3600, 0.0),
 )
+# Where it makes numbers so many times larger, half of them lie beyond the reference's: rounded to
+# tens they are as even, and where they were.
+FAR, BEYOND = 10.0, 0.5
 # Decimals that the reference may have; so many of its values have no more.
 DECIMALS, NEARLY_ALL = (0, 1, 2), 0.999
-# Values are as good as on the lattice within so much of it, and of their own size: factors are
-# written with six digits or more.
-OFF, RELATIVE = 0.02, 2e-6
-# So many of the values off the lattice must be back on it, so many there must be.
-BACK, LEAST_VALUES, LEAST_DISTINCT = 0.95, 20, 8
+# And those that a window's may have, where they were rounded once converted.
+GRAINS = (0, 1, 2, 3)
+# Converted back they may lie beyond the reference's by so much of its range, as of another season.
+ROOM = 0.5
+# Values are as good as on the lattice within so much of their own size: factors are written with
+# six digits or more.
+RELATIVE = 2e-6
+# So many of the values must be what a number of the reference becomes, so many there must be.
+BACK, LEAST_VALUES, LEAST_DISTINCT = 0.95, 20, 6
+# What so many different values hit by chance must be beyond, in nats: 1e-7 for each conversion.
+EVIDENCE = 16.0
 
 Floats = NDArray[np.float64]
 
@@ -48,28 +68,52 @@ def converted(context: FaultContext) -> Iterator[tuple[str, Fault]]:
         known, weights = context.profiles[name].sketch.weighted()
         step = _lattice(known, weights)
         numbers = context.numbers(name)
-        if step is None or numbers.size < MIN_VALUES:
+        if step is None or numbers.size < LEAST_VALUES:
             continue
         strange = numbers[~_is_on(numbers, step)]
-        if strange.size < LEAST_VALUES or np.unique(strange).size < LEAST_DISTINCT:
-            continue
-        for what, factor, offset in CONVERSIONS:
-            back = factor * strange + offset
-            # Of values so large that the factor's digits do not tell, nothing is known.
-            sure = np.abs(back) * RELATIVE < OFF * step
-            inside = (back >= known.min() - step) & (back <= known.max() + step)
-            fits = sure & inside & _is_on(back, step)
-            if sure.sum() >= LEAST_VALUES and fits.sum() >= BACK * sure.sum():
-                share = percent(float(strange.size / numbers.size))
-                yield name, Fault(KIND, f"{share} of values look like {what}")
-                break
+        # Of rounded ones none need be strange; then all of them are another unit's, or none.
+        chosen = strange if strange.size >= LEAST_VALUES else numbers
+        found = [
+            (image_evidence(chosen, known, step, factor, offset), what)
+            for what, factor, offset in CONVERSIONS
+        ]
+        evidence, what = max(found)
+        if evidence >= EVIDENCE:
+            share = percent(float(chosen.size / numbers.size))
+            yield name, Fault(KIND, f"{share} of values look like {what}")
 
 
-def _lattice(values: Floats, weights: Floats) -> float | None:
-    """Return the step that the reference's values are multiples of; None: they are not."""
+def image_evidence(
+    values: Floats, known: Floats, step: float, factor: float, offset: float
+) -> float:
+    """Measure in nats how surely values are what the reference's lattice becomes; 0 if they fail.
+
+    A value is hit by chance as often as numbers that the lattice becomes are near it.
+    """
+    grain = _lattice(values, np.ones(values.size), GRAINS) or 0.0
+    different = np.unique(values)
+    back = factor * different + offset
+    lattice = np.rint(back / step) * step
+    near = 0.5 * grain * (1 + 1e-9) + RELATIVE * np.abs(different)
+    chance = np.minimum(2.0 * near * factor / step, 1.0)
+    hit = np.abs(different - (lattice - offset) / factor) <= near
+    low, high = float(known.min()), float(known.max())
+    room = max(ROOM * (high - low), step)
+    inside = (back >= low - room) & (back <= high + room)
+    is_far = factor * FAR <= 1.0 + 1e-9
+    beyond = (different < low) | (different > high)
+    if min(hit.mean(), inside.mean()) < BACK or different.size < LEAST_DISTINCT:
+        return 0.0
+    if is_far and beyond.mean() < BEYOND:
+        return 0.0
+    return float(different.size * divergence(hit.mean(), chance.mean()))
+
+
+def _lattice(values: Floats, weights: Floats, places: Sequence[int] = DECIMALS) -> float | None:
+    """Return the step that values are multiples of; None: they are not."""
     if not values.size:
         return None
-    for decimals in DECIMALS:
+    for decimals in places:
         step = 10.0**-decimals
         if weights[_is_on(values, step)].sum() >= NEARLY_ALL * weights.sum():
             return step

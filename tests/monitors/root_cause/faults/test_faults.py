@@ -19,7 +19,12 @@ from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import FaultContext
-from driftline.monitors.root_cause.faults.conversion import _is_on
+from driftline.monitors.root_cause.faults.conversion import (
+    CONVERSIONS,
+    EVIDENCE,
+    _is_on,
+    image_evidence,
+)
 from driftline.monitors.root_cause.faults.cut_texts import texts_cut
 from driftline.monitors.root_cause.faults.repeated import repeated
 
@@ -210,6 +215,54 @@ def test_a_conversion_of_some_rows_is_given_away_by_their_digits(reference, fact
 
     assert {one.kind for one in faults} == {"unit_change"}
     assert any(one.text.endswith(f"of values look like {words}") for one in faults)
+
+
+@pytest.mark.parametrize(
+    ("step", "decimals", "convert", "words"),
+    [
+        (0.1, 1, lambda x: 1.8 * x + 32, "Fahrenheit instead of Celsius"),
+        (1.0, 1, lambda x: (x - 32) / 1.8, "Celsius instead of Fahrenheit"),
+        (1.0, 0, lambda x: 1.609344 * x, "kilometres instead of miles"),
+        (0.1, 1, lambda x: x / 0.3048, "feet instead of metres"),
+        (0.1, 2, lambda x: x + 273.15, "Kelvin instead of Celsius"),
+    ],
+)
+def test_a_whole_window_that_was_converted_and_rounded_is_given_away_by_what_it_leaves_out(
+    step: float, decimals: int, convert, words: str
+) -> None:
+    # Slow, so that by how far the values lie a warm week is as likely.
+    def readings(seed: int, hours: int) -> pd.DataFrame:
+        rng = np.random.default_rng([seed, 400])
+        moments = pd.date_range("2025-01-01", periods=hours, freq="h", tz="UTC")
+        levels = np.repeat(rng.normal(60, 12, hours // 24 + 1), 24)[:hours]
+        values = np.round((levels + rng.normal(0, 4, hours)) / step) * step
+        return pd.DataFrame({"ts": moments, "x": values})
+
+    baseline = dl.Baseline.fit(readings(1, 120 * 24), timestamp="ts")
+    window = readings(2, 7 * 24).assign(ts=lambda rows: rows.ts + pd.Timedelta(days=120))
+
+    clean = dl.check(window.assign(x=window.x + 80), baseline)
+    report = dl.check(window.assign(x=convert(window.x).round(decimals)), baseline)
+
+    assert {one.fault for one in clean.violations} == {None}
+    assert f"looks like {words}" in report.cause.replace("values look", "looks")
+
+
+def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_ones() -> None:
+    rng = np.random.default_rng(21)
+    found = []
+    for _ in range(2_000):
+        step = rng.choice([1.0, 0.1, 0.01])
+        known = np.round(rng.gamma(3, 10, 2_000) / step) * step
+        grown = rng.choice(known, 300) * rng.choice([0.5, 0.7, 1, 1.3, 1.6, 1.67, 2, 2.2, 2.5, 4])
+        values = np.round(grown + rng.choice([-10, 0, 5, 20, 32]), rng.integers(0, 4))
+        found += [
+            what
+            for what, factor, offset in CONVERSIONS
+            if image_evidence(values, known, step, factor, offset) >= EVIDENCE
+        ]
+
+    assert found == []
 
 
 @pytest.mark.parametrize("factor", [1.3, 1.6, 2.0])
