@@ -67,6 +67,16 @@ def scale(column: str, factor: float, share: float = 1.0) -> Plant:
     return plant
 
 
+def rounded(change: Plant, column: str) -> Plant:
+    """Round what a fault did to whole numbers."""
+
+    def plant(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+        changed = change(rows, rng)
+        return changed.assign(**{column: changed[column].round()})
+
+    return plant
+
+
 def comma(column: str, share: float) -> Plant:
     """Write numbers with a decimal comma."""
 
@@ -87,6 +97,7 @@ FAULTS: dict[str, list[tuple[str, str, Plant]]] = {
         ("codes_renumbered", "carrier", renumber("carrier")),
         ("texts_cut", "dest", cut("dest", 2)),
         ("unit_change", "distance", scale("distance", 1.609344, 0.3)),
+        ("unit_change", "distance", rounded(scale("distance", 1.609344), "distance")),
         ("unit_change", "air_time", scale("air_time", 1 / 60)),
         ("decimal_comma", "distance", comma("distance", 0.4)),
     ],

@@ -273,6 +273,9 @@ FAULTS = (
     Fault.of("bike", "registered shuffled", shuffled("registered"), JOINT, "registered"),
     Fault.of("flights", "temp shuffled", shuffled("temp"), JOINT, "temp"),
     Fault.of("bike", "hum shuffled", shuffled("hum"), JOINT, "hum"),
+    Fault.of("flights", "temp shuffled", shuffled("temp"), DRIFT, "temp"),
+    Fault.of("bike", "hum shuffled", shuffled("hum"), DRIFT, "hum"),
+    Fault.of("prsa", "TEMP shuffled", shuffled("TEMP"), DRIFT, "TEMP"),
 )  # fmt: skip
 
 
