@@ -34,6 +34,8 @@ PRIOR = 5.0
 # where values lie next to it: then the rest must rest, in deviations, or hold next to nothing.
 QUIET = 3.0
 NEARLY = 0.9
+# A segment of which so many rows changed, and that holds so many of those that did, is the change.
+SAME_ROWS = 0.95
 # A segment whose growth explains so much of the change is told as that.
 GROWTH = 0.8
 # Reference rows in a segment and in the set, of those in either, from which on they are the same.
@@ -150,12 +152,16 @@ def measure(parts: Parts, whole: Whole) -> Held:
     inside = _Side(rows, now, before, known)
     beside = _Side(outside, now_outside, before_outside, known_outside)
     variance = (1 - HALF) ** 2 * inside.variance + HALF**2 * beside.variance
-    deviation = np.sqrt(whole.design_effect * variance)
+    # Rows that hang together change together. Where all of a segment did, and hardly any other,
+    # that is this segment, whatever its rows share.
+    is_same = (now >= SAME_ROWS) & (matching >= SAME_ROWS * total)
+    effect = np.where(is_same, 1.0, whole.design_effect)
+    deviation = np.sqrt(effect * variance)
     grown = parts.rows / whole.rows - parts.reference_share
     return Held(
         share=np.clip(share, 0.0, 1.0),
         base=base,
-        evidence=_evidence(inside, beside, expected, total) / whole.design_effect,
+        evidence=_evidence(inside, beside, expected, total) / effect,
         is_sure=(1 - HALF) * within - HALF * elsewhere > SURE * deviation,
         within=within,
         growth=whole.rows * grown * (before - before_outside),

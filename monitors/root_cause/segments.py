@@ -353,6 +353,8 @@ class _Search:
         columns = mixed(parts.take(kept), whole, self.column[chosen[kept]])
         if columns.size:
             return Named(words=MIX.format(self.columns[columns[0]].name), is_mix=True)
+        if whole.matching >= ALL * whole.rows:  # All segments alike, as the share says.
+            return Named()
         enough = held.share_of_rows[parts.rows >= whole.change]
         smallest = enough.min(keepdims=True) if enough.size else np.ones(1)
         most = float(best_evidence(smallest, whole)[0])

@@ -102,6 +102,30 @@ def test_a_segment_that_always_had_it_is_not_named_when_another_changes(
     assert change.before_elsewhere == pytest.approx(0.3, abs=0.02)
 
 
+def weather(rng: np.random.Generator, days: int, start: str) -> pd.DataFrame:
+    """Flights of three airports that share the weather of their hour and day."""
+    times = pd.date_range(start, periods=days * 24, freq="h", tz="UTC")
+    level = 45 + 12 * np.sin(np.arange(times.size) / 90) + rng.normal(0, 6, days).repeat(24)
+    at = np.arange(times.size).repeat(20)
+    origin = rng.choice(["EWR", "JFK", "LGA"], at.size)
+    return pd.DataFrame({"at": times[at], "origin": origin, "temp": level[at].round(1)})
+
+
+def test_a_segment_that_is_the_changed_rows_is_named_however_rows_hang_together() -> None:
+    """The rows of a day are worth a few: that makes chance of a level, and none of where it is."""
+    rng = np.random.default_rng(11)
+    reference = Baseline.fit(weather(rng, 90, "2024-01-01"), timestamp="at")
+    rows = weather(rng, 1, "2024-03-31")
+    guilty = rows.origin == "EWR"
+    rows.loc[guilty, "temp"] = (rows.temp[guilty] - 32) / 1.8
+
+    found = named(check(rows, reference), "temp")
+
+    assert found.segment is not None, found.cause
+    assert found.segment.words == 'origin = "EWR"'
+    assert ' all of the increase where origin = "EWR" (' in found.cause
+
+
 def test_what_grew_everywhere_is_in_no_segment(reference: Baseline) -> None:
     rng = np.random.default_rng(8)
     rows = hotels(rng, 4_000)
