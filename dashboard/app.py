@@ -57,6 +57,7 @@ from driftline.dashboard.pages import (
 from driftline.dashboard.pages.parts import Cell, lacking, marked, missing, problem
 from driftline.dashboard.queries.audit import read_audit
 from driftline.dashboard.queries.baselines import read_baseline
+from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
 from driftline.dashboard.sessions import CSRF, Access, Sessions
@@ -147,6 +148,8 @@ def create_app(context: DashboardContext) -> App:
 
 def render(stores: Stores, address: Address) -> html.Div:
     """Draw the page that an address asks for; what cannot be read becomes a sentence on it."""
+    if why := refused_page(address.page):
+        return problem("This page is not for you", why)
     try:
         found = _alarm_page(stores, address) or _monitor_page(stores, address)
         return found or missing(None)
@@ -324,7 +327,7 @@ def _shell() -> html.Div:
             ),
             marked(
                 html.Nav(
-                    [html.A(words, href=href) for words, href in (*PLACES, *_more())],
+                    [html.A(words, href=href) for words, href in _places()],
                     className="places",
                 ),
                 aria_label="Pages",
@@ -351,10 +354,11 @@ def _shell() -> html.Div:
     )
 
 
-def _more() -> list[tuple[str, str]]:
-    """Return the links on top that are for admins."""
-    is_asked = CURRENT.get().via != "off"
-    return [("Audit", "/audit")] if is_asked and not lacking("admin") else []
+def _places() -> list[tuple[str, str]]:
+    """Return the links on top, those for admins and for all endpoints to who may follow them."""
+    is_admin = CURRENT.get().via != "off" and not lacking("admin")
+    places = [*PLACES, ("Audit", "/audit")] if is_admin else PLACES
+    return [one for one in places if not refused_page(parse(one[1], "").page)]
 
 
 def _person() -> list[Cell]:

@@ -195,20 +195,15 @@ class Sessions:
         return pages
 
     async def _is_of(self, secret: str | None, principal: Principal) -> bool:
-        """Whether a secret is of a session of somebody with the same roles."""
+        """Whether a secret is of a session of somebody with the same roles and endpoints."""
         found = None if secret is None else await self._access.authenticator.find(secret)
-        return found is not None and (found.subject, found.roles) == (
-            principal.subject, principal.roles
+        return found is not None and (found.subject, found.roles, found.endpoints) == (
+            principal.subject, principal.roles, principal.endpoints
         )  # fmt: skip
 
 
 def unfit(principal: Principal) -> str | None:
     """Return why the pages are not for somebody; None when they are."""
-    if principal.endpoints is not None:
-        return (
-            f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, and the '
-            "pages show all endpoints; log in with a token without endpoints"
-        )
     if not principal.may("viewer"):
         own = ", ".join(sorted(principal.roles)) or "no role"
         return f'"{principal.subject}" has {own}; the pages take the role viewer'

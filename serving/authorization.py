@@ -181,12 +181,12 @@ class Authorization:
         # Which endpoint an event is of stands in the event; its route asks.
         if principal.endpoints is not None and not action.endswith("/v1/cloudevents"):
             endpoint = await asyncio.to_thread(self._endpoint_of, path, request.path_params)
-            if endpoint is None:
+            if endpoint is None or not principal.reaches(endpoint):
+                # Not by its name, which the path may not have told, nor whether it is there.
                 raise ForbiddenError(
                     f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
-                    f"and {action} is about all endpoints"
+                    f"and {action} asks about all endpoints, or about another"
                 )
-            require_endpoint(endpoint)
 
     def _endpoint_of(self, path: str, named: Mapping[str, Any]) -> str | None:
         """Return the endpoint that a request is about; None when it is about none, or many."""

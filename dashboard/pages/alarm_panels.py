@@ -32,6 +32,7 @@ from driftline.dashboard.pages.parts import (
     way,
     when,
 )
+from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 from driftline.dashboard.words import (
     delivery_words,
@@ -81,6 +82,8 @@ def verdict_panel(view: StoryView) -> html.Div:
 def channels(view: StoryView) -> html.Section:
     """List whom the alarm notifies, and how they fare."""
     title = "Notified channels"
+    if is_limited():
+        return panel(title, [empty(UNTOLD)])
     if not view.channels:
         why = "This alarm notifies nobody. Name a channel in its alarm_actions, then apply it."
         return panel(title, [empty(why, "driftline apply -f alarms.yaml")])
@@ -139,6 +142,8 @@ def _why(one: AlarmChange) -> Cell:
 def messages(view: StoryView) -> html.Section:
     """List the messages: attempts, status code, when, and those that failed."""
     title = "Notifications"
+    if is_limited():
+        return panel(title, [empty(UNTOLD)])
     if not view.messages:
         return panel(title, [empty("This alarm has sent no notification yet.")])
     dead = sum(one.status == "dead" for one in view.messages)

@@ -28,6 +28,7 @@ from driftline.dashboard.pages.parts import (
     way,
     when,
 )
+from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmLine, EndpointLine, MonitorLine, OverviewView
 from driftline.dashboard.words import (
     RATIO,
@@ -299,7 +300,8 @@ def _lost(line: EndpointLine) -> Cell:
 def _deliveries(view: OverviewView) -> html.Section:
     """List the newest notifications and whether they arrived."""
     if not view.deliveries:
-        return panel("Recent notifications", [empty(NO_NOTIFICATION)])
+        why = UNTOLD if is_limited() else NO_NOTIFICATION
+        return panel("Recent notifications", [empty(why)])
     body = message_table(
         view.deliveries, view.now, "Newest notifications", has_buttons=False, kind="cards tall sent"
     )

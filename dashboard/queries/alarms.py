@@ -32,6 +32,7 @@ from driftline.alerts.notify.incidents import Incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
+from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarm_points import (
     decided_of,
     even_edges,
@@ -75,7 +76,9 @@ class Suppression:
     @classmethod
     def read(cls, connection: Connection, now: datetime) -> Suppression:
         """Read them."""
-        incidents = tuple(list_incidents(connection, is_open=True, limit=INCIDENTS_READ))
+        # An incident holds alarms of all endpoints.
+        limit = 0 if reach.is_limited() else INCIDENTS_READ
+        incidents = tuple(list_incidents(connection, is_open=True, limit=limit))
         by_alarm = {
             member.name: incident.id
             for incident in reversed(incidents)
@@ -97,7 +100,8 @@ class Suppression:
         for one in self.silences_of(record):
             until = one.silence.mutes_until(self.now)
             end = f" until {moment(until)}" if until is not None else ""
-            words.append(f"silenced by {one.silence.name}{end}")
+            name = "" if reach.is_limited() else f" by {one.silence.name}"
+            words.append(f"silenced{name}{end}")
         if isinstance(record, CompositeRecord) and record.held.by is not None:
             words.append(held_words(record))
         if not record.definition.actions_enabled:
@@ -122,10 +126,11 @@ def held_words(record: CompositeRecord) -> str:
 
 def alarm_lines(connection: Connection, suppression: Suppression) -> tuple[AlarmLine, ...]:
     """Return how every alarm stands, of whatever kind, with its newest deliveries."""
-    newest = newest_deliveries(connection)
+    newest = {} if reach.is_limited() else newest_deliveries(connection)
     return tuple(
         alarm_line(connection, record, newest.get(record.id, ()), suppression)
         for record in list_any(connection, limit=ALARMS_READ)
+        if reach.is_shown(record)
     )
 
 
@@ -184,11 +189,12 @@ def story(
 ) -> dict[str, Any]:
     """Read what the pages of alarms of all kinds show: the fields of `StoryView`."""
     suppression = Suppression.read(connection, now)
-    deliveries = newest_deliveries(connection).get(record.id, ())
+    is_limited = reach.is_limited()
+    deliveries = () if is_limited else newest_deliveries(connection).get(record.id, ())
     why: Explanation | None = None
     why_not = ""
     try:
-        why = explain(connection, record.name, now, bands=bands)
+        why = reach.told(explain(connection, record.name, now, bands=bands))
     except DriftlineError as error:  # It must not hide the rest of a page.
         why_not = str(error)
     return {
@@ -197,13 +203,13 @@ def story(
         "description": record.definition.alarm_description,
         "changed_at": record.updated_at,
         "changes": changes_of(connection, record),
-        "messages": tuple(
-            list_deliveries(connection, alarm_name=record.name, limit=MESSAGES_SHOWN)
-        ),
-        "channels": _channels(connection, record.definition),
+        "messages": ()
+        if is_limited
+        else tuple(list_deliveries(connection, alarm_name=record.name, limit=MESSAGES_SHOWN)),
+        "channels": () if is_limited else _channels(connection, record.definition),
         "why": why,
         "why_not": why_not,
-        "silences": suppression.silences_of(record),
+        "silences": () if is_limited else suppression.silences_of(record),
     }
 
 

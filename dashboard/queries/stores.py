@@ -10,12 +10,12 @@ from urllib.parse import quote
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
-from driftline.alerts.alarms.known import require_alarm
-from driftline.alerts.alarms.records import AlarmRecord, list_alarms
+from driftline.alerts.alarms.composite_records import CompositeRecord
+from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.notify.incidents import get_incident
 from driftline.dashboard.address import Address
+from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.alarms import (
     Suppression,
     alarm_line,
@@ -56,7 +56,6 @@ from driftline.dashboard.queries.views import (
 )
 from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
-from driftline.monitors.definitions import get_definition, list_definitions
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.run.progress import list_runs, log_of
@@ -89,12 +88,12 @@ class Stores:
         """Return everything that the first page shows."""
         now = self.now()
         with read_connection(self.engine) as connection:
-            records = list_alarms(connection)
+            records = reach.alarms(connection)
             alarms = alarm_lines(connection, Suppression.read(connection, now))
             late = {one.monitor: one.due_at for one in overdue(connection, now)}
             lines = [
                 monitor_line(connection, definition, records)
-                for definition in list_definitions(connection)
+                for definition in reach.monitors(connection)
             ]
             monitors = tuple(
                 replace(
@@ -106,6 +105,8 @@ class Stores:
                 for line in lines
             )
             sent, dead = newest_sent(connection), dead_count(connection)
+            if reach.is_limited():
+                sent, dead = (), 0
         endpoints = tuple(self._endpoints(monitors))
         return OverviewView(now, monitors, endpoints, alarms, sent, dead)
 
@@ -126,7 +127,7 @@ class Stores:
         """
         now = self.now()
         with read_connection(self.engine) as connection:
-            record = get_any(connection, name)
+            record = reach.alarm(connection, name)
             if isinstance(record, CompositeRecord):
                 return composite_view(connection, record, now)
             view = alarm_view(connection, record, now, self.bands)
@@ -142,7 +143,7 @@ class Stores:
         ``keep`` is the feature of the window before, shown again if this window has it.
         """
         with read_connection(self.engine) as connection:
-            records = list_alarms(connection)
+            records = reach.alarms(connection)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
         view = MonitorView(now=self.now(), monitor=line, changes=past)
@@ -175,32 +176,34 @@ class Stores:
     def judged(self, name: str, window: str | None) -> tuple[MonitorLine, WindowRun | None]:
         """Return a monitor and one of its windows, the newest when unset; None before the first."""
         with read_connection(self.engine) as connection:
-            return self._window(connection, name, window, list_alarms(connection))
+            return self._window(connection, name, window, reach.alarms(connection))
 
     def require(self, address: Address) -> None:
         """Refuse an address of an alarm, an incident or a monitor that is not there."""
         with read_connection(self.engine) as connection:
             match address.page:
+                case page if reach.refused_page(page):
+                    return  # Whatever it asks for: the page says so.
                 case "alarm":
-                    require_alarm(connection, address.alarm)
+                    reach.check_alarm(connection, address.alarm)
                 case "incident":
                     get_incident(connection, address.incident)
                 case "monitor" | "column":
-                    get_definition(connection, address.monitor)
+                    reach.monitor(connection, address.monitor)
                 case "baseline":
                     require_baseline(self.storage, address.baseline)
 
     def kind(self, name: str) -> str:
         """Return the kind of a monitor; NotFoundError when there is none of that name."""
         with read_connection(self.engine) as connection:
-            return get_definition(connection, name).kind
+            return reach.monitor(connection, name).kind
 
     def measured(
         self, name: str, window: str | None, metric: str | None, keep: str | None = None
     ) -> KindView:
         """Return one window of a monitor that measures, and one of its metrics over time."""
         with read_connection(self.engine) as connection:
-            records = list_alarms(connection)
+            records = reach.alarms(connection)
             line, run = self._window(connection, name, window, records)
             past = changes(connection, records, line)
             if run is None:
@@ -218,7 +221,7 @@ class Stores:
     def column(self, name: str, column: str, window: str | None) -> ColumnView:
         """Return one column of a monitor over all windows, and in one of them."""
         with read_connection(self.engine) as connection:
-            records = list_alarms(connection)
+            records = reach.alarms(connection)
             line, run = self._window(connection, name, window, records)
             digests = self.reports.digests(line.runs)
             history = column_history(connection, line, column, digests)
@@ -252,7 +255,7 @@ class Stores:
         alarms: Iterable[AlarmRecord],
     ) -> tuple[MonitorLine, WindowRun | None]:
         """Read a monitor and the window that was asked for; the newest when none was."""
-        line = monitor_line(connection, get_definition(connection, name), alarms)
+        line = monitor_line(connection, reach.monitor(connection, name), alarms)
         line = replace(line, begun=tuple(list_runs(connection, line.name)))
         run = line.last
         if stamp is not None:
@@ -263,7 +266,8 @@ class Stores:
 
     def _endpoints(self, monitors: Iterable[MonitorLine]) -> Iterable[EndpointLine]:
         """Count the capture of each endpoint that has rows or a monitor."""
-        watched: dict[str, list[str]] = {name: [] for name in self.storage.captured()}
+        captured = filter(reach.is_reached, self.storage.captured())
+        watched: dict[str, list[str]] = {name: [] for name in captured}
         for line in monitors:
             if line.endpoint:
                 watched.setdefault(line.endpoint, []).append(line.name)

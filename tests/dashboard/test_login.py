@@ -199,15 +199,27 @@ def test_the_pages_take_the_role_viewer(site, stranger, role, status):
     assert (COOKIE in stranger.cookies) == (status == 200)
 
 
-def test_a_token_for_some_endpoints_sees_no_page(site, stranger):
-    secret = site.token("one", ["admin"], endpoints=["flights"])
-    answer = stranger.post("/login", data={"token": secret})
-    shown = stranger.get("/", headers={"authorization": f"Bearer {secret}"})
-    called = stranger.post(CALL, json=body_for("/"), headers={"authorization": f"Bearer {secret}"})
+def test_a_token_for_some_endpoints_sees_pages_of_these_alone(site, stranger):
+    """The alarm is on no endpoint; endpoints that others watch are in test_endpoints.py."""
+    secret = site.token("one", ["viewer"], endpoints=["flights"])
+    assert stranger.post("/login", json={"token": secret}).status_code == 200
 
-    for one in (answer, shown, called):
-        assert one.status_code == 403
-        assert "is for flights only" in one.text
+    shown = [stranger.post(CALL, json=body_for(path)) for path in ("/", "/alarms", "/messages")]
+    layout = stranger.get(LAYOUT).text
+
+    assert [one.status_code for one in shown] == [200, 200, 200]
+    assert not [one for one in shown if ALARM in one.text]
+    assert "one is for flights only, and this page is about all endpoints" in shown[2].text
+    assert ('"Alarms"' in layout, '"Notifications"' in layout) == (True, False)
+
+
+def test_a_session_keeps_the_endpoints_of_its_token(site):
+    secret = site.token("two", ["operator"], endpoints=["flights"])
+    with site.browser(secret) as browser:
+        answer = act(browser, "silence", SILENCE)
+
+    assert answer.status_code == 403
+    assert "is for flights only" in answer.text
 
 
 # name → where the log-in is asked to lead.
