@@ -2,7 +2,7 @@
 
 ::
 
-    LocalOnly → Login → Gate → Sessions → Downloads → Guard → Dash on FastAPI
+    LocalOnly → Login → Gate → Sessions → Interface → Downloads → Guard → Dash on FastAPI
     → show(path, query) → pages
 
 Login, Gate and Sessions are there only where people are asked who they are.
@@ -37,7 +37,7 @@ from driftline.access.gate import Gate
 from driftline.access.principal import CURRENT
 from driftline.dashboard.actions import Actions, SendAs
 from driftline.dashboard.address import Address, parse
-from driftline.dashboard.downloads import Downloads
+from driftline.dashboard.downloads import Downloads, Interface, Read
 from driftline.dashboard.guard import Guard
 from driftline.dashboard.login import PUBLIC, Login, refusal_page, to_login
 from driftline.dashboard.pages import (
@@ -82,6 +82,7 @@ PLACES = (
     ("Incidents", "/incidents"),
     ("Notifications", "/messages"),
     ("Silences", "/silences"),
+    ("API", "/docs"),
 )
 """The links on top."""
 
@@ -114,6 +115,7 @@ class DashboardContext:
     root: str
     now: Callable[[], datetime]
     send: SendAs | None = None
+    read: Read | None = None  # Of the server: what it says of its programming interface.
     signature_of: Callable[[str], Signature | None] = lambda _: None
     table_access: TableAccess = UNLIMITED  # What tables of others may be read from.
     external_url: str = ""
@@ -137,7 +139,9 @@ def create_app(context: DashboardContext) -> App:
         return _is_there(stores, parse(path, query))
 
     pages = Guard(dash.server, calls, act, is_there)
-    shown = Downloads(pages, stores)
+    shown: App = Downloads(pages, stores)
+    if context.read is not None:
+        shown = Interface(shown, context.read)
     if context.access is None:
         return LocalOnly(shown, context.external_url)
     own = Sessions(shown, context.access, refusal_page)

@@ -1,21 +1,24 @@
-"""The rows behind a violation as a file: ``/rows.csv`` and ``/rows.parquet``, asked for by a page.
+"""What is no page of Dash's: files of rows, and what the server says of its interface.
 
-An ASGI layer of its own, outside of those that hold an answer in memory: files are sent piece by
-piece, whatever their size.
+``/rows.csv`` and ``/rows.parquet`` are the rows behind a violation, asked for by a page. A layer of
+its own, outside of those that hold an answer in memory, sends them piece by piece, whatever their
+size. ``/docs`` and ``/openapi.json`` are the server's, to which no browser shows a token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import get_args
 from urllib.parse import parse_qs
 
 import pyarrow as pa
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import Response
 
-from driftline.dashboard.guard import refused
+from driftline.access.gate import SHOWN_KEY
+from driftline.dashboard.guard import SAFE_HEADERS, refused
 from driftline.dashboard.pages.parts import lacking
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.sessions import NOTE
@@ -32,6 +35,35 @@ _HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
+# Static: no script runs there, and nothing is loaded.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_INTERFACE = {"/docs": "text/html", "/openapi.json": "application/json"}
+Read = Callable[[str, str | None], str]
+"""Returns what a path of the server answers to whom a secret is of."""
+
+
+class Interface:
+    """Shows what the server says of its programming interface; everything else is passed on."""
+
+    def __init__(self, app: App, read: Read) -> None:
+        self.app, self._read = app, read
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask the server as whoever asks here, or pass the call on."""
+        path = scope["path"] if scope["type"] == "http" and scope["method"] == "GET" else ""
+        if path not in _INTERFACE:
+            await self.app(scope, receive, send)
+            return
+        try:
+            text = await asyncio.to_thread(self._read, path, scope.get(SHOWN_KEY))
+            headers = {**SAFE_HEADERS, "content-security-policy": _POLICY}
+            answer = Response(text, 200, headers, _INTERFACE[path])
+        except DriftlineError as error:
+            answer = refused(403 if isinstance(error, ForbiddenError) else 503, str(error))
+        await answer(scope, receive, send)
 
 
 class Downloads:

@@ -193,11 +193,13 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         using_database(settings.database_url, read_only=True) as engine,
     ):
         migrate(writer)
+        server = ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30)
         context = DashboardContext(
             engine=engine,
             root=settings.root,
             now=clock(settings),
-            send=ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30).send,
+            send=server.send,
+            read=server.read,
             signature_of=lambda endpoint: signature_of(engine, endpoint),
             table_access=table_access(settings),
             external_url=settings.dashboard.external_url,

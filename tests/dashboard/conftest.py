@@ -78,7 +78,8 @@ def serving(seeded):
     """Serve the dashboard of an installation on a free port; give its address."""
     send = getattr(seeded, "send", None)
     access = getattr(seeded, "access", None)
-    context = DashboardContext(seeded.engine, seeded.root, seeded.now, send, access=access)
+    read = getattr(seeded, "read", None)
+    context = DashboardContext(seeded.engine, seeded.root, seeded.now, send, read, access=access)
     started = threading.Event()
     listener = listen("dashboard", "127.0.0.1", 0)
     server = Server(create_app(context), ready=started.set)

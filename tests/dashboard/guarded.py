@@ -45,6 +45,7 @@ class Guarded:
     engine = property(lambda self: self.server.engine)
     root = property(lambda self: str(self.server.root))
     send = property(lambda self: self.calls.send)
+    read = property(lambda self: self.calls.read)
 
     def now(self) -> datetime:
         return self.server.context.now()

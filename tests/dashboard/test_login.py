@@ -1,5 +1,6 @@
 """Who comes in to the pages, by what, for how long; attacks on that are read as tables."""
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing, contextmanager
@@ -18,7 +19,9 @@ from driftline.access.proxies import TrustedProxy, read_group_roles, read_networ
 from driftline.access.sessions import csrf_token
 from driftline.access.tokens import digest_of, new_secret, revoke_token
 from driftline.alerts.notify.silences import list_silences
+from driftline.dashboard.downloads import Interface
 from driftline.dashboard.login import PUBLIC, WRONG, own_path
+from driftline.errors import ForbiddenError, UnavailableError
 from tests.dashboard.guarded import (
     ALARM,
     FILE_SECRET,
@@ -35,8 +38,9 @@ from tests.dashboard.test_http import CALL, body_for
 from tests.serving.conftest import NOW
 
 SUITE = "/_dash-component-suites/dash/deps/polyfill@7.js"
-PAGES = ["/", "/alarms", "/alarms/x", "/incidents", "/messages", "/silences", "/monitors/m",
-         "/monitors/m/columns/c", "/nothing", "/rows.csv?monitor=m", "/logout"]  # fmt: skip
+PAGES = ["/", "/docs", "/alarms", "/alarms/x", "/incidents", "/messages", "/silences",
+         "/monitors/m", "/monitors/m/columns/c", "/nothing", "/rows.csv?monitor=m",
+         "/logout"]  # fmt: skip
 ACTIONS = ["silence", "expire", "redeliver", "switch", "mark", "unmark", "accept", "rebase"]
 
 
@@ -411,11 +415,41 @@ def test_the_bar_on_top_names_the_person_and_no_answer_is_kept(viewer):
     assert "no-store" not in viewer.get("/assets/pages.js").headers.get("cache-control", "")
 
 
+def test_the_programming_interface_is_shown_to_who_is_logged_in_and_nothing_runs_there(viewer):
+    page, document = viewer.get("/docs"), viewer.get("/openapi.json")
+
+    assert "<h1>driftline: programming interface</h1>" in page.text
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src")
+    assert page.headers["cache-control"] == "no-store"
+    assert "/api/v1/whoami" in document.json()["paths"]
+    assert '"children":"API"' in viewer.get(LAYOUT).text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UnavailableError("no server"), 503), (ForbiddenError("not you"), 403)]
+)
+def test_a_server_that_does_not_show_its_interface_is_said_in_a_sentence(error, status):
+    def read(_path, _token):
+        raise error
+
+    async def asked():
+        transport = httpx.ASGITransport(Interface(Response(status_code=404), read))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as browser:
+            return await browser.get("/docs"), await browser.get("/")
+
+    refused, passed = asyncio.run(asked())
+
+    assert (refused.status_code, refused.json()["error"]["message"]) == (status, str(error))
+    assert passed.status_code == 404
+
+
 def test_secrets_reach_no_log(site, caplog):
     caplog.set_level("DEBUG")
     with site.browser(site.tokens["operator"]) as browser:
         secret = session_of(browser)
         browser.get("/alarms?x=1")
+        browser.get("/docs")
         act(browser, "expire", {"name": "nothing"})
 
     own = [one for one in caplog.records if not one.name.startswith(("httpx", "httpcore"))]

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import skops.io
 
-from driftline.access.authentication import REVOKED_S
+from driftline.access.authentication import COOKIE, REVOKED_S
 from tests.journeys.conftest import driftline, eventually
 from tests.servers.ports import free_port
 from tests.serving.conftest import make_frame, make_model
@@ -25,10 +25,11 @@ ROWS = "UA,EWR,1400,51.5\nDL,JFK,200,40\n"
 
 @dataclass
 class Installation:
-    """A folder in which `driftline up` runs, its server's port, and the secrets made so far."""
+    """A folder in which `driftline up` runs, its ports, and the secrets made so far."""
 
     folder: Path
     port: int
+    pages_port: int
     secrets: dict[str, str] = field(default_factory=dict)
 
     def run(self, *words: str, name: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -56,9 +57,9 @@ class Installation:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("access")
-    port = free_port()
+    port, pages_port = free_port(), free_port()
     (folder / "driftline.toml").write_text(
-        f'[server]\nhost = "0.0.0.0"\nport = {port}\n[dashboard]\nport = {free_port()}\n'
+        f'[server]\nhost = "0.0.0.0"\nport = {port}\n[dashboard]\nport = {pages_port}\n'
         f"[metrics]\nbackground_port = {free_port()}\n"
         '[auth]\nmode = "token"\nhosts = ["driftline"]\n'
     )
@@ -73,7 +74,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         )
     try:
         eventually(lambda: "ready; Ctrl-C" in log.read_text(), within_s=120)
-        yield Installation(folder, port)
+        yield Installation(folder, port, pages_port)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
@@ -109,6 +110,13 @@ def test_tokens_let_in_whom_they_are_for_and_the_audit_log_shows_it(
     assert found.ask("POST", invocations, found.secrets["reader"]) == 403
     assert found.run("get", "endpoint", name="reader").stdout
     assert found.ask("GET", lines, found.secrets["reader"]) == 403
+
+    # A browser reads of the programming interface in the dashboard.
+    assert found.ask("GET", "/docs") == 401
+    with httpx.Client(base_url=f"http://127.0.0.1:{found.pages_port}", timeout=60) as browser:
+        assert browser.post("/login", json={"token": found.secrets["reader"]}).is_success
+        assert "driftline: programming interface" in browser.get("/docs").text
+        found.secrets["session"] = browser.cookies[COOKIE]
 
     # What is revoked is refused soon.
     assert found.ask("POST", invocations, found.secrets["shop"]) == 200

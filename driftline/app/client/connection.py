@@ -117,6 +117,11 @@ class ServerCalls:
         found: dict[str, Any] = response.json() if response.content else {}
         return found
 
+    def read(self, path: str, token: str | None = None) -> str:
+        """Return what a path of the server answers, as text; ``token`` is as in `send`."""
+        headers = {} if token is None else _bearer(token)
+        return self._call("GET", path, headers=headers).text
+
     def _get(self, *steps: str, **params: Any) -> Any:  # noqa: ANN401 - texts, numbers, times; JSON
         """Return the JSON at the steps of a path; parameters that are None are left out."""
         return self._json("GET", api_path(*steps), params=without_none(params))

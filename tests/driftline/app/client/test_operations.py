@@ -60,7 +60,7 @@ def public(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     yield from (
         (name, one)
         for name, one in inspect.getmembers(kind, inspect.isfunction)
-        if not name.startswith("_") and name not in ("close", "send")
+        if not name.startswith("_") and name not in ("close", "send", "read")
     )
 
 
