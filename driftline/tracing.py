@@ -24,10 +24,12 @@ STATUS = "http.response.status_code"
 class Span:
     """A block that is traced; this one is of a process that traces nothing.
 
-    ``traceparent``: what others continue the trace by; "" where nothing is recorded.
+    ``traceparent``: what others continue the trace by; "" where nothing is recorded;
+    ``is_sampled``: whether it is sent, or but handed on as one of those that are not.
     """
 
     traceparent = ""
+    is_sampled = False
 
     def note(self, **attributes: Value) -> None:
         """Add attributes to those that it began with."""
@@ -131,6 +133,7 @@ def traced(
                 return sent
 
             headers += [(b"traceparent", one.traceparent.encode())]
-            await app({**scope, "headers": headers}, receive, sending)
+            inner = {**scope, "headers": headers}
+            await app(inner, receive, sending if one.is_sampled else send)
 
     return trace

@@ -166,6 +166,7 @@ class _Open(Span):
 
     def __init__(self, span: Recorded) -> None:
         self._span = span
+        self.is_sampled = span.is_recording()
         context = span.get_span_context()
         self.traceparent = (
             f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"

@@ -164,6 +164,17 @@ def test_an_invocation_continues_the_trace_of_its_caller_and_passes_it_on(
     assert b"sekrit" not in collector.raw
 
 
+def test_an_invocation_that_is_not_sampled_is_passed_on_as_such(
+    tmp_path: Path, asking: Any
+) -> None:
+    with collecting() as collector:
+        inner = _invoked(tmp_path, asking(collector.url, OTEL_TRACES_SAMPLER="always_off"))
+
+    assert inner[b"traceparent"].startswith(f"00-{TRACE}-".encode())
+    assert inner[b"traceparent"].endswith(b"-00")
+    assert collector.spans == []
+
+
 def test_a_record_that_is_dropped_says_so(tmp_path: Path, asking: Any) -> None:
     (tmp_path / "file").write_text("in the way")
     with collecting() as collector:
