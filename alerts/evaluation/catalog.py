@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.evaluation.due import cadence_s
+from driftline.alerts.evaluation.due import ON_ARRIVAL, cadence_s
 from driftline.alerts.math.plan import Plan
 from driftline.alerts.metrics.datapoint import is_on_arrival
 from driftline.alerts.metrics.identity import chunks
@@ -25,7 +25,8 @@ class Entry:
     definition: AlarmDefinition
     plan: Plan | None  # What the watched query and its band need; None for one metric.
     cadence_s: int  # 0 when it follows its datapoints.
-    # The digests of all its metrics: to make them takes longer than all else of a look at an alarm.
+    # The digests of all its metrics, where it follows them: to make them takes longer than all else
+    # of a look at an alarm.
     metric_keys: tuple[str, ...]
 
     @classmethod
@@ -44,8 +45,9 @@ class Entry:
         # Metric math without a metric has no datapoints to follow.
         follows = is_sliding and bool(namespaces) and all(map(is_on_arrival, namespaces))
         cadence = cadence_s(definition.period, definition.evaluation_periods, is_on_arrival=follows)
-        keys = [definition.metric_key] if plan is None else [one.metric_key for one in plan.metrics]
-        return cls(updated_at, definition, plan, cadence, tuple(keys))
+        watched = () if cadence != ON_ARRIVAL else (definition,) if plan is None else plan.metrics
+        keys = tuple(one.metric_key for one in watched)
+        return cls(updated_at, definition, plan, cadence, keys)
 
 
 class Catalog:
