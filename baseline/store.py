@@ -297,6 +297,11 @@ class Baseline:
         """Digest of the documents, 16 hex digits; a stored one keeps what it is stored under."""
         return _digest(self._documents)
 
+    @cached_property
+    def size_bytes(self) -> int:
+        """How much its files hold; of one that was read, the files that were."""
+        return sum(map(len, self._documents.values()))
+
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the documents into a folder or URI, over older ones."""
         _write(locate(folder), self)
@@ -365,7 +370,7 @@ def _read(place: Location) -> Baseline:
     elif statistics is not None:
         profile = profile_from_statistics(statistics, signature)
     cells = _cells(profile)
-    return Baseline(
+    baseline = Baseline(
         signature,
         profile,
         statistics,
@@ -388,6 +393,8 @@ def _read(place: Location) -> Baseline:
             if name in found
         },
     )
+    vars(baseline)["size_bytes"] = sum(map(len, found.values()))
+    return baseline
 
 
 def _learnt_days(

@@ -19,15 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from itertools import islice
 from zlib import crc32
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.baseline import store
-from driftline.baseline.store import Baseline
+from driftline.baseline.cache import BaselineCache
 from driftline.capture.windows.window import Window
 from driftline.database.disconnects import FailedPasses, is_disconnect
 from driftline.database.engine import read_connection
@@ -49,7 +47,6 @@ log = logging.getLogger(__name__)
 WINDOWS_PER_TURN = 50
 # Longer than records wait in the spool, as long as their app lives.
 SPOOL_S = 15.0
-BASELINES_KEPT = 16
 REVISIT_S = 300.0
 
 # Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
@@ -89,8 +86,7 @@ class Scheduler:
         self.owner = uuid.uuid4().hex
         self._has_lease = False  # That of the monitor whose turn it is.
         self.failures = FailedPasses(log, "scheduler")
-        # A baseline takes longer to load than a window to judge; its version names its content.
-        self._baseline = lru_cache(maxsize=BASELINES_KEPT)(store.get)
+        self._baselines = BaselineCache()
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
         # When each monitor's tables were looked at last; only what is found is written down.
@@ -165,7 +161,7 @@ class Scheduler:
                             now=self.now,
                             is_scheduled=True,
                             signature=signature,
-                            baselines=self._read_baseline,
+                            baselines=self._baselines.get,
                             predict=predict,
                             scripts_dir=self.scripts_dir,
                             commands_dir=self.commands_dir,
@@ -323,10 +319,6 @@ class Scheduler:
             return None
         found = self.predictors(definition.endpoint)
         return None if found is None else stack.enter_context(found)
-
-    def _read_baseline(self, root: str, name: str, version: str | None) -> Baseline:
-        """Load a baseline, or take the loaded one when the newest version is still the same."""
-        return self._baseline(root, name, version or store.newest(root, name))
 
     def _count(
         self, definition: MonitorDefinition, error: Exception, window: Window | None = None

@@ -37,13 +37,14 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, get_execution
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.captured_baseline import new_normal, rows_origin
 from driftline.monitors.warm_up.store import carry_over
 from driftline.monitors.window_history.store import Key
 from driftline.serving.api.known import declared_monitor
-from driftline.serving.api.monitor_runs import judge_window
+from driftline.serving.api.monitor_runs import open_job
 from driftline.serving.api.requests import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
@@ -227,10 +228,12 @@ def _judge_again(
     with read_connection(context.engine) as connection:
         windows = [Window(*row) for row in connection.execute(query)]
     found: list[Execution] = []
-    for one in reversed(windows):
-        if stop is not None and stop.is_set():
-            return tuple(found)
-        found.append(judge_window(context, shelf, definition, one))
+    if windows:
+        with open_job(context, shelf, definition, windows[0]) as job:
+            for one in reversed(windows):
+                if stop is not None and stop.is_set():
+                    return tuple(found)
+                found.append(run(replace(job, window=one)))
     with context.engine.begin() as connection:
         settle_annotation(connection, mark)
     return tuple(found)

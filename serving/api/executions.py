@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Annotated, Any
@@ -30,12 +30,13 @@ from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.cancel import cancel, pending
+from driftline.monitors.run.execution import run
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.repeat import repeat
 from driftline.monitors.sagemaker.execution_summary import as_summary
 from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
 from driftline.serving.api.known import declared_monitor, known_monitor
-from driftline.serving.api.monitor_runs import judge_window, open_job
+from driftline.serving.api.monitor_runs import open_job
 from driftline.serving.api.requests import (
     PAGE,
     Fields,
@@ -78,7 +79,8 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         """
         definition = declared_monitor(context, name)
         window = asked.span or _last_window(definition, context.now())
-        return _shown_execution(judge_window(context, shelf, definition, window))
+        with open_job(context, shelf, definition, window) as job:
+            return _shown_execution(run(job))
 
     @routes.post("/monitors/{name}/backfill")
     def backfill_monitor(name: str, asked: BackfillRequest) -> dict[str, Any]:
@@ -228,13 +230,14 @@ def _backfill(
     """Run windows until the request has lasted long enough; one at a time, beside the scheduler."""
     span = Window(in_utc(asked.start), in_utc(asked.end))
     missed = missed_windows(context.engine, context.root, definition, span, again=asked.again)
+    end, ran = time.monotonic() + BACKFILL_S, list[Execution]()
     if missed.windows:
         expect_history(context.engine, definition)
-    end, ran = time.monotonic() + BACKFILL_S, []
-    for window in missed.windows:
-        ran.append(judge_window(context, shelf, definition, window))
-        if time.monotonic() >= end:
-            break
+        with open_job(context, shelf, definition, missed.windows[0]) as job:
+            for window in missed.windows:
+                ran.append(run(replace(job, window=window)))
+                if time.monotonic() >= end:
+                    break
     left = missed.windows[len(ran) :]
     return {
         "items": [_shown_execution(one) for one in ran],

@@ -6,28 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
+from driftline.baseline.cache import BaselineCache
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import Execution
-from driftline.monitors.run.execution import Job, run
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
+from driftline.monitors.run.execution import Job
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.explain import ModelShelf
 from driftline.serving.resources.endpoints import require_signature
-
-
-def judge_window(
-    context: ServerContext, shelf: ModelShelf, definition: MonitorDefinition, window: Window
-) -> Execution:
-    """Judge one window and record the result; the same window and rows are not judged twice."""
-    with open_job(context, shelf, definition, window) as job:
-        return run(job)
 
 
 @contextmanager
 def open_job(
     context: ServerContext, shelf: ModelShelf, definition: MonitorDefinition, window: Window
 ) -> Iterator[Job]:
-    """Return what it takes to judge one window, the model opened where the kind asks it."""
+    """Return what it takes to judge one window, the model opened where the kind asks it.
+
+    With another window in its place the job judges that one, by what was loaded for the first.
+    """
     is_captured = definition.source is None
     needs_model = definition.kind_value.needs_model
     model = shelf.open(definition.endpoint) if needs_model else None
@@ -38,6 +34,8 @@ def open_job(
             definition,
             window,
             now=context.now,
+            baselines=BaselineCache().get,
+            drift_tests=DriftTestCache(),
             signature=(
                 require_signature(context.engine, definition.endpoint) if is_captured else None
             ),

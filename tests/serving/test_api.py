@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.baseline import store
 from driftline.serving.api import executions
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
@@ -125,6 +126,18 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
     listed = server.client.get("/api/v1/monitors/history/executions").json()["items"]
     assert [one["id"] for one in listed[::-1]] == [one["id"] for one in found["executions"]]
     server.client.delete("/api/v1/monitors/history").raise_for_status()
+
+
+def test_a_backfill_loads_its_baseline_once(server, declare, monkeypatch):
+    server.apply(declare("Monitor", "loaded-once", endpoint="flights", baseline="flights"))
+    real, loaded = store.get, []
+    monkeypatch.setattr(store, "get", lambda *given: loaded.append(given) or real(*given))
+    span = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+
+    found = server.client.post("/api/v1/monitors/loaded-once/backfill", json=span).json()
+
+    assert (len(found["items"]), len(loaded)) == (3, 1)
+    server.client.delete("/api/v1/monitors/loaded-once").raise_for_status()
 
 
 def test_a_backtest_says_what_the_monitor_would_have_done_and_records_nothing(server):

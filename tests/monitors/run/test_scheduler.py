@@ -457,13 +457,13 @@ def test_a_lease_is_renewed_as_long_as_a_run_lasts(
     monkeypatch.setattr(lease, "keep", keep)
     clock.time = START + DAY
     one = scheduler(house, root, reference, clock)
-    real_read = one._read_baseline
+    real_read = one._baselines.get
 
     def read_slowly(*given: object) -> Baseline:
         assert renewed.wait(20)
         return real_read(*given)
 
-    monkeypatch.setattr(one, "_read_baseline", read_slowly)
+    monkeypatch.setattr(one._baselines, "get", read_slowly)
 
     assert len(one.step()) == 1
 

@@ -37,7 +37,7 @@ def dies(*about):
     judged.append(judge(*about))
     return judged[-1]
 
-judge, marking.judge_window = marking.judge_window, dies
+judge, marking.run = marking.run, dies
 url, root, verdict, feature, windows = sys.argv[1:]
 now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
