@@ -19,7 +19,8 @@ def incident_list(
     client: Client,
     endpoint: Annotated[str | None, typer.Option("--endpoint", help="Of one endpoint.")] = None,
     status: Annotated[
-        Literal["open", "closed"] | None, typer.Option("--status", help="Only such.")
+        Literal["open", "closed"] | None,
+        typer.Option("--status", help="Only those that are open, or closed."),
     ] = None,
     limit: options.Limit = 20,
 ) -> Answer:

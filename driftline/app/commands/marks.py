@@ -27,7 +27,7 @@ def mark(
     window: Annotated[str, typer.Option("--window", help="Start of the window, as in its link.")],
     verdict: Annotated[
         Literal["expected", "harmful", "new-normal"],
-        typer.Option("--as", help="What it is."),
+        typer.Option("--as", help="What the finding is."),
     ],
     reason: Annotated[str, typer.Option("--reason", help="Why, for those who read it later.")],
     feature: Annotated[
