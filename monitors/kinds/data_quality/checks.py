@@ -15,17 +15,11 @@ from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
 from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, misfits
 from driftline.baseline.predicate import Predicate, number_text
 from driftline.baseline.texts import shortened
-from driftline.baseline.value_runs import ValueRuns
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
-from driftline.monitors.kinds.data_quality.flatline_check import (
-    DAY_H,
-    GONE_SHARE,
-    LEAST_RUN,
-    Standstill,
-)
+from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import (
     DAY_CHECK,
@@ -249,13 +243,8 @@ def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bo
     return bool(found[0] > math.log(2.0 / alpha))
 
 
-def constant_draft(name: str, found: Standstill, window: ValueRuns) -> Draft:
-    """Word that a column stands still; SageMaker has no such check.
-
-    Where values stay by themselves, as those of a long visit do, a longer stay wakes nobody before
-    it lasts for a day and a window.
-    """
-    lasting = max(window.time_count, math.ceil(DAY_H * window.times_per_hour))
+def constant_draft(name: str, found: Standstill) -> Draft:
+    """Word that a column stands still; SageMaker has no such check."""
     what = (
         f"{found.length:,} times in a row {number_text(found.value)} "
         f"(reference at most {found.usual:,})"
@@ -266,7 +255,6 @@ def constant_draft(name: str, found: Standstill, window: ValueRuns) -> Draft:
         description=f"Values stay the same for longer than in the reference: {what}.",
         what=what,
         predicate=Predicate(name, "eq", found.value),
-        severity="ticket" if found.usual >= LEAST_RUN and found.length < lasting else None,
     )
 
 

@@ -36,6 +36,8 @@ LEAST_ROWS = 300
 # of the reference on (docs/why/standstill.md).
 LEAST_RUN = 20
 RUN_FACTOR = 3
+# Where values stay by themselves for so long, from a day and a whole window on, or so many times.
+STAY_FACTOR = 10
 # A value with this share of the reference usually stands still, as no rain does.
 USUAL_SHARE = 0.5
 # Fewer runs than these do not tell how long the next one is.
@@ -53,11 +55,7 @@ class Standstill:
     length: int  # In times.
     usual: int  # The reference's longest run that it was compared with.
     most: float  # How long a run may be by that, with as many times an hour as the window has.
-
-    @property
-    def excess(self) -> float:
-        """The length beside that of a standstill, which begins at 1."""
-        return self.length / max(LEAST_RUN, RUN_FACTOR * self.most)
+    excess: float  # The length beside that of a standstill, which begins at 1.
 
 
 def standstill(
@@ -119,6 +117,7 @@ def _runs(window: ValueRuns, reference: ValueRuns, column: ReferenceColumn) -> I
     shares, times = _frequent(column), reference.time_count
     # More traffic draws runs out: a reading of one hour is in all rows of that hour.
     pace = max(1.0, window.times_per_hour / reference.times_per_hour)
+    lasting = max(window.time_count, DAY_H * window.times_per_hour)
     rest = 1.0 - math.fsum(shares.values())
     of_others, of_any = reference.longest_of_others(shares), reference.longest_of_others(())
     for value, length in zip(window.values.tolist(), window.lengths.tolist(), strict=True):
@@ -130,7 +129,11 @@ def _runs(window: ValueRuns, reference: ValueRuns, column: ReferenceColumn) -> I
         if own < LEAST_RUNS * usual:
             usual, own = of_any, times
         if own >= LEAST_RUNS * usual and shares.get(value, 0.0) < USUAL_SHARE:
-            yield Standstill(value, length, usual, pace * usual)
+            most = pace * usual
+            limit = max(LEAST_RUN, RUN_FACTOR * most)
+            if usual >= LEAST_RUN:
+                limit = max(limit, min(STAY_FACTOR * most, lasting))
+            yield Standstill(value, length, usual, most, length / limit)
 
 
 def _frequent(column: ReferenceColumn) -> dict[float, float]:

@@ -327,7 +327,7 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
 def _value_drafts(work: _Work, drift: ColumnDrift | None, profile: ColumnProfile) -> list[Draft]:
     """Return that a column's values stand still, or have drifted."""
     still = _standstill(work, profile)
-    found = [] if still is None else [constant_draft(profile.name, still, profile.runs)]
+    found = [] if still is None else [constant_draft(profile.name, still)]
     if drift is not None and drift.drifted:
         cells = work.references[profile.name].cells
         varied = still is None and cells.minimum != cells.maximum
