@@ -71,8 +71,12 @@ def rows_like(
     signature: Signature,
     without: Sequence[Window] = (),
 ) -> Source:
-    """Open what an endpoint captured in a span of time of the columns that a baseline has."""
-    names = [column.name for column in signature.columns if baseline.signature.get(column.name)]
+    """Open what an endpoint captured in a span of time of the columns that a baseline has.
+
+    An app's signature names the label, which no request holds.
+    """
+    columns = [column for column in signature.columns if column.role != "label"]
+    names = [column.name for column in columns if baseline.signature.get(column.name)]
     return captured_rows(root, endpoint, names, window, signature, without)
 
 

@@ -128,6 +128,23 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
     assert "expected endpoint or monitor" in server.error_of(neither)["message"]
 
 
+def test_rows_of_an_app_of_ones_own_make_a_version_without_the_label(server, declare, tmp_path):
+    """The app's signature names the label, for what it answers; the table has none."""
+    file = tmp_path / "orders.parquet"
+    make_frame().assign(said=1).to_parquet(file, index=False)
+    time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+    applied = server.apply(
+        declare("Baseline", "orders", data=str(file), label="late", prediction="said"),
+        declare("Endpoint", "orders", baseline="orders"),
+    )
+
+    path = "/api/v1/baselines/orders/versions"
+    answer = server.client.post(path, json={"endpoint": "orders", **time})
+
+    assert applied.status_code == 200, applied.text
+    assert "0 rows were captured in [2026-01-14T" in server.error_of(answer)["message"]
+
+
 def test_a_baseline_is_declared_of_captured_rows(server, declare):
     span = {"endpoint": "flights", "from": "2026-01-14", "to": "2026-01-15T06:00:00Z"}
     resource = declare("Baseline", "mid-january", data=span)
