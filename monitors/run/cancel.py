@@ -89,11 +89,11 @@ def _cancel(
             f'monitor "{name}": window {window} has ended as {known.status}; expected one that '
             "is being judged or waits"
         )
-    if window.end > now:
+    if window.end > now and not is_running:
         raise ConflictError(
             f'monitor "{name}": window {window} is not over yet, so it waits for nothing'
         )
-    if known is None:
+    if known is None and window.end <= now:  # Else it is still to be judged once it is over.
         stopped = describe(definition, window, "", "", reason, started=now, finished=now)
         try:
             record(engine, replace(stopped, status=STOPPED), [], before=None)

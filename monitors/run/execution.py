@@ -216,7 +216,10 @@ def _stopped(job: Job, progress: Progress) -> Execution:
     if found is not None:
         note_log(job.engine, found.id, progress.lines)
         return found
-    reason, now = "stopped; the window's result of before stands", job.now()
+    with read_connection(job.engine) as connection:
+        stands = current(connection, job.definition.name, job.window) is not None
+    reason = "stopped; the window's result of before stands" if stands else "stopped; no result"
+    now = job.now()
     described = describe(job.definition, job.window, "", "", reason, started=now, finished=now)
     return replace(described, status=STOPPED)
 

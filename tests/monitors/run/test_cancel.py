@@ -57,14 +57,14 @@ def scheduler(job: Job, until: datetime) -> Scheduler:
 def cancelled_at(monkeypatch, job: Job):
     """Have a run write itself down at each look, and somebody cancel it in a stage."""
 
-    def at(stage: str) -> None:
+    def at(stage: str, now: datetime = NOW) -> None:
         class Watched(Progress):
             def check(self) -> None:
                 self.tick()
                 with self.engine.connect() as connection:
                     (seen,) = list_runs(connection, self.monitor)
                 if self.stage == stage and seen.status == "InProgress":
-                    cancel(job.engine, DAILY, WINDOW, by="ada", now=NOW)
+                    cancel(job.engine, DAILY, WINDOW, by="ada", now=now)
                     self.tick()
                 super().check()
 
@@ -131,6 +131,19 @@ def test_a_result_that_stands_outlives_a_cancelled_run(job: Job, append: Append,
     assert stopped.status == "Stopped"
     assert "result of before stands" in str(stopped.failure_reason)
     assert rows(job.engine) == [(before.status, True)]
+
+
+def test_a_run_of_a_window_that_is_not_over_is_ended_and_leaves_it_to_the_schedule(
+    job: Job, cancelled_at, monkeypatch
+) -> None:
+    cancelled_at("evaluating", START + DAY / 2)
+
+    stopped = run(job)
+    monkeypatch.undo()
+    (later,) = scheduler(job, START + DAY).step()
+
+    assert (stopped.status, stopped.failure_reason) == ("Stopped", "stopped; no result")
+    assert (later.window_start, later.status) == (START, "Completed")
 
 
 @pytest.mark.parametrize(
