@@ -70,9 +70,43 @@ def test_ids_stand_whole_in_eighty_columns(monkeypatch, capsys):
 
     lines = capsys.readouterr().out.splitlines()
 
-    assert any(line.startswith(f"{message} ") for line in lines)
-    assert any(line.startswith(f"{incident} ") for line in lines)
+    assert {message, incident} <= {word for line in lines for word in line.split()}
     assert max(map(len, lines)) <= 80
+
+
+def test_a_table_breaks_no_word_and_is_blocks_of_lines_where_its_words_do_not_fit(
+    monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    audit = {
+        "at": "2026-01-01T00:00:00", "who": "anybody on this machine",
+        "what": "POST /api/v1/monitors/orders-stuck/cancel and so on", "status": "409",
+    }  # fmt: skip
+    execution = {
+        "window": "2026-01-01T00:00:00+00:00", "status": "CompletedWithViolations", "rows": 300,
+        "reason": "km: 99% of rows 999 or above, looks like 1,000 times the unit " * 2,
+        "execution": "dd55706c-7a33-58fd-b10e-dfff6f4957b3",
+    }  # fmt: skip
+    shown = []
+
+    for row in (audit, execution):
+        print_table([*row], [row], title="a title that is longer than the table")
+        shown.append(capsys.readouterr().out.splitlines())
+
+    for row, lines in zip((audit, execution), shown, strict=True):
+        assert lines[0] == "a title that is longer than the table"
+        assert max(map(len, lines)) <= 80
+        words = {word for text in row.values() for word in str(text).split()}
+        assert words <= {word for line in lines for word in line.split()}
+    assert shown[0][1].split() == [*audit]
+    assert shown[1][1] == "window     2026-01-01T00:00:00+00:00"
+    assert shown[1][-1] == f"execution  {execution['execution']}"
+
+
+def test_a_quantity_loses_no_digit_before_its_point(capsys):
+    print_table(["km", "score"], [{"km": 10_430.0, "score": 0.123456}])
+
+    assert capsys.readouterr().out.splitlines()[1].split() == ["10430", "0.1235"]
 
 
 def test_a_table_that_is_not_for_a_terminal_is_not_cut_to_eighty_columns(monkeypatch, capsys):
