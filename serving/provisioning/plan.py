@@ -283,11 +283,18 @@ def _differences(
             lines.append(_line(key, old, new))
     changed = {
         "digest": "the model's file holds other bytes",
-        "fingerprint": "the reference data have changed",
+        "fingerprint": "the reference data have changed" + _candidate(resource.name, spec),
         "script": "the preprocess script has changed",
     }
     lines += [changed[key] for key, value in content.items() if before.made.get(key) != value]
     return tuple(lines)
+
+
+def _candidate(name: str, spec: Mapping[str, Any]) -> str:
+    """Return what becomes of changed data that nobody uses before they are promoted."""
+    if spec.get("promote") != "manual":
+        return ""
+    return f" and make a candidate, which driftline baseline show {name} lists, to be promoted"
 
 
 def _line(field_name: str, old: object, new: object) -> str:

@@ -84,7 +84,9 @@ def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare
     assert cancelled.stdout.startswith("Stopped: 2026-01-10T00:00:00+00:00 to 2026-01-11")
     assert "no window is being judged or waits" in str(refused.exception)
     assert [word in listed.stdout for word in ("Stopped", done["status"])] == [True, True]
-    assert log.stdout.splitlines()[0].endswith(" reading")
+    head, first, *_ = log.stdout.splitlines()
+    assert head == f"execution {done['id']}, {done['window_start']} to {done['window_end']}"
+    assert first.endswith(" reading")
     assert done["exit_message"] in log.stdout.splitlines()[-1]
     assert (repeated.exit_code, "report.json: same" in repeated.stdout) == (0, True)
     described = server.client.get(f"/api/v1/executions/{done['id']}").json()

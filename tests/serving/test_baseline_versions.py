@@ -166,6 +166,8 @@ def test_changed_data_make_a_candidate_where_promotion_is_manual(server, tmp_pat
 
     assert answer.status_code == 200, answer.text
     assert len(known) == 2
+    (change,) = answer.json()["changes"]
+    assert "driftline baseline show other lists" in str(change)
     assert again.json()["changes"][0]["action"] == "unchanged"
     with server.engine.connect() as connection:
         assert store.get(connection, "Baseline", "other").made["version"] == known[0]

@@ -65,7 +65,10 @@ def restore(
     found = options.load_process_settings(config_file)
     with progress("copying", unit="files") as advance:
         made = put_back(found, folder, advance)
-    lines = [f"{_size(made)} as of {made.moment} in {found.local_dir}; start it, then: doctor"]
+    lines = [
+        f"{_size(made)} as of {made.moment} in {found.local_dir}",
+        "next: driftline up, then driftline doctor",
+    ]
     return Answer(_shown(made), lines)
 
 

@@ -40,7 +40,8 @@ def executions(
     found = client.executions(name, limit=limit)
     if with_log:
         lines = client.execution_log(found[0]["id"]) if found else []
-        return Answer(lines, [f"{one['at'][:19]} {one['text']}" for one in lines])
+        of = [f"execution {one['id']}, {_window(one)}" for one in found[:1]]
+        return Answer(lines, [*of, *(f"{one['at'][:19]} {one['text']}" for one in lines)])
     begun = client.progress(name)
     value = {"in_progress": begun["items"], "pending": begun["pending"], "executions": found}
     return Answer(value, _listed(value))
@@ -62,8 +63,11 @@ def cancel(
     Example: driftline monitor cancel flights-data-quality
     """
     done = client.cancel_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
-    lines = [f"{one['status']}: {one['window_start']} to {one['window_end']}" for one in done]
-    return Answer(done, lines)
+    return Answer(done, [f"{one['status']}: {_window(one)}" for one in done])
+
+
+def _window(one: Mapping[str, Any]) -> str:
+    return f"{one['window_start']} to {one['window_end']}"
 
 
 @monitor.command("repeat")
@@ -102,7 +106,7 @@ def _follow(client: Client, name: str) -> None:
 def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
     for one in found["in_progress"]:
         yield (
-            f"{one['status']}: {one['window_start']} to {one['window_end']}, {one['stage']}, "
+            f"{one['status']}: {_window(one)}, {one['stage']}, "
             f"{one['rows_read']:,} rows read since {one['started_at'][:19]}"
         )
     for one in found["pending"]:

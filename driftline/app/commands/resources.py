@@ -238,7 +238,7 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
 def _outcome(execution: Mapping[str, Any]) -> str:
     window = f"{execution['window_start']} to {execution['window_end']}"
     if execution["failure_reason"]:
-        return f"{execution['failure_reason']} ({window}; another one by --from and --to)"
+        return f"{execution['failure_reason']} ({window}; --from and --to choose another)"
     count = execution["violation_count"]
     if execution["status"] == "InsufficientData":
         reason = execution["cause"] or f"{execution['row_count']:,} rows; nothing could be judged"

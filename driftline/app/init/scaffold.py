@@ -17,7 +17,7 @@ from driftline.roles import Roles
 from driftline.serving.provisioning.deploy import monitor_resources, name_of_file, roles_spec
 
 _CHANNEL = """\
-# So far nobody is told of an alarm. To tell somebody: uncomment this, give the address, and add
+# No notification channel is configured. To add one, uncomment this, set the address, and add
 #   alarm_actions: [pager]
 # to the spec of each Alarm above.
 # ---
@@ -60,8 +60,8 @@ def sent_note(roles: Roles) -> str:
     if not others:
         return ""
     return (
-        "apps must not send these, or send names (CSV with a header, objects), for rows without "
-        f"names are read by position: {', '.join(dict.fromkeys(others))}"
+        "rows without names are read by position; send names (CSV with a header, objects) or leave "
+        f"these out: {', '.join(dict.fromkeys(others))}"
     )
 
 

@@ -50,7 +50,7 @@ def with_extent(
         total_variation=found.value,
         total_variation_low=found.lower,
         total_variation_high=found.upper,
-        change=_in_words("{} of the values are others", found, percent),
+        change=_in_words("{} of the values differ", found, percent),
     )
 
 

@@ -61,7 +61,9 @@ def test_rows_without_names_are_told_what_not_to_hold(tmp_path: Path) -> None:
     text = (tmp_path / "orders.yaml").read_text()
 
     for one in (found.stdout, text):
-        (line,) = (line for line in one.splitlines() if "apps must not send these" in line)
+        (line,) = (
+            line for line in one.splitlines() if "rows without names are read by position" in line
+        )
         named = line.rpartition(": ")[2].split(", ")
         assert set(named) == {
             "batch_id", "order_id", "ordered_at", "late", "predicted_late", "score",

@@ -57,7 +57,7 @@ def test_numbers_are_said_in_sd_of_the_reference(window: np.ndarray, words: str)
 def test_texts_are_said_as_the_share_that_is_otherwise() -> None:
     found = extent(["a"] * 600 + ["b"] * 400, ["a"] * 450 + ["b"] * 550, "string")
 
-    assert found.change.startswith("about 14.9% of the values are others (95%: 8.")
+    assert found.change.startswith("about 14.9% of the values differ (95%: 8.")
     assert found.total_variation == pytest.approx(0.15)
     assert found.wasserstein is None
 
