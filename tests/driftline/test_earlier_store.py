@@ -24,6 +24,8 @@ from tests.serving.conftest import Running, running, wait_for
 
 STORE = Path(__file__).parents[1] / "fixtures" / "store_0_1"
 ANSWERS = json.loads((STORE / "answers.json").read_text())
+# The earlier one was asked while it loaded the model.
+ANSWERS["/endpoints"]["items"][0]["status"]["state"] = "InService"
 LATER = datetime(2026, 11, 21, 20, tzinfo=UTC)
 SIGNING = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 
@@ -51,6 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(folder: Path) -> Iterator[Running]:
     vault = Vault.at("", folder / "root" / "channels.key")
     with running(folder, database=_url(folder), vault=vault) as started:
+        wait_for(lambda: "InService" in started.client.get("/api/v1/endpoints").text)
         yield started
 
 
