@@ -26,11 +26,13 @@ from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.app.demo import bug, flights
+from driftline.baseline.cache import BaselineCache
 from driftline.baseline.store import Baseline, put
 from driftline.capture.tables.dataset import Dataset, table_schema
 from driftline.capture.windows.window import Window
 from driftline.monitors import tables as monitor_tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.run.execution import Job, run
 from driftline.signature import Signature
 from tests.servers.answering import served
@@ -75,12 +77,17 @@ def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seede
     )
     _capture(root, traffic.filter(inside), baseline.signature)
     definition = _declare(engine, seeded, start)
+    # What a scheduler keeps from window to window.
+    loaded, drift_tests = BaselineCache(), DriftTestCache()
     with served(_Accept) as url:
         _tell(engine, seeded, f"{url}/hook")
         for day in range(days):
             window = Window(start + timedelta(days=day), start + timedelta(days=day + 1))
             clock = _Clock(window.end + timedelta(minutes=5))
-            run(Job(engine, root, definition, window, now=clock, signature=baseline.signature))
+            run(Job(
+                engine, root, definition, window, now=clock, signature=baseline.signature,
+                baselines=loaded.get, drift_tests=drift_tests,
+            ))  # fmt: skip
             Evaluator(engine, now=clock, dashboard_url="http://127.0.0.1:8081").step()
             deliverer = Deliverer(engine, now=clock, allow_networks=("127.0.0.0/8",))
             deliverer.step()

@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy import Engine
 
 from driftline.baseline import store as baselines
+from driftline.baseline.cache import BaselineCache
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import NotFoundError
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.warm_up.store import WarmUpStatus, accept, read_status
@@ -65,12 +67,13 @@ def wandering(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
 
 
 class House:
-    """A monitor that judges day after day."""
+    """A monitor that judges day after day, with what a scheduler keeps from window to window."""
 
     def __init__(self, engine: Engine, root: str, baseline: Baseline) -> None:
         self.engine, self.root, self.baseline = engine, root, baseline
         baselines.put(root, "flights", baseline, clock)
         self.reports: list[dict] = []
+        self.loaded, self.drift_tests = BaselineCache(), DriftTestCache()
 
     def judge(self, day: int, rows: dict[str, np.ndarray], definition=DEFINITION) -> Execution:
         append_day(self.root, self.baseline.signature, day, rows)
@@ -81,6 +84,7 @@ class House:
             self.engine, self.root, definition,
             Window(START + day * DAY, START + (day + 1) * DAY),
             now=clock, signature=self.baseline.signature,
+            baselines=self.loaded.get, drift_tests=self.drift_tests,
         ))  # fmt: skip
         text = Path(self.root, found.folder, "report.json").read_text()
         self.reports.append(json.loads(text))
