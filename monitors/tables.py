@@ -41,6 +41,8 @@ definitions = Table(
     Column("catch_up", String(8), nullable=False, server_default="all"),
     Column("timeout_s", Float, nullable=False, server_default="86400"),
     Column("priority", Integer, nullable=False, server_default="0"),
+    # Names of monitors; none: null.
+    Column("depends_on", JSON(none_as_null=True)),
     Column("compat", Boolean, nullable=False),
     Column("deequ_ties", Boolean, nullable=False),
     Column("rules", JSON, nullable=False),

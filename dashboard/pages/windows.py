@@ -81,6 +81,7 @@ def monitor_page(
             f"{monitor.kind} of {monitor.definition.subject}",
             f"baseline {monitor.definition.baseline}",
             schedule_text(monitor.definition.schedule, monitor.definition.time_zone),
+            *([f"after {', '.join(after)}"] if (after := monitor.definition.depends_on) else []),
             f"false alarms allowed: {number(monitor.definition.false_alarms_per_year)} a year",
         ]
     )

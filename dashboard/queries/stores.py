@@ -58,8 +58,8 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import UNQUOTED
+from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
-from driftline.monitors.run.status import overdue
 from driftline.signature import Signature
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +179,9 @@ def belongings(client: Client, name: str) -> list[tuple[answers.ResourceKind, st
         or on.get("MonitoringSchedule") in monitors
     ]
     found = _composites(client, {name for _, name in found}) + found
-    found += [("Monitor", one) for one in monitors]
+    needs = {one["name"]: one["spec"].get("depends_on", ()) for one in listed["Monitor"]}
+    waiting = {name: [one for one in monitors if name in needs[one]] for name in monitors}
+    found += [("Monitor", one) for one in TopologicalSorter(waiting).static_order()]
     found.append(("Endpoint", endpoint["name"]))
     for kind, users in _USERS.items():
         if (needed := endpoint["spec"][kind.lower()]) is None:

@@ -42,7 +42,7 @@ from driftline.database.probe import write_failure
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import list_definitions
-from driftline.monitors.run.status import overdue
+from driftline.monitors.run.overdue import overdue
 from driftline.storage import disk_failure, is_remote, use_options
 
 Verdict = Literal["ok", "warning", "defect"]

@@ -19,7 +19,8 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, Overtaken, current, find, record
 from driftline.monitors.run.execution import describe
 from driftline.monitors.run.progress import ask_to_stop, list_runs
-from driftline.monitors.run.status import state_of
+from driftline.monitors.run.status import state_of, states_of
+from driftline.monitors.run.upstream import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def cancel(
     with read_connection(engine) as connection:
         begun = list_runs(connection, definition.name)
     windows = [Window(one.window_start, one.window_end) for one in begun]
-    windows = windows or pending(engine, definition, now)
+    windows = windows or [Window(one.start, one.end) for one in pending(engine, definition, now)]
     if not windows:
         raise ConflictError(f'monitor "{definition.name}": no window is being judged or waits')
     cancelled, refused = [], None
@@ -63,7 +64,16 @@ def cancel(
     return cancelled
 
 
-def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Window]:
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The window of a monitor that is over and comes next."""
+
+    start: datetime
+    end: datetime
+    waits_for: str | None  # A monitor that has windows to run before.
+
+
+def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> list[Pending]:
     """Return the window of a monitor that is over and comes next, unless it was cancelled."""
     with read_connection(engine) as connection:
         state = state_of(connection, definition.name)
@@ -71,7 +81,12 @@ def pending(engine: Engine, definition: MonitorDefinition, now: datetime) -> lis
         if window is None or window.end > now:
             return []
         known = current(connection, definition.name, window)
-    return [] if known is not None else [window]
+        if known is not None:
+            return []
+        names = [definition.name, *definition.depends_on]
+        upstream = Upstream(connection, states_of(connection, names))
+    waits_for = upstream.first_unfinished(definition, window)
+    return [Pending(window.start, window.end, waits_for)]
 
 
 def _cancel(

@@ -77,6 +77,7 @@ from driftline.monitors.run.past_windows import (
 )
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
+from driftline.monitors.run.upstream import why_not_run
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
 from driftline.tracing import span
@@ -129,6 +130,7 @@ class Job:
     access: Access = UNLIMITED  # What a table may be read from.
     timer: Callable[[], float] = time.monotonic  # Seconds, for the limit of the run.
     is_scheduled: bool = False  # Then a window that was cancelled stays so.
+    keeps_order: bool = False  # Then it is not judged where its upstream has no result.
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,8 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         if stopped is not None:
             return stopped
     keep = partial(record, job.engine, before=current_id, progress=progress)
+    if (held_back := _held_back(job, current_id)) is not None:
+        return _fail(keep, job, "", "", held_back, started)
     progress.note(progress.stage)
     try:
         baseline = job.baselines(job.root, job.definition.baseline, job.definition.baseline_version)
@@ -260,6 +264,19 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         return _without_erased(failed, context) if reason.is_recorded else failed
     with span("recording"):
         return _publish(keep, context, report, started)
+
+
+def _held_back(job: Job, current_id: str | None) -> NotJudgedError | None:
+    """Return why a window is not judged now: what it depends on has no result, nor has itself."""
+    if not (job.keeps_order and job.definition.depends_on):
+        return None
+    with read_connection(job.engine) as connection:
+        standing = None if current_id is None else find(connection, current_id)
+        if standing is not None and standing.status not in UNFINISHED:
+            return None
+        found = why_not_run(connection, job.definition, job.window)
+    # Alarms on the upstream tell of it already.
+    return found and NotJudgedError(found[1], status=found[0], is_published=False)
 
 
 def evaluate(context: RunContext) -> Report:

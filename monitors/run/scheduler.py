@@ -39,6 +39,7 @@ from driftline.monitors.run import lease, revisit
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
 from driftline.monitors.run.status import LONGEST_REST, MonitorState, MonitorStates
+from driftline.monitors.run.upstream import Upstream
 from driftline.signature import Signature
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Scheduler:
         self._baselines = BaselineCache()
         self.drift_tests = DriftTestCache()
         self._states = MonitorStates()
+        self._upstream: Upstream  # As of the look that is going on.
         # When each monitor's tables were looked at last; only what is found is written down.
         self._looked_at: dict[str, datetime] = {}
 
@@ -109,13 +111,16 @@ class Scheduler:
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
         """Run everything that is due now, and give the executions.
 
-        Monitors of higher priority come first; the windows of each run in order.
+        Monitors of higher priority come first; the windows of each run in order, behind those that
+        they depend on.
         """
         stop = stop or threading.Event()
         with read_connection(self.engine) as connection:
             found = self._states.read(connection)
-        found.sort(key=lambda one: -one.definition.priority)
-        known = {state.definition.name for state in found}
+            self._upstream = Upstream(connection, found)
+        # What waits for others comes behind them, so that its turn is in the same look.
+        found.sort(key=lambda one: (-one.definition.priority, bool(one.definition.depends_on)))
+        known = self._upstream.states
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
         for state in found:
@@ -160,6 +165,7 @@ class Scheduler:
                             window,
                             now=self.now,
                             is_scheduled=True,
+                            keeps_order=True,
                             signature=signature,
                             baselines=self._baselines.get,
                             predict=predict,
@@ -196,7 +202,9 @@ class Scheduler:
         if window is None or window.end > until:  # Then none was missed, either.
             return False
         window = state.without_missed(until).next_window()
-        return window is not None and window.end <= until and not state.rests(moment)
+        if window is None or window.end > until or state.rests(moment):
+            return False
+        return self._upstream.first_unfinished(state.definition, window) is None
 
     def _is_touched(self, state: MonitorState, moment: datetime) -> bool:
         """Return whether windows that were run are to be run again, without the lease."""
@@ -238,7 +246,7 @@ class Scheduler:
             return
         windows = [*islice(state.without_missed(until).due_windows(until), WINDOWS_PER_TURN)]
         for window in windows:
-            if stop.is_set():
+            if stop.is_set() or self._upstream.first_unfinished(definition, window) is not None:
                 return
             execution = self._judge(definition, window, judge)
             if isinstance(execution, Exception):
@@ -249,7 +257,8 @@ class Scheduler:
             is_last = window == windows[-1] and not state.touched
             if not self._keep(definition, is_last=is_last, **done):
                 return
-            state = replace(state, attempts=0)
+            state = replace(state, begin=window.end, attempts=0)
+            self._upstream.states[definition.name] = state
             yield execution
 
     def _put_off(self, state: MonitorState, error: Exception) -> None:

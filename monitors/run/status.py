@@ -47,6 +47,7 @@ class MonitorState:
     failure: str | None = None  # Why, the last time.
     retry_at: datetime | None = None  # In real time.
     once: Window | None = None  # The only window, where the schedule has one.
+    first: datetime | None = None  # What `begin` was before any window was run.
 
     def next_window(self) -> Window | None:
         """Return the window that comes next, over or not; None where none comes any more."""
@@ -87,17 +88,6 @@ class MonitorState:
         if self.owner in (None, owner) or self.expires_at is None:
             return False
         return self.expires_at > moment
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """A window that should have been judged by now."""
-
-    monitor: str
-    endpoint: str
-    window: Window
-    due_at: datetime  # The window's end and the monitor's delay.
-    failure: str | None  # Why it could not be run, where that was tried.
 
 
 class MonitorStates:
@@ -145,23 +135,20 @@ def list_states(connection: Connection) -> list[MonitorState]:
 
 def state_of(connection: Connection, name: str) -> MonitorState:
     """Return where one monitor stands, as the scheduler would find it."""
-    row = connection.execute(_states(*definitions.c).where(definitions.c.name == name)).one()
+    return _state(
+        connection.execute(_states(*definitions.c).where(definitions.c.name == name)).one()
+    )
+
+
+def states_of(connection: Connection, names: Sequence[str]) -> list[MonitorState]:
+    """Return where some monitors stand; those that do not exist or cannot be read are left out."""
+    query = _states(*definitions.c).where(definitions.c.name.in_(names))
+    return list(read_all(connection.execute(query), _state))
+
+
+def _state(row: Row[tuple[object, ...]]) -> MonitorState:
     unrun = _unrun(row)
     return unrun if row.done_until is None else with_state(unrun, row)
-
-
-def overdue(connection: Connection, now: datetime) -> list[Overdue]:
-    """Return the monitors whose next window should have been judged by now, and was not."""
-    found = []
-    for state in list_states(connection):
-        definition = state.definition
-        delay = timedelta(seconds=definition.delay_s)
-        window = state.without_missed(now - delay).next_window()
-        if window is not None and window.end + delay + OVERDUE_AFTER < now:
-            due_at = window.end + delay
-            late = Overdue(definition.name, definition.endpoint, window, due_at, state.failure)
-            found.append(late)
-    return found
 
 
 def with_state(state: MonitorState, row: Row[tuple[object, ...]]) -> MonitorState:
@@ -200,7 +187,7 @@ def _unrun(row: Row[tuple[object, ...]]) -> MonitorState:
     begin = definition.start if once is None else once.start
     if begin is None and timetable.is_recurring:
         begin = timetable.fired_before(row.created_at)
-    return MonitorState(definition, begin, once=once)
+    return MonitorState(definition, begin, once=once, first=begin)
 
 
 @lru_cache(maxsize=1 << 16)

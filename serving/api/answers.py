@@ -33,7 +33,6 @@ from driftline.capture.spool.backlog import Backlog
 from driftline.capture.tables.dataset import Gap
 from driftline.capture.tables.forecast import Forecast
 from driftline.capture.tables.redecoding import Redecoded
-from driftline.capture.windows.window import Window
 from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.executions import Execution, Status
 from driftline.monitors.results.metric import NUMBERS
@@ -153,8 +152,10 @@ DescribedExecution = shape("DescribedExecution", "One run of a monitor, and what
     ListedExecution, inputs=Values | None, sagemaker=Summary)
 LogLine = shape("LogLine", "A line of a run's log.", at=Time, text=str)
 RunLog = items(LogLine, "RunLog")
+Pending = shape("Pending", "A window that is over; waits_for: a monitor that it depends on.",
+    start=Time, end=Time, waits_for=str | None)
 Progress = shape("Progress", "What is being judged, and what waits.",
-    items=[RunState], pending=[Window])
+    items=[RunState], pending=[Pending])
 ReportFeature = shape("ReportFeature", "What was measured of a column, and how far it may go.",
     FeatureResult, ratio=float | None)
 _NUMBERS: dict[str, Any] = dict.fromkeys(NUMBERS, float | Literal["Infinity", "-Infinity"] | None)

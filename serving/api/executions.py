@@ -235,7 +235,7 @@ def _backfill(
         expect_history(context.engine, definition)
         with open_job(context, shelf, definition, missed.windows[0]) as job:
             for window in missed.windows:
-                ran.append(run(replace(job, window=window)))
+                ran.append(run(replace(job, window=window, keeps_order=True)))
                 if time.monotonic() >= end:
                     break
     left = missed.windows[len(ran) :]

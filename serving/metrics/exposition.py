@@ -28,7 +28,7 @@ from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors.executions import EMPTY, FAILED, INSUFFICIENT
-from driftline.monitors.run.status import overdue
+from driftline.monitors.run.overdue import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health

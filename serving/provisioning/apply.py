@@ -41,7 +41,7 @@ from driftline.monitors.definitions import (
 from driftline.monitors.run.commands import command_in
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.definitions import definition_of, fill_in
+from driftline.serving.provisioning.definitions import definition_of, fill_in, require_order
 from driftline.serving.provisioning.plan import (
     Key,
     Plan,
@@ -215,6 +215,8 @@ class Applier:
                     self._put(connection, entry, found, pins)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
+            if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
+                require_order(connection)  # Another server may have changed some since the plan.
 
     def _pins(self, plan: Plan) -> dict[str, str]:
         """Return the versions that monitors are pinned to, by the key of the monitor."""

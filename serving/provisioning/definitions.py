@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.channel import KEY_FIELDS, Channel
 from driftline.alerts.notify.silence import Silence
+from driftline.errors import ConflictError
 from driftline.monitors.cron import Schedule, once, windows_from
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
@@ -77,6 +79,7 @@ def monitor_of(resource: Resource, spec: MonitorSpec) -> MonitorDefinition:
         "rules": tuple(RuleSet.of(spec.rules, where="spec.rules").to_list()),
         "segments": None if spec.segments is None else tuple(spec.segments),
         "command": None if spec.command is None else tuple(spec.command),
+        "depends_on": tuple(spec.depends_on),
     }
     baseline, pin = baseline_and_pin(spec.baseline)
     return MonitorDefinition(
@@ -128,7 +131,10 @@ def silence_of(name: str, owner: str | None, spec: SilenceSpec) -> Silence:
 
 
 def fill_in(connection: Connection, resources: Sequence[Resource]) -> list[Resource]:
-    """Fill in what alarms with ``monitor`` leave out: namespace, dimensions and period."""
+    """Fill in what alarms with ``monitor`` leave out: namespace, dimensions and period.
+
+    Monitors that others depend on are named as they were declared, whatever the case.
+    """
     declared = {
         one.key: (one.name, one.spec) for one in resources if isinstance(one.spec, MonitorSpec)
     }
@@ -138,8 +144,47 @@ def fill_in(connection: Connection, resources: Sequence[Resource]) -> list[Resou
         if isinstance(spec, AlarmSpec) and spec.monitor is not None:
             name, monitor = _monitor(connection, resource, spec.monitor, declared)
             resource = replace(resource, spec=_filled(resource, spec, name, monitor))
+        elif isinstance(spec, MonitorSpec) and spec.depends_on:
+            names = [_spelled(connection, name, declared) for name in spec.depends_on]
+            resource = replace(resource, spec=spec.model_copy(update={"depends_on": names}))
         found.append(resource)
     return found
+
+
+def _spelled(
+    connection: Connection, name: str, declared: Mapping[str, tuple[str, MonitorSpec]]
+) -> str:
+    if (own := declared.get(key_of("Monitor", name))) is not None:
+        return own[0]
+    row = store.find(connection, "Monitor", name)
+    return name if row is None else row.name  # Of none of that name the plan says so.
+
+
+def require_order(connection: Connection, resources: Sequence[Resource] = ()) -> None:
+    """Refuse monitors that depend on each other in a circle, or on one that is gone by now.
+
+    Those that are declared count in place of those that are stored.
+    """
+    stored = store.list_kind(connection, "Monitor")
+    waits = {row.name: row.spec.get("depends_on", []) for row in stored}
+    waits |= {
+        one.name: one.spec.depends_on for one in resources if isinstance(one.spec, MonitorSpec)
+    }
+    for name, others in waits.items():
+        if gone := [other for other in others if other not in waits]:
+            raise ConflictError(
+                f'Monitor "{name}": spec.depends_on names "{gone[0]}", which was deleted '
+                "meanwhile; declare it, too, or leave it out"
+            )
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        # By graphlib each is before the next one; each of these waits for the next.
+        circle = list(reversed(error.args[1]))
+        raise ResourceError(
+            f'Monitor "{circle[0]}": spec.depends_on makes a circle, {" -> ".join(circle)}; '
+            "expected monitors that do not wait for each other"
+        ) from error
 
 
 def _monitor(

@@ -21,7 +21,7 @@ from driftline.serving.hosting.model_files import (
     model_file,
     require_trusted,
 )
-from driftline.serving.provisioning.definitions import channel_of
+from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import absolute, data_fingerprint, model_digest
 from driftline.serving.resources.reach import Reach
@@ -180,6 +180,8 @@ def make_plan(
             spec = {**spec, "secret": before.spec.get("secret")}
         fields = () if before is None else _differences(before, resource, spec, content)
         planned.append(Planned(resource, spec, before, content, fields))
+    if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
+        require_order(connection, resources)
     return Plan(planned)
 
 

@@ -175,6 +175,8 @@ class MonitorSpec(Spec):
     catch_up: str = "all"
     timeout_s: Annotated[float, Field(allow_inf_nan=False)] = 86_400.0
     priority: int = 0
+    # Monitors whose windows are run before (docs/monitors.md#monitors-that-wait-for-others).
+    depends_on: list[str] = []
     start: Moment | None = None
     # Of schedule NOW: the window that its one run looks at, relative to when it was applied.
     data_analysis_start_time: str | None = None

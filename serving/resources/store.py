@@ -205,6 +205,8 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         found = [
             ("Endpoint", spec["endpoint"]),
             ("Baseline", baseline_and_pin(spec["baseline"])[0]),
+            # .get: those that were stored before it could be named.
+            *(("Monitor", name) for name in spec.get("depends_on", ())),
         ]
     elif kind in ALARM_KINDS:
         lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")

@@ -95,6 +95,35 @@ def test_executions_are_listed_cancelled_and_repeated_by_command(server, declare
     assert server.client.delete("/api/v1/monitors/watched").status_code == 204
 
 
+def test_monitors_depend_on_others_that_exist_and_on_each_other_in_no_circle(server, declare):
+    def monitor(name, *others):
+        upstream = {"depends_on": list(others)}
+        return declare("Monitor", name, endpoint="flights", baseline="flights", **upstream)
+
+    def refused(*resources):
+        answer = server.apply(*resources)
+        assert answer.status_code == 400
+        return server.error_of(answer)["message"]
+
+    gone = refused(monitor("second", "furst"), monitor("first"))
+    assert gone.startswith('Monitor "second": Monitor "furst" does not exist; the nearest known')
+    assert refused(monitor("first", "FIRST")).endswith("names the monitor itself; expected others")
+    circle = refused(monitor("a", "c"), monitor("b", "a"), monitor("c", "B"))
+    words = "expected monitors that do not wait for each other"
+    assert circle.startswith('Monitor "') and circle.endswith(words)
+    assert "spec.depends_on makes a circle, " in circle
+
+    assert server.apply(monitor("second", "FIRST"), monitor("first")).status_code == 200
+    shown = server.client.get("/api/v1/monitors/second").json()
+    assert shown["spec"]["depends_on"] == ["first"]
+    assert "a circle, " in refused(monitor("first", "second"))
+    kept = server.client.delete("/api/v1/monitors/first")
+    assert kept.status_code == 409
+    assert 'Monitor "first" is needed by Monitor "second"' in server.error_of(kept)["message"]
+    for name in ("second", "first"):
+        assert server.client.delete(f"/api/v1/monitors/{name}").status_code == 204
+
+
 def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
     server, declare, monkeypatch
 ):

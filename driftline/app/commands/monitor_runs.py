@@ -110,7 +110,8 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
             f"{one['rows_read']:,} rows read since {one['started_at'][:19]}"
         )
     for one in found["pending"]:
-        yield f"Pending: {one['start']} to {one['end']}"
+        behind = f", waits for {one['waits_for']}" if one["waits_for"] else ""
+        yield f"Pending: {one['start']} to {one['end']}{behind}"
     columns = ["window", "status", "rows", "violations", "reason", "execution"]
     rows = [
         {

@@ -55,6 +55,16 @@ def test_what_something_else_needs_stays() -> None:
     ]
 
 
+def test_monitors_go_before_those_that_they_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, others in (("b", ["shop-data-quality", "c"]), ("c", ["shop-data-quality"])):
+        spec = {"endpoint": "shop", "baseline": "shop", "depends_on": others}
+        monkeypatch.setitem(RESOURCES["Monitor"], name, spec)
+
+    found = [name for kind, name in belongings(cast(Client, Stored()), "shop") if kind == "Monitor"]
+
+    assert found == ["b", "c", "shop-data-quality"]
+
+
 def test_an_endpoint_without_a_baseline_goes_alone() -> None:
     assert belongings(cast(Client, Stored()), "twin") == [
         ("Alarm", "of the other"),

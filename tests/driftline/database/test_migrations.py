@@ -151,7 +151,15 @@ def test_monitors_of_tables_are_gone_after_a_way_back_that_has_no_tables(engine:
 
 
 ADDED = {
-    "Monitor": {"command", "catch_up", "timeout_s", "priority", "source", "time_zone"},
+    "Monitor": {
+        "command",
+        "catch_up",
+        "timeout_s",
+        "priority",
+        "source",
+        "time_zone",
+        "depends_on",
+    },
     "Baseline": {"promote", "rolling"},
 }
 

@@ -26,8 +26,9 @@ from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import lease
 from driftline.monitors.run.captured_window import read_captured
 from driftline.monitors.run.execution import Job
+from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import list_states, overdue
+from driftline.monitors.run.status import list_states
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.commands import talking

@@ -16,8 +16,9 @@ from driftline.monitors.definitions import (
     put_definition,
     tell_left_out,
 )
+from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import MonitorStates, list_states, overdue
+from driftline.monitors.run.status import MonitorStates, list_states
 from driftline.monitors.tables import definitions, leases
 from tests.monitors.conftest import DAY, START
 

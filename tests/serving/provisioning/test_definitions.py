@@ -1,17 +1,23 @@
 """Alarms as they are declared: every field, and what a monitor's name fills in."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import yaml
+from sqlalchemy import insert
 
 from driftline.alerts.errors import AlarmError
 from driftline.app.client.client import Client
-from driftline.serving.provisioning.definitions import alarm_of, fill_in
+from driftline.errors import DriftlineError
+from driftline.serving.provisioning.definitions import alarm_of, fill_in, require_order
 from driftline.serving.resources.resources import ResourceError, parse_resources
+from driftline.serving.tables import resources
 from tests.servers.postgres import new_sqlite, open_url
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +198,26 @@ def test_the_api_replays_and_refuses_in_one_sentence(start, tmp_path, module_dat
     assert (bad.status_code, long.status_code) == (400, 400)
     assert "step_s -1; expected a number of seconds above 0" in bad.text
     assert "expected 66666 or fewer" in long.text
+
+
+@pytest.mark.parametrize(
+    ("waits", "sentence"),
+    [
+        ({"a": ["b"]}, 'Monitor "a": spec.depends_on names "b", which was deleted meanwhile; '),
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, "spec.depends_on makes a circle, "),
+    ],
+)
+def test_what_another_server_stored_meanwhile_is_refused_too(engine, waits, sentence):
+    with engine.connect() as connection:
+        for name, others in waits.items():
+            spec = {**MONITOR["spec"], "depends_on": others}
+            connection.execute(
+                insert(resources).values(
+                    kind="Monitor", key=name, name=name, tags={}, spec=spec, made={}, generation=1,
+                    created_at=NOW, updated_at=NOW,
+                )
+            )  # fmt: skip
+
+        with pytest.raises(DriftlineError, match=re.escape(sentence)):
+            require_order(connection)
+        connection.rollback()

@@ -1,0 +1,27 @@
+"""order of monitors
+
+Revision: 0025
+Follows: 0024
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from driftline.migrations.specs import rewrite_specs, without
+
+
+revision = '0025'
+down_revision = '0024'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table('monitors_definitions') as batch:
+        batch.add_column(sa.Column('depends_on', sa.JSON(none_as_null=True), nullable=True))
+
+
+def downgrade() -> None:
+    rewrite_specs('Monitor', lambda spec: without(spec, 'depends_on'))
+    with op.batch_alter_table('monitors_definitions') as batch:
+        batch.drop_column('depends_on')

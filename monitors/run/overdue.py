@@ -1,0 +1,40 @@
+"""Windows that should have been judged by now, and what they wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from driftline.capture.windows.window import Window
+from driftline.monitors.run.status import OVERDUE_AFTER, list_states
+from driftline.monitors.run.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A window that should have been judged by now."""
+
+    monitor: str
+    endpoint: str
+    window: Window
+    due_at: datetime  # The window's end and the monitor's delay.
+    failure: str | None  # Why it could not be run, where that was tried, or what it waits for.
+
+
+def overdue(connection: Connection, now: datetime) -> list[Overdue]:
+    """Return the monitors whose next window should have been judged by now, and was not."""
+    found, states = [], list_states(connection)
+    upstream = Upstream(connection, states)
+    for state in states:
+        definition = state.definition
+        delay = timedelta(seconds=definition.delay_s)
+        window = state.without_missed(now - delay).next_window()
+        if window is not None and window.end + delay + OVERDUE_AFTER < now:
+            due_at, failure = window.end + delay, state.failure
+            if (other := upstream.first_unfinished(definition, window)) is not None:
+                failure = f'waits for monitor "{other}"'
+            late = Overdue(definition.name, definition.endpoint, window, due_at, failure)
+            found.append(late)
+    return found
