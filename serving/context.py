@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -15,6 +15,7 @@ from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.monitors.external.source import UNLIMITED, Access
+from driftline.monitors.run.places import Places
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.reach import Reach
 
@@ -51,6 +52,9 @@ class ServerContext:
     redactor: Redactor | None = None  # Of imported records; None takes nothing out.
     reach: Reach = field(default_factory=Reach)  # The files that resources may name.
     access: Access = UNLIMITED  # What tables of others may be read from.
+    # Real time by which leases end, the same for all who share the database.
+    lease_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    max_concurrent_runs: int = 0  # Of windows, by all who share the database; 0: no limit.
     scripts_dir: str = ""  # Of the record scripts that monitors may name; empty: none.
     commands_dir: str = ""  # Of the programs that monitors may run; empty: none.
     vault: Vault = field(default_factory=Vault)
@@ -60,6 +64,11 @@ class ServerContext:
     def place(self) -> CapturePlace:
         """How and where the tap records."""
         return self.recording or CapturePlace(self.spool_dir)
+
+    @property
+    def places(self) -> Places:
+        """Where what a request runs takes its place among other runs."""
+        return Places(self.engine, self.max_concurrent_runs, self.lease_clock)
 
     @property
     def models(self) -> ModelStore:

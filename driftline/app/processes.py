@@ -80,6 +80,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import listen, serve
+    from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
     from driftline.serving.app import create_app
@@ -117,6 +118,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
             access=table_access(settings),
             scripts_dir=settings.scheduler.scripts_dir,
             commands_dir=settings.scheduler.commands_dir,
+            lease_clock=DatabaseClock(engine),
+            max_concurrent_runs=settings.scheduler.max_concurrent_runs,
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
         )
@@ -461,6 +464,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             now=now, lease_clock=DatabaseClock(engine), predictors=shelf.open,
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,
+            max_concurrent_runs=settings.scheduler.max_concurrent_runs,
             commands_dir=settings.scheduler.commands_dir,
             retention_days=settings.capture.retention_days,
             access=table_access(settings),

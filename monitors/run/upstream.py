@@ -54,7 +54,7 @@ def why_not_run(
     """Return the status and the reason of a window whose upstream has no result; None: it has."""
     states = {one.definition.name: one for one in states_of(connection, definition.depends_on)}
     for name in definition.depends_on:
-        found = (STOPPED, "does not exist")
+        found: tuple[str, str] | None = (STOPPED, "cannot be read")
         if name in states:
             found = _without_result(connection, states[name], window)
         if found is not None:

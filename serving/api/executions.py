@@ -79,7 +79,10 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         """
         definition = declared_monitor(context, name)
         window = asked.span or _last_window(definition, context.now())
-        with open_job(context, shelf, definition, window) as job:
+        with (
+            context.places.of_request(definition.priority),
+            open_job(context, shelf, definition, window) as job,
+        ):
             return _shown_execution(run(job))
 
     @routes.post("/monitors/{name}/backfill")
@@ -88,7 +91,9 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
 
         Answers after some seconds; `next` says from when to ask again, until it is null.
         """
-        return _backfill(context, shelf, declared_monitor(context, name), asked)
+        definition = declared_monitor(context, name)
+        with context.places.of_request(definition.priority):
+            return _backfill(context, shelf, definition, asked)
 
     @routes.get("/monitors/{name}/executions")
     def list_executions(
@@ -168,7 +173,10 @@ def _add_runs(routes: APIRouter, context: ServerContext, shelf: ModelShelf) -> N
         """Evaluate an execution's window again, and compare with its documents; records nothing."""
         execution = _execution(context, execution_id)
         definition = declared_monitor(context, execution.monitor)
-        with open_job(context, shelf, definition, execution.window) as job:
+        with (
+            context.places.of_request(definition.priority),
+            open_job(context, shelf, definition, execution.window) as job,
+        ):
             return asdict(repeat(job, execution))
 
 

@@ -62,7 +62,7 @@ def _code(counts: Mapping[str, int]) -> int:
     if counts.get("CompletedWithViolations"):
         return 1
     is_undecided = bool(counts) and not counts.get("Completed")
-    return 3 if is_undecided or counts.get("Failed") else 0
+    return 3 if is_undecided or counts.get("Failed") or counts.get("Stopped") else 0
 
 
 def _lines(found: Mapping[str, Any], ran: Sequence[Mapping[str, Any]]) -> Iterator[str | Table]:

@@ -369,6 +369,9 @@ class Scheduler(Section):
     jitter_s: AmountOrNone = _setting(
         0.0, "seconds over which monitors are spread whose windows end together"
     )
+    max_concurrent_runs: CountOrNone = _setting(
+        0, "windows that all schedulers and servers of the database run at once; 0: no limit"
+    )
     scripts_dir: str = _setting(
         "", "folder of the record scripts that monitors may name; empty: they may name none"
     )

@@ -37,9 +37,8 @@ from tests.servers.postgres import open_url
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-LEASE_SPEED = 1_500
 REAL_S = 1_750_000_000  # Any time not long ago, the same in each process.
-EARLY = "run before its upstream"
+EARLY, CROWDED = "run before its upstream", "run beyond the limit"
 FORKS = multiprocessing.get_context("fork")
 
 
@@ -52,6 +51,8 @@ class Campaign:
     monitors: int
     is_judged: bool = True  # Else windows are recorded without a look at rows.
     waits: bool = False  # Whether two of three monitors depend on others, at random.
+    limit: int = 0  # Of windows that are run at once; 0: none.
+    lease_speed: float = 1_500
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,13 +79,13 @@ class Campaign:
         signature = store.get(str(self.root), "b").signature
 
         def lease_clock() -> datetime:
-            return START + (time.time() - REAL_S) * LEASE_SPEED * timedelta(seconds=1)
+            return START + (time.time() - REAL_S) * self.lease_speed * timedelta(seconds=1)
 
         if not self.is_judged:
             scheduler.run = record_only  # In this process, which is the campaign's own.
         return Scheduler(
             engine or self.engine, str(self.root), lambda _: signature, now=now,
-            lease_clock=lease_clock, poll_s=0.05,
+            lease_clock=lease_clock, poll_s=0.05, max_concurrent_runs=self.limit,
         )  # fmt: skip
 
     def alone(self, hours: int) -> Iterator[list[Execution]]:
@@ -175,8 +176,9 @@ class Campaign:
             unlike = connection.scalar(
                 select(func.count()).where((table.status != "NoData") | table.is_current.is_(False))
             )
-            early = connection.scalar(
-                select(func.count()).where(table.failure_reason.contains(EARLY))
+            early, crowded = (
+                connection.scalar(select(func.count()).where(table.failure_reason.contains(why)))
+                for why in (EARLY, CROWDED)
             )
         return {
             "windows": len(runs),
@@ -184,6 +186,7 @@ class Campaign:
             "executions of another status, or replaced": unlike or 0,
             "datapoints put twice": sum(n > 1 for n in points),
             "windows run before those they depend on": early or 0,
+            "windows run beyond the limit": crowded or 0,
         }
 
     def _begin(self, work, clock):
@@ -214,7 +217,21 @@ class Campaign:
             time.sleep(0.1)
 
 
-def record_only(job: Job) -> Execution:
+def record_within(limit: int, job: Job) -> Execution:
+    """Record a window, and with it whether so many were being run already.
+
+    Each run holds one of so many locks, which PostgreSQL takes from those that are killed.
+    """
+    with job.engine.connect() as connection:
+        tries = (connection.scalar(select(func.pg_try_advisory_lock(one))) for one in range(limit))
+        fault = None if any(tries) else CROWDED
+        time.sleep(0.02)  # As long as a small window takes to be judged.
+        made = record_only(job, fault)
+        connection.execute(select(func.pg_advisory_unlock_all()))
+    return made
+
+
+def record_only(job: Job, fault: str | None = None) -> Execution:
     """Record a window without a look at any row, as one that had none."""
     started = job.now()
     with read_connection(job.engine) as connection:
@@ -229,6 +246,6 @@ def record_only(job: Job) -> Execution:
         id=identity, monitor=job.definition.name, kind=job.definition.kind, endpoint="e",
         definition_version=1, baseline="b", baseline_version="", window_start=job.window.start,
         window_end=job.window.end, digest="", status="NoData", started_at=started,
-        finished_at=job.now(), failure_reason=EARLY if is_early else None,
+        finished_at=job.now(), failure_reason=EARLY if is_early else fault,
     )  # fmt: skip
     return record(job.engine, made, [], before=before)

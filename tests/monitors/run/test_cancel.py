@@ -108,7 +108,9 @@ def test_a_cancelled_window_is_not_run_by_itself_but_by_whoever_asks(
 
 
 def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
-    assert pending(job.engine, DAILY, START + DAY) == [WINDOW]
+    (waiting,) = pending(job.engine, DAILY, START + DAY)
+    assert Window(waiting.start, waiting.end) == WINDOW
+    assert waiting.waits_for is None
 
     (done,) = cancel(job.engine, DAILY, None, by="ada", now=START + DAY)
     (again,) = cancel(job.engine, DAILY, WINDOW, by="eve", now=START + DAY)

@@ -110,7 +110,7 @@ def test_a_longer_or_shorter_window_waits_for_all_that_end_within_it(
 ) -> None:
     put(house, FIRST, replace(SECOND, schedule=schedule))
     one = scheduler()
-    for minutes in range(5, 25 * 60, 5):
+    for minutes in range(20, 25 * 60, 20):
         clock.time = START + timedelta(minutes=minutes)
         done = (clock.time - START) // HOUR
         for execution in until_still(one):
@@ -120,7 +120,7 @@ def test_a_longer_or_shorter_window_waits_for_all_that_end_within_it(
     with house.connect() as connection:
         begins = {state.definition.name: state.begin for state in list_states(connection)}
     assert begins["first"] == START + 24 * HOUR
-    assert begins["second"] >= START + 24 * HOUR - timedelta(minutes=25)
+    assert begins["second"] >= START + 24 * HOUR - timedelta(minutes=45)
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])
@@ -274,7 +274,7 @@ def test_the_look_of_a_scheduler_asks_nothing_for_each_monitor(house, scheduler,
     assert counts[0] == counts[1] <= 2
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_depends_on_what_each_window_is_run_once_and_never_before(
     house, scheduler, clock, seed
 ) -> None:

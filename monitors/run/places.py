@@ -1,0 +1,136 @@
+"""How many windows may be run at once, by all schedulers and servers of one database.
+
+A row is work: what one request runs, or a monitor's turn, which any scheduler may take. With an
+owner it has a place, for as long as that renews it; without one it waits, and whoever asks for less
+urgent work is refused. So nobody has to be told that a place is free.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, Row, delete, or_, select, update
+
+from driftline.database.leases import Lease, renewing
+from driftline.database.locks import advisory_lock
+from driftline.database.upserts import upsert
+from driftline.errors import UnavailableError
+from driftline.monitors.tables import places
+
+RENEW_EVERY_S = 60.0
+# What waits is forgotten unless it is asked for again within so long.
+WAITING = timedelta(seconds=15)
+# A request waits for so long, and looks so often.
+REQUEST_S, LOOK_S = 10.0, 0.2
+_LEASE = Lease(places.c.owner, places.c.expires_at, timedelta(minutes=5))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places of one installation; of those who share a database each keeps to its own limit."""
+
+    engine: Engine
+    limit: int  # 0: none; then nothing is written.
+    clock: Callable[[], datetime]  # That of leases.
+
+    def take(
+        self,
+        work: str,
+        owner: str,
+        priority: int,
+        *,
+        is_request: bool = False,
+        waiting: timedelta = WAITING,
+    ) -> bool:
+        """Take a place or keep it, unless all are taken or work that comes first waits for one.
+
+        First comes what has the higher priority. Among equals it is what was asked for earlier, but
+        schedulers do not wait for each other: the work of one is that of all.
+        """
+        if not self.limit:
+            return True
+        with self.engine.begin() as connection:
+            advisory_lock(connection, "places")
+            now = self.clock()  # Behind the wait for the others, whose times come before.
+            others = {row.work: row for row in _living(connection, now)}
+            own = others.pop(work, None)
+            asked_at = now if own is None else own.asked_at
+
+            def comes_first(other: Row[tuple[object, ...]]) -> bool:
+                if other.priority == priority and (is_request or other.is_request):
+                    return bool(other.asked_at < asked_at)
+                return bool(other.priority > priority)
+
+            before = sum(other.owner is not None or comes_first(other) for other in others.values())
+            is_taken = before < self.limit
+            lasts = _LEASE.length if is_taken else min(waiting, _LEASE.length)
+            values = {
+                "owner": owner if is_taken else None, "priority": priority, "asked_at": asked_at,
+                "is_request": is_request, "expires_at": now + lasts,
+            }  # fmt: skip
+            connection.execute(
+                upsert(connection, places)
+                .values(work=work, **values)
+                .on_conflict_do_update(index_elements=["work"], set_=values)
+            )
+        return is_taken
+
+    def release(self, work: str, owner: str) -> None:
+        """Release a place, if it is still this owner's."""
+        if self.limit:
+            with self.engine.begin() as connection:
+                own = places.c.work == work, _LEASE.is_owned(owner)
+                connection.execute(delete(places).where(*own))
+
+    def renewed(self, work: str, owner: str) -> AbstractContextManager[None]:
+        """Keep a place as long as the block lasts, once it was taken."""
+        if not self.limit:
+            return nullcontext()
+
+        def renew() -> None:
+            with self.engine.begin() as connection:
+                own = places.c.work == work, _LEASE.is_owned(owner)
+                query = update(places).where(*own).values(expires_at=self.clock() + _LEASE.length)
+                connection.execute(query)
+
+        return renewing(renew, RENEW_EVERY_S, f"work={work}")
+
+    @contextmanager
+    def of_request(self, priority: int) -> Iterator[None]:
+        """Have a place for what a request runs.
+
+        Raises
+        ------
+        UnavailableError
+            When none was free for ten seconds.
+        """
+        work = owner = uuid.uuid4().hex
+        end = time.monotonic() + REQUEST_S
+        try:
+            while not self.take(work, owner, priority, is_request=True):
+                if time.monotonic() >= end:
+                    raise UnavailableError(
+                        f"{self.limit} windows are being run, as many as [scheduler] "
+                        "max_concurrent_runs allows, or come first; try again"
+                    )
+                time.sleep(LOOK_S)
+            with self.renewed(work, owner):
+                yield
+        finally:
+            self._forget(work)
+
+    def _forget(self, work: str) -> None:
+        if self.limit:
+            with self.engine.begin() as connection:
+                connection.execute(delete(places).where(places.c.work == work))
+
+
+def _living(connection: Connection, now: datetime) -> Sequence[Row[tuple[object, ...]]]:
+    """Return the work that has a place or waits; forget that of the dead."""
+    connection.execute(delete(places).where(or_(_LEASE.is_over(now), _LEASE.is_too_long(now))))
+    return connection.execute(select(places)).all()
