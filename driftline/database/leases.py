@@ -42,8 +42,11 @@ class Lease:
         return or_(self.until.is_(None), self.until <= now)
 
     def is_too_long(self, now: datetime) -> ColumnElement[bool]:
-        """Select rows leased for longer than any lease: the owner's clock was ahead."""
-        return self.until > now + self.length
+        """Select rows leased for longer than any lease: the owner's clock was far ahead.
+
+        By a whole length more: an owner may renew a moment after `now` was read, and keeps its own.
+        """
+        return self.until > now + 2 * self.length
 
     def is_owned(self, owner: str) -> ColumnElement[bool]:
         """Select rows that this worker took last and has not released."""

@@ -1,0 +1,37 @@
+"""Leases end by themselves, and only then, though their owner's clock may be a little ahead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, or_, select
+
+from driftline.alerts.tables import passes
+from driftline.database.leases import Lease
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+LEASE = Lease(passes.c.owner, passes.c.lease_until, 5 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("renewed_at", "is_free"),
+    [
+        (NOW - 6 * MINUTE, True),
+        (NOW, False),
+        (NOW + timedelta(milliseconds=5), False),  # While another that read its clock waited.
+        (NOW + MINUTE, False),
+        (NOW + 6 * MINUTE, True),
+    ],
+)
+def test_a_lease_is_free_when_it_is_over_or_of_a_clock_that_was_far_ahead(
+    engine, renewed_at: datetime, is_free: bool
+) -> None:
+    with engine.begin() as connection:
+        values = LEASE.taken("one", renewed_at)
+        connection.execute(insert(passes).values(cadence_s=60, part=0, **values))
+
+        free = select(passes.c.part).where(or_(LEASE.is_over(NOW), LEASE.is_too_long(NOW)))
+
+        assert (connection.scalar(free) == 0) == is_free
