@@ -55,6 +55,12 @@ def command_in(folder: str, command: Sequence[str]) -> tuple[str, ...]:
             "settings, [scheduler] commands_dir"
         )
     place = Path(folder)
+    # Whoever may add a program there runs it as this process, by naming it in a monitor.
+    if place.is_dir() and place.stat().st_mode & stat.S_IWOTH:
+        raise InputError(
+            f'command "{name}": everybody on this machine may write to {folder}; expected a folder '
+            f"of its owner's: chmod o-w {folder}"
+        )
     known = sorted(one.name for one in place.glob("*") if _is_program(one))
     if name not in known:
         raise InputError(

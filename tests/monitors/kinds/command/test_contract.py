@@ -121,3 +121,18 @@ def test_a_program_from_elsewhere_is_never_run(
         command_in(str(tmp_path) if allowed else "", (name, "-c", "id"))
 
     assert str(found.value) == f'command "{name}": {reason}'
+
+
+def test_a_folder_that_everybody_may_write_to_allows_no_program(tmp_path: Path) -> None:
+    (tmp_path / "own.py").touch(mode=0o600)
+    tmp_path.chmod(0o1777)
+
+    with pytest.raises(InputError) as found:
+        command_in(str(tmp_path), ("own.py",))
+
+    assert str(found.value) == (
+        f'command "own.py": everybody on this machine may write to {tmp_path}; expected a folder of '
+        f"its owner's: chmod o-w {tmp_path}"
+    )
+    tmp_path.chmod(0o755)
+    command_in(str(tmp_path), ("own.py",))
