@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.engine import read_connection
@@ -18,6 +18,14 @@ log = logging.getLogger(__name__)
 # How far two clocks lie apart changes by milliseconds in so long.
 MEASURED_EVERY_S = 60.0
 FAR = timedelta(seconds=5)
+
+
+def database_time(connection: Connection) -> datetime:
+    """Return the time of PostgreSQL's server; of SQLite, which is of one host, that of the host."""
+    if connection.dialect.name != "postgresql":
+        return datetime.now(UTC)
+    there: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return there
 
 
 class DatabaseClock:
@@ -70,7 +78,7 @@ class DatabaseClock:
         before_s = self._tried_s = self._monotonic()
         try:
             with read_connection(self._engine) as connection:
-                there: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+                there = database_time(connection)
         except SQLAlchemyError as error:
             if self._read is None:
                 raise

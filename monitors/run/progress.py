@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, nu
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.windows.window import Window
+from driftline.database.clock import database_time
 from driftline.database.leases import repeating
 from driftline.database.upserts import upsert
 from driftline.errors import UndecidedError
@@ -61,7 +62,10 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Progress:
-    """A run, as its own process notes it. Times are real, also where windows are replayed."""
+    """A run, as its own process notes it. Times are real, also where windows are replayed.
+
+    When it was seen, by which others tell whether it has died, goes by the database's clock.
+    """
 
     engine: Engine
     monitor: str
@@ -76,11 +80,10 @@ class Progress:
     inputs: dict[str, object] | None = None
     _owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     _is_written: bool = False
-    _end: float = field(init=False)
-    _started: datetime = field(init=False)
+    _begun_s: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._end, self._started = self.timer() + self.timeout_s, self.clock()
+        self._begun_s = self.timer()
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -114,7 +117,7 @@ class Progress:
         """
         if self.is_stopped:
             raise Stopped
-        if self.timer() >= self._end:
+        if self.timer() - self._begun_s >= self.timeout_s:
             raise OverTimeError(
                 f"ended after {self.timeout_s:,g} s; give the monitor a longer timeout_s or "
                 "shorter windows"
@@ -128,15 +131,17 @@ class Progress:
 
     def tick(self) -> None:
         """Write down where the run is, and learn whether somebody has cancelled it."""
-        moment = self.clock()
-        values = {
-            "owner": self._owner, "stage": self.stage, "rows_read": self.rows_read,
-            "log": list(self.lines), "seen_at": moment, "started_at": self._started,
-        }  # fmt: skip
-        # Whoever cancelled a run that has died meant that one.
-        wish = case((runs.c.seen_at < moment - GONE_AFTER, null()), else_=runs.c.stopped_by)
+        lasted = timedelta(seconds=self.timer() - self._begun_s)
         try:
             with self.engine.begin() as connection:
+                moment = database_time(connection)
+                values = {
+                    "owner": self._owner, "stage": self.stage, "rows_read": self.rows_read,
+                    "log": list(self.lines), "seen_at": moment, "started_at": moment - lasted,
+                }  # fmt: skip
+                # Whoever cancelled a run that has died meant that one; not one that stood still.
+                is_dead = and_(runs.c.owner != self._owner, runs.c.seen_at < moment - GONE_AFTER)
+                wish = case((is_dead, null()), else_=runs.c.stopped_by)
                 stopped_by = connection.scalar(
                     upsert(connection, runs)
                     .values(**_key(self.monitor, self.window), **values)
@@ -163,11 +168,11 @@ class Progress:
             log.warning("monitor=%s progress_not_removed error=%s", self.monitor, error)
 
 
-def list_runs(connection: Connection, monitor: str, now: datetime | None = None) -> list[RunState]:
+def list_runs(connection: Connection, monitor: str) -> list[RunState]:
     """Return the windows of a monitor that are being judged now, for two seconds at least."""
     query = (
         select(runs)
-        .where(runs.c.monitor == monitor, runs.c.seen_at > (now or _now()) - GONE_AFTER)
+        .where(runs.c.monitor == monitor, runs.c.seen_at > database_time(connection) - GONE_AFTER)
         .order_by(runs.c.window_start)
     )
     return [
@@ -195,7 +200,7 @@ def ask_to_stop(connection: Connection, monitor: str, window: Window, by: str) -
     """Note that a run is to end; False when none is known of that window."""
     done = connection.execute(
         update(runs)
-        .where(_is(monitor, window), runs.c.seen_at > _now() - GONE_AFTER)
+        .where(_is(monitor, window), runs.c.seen_at > database_time(connection) - GONE_AFTER)
         .values(stopped_by=by)
     )
     return done.rowcount > 0

@@ -19,9 +19,17 @@ from driftline.errors import ConflictError
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import execution as runs
+from driftline.monitors.run import progress as module
 from driftline.monitors.run.cancel import cancel, pending
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.progress import GONE_AFTER, Progress, list_runs, log_of
+from driftline.monitors.run.progress import (
+    GONE_AFTER,
+    Progress,
+    Stopped,
+    ask_to_stop,
+    list_runs,
+    log_of,
+)
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.sagemaker.execution_summary import as_summary
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -205,6 +213,34 @@ def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_
     following = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
     following.tick()
     following.check()
+
+
+def test_a_run_that_stood_still_for_long_still_finds_that_it_was_cancelled(job: Job) -> None:
+    progress = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
+    progress.tick()
+    with job.engine.begin() as connection:
+        assert ask_to_stop(connection, "daily", WINDOW, "ada")
+        long_ago = datetime.now(UTC) - DAY
+        connection.execute(update(tables.runs).values(seen_at=long_ago))
+
+    progress.tick()
+
+    with pytest.raises(Stopped):
+        progress.check()
+
+
+def test_when_a_run_was_seen_goes_by_the_clock_of_the_database(job: Job, monkeypatch) -> None:
+    """A host whose clock is behind is not taken for dead by the others, nor they by it."""
+    monkeypatch.setattr(module, "database_time", lambda _: datetime.now(UTC) + DAY)
+    timer = iter([0.0, 90.0])
+    progress = Progress(job.engine, "daily", WINDOW, 100.0, lambda: next(timer))
+    progress.tick()
+
+    with job.engine.begin() as connection:
+        (seen,) = list_runs(connection, "daily")
+        assert ask_to_stop(connection, "daily", WINDOW, "ada")
+    assert seen.seen_at > datetime.now(UTC) + DAY / 2
+    assert seen.seen_at - seen.started_at == timedelta(seconds=90)
 
 
 def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
