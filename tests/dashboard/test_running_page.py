@@ -53,6 +53,14 @@ def test_a_window_that_is_being_judged_is_shown_and_can_be_cancelled(view):
     assert "Being judged" not in text(monitor_page(view))
 
 
+def test_a_page_names_the_monitors_that_come_first(view):
+    definition = replace(view.monitor.definition, depends_on=("first", "second"))
+    waiting = replace(view.monitor, definition=definition)
+
+    assert "after first, second" in text(monitor_page(replace(view, monitor=waiting)))
+    assert "after " not in text(monitor_page(view)).split("false alarms allowed")[0]
+
+
 def test_the_log_of_a_window_is_shown_and_a_stopped_one_says_who(view):
     assert "Completed" in view.run.log[-1]["text"]
     assert view.run.log[-1]["text"] in text(monitor_page(view))

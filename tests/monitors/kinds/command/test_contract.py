@@ -131,8 +131,8 @@ def test_a_folder_that_everybody_may_write_to_allows_no_program(tmp_path: Path) 
         command_in(str(tmp_path), ("own.py",))
 
     assert str(found.value) == (
-        f'command "own.py": everybody on this machine may write to {tmp_path}; expected a folder of '
-        f"its owner's: chmod o-w {tmp_path}"
+        f'command "own.py": everybody on this machine may write to {tmp_path}; expected a folder '
+        f"of its owner's: chmod o-w {tmp_path}"
     )
     tmp_path.chmod(0o755)
     command_in(str(tmp_path), ("own.py",))
