@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -79,10 +80,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         """
         definition = declared_monitor(context, name)
         window = asked.span or _last_window(definition, context.now())
-        with (
-            context.places.of_request(definition.priority),
-            open_job(context, shelf, definition, window) as job,
-        ):
+        with _place(context, definition), open_job(context, shelf, definition, window) as job:
             return _shown_execution(run(job))
 
     @routes.post("/monitors/{name}/backfill")
@@ -91,9 +89,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
 
         Answers after some seconds; `next` says from when to ask again, until it is null.
         """
-        definition = declared_monitor(context, name)
-        with context.places.of_request(definition.priority):
-            return _backfill(context, shelf, definition, asked)
+        return _backfill(context, shelf, declared_monitor(context, name), asked)
 
     @routes.get("/monitors/{name}/executions")
     def list_executions(
@@ -173,10 +169,8 @@ def _add_runs(routes: APIRouter, context: ServerContext, shelf: ModelShelf) -> N
         """Evaluate an execution's window again, and compare with its documents; records nothing."""
         execution = _execution(context, execution_id)
         definition = declared_monitor(context, execution.monitor)
-        with (
-            context.places.of_request(definition.priority),
-            open_job(context, shelf, definition, execution.window) as job,
-        ):
+        window = execution.window
+        with _place(context, definition), open_job(context, shelf, definition, window) as job:
             return asdict(repeat(job, execution))
 
 
@@ -232,6 +226,11 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
         return _file(context, execution_id, None, form)
 
 
+def _place(context: ServerContext, definition: MonitorDefinition) -> AbstractContextManager[None]:
+    """Wait for a place among all that run windows."""
+    return context.places.of_request(definition.priority)
+
+
 def _backfill(
     context: ServerContext, shelf: ModelShelf, definition: MonitorDefinition, asked: BackfillRequest
 ) -> dict[str, Any]:
@@ -241,7 +240,8 @@ def _backfill(
     end, ran = time.monotonic() + BACKFILL_S, list[Execution]()
     if missed.windows:
         expect_history(context.engine, definition)
-        with open_job(context, shelf, definition, missed.windows[0]) as job:
+        first = missed.windows[0]
+        with _place(context, definition), open_job(context, shelf, definition, first) as job:
             for window in missed.windows:
                 ran.append(run(replace(job, window=window, keeps_order=True)))
                 if time.monotonic() >= end:

@@ -105,8 +105,8 @@ def test_monitors_depend_on_others_that_exist_and_on_each_other_in_no_circle(ser
         assert answer.status_code == 400
         return server.error_of(answer)["message"]
 
-    gone = refused(monitor("second", "frist"), monitor("first"))
-    assert gone.startswith('Monitor "second": Monitor "frist" does not exist; the nearest known')
+    gone = refused(monitor("second", "firsts"), monitor("first"))
+    assert gone.startswith('Monitor "second": Monitor "firsts" does not exist; the nearest known')
     assert refused(monitor("first", "FIRST")).endswith("names the monitor itself; expected others")
     circle = refused(monitor("a", "c"), monitor("b", "a"), monitor("c", "B"))
     words = "expected monitors that do not wait for each other"

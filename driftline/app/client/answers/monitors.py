@@ -159,10 +159,16 @@ class Marked(TypedDict):
     monitors: list[str]
     executions: list[ExecutionBrief]
 
+class Pending(TypedDict):
+    """A window that is over; waits_for: a monitor that it depends on."""
+    start: str
+    end: str
+    waits_for: str | None
+
 class Progress(TypedDict):
     """What is being judged, and what waits."""
     items: list[RunState]
-    pending: list[Window]
+    pending: list[Pending]
 
 class Promoted(TypedDict):
     """The version that is in use now, and the monitors that follow."""
@@ -348,11 +354,6 @@ class VersionUser(TypedDict):
     """A monitor that uses a version; if pinned, whichever is promoted."""
     name: str
     pinned: bool
-
-class Window(TypedDict):
-    """A half-open span [start, end) of event time, in UTC."""
-    start: str
-    end: str
 
 class CapturedVersion(BaselineVersion):
     """A version that was made of captured rows."""

@@ -262,6 +262,7 @@ class MonitorSpec(TypedDict):
     catch_up: NotRequired[str]
     timeout_s: NotRequired[float]
     priority: NotRequired[int]
+    depends_on: NotRequired[list[str]]
     start: NotRequired[str | None]
     data_analysis_start_time: NotRequired[str | None]
     data_analysis_end_time: NotRequired[str | None]
