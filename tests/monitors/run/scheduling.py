@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,8 @@ class Campaign:
             return START + (time.time() - REAL_S) * self.lease_speed * timedelta(seconds=1)
 
         if not self.is_judged:
-            scheduler.run = record_only  # In this process, which is the campaign's own.
+            # In this process, which is the campaign's own.
+            scheduler.run = partial(record_within, self.limit) if self.limit else record_only
         return Scheduler(
             engine or self.engine, str(self.root), lambda _: signature, now=now,
             lease_clock=lease_clock, poll_s=0.05, max_concurrent_runs=self.limit,
