@@ -57,8 +57,8 @@ class Rolling:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.step()
-            except SQLAlchemyError as error:
-                log.warning("rolling_baselines_not_read error=%s", type(error).__name__)
+            except Exception:  # Nobody awaits the loop: what ended it would end it unseen.
+                log.exception("rolling baselines not looked at")
 
     async def step(self) -> None:
         """Make what is due now; what cannot be reached is tried again at the next look."""

@@ -352,3 +352,21 @@ def test_the_command_tells_it_to_people_and_to_programs(server):
     assert said.splitlines()[0] == "monitor   quality"
     assert said.splitlines()[1].startswith("baseline  flights (")
     assert json.loads(found) == server.client.get(f"{PATH}/commission").json()
+
+
+def test_a_look_that_failed_is_logged_and_followed_by_the_next(monkeypatch, caplog):
+    looks = []
+
+    class Watched(Rolling):
+        async def step(self) -> None:
+            looks.append(len(looks))
+            if len(looks) == 1:
+                raise KeyError("version")
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("driftline.serving.provisioning.rolling.LOOK_S", 0.0)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Watched(None, None).run())
+
+    assert looks == [0, 1]
+    assert "KeyError: 'version'" in caplog.text
