@@ -115,8 +115,8 @@ class Places:
             while not self.take(work, owner, priority, is_request=True):
                 if time.monotonic() >= end:
                     raise UnavailableError(
-                        f"{self.limit} windows are being run, as many as [scheduler] "
-                        "max_concurrent_runs allows, or come first; try again"
+                        "as many windows are being run as [scheduler] max_concurrent_runs allows, "
+                        f"{self.limit}; try again"
                     )
                 time.sleep(LOOK_S)
             with self.renewed(work, owner):
