@@ -126,7 +126,8 @@ def revoke_token(connection: Connection, name: str, now: datetime) -> Token:
     found = _find(connection, name)
     if found is None or found.revoked_at is not None:
         names = [one.name for one in list_tokens(connection) if one.revoked_at is None]
-        raise NotFoundError(f'token "{name[:80]}" does not exist; {nearest(name, names) or "none"}')
+        fault = "does not exist" if found is None else "is revoked already"
+        raise NotFoundError(f'token "{name[:80]}" {fault}; {nearest(name, names) or "none"}')
     connection.execute(update(tokens).where(tokens.c.name == name).values(revoked_at=now))
     return found
 

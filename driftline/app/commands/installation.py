@@ -40,9 +40,9 @@ def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = F
     for finding in examine(found, now=clock(found)):
         findings.append(finding)
         if not as_json:
-            typer.echo(f"{MARKS[finding.verdict]:<7} {finding.what:<18} {finding.found}")
+            typer.echo(f"{MARKS[finding.verdict]:<7} {finding.what:<24} {finding.found}")
             if finding.mend:
-                typer.echo(f"{'':<7} {'':<18} mend: {finding.mend}")
+                typer.echo(f"{'':<7} {'':<24} fix: {finding.mend}")
     verdict = worst(findings)
     if as_json:
         show_json({"verdict": verdict, "findings": [asdict(one) for one in findings]})

@@ -78,7 +78,7 @@ def test_no_second_token_of_a_name_even_after_the_first_is_revoked(engine: Engin
         revoke_token(connection, "ci", NOW)
         with pytest.raises(ConflictError, match='token "ci" exists or was revoked'):
             create_token(connection, "ci", ["viewer"], now=NOW, created_by="ana")
-        with pytest.raises(NotFoundError, match='token "ci" does not exist'):
+        with pytest.raises(NotFoundError, match='token "ci" is revoked already'):
             revoke_token(connection, "ci", NOW)
 
 

@@ -439,7 +439,7 @@ def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_pa
     ill = driftline(*asked, "--json")
 
     assert well.returncode == 0, well.stderr
-    assert "mend: driftline up" in well.stdout
+    assert "fix: driftline up" in well.stdout
     assert ill.returncode == 1
     assert json.loads(ill.stdout)["verdict"] == "defect"
 
