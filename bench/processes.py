@@ -1,8 +1,10 @@
 """Processor seconds to start and stop an installation, and its memory at rest, by process.
 
-Compares source trees in one environment, in turn: ``python bench/processes.py TREE...``.
+Compares source trees in one environment, in turn: ``python bench/processes.py TREE...``; with
+``--model FILE`` an endpoint serves that model.
 """
 
+import argparse
 import os
 import signal
 import statistics
@@ -17,6 +19,7 @@ from tests.servers.ports import free_port
 
 ROUNDS = 5
 REST_S = 3
+MODEL_REST_S = 20  # Until its workers have loaded a model.
 TICKS_S = os.sysconf("SC_CLK_TCK")
 NAMES = ("server", "background", "dashboard")
 
@@ -40,6 +43,8 @@ def name_of(pid: int) -> str:
     words = [*Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
     if "driftline.app.warm_parent" in words:
         return Path(f"/proc/{pid}/comm").read_text().strip().replace("python", "warm parent")
+    if "driftline.serving.hosting.fork_server" in words:
+        return "model, and what forks it"
     return next((name for name in NAMES if name in words), "up")
 
 
@@ -49,23 +54,33 @@ def below(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in below(int(child)))]
 
 
-def measure(tree: Path, folder: Path) -> dict[str, float]:
+def measure(
+    tree: Path, folder: Path, model: Path | None, *, is_first: bool = False
+) -> dict[str, float]:
     """Start an installation, let it rest and stop it."""
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    command = [sys.executable, "-m", "driftline", "up"]
-    found = {}
+    command = [sys.executable, "-m", "driftline"]
+    environment = inherited | {"PYTHONPATH": str(tree)}
+    found: dict[str, float] = defaultdict(float)
     with subprocess.Popen(
-        command, cwd=folder, env=inherited | {"PYTHONPATH": str(tree)}, stderr=subprocess.PIPE,
-        text=True,
-    ) as up:  # fmt: skip
+        [*command, "up"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as up:
         assert up.stderr is not None
         if not any("ready; Ctrl-C" in line for line in up.stderr):
             raise RuntimeError(f"{tree}: ended before it was ready")
-        pids = below(up.pid)
-        found["start CPU s"] = sum(processor_s(pid) for pid in pids)
-        time.sleep(REST_S)
+        if model is not None and is_first:
+            words = [*command, "deploy", str(model), "--name", "model"]
+            subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
+        if model is None:
+            pids = below(up.pid)
+            found["start CPU s"] = sum(processor_s(pid) for pid in pids)
+            time.sleep(REST_S)
+        else:  # The server is ready before its model is.
+            time.sleep(MODEL_REST_S)
+            pids = below(up.pid)
+            found["start and rest CPU s"] = sum(processor_s(pid) for pid in pids)
         for pid in pids:
-            found[f"{name_of(pid)} PSS MiB"] = memory_mib(pid)
+            found[f"{name_of(pid)} PSS MiB"] += memory_mib(pid)
         found["all PSS MiB"] = sum(memory_mib(pid) for pid in pids)
         before = sum(processor_s(pid) for pid in pids)
         up.send_signal(signal.SIGTERM)
@@ -78,7 +93,12 @@ def measure(tree: Path, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print the medians, one column a tree."""
-    trees = [Path(word).resolve() for word in sys.argv[1:]] or [Path(__file__).parents[1]]
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("trees", nargs="*", type=Path, default=[Path(__file__).parents[1]])
+    parser.add_argument("--model", type=Path, help="a file that one endpoint serves")
+    given = parser.parse_args()
+    trees = [tree.resolve() for tree in given.trees]
+    model = given.model and given.model.resolve()
     measured: dict[str, dict[Path, list[float]]] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name, str(number)) for number in range(len(trees))]
@@ -88,10 +108,10 @@ def main() -> None:
                 f"[server]\nport = {free_port()}\n[dashboard]\nport = {free_port()}\n"
                 "[metrics]\nbackground_port = 0\n"
             )
-            measure(tree, folder)  # Makes the database, and warms the caches.
+            measure(tree, folder, model, is_first=True)  # Makes the database, and warms the caches.
         for _ in range(ROUNDS):
             for folder, tree in zip(folders, trees, strict=True):
-                for what, value in measure(tree, folder).items():
+                for what, value in measure(tree, folder, model).items():
                     measured[what][tree].append(value)
     print("| | " + " | ".join(str(tree) for tree in trees) + " |")
     print("|" + "---|" * (len(trees) + 1))
