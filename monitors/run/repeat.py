@@ -57,7 +57,8 @@ def repeat(job: Job, execution: Execution) -> Repeated:
     if definition.version != execution.definition_version:
         raise UndecidedError(
             f"{name} was of definition {execution.definition_version} of monitor "
-            f'"{definition.name}"; it has {definition.version} now: run the window by that one'
+            f'"{definition.name}"; it has {definition.version} now: judge the window '
+            f"by that one with driftline monitor run {definition.name} --from … --to …"
         )
     try:
         baseline = job.baselines(job.root, execution.baseline, execution.baseline_version)

@@ -216,7 +216,8 @@ def _audit_lines(found: Audit) -> Iterator[str]:
 def _spool(backlog: Mapping[str, Any]) -> str:
     age = timedelta(seconds=round(backlog["oldest_s"]))
     wait = f"the oldest waits for {age}" if backlog["oldest_s"] else "nothing waits"
-    return f"{_size(backlog['size_bytes'])} in {backlog['segments']} segments, {wait}"
+    parts = "1 segment" if backlog["segments"] == 1 else f"{backlog['segments']:,} segments"
+    return f"{_size(backlog['size_bytes'])} in {parts}, {wait}"
 
 
 def _by_reason(total: int, reasons: Mapping[str, int]) -> str:

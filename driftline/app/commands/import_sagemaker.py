@@ -120,7 +120,7 @@ def _shown(imported: Imported, windows: list[ParityWindow], file: Path) -> Itera
     rows: list[dict[str, Any]] = [
         {"kind": one["kind"], "name": one["name"]} for one in imported.resources
     ]
-    yield Table(["kind", "name"], rows, title=f"{file}: {len(rows)} resources")
+    yield Table(["kind", "name"], rows, title=f"{file}: resources, {len(rows)} in all")
     if imported.remarks:
         yield Table(
             ["what", "left to do"],
