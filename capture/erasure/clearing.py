@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,9 @@ from driftline.capture.tables.storage import open_storage, reaching, replace_obj
 ERASED = "(erased)"
 # A window may begin so long before a row that it holds.
 LONGEST_WINDOW = timedelta(days=32)
+_JSON = (".json", ".jsonl")
+# Possessive, so that no document takes long.
+_JSON_TEXT = re.compile(r'(?P<text>"(?:[^"\\]|\\.)*+")(?P<key>\s*+:)?', re.DOTALL)
 _STAMP = re.compile(r"/(\d{8}T\d{6}Z)/")
 
 
@@ -71,15 +75,14 @@ def clear_documents(
     """Write ``(erased)`` in the place of ids in the documents of executions; count the documents.
 
     Also in those of other windows than the rows' own. Values of rows are not sought: whoever knows
-    the windows clears those as a whole (``WindowClearer``).
+    the windows clears those as a whole (``WindowClearer``). In JSON an id is a text or a part of
+    one: a number, a key or a bracket that reads like it is something else.
     """
-    sought = {form for id_ in ids for form in (json.dumps(id_)[1:-1], id_)}
+    sought = sorted(set(ids), key=len, reverse=True)
     if not sought:
         return 0
     # The longest first, for one may begin another; and none inside of a longer word.
-    texts = sorted(sought, key=len, reverse=True)
-    inner = b"|".join(re.escape(text.encode()) for text in texts)
-    pattern = re.compile(rb"(?<![\w-])(?:" + inner + rb")(?![\w-])")
+    pattern = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, sought))})(?![\w-])")
     filesystem, path = open_storage(root)
     cleared = 0
     with reaching(f"{root}/executions"):
@@ -88,13 +91,31 @@ def clear_documents(
             if not entry.is_file or not _may_hold(entry.path, span):
                 continue
             with filesystem.open_input_stream(entry.path) as stream:
-                content = stream.readall()
-            clean, count = pattern.subn(ERASED.encode(), content)
-            if count:
+                content = stream.readall().decode(errors="surrogateescape")
+            clean = _without(pattern, content, is_json=Path(entry.path).suffix in _JSON)
+            if clean != content:
                 cleared += 1
                 if not dry_run:
-                    replace_object(filesystem, entry.path, clean)
+                    found = clean.encode(errors="surrogateescape")
+                    replace_object(filesystem, entry.path, found)
     return cleared
+
+
+def _without(pattern: re.Pattern[str], content: str, *, is_json: bool) -> str:
+    if is_json:
+        try:
+            return _JSON_TEXT.sub(partial(_text_without, pattern), content)
+        except ValueError:
+            pass  # A kind of monitor of somebody else's wrote what is no JSON: a text like others.
+    return pattern.sub(ERASED, content)
+
+
+def _text_without(pattern: re.Pattern[str], found: re.Match[str]) -> str:
+    """Return a text of a JSON document without ids; keys, and texts without any, as they stand."""
+    if found["key"] is not None:
+        return found[0]
+    clean, count = pattern.subn(ERASED, json.loads(found["text"], strict=False))
+    return json.dumps(clean) if count else found[0]
 
 
 def clear_quarantine(
