@@ -43,9 +43,15 @@ def read_report(context: ServerContext, execution: Execution) -> bytes:
             f'execution "{execution.id}" has no report: {execution.failure_reason}'
         )
     try:
-        return (locate(context.root) / execution.folder / REPORT).read()
+        content = (locate(context.root) / execution.folder / REPORT).read()
+        json.loads(content)
     except NotFoundError:
         raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
+    except ValueError:
+        raise UndecidedError(
+            f'the report of execution "{execution.id}" is damaged: {REPORT} is no JSON'
+        ) from None
+    return content
 
 
 def open_contributing_rows(

@@ -285,6 +285,23 @@ def test_a_window_without_rows_is_a_failed_execution(server):
     assert "no data" in server.error_of(report)["message"]
 
 
+def test_a_damaged_report_is_said_to_be_damaged(server):
+    window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
+    ran = server.client.post("/api/v1/monitors/quality/run", json=window).json()
+    file = next(server.root.rglob(f"{ran['id']}/report.json"))
+    whole = file.read_bytes()
+    paths = [f"/api/v1/executions/{ran['id']}/{one}" for one in ("report", "rows")]
+    try:
+        file.write_bytes(whole[:665])
+        answers = [server.client.get(path) for path in paths]
+    finally:
+        file.write_bytes(whole)
+
+    for answer in answers:
+        assert answer.status_code == 503
+        assert "is damaged: report.json is no JSON" in server.error_of(answer)["message"]
+
+
 def test_resources_are_listed_with_what_became_of_them(server):
     found = {
         collection: server.client.get(f"/api/v1/{collection}").json()["items"]
