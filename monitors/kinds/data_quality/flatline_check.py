@@ -87,20 +87,19 @@ def shortened_runs(
     """Return a window's counts with no run longer than the reference's.
 
     One visitor who stays for a day is a third of its rows, and no third of the visitors. Of a
-    standstill all rows count.
+    standstill all rows count. One row is taken off for each time beyond: a run surely has these,
+    and how many more is not known, for other times may have hundreds.
     """
     cells = dict(counts.cells)
-    for name in counts.last_runs.keys() & known.keys() & references.keys():
+    for name in cells.keys() & known.keys() & references.keys():
         runs = window[name].runs
         if runs.lengths.max(initial=0) <= LEAST_RUN:
             continue
         cells[name] = cells[name].copy()
-        rows_a_time = cells[name][:-2].sum() / runs.time_count
         for one in _runs(runs, known[name].runs, references[name]):
             beyond = one.length - max(one.most, LEAST_RUN)
             if beyond > 0 and one.excess < 1.0:
-                place = references[name].cells.place(one.value)
-                cells[name][place] -= int(rows_a_time * beyond)
+                cells[name][references[name].cells.place(one.value)] -= int(beyond)
     return replace(counts, cells=cells)
 
 

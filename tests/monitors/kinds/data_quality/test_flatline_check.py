@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from driftline.app.commands.junit import junit
+from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
+from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext, PastWindows
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.evaluation import evaluate
+from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 
@@ -243,6 +250,80 @@ def test_one_long_visit_is_no_change_of_the_visitors(rng: np.random.Generator, s
     window = visits(rng, 1)
     window.loc[rng.choice(288, stay, replace=False), "age"] = 33.0
     assert ("age", "baseline_drift_check", "ticket") in told(check(window, baseline))
+
+
+def with_batches(
+    rng: np.random.Generator, rows: pd.DataFrame, *, share: float = 0.0
+) -> pd.DataFrame:
+    """The rows, and from 21 o'clock on 300 more each quarter of an hour, some of them 33."""
+    late = rows["at"][(rows["at"].dt.hour >= 21) & (rows["at"].dt.minute % 15 == 0)].repeat(300)
+    ages = np.where(rng.random(late.size) < share, 33.0, rng.integers(18, 80, late.size))
+    return pd.concat([rows, pd.DataFrame({"age": ages, "at": late})]).sort_values("at")
+
+
+@pytest.mark.parametrize(("share", "drifts"), [(0.0, False), (0.35, True)])
+def test_a_long_visit_in_quiet_times_takes_no_rows_from_batches_at_others(
+    rng: np.random.Generator, share: float, drifts: bool
+) -> None:
+    baseline = Baseline.fit(with_batches(rng, visits(rng, 30)), timestamp="at")
+    window = with_batches(rng, visits(rng, 1, stay=170), share=share)
+
+    found = told(check(window, baseline))
+
+    assert found == ({("age", "baseline_drift_check", "ticket")} if drifts else set())
+
+
+def test_a_long_visit_is_no_change_where_the_last_time_holds_several_values(
+    rng: np.random.Generator,
+) -> None:
+    baseline = Baseline.fit(visits(rng, 30), timestamp="at")
+    window = visits(rng, 1, stay=150)
+    another = window[-1:].assign(age=window["age"].iloc[-1] + 1)
+
+    assert told(check(pd.concat([window, another]), baseline)) == set()
+
+
+@cache
+def visited() -> Baseline:
+    return Baseline.fit(visits(np.random.default_rng(7), 30), timestamp="at")
+
+
+def profiled(baseline: Baseline, rows: pd.DataFrame) -> Profile:
+    profile, batch = Profile.empty(baseline.signature, baseline.cells), pa.record_batch(rows)
+    profile.update(batch, order=TimeOrder.of(batch.column("at")))
+    return profile
+
+
+@given(
+    busy=st.lists(st.integers(1, 300), max_size=20),
+    stays=st.lists(
+        st.tuples(st.integers(18, 79), st.integers(1, 150), st.integers(1, 3)), max_size=6
+    ),
+)
+def test_of_a_long_visit_only_its_own_rows_are_taken_off(
+    busy: list[int], stays: list[tuple[int, int, int]]
+) -> None:
+    """Whatever rows come beside it: no cell falls below these, and none grows."""
+    baseline = visited()
+    assert baseline.profile is not None
+    crowds = [np.arange(rows) % 62 + 18.0 for rows in busy]
+    visitors = [np.full(rows, float(age)) for age, times, rows in stays for _ in range(times)]
+    groups = [*crowds, *visitors]
+    at = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    times = pd.Timestamp("2026-02-01", tz="UTC") + pd.to_timedelta(5 * at, unit="min")
+    rows = pd.DataFrame({"age": np.concatenate([[], *groups]), "at": times})
+    found = profiled(baseline, rows)
+    counts = WindowCounts.of(found)
+
+    shortened = shortened_runs(
+        counts, found.columns, baseline.profile.columns, reference_columns(baseline)
+    )
+
+    cells, left = counts.cells["age"], shortened.cells["age"]
+    beside = WindowCounts.of(profiled(baseline, rows[at < len(crowds)])).cells["age"]
+    assert (beside <= left).all()
+    assert (left <= cells).all()
+    assert cells.sum() == shortened.row_count == len(rows)
 
 
 @pytest.mark.parametrize(
