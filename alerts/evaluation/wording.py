@@ -13,11 +13,16 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite_records import AnyRecord, StateSince
 from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.alarms.records import HistoryItem, add_history
-from driftline.alerts.notify.event import alarm_arn, cause_source, plain_cause
+from driftline.alerts.notify.event import (
+    KEPT_CAUSE_MAX,
+    alarm_arn,
+    cause_source,
+    cut_cause,
+    plain_cause,
+)
 
 # CloudWatch's limit of StateReasonData; the newest children stay.
 _REASON_DATA_MAX = 4000
-_CAUSE_MAX = 300
 # Whatever language the process speaks, CloudWatch's sentences are English.
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS: Final = (
@@ -99,7 +104,7 @@ def _kept_note(note: Mapping[str, object] | None) -> dict[str, object]:
     if not (cause and link):
         return {}
     source = {**cause_source(note)}
-    return {"note": {"cause": cause[:_CAUSE_MAX], "link": link, "source": source}}
+    return {"note": {"cause": cut_cause(cause, KEPT_CAUSE_MAX), "link": link, "source": source}}
 
 
 def _side(value: str, reason: str, data: str | None) -> dict[str, object]:

@@ -17,8 +17,7 @@ from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.composite_records import above
-from driftline.alerts.notify.event import Event
-from driftline.alerts.notify.incidents import CAUSE_MAX
+from driftline.alerts.notify.event import CAUSE_MAX, KEPT_CAUSE_MAX, Event, cut_cause
 from driftline.alerts.notify.message import render_again
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.tables import attempts, incident_alarms, incidents
@@ -200,7 +199,14 @@ def _clear_incidents(
     """Clear the incidents that a message names, that began in a window, or that quote its cause."""
     table = incidents.c
     starts = {one.start for one in windows}
-    causes = {one.cause[:CAUSE_MAX] for one in windows if one.cause}
+    # As the incidents of alarms and of composites quote them, and as releases before cut them.
+    causes = {
+        cut
+        for one in windows
+        for longest in (CAUSE_MAX, KEPT_CAUSE_MAX)
+        for cut in (cut_cause(one.cause, longest), one.cause[:longest])
+        if cut
+    }
     members = select(incident_alarms.c.incident_id).where(incident_alarms.c.alarm_id.in_(quoting))
     named = named | set(connection.scalars(members))
     query = select(table.id, table.endpoint, table.onset_at, table.cause).where(

@@ -20,7 +20,8 @@ REGION = "us-east-1"
 REGION_NAME = "US East (N. Virginia)"
 _VIOLATIONS_MAX = 10
 _DATAPOINTS_MAX = 50
-_CAUSE_MAX = 1000
+CAUSE_MAX = 1000  # Of a message, and of an incident.
+KEPT_CAUSE_MAX = 300  # Of a history, and of a message among others.
 _TEXT_MAX = 300  # Of other events, whose data is made to fit without it.
 
 
@@ -81,6 +82,14 @@ def without_values(text: str) -> str:
     """
     start, quote, _ = text.partition('"')
     return f'{start}"…"' if quote else text
+
+
+def cut_cause(cause: str, longest: int = CAUSE_MAX) -> str:
+    """Return a cause, ended at a word with "…" where it is longer."""
+    if len(cause) <= longest:
+        return cause
+    head, space, _ = cause[: longest - 1].rpartition(" ")
+    return f"{head if space else cause[: longest - 2]} …"
 
 
 def plain_cause(note: Mapping[str, object]) -> str:
@@ -188,7 +197,7 @@ def _mood(change: StateChange, definition: AnyDefinition) -> str:
 
 def _cause(note: Mapping[str, object], *, has_values: bool) -> str | None:
     text = str(note.get("cause") or "") if has_values else plain_cause(note)
-    return text[:_CAUSE_MAX] or None
+    return cut_cause(text) or None
 
 
 def _watched(definition: AnyDefinition) -> dict[str, object]:

@@ -23,6 +23,7 @@ from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
 from driftline.alerts.documents import Output, Time
 from driftline.alerts.errors import UnknownIncident
+from driftline.alerts.notify.event import cut_cause
 from driftline.alerts.notify.labels import features_of, labels_of
 from driftline.alerts.tables import incident_alarms, incidents
 from driftline.database.locks import advisory_lock, try_advisory_lock
@@ -30,7 +31,6 @@ from driftline.database.paging import Place, is_behind
 
 ONSET_APART_MAX = timedelta(hours=1)
 REOPENED_WITHIN = timedelta(minutes=30)
-CAUSE_MAX = 1000
 _FEATURES_MAX = 50
 # So many incidents of an endpoint are looked at; beyond, nobody could tell them apart either.
 _COMPARED_MAX = 100
@@ -153,7 +153,7 @@ def _join(
     """Find the incident that a change to ALARM belongs to, or open one."""
     note = change.note or {}
     features = features_of(alarm, note)
-    cause = str(note.get("cause") or "")[:CAUSE_MAX]
+    cause = cut_cause(str(note.get("cause") or ""))
     endpoint = labels_of(alarm, note).get("endpoint", "")
     onset = change.first_breach or change.time
     severity = alarm.severity
@@ -171,7 +171,7 @@ def _join(
             {
                 "id": incident_id,
                 "endpoint": endpoint,
-                "cause": cause or change.reason[:CAUSE_MAX],
+                "cause": cause or cut_cause(change.reason),
                 "features": features[:_FEATURES_MAX],
                 "severity": severity,
                 "onset_at": onset,

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition, CompositeDefinition
-from driftline.alerts.notify.event import alarm_path, plain_cause
+from driftline.alerts.notify.event import KEPT_CAUSE_MAX, alarm_path, cut_cause, plain_cause
 
 _LABEL_MAX = 255
-_CAUSE_MAX = 300
 _ENDPOINT = ("Endpoint", "EndpointName")
 _VARIANT = ("VariantName", "Variant")
 _MONITOR = ("MonitoringSchedule",)
@@ -76,7 +75,7 @@ def facts_of(
     return {
         "labels": dict(labels),
         "old": change.old,
-        "cause": text[:_CAUSE_MAX],
+        "cause": cut_cause(text, KEPT_CAUSE_MAX),
         "link": link,
         "since": change.first_breach.isoformat() if change.first_breach is not None else None,
     }

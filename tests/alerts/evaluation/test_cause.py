@@ -56,6 +56,19 @@ def test_an_alarm_says_its_cause_and_where_the_rows_are(house, evaluator, why):
     ]
 
 
+def test_a_long_cause_that_the_history_keeps_ends_at_a_word_and_says_so(house, evaluator, why):
+    house.alarm()
+    house.put(1.0, note=NOTE | {"plain_cause": "36.1% of rows " * 40})
+    evaluator.step()
+    house.put(0.0, day=1)
+    evaluator.step()
+
+    kept = why().last_alarm.cause
+
+    assert 280 < len(kept) <= 300
+    assert kept.endswith("of rows …")
+
+
 def test_the_newest_breaching_window_is_the_cause(house, evaluator, why):
     house.alarm(evaluation_periods=3, datapoints_to_alarm=2)
     for day, value in enumerate([1.0, 1.0, 0.0]):

@@ -8,6 +8,8 @@ import pytest
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.errors import UnknownIncident
+from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
+from driftline.alerts.notify.event import KEPT_CAUSE_MAX, cut_cause
 from driftline.alerts.notify.incidents import follow, get_incident, list_incidents, settle
 from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
 
@@ -170,3 +172,28 @@ def test_only_a_cause_that_the_incident_told_continues_it(clock, change, lasting
 
     told = clock() if lasting == "later" else lasting
     assert change("a", feature="y", lasting=told) != name
+
+
+LONG = "dest: " + "36.1% of rows at or below 7.2, and so on " * 40
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        (LONG, "(erased)"),
+        (cut_cause(LONG, KEPT_CAUSE_MAX), "(erased)"),
+        (LONG[:300], "(erased)"),
+        (LONG[:400], LONG[:400]),
+    ],
+    ids=["whole", "a composite's", "of an earlier release", "another one's"],
+)
+def test_an_incident_that_quotes_a_long_cause_is_erased_with_its_window(
+    engine, clock, change, told, kept
+):
+    found = change("drift", cause=told)
+    window = QuotedWindow("daily", "20130101T000000Z", clock() - timedelta(days=3), LONG)
+
+    with engine.begin() as connection:
+        clear_messages(connection, "flights", [window])
+
+    assert incident(engine, found).cause == kept
