@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from driftline.tracing import STATUS, TRACEPARENT, Kind, Span, Spans, Value, record_by
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import Span as Recorded
 
@@ -47,7 +48,8 @@ def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterat
     After a fork: the thread that sends spans is of the process that began it.
     """
     variable = asked_by(environment)
-    provider = _provider(process, variable) if variable else None
+    losses = _Losses()
+    provider = _provider(process, variable, losses) if variable else None
     if provider is None:
         yield
         return
@@ -61,9 +63,10 @@ def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterat
         last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
         last.start()
         last.join(_LAST_S)
+        losses.tell(is_last=True)
 
 
-def _provider(process: str, variable: str) -> TracerProvider | None:
+def _provider(process: str, variable: str, losses: _Losses) -> TracerProvider | None:
     """Build what makes spans and sends them, all by the environment; None where it is missing."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -84,33 +87,76 @@ def _provider(process: str, variable: str) -> TracerProvider | None:
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "driftline"}))
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        provider.add_span_processor(BatchSpanProcessor(_counting(OTLPSpanExporter())))
-    except (ValueError, OSError) as error:  # A number, or a file of certificates.
+        exporter = _counted_exporter(OTLPSpanExporter(), losses)
+        provider.add_span_processor(_counted_ends(losses))
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    # A number, a file of certificates, or a plug-in that is not installed.
+    except (ValueError, OSError, RuntimeError) as error:
         log.warning("nothing is traced, for OTEL_… variables cannot be used: %s", error)
         return None
     return provider
 
 
-def _counting(exporter: SpanExporter) -> SpanExporter:
-    """Return an exporter that says, once a while, how many spans it could not send."""
+class _Losses:
+    """Counts the spans that no collector took: it refused them, or they left a full queue."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ended = self._sent = self._told = 0
+        # A span that leaves a full queue is held by nobody any more, and so leaves this set.
+        self._waiting: WeakSet[ReadableSpan] = WeakSet()
+        self._told_s: float | None = None
+
+    def end(self, span: ReadableSpan) -> None:
+        """Count a span that is over and about to wait in the queue."""
+        with self._lock:
+            self._ended += 1
+            self._waiting.add(span)
+
+    def leave(self, spans: Sequence[ReadableSpan], *, is_sent: bool) -> None:
+        """Count spans that have been sent, or could not be."""
+        with self._lock:
+            self._waiting.difference_update(spans)
+            self._sent += len(spans) if is_sent else 0
+        self.tell()
+
+    def tell(self, *, is_last: bool = False) -> None:
+        """Log what was lost since the last line, once a while; at the end what waits is lost."""
+        with self._lock:
+            waiting = 0 if is_last else len(self._waiting)
+            lost = self._ended - self._sent - waiting - self._told
+            now = time.monotonic()
+            is_due = self._told_s is None or now - self._told_s >= _TOLD_EVERY_S
+            if lost <= 0 or not (is_due or is_last):
+                return
+            self._told, self._told_s = self._told + lost, now
+        log.warning(
+            "spans_lost=%d: the collector of OpenTelemetry does not take them, or not fast enough; "
+            "see to it, or to %s; the work goes on",
+            lost, _ENDPOINTS[1],
+        )  # fmt: skip
+
+
+def _counted_ends(losses: _Losses) -> SpanProcessor:
+    """Return what counts the spans that are about to enter the queue."""
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    class Counting(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if span.context is not None and span.context.trace_flags.sampled:
+                losses.end(span)
+
+    return Counting()
+
+
+def _counted_exporter(exporter: SpanExporter, losses: _Losses) -> SpanExporter:
+    """Return an exporter that counts the spans that it sent, and those that it could not send."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
     class Counting(SpanExporter):
-        lost = 0
-        told_s = -_TOLD_EVERY_S
-
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             result = exporter.export(spans)
-            now = time.monotonic()
-            if result is not SpanExportResult.SUCCESS:
-                self.lost += len(spans)
-                if now - self.told_s >= _TOLD_EVERY_S:
-                    log.warning(
-                        "spans_lost=%d: the collector of OpenTelemetry does not take them; see to "
-                        "it, or to %s; the work goes on",
-                        self.lost, _ENDPOINTS[1],
-                    )  # fmt: skip
-                    self.lost, self.told_s = 0, now
+            losses.leave(spans, is_sent=result is SpanExportResult.SUCCESS)
             return result
 
         def shutdown(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Collector:
     url: str = ""
     spans: list[Sent] = field(default_factory=list)
     raw: bytes = b""
+    is_open: threading.Event = field(default_factory=threading.Event)  # It answers nobody before.
 
     def named(self, name: str, **values: object) -> list[Sent]:
         """Return the spans of a name with these attributes of ours."""
@@ -70,9 +72,11 @@ def _plain(pairs: Any) -> dict[str, Any]:
 def collecting() -> Iterator[Collector]:
     """Take traces on a free port of this machine until the block ends."""
     collector = Collector()
+    collector.is_open.set()
 
     class Taking(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            collector.is_open.wait()
             collector.take(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Length", "0")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,13 +201,68 @@ def test_a_dead_collector_costs_spans_and_no_work(
                 with span("window"):
                     pass
             used_s = time.thread_time() - began_s
-            wait = threading.Event()
-            while not is_hanging and len(caplog.records) < 2:
-                wait.wait(0.1)
+            _wait_for(lambda: is_hanging or _lost(caplog))
             began_s = time.monotonic()
         ended_s = time.monotonic() - began_s
 
     assert used_s < 20_000 * 0.001
     assert ended_s < 10
-    assert len(caplog.records) <= 2
-    assert all("OpenTelemetry" in one.getMessage() for one in caplog.records[1:])
+    lost = _lost(caplog)
+    assert sum(lost) == 20_000
+    assert len(lost) <= 2  # One in ten minutes, and one at the end.
+    assert len(caplog.records) == 1 + len(lost)
+
+
+def test_spans_that_give_way_in_front_of_a_slow_collector_are_counted(
+    asking: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = {"OTEL_BSP_MAX_QUEUE_SIZE": "64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32"}
+    with collecting() as collector:
+        collector.is_open.clear()
+        with tracing("server", asking(collector.url, **queue)):
+            for _ in range(3_000):
+                with span("window"):
+                    pass
+            collector.is_open.set()
+            _wait_for(lambda: _lost(caplog))
+            told = _lost(caplog)
+
+    assert len(told) == 1
+    assert told[0] >= 3_000 - 64 - 32
+    assert sum(_lost(caplog)) + len(collector.spans) == 3_000
+
+
+def test_spans_that_wait_for_a_collector_are_not_told_as_lost(
+    asking: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with collecting() as collector, tracing("server", asking(collector.url)):
+        for _ in range(1_000):
+            with span("window"):
+                pass
+
+    assert len(collector.spans) == 1_000
+    assert _lost(caplog) == []
+
+
+def test_a_plug_in_that_is_not_there_stops_no_process(
+    asking: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER"
+
+    with tracing("server", asking("http://127.0.0.1:1", **{name: "x"})), span("window") as one:
+        assert one.traceparent == ""
+
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert line.startswith("nothing is traced, for OTEL_… variables cannot be used: ")
+
+
+def _lost(caplog: pytest.LogCaptureFixture) -> list[int]:
+    """Return how many spans each line so far says were lost."""
+    said = [one.getMessage() for one in caplog.records]
+    return [int(found[1]) for one in said if (found := re.match(r"spans_lost=(\d+): ", one))]
+
+
+def _wait_for(is_over: Callable[[], object]) -> None:
+    wait, end_s = threading.Event(), time.monotonic() + 30
+    while not is_over() and time.monotonic() < end_s:
+        wait.wait(0.05)
