@@ -47,9 +47,9 @@ class Rolling:
         self, context: ServerContext, promote: Callable[[str, str, str], Awaitable[object]]
     ) -> None:
         self._context, self._promote = context, promote
-        # By baseline: the end of the time that was read last, the version that was in use then, and
-        # the one that could not be put to use yet.
-        self._last: dict[str, tuple[datetime, str, str | None]] = {}
+        # By baseline: what was declared and the end of the time that was read last, the version
+        # that was in use then, and the one that could not be put to use yet.
+        self._last: dict[str, tuple[tuple[object, datetime], str, str | None]] = {}
 
     async def run(self) -> None:
         """Look once a minute, until cancelled."""
@@ -65,14 +65,15 @@ class Rolling:
         for row in await asyncio.to_thread(self._rolling):
             spec = RollingSpec.model_validate(row.spec["rolling"])
             window = rolling_window(spec, self._context.now())
-            end, before, version = self._last.get(row.name, (None, "", None))
-            if end == window.end and version is None:
+            due = row.spec["rolling"], window.end
+            done, before, version = self._last.get(row.name, (None, "", None))
+            if done == due and version is None:
                 continue
             try:
-                if end != window.end:
+                if done != due:
                     before = row.made["version"]
                     version = await asyncio.to_thread(self._made, row, spec, window)
-                    self._last[row.name] = window.end, before, version
+                    self._last[row.name] = due, before, version
                 if version is not None:
                     await self._promote(row.name, version, before)
             except (DriftlineError, OSError, SQLAlchemyError) as error:
@@ -82,7 +83,7 @@ class Rolling:
                 # What the rows do not hold now they hold at no later look either.
                 if not isinstance(error, DriftlineError) or error.retriable:
                     continue
-            self._last[row.name] = window.end, "", None
+            self._last[row.name] = due, "", None
 
     def _rolling(self) -> list[Stored]:
         with read_connection(self._context.engine) as connection:

@@ -297,6 +297,30 @@ def test_a_version_that_cannot_be_used_now_is_tried_again_without_being_made_aga
     assert "secret" not in caplog.text
 
 
+def test_what_is_declared_anew_holds_for_a_version_that_waits_to_be_used(rolled):
+    rolled.failing = [UnavailableError("the database is away")]
+    rolling = rolled.rolling(promote="always")
+    asyncio.run(rolling.step())
+    rolled.rolling(promote="manual")
+
+    asyncio.run(rolling.step())
+
+    assert len(rolled.asked) == 1
+    assert rolled.in_use == rolled.first
+
+
+def test_another_length_is_read_at_the_next_look(rolled):
+    rolling = rolled.rolling(length="2d", promote="manual")
+    asyncio.run(rolling.step())
+    rolled.rolling(length="3d", promote="manual")
+
+    asyncio.run(rolling.step())
+
+    kept = baselines.list_versions(rolled.server.context.root, rolled.name)
+    starts = [one.origin["from"] for one in kept if one.version != rolled.first]
+    assert len(set(starts)) == 2
+
+
 def test_a_version_is_given_up_once_somebody_has_another_one_used(rolled):
     rolled.failing = [UnavailableError("the database is away")]
     rolling = rolled.rolling(promote="always")
