@@ -478,6 +478,13 @@ def list_versions(root: str, name: str) -> list[BaselineVersion]:
             more = one.get("row_count"), one.get("origin", {})
             # Older programs wrote no number.
             found.append(BaselineVersion(one.get("number", 0), one["version"], made_at, *more))
+    found.sort(key=lambda one: (one.number, one.created_at))
+    latest = datetime.min.replace(tzinfo=UTC)
+    for at, one in enumerate(found):
+        if one.number:
+            # Older programs wrote the time of a clock that had been set back.
+            latest = max(latest, one.created_at)
+            found[at] = replace(one, created_at=latest)
     found.sort(key=lambda one: one.place)
     taken, last = {one.number for one in found}, 0
     for at, one in enumerate(found):

@@ -380,6 +380,22 @@ def test_versions_stand_in_the_order_in_which_they_were_made_when_a_clock_was_se
     assert newest(str(tmp_path), "x") == made[-1]
 
 
+def test_an_older_program_that_wrote_with_its_clock_set_back_made_the_newest_version(tmp_path):
+    made = [
+        put(str(tmp_path), "x", Baseline.fit(pa.table({"x": [value]})), lambda: START)
+        for value in (1.0, 2.0, 3.0)
+    ]
+    for version, days in zip(made[1:], (-2, -1), strict=True):
+        mark = tmp_path / "baselines" / "x" / version / "version.json"
+        earlier = (START + timedelta(days=days)).isoformat()
+        mark.write_text(json.dumps({**json.loads(mark.read_text()), "created_at": earlier}))
+
+    known = list_versions(str(tmp_path), "x")
+
+    assert [(one.number, one.version) for one in known] == list(enumerate(made, 1))
+    assert newest(str(tmp_path), "x") == made[-1]
+
+
 def test_a_version_stays_the_same_where_another_program_wrote_its_documents(fitted, tmp_path):
     version = put(str(tmp_path), "flights", fitted, lambda: START)
     (file,) = tmp_path.rglob("profile.arrow")
