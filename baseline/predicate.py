@@ -65,9 +65,14 @@ class Predicate:
             )
         if self.op == "between":
             low, high = (float(one or 0.0) for one in (self.value, self.below))
+            if high <= np.nextafter(low, np.inf):
+                return f"= {number_text(low)}"
             if (before := _just_above(low)) is not None:
                 return f"above {before} and below {number_text(high)}"
-            return f"from {number_text(low)} to below {number_text(high)}"
+            ends = number_text(low), number_text(high)
+            # Ends that differ in their last digits are written out: no interval is shown as empty.
+            first, end = (repr(low), repr(high)) if ends[0] == ends[1] else ends
+            return f"from {first} to below {end}"
         if self.op == "ge" and not isinstance(self.value, str):
             before = _just_above(float(self.value or 0.0))
             if before is not None:

@@ -43,6 +43,20 @@ def test_what_begins_behind_a_frequent_value_says_that_value(least, interval, cu
     assert Predicate("x", "ge", least).phrase == cut
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "phrase"),
+    [
+        (1.0, math.nextafter(1.0, 2.0), "= 1"),
+        (0.0, 5e-324, "= 0"),
+        (-0.1, math.nextafter(-0.1, 1.0), "= -0.1"),
+        (1 / 3, math.nextafter(1 / 3, 1.0), "= 0.333333"),
+        (1700000000.25, 1700000000.5, "from 1700000000.25 to below 1700000000.5"),
+    ],
+)
+def test_an_interval_is_never_said_as_an_empty_one(low, high, phrase):
+    assert Predicate("x", "between", low, below=high).phrase == phrase
+
+
 def test_an_interval_holds_its_lower_end_alone():
     predicate = Predicate("x", "between", 2.0, below=3.5)
 
