@@ -220,10 +220,12 @@ def _baseline(monitor: MonitorLine, run: WindowRun) -> Cell:
 
 def version_changes(monitor: MonitorLine) -> list[Cell]:
     """List since which windows another version of the baseline judges, the newest first."""
+    # A run that failed early, or was cancelled, may have been judged by none.
+    judged = [run for run in monitor.runs if run.baseline_version]
     changes = [
         (before.baseline_version, after)
-        for before, after in pairwise(monitor.runs)
-        if before.baseline_version and before.baseline_version != after.baseline_version
+        for before, after in pairwise(judged)
+        if before.baseline_version != after.baseline_version
     ]
     name = monitor.definition.baseline
     lines = [

@@ -85,15 +85,16 @@ def test_a_change_of_the_version_is_told_on_the_page_of_the_monitor():
     runs = [
         WindowRun(NOW + n * day, NOW + (n + 1) * day, str(n), str(n), "ok", 1, 0, 0, None,
                   baseline_version=version)
-        for n, version in enumerate(("old", "old", "new"))
+        for n, version in enumerate(("", "old", "", "old", "", "new", ""))  # "": cancelled.
     ]  # fmt: skip
     definition = MonitorDefinition("daily", "flights", "flights", baseline_version="new")
 
     (told,) = version_changes(MonitorLine(definition, "new", tuple(runs)))
 
+    assert str(told).count("on: version") == 1
     assert "on: version new of " in str(told)
     assert "reference=old&version=new" in str(told)
-    assert version_changes(MonitorLine(definition, "old", tuple(runs[:2]))) == []
+    assert version_changes(MonitorLine(definition, "old", tuple(runs[:5]))) == []
 
 
 def test_the_button_has_the_server_promote_a_version():
