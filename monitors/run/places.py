@@ -7,6 +7,7 @@ urgent work is refused. So nobody has to be told that a place is free.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, Row, delete, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.leases import Lease, renewing
 from driftline.database.locks import advisory_lock
 from driftline.database.upserts import upsert
 from driftline.errors import UnavailableError
 from driftline.monitors.tables import places
+
+log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 60.0
 # What waits is forgotten unless it is asked for again within so long.
@@ -125,9 +129,15 @@ class Places:
             self._forget(work)
 
     def _forget(self, work: str) -> None:
-        if self.limit:
+        """Forget work that is over; where the database is away, its lease ends by itself."""
+        if not self.limit:
+            return
+        try:
             with self.engine.begin() as connection:
                 connection.execute(delete(places).where(places.c.work == work))
+        except SQLAlchemyError as error:
+            # Raised, it would take the place of the request's own error, or of its answer.
+            log.warning("place of a request kept until its lease ends: %s", type(error).__name__)
 
 
 def _living(connection: Connection, now: datetime) -> Sequence[Row[tuple[object, ...]]]:

@@ -179,6 +179,20 @@ def test_a_request_waits_for_its_place_and_is_told_to_come_again(two: Places, mo
         assert set(connection.scalars(select(tables.places.c.work))) == {"c"}
 
 
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_database_that_goes_away_hides_no_error_of_a_request(
+    engine: Engine, clock: Clock, caplog: pytest.LogCaptureFixture, limit: int
+) -> None:
+    mine = Places(engine, limit, clock)
+
+    with pytest.raises(ValueError, match="mine"), mine.of_request(0):
+        tables.places.drop(engine)
+        raise ValueError("mine")
+
+    said = [one.getMessage().partition(":")[0] for one in caplog.records]
+    assert said == ["place of a request kept until its lease ends"] * limit
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_whoever_comes_and_dies_the_limit_holds_and_each_has_its_turn(
     engine: Engine, clock: Clock, seed: int
