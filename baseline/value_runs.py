@@ -42,6 +42,8 @@ class ValueRuns:
         The runs at both ends; the value is NaN at a time of several values.
     is_ordered
         False once parts overlapped; lengths mean nothing then.
+    least_rows
+        Each time has so many rows or more; an archive does not keep it, and knows of one.
     """
 
     values: np.ndarray = field(default_factory=partial(np.empty, 0))
@@ -55,6 +57,7 @@ class ValueRuns:
     last_value: float = np.nan
     last_length: int = 0
     is_ordered: bool = True
+    least_rows: int = 1
 
     @classmethod
     def of(cls, times_us: NDArray[np.int64], numbers: NDArray[np.float64]) -> ValueRuns:
@@ -65,6 +68,7 @@ class ValueRuns:
         if not len(numbers):
             return cls()
         begins = run_starts(times_us)
+        least_rows = int(np.diff(begins, append=len(times_us)).min())
         if len(begins) < len(times_us):
             low, high = (each.reduceat(numbers, begins) for each in (np.minimum, np.maximum))
             numbers, times_us = np.where(low == high, low, np.nan), times_us[begins]
@@ -82,6 +86,7 @@ class ValueRuns:
             first_length=int(lengths[0]),
             last_value=float(found[-1]),
             last_length=int(lengths[-1]),
+            least_rows=least_rows,
         )
 
     @property
@@ -135,6 +140,7 @@ class ValueRuns:
             first_length=joined if is_joined and first.is_one else first.first_length,
             last_value=last.last_value,
             last_length=joined if is_joined and last.is_one else last.last_length,
+            least_rows=min(first.least_rows, last.least_rows),
         )
 
 

@@ -87,8 +87,8 @@ def shortened_runs(
     """Return a window's counts with no run longer than the reference's.
 
     One visitor who stays for a day is a third of its rows, and no third of the visitors. Of a
-    standstill all rows count. One row is taken off for each time beyond: a run surely has these,
-    and how many more is not known, for other times may have hundreds.
+    standstill all rows count. For each time beyond as many rows are taken off as the time with
+    the fewest has: a run surely has these, and others may have hundreds.
     """
     cells = dict(counts.cells)
     for name in cells.keys() & known.keys() & references.keys():
@@ -99,7 +99,8 @@ def shortened_runs(
         for one in _runs(runs, known[name].runs, references[name]):
             beyond = one.length - max(one.most, LEAST_RUN)
             if beyond > 0 and one.excess < 1.0:
-                cells[name][references[name].cells.place(one.value)] -= int(beyond)
+                place = references[name].cells.place(one.value)
+                cells[name][place] -= runs.least_rows * int(beyond)
     return replace(counts, cells=cells)
 
 

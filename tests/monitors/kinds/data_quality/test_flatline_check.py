@@ -273,6 +273,15 @@ def test_a_long_visit_in_quiet_times_takes_no_rows_from_batches_at_others(
     assert found == ({("age", "baseline_drift_check", "ticket")} if drifts else set())
 
 
+def test_a_long_visit_is_no_change_where_every_time_has_several_rows(
+    rng: np.random.Generator,
+) -> None:
+    baseline = Baseline.fit(visits(rng, 30).loc[lambda one: one.index.repeat(5)], timestamp="at")
+    window = visits(rng, 1, stay=150).loc[lambda one: one.index.repeat(5)]
+
+    assert told(check(window, baseline)) == set()
+
+
 def test_a_long_visit_is_no_change_where_the_last_time_holds_several_values(
     rng: np.random.Generator,
 ) -> None:
@@ -289,8 +298,11 @@ def visited() -> Baseline:
 
 
 def profiled(baseline: Baseline, rows: pd.DataFrame) -> Profile:
-    profile, batch = Profile.empty(baseline.signature, baseline.cells), pa.record_batch(rows)
-    profile.update(batch, order=TimeOrder.of(batch.column("at")))
+    """Read the rows in two batches, which may part those of one time."""
+    profile = Profile.empty(baseline.signature, baseline.cells)
+    for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+        batch = pa.RecordBatch.from_pandas(part, preserve_index=False)
+        profile.update(batch, order=TimeOrder.of(batch.column("at")))
     return profile
 
 
