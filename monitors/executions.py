@@ -7,12 +7,23 @@ datapoints and what is remembered of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal, Protocol
 
-from sqlalchemy import Connection, Engine, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from driftline.alerts.metrics import store as metrics
@@ -105,6 +116,14 @@ class Execution:
 
 # Without what was told, for later windows, and what is read of one execution at a time.
 COLUMNS = tuple(executions.c[one.name] for one in fields(Execution))
+
+
+def is_of(endpoints: Collection[str] | None) -> ColumnElement[bool]:
+    """Select executions of endpoints, in small letters; None: of all.
+
+    By the monitor's name alone they are also of those that it, or another of its name, watched.
+    """
+    return true() if endpoints is None else func.lower(executions.c.endpoint).in_(endpoints)
 
 
 def get_execution(connection: Connection, identity: str) -> Execution:

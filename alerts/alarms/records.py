@@ -205,6 +205,7 @@ def history(
     connection: Connection,
     name: str | None = None,
     *,
+    alarm_id: int | None = None,
     type: str | None = None,  # noqa: A002 - the word of DescribeAlarmHistory
     start: datetime | None = None,
     end: datetime | None = None,
@@ -214,7 +215,7 @@ def history(
 ) -> list[HistoryItem]:
     """Return history items of one alarm, or of all, newest first; also of deleted alarms.
 
-    Those behind a place (id).
+    Those behind a place (id); with ``alarm_id`` none of an earlier alarm of the name.
     """
     table = tables.history.c
     query = select(tables.history).limit(limit)
@@ -222,6 +223,8 @@ def history(
     query = query.where(is_behind(after, [table.id], descending=newest_first))
     if name is not None:
         query = query.where(table.alarm_name == name)
+    if alarm_id is not None:
+        query = query.where(table.alarm_id == alarm_id)
     if type is not None:
         query = query.where(table.type == type)
     if start is not None:

@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import Point, is_breaching
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem
 from driftline.alerts.alarms.window import clock_edges
 from driftline.alerts.evaluation.catalog import Entry
 from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf, Question, read_points
 from driftline.alerts.metrics import store as metrics
 from driftline.dashboard.address import monitor_link
+from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.views import AlarmPoint, StateSpan
 from driftline.errors import InputError
 
@@ -149,7 +150,7 @@ def spans_of(
     """Lay the states over the periods shown: each over the periods after which it held."""
     if not points:
         return ()
-    items = history(connection, record.name, type="StateUpdate", limit=SPANS_READ)[::-1]
+    items = reach.changes_of_state(connection, record, SPANS_READ)[::-1]
     period = timedelta(seconds=record.definition.period)
     start, end = points[0].start, points[-1].end
     if record.evaluated_until is not None:

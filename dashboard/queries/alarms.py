@@ -20,7 +20,7 @@ from driftline.alerts.alarms.composite_records import (
     list_any,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history, record_of
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, record_of
 from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.explain import Explanation, explain
@@ -129,8 +129,7 @@ def alarm_lines(connection: Connection, suppression: Suppression) -> tuple[Alarm
     newest = {} if reach.is_limited() else newest_deliveries(connection)
     return tuple(
         alarm_line(connection, record, newest.get(record.id, ()), suppression)
-        for record in list_any(connection, limit=ALARMS_READ)
-        if reach.is_shown(record)
+        for record in reach.shown(list_any(connection, limit=ALARMS_READ))
     )
 
 
@@ -194,7 +193,7 @@ def story(
     why: Explanation | None = None
     why_not = ""
     try:
-        why = reach.told(explain(connection, record.name, now, bands=bands))
+        why = reach.told(explain(connection, record.name, now, bands=bands), record.updated_at)
     except DriftlineError as error:  # It must not hide the rest of a page.
         why_not = str(error)
     return {
@@ -258,7 +257,7 @@ def changes_of(
 ) -> tuple[AlarmChange, ...]:
     """Read how one alarm changed its states, newest first."""
     changed: list[AlarmChange] = []
-    for item in history(connection, record.name, type="StateUpdate", limit=limit):
+    for item in reach.changes_of_state(connection, record, limit):
         new, reason = side_of(item.data, "newState")
         note: Mapping[str, object] = {}
         if new == "ALARM" and isinstance(record, AlarmRecord):
@@ -286,7 +285,7 @@ def newest_note(connection: Connection, record: AlarmRecord) -> Mapping[str, obj
         earliest = min((point.start for point in decided_of(record)), default=stored[1])
         if note := _breaching_note(connection, record.definition, stored[1], earliest):
             return note
-    newest = history(connection, record.name, type="StateUpdate", limit=1)
+    newest = reach.changes_of_state(connection, record, 1)
     return note_at(connection, record, newest[0]) if newest else {}
 
 
@@ -341,7 +340,7 @@ def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRe
     for row in connection.execute(query.order_by(table.c.name)):
         with suppress(AlarmError):  # The list of all tells of it.
             others.append(record_of(row))
-    return others
+    return reach.shown(others)
 
 
 def _condition(rule: AlarmDefinition) -> str:

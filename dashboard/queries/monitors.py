@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, func, select
 
+from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.tables import outbox
@@ -29,10 +30,18 @@ from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
 from driftline.monitors.annotations.store import annotations_between
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, EMPTY, INSUFFICIENT, STOPPED, WITHOUT_REPORT
+from driftline.monitors.executions import (
+    COLUMNS,
+    EMPTY,
+    INSUFFICIENT,
+    STOPPED,
+    WITHOUT_REPORT,
+    is_of,
+)
 from driftline.monitors.kind import kind_named
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.run.captured_window import NO_LABELS
+from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions
 from driftline.monitors.warm_up.status import suppressed_columns, suppressed_now
 
@@ -63,10 +72,11 @@ def _runs(
 
     Of windows with one start the schedule's own stands, else the one that was judged last.
     """
-    table = executions.c
+    table, endpoints = executions.c, CURRENT.get().endpoints
+    names = MonitorNames(connection, endpoints)
     rows = connection.execute(
         select(*COLUMNS)
-        .where(table.monitor == definition.name, table.is_current)
+        .where(table.monitor == definition.name, table.is_current, is_of(endpoints))
         .order_by(table.window_start.desc(), table.finished_at.desc())
         .limit(WINDOWS_SHOWN)
     ).all()
@@ -91,7 +101,7 @@ def _runs(
             hard_count=row.page_count,
             ratio=row.max_drift_ratio,
             cause=row.cause or None,
-            failure=row.failure_reason,
+            failure=names.reason(row.failure_reason),
             folder=row.folder or "",
             baseline_version=row.baseline_version,
         )
@@ -117,7 +127,9 @@ def annotations_view(
 ) -> AnnotationsView:
     """Read the annotations that reach a window, and what may be said of it."""
     with read_connection(engine) as connection:
-        annotations = annotations_between(connection, line.name, run.start, run.end)
+        annotations = annotations_between(
+            connection, line.name, run.start, run.end, endpoints=CURRENT.get().endpoints
+        )
     report = report or Report()
     expected = tuple(report.expected_violations)
     names = dict.fromkeys(

@@ -7,22 +7,29 @@ tables, what became of notifications, and what a sentence might quote of others.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
 from driftline.alerts.alarms.known import require_alarm
-from driftline.alerts.alarms.records import AlarmRecord, list_alarms
+from driftline.alerts.alarms.records import AlarmRecord, HistoryItem, history, list_alarms
 from driftline.alerts.evaluation.explain import Explanation
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
+from driftline.monitors.run.upstream import MonitorNames
 
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
 PAGES = frozenset({"overview", "alarms", "alarm", "monitor", "column", "missing"})
 UNTOLD = "Notifications are about all endpoints, and you are for some."
+CHANGED = "In this state since before the alarm was changed."
 _ENDPOINTS = ("Endpoint", "EndpointName")
+
+Listed = TypeVar("Listed", bound=ListedAlarm)
 
 
 def is_limited() -> bool:
@@ -55,9 +62,30 @@ def is_shown(record: ListedAlarm) -> bool:
     return bool(named) and all(map(is_reached, named))
 
 
+def shown(records: Iterable[Listed]) -> list[Listed]:
+    """Return the alarms that who asks may see, as they may be seen."""
+    return [_of_now(one) for one in records if is_shown(one)]
+
+
+def _of_now(record: Listed) -> Listed:
+    """Return an alarm without what it said before it was changed: it may have watched others."""
+    is_old = isinstance(record, AlarmRecord) and record.state_changed_at < record.updated_at
+    if not is_limited() or not is_old:
+        return record
+    return replace(record, state_reason=CHANGED, state_reason_data=None)
+
+
+def changes_of_state(connection: Connection, record: AnyRecord, limit: int) -> list[HistoryItem]:
+    """Return the newest changes of this alarm's state; what it was changed from may be others'."""
+    return history(
+        connection, record.name, alarm_id=record.id, type="StateUpdate", limit=limit,
+        start=record.updated_at if is_limited() else None,
+    )  # fmt: skip
+
+
 def alarms(connection: Connection) -> list[AlarmRecord]:
     """Return the metric alarms that who asks may see, by name."""
-    return [one for one in list_alarms(connection) if is_shown(one)]
+    return shown(list_alarms(connection))
 
 
 def alarm(connection: Connection, name: str) -> AnyRecord:
@@ -80,7 +108,12 @@ def check_alarm(connection: Connection, name: str) -> None:
 
 def monitors(connection: Connection) -> list[MonitorDefinition]:
     """Return the monitors that who asks may see, by name."""
-    return [one for one in list_definitions(connection) if is_reached(one.endpoint)]
+    names = MonitorNames(connection, CURRENT.get().endpoints)
+    return [
+        replace(one, depends_on=names.some(one.depends_on))
+        for one in list_definitions(connection)
+        if is_reached(one.endpoint)
+    ]
 
 
 def monitor(connection: Connection, name: str) -> MonitorDefinition:
@@ -93,8 +126,15 @@ def monitor(connection: Connection, name: str) -> MonitorDefinition:
     return found
 
 
-def told(why: Explanation) -> Explanation:
+def told(why: Explanation, changed_at: datetime) -> Explanation:
     """Return of an explanation what may be seen: its findings name metrics that are alike."""
     if not is_limited():
         return why
-    return replace(why, findings=(), actions=(), actions_reason=UNTOLD)
+    why = replace(why, findings=(), actions=(), actions_reason=UNTOLD)
+    if why.last_alarm is not None and why.last_alarm.since < changed_at:
+        why = replace(why, last_alarm=None)
+    if why.since < changed_at:
+        why = replace(
+            why, reason=CHANGED, changed=(), cause=None, window=None, page=None, rows=None
+        )
+    return why

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import numpy as np
 from sqlalchemy import Connection, Engine
 
+from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import CompositeRecord
 from driftline.alerts.alarms.records import AlarmRecord
 from driftline.alerts.math.band_models import BandModels
@@ -256,7 +257,8 @@ class Stores:
     ) -> tuple[MonitorLine, WindowRun | None]:
         """Read a monitor and the window that was asked for; the newest when none was."""
         line = monitor_line(connection, reach.monitor(connection, name), alarms)
-        line = replace(line, begun=tuple(list_runs(connection, line.name)))
+        begun = list_runs(connection, line.name, endpoints=CURRENT.get().endpoints)
+        line = replace(line, begun=tuple(begun))
         run = line.last
         if stamp is not None:
             run = next((run for run in line.runs if run.stamp == stamp), None)

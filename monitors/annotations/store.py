@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from driftline.capture.windows.window import Window
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.tables import annotations_table, definitions
+from driftline.monitors.executions import is_of
+from driftline.monitors.tables import annotations_table, definitions, executions
 
 
 def put_annotation(connection: Connection, annotation: Annotation) -> Annotation:
@@ -25,10 +39,17 @@ def put_annotation(connection: Connection, annotation: Annotation) -> Annotation
     return get_annotation(connection, annotation.monitor, identity)
 
 
-def get_annotation(connection: Connection, monitor: str, identity: int) -> Annotation:
+def get_annotation(
+    connection: Connection,
+    monitor: str,
+    identity: int,
+    *,
+    endpoints: Collection[str] | None = None,
+) -> Annotation:
     """Return one annotation of a monitor; NotFoundError when it has none of that id."""
     chosen = annotations_table.c.monitor == monitor, annotations_table.c.id == identity
-    row = connection.execute(select(annotations_table).where(*chosen)).first()
+    query = select(annotations_table).where(*chosen, _is_about(endpoints))
+    row = connection.execute(query).first()
     if row is None:
         raise NotFoundError(
             f'monitor "{monitor}" has no mark {identity}; `driftline monitor marks {monitor}` '
@@ -42,16 +63,19 @@ def list_annotations(
     monitor: str,
     *,
     verdict: str | None = None,
+    endpoints: Collection[str] | None = None,
     after: Place | None = None,
     limit: int | None = None,
 ) -> list[Annotation]:
     """Return the annotations of a monitor, withdrawn ones too, the newest first.
 
-    Those of a verdict, and behind a place (id).
+    Those of a verdict, about windows of endpoints, and behind a place (id).
     """
     table = annotations_table.c
     chosen = select(annotations_table).where(
-        table.monitor == monitor, is_behind(after, [table.id], descending=True)
+        table.monitor == monitor,
+        is_behind(after, [table.id], descending=True),
+        _is_about(endpoints),
     )
     if verdict is not None:
         chosen = chosen.where(table.verdict == verdict)
@@ -60,7 +84,12 @@ def list_annotations(
 
 
 def annotations_between(
-    connection: Connection, monitor: str, start: datetime, end: datetime
+    connection: Connection,
+    monitor: str,
+    start: datetime,
+    end: datetime,
+    *,
+    endpoints: Collection[str] | None = None,
 ) -> list[Annotation]:
     """Return those not withdrawn of windows which start in [start, end), newest first."""
     last = func.coalesce(annotations_table.c.until, annotations_table.c.window_end)
@@ -70,6 +99,7 @@ def annotations_between(
             annotations_table.c.monitor == monitor,
             annotations_table.c.withdrawn_at.is_(None),
             annotations_table.c.window_start < end,
+            _is_about(endpoints),
             or_(last > start, annotations_table.c.window_end > start),
         )
         .order_by(annotations_table.c.id.desc())
@@ -115,6 +145,20 @@ def unsettled_annotations(connection: Connection) -> list[Annotation]:
         .order_by(annotations_table.c.id)
     )
     return [_read(row) for row in connection.execute(query)]
+
+
+def _is_about(endpoints: Collection[str] | None) -> ColumnElement[bool]:
+    """Select annotations of windows that were never judged with rows of other endpoints."""
+    if endpoints is None:
+        return true()
+    table, ran = annotations_table.c, executions.c
+    others = exists().where(
+        ran.monitor == table.monitor,
+        ran.window_start < table.window_end,
+        ran.window_end > table.window_start,
+        not_(is_of(endpoints)),
+    )
+    return not_(others)
 
 
 def _read(row: Row[tuple[Any, ...]]) -> Annotation:

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Engine, and_, case, delete, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    case,
+    delete,
+    func,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.windows.window import Window
@@ -22,7 +33,7 @@ from driftline.database.clock import database_time
 from driftline.database.leases import repeating
 from driftline.database.upserts import upsert
 from driftline.errors import UndecidedError
-from driftline.monitors.tables import executions, runs
+from driftline.monitors.tables import definitions, executions, runs
 
 log = logging.getLogger(__name__)
 
@@ -168,13 +179,23 @@ class Progress:
             log.warning("monitor=%s progress_not_removed error=%s", self.monitor, error)
 
 
-def list_runs(connection: Connection, monitor: str) -> list[RunState]:
-    """Return the windows of a monitor that are being judged now, for two seconds at least."""
+def list_runs(
+    connection: Connection, monitor: str, *, endpoints: Collection[str] | None = None
+) -> list[RunState]:
+    """Return the windows of a monitor that are being judged now, for two seconds at least.
+
+    To people of some endpoints those begun since the monitor was changed: it may have moved.
+    """
     query = (
         select(runs)
         .where(runs.c.monitor == monitor, runs.c.seen_at > database_time(connection) - GONE_AFTER)
         .order_by(runs.c.window_start)
     )
+    if endpoints is not None:
+        query = query.join(definitions, definitions.c.name == runs.c.monitor).where(
+            func.lower(definitions.c.endpoint).in_(endpoints),
+            runs.c.started_at >= definitions.c.updated_at,
+        )
     return [
         RunState(
             monitor=row.monitor,

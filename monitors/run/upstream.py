@@ -6,8 +6,10 @@ read that of all monitors at each look anyway. How they ended is read when a win
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import cached_property
 
 from sqlalchemy import Connection, func, select
 
@@ -16,7 +18,12 @@ from driftline.monitors.cron import windows_from
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, UNFINISHED
 from driftline.monitors.run.status import MonitorState, states_of
-from driftline.monitors.tables import executions
+from driftline.monitors.tables import definitions, executions
+
+ANOTHER = "another monitor"
+"""What a monitor is called to people who are not for its endpoint."""
+
+_NOT_RUN = re.compile(r'not run: monitor "([^"]+)"')
 
 
 class Upstream:
@@ -46,6 +53,33 @@ class Upstream:
     def _is_external(self, name: str) -> bool:
         timetable = self.states[name].definition.timetable
         return not (timetable.is_recurring or timetable.is_once)
+
+
+class MonitorNames:
+    """Names of monitors for whoever is for some endpoints: others have none."""
+
+    def __init__(self, connection: Connection, endpoints: Collection[str] | None) -> None:
+        self._connection, self._endpoints = connection, endpoints
+
+    def some(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return names, those of all others together as one."""
+        if self._endpoints is None:
+            return tuple(names)
+        known = self._known if (listed := [*names]) else ()
+        return tuple(dict.fromkeys(one if one in known else ANOTHER for one in listed))
+
+    def reason(self, reason: str | None) -> str | None:
+        """Return why a window was not judged."""
+        named = self._endpoints is not None and _NOT_RUN.match(reason or "")
+        if not named or named[1] in self._known:
+            return reason
+        return f"not run: {ANOTHER}{named.string[named.end() :]}"
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        table = definitions.c
+        reached = func.lower(table.endpoint).in_(self._endpoints or ())
+        return frozenset(self._connection.scalars(select(table.name).where(reached)))
 
 
 def why_not_run(

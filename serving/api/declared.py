@@ -21,6 +21,7 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
+from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.warm_up.status import state_now
 from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, page_of, tag_of
 from driftline.serving.authorization import require
@@ -146,7 +147,11 @@ def _shown(
     context: ServerContext, connection: Connection, reconciler: EndpointReconciler, row: Stored
 ) -> dict[str, Any]:
     """Return a resource as declared, with a status that says how it fares."""
-    return {**row.as_dict(), "status": _status(context, connection, reconciler, row)}
+    shown, endpoints = row.as_dict(), CURRENT.get().endpoints
+    if endpoints is not None and row.spec.get("depends_on"):
+        names = MonitorNames(connection, endpoints).some(row.spec["depends_on"])
+        shown["spec"] = {**row.spec, "depends_on": names}
+    return {**shown, "status": _status(context, connection, reconciler, row)}
 
 
 def _status(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
+from driftline.access.principal import CURRENT
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -108,7 +109,7 @@ def _add_backtest(routes: APIRouter, context: ServerContext) -> None:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
         definition = declared_monitor(context, name)
         with read_connection(context.engine) as connection:
-            known = list_annotations(connection, definition.name)
+            known = list_annotations(connection, definition.name, endpoints=CURRENT.get().endpoints)
         options = BacktestOptions(
             start=asked.start,
             end=asked.end,

@@ -3,21 +3,35 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import get_args, get_type_hints
 from urllib.parse import quote
 
 import plotly.utils
 import pytest
+from sqlalchemy import insert
 
 from driftline.access.principal import CURRENT, Principal
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import delete_alarm, put_alarm
+from driftline.alerts.evaluation.states import set_state
+from driftline.capture.windows.window import Window
 from driftline.dashboard.address import Address, column_link, monitor_link, parse
 from driftline.dashboard.app import _is_there, _shell, render
 from driftline.dashboard.downloads import Downloads
 from driftline.dashboard.queries import reach
 from driftline.dashboard.queries.stores import Stores
+from driftline.database.clock import database_time
 from driftline.errors import NotFoundError
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.annotations.store import put_annotation
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.executions import Execution, record
+from driftline.monitors.tables import runs
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY
+from tests.dashboard.seed import make_engine
 
 ALARM = "flights: broken input"
 MONITOR = "flights-data-quality"
@@ -35,6 +49,11 @@ PAGES = {
     "/audit": False,
     "/baselines/flights": False,
 }
+
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+DAY = timedelta(days=1)
+MOVED = MonitorDefinition("moved", endpoint="flights", baseline="b")
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +168,119 @@ def test_nobody_reaches_what_names_no_endpoint():
         assert not reach.is_reached("")
         assert reach.is_reached("Flights")
         assert reach.refused_page("a page that is made one day")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    found = make_engine(tmp_path / "driftline.db")
+    yield found
+    found.dispose()
+
+
+def drift(endpoint: str) -> AlarmDefinition:
+    return AlarmDefinition(
+        alarm_name="drift", namespace="Driftline", metric_name="violations", statistic="Maximum",
+        dimensions={"Endpoint": endpoint}, period=86_400, evaluation_periods=1, threshold=0.0,
+        comparison_operator="GreaterThanThreshold",
+    )  # fmt: skip
+
+
+def judge(engine, day: int, endpoint: str, **said: object) -> None:
+    """Record a window that failed."""
+    window = Window(NOW + day * DAY, NOW + (day + 1) * DAY)
+    record(engine, Execution(
+        id=f"{endpoint} {day}", monitor="moved", kind="data-quality", endpoint=endpoint,
+        definition_version=1, baseline="b", baseline_version=endpoint, window_start=window.start,
+        window_end=window.end, digest="", started_at=NOW, finished_at=NOW, **said,
+    ), [], before=None)  # fmt: skip
+    with engine.begin() as connection:
+        who = f"lee of {endpoint}"
+        put_annotation(connection, Annotation("moved", window, "expected", "a sale", who, NOW))
+
+
+def test_a_monitor_that_moved_shows_them_the_windows_of_theirs(engine, tmp_path):
+    with engine.begin() as connection:
+        moment = database_time(connection)
+        put_definition(connection, MOVED, moment - 2 * DAY)
+        connection.execute(insert(runs).values(
+            monitor="moved", window_start=NOW, window_end=NOW + DAY, owner="o", rows_read=7,
+            stage="reading of flights", log=[], started_at=moment, seen_at=moment,
+        ))  # fmt: skip
+    # What is said of flights reaches a window of prices.
+    judge(engine, 0, "flights", failure_reason="no rows of flights", cause="temp")
+    judge(engine, 1, "flights", failure_reason="no rows of flights", cause="temp")
+    with engine.begin() as connection:
+        put_definition(connection, replace(MOVED, endpoint="prices"), moment + DAY)
+    stores = Stores(engine, str(tmp_path), lambda: NOW + 4 * DAY)
+    with asking("prices"):
+        before = stores.monitor("moved", None, None)
+        judge(engine, 2, "Prices", failure_reason="no rows of prices")
+        overview, after = stores.overview(), stores.monitor("moved", None, None)
+        text = "".join(drawn(stores, path) for path in ("/", monitor_link("moved")))
+        with pytest.raises(NotFoundError, match="has no window"):
+            stores.monitor("moved", f"{NOW:%Y%m%dT%H%M%SZ}", None)
+    everything = stores.monitor("moved", None, None)
+
+    assert (before.run, before.monitor.runs, before.monitor.begun) == (None, (), ())
+    assert [one.start for one in after.monitor.runs] == [NOW + 2 * DAY]
+    assert [one.runs for one in overview.monitors] == [after.monitor.runs]
+    assert [one.author for one in after.annotations.annotations] == ["lee of Prices"]
+    assert "no rows of prices" in text
+    assert "flights" not in text
+    assert len(everything.monitor.runs) == 3
+    assert len(everything.monitor.begun) == 1
+
+
+def test_what_a_monitor_waits_for_has_no_name_where_it_is_of_others(engine, tmp_path):
+    others = ("flights-launch", "flights-model", "prices-load")
+    with engine.begin() as connection:
+        for name, endpoint in zip(others, ("flights", "flights", "prices"), strict=True):
+            put_definition(connection, replace(MOVED, name=name, endpoint=endpoint), NOW)
+        put_definition(connection, replace(MOVED, endpoint="prices", depends_on=others), NOW)
+    stores = Stores(engine, str(tmp_path), lambda: NOW + 4 * DAY)
+    for day, name in enumerate((*others, "gone")):
+        why = f'not run: monitor "{name}" has Failed for a day; backfill it, then this one'
+        judge(engine, day, "prices", failure_reason=why)
+
+    with asking("prices"):
+        seen = [stores.overview().monitors[0], stores.monitor("moved", None, None).monitor]
+        text = "".join(drawn(stores, path) for path in ("/", monitor_link("moved")))
+    everything = stores.monitor("moved", None, None).monitor
+
+    assert "flights" not in text
+    assert "after another monitor, prices-load" in text
+    for line in seen:
+        assert [run.failure.partition(" has")[0] for run in line.runs] == [
+            "not run: another monitor",
+            "not run: another monitor",
+            'not run: monitor "prices-load"',
+            "not run: another monitor",
+        ]
+    assert everything.definition.depends_on == others
+    assert 'monitor "flights-launch"' in everything.runs[0].failure
+
+
+def test_an_alarm_tells_nothing_of_what_it_was(engine, tmp_path):
+    with engine.begin() as connection:
+        put_alarm(connection, drift("flights"), NOW)
+        set_state(connection, "drift", "ALARM", "of the first", NOW)
+        delete_alarm(connection, "drift", NOW)
+        put_alarm(connection, drift("flights"), NOW)
+        set_state(connection, "drift", "ALARM", "7 flights", NOW)
+        put_alarm(connection, drift("prices"), NOW + DAY)
+    stores = Stores(engine, str(tmp_path), lambda: NOW + 2 * DAY)
+    everything = stores.alarm("drift")
+    with asking("prices"):
+        before, line = stores.alarm("drift"), stores.alarms().alarms[0]
+        text = "".join(drawn(stores, path) for path in ("/", "/alarms", "/alarms/drift"))
+        with engine.begin() as connection:
+            set_state(connection, "drift", "OK", "of prices", NOW + 2 * DAY)
+        after = stores.alarm("drift")
+
+    # One that was deleted is another alarm, to everybody.
+    assert [one.reason for one in everything.changes] == ["7 flights"]
+    assert (before.changes, before.why.reason) == ((), reach.CHANGED)
+    assert (line.reason, line.state) == (reach.CHANGED, "ALARM")
+    assert "flights" not in text
+    assert [one.reason for one in after.changes] == ["of prices"]
+    assert (after.why.reason, after.why.last_alarm) == ("of prices", None)

@@ -13,6 +13,9 @@ from driftline.access.principal import ROLES, Principal
 from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
 from driftline.access.sessions import begin_session
 from driftline.access.tokens import create_token, digest_of, new_secret, revoke_token
+from driftline.capture.windows.window import Window
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.annotations.store import put_annotation
 from driftline.monitors.tables import executions
 from driftline.serving import authorization
 from tests.servers.postgres import new_sqlite, open_url
@@ -430,14 +433,14 @@ def test_guesses_from_one_address_are_told_to_wait(tmp_path):
     engine.dispose()
 
 
-def _execution(server, identity, monitor, endpoint):
+def _execution(server, identity, monitor, endpoint, **said):
     row = {
         "id": identity, "monitor": monitor, "kind": "data-quality", "endpoint": endpoint,
         "definition_version": 1, "baseline": "b", "baseline_version": "1",
         "window_start": NOW - timedelta(days=1), "window_end": NOW, "digest": "0",
         "status": "Completed", "is_current": True, "row_count": 1, "request_count": 1,
         "violation_count": 0, "page_count": 0, "cause": "", "folder": "", "started_at": NOW,
-        "finished_at": NOW,
+        "finished_at": NOW, **said,
     }  # fmt: skip
     with server.engine.begin() as connection:
         connection.execute(insert(executions).values(row))
@@ -461,6 +464,79 @@ def test_an_execution_is_of_the_endpoint_that_it_read(server):
 
     assert [status("of-aa", name) for name in secrets] == [200, 403, 403]
     assert [status("of-none", name) for name in secrets] == [403, 403, 403]
+
+
+def test_people_of_an_endpoint_read_no_names_and_no_past_of_others(server, declare, tmp_path):
+    """Of what a monitor depends on, and of the windows that it judged for another endpoint."""
+    file = tmp_path / "numbers.csv"
+    file.write_text("\n".join(["x", *(str(number) for number in range(200))]))
+
+    def monitor(name, endpoint, *others):
+        spec = {"endpoint": endpoint, "baseline": "numbers", "depends_on": list(others)}
+        spec["start"] = (NOW - timedelta(hours=5)).isoformat()
+        return declare("Monitor", name, schedule="cron(0 * ? * * *)", **spec)
+
+    def applied(*resources):
+        body = {"resources": list(resources)}
+        made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
+        assert made.status_code == 200, made.text
+
+    applied(
+        declare("Baseline", "numbers", data=str(file)),
+        *(declare("Endpoint", name, baseline="numbers") for name in ("ours", "theirs")),
+        monitor("secret-launch", "theirs"),
+        monitor("own", "ours"),
+        monitor("base", "ours"),
+        monitor("late", "theirs"),
+    )
+    for day, endpoint, name in (
+        (1, "theirs", "x"),
+        (2, "ours", "own"),
+        (3, "ours", "secret-launch"),
+    ):
+        why = f'not run: monitor "{name}" has Failed; backfill it, then this one'
+        span = {
+            "window_start": NOW - timedelta(days=day),
+            "window_end": NOW - timedelta(days=day - 1),
+        }
+        _execution(server, f"{endpoint}-{day}", "late", endpoint, status="Failed",
+                   failure_reason=why, **span)  # fmt: skip
+        mark = Annotation("late", Window(*span.values()), "harmful", "bad", f"lee of {name}", NOW)
+        with server.engine.begin() as connection:
+            put_annotation(connection, mark)
+    applied(
+        monitor("late", "ours", "secret-launch", "own"), monitor("secret-launch", "theirs", "base")
+    )
+    with server.engine.begin() as connection:
+        secret = create_token(
+            connection, "ours", ["admin"], now=NOW, created_by="test", endpoints=["ours"]
+        )
+
+    def told(path):
+        return ask(server, f"GET /api/v1/{path}", secret)
+
+    listed = told("monitors/late/executions").json()["items"]
+    shown = told("executions/ours-3").json()
+    marks = told("monitors/late/marks").json()["items"]
+    waiting = told("monitors/late/progress").json()
+    deleted = ask(server, "DELETE /api/v1/monitors/base", secret)
+    withdrawn = server.client.post(
+        "/api/v1/monitors/late/marks/1/withdraw", json={"author": "ana"}, headers=bearer(secret)
+    )
+    everything = ask(server, "GET /api/v1/monitors/late/marks", FILE_SECRET).json()["items"]
+
+    assert [one["failure_reason"].partition(" has")[0] for one in listed] == [
+        'not run: monitor "own"',
+        "not run: another monitor",
+    ]
+    assert "secret-launch" not in json.dumps([listed, shown, waiting])
+    assert "secret-launch" not in told("executions/ours-3/report").text
+    assert told("monitors/late").json()["spec"]["depends_on"] == ["another monitor", "own"]
+    assert [one["waits_for"] for one in waiting["pending"]] == ["another monitor"]
+    assert [one["author"] for one in marks] == ["lee of secret-launch", "lee of own"]
+    assert len(everything) == 3
+    assert (deleted.status_code, withdrawn.status_code) == (409, 404)
+    assert "is needed by another monitor; delete" in deleted.text
 
 
 def test_levels_of_features_take_the_role_analyst(server, secrets, declare, tmp_path):
