@@ -7,6 +7,7 @@ elsewhere and show nothing on a machine without a way out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -46,7 +47,8 @@ def _section(
         f'<section id="{operation["operationId"]}">'
         f"<h3><b>{method}</b> <code>{escape(path)}</code></h3>"
     )
-    yield from (f"<p>{escape(part)}</p>" for part in operation["description"].split("\n\n"))
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(operation["description"]))
+    yield from (f"<p>{part}</p>" for part in text.split("\n\n"))
     if parameters := operation.get("parameters"):
         items = "".join(f"<li>{_parameter(one)}</li>" for one in parameters)
         yield f"<ul>{items}</ul>"

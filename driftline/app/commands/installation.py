@@ -59,8 +59,12 @@ def settings(config_file: options.SettingsFile = None) -> Answer:
     from driftline.app.settings.settings import describe  # As the other work of these commands.
 
     rows = describe(load_settings(config_file))
-    named = [{**row, "setting": f"{row['section']}.{row['key']}"} for row in rows]
-    return Answer(rows, [Table(["setting", "value", "source", "about"], named)])
+    # One line for each, whatever the terminal's width: people grep for a setting.
+    lines = [
+        f"{row['section']}.{row['key']} = {row['value']} ({row['source']}): {row['about']}"
+        for row in rows
+    ]
+    return Answer(rows, lines)
 
 
 def migrate(

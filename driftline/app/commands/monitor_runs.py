@@ -112,7 +112,7 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
     for one in found["pending"]:
         behind = f", waits for {one['waits_for']}" if one["waits_for"] else ""
         yield f"Pending: {one['start']} to {one['end']}{behind}"
-    columns = ["window", "status", "rows", "violations", "reason", "execution"]
+    columns = ["window", "status", "rows", "violations", "execution", "reason"]
     rows = [
         {
             "window": one["window_start"],

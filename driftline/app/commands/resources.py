@@ -238,7 +238,8 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
 def _outcome(execution: Mapping[str, Any]) -> str:
     window = f"{execution['window_start']} to {execution['window_end']}"
     if execution["failure_reason"]:
-        return f"{execution['failure_reason']} ({window}; --from and --to choose another)"
+        waiting = "; new rows wait in the spool for up to 10 s" * (execution["status"] == "NoData")
+        return f"{execution['failure_reason']} ({window}; --from and --to choose another{waiting})"
     count = execution["violation_count"]
     if execution["status"] == "InsufficientData":
         reason = execution["cause"] or f"{execution['row_count']:,} rows; nothing could be judged"

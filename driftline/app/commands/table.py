@@ -21,9 +21,8 @@ _WHOLE = frozenset({
 # Columns of a line that nobody has to fit into a terminal; COLUMNS says otherwise.
 _UNBOUND = 10_000
 _GAP = 2
-# A first column of so many letters stands in one line, and words of so many whole: the first of
-# these that there is room for.
-_WHOLE_TO = ((40, 40), (40, 24), (0, 40), (0, 24), (0, 16))
+# A first column of so many letters stands in one line where there is room for it.
+_WHOLE_TO = (40, 0)
 
 
 class Page(Console):
@@ -66,9 +65,9 @@ def _widths(columns: Sequence[str], cells: Sequence[Sequence[str]], room: int) -
     if sum(lines) <= room:
         return lines
     words = [_longest(texts, str.split) for texts in cells]
-    for first, longest in _WHOLE_TO:
+    for first in _WHOLE_TO:
         least = [
-            line if name in _WHOLE or (at == 0 and line <= first) else min(word, longest)
+            line if name in _WHOLE or (at == 0 and line <= first) else word
             for at, (name, line, word) in enumerate(zip(columns, lines, words, strict=True))
         ]
         for cap in range(room, 0, -1) if sum(least) <= room else ():
@@ -93,7 +92,12 @@ def _blocks(cells: Sequence[Sequence[str]], width: int) -> list[str]:
             wrapped = [
                 part
                 for line in text.splitlines() or [""]
-                for part in textwrap.wrap(line, max(width - indent, _GAP), break_on_hyphens=False)
+                for part in textwrap.wrap(
+                    line,
+                    max(width - indent, _GAP),
+                    break_on_hyphens=False,
+                    break_long_words=False,
+                )
             ]
             first, *more = wrapped or [""]
             found.append(f"{head:{indent}}{first}".rstrip())

@@ -134,7 +134,7 @@ def test_every_command_that_prints_can_print_json(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["settings"], 141),  # A table, by rich.
+        (["settings"], 141),
         (["nosuch"], 2),
         (["check", "nosuch.csv", "--baseline", "nosuch"], 2),
     ],

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -101,6 +102,28 @@ def test_a_table_breaks_no_word_and_is_blocks_of_lines_where_its_words_do_not_fi
     assert shown[0][1].split() == [*audit]
     assert shown[1][1] == "window     2026-01-01T00:00:00+00:00"
     assert shown[1][-1] == f"execution  {execution['execution']}"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_a_word_of_any_length_stands_whole(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    path = "/api/v1/monitors/orders-data-quality/executions/a-name-that-goes-on/report"
+    row = {"at": "2026-01-01T00:00:00", "who": "anybody", "what": f"GET {path}", "status": 200}
+
+    print_table([*row], [row])
+
+    assert path in capsys.readouterr().out.split()
+
+
+def test_a_table_that_nobody_reads_is_left_to_the_group_of_commands(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+
+    with pytest.raises(BrokenPipeError):
+        print_table(["km"], [{"km": 1}])
 
 
 def test_a_quantity_loses_no_digit_before_its_point(capsys):
