@@ -31,7 +31,7 @@ LASTING = {
     "driftline proxy": "Ctrl-C ends it",
 }
 ASKED = 300
-SPAN = "--from 2026-01-01 --to 2100-01-01"
+SPAN = '--from "$(date -u +%F)" --to "$(date -u -d tomorrow +%F)"'
 QUALITY = f"driftline monitor run orders-data-quality {SPAN}"
 MODEL = f"driftline monitor run orders-model-quality {SPAN}"
 
