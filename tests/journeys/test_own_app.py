@@ -60,6 +60,7 @@ class Walk:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONUNBUFFERED": "1",
+            "COLUMNS": "80",
             "DRIFTLINE_SERVER__PORT": str(self.ports["8080"]),
             "DRIFTLINE_DASHBOARD__PORT": str(self.ports["8081"]),
             "DRIFTLINE_CAPTURE__COMMIT_INTERVAL_S": "0.2",

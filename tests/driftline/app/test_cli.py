@@ -86,6 +86,9 @@ def test_half_of_the_local_transport_says_what_to_run(name: str) -> None:
         "sys.argv = ['driftline', 'version']",
         "sys.argv = ['driftline', 'version']; r.version = lambda: [print(n) for n in range(99999)]",
         "sys.argv = ['driftline', 'version']; r.version = lambda: print('kept in the buffer')",
+        "sys.argv = ['driftline', 'version']\n"  # By rich, which has an end of its own.
+        "from driftline.app.commands.table import print_table\n"
+        "r.version = lambda: print_table(['a'], [{'a': 'b'}])",
     ],
 )
 def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None:
