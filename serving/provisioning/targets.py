@@ -22,6 +22,7 @@ from driftline.alerts.notify.receivers.programs import argv_of, child_argv, run_
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.secrets import is_reference
 from driftline.errors import InputError, UnavailableError
+from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import ChannelSpec
 
@@ -41,6 +42,7 @@ async def require_ways(
     allow_networks: Sequence[str],
     turns: asyncio.Semaphore,
     known: Set[str] = frozenset(),
+    reach: Reach | None = None,
 ) -> None:
     """Refuse channels that this installation would never send to; other resources pass."""
     of_apprise = []
@@ -48,6 +50,12 @@ async def require_ways(
         spec, where = resource.spec, str(resource)
         if not isinstance(spec, ChannelSpec):
             continue
+        for field, value in spec.model_dump(exclude_none=True).items():
+            if reach is not None and isinstance(value, str) and is_reference(value):
+                try:
+                    reach.check_secret(value)
+                except InputError as error:
+                    raise ResourceError(f"{where}: spec.{field}: {error}") from error
         if spec.type == "command":
             try:
                 argv_of(spec.command or "", commands)

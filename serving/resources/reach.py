@@ -45,6 +45,20 @@ class Reach:
         if any(part.startswith(".") for part in below.parts):
             raise InputError(f"{file}: hidden, as keys and settings are; {_MEND}")
 
+    def check_secret(self, reference: str) -> None:
+        """Refuse a reference to a secret that is the installation's own: it would be sent away."""
+        kind, _, name = reference.partition(":")
+        is_own = (
+            name.upper().startswith("DRIFTLINE_")
+            if kind == "env"
+            else bool(_above(Path(name).resolve(), (*self.secrets, Path("/proc"))))
+        )
+        if is_own:
+            raise InputError(
+                f"{reference} is a secret of the installation itself; expected a variable or a "
+                "file of this channel's own"
+            )
+
     def check_data(self, where: str) -> None:
         """Refuse a path or URI of a table that is relative, or out of reach."""
         if is_remote(where):
