@@ -29,7 +29,7 @@ def _plugins(*options: str, packages: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(packages)},
+        env={**os.environ, "PYTHONPATH": str(packages), "COLUMNS": "120"},
     )
 
 
