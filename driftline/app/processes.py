@@ -152,7 +152,7 @@ def reach(settings: Settings) -> Reach:
     # Values of these files would stand in a baseline's statistics, for whoever may read it.
     secrets = [settings.secrets_key_file, settings.token_file, settings.spool_dir]
     secrets.append(settings.file or settings.folder / FILE_NAME)
-    secrets += sqlite_files(settings.database_url)
+    secrets += [*sqlite_files(settings.database_url), *settings.secret_files]
     named = (
         settings.capture.redact_key_file,
         settings.auth.proxy_secret_file,

@@ -41,8 +41,8 @@ async def require_ways(
     commands: Mapping[str, str],
     allow_networks: Sequence[str],
     turns: asyncio.Semaphore,
+    reach: Reach,
     known: Set[str] = frozenset(),
-    reach: Reach | None = None,
 ) -> None:
     """Refuse channels that this installation would never send to; other resources pass."""
     of_apprise = []
@@ -50,8 +50,8 @@ async def require_ways(
         spec, where = resource.spec, str(resource)
         if not isinstance(spec, ChannelSpec):
             continue
-        for field, value in spec.model_dump(exclude_none=True).items():
-            if reach is not None and isinstance(value, str) and is_reference(value):
+        for field, value in spec:
+            if isinstance(value, str) and is_reference(value):
                 try:
                     reach.check_secret(value)
                 except InputError as error:

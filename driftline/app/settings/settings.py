@@ -72,6 +72,7 @@ class Settings:
     folder: Path = field(default_factory=Path.cwd)
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    secret_files: tuple[Path, ...] = ()  # Of KEY_FILE variables.
 
     def __post_init__(self) -> None:
         if self.capture.transport == "kafka" and not self.kafka.bootstrap_servers:
@@ -190,6 +191,7 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
     chosen = file if file is not None else Path.cwd() / FILE_NAME
     values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
+    secret_files = []
     if file is not None or chosen.exists():
         for section, entries in _read(chosen).items():
             _known(section, sections(), f"{chosen}: section")
@@ -202,6 +204,7 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
             section, key = name.removeprefix(PREFIX).lower().split("__", 1)
             _known(section, sections(), f"environment {name}: section")
             if secret := secret_of_file(section, key):
+                secret_files.append(Path(text).absolute())
                 key, text = secret, _read_secret(Path(text), f"environment {name}")
             _put(values, sources, section, key, text, f"environment {name}")
     built: dict[str, Any] = {
@@ -212,6 +215,7 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
         folder=chosen.resolve().parent if is_there else Path.cwd(),
         file=chosen if is_there else None,
         sources=sources,
+        secret_files=tuple(secret_files),
         **built,
     )
 

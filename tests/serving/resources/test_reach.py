@@ -145,3 +145,15 @@ def test_settings_and_database_are_secrets_however_they_are_named(tmp_path, url)
     for name in names:
         with pytest.raises(InputError, match="installation itself"):
             made.check(tmp_path / name)
+
+
+def test_files_that_hold_settings_are_secrets_of_data_and_of_channels(tmp_path):
+    password = tmp_path / "database_url"
+    password.write_text("sqlite:////srv/driftline.db")
+    made = reach_of(load(environment={"DRIFTLINE_DATABASE__URL_FILE": str(password)}))
+
+    for refused in (made.check, lambda file: made.check_secret(f"file:{file}")):
+        with pytest.raises(InputError, match="installation itself"):
+            refused(password)
+    made.check_secret(f"file:{tmp_path / 'pager'}")
+    made.check_secret("env:PAGER_KEY")
