@@ -36,22 +36,21 @@ class ContributingRows:
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
-def read_report(context: ServerContext, execution: Execution) -> bytes:
-    """Read the report of an execution, as it was written."""
+def read_report(context: ServerContext, execution: Execution) -> tuple[bytes, dict[str, Any]]:
+    """Read the report of an execution: as it was written, and what it says."""
     if not execution.folder:
         raise UndecidedError(
             f'execution "{execution.id}" has no report: {execution.failure_reason}'
         )
     try:
         content = (locate(context.root) / execution.folder / REPORT).read()
-        json.loads(content)
+        return content, json.loads(content)
     except NotFoundError:
         raise UndecidedError(f'the report of execution "{execution.id}" is gone') from None
     except ValueError:
         raise UndecidedError(
             f'the report of execution "{execution.id}" is damaged: {REPORT} is no JSON'
         ) from None
-    return content
 
 
 def open_contributing_rows(
@@ -62,7 +61,7 @@ def open_contributing_rows(
     What was expected has its places after what alarms; where nothing alarms, all is all of that.
     Rows come with all columns of the endpoint and, where labels are known, the label.
     """
-    report = json.loads(read_report(context, execution))
+    _, report = read_report(context, execution)
     entries = _entries(report, index)
     if script := report.get("details", {}).get(SCRIPT):
         raise UndecidedError(

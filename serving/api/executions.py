@@ -200,7 +200,7 @@ def _add_documents(routes: APIRouter, context: ServerContext) -> None:
     def show_report(execution_id: str) -> Response:
         """Return the report of an execution, as it was written."""
         execution = _execution(context, execution_id)
-        return Response(read_report(context, execution), media_type="application/json")
+        return Response(read_report(context, execution)[0], media_type="application/json")
 
     @routes.get("/executions/{execution_id}/rows")
     def show_rows(
