@@ -288,6 +288,19 @@ thread.join()
 """
 
 
+def _require_within_reach(client: http.client.HTTPConnection, told, printed) -> None:
+    """Require that a server answers, and that it said once what it lacks."""
+    client.request("GET", "/")
+    answer = client.getresponse().read()
+    client.close()
+    told.write("\n")
+    log = printed.read().splitlines()
+
+    assert answer == b"here"
+    assert len(log) == 1
+    assert "raise the limit of open files" in log[0]
+
+
 @pytest.mark.parametrize("held", [0, 190], ids=["by connections", "by other files"])
 def test_a_server_without_descriptors_answers_and_says_so_once(held: int) -> None:
     """Five hundred idle connections, of which a process of 256 files could keep half."""
@@ -297,15 +310,7 @@ def test_a_server_without_descriptors_answers_and_says_so_once(held: int) -> Non
         for _ in range(500):
             kept.enter_context(_connect(port))
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-        client.request("GET", "/")
-        answer = client.getresponse().read()
-        client.close()
-        told.write("\n")
-        log = printed.read().splitlines()
-
-    assert answer == b"here"
-    assert len(log) == 1
-    assert "raise the limit of open files" in log[0]
+        _require_within_reach(client, told, printed)
 
 
 def test_half_done_handshakes_leave_a_server_within_reach(
@@ -321,12 +326,4 @@ def test_half_done_handshakes_leave_a_server_within_reach(
         client = http.client.HTTPSConnection(
             "127.0.0.1", port, timeout=PATIENCE_S, context=trusting
         )
-        client.request("GET", "/")
-        answer = client.getresponse().read()
-        client.close()
-        told.write("\n")
-        log = printed.read().splitlines()
-
-    assert answer == b"here"
-    assert len(log) == 1
-    assert "raise the limit of open files" in log[0]
+        _require_within_reach(client, told, printed)
