@@ -67,16 +67,20 @@ class Predicate:
             low, high = (float(one or 0.0) for one in (self.value, self.below))
             if high <= np.nextafter(low, np.inf):
                 return f"= {number_text(low)}"
-            if (before := _just_above(low)) is not None:
-                return f"above {before} and below {number_text(high)}"
+            last = just_above(high)
+            if (before := just_above(low)) is not None:
+                end = f"and below {number_text(high)}" if last is None else f"up to {last}"
+                return f"above {before} {end}"
+            if last is not None:
+                return f"from {number_text(low)} to {last}"
             ends = number_text(low), number_text(high)
             # Ends that differ in their last digits are written out: no interval is shown as empty.
             first, end = (repr(low), repr(high)) if ends[0] == ends[1] else ends
             return f"from {first} to below {end}"
-        if self.op == "ge" and not isinstance(self.value, str):
-            before = _just_above(float(self.value or 0.0))
+        if self.op in ("ge", "lt") and not isinstance(self.value, str):
+            before = just_above(float(self.value or 0.0))
             if before is not None:
-                return f"above {before}"
+                return f"above {before}" if self.op == "ge" else f"{before} or below"
         shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)
         return {
             "lt": f"below {shown}",
@@ -183,10 +187,11 @@ def number_text(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _just_above(value: float) -> str | None:
-    """Return the number that a value is the next one above; None for a number of its own.
+def just_above(value: float) -> str | None:
+    """Return, in words, the number that a value is the next one above; None if it is none's.
 
-    The cell behind a frequent value begins there: a value of 0 is not from 4.9e-324.
+    The cell behind a frequent value begins there, and the last cell ends there: a value of 0 is
+    not from 4.9e-324, and the greatest of all is not below itself.
     """
     before = float(np.nextafter(value, -np.inf))
     shown = number_text(before)

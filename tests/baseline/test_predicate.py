@@ -57,6 +57,22 @@ def test_an_interval_is_never_said_as_an_empty_one(low, high, phrase):
     assert Predicate("x", "between", low, below=high).phrase == phrase
 
 
+@pytest.mark.parametrize(
+    ("low", "last", "interval", "cut"),
+    [
+        (0.0, 1.0, "from 0 to 1", "1 or below"),
+        (0.25, 0.75, "from 0.25 to 0.75", "0.75 or below"),
+        (5e-324, 1.0, "above 0 up to 1", "1 or below"),
+        (0.0, 1 / 3, "from 0 to below 0.333333", "below 0.333333"),
+    ],
+)
+def test_the_greatest_value_of_all_is_within_the_set_that_it_ends(low, last, interval, cut):
+    end = math.nextafter(last, math.inf)
+
+    assert Predicate("x", "between", low, below=end).phrase == interval
+    assert Predicate("x", "lt", end).phrase == cut
+
+
 def test_an_interval_holds_its_lower_end_alone():
     predicate = Predicate("x", "between", 2.0, below=3.5)
 
