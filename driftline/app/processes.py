@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from driftline.app.access import authenticator, dashboard_access, own_hosts
 from driftline.app.allocator import return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
-from driftline.app.lazy_imports import start_lean_process
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
 from driftline.app.settings.settings import FILE_NAME, Settings, SettingsError, load
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
+from driftline.lazy_imports import start_lean_process
 from driftline.loopback import require_loopback
 from driftline.storage import is_remote, make_files_private, use_options
 from driftline.tracing import traced

@@ -31,8 +31,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from driftline.app.lazy_imports import start_lean_process
 from driftline.ending import ending_at_once
+from driftline.lazy_imports import start_lean_process
 
 # What the code of a process is when nobody is left who could ask the system for it.
 UNKNOWN_CODE = 1

@@ -245,7 +245,7 @@ def _main() -> None:
 
 
 def _preload() -> None:
-    import_module("driftline.app.lazy_imports").start_lean_process()
+    import_module("driftline.lazy_imports").start_lean_process()
     for name in MODULES:
         import_module(name)
     for name in PACKAGES:

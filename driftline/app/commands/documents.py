@@ -15,10 +15,10 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.options import Dialect, files_of, with_dialect
 from driftline.app.commands.output import Answer
-from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import InputError, UndecidedError
+from driftline.lazy_imports import start_lean
 from driftline.monitors.kind import DEFAULT_KIND, KINDS, Kind, kind_named
 from driftline.roles import Roles
 

@@ -10,9 +10,9 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.options import Dialect, files_of, with_dialect
 from driftline.app.commands.output import Answer, Table, harmless
-from driftline.app.lazy_imports import start_lean
 from driftline.app.progress import progress
 from driftline.errors import UndecidedError
+from driftline.lazy_imports import start_lean
 
 if TYPE_CHECKING:
     from driftline.monitors.kinds.outliers.reading import OddRow

@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import joblib
@@ -16,6 +18,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 from sklearn.svm import LinearSVC
+from sklearn.utils import all_estimators
 
 from driftline.serving.hosting.model_files import ModelError
 from driftline.serving.hosting.model_formats import Predictor, load_predictor
@@ -246,3 +249,21 @@ def test_a_model_that_answers_other_many_than_rows_is_refused():
     for ask in (short.predict, short.numbers, two.predict, two.numbers):
         with pytest.raises(ModelError, match="expected"):
             ask(columns)
+
+
+def test_what_scikit_learn_finds_on_its_way_stays_out_until_a_model_needs_it():
+    code = (
+        "import sys; import driftline.serving.hosting.worker; "
+        "from skops.io import _trusted_types as trusted; "
+        "print({'dask', 'pytest'} & set(sys.modules), len(trusted.SKLEARN_ESTIMATOR_TYPE_NAMES)); "
+        "import dask.array; from sklearn.externals.array_api_compat.dask import array; "
+        "print(array.__name__)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    known = [one for _, one in all_estimators() if one.__module__.startswith("sklearn.")]
+    assert done.stdout.splitlines() == [
+        f"set() {len(known)}",
+        "sklearn.externals.array_api_compat.dask.array",
+    ]

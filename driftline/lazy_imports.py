@@ -22,21 +22,21 @@ UNUSED = ("char", "ctypeslib", "f2py", "polynomial", "rec", "testing", "typing")
 
 
 class _Refuse(MetaPathFinder):
-    """Finds everything as it was found before, but one package."""
+    """Finds everything as it was found before, but some packages."""
 
-    def __init__(self, package: str) -> None:
-        self._package = package
+    def __init__(self, packages: tuple[str, ...]) -> None:
+        self._packages = packages
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Refuse the package; leave all else to the next finder."""
-        if fullname == self._package:
+        """Refuse the packages; leave all else to the next finder."""
+        if fullname in self._packages:
             raise ModuleNotFoundError(f"{fullname} is left out at the start", name=fullname)
 
 
 @contextmanager
-def _without(package: str) -> Iterator[None]:
-    """Import as if a package were not installed, unless it has been imported before."""
-    finder = _Refuse(package)
+def without(*packages: str) -> Iterator[None]:
+    """Import as if packages were not installed, but for those that have been imported before."""
+    finder = _Refuse(packages)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -85,7 +85,7 @@ def start_lean_process() -> None:
     The packages for colours on a terminal, which httpx imports for its own command line, stay out.
     """
     start_lean()
-    with _without("pygments"):
+    with without("pygments"):
         import_module("httpx")
 
 
@@ -97,7 +97,7 @@ def start_lean() -> None:
     objects from then on. So can the parts of NumPy.
     """
     if "pandas" not in sys.modules:
-        with _without("pandas"):
+        with without("pandas"):
             import_module("pyarrow").scalar(0)
         sys.meta_path.insert(0, _LatePandas())
     numpy = import_module("numpy")

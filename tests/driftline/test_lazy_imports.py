@@ -14,7 +14,7 @@ def _run(code: str) -> str:
 @pytest.fixture(scope="module")
 def imported() -> set[str]:
     code = (
-        "import sys; from driftline.app.lazy_imports import start_lean; start_lean(); "
+        "import sys; from driftline.lazy_imports import start_lean; start_lean(); "
         "import driftline as dl, pyarrow as pa; "
         "rows = lambda word, step: pa.table({'x': range(5_000), 'y': ['a', 'b'] * 2_500, "
         "'t': [f'{word} {n % 50}' for n in range(5_000)], "
@@ -39,7 +39,7 @@ def test_a_check_imports_nothing_slow_that_it_has_no_use_for(imported: set[str],
 
 def test_a_lean_process_gets_pandas_when_it_asks_for_it() -> None:
     code = (
-        "from driftline.app.lazy_imports import start_lean; start_lean(); import pyarrow as pa; "
+        "from driftline.lazy_imports import start_lean; start_lean(); import pyarrow as pa; "
         "frame = pa.table({'a': [1]}).to_pandas(); print(type(frame).__name__, "
         "pa.array(frame['a']).type)"
     )
@@ -48,7 +48,7 @@ def test_a_lean_process_gets_pandas_when_it_asks_for_it() -> None:
 
 def test_a_lean_process_knows_the_objects_of_a_pandas_that_came_later() -> None:
     code = (
-        "from driftline.app.lazy_imports import start_lean; start_lean(); "
+        "from driftline.lazy_imports import start_lean; start_lean(); "
         "import pandas as pd, pyarrow as pa; "
         "from importlib.resources import files; assert files('pandas').is_dir(); "
         "print(pa.array(pd.Series([1.0, None])).null_count, pa.array(pd.Series(['a', None])).type)"
@@ -63,14 +63,14 @@ def test_a_lean_process_writes_nested_nanoseconds_as_any_other_does() -> None:
         "print(plain_array(pa.array([{'t': 7, 'd': 7}], pa.struct([('t', pa.int64()), "
         "('d', pa.int64())])).cast(kind)).to_pylist())"
     )
-    lean = _run(f"from driftline.app.lazy_imports import start_lean; start_lean(); {code}")
+    lean = _run(f"from driftline.lazy_imports import start_lean; start_lean(); {code}")
     assert "00:00:00.000000007" in lean
     assert lean == _run(code)
 
 
 def test_a_lean_process_gets_the_parts_of_numpy_when_it_asks_for_them() -> None:
     code = (
-        "from driftline.app.lazy_imports import start_lean; start_lean(); import numpy as np; "
+        "from driftline.lazy_imports import start_lean; start_lean(); import numpy as np; "
         "np.testing.assert_allclose(1.0, 1.0); print(np.f2py.__name__)"
     )
     assert _run(code) == "numpy.f2py"
@@ -79,7 +79,7 @@ def test_a_lean_process_gets_the_parts_of_numpy_when_it_asks_for_them() -> None:
 def test_starting_lean_late_changes_nothing() -> None:
     code = (
         "import pandas as pd, numpy as np, numpy.testing; "
-        "from driftline.app.lazy_imports import start_lean; "
+        "from driftline.lazy_imports import start_lean; "
         "start_lean(); import pyarrow as pa; print(pa.array(pd.Series([1])).type, "
         "numpy.testing.__name__)"
     )
