@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.outcomes import class_texts, held_classes
 from driftline.baseline.pairing import require_common_classes, require_numbers
+from driftline.baseline.positive import require_positive
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
@@ -30,8 +31,6 @@ OTHER = "other"
 MAX_CLASSES = 1_000
 # Values of a regression whose squares, and the squares of these, a double still holds.
 LARGEST = 1e70
-# Classes that say no; where only they are seen, what says yes is known all the same.
-OPPOSITES = {"0": "1", "false": "true", "no": "yes"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +48,7 @@ class Answers:
     time_us: NDArray[np.int64] | None
     unanswered: int  # Labelled rows that have neither answer nor probability: they are left out.
     places: Codes  # Where the rows lie in the table that they were read from, shape (rows,).
+    positive_reason: str = ""  # Why the positive class is that, where no role names it.
 
     def __len__(self) -> int:
         return len(self.label)
@@ -124,10 +124,12 @@ def _binary(
     label = _classes(rows[roles.label], known_texts)
     said = _classes(rows[roles.prediction], known_texts) if roles.prediction is not None else None
     seen = class_order(known_texts)
-    last = seen[-1] if seen else "1"
-    positives = known_classes(roles.positives, seen) or (
-        OPPOSITES.get(last, last) if len(seen) < 2 else last,
-    )
+    positives = known_classes(roles.positives, seen)
+    reason = ""
+    if not positives and seen:
+        chosen = require_positive(seen, roles, rows)
+        positives, reason = (chosen.value,), chosen.reason
+    positives = positives or ("1",)
     positive = positives[0]
     negative = _negative(seen, held_classes(rows, roles.label), positives)
     probability = None
@@ -150,7 +152,7 @@ def _binary(
     truth = _is(label, positives).astype(np.intp)
     both = (negative, positive)
     times = _times(rows, roles)
-    return Answers("binary", truth, answer, both, probability, times, 0, kept), known
+    return Answers("binary", truth, answer, both, probability, times, 0, kept, reason), known
 
 
 def _multiclass(

@@ -32,6 +32,7 @@ from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.pairing import are_apart, require_common_classes, require_positives
+from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
 from driftline.baseline.row_digests import RowDigests, choosing_columns
 from driftline.baseline.row_profile import RowProfile, RowReading
@@ -257,7 +258,12 @@ def fit_source(
         unjudged = _unjudged(signature, first, source.partitions, {*roles.categorical, *named})
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
-    signature = _with_levels(signature, profile, roles, model_classes)
+    classes = None
+    if roles.problem != "regression":
+        classes = _classes(signature, profile, roles, model_classes)
+    answers = first.outcomes.table()
+    roles, reason = _with_positive(roles, classes, answers)
+    signature = _with_levels(signature, profile, roles, classes)
     cells = {
         column.name: column_cells(profile.columns[column.name])
         for column in signature.columns
@@ -266,7 +272,7 @@ def fit_source(
     own = {name: _repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
     traits = derivations(profile, cells)
-    outcomes = _outcomes(roles, signature, first.outcomes.table(), profile.row_count)
+    outcomes = _outcomes(roles, signature, answers, profile.row_count, reason)
     losses = LossReading.of(outcomes, signature, cells)
     counter = partial(
         SecondReading.start,
@@ -336,12 +342,12 @@ def _row_reading(
 
 
 def _outcomes(
-    roles: Roles, signature: Signature, table: pa.Table, row_count: int
+    roles: Roles, signature: Signature, table: pa.Table, row_count: int, reason: str
 ) -> Outcomes | None:
     """Keep outcomes when there are any: a model's answers, or groups to compare."""
     if roles.prediction is None and not roles.probability and not roles.facets:
         return None
-    return Outcomes(resolve(roles, signature, table), table, row_count)
+    return Outcomes(resolve(roles, signature, table), table, row_count, reason)
 
 
 def _check_event_time(signature: Signature, first: FirstReading) -> None:
@@ -440,8 +446,21 @@ def _repeated_cells(cells: Cells, column: ColumnProfile) -> Cells:
     return replace(cells, known=tuple(sorted(set(cells.known) - single)))
 
 
+def _with_positive(
+    roles: Roles, classes: tuple[str, ...] | None, answers: pa.Table
+) -> tuple[Roles, str]:
+    """Return the roles with a positive class, if anything tells, and why it was taken."""
+    is_binary = roles.problem == "binary" or (roles.problem is None and len(roles.probability) < 2)
+    if roles.positive is not None or not is_binary or classes is None:
+        return roles, ""
+    if len(classes) == 1 and roles.problem is None and not roles.probability:
+        return roles, ""  # A number that never changes, as likely.
+    found = choose_positive(classes, roles, answers)
+    return (roles, "") if found is None else (replace(roles, positive=found.value), found.reason)
+
+
 def _with_levels(
-    signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
+    signature: Signature, profile: Profile, roles: Roles, classes: tuple[str, ...] | None
 ) -> Signature:
     """List the values of text columns that have few, and the classes of the prediction."""
 
@@ -452,9 +471,9 @@ def _with_levels(
         return replace(column, levels=tuple(sorted(found.values.to_pylist())))
 
     features = tuple(levels(column) for column in signature.features)
-    classes = None
-    if roles.problem != "regression":
-        classes = _classes(signature, profile, roles, model_classes)
+    if classes is not None:
+        last = known_classes(roles.positives, classes)
+        classes = tuple(sorted(classes, key=lambda value: (value in last, value)))
     outputs = tuple(
         _with_classes(column, signature, classes, roles.positives) for column in signature.outputs
     )
@@ -464,7 +483,7 @@ def _with_levels(
 def _classes(
     signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return the values of label and prediction, the positive one last."""
+    """Return the values of label and prediction, in order."""
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
     sides: dict[str | None, set[str]] = {}
     for name in names:
@@ -477,7 +496,6 @@ def _classes(
         elif column.levels.is_exact:
             sides[name] = {class_text(value) for value in column.levels.values.to_pylist()}
     found = set(merged_classes(sorted(set[str]().union(*sides.values()))))
-    last = known_classes(roles.positives, found)
     if len(names) == len(sides):
         _require_positives(roles, names, sides, model_classes)
     labels, answers = sides.get(roles.label, set()), sides.get(roles.prediction, set())
@@ -488,7 +506,7 @@ def _classes(
         found = answers  # As the model names them.
     if not 0 < len(found) <= LISTED_LEVELS:
         return None
-    return tuple(sorted(found, key=lambda value: (value in last, value)))
+    return tuple(sorted(found))
 
 
 def _require_positives(
@@ -514,14 +532,14 @@ def _with_classes(
     classes: tuple[str, ...] | None,
     positives: Sequence[str],
 ) -> Column:
-    """Note the classes: all at the prediction, the last at a single probability, else its own."""
+    """Note the classes: all at the prediction, the positive at a single probability, or its own."""
     if classes is None:
         return column
     if column.role == "prediction":
         return replace(column, classes=classes)
     names = [other.name for other in signature.outputs if other.role == "probability"]
     if len(names) == 1:
-        return replace(column, classes=classes[-1:])
+        return replace(column, classes=_of_score(classes, positives))
     order = class_order(classes)
     found = classes_of_columns(names, order) or _by_positive(names, classes, positives)
     if found is None:
@@ -531,6 +549,13 @@ def _with_classes(
             "their names with the classes"
         )
     return replace(column, classes=(found[names.index(column.name)],))
+
+
+def _of_score(classes: tuple[str, ...], positives: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the class of a single probability: the positive one, also where no row has it."""
+    if not positives:
+        return None if len(classes) < 3 else classes[-1:]
+    return classes[-1:] if classes[-1] in known_classes(positives, classes) else (positives[0],)
 
 
 def _by_positive(

@@ -40,6 +40,12 @@ class Outcomes:
     # spaced ones of a large one.
     table: pa.Table
     row_count: int  # Rows of the whole reference.
+    # Why the positive class is taken as that; "" where its owner named it, and in older baselines.
+    positive_reason: str = ""
+
+    def reason_of(self, roles: Roles) -> str:
+        """Return why the positive class of some roles is taken as that; "" where it is another."""
+        return self.positive_reason if roles.positive == self.roles.positive else ""
 
     def to_arrow(self) -> pa.Table:
         """Write everything as one table."""
@@ -47,6 +53,8 @@ class Outcomes:
             "format": FORMAT_VERSION,
             "roles": self.roles.to_dict(),
             "row_count": self.row_count,
+            # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
+            **({"positive_reason": self.positive_reason} if self.positive_reason else {}),
         }
         return self.table.replace_schema_metadata({KEY: json.dumps(notes)})
 
@@ -60,7 +68,8 @@ class Outcomes:
                 "make the baseline again"
             )
         roles = Roles.from_dict(notes["roles"])
-        return cls(roles, table.replace_schema_metadata(None), notes["row_count"])
+        plain, reason = table.replace_schema_metadata(None), notes.get("positive_reason", "")
+        return cls(roles, plain, notes["row_count"], reason)
 
 
 def outcome_columns(roles: Roles) -> tuple[str, ...]:
@@ -125,8 +134,6 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         known = merged_classes(class_texts(table[roles.label]).dictionary.to_pylist())
         if len(known) == 2:
             problem, classes = "binary", tuple(sorted(known))
-    if problem == "binary" and not positives and classes:
-        positives = classes[-1:]
     positives = _label_first(known_classes(positives, classes), roles, table)
     if problem == "regression":
         _require_regression(roles, table)

@@ -14,6 +14,25 @@ from itertools import takewhile
 # As people write whole and decimal numbers; "007" and "1e5" are names.
 NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
 TRUTH = {"true": 1.0, "false": 0.0}
+# A word of the first row is positive beside one of the second. These mean nothing else, ...
+YES = frozenset(("1", "true", "yes", "y", "t", "positive", "pos"))
+NO = frozenset(("0", "-1", "false", "no", "n", "f", "negative", "neg"))
+# ... while a score may be of either of these.
+EVENTS = frozenset((
+    "abnormal", "accept", "accepted", "anomalous", "anomaly", "approve", "approved", "attack",
+    "bot", "bought", "cancelled", "canceled", "churn", "churned", "click", "clicked", "converted",
+    "default", "defaulted", "defect", "defective", "delayed", "delinquent", "disease", "failed",
+    "failure", "faulty", "fraud", "fraudulent", "granted", "high", "infected", "late", "left",
+    "malicious", "malignant", "malware", "phishing", "purchased", "sick", "spam", "success",
+    "suspicious", "toxic", "win",
+))  # fmt: skip
+USUALS = frozenset((
+    "active", "benign", "clean", "current", "declined", "decline", "denied", "deny", "failure",
+    "genuine", "good", "ham", "healthy", "human", "legit", "legitimate", "loss", "low", "normal",
+    "ok", "okay", "on-time", "ontime", "paid", "punctual", "refused", "regular", "reject",
+    "rejected", "repaid", "retained", "safe", "stay", "stayed", "valid",
+))  # fmt: skip
+NEGATION = re.compile(r"(?:no|not|non)[ _-]?")
 CLOSING = " )]}'\""
 SEPARATORS = "_- .:([{="
 
@@ -79,6 +98,27 @@ def class_order(texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(set(texts := tuple(texts)), key=float))
     except ValueError:
         return tuple(sorted(set(texts)))
+
+
+def positive_word(classes: Sequence[str]) -> tuple[str | None, bool]:
+    """Return which of two classes is positive by what it says, and whether it can mean no other.
+
+    Beside 0 the class 1 can not; beside "legit" a score may be of either, also of "fraud". None of
+    words that are no known pair, no "x" and "not x", and no numbers on both sides of 0.
+    """
+    if len(classes) != 2:
+        return None, False
+    for one, other in (classes, classes[::-1]):
+        mine, its = one.strip().casefold(), other.strip().casefold()
+        upper, lower = _number(one), _number(other)
+        is_above = upper is not None and lower is not None and lower <= 0 < upper
+        if is_above or (mine in YES and its in NO):
+            return one, True
+        is_negated = its != mine and NEGATION.sub("", its, count=1) == mine
+        is_pair = mine in EVENTS and its in USUALS
+        if is_negated or is_pair or (mine[:1] == ">" and its[:1] == "<"):
+            return one, False
+    return None, False
 
 
 def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:

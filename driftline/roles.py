@@ -77,8 +77,8 @@ class Roles:
     problem
         What the model answers; None: as the data says.
     positive, also_positive
-        The class that counts as positive; None: the last one in order. The label and the prediction
-        may write it differently (1 and "approve"): further values that mean the same class.
+        The class that counts as positive; None: as words and scores tell, else it is asked for.
+        Label and prediction may write it differently (1 and "approve"): further values of it.
     threshold
         With a probability and no prediction: positive above it, strictly. None: 0.5, or what the
         baseline was made with.

@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 
 from driftline.baseline.constraints import Constraints
+from driftline.baseline.outcomes import outcome_classes
+from driftline.baseline.positive import require_positive
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
@@ -71,6 +73,9 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
         return
     suggested = kind.suggest(baseline)
     if not suggested:
+        outcomes = baseline.outcomes
+        if outcomes is not None and outcomes.roles.problem == "binary" and kind.uses_labels:
+            require_positive(outcome_classes(outcomes), outcomes.roles, outcomes.table)
         raise InputError(f"{kind.name}: {kind.needs}")
     only = replace(
         baseline,

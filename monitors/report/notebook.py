@@ -11,7 +11,7 @@ from html import escape
 from driftline.baseline.display import html_table, number_words, text_bars
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.report.page import title_of, unjudged_note
+from driftline.monitors.report.page import notes, title_of
 from driftline.monitors.report.ranking import ViolatedFeature, violated_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
@@ -38,7 +38,7 @@ def report_cell(report: CheckResult) -> str:
         (
             "<div>",
             head,
-            unjudged_note(report),
+            notes(report),
             _violations(report, broken),
             *_figures(report, broken),
             *(_side_table(one) for one in side_tables(report)),

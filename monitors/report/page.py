@@ -131,14 +131,18 @@ def _head(report: CheckResult) -> str:
         ),
         ("vary too much to judge", f"{len(report.undecidable):,}" if report.undecidable else ""),
     ]
-    return headline("driftline", title_of(report), mood, facts) + unjudged_note(report)
+    return headline("driftline", title_of(report), mood, facts) + notes(report)
 
 
-def unjudged_note(report: CheckResult) -> str:
-    """Return a paragraph on what could not be judged, why, and what would help; "" for nothing."""
+def notes(report: CheckResult) -> str:
+    """Return paragraphs on what could not be judged and on the positive class; "" for nothing."""
     noun = "metric" if report.metrics else "column"
-    sentence = unjudged_sentence(report.unjudged, noun)
-    return f"<p>{escape(sentence[0].upper())}{escape(sentence[1:])}.</p>" if sentence else ""
+    sentences = (
+        unjudged_sentence(report.unjudged, noun),
+        str(report.details.get("positive_note") or ""),
+    )
+    shown = [f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in sentences if one]
+    return "".join(shown)
 
 
 def headline(what: str, title: str, mood: str, facts: Sequence[tuple[str, str]]) -> str:

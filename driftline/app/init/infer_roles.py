@@ -17,8 +17,8 @@ import pyarrow as pa
 from driftline.app.init.column_inspection import ColumnFacts, look_at
 from driftline.baseline.origin import OF_KEY, origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
+from driftline.baseline.positive import choose_positive
 from driftline.baseline.schema import find_column
-from driftline.classes import class_text
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.roles import Facet, Problem, Roles
@@ -61,7 +61,6 @@ _FACETS = frozenset(
 )  # fmt: skip
 # How a column for a role is looked for: its name and the reason.
 _Look = Callable[[], tuple[str, str] | None]
-_TRUE = ("true", "1", "yes", "y", "t", "positive", "pos")
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,22 +317,13 @@ class _Guessing:
             return self._given.positive
         if problem != "binary" or len(answer.values) != 2:
             return None
-        found = next((one for one in answer.values if one.casefold() in _TRUE), None)
-        reason = "means yes"
-        if found is None and len(roles.probability) == 1:
-            means = self._means(answer.name, roles.probability[0])
-            found = max(means, key=lambda one: means[one])
-            reason = f'its rows have the higher "{roles.probability[0]}" ({means[found]:.2g})'
+        named = Roles(label=answer.name, probability=roles.probability)
+        found = choose_positive(answer.values, named, self._sample)
         if found is None:
-            found = answer.values[-1]
-            reason = "the last one in order; name the other if it is that"
-        self._tell("positive", found, reason)
-        return found
-
-    def _means(self, answer: str, probability: str) -> dict[str, float]:
-        frame = self._sample.select([answer, probability]).to_pandas().dropna()
-        means = frame[probability].groupby(frame[answer].map(class_text)).mean()
-        return {str(value): float(mean) for value, mean in means.items()}
+            self._tell("positive", " or ".join(answer.values), "nothing says which; name it")
+            return None
+        self._tell("positive", found.value, found.reason)
+        return found.value
 
     def _facets(self) -> tuple[Facet, ...]:
         found = []

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.baseline.outcomes import outcome_classes
+from driftline.baseline.positive import positive_note
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
@@ -192,6 +193,7 @@ def _details(
     return {
         "label": plan.label,
         "positive": plan.positive_text,
+        "positive_note": positive_note(plan.positive_text, plan.positive_reason),
         "reference": "" if plan.outcomes is not None else BY_DOCUMENT,
         "facets": facets,
         "groups": [group_details(*both) for both in zip(plan.groups, counts, strict=True)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.outcomes import Outcomes, resolve_facet
+from driftline.baseline.outcomes import Outcomes, outcome_classes, resolve_facet
+from driftline.baseline.positive import positive_question
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
@@ -58,6 +59,11 @@ class Plan:
         return f"({float(roles.positive)}, {float(max(largest))}]"
 
     @property
+    def positive_reason(self) -> str:
+        """Why that is the positive value; "" where somebody named it."""
+        return "" if self.outcomes is None else self.outcomes.positive_reason
+
+    @property
     def is_stratified(self) -> bool:
         """Whether there is a column to stratify by."""
         return self.roles.group is not None
@@ -93,7 +99,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
             f"--group {roles.group}"
         )
     settled = replace(roles, facets=facets)
-    _check_answers(settled)
+    _check_answers(settled, outcome_classes(outcomes))
     # The reference's columns under its own names; what is positive is the same on both sides.
     own = replace(
         outcomes.roles, facets=facets, positive=roles.positive, also_positive=roles.also_positive,
@@ -114,7 +120,10 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
         for group in groups_of(facet, tallies[key], outcomes.table[facet.column])
     )
     known = requirements if _is_about(requirements, own) else None
-    return Plan(settled, groups, tallies, replace(outcomes, roles=own), known)
+    reason = outcomes.reason_of(own)
+    return Plan(
+        settled, groups, tallies, replace(outcomes, roles=own, positive_reason=reason), known
+    )
 
 
 def reference_blocks(
@@ -151,14 +160,11 @@ def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
     return tuple(resolve_facet(facet, outcomes.table[facet.column]) for facet in roles.facets)
 
 
-def _check_answers(roles: Roles) -> None:
+def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
     if roles.label is None and roles.prediction is None and not roles.probability:
         raise InputError(NO_ANSWERS)
     if roles.positive is None:
-        raise InputError(
-            f'bias: which value of "{roles.label or roles.prediction or roles.probability[0]}" is '
-            "positive? give --positive VALUE; of numbers, those above it are"
-        )
+        raise InputError(f"{positive_question(roles, classes)}; of numbers, those above it are")
     if roles.problem == "multiclass" and roles.prediction is None and roles.probability:
         raise InputError(
             "bias: probabilities of several classes without the predicted one; give --prediction"

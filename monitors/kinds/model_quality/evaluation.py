@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from driftline.baseline.answers import Answers, needed_columns, read_answers
 from driftline.baseline.outcomes import outcome_columns
+from driftline.baseline.positive import positive_note
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
@@ -180,6 +181,7 @@ def _details(
         found["confusion_matrix"] = {actual: dict(row) for actual, row in matrix.items()}
     if expected.problem == "binary":
         found["positive"] = answers.classes[1]
+        found["positive_note"] = _positive_note(answers, expected)
         found["positive_share"] = _share(answers)
         found["reference_positive_share"] = _share(expected.answers) if expected.answers else None
         # Scores that are no probabilities cannot be right or wrong about a share.
@@ -187,6 +189,18 @@ def _details(
             bins = calibration(answers.label == 1, answers.probability)
             found["calibration"] = [dict(one) for one in bins]
     return found
+
+
+def _positive_note(answers: Answers, expected: Expectation) -> str:
+    """Say which class is positive and why, and whether the reference's scores contradict it."""
+    auc = expected.measures.get("auc")
+    is_lower = auc is not None and auc.support > 0 and auc.interval[1] < 0.5
+    return positive_note(
+        answers.classes[1],
+        answers.positive_reason or expected.positive_reason,
+        auc.value if auc is not None and is_lower else None,
+        "".join(expected.roles.probability[-1:]),
+    )
 
 
 def _share(answers: Answers) -> float | None:

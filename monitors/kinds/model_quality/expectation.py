@@ -42,12 +42,13 @@ class Expectation:
     chances: Mapping[str, str] = field(default_factory=dict)
     # Classes of the reference's labels and predictions; empty for a regression.
     classes: tuple[str, ...] = ()
+    positive_reason: str = ""  # Why the reference's positive class is taken as that.
 
 
 def expectation(context: CheckContext) -> Expectation:
     """Put together what the baseline says, in rows or in documents."""
     baseline, roles = context.baseline, context.roles
-    answers = reference_answers(baseline)
+    answers = reference_answers(baseline, roles)
     chances = probability_classes(baseline.signature)
     if answers is not None and roles.problem not in (None, answers.problem):
         answers = None  # The caller asks another question than the reference answers.
@@ -82,15 +83,23 @@ def expectation(context: CheckContext) -> Expectation:
         if name in measures and not math.isclose(measures[name].value, one.threshold, rel_tol=1e-9)
     )
     classes = () if baseline.outcomes is None else outcome_classes(baseline.outcomes)
-    return Expectation(problem, roles, constraints, measures, own, answers, chances, classes)
+    reason = baseline.outcomes.reason_of(roles) if baseline.outcomes else ""
+    return Expectation(
+        problem, roles, constraints, measures, own, answers, chances, classes, reason
+    )
 
 
-def reference_answers(baseline: Baseline) -> Answers | None:
-    """Read the reference's labelled rows; None when it lacks label or answer."""
+def reference_answers(baseline: Baseline, asked: Roles | None = None) -> Answers | None:
+    """Read the reference's labelled rows; None when it lacks label or answer.
+
+    What is positive in a window, as `asked` for it, is so in the reference.
+    """
     outcomes = baseline.outcomes
     if outcomes is None:
         return None
     roles = outcomes.roles
+    if asked is not None and asked.positive is not None:
+        roles = replace(roles, positive=asked.positive, also_positive=asked.also_positive)
     if roles.label is None or roles.problem is None:
         return None
     if roles.prediction is None and (not roles.probability or roles.problem == "regression"):

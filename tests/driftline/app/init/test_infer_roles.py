@@ -151,7 +151,7 @@ def test_probabilities_that_add_up_are_one_for_each_class() -> None:
         (LATE.astype(int), "binary", "1"),
         (LATE.astype(float), "binary", "1"),
         (np.where(LATE, "Yes", "No"), "binary", "Yes"),
-        (np.where(LATE, "a", "b"), "binary", "b"),
+        (np.where(LATE, "a", "b"), "binary", None),
         (BASE["courier"], "multiclass", None),
         (RANDOM.integers(0, 5, N), "multiclass", None),
         (RANDOM.integers(0, 100, N), "regression", None),
