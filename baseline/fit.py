@@ -258,9 +258,7 @@ def fit_source(
         unjudged = _unjudged(signature, first, source.partitions, {*roles.categorical, *named})
     features = [replace(one, unjudged=unjudged.get(one.name)) for one in signature.features]
     signature = replace(signature, features=tuple(features))
-    classes = None
-    if roles.problem != "regression":
-        classes = _classes(signature, profile, roles, model_classes)
+    classes = _classes(signature, profile, roles, model_classes)
     answers = first.outcomes.table()
     roles, reason = _with_positive(roles, classes, answers)
     signature = _with_levels(signature, profile, roles, classes)
@@ -483,7 +481,9 @@ def _with_levels(
 def _classes(
     signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return the values of label and prediction, in order."""
+    """Return the values of label and prediction, in order; None of quantities."""
+    if roles.problem == "regression":
+        return None
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
     sides: dict[str | None, set[str]] = {}
     for name in names:
