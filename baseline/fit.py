@@ -273,15 +273,9 @@ def fit_source(
     outcomes = _outcomes(roles, signature, answers, profile.row_count, reason)
     losses = LossReading.of(outcomes, signature, cells)
     counter = partial(
-        SecondReading.start,
-        own,
-        signature.event_time,
-        chosen,
-        traits,
-        _row_reading(signature, first, cells),
-        losses,
-        profile.row_count,
-    )
+        SecondReading.start, own, signature.event_time, chosen, traits,
+        _row_reading(signature, first, cells), losses, profile.row_count,
+    )  # fmt: skip
     reading = gather(counter, source.parts(), place, meter.tell)
     second = reading.cells
     for name, cell in cells.items():
