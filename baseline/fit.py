@@ -28,6 +28,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Meter, gather
+from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, origin_reason
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
@@ -330,6 +331,7 @@ def _row_reading(
         RowDigests(tuple(distinct), choosing_columns(plain), decimals, times),
         RowDigests(ids, ids, {}, times),
         EdgeCounter(numbers, times),
+        HourMarker(numbers),
     )
 
 

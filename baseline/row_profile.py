@@ -1,7 +1,7 @@
 """What a baseline keeps of its reference's rows as wholes, the document rows.json.
 
 In which order columns lie, how often rows and ids are repeated, how many decimals numbers have, how
-many of them lie at a column's edges.
+many of them lie at a column's edges, how often a day repeats the day before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.column_order import LEAST_DAYS, ColumnOrder, OrderCounter
+from driftline.baseline.hour_marks import Copies, HourMarker
 from driftline.baseline.row_digests import MOST_DECIMALS, NO_NUMBER, RowDigests
 from driftline.baseline.value_edges import EdgeCounter, EdgeShares
+from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.stats.blocks import (
     MINIMUM_BLOCKS,
@@ -129,6 +131,7 @@ class RowProfile:
     ids: Repeats | None = None  # None: no column of ids.
     decimals: tuple[Decimals, ...] = ()
     edges: tuple[EdgeShares, ...] = ()
+    copies: tuple[Copies, ...] = ()
 
     def _or_none(self) -> RowProfile | None:
         return None if self == RowProfile() else self
@@ -145,6 +148,7 @@ class RowProfile:
             ids,
             tuple(one for one in self.decimals if one.column not in gone),
             tuple(one for one in self.edges if one.column not in gone),
+            tuple(one for one in self.copies if one.column not in gone),
         )._or_none()
 
     def to_json(self) -> str:
@@ -179,7 +183,9 @@ class RowProfile:
                     )
                     for one in found["decimals"]
                 ),
-                tuple(_edge(one) for one in found.get("edges", ())),  # Baselines made before.
+                # Baselines made before have neither.
+                tuple(_edge(one) for one in found.get("edges", ())),
+                tuple(Copies(**one) for one in found.get("copies", ())),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"damaged ({error}); make the baseline again") from error
@@ -205,18 +211,23 @@ class RowReading:
     rows: RowDigests
     ids: RowDigests  # Of no columns where no column holds ids.
     edges: EdgeCounter
+    marks: HourMarker
 
     def anew(self) -> RowReading:
         """Return the same without rows, for a part of the data."""
         edges = EdgeCounter(self.edges.columns, self.edges.event_time)
-        return RowReading(replace(self.orders), replace(self.rows), replace(self.ids), edges)
+        marks = HourMarker(self.marks.columns)
+        return RowReading(replace(self.orders), replace(self.rows), replace(self.ids), edges, marks)
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self.orders.update(batch)
         self.rows.update(batch)
         self.ids.update(batch)
-        self.edges.update(batch)
+        if self.edges.event_time is not None:
+            order = TimeOrder.of(batch.column(self.edges.event_time))
+            self.edges.update(batch, order)
+            self.marks.update(batch, order)
 
     def merge(self, other: RowReading) -> RowReading:
         """Return the counts of the rows of both; neither input changes."""
@@ -225,6 +236,7 @@ class RowReading:
             self.rows.merge(other.rows),
             self.ids.merge(other.ids),
             self.edges.merge(other.edges),
+            self.marks.merge(other.marks),
         )
 
     def result(self, span_days: float) -> RowProfile | None:
@@ -235,4 +247,5 @@ class RowReading:
         decimals = Decimals.all_of(self.rows)
         known = (Repeats.of(self.rows), Repeats.of(self.ids))
         orders = self.orders.orders() if span_days >= LEAST_DAYS else ()
-        return RowProfile(orders, *known, decimals, self.edges.shares())._or_none()
+        shares, copies = self.edges.shares(), self.marks.copies()
+        return RowProfile(orders, *known, decimals, shares, copies)._or_none()

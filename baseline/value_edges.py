@@ -56,11 +56,11 @@ class EdgeCounter:
         self.edges = np.full((shape[0], 2, shape[1]), -np.inf)
         self.at_edge = np.zeros((shape[0], 2, shape[1]), np.int64)
 
-    def update(self, batch: pa.RecordBatch) -> None:
-        """Add rows."""
+    def update(self, batch: pa.RecordBatch, order: TimeOrder | None = None) -> None:
+        """Add rows, which may be given in their order in time."""
         if self.event_time is None or not self.columns:
             return
-        order = TimeOrder.of(batch.column(self.event_time))
+        order = order or TimeOrder.of(batch.column(self.event_time))
         if not len(order.times_us):
             return
         days = order.times_us // DAY_US

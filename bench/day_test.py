@@ -152,9 +152,16 @@ FAULTS: dict[str, Callable[[pd.DataFrame], Changes] | None] = {
 }
 
 
-def broken(rows: pd.DataFrame, fault: str) -> pd.DataFrame:
-    change = FAULTS[fault]
-    return rows[rows["ts"].dt.hour != 7] if change is None else rows.assign(**change(rows))
+# Their first values are those of the day before.
+LATE = frozenset({"TEMP 8 hours off", "TEMP a day old"})
+
+
+def broken(rest: pd.DataFrame, fault: str, onset: datetime) -> pd.DataFrame:
+    """Plant a fault, and return its rows alone."""
+    change, since = FAULTS[fault], onset - DAY if fault in LATE else onset
+    rows = rest[(rest["ts"] >= since) & (rest["ts"] < onset + FAULT_WEEKS * WEEK)]
+    found = rows[rows["ts"].dt.hour != 7] if change is None else rows.assign(**change(rows))
+    return found[found["ts"] >= onset]
 
 
 def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) -> Iterator[str]:
@@ -167,9 +174,7 @@ def planted(monitor: Monitor, rest: pd.DataFrame, start: datetime, kind: str) ->
         for day in ONSETS[kind]:
             onset = datetime(*day, tzinfo=UTC)
             before = (onset - start) // WEEK
-            end = onset + FAULT_WEEKS * WEEK
-            rows = broken(rest[(rest["ts"] >= onset) & (rest["ts"] < end)], fault)
-            windows = clean[:before] + monitor.windows(rows, onset)
+            windows = clean[:before] + monitor.windows(broken(rest, fault, onset), onset)
             first = "-"
             for place, found in enumerate(monitor.judge(windows)[before:]):
                 at = before + place

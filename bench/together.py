@@ -145,11 +145,9 @@ def planted(folder: Path, known: Container[tuple[str, str]]) -> Iterator[dict[st
         for fault in day_test.FAULTS if window.start in onsets else ():
             if (fault, onset) in known:
                 continue
-            end = window.start + day_test.FAULT_WEEKS * day_test.WEEK
-            wrong = rest[(rest["ts"] >= window.start) & (rest["ts"] < end)]
             watcher, found = copied(monitor), None
-            broken = windows_of(written(day_test.broken(wrong, fault), rest), window.start, 7)
-            for place, (one, own) in enumerate(broken):
+            wrong = written(day_test.broken(rest, fault, window.start), rest)
+            for place, (one, own) in enumerate(windows_of(wrong, window.start, 7)):
                 if new := news(watcher.check(own, time=one.start)) - usual[one.start]:
                     found = place + 1, *min(new)
                     break

@@ -1,7 +1,8 @@
 """What the decision knows of one window: how many rows each column has in each of its cells.
 
 Beside them how long the last value has stayed, so that a run is followed over the edges of windows.
-Of the value itself only its cell is kept: nothing of a row.
+Of the value itself only its cell is kept: nothing of a row. Of the last hours, one byte each says
+whether a later hour has the same value.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.hour_marks import NO_MARK, Marks
 from driftline.baseline.profile import Profile
 from driftline.stats.day_scores import DaySums
 
@@ -40,6 +42,8 @@ class WindowCounts:
     last_runs: Mapping[str, LastRun] = field(default_factory=dict)
     # By column that the day test scores: its scores, added up by the day.
     days: Mapping[str, DaySums] = field(default_factory=dict)
+    # By column that may repeat the day before: marks of the last hours, all as many.
+    marks: Mapping[str, Marks] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -81,6 +85,30 @@ def runs_before(
     if not past or start is None or past[-1].end != start:
         return {}
     return past[-1].last_runs
+
+
+def marks_before(past: Sequence[WindowCounts] | None, name: str, span: tuple[int, int]) -> Marks:
+    """Return the marks of a column that windows left, in a half-open span of hours since 1970.
+
+    Hours that none of them has are without.
+    """
+    first, end = span
+    found = np.full(end - first, NO_MARK, np.uint8)
+    for one in past or ():
+        own = one.marks.get(name)
+        if own is None or one.end is None:
+            continue
+        until = hour_of(one.end)
+        begin = until - len(own)
+        low, high = max(begin, first), min(until, end)
+        if low < high:
+            found[low - first : high - first] = own[low - begin : high - begin]
+    return found
+
+
+def hour_of(moment: datetime) -> int:
+    """Return the hour since 1970 that a moment is at, the next one for what lies between."""
+    return math.ceil(moment.timestamp() / 3600)
 
 
 def _last_run(column: ColumnProfile, before: LastRun | None) -> LastRun | None:

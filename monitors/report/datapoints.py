@@ -32,6 +32,7 @@ CHECKS = (
     "commissioning_check",
     "completeness_check",
     "constant_check",
+    "copied_day_check",
     "data_type_check",
     DAY_CHECK,
     "decimals_check",

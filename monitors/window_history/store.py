@@ -3,7 +3,7 @@
 A window's counts are replaced when it is judged anew. Those of another endpoint, schedule or script
 are not mixed with them; those of an older version of the baseline serve where its cells are the
 same. Nothing of a row is in them: only how many rows lie in a cell, by its number, how long the
-last value has stayed, and the sums of a day's scores.
+last value has stayed, the sums of a day's scores, and a byte of the last hours' hashes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, delete, insert, not_, select
 
+from driftline.baseline.hour_marks import Marks
 from driftline.capture.windows.window import Window
 from driftline.database.upserts import upsert
 from driftline.errors import InputError
@@ -30,14 +31,15 @@ from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.stats.day_scores import DaySums
 
-FORMAT = 3
-# Without runs, and without the scores of days.
-WITHOUT_RUNS, WITHOUT_DAYS = 1, 2
-FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, FORMAT)
+FORMAT = 4
+# Without runs, without the scores of days, and without the marks of hours.
+WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS = 1, 2, 3
+FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, FORMAT)
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
-# Of format 3: how many bytes of counts follow, before the scores of days.
+# From format 3 on: how many bytes of counts follow, before the scores of days; from format 4 on
+# those of days, too, before the marks.
 COUNTS_SIZE = 4
 NO_RUN, NO_COUNTS = LastRun(0, 0), np.empty(0, np.int64)
 
@@ -130,7 +132,7 @@ def read(
             continue  # Two runs asked for overlapping windows; rows must not count twice.
         layout = layouts.setdefault(row.layout, Layout(tuple(map(tuple, row.columns))))
         is_same = row.baseline_version == key.baseline_version
-        cells, runs, days = unpack(row.counts, layout)
+        cells, runs, days, marks = unpack(row.counts, layout)
         for name, identity, _ in layout.columns:
             if cell_ids.get(name, identity if is_same else "") != identity:
                 del cells[name]
@@ -138,7 +140,7 @@ def read(
         # Scores are those of a version of the baseline, whatever its cells.
         own = days if is_same else {}
         found.append(
-            WindowCounts(row.window_start, row.window_end, row.row_count, cells, runs, own)
+            WindowCounts(row.window_start, row.window_end, row.row_count, cells, runs, own, marks)
         )
     return tuple(reversed(found))
 
@@ -183,7 +185,7 @@ class Layout:
 
 
 def pack(counts: WindowCounts, layout: Layout) -> bytes:
-    """Write the counts of a window, the last run of each column, and the scores of its days."""
+    """Write the counts of a window, each column's last run, scores of days and marks of hours."""
     names = [name for name, _, _ in layout.columns]
     runs = [counts.last_runs.get(name, NO_RUN) for name in names]
     arrays = [counts.cells[name] for name in names]
@@ -191,25 +193,32 @@ def pack(counts: WindowCounts, layout: Layout) -> bytes:
     greatest = int(flat.max(initial=0))
     width = next(one for one in WIDTHS if greatest < 1 << (8 * one))
     packed = zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
-    if not counts.days:
+    if not counts.days and not counts.marks:
         return bytes([WITHOUT_DAYS, width]) + packed
-    size = len(packed).to_bytes(COUNTS_SIZE, "little")
-    return bytes([FORMAT, width]) + size + packed + _pack_days(counts.days, names)
+    days = _pack_days(counts.days, names)
+    sized = len(packed).to_bytes(COUNTS_SIZE, "little") + packed
+    if not counts.marks:
+        return bytes([WITHOUT_MARKS, width]) + sized + days
+    empty = np.zeros_like(next(iter(counts.marks.values())))
+    marks = np.concatenate([counts.marks.get(name, empty) for name in names])
+    sized += len(days).to_bytes(COUNTS_SIZE, "little") + days
+    return bytes([FORMAT, width]) + sized + zlib.compress(marks.tobytes(), 9)
 
 
 def unpack(
     data: bytes, layout: Layout
-) -> tuple[dict[str, Counts], dict[str, LastRun], dict[str, DaySums]]:
-    """Read what `pack` wrote: counts, last runs and scores of days by column."""
+) -> tuple[dict[str, Counts], dict[str, LastRun], dict[str, DaySums], dict[str, Marks]]:
+    """Read what `pack` wrote by column: counts, last runs, scores of days, marks of hours."""
     if len(data) < HEAD_SIZE or data[0] not in FORMATS or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
             f"format {FORMAT}: a newer driftline wrote them, so upgrade this process, too"
         )
-    packed, days = data[HEAD_SIZE:], b""
+    packed, days, marks = data[HEAD_SIZE:], b"", b""
+    if data[0] >= WITHOUT_MARKS:
+        packed, days = _sized(packed)
     if data[0] == FORMAT:
-        end = COUNTS_SIZE + int.from_bytes(packed[:COUNTS_SIZE], "little")
-        packed, days = packed[COUNTS_SIZE:end], packed[end:]
+        days, marks = _sized(days)
     flat = np.frombuffer(zlib.decompress(packed), f"<u{data[1]}").astype(np.int64)
     names, size = [name for name, _, _ in layout.columns], layout.cell_count
     expected = size + (2 * len(names) if data[0] != WITHOUT_RUNS else 0)
@@ -222,7 +231,20 @@ def unpack(
         dict(zip(names, _parts(flat[:size], layout), strict=True)),
         {name: run for name, run in runs.items() if run.length},
         _unpack_days(days, names) if days else {},
+        _unpack_marks(marks, names) if marks else {},
     )
+
+
+def _sized(data: bytes) -> tuple[bytes, bytes]:
+    """Split bytes that begin with the length of the first part."""
+    end = COUNTS_SIZE + int.from_bytes(data[:COUNTS_SIZE], "little")
+    return data[COUNTS_SIZE:end], data[end:]
+
+
+def _unpack_marks(data: bytes, names: Sequence[str]) -> dict[str, Marks]:
+    """Read the marks of hours; columns without any have none."""
+    marks = np.frombuffer(zlib.decompress(data), np.uint8).reshape(len(names), -1)
+    return {name: own for name, own in zip(names, marks, strict=True) if own.any()}
 
 
 def _pack_days(days: Mapping[str, DaySums], names: Sequence[str]) -> bytes:

@@ -34,6 +34,7 @@ from driftline.monitors.drift_test.drift import (
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
+from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
 from driftline.monitors.kinds.data_quality.day_checks import (
     day_counter,
     day_details,
@@ -193,6 +194,7 @@ def _counted(
     if context.baseline.profile is not None:
         known, found = context.baseline.profile.columns, reading.profile.columns
         counts = shortened_runs(counts, found, known, references)
+    counts = replace(counts, marks=last_marks(reading.rows.marks, start, end))
     if day_test is None or reading.days is None:
         return counts
     return replace(counts, days=day_test.day_sums(reading.days))

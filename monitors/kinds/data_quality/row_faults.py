@@ -21,6 +21,7 @@ from driftline.baseline.column_order import (
     ColumnOrder,
     OrderCounter,
 )
+from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.lengths import no_counts
 from driftline.baseline.row_digests import RowDigests
 from driftline.baseline.row_hashes import is_captured
@@ -31,6 +32,7 @@ from driftline.capture.windows.window import Window
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.data_quality.copied_day_check import copied_day_drafts
 from driftline.monitors.kinds.data_quality.frozen_check import frozen_drafts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
@@ -73,12 +75,14 @@ class RowCounter:
     ids: RowDigests = field(default_factory=partial(RowDigests, (), ()))
     # int64: hours since 1970-01-01T00:00Z that have rows, ascending.
     hours: np.ndarray = field(default_factory=no_counts)
+    marks: HourMarker = field(default_factory=HourMarker)
 
     @classmethod
     def start(cls, known: RowProfile) -> RowCounter:
         """Begin without rows; what is known of the reference's rows says what is counted."""
         orders = OrderCounter.start([one.pair for one in known.orders])
-        return cls(orders, _digests(known.rows), _digests(known.ids))
+        marks = HourMarker(tuple(one.column for one in known.copies))
+        return cls(orders, _digests(known.rows), _digests(known.ids), marks=marks)
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder | None) -> None:
         """Add rows, and their order in time where it is known."""
@@ -93,6 +97,7 @@ class RowCounter:
         if order is not None and len(order.times_us):
             hours = order.times_us // HOUR_US
             self.hours = np.union1d(self.hours, hours[run_starts(hours)])
+            self.marks.update(batch, order)
 
     def merge(self, other: RowCounter) -> RowCounter:
         """Return what is counted of the rows of both; neither input changes."""
@@ -101,6 +106,7 @@ class RowCounter:
             self.rows.merge(other.rows),
             self.ids.merge(other.ids),
             np.union1d(self.hours, other.hours),
+            self.marks.merge(other.marks),
         )
 
 
@@ -149,6 +155,7 @@ def find_row_faults(
         frozen = frozen_drafts(sample, context, event_time, span_h, explained, seasoned=seasoned)
         explained |= {one.feature for one in frozen}
         drafts += frozen
+        drafts += copied_day_drafts(found.marks, context, explained)
         if _is_week(found, window):
             of_values += saturation_drafts(
                 sample, context, event_time, explained, seasoned=seasoned

@@ -29,7 +29,7 @@ def window(cells: dict[str, list[int]]) -> tuple[WindowCounts, Layout]:
 def test_what_is_unpacked_is_what_was_packed(cells: dict[str, list[int]]) -> None:
     counts, layout = window(cells)
 
-    found, runs, _ = unpack(pack(counts, layout), layout)
+    found, runs, *_ = unpack(pack(counts, layout), layout)
 
     assert {name: one.tolist() for name, one in found.items()} == cells
     assert all(one.dtype == np.int64 for one in found.values())
@@ -41,7 +41,7 @@ def test_counts_of_the_former_format_have_no_runs() -> None:
     # As it was written until windows remembered runs: one byte a count, compressed.
     written = b"\x01\x01" + zlib.compress(bytes([1, 2, 3]), 9)
 
-    found, runs, _ = unpack(written, layout)
+    found, runs, *_ = unpack(written, layout)
 
     assert {name: one.tolist() for name, one in found.items()} == {"a": [1, 2], "b": [3]}
     assert runs == {}
@@ -72,7 +72,7 @@ def test_a_format_of_later_is_refused_with_the_mend() -> None:
     data = pack(*window({"a": [1, 2]}))
     _, layout = window({"a": [1, 2]})
 
-    with pytest.raises(InputError, match=r"begin with 0901; expected format 3: .* upgrade"):
+    with pytest.raises(InputError, match=r"begin with 0901; expected format 4: .* upgrade"):
         unpack(b"\x09" + data[1:], layout)
     with pytest.raises(InputError, match="begin with nothing"):
         unpack(b"", layout)
@@ -105,7 +105,7 @@ def test_the_scores_of_days_come_back_beside_the_counts() -> None:
     of_a = DaySums(np.array([-3, 20_000]), np.array([[1.5, -2.25]] * 2), np.full((2, 2), 24.0))
     of_c = DaySums(np.array([7]), np.array([[0.5]]), np.array([[300.0]]))
 
-    cells, _, days = unpack(pack(replace(counts, days={"c": of_c, "a": of_a}), layout), layout)
+    cells, _, days, _ = unpack(pack(replace(counts, days={"c": of_c, "a": of_a}), layout), layout)
 
     assert {name: cell.tolist() for name, cell in cells.items()} == {
         "a": [1, 2],
@@ -117,6 +117,18 @@ def test_the_scores_of_days_come_back_beside_the_counts() -> None:
         assert days[name].days.tolist() == one.days.tolist()
         assert days[name].sums.tolist() == one.sums.tolist()
         assert days[name].rows.tolist() == one.rows.tolist()
+
+
+def test_marks_of_hours_come_back_with_and_without_days() -> None:
+    counts, layout = window({"a": [1, 2], "b": [3]})
+    days = {"a": DaySums(np.array([7]), np.array([[0.5]]), np.array([[300.0]]))}
+    marked = replace(counts, marks={"b": np.array([0, 255, 3], np.uint8)})
+
+    for one in (marked, replace(marked, days=days)):
+        cells, runs, of_days, marks = unpack(pack(one, layout), layout)
+
+        assert {name: own.tolist() for name, own in marks.items()} == {"b": [0, 255, 3]}
+        assert (cells["a"].tolist(), runs, [*of_days]) == ([1, 2], counts.last_runs, [*one.days])
 
 
 def test_without_scores_of_days_an_earlier_version_can_read_it() -> None:
