@@ -1,7 +1,4 @@
-"""Faults that no single column shows: reversed order, repeated rows, hours without rows.
-
-Shapes: D days.
-"""
+"""Faults that no single column shows: reversed order, repeated rows, hours without rows."""
 
 from __future__ import annotations
 
@@ -12,9 +9,8 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from driftline.baseline.blocks import HOUR_US, BlockCounts
+from driftline.baseline.blocks import HOUR_US
 from driftline.baseline.column_order import (
     LEAST_ROWS,
     WEEK_DAYS,
@@ -31,10 +27,14 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.data_quality.copied_day_check import copied_day_drafts
 from driftline.monitors.kinds.data_quality.frozen_check import frozen_drafts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
+from driftline.monitors.kinds.data_quality.lost_hours_check import (
+    DAY_H,
+    YEAR_DAYS,
+    lost_rows_draft,
+)
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
@@ -44,17 +44,6 @@ from driftline.monitors.rules.outcome import RuleCondition
 # reference's worst day, or week (docs/why/row-faults.md).
 LEAST_BROKEN = 0.1
 WORST_FACTOR = 3
-DAY_H = 24
-# Days with fewer hours that have rows say nothing of the others.
-LEAST_HOURS = 12
-# Hours without rows cost this part of a monitor's false alarms.
-HOURS_PART = 0.01
-# A shorter reference has not seen the hours of all weekdays often enough.
-LEAST_DAYS = 27
-# In a reference of less than a year, hours beside those that mostly have no rows move with the
-# clocks: what opens at eight in winter opens at seven, by UTC, in summer.
-YEAR_DAYS = 330
-CLOSED_SHARE = 0.5
 # The column of captured rows that says which of its request a row is.
 ROW_INDEX = "row_index"
 # Checks that tell that a column lost values, and that its values are others altogether.
@@ -62,8 +51,6 @@ LOSES_VALUES = frozenset(
     {"completeness_check", "constant_check", "data_type_check", "missing_column_check"}
 )
 OTHER_VALUES = frozenset({"constant_check", "data_type_check", "unit_change_check"})
-# Stands in the place of a feature's name.
-LOST_HOURS = "Lost hours"
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +62,7 @@ class RowCounter:
     ids: RowDigests = field(default_factory=partial(RowDigests, (), ()))
     # int64: hours since 1970-01-01T00:00Z that have rows, ascending.
     hours: np.ndarray = field(default_factory=no_counts)
+    hour_rows: np.ndarray = field(default_factory=no_counts)  # int64: rows of each of them.
     marks: HourMarker = field(default_factory=HourMarker)
 
     @classmethod
@@ -96,7 +84,9 @@ class RowCounter:
             self.ids.update(batch)
         if order is not None and len(order.times_us):
             hours = order.times_us // HOUR_US
-            self.hours = np.union1d(self.hours, hours[run_starts(hours)])
+            starts = run_starts(hours)
+            rows = np.diff(np.append(starts, len(hours)))
+            self.hours, self.hour_rows = self._with(hours[starts], rows)
             self.marks.update(batch, order)
 
     def merge(self, other: RowCounter) -> RowCounter:
@@ -105,9 +95,14 @@ class RowCounter:
             self.orders.merge(other.orders),
             self.rows.merge(other.rows),
             self.ids.merge(other.ids),
-            np.union1d(self.hours, other.hours),
+            *self._with(other.hours, other.hour_rows),
             self.marks.merge(other.marks),
         )
+
+    def _with(self, hours: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the hours with their rows, some others added."""
+        found, places = np.unique(np.concatenate([self.hours, hours]), return_inverse=True)
+        return found, np.bincount(places, np.concatenate([self.hour_rows, rows])).astype(np.int64)
 
 
 def _digests(known: Repeats | None) -> RowDigests:
@@ -135,7 +130,8 @@ def find_row_faults(
             at_fault = max(order.pair, key=lambda name: judgement.blame.get(name, 0.0))
             drafts.append(_order_draft(found, order, at_fault, window))
     drafts = _strongest(drafts)
-    drafts.append(_lost_hours_draft(found.hours, baseline.blocks, window, context.budget))
+    hours = found.hours, found.hour_rows
+    drafts.append(lost_rows_draft(*hours, baseline.blocks, window, context.budget))
     span_h = _span_h(found, window)
     if known.ids is not None:
         drafts.append(repeats_draft(found.ids, known.ids, context, span_h))
@@ -225,123 +221,3 @@ def _is_reversed(upper: str, lower: str, batch: pa.RecordBatch) -> pa.BooleanArr
         for name in (upper, lower)
     )
     return pa.array(np.less(*numbers))
-
-
-def _lost_hours_draft(
-    hours: NDArray[np.int64],
-    reference: BlockCounts | None,
-    window: Window | None,
-    budget: Budget,
-) -> Draft | None:
-    """Find hours of the day that have no row on any day of a window."""
-    if reference is None or not reference.counts or not len(hours):
-        return None
-    first, last = int(hours[0]), int(hours[-1]) + 1
-    if window is not None:
-        first, last = (int(at.timestamp() // 3600) for at in (window.start, window.end))
-    lost = lost_hours(hours, (first, last), reference, HOURS_PART * budget.per_window)
-    if not lost:
-        return None
-    days = min(one.day_count for one in lost)
-    usual = min(one.reference_days_with_rows for one in lost)
-    spans = " and ".join(_spans([one.hour for one in lost]))
-    what = (
-        f"no rows from {spans} UTC on any of {days:,} days "
-        f"(reference: rows on {usual:,} of {lost[0].reference_days:,} days)"
-    )
-    return Draft(
-        feature=LOST_HOURS,
-        check="lost_hour_check",
-        description=f"Hours without rows: {what}.",
-        what=what,
-        share=len(lost) / DAY_H,
-        severity="ticket",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class LostHour:
-    """An hour of the day, UTC, without a row on all days of a window."""
-
-    hour: int  # 0-23.
-    day_count: int  # Days of the window that could have had rows then.
-    reference_days: int
-    reference_days_with_rows: int
-
-
-def lost_hours(
-    hours: NDArray[np.int64],
-    span: tuple[int, int],
-    reference: BlockCounts,
-    alpha: float,
-) -> tuple[LostHour, ...]:
-    """Find the hours of the day without a row on any day, which chance leaves out less often.
-
-    Only days with rows in twelve hours or more count, in reference and window. An hour that is
-    missing on a share q of days is missing on all of n by chance q^n. That share is the
-    reference's, or that of the window's other hours that are no busier than twice as much, if that
-    is larger: a stream that has shrunk leaves hours empty everywhere.
-
-    Parameters
-    ----------
-    hours, span
-        Hours since 1970 that have rows, ascending, and the half-open span of hours looked at.
-    reference
-        The reference's rows by the hour.
-    alpha
-        The chance of a false alarm that is accepted.
-    """
-    known = _by_day(reference.hours, (int(reference.hours[0]), int(reference.hours[-1]) + 1))
-    seen = _by_day(hours, span)
-    days = len(known)
-    if days < LEAST_DAYS:
-        return ()
-    with_rows = (known > 0).sum(axis=0)
-    missing = 1.0 - with_rows / days
-    possible = (seen >= 0).sum(axis=0)
-    is_empty = (seen <= 0).all(axis=0)
-    chance = (np.maximum(missing, _share_empty(seen, reference)) + 1.0 / days) ** possible
-    is_lost = is_empty & (DAY_H * chance < alpha)
-    if days < YEAR_DAYS:
-        closed = missing > CLOSED_SHARE
-        is_lost &= ~(np.roll(closed, 1) | np.roll(closed, -1))
-    return tuple(
-        LostHour(int(hour), int(possible[hour]), days, int(with_rows[hour]))
-        for hour in np.flatnonzero(is_lost)
-    )
-
-
-def _share_empty(seen: NDArray[np.int8], reference: BlockCounts) -> NDArray[np.float64]:
-    """Return the share of days without rows in a window's comparable hours, shape (24,)."""
-    counts = next(iter(reference.counts.values())).sum(axis=1)
-    rows = np.bincount(reference.hours % DAY_H, weights=counts, minlength=DAY_H)
-    # Hours by hours: those that have rows in the window, and are no busier than twice as much.
-    comparable = (rows <= 2.0 * rows[:, None]) & (seen > 0).any(axis=0)
-    empty, whole = (seen == 0).sum(axis=0), (seen >= 0).sum(axis=0)
-    return np.asarray((comparable @ empty + 1.0) / (comparable @ whole + 1.0))
-
-
-def _by_day(hours: NDArray[np.int64], span: tuple[int, int]) -> NDArray[np.int8]:
-    """Return for each day, shape (D, 24): 1 an hour has rows, 0 it has none, -1 not in the span.
-
-    Days with rows in fewer than twelve hours are left out.
-    """
-    first, last = span[0] // DAY_H, -(-span[1] // DAY_H)
-    found = np.zeros((last - first) * DAY_H, np.int8)
-    inside = hours[(hours >= span[0]) & (hours < span[1])]
-    found[inside - first * DAY_H] = 1
-    found[: span[0] - first * DAY_H] = -1
-    found[span[1] - first * DAY_H :] = -1
-    by_day = found.reshape(-1, DAY_H)
-    return np.asarray(by_day[(by_day > 0).sum(axis=1) >= LEAST_HOURS])
-
-
-def _spans(hours: Iterable[int]) -> list[str]:
-    """Write hours of the day as spans: ``07:00 to 09:00``."""
-    spans: list[tuple[int, int]] = []
-    for hour in hours:
-        if spans and spans[-1][1] == hour:
-            spans[-1] = (spans[-1][0], hour + 1)
-        else:
-            spans.append((hour, hour + 1))
-    return [f"{first:02}:00 to {last:02}:00" for first, last in spans]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -110,6 +111,48 @@ def test_a_lost_hour_is_told_in_the_first_week(
     }
     assert (report.page_count, report.violation_count) == (0, 1)
     assert not causes(check(window, baseline))
+
+
+def test_rows_that_a_regular_series_lacks_here_and_there_are_told(
+    rng: np.random.Generator, baseline: Baseline
+) -> None:
+    window = weather(rng, 7, 380)
+    cold = (window["temp"] < window["temp"].median()) & (rng.random(len(window)) < 0.5)
+
+    report = check(window[~cold], baseline)
+
+    days = cold.groupby(window["at"].dt.date).sum()
+    cause = causes(report)["lost_hour_check"]
+    level = re.search(r"missing: of (\d) or more", cause)
+    assert level is not None
+    assert cause.startswith(f"rows of {cold.sum()} of 168 hours are missing: of ")
+    over = (days >= int(level[1])).sum()
+    assert cause.endswith(f"or more on {over} of 7 days (reference: on 0 of 370)")
+    assert (report.page_count, report.violation_count) == (0, 1)
+
+
+def test_an_outage_of_days_is_not_told_as_rows_lost_here_and_there(
+    rng: np.random.Generator, baseline: Baseline
+) -> None:
+    window = weather(rng, 7, 380)
+
+    assert not causes(check(window.drop(index=range(30, 100)), baseline))
+
+
+def test_hours_that_lack_rows_by_nature_are_not_missed(rng: np.random.Generator) -> None:
+    def shop(days: int, first: int = 0) -> pd.DataFrame:
+        rows = weather(rng, days, first)
+        is_night = rows["at"].dt.hour.between(1, 4)
+        kept: pd.DataFrame = rows[~(is_night & (rng.random(len(rows)) < 0.2))]
+        return kept
+
+    baseline = Baseline.fit(shop(90), timestamp="at")
+    week = weather(rng, 7, 95)
+
+    nights = week["at"].dt.hour.between(1, 4) & (rng.random(len(week)) < 0.6)
+    assert not causes(check(week[~nights], baseline))
+    anywhere = rng.random(len(week)) < 0.15
+    assert causes(check(week[~anywhere], baseline)).keys() == {"lost_hour_check"}
 
 
 def judged(rows: pd.DataFrame, baseline: Baseline, window: Window) -> Report:
