@@ -62,7 +62,7 @@ def check(
     progress
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
-        True for data quality as SageMaker judges it: its types, distances, thresholds and texts
+        True to judge as SageMaker does: its types, distances, thresholds and texts
         (docs/compat.md). ``dl.Compat(deequ_ties=True)`` for its treatment of repeated values, too.
     rules
         What the data must keep to besides (docs/rules.md), over the constraints' own: a list of
@@ -127,13 +127,15 @@ def check_roles(
             f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
             "no rules"
         )
+    # Types of values are judged by their texts.
+    as_texts = like is not None and asked.judges_columns
     if preprocess is not None:
         # A heavy import that only a script needs.
         from driftline.baseline.scripting import preprocessed
 
-        data = preprocessed(data, preprocess, signature=known, compat=like is not None)
+        data = preprocessed(data, preprocess, signature=known, compat=as_texts)
     read_as = None if known is None else known.as_sent()
-    source = open_source(data, signature=read_as) if like is None else open_texts(data, known)
+    source = open_texts(data, known) if as_texts else open_source(data, signature=read_as)
     place = open_engine(engine, jobs)
     if not asked.judges_columns and not isinstance(place, InProcess):
         raise InputError(

@@ -130,14 +130,15 @@ class MonitorDefinition:
             )
         self._check_running()
         judges_columns = self.kind_value.judges_columns
-        if self.compat and not judges_columns:
+        if self.compat and not self.kind_value.compat_evaluation:
             raise DefinitionError(
-                f'monitor "{self.name}": compat with kind "{self.kind}"; expected "data-quality", '
-                "the only one that is judged as SageMaker does it"
+                f'monitor "{self.name}": compat with kind "{self.kind}"; SageMaker has no such '
+                "monitor"
             )
-        if self.deequ_ties and not self.compat:
+        if self.deequ_ties and not (self.compat and judges_columns):
             raise DefinitionError(
-                f'monitor "{self.name}": deequ_ties without compat; expected both, or none'
+                f'monitor "{self.name}": deequ_ties without compat of kind "data-quality"; '
+                "expected both, or none"
             )
         if self.rules and (not judges_columns or self.compat):
             what = "compat" if judges_columns else f'kind "{self.kind}"'

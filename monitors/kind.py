@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -120,7 +120,7 @@ class Kind:
         ``suggest(baseline)``. It is imported at use: a check of data quality shall not wait for the
         packages of the others.
     compat_evaluation
-        The module that evaluates as SageMaker does; "": none does.
+        The module that evaluates as SageMaker does, the same one where it does both; "": none does.
     columns
         Names the captured columns that are read, by the endpoint's signature and the baseline.
     judges_columns
@@ -197,11 +197,9 @@ class Kind:
                 f"segments with {asked}; only data-quality, judged our own way, is judged by "
                 "segment"
             )
-        if context.compat is not None and not self.compat_evaluation:
-            raise InputError(
-                f'compat with kind "{self.name}"; only data-quality is judged as SageMaker does it'
-            )
-        module = self.evaluation if context.compat is None else self.compat_evaluation
+        if (compat := context.compat) is not None:
+            self._require_compat(compat.deequ_ties)
+        module = self.evaluation if compat is None else self.compat_evaluation
         report = cast("Report", import_module(module).evaluate(context))
         return replace(
             report,
@@ -209,7 +207,17 @@ class Kind:
             facts=context.rows.facts,
             baseline_version=context.baseline.version,
             batches=report.batches or context.rows.batches,
+            details={**report.details, **({} if compat is None else {"compat": asdict(compat)})},
         )
+
+    def _require_compat(self, deequ_ties: bool) -> None:
+        if not self.compat_evaluation:
+            raise InputError(f'compat with kind "{self.name}"; SageMaker has no such monitor')
+        if deequ_ties and not self.judges_columns:
+            raise InputError(
+                f'deequ_ties with kind "{self.name}"; expected "data-quality", whose distances '
+                "count repeated values"
+            )
 
     def suggest(self, baseline: Baseline) -> Mapping[str, str]:
         """Return SageMaker's documents by file name, as they lie in a baseline of all kinds."""

@@ -79,7 +79,6 @@ def evaluate(context: CheckContext) -> Report:
         },
         row_count=profile.row_count,
         unmetered=baseline.constraints.unmetered(names),
-        details={"compat": {"deequ_ties": ties}},
         batches=rows,
         comparer=lambda name: lay_beside(name, profile, references, verdict.moved(name)),
     )

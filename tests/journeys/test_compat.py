@@ -61,7 +61,7 @@ def test_data_that_break_them_do_not(folder: Path) -> None:
     ("arguments", "sentence"),
     [
         (("--deequ-ties",), "--deequ-ties without --compat"),
-        (("--compat", "--kind", "bias"), "only data-quality is judged as SageMaker does it"),
+        (("--compat", "--kind", "outliers"), "SageMaker has no such monitor"),
     ],
 )
 def test_what_does_not_go_together_is_said(

@@ -46,7 +46,7 @@ def sagemaker(
         typer.Option("--data", metavar="NAME=PLACE", help="Rows that a schedule's baseline is of."),
     ] = None,
     compat: Annotated[
-        bool, typer.Option("--compat", help="Let data quality be judged as SageMaker does.")
+        bool, typer.Option("--compat", help="Let monitors judge as SageMaker does.")
     ] = False,
     compare: Annotated[
         bool,

@@ -21,6 +21,7 @@ from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.source import open_source
 from driftline.monitors.cron import Schedule, ScheduleError, windows_from
+from driftline.monitors.kind import kind_named
 from driftline.serving.provisioning.deploy import roles_spec
 from driftline.serving.resources.resources import parse_resources
 
@@ -235,7 +236,7 @@ def _monitor(
         for key in ("DataAnalysisStartTime", "DataAnalysisEndTime"):
             if timing.get(key):
                 spec[snake(key)] = timing[key]
-    if compat and job.kind == "data-quality":
+    if compat and kind_named(job.kind).compat_evaluation:
         spec["compat"] = True
     if job.longest_s is not None:
         spec["timeout_s"] = job.longest_s

@@ -111,6 +111,11 @@ class Finding:
     level: bool
     moved: NDArray[np.bool_]
 
+    @property
+    def by_limit(self) -> bool:
+        """Whether SageMaker's limit of NDCG decided, and nothing else."""
+        return math.isinf(self.level_bound)
+
 
 def compare(
     reference: Importance,
@@ -149,6 +154,23 @@ def settle(comparisons: Sequence[Comparison], alpha: float) -> list[Finding]:
     return [
         _finding(comparison, next(levels), next(levels), next(levels)) for comparison in comparisons
     ]
+
+
+def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
+    """Decide as SageMaker does: NDCG below 0.90 is a violation, of however few rows, and no more.
+
+    A reference that is all zero scores 0, as ``ndcg_score`` has it.
+    """
+    found = []
+    for one in comparisons:
+        is_zero = len(one.reference.features) > 1 and one.reference.total <= 0
+        score = 0.0 if is_zero else one.ndcg
+        plain = replace(one, ndcg=score, tail=None, order=1.0, is_judged=True, spread=None)
+        without = np.full(one.deltas.shape, math.inf)
+        moved = np.zeros(one.deltas.shape, dtype=np.bool_)
+        is_lower = score < NDCG_LIMIT
+        found.append(Finding(plain, NDCG_LIMIT, without, math.inf, is_lower, False, moved))
+    return found
 
 
 def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:

@@ -21,7 +21,12 @@ from driftline.monitors.kinds.attribution.blocks import (
     block_spread,
     block_tail,
 )
-from driftline.monitors.kinds.attribution.drift import Comparison, compare, settle
+from driftline.monitors.kinds.attribution.drift import (
+    Comparison,
+    compare,
+    settle,
+    settle_by_limit,
+)
 from driftline.monitors.kinds.attribution.explaining import (
     GIVEN,
     PERMUTATION,
@@ -86,9 +91,13 @@ def evaluate(context: CheckContext) -> Report:
         return incomparable_report(context, window, tuple(reference.importances), reason)
     spreads = _spreads(context, reference, window)
     pairs = _pairs(reference, window, spreads)
-    settled = settle(list(pairs.values()), context.budget.per_window)
+    if context.compat is None:
+        settled = settle(list(pairs.values()), context.budget.per_window)
+    else:  # Clarify does not ask what either side was made with.
+        settled, reason = settle_by_limit(list(pairs.values())), ""
     findings = dict(zip(pairs, settled, strict=True))
-    return attribution_report(context, window, findings, reason, plain=reference.stored is None)
+    is_plain = reference.stored is None and context.compat is None
+    return attribution_report(context, window, findings, reason, plain=is_plain)
 
 
 def _reference(baseline: Baseline) -> _Reference:

@@ -9,6 +9,7 @@ NAMESPACE = "aws/sagemaker/Endpoints/explainability-metrics"
 KIND = Kind(
     name="attribution",
     evaluation="driftline.monitors.kinds.attribution.evaluation",
+    compat_evaluation="driftline.monitors.kinds.attribution.evaluation",
     columns=lambda signature, baseline: [one.name for one in signature.inputs],
     needs_model=True,
     needs="the reference needs a model to ask; give --model",

@@ -124,16 +124,17 @@ def _order(
     label: str, finding: Finding, rows: np.ndarray | None, note: str, seed: int, *, is_shown: bool
 ) -> MetricResult:
     one = finding.comparison
+    is_zero = one.is_all_zero and not finding.by_limit
     if math.isnan(one.ndcg) and not note:
         alone = len(one.reference.features) == 1
         note = f"undefined: {'one feature' if alone else 'the reference is all zero'}"
-    elif one.is_all_zero and not note:
+    elif is_zero and not note:
         note = ALL_ZERO
     low, high = _ndcg_interval(one, rows, seed)
     is_judged = not is_shown and not note
     return MetricResult(
         name="ndcg",
-        value=None if math.isnan(one.ndcg) or one.is_all_zero else one.ndcg,
+        value=None if math.isnan(one.ndcg) or is_zero else one.ndcg,
         low=low,
         high=high,
         reference=1.0,
@@ -162,7 +163,7 @@ def _shares(label: str, finding: Finding, note: str, *, is_shown: bool) -> list[
     one = finding.comparison
     if one.is_all_zero and not note:
         note = ALL_ZERO
-    is_judged = not is_shown and not note and one.window.count > 0
+    is_judged = not (is_shown or note or finding.by_limit) and one.window.count > 0
     found = []
     lows, highs = _within(one.window)
     reference_lows, reference_highs = _within(one.reference)
@@ -195,7 +196,8 @@ def _shares(label: str, finding: Finding, note: str, *, is_shown: bool) -> list[
 
 def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bool) -> MetricResult:
     one = finding.comparison
-    is_judged = not is_shown and one.reference.count > 0 and one.window.count > 0
+    has_rows = min(one.reference.count, one.window.count) > 0
+    is_judged = has_rows and not (is_shown or finding.by_limit)
     if not is_judged and not note and plain:
         note = "incomparable: the reference's document does not say in which units its values are"
     elif one.reference.total <= 0 and not note:

@@ -77,6 +77,8 @@ ORDER: Mapping[Problem, tuple[str, ...]] = {
         "log_loss",
     ),
 }
+# What SageMaker does not measure.
+EXTRAS = frozenset({"balanced_accuracy", "brier", "brier_skill", "log_loss", "accuracy_skill"})
 RATES = ("true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate")
 # What gets a threshold, in order.
 CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
@@ -98,6 +100,15 @@ class Constraint:
     def is_lower(self) -> bool:
         """Whether values below the threshold are the violation."""
         return self.operator == LESS
+
+    def is_broken_by(self, value: float) -> bool:
+        """Whether a value lies on the side that is a violation; the threshold itself does not."""
+        return value < self.threshold if self.is_lower else value > self.threshold
+
+
+def is_sagemakers(name: str) -> bool:
+    """Whether SageMaker measures this, too."""
+    return name not in EXTRAS and not name.endswith(CONSTANTS[1])
 
 
 def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Constraint]:

@@ -1,6 +1,7 @@
 """The kind "model-quality": how good the answers were, now that the truth is known.
 
-Thresholds and documents are SageMaker's; judgement.py and skill.py decide.
+Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as SageMaker does with
+``compat`` (docs/compat.md).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     blocks_of,
     judge_quality,
+    judge_thresholds,
 )
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.loss_segments import find_loss_segment
@@ -94,8 +96,12 @@ def evaluate(context: CheckContext) -> Report:
     )
     facts = context.rows.facts
     blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
-    found = judge_quality(expected, answers, blocks, budget=context.budget)
-    spread = deviations(answers, context.seed)
+    if context.compat is None:
+        found = judge_quality(expected, answers, blocks, budget=context.budget)
+    else:
+        found = judge_thresholds(expected, answers)
+    drawn = deviations(answers, context.seed)
+    spread = {name: value for name, value in drawn.items() if name in found.measures}
     violations = describe(
         answers,
         expected,
@@ -185,7 +191,8 @@ def _details(
         found["positive_share"] = _share(answers)
         found["reference_positive_share"] = _share(expected.answers) if expected.answers else None
         # Scores that are no probabilities cannot be right or wrong about a share.
-        if answers.probability is not None and not judged.measures["brier"].undefined:
+        brier = judged.measures.get("brier")
+        if answers.probability is not None and brier is not None and not brier.undefined:
             bins = calibration(answers.label == 1, answers.probability)
             found["calibration"] = [dict(one) for one in bins]
     return found
@@ -217,7 +224,7 @@ def describe(
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first."""
     broken = [result for result in results.values() if result.violated]
-    broken.sort(key=lambda result: (result.severity != "page", result.p_value))
+    broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
     context = _context(answers, expected, results, place) if broken else []
     found = []
     for index, one in enumerate(broken):

@@ -16,7 +16,7 @@ import numpy as np
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.kinds.model_quality.documents import Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
@@ -107,6 +107,28 @@ def judge_quality(
         if one.note == INSUFFICIENT
     }
     return QualityJudgement(measures, results, alpha, needed)
+
+
+def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgement:
+    """Judge a window as SageMaker does: beyond its threshold, by however little, is a violation.
+
+    Without intervals, a smallest number of rows, a budget, or severities; metrics that SageMaker
+    does not have are left out, and one that has no value is no violation.
+    """
+    found = measure_answers(answers, cluster_rows(answers.time_us))
+    measures = {name: one for name, one in found.items() if is_sagemakers(name)}
+    results = {}
+    for name, measure in measures.items():
+        constraint, reference = expected.constraints.get(name), expected.measures.get(name)
+        note = f"{UNDEFINED}{measure.undefined}" if measure.undefined else ""
+        result = _result(name, measure, constraint, reference, rows=len(answers), note=note)
+        if constraint is not None and not note:
+            is_broken = constraint.is_broken_by(measure.value)
+            result = replace(
+                result, bound=constraint.threshold, severity="ticket" if is_broken else None
+            )
+        results[name] = result
+    return QualityJudgement(measures, results, {}, {})
 
 
 def _alpha(judged: list[str], budget: Budget) -> dict[str, float]:

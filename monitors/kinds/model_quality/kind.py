@@ -18,6 +18,7 @@ def _columns(signature: Signature, baseline: Baseline) -> list[str]:
 KIND = Kind(
     name="model-quality",
     evaluation="driftline.monitors.kinds.model_quality.evaluation",
+    compat_evaluation="driftline.monitors.kinds.model_quality.evaluation",
     columns=_columns,
     uses_labels=True,
     needs_labels=True,

@@ -271,14 +271,6 @@ def test_columns_that_the_user_named_as_ids_are_not_compared() -> None:
     assert [one.note for one in report.results] == ["id", ""]
 
 
-def test_other_kinds_are_refused(tmp_path: Path) -> None:
-    table = pa.table({"y": [0, 1] * 50, "p": [0.1, 0.9] * 50})
-    fitted = Baseline.fit(table, label="y", probability="p")
-
-    with pytest.raises(InputError, match="only data-quality is judged as SageMaker does it"):
-        check(table, fitted, kind="model-quality", compat=True)
-
-
 def test_a_baseline_without_constraints_is_refused(tmp_path: Path) -> None:
     (tmp_path / "analysis.json").write_text('{"pre_training_bias_metrics": {}}')
 
