@@ -80,18 +80,19 @@ class Pace:
         """How many whole days the clock has passed."""
         return (self._clock.time - self._start) // DAY
 
-    def follow(
-        self, whole_days: Callable[[], int], event_ids: Callable[[], Mapping[int, str]]
-    ) -> None:
+    def follow(self, whole_days: Callable[[], int], event_ids: Mapping[int, str]) -> None:
         """Move on as far as everything has followed."""
         if self._stored <= min(map(self._limit, self._cadences)):
             self._stored = self._start + whole_days() * DAY
-        for one in self._cadences:
-            if self._limit(one) < self._stored:
-                self._judged[one.monitor] = self._ask(one.monitor) or one.first
-        target = min(self._stored, *map(self._limit, self._cadences))
+        # Only the one that is furthest behind holds the clock back: the others are not asked.
+        while self._limit(slowest := min(self._cadences, key=self._limit)) < self._stored:
+            judged = self._ask(slowest.monitor) or slowest.first
+            if judged == self._judged[slowest.monitor]:
+                break
+            self._judged[slowest.monitor] = judged
+        target = min(self._stored, self._limit(slowest))
         if target + PAST_MIDNIGHT > self._clock.time:
-            self._labels.load_until(target, event_ids())
+            self._labels.load_until(target, event_ids)
             self._clock.advance(target + PAST_MIDNIGHT)
 
     def _limit(self, one: Cadence) -> datetime:

@@ -59,6 +59,8 @@ class Replay:
         headers: Mapping[str, str] | None = None,  # Such as say who asks.
     ) -> None:
         self.ledger = Ledger()
+        # What each request was answered under, by its index.
+        self.event_ids: dict[int, str] = {}
         self._address = urlsplit(server_url).netloc
         self._path = f"/endpoints/{endpoint}/invocations"
         self._headers = dict(headers or {})
@@ -105,11 +107,6 @@ class Replay:
                     break
                 whole += 1
         return whole
-
-    def event_ids(self) -> dict[int, str]:
-        """Return what each request was answered under, by its index."""
-        with self._lock:
-            return {one.request_index: one.event_id for one in self.ledger.served()}
 
     def _send_all(self) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_S)
@@ -181,6 +178,7 @@ class Replay:
             self.ledger.answers.append(answer)
             if answer.status != http.HTTPStatus.OK:
                 return
+            self.event_ids[answer.request_index] = answer.event_id
             day = self._day_of[answer.request_index]
             self._open[day] -= 1
             if self._open[day] == 0:

@@ -55,6 +55,8 @@ def unfinished(ending: Ending) -> list[str]:
     ending.pace.follow(lambda: replay.whole_days(stored), replay.event_ids)
     if stored < len(replay.ledger.answers):
         return [f"stored: {stored} of {len(replay.ledger.answers)} requests"]
+    if ending.pace.passed_days < replay.day_count:
+        return [f"passed: {ending.pace.passed_days} of {replay.day_count} days"]
     for one in ending.cadences:
         ends = one.ends(end)
         judged = installation.judged_until(one.monitor)

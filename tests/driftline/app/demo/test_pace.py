@@ -51,7 +51,7 @@ def test_the_clock_runs_at_most_two_windows_ahead_of_the_monitor(clock: ClockFil
     seen = []
     for judged in (0, 1, 4):
         installation.judged["daily"] = judged
-        pace.follow(lambda: 5, dict)
+        pace.follow(lambda: 5, {})
         seen.append(_days(clock))
 
     assert seen == [2, 3, 5]
@@ -62,7 +62,7 @@ def test_the_slowest_monitor_holds_the_clock_back(clock: ClockFile) -> None:
     installation.judged = {"daily": 30}
     pace = Pace(START, clock, [DAILY, WEEKLY], installation.judged_until, Labels(clock))
 
-    pace.follow(lambda: 30, dict)
+    pace.follow(lambda: 30, {})
 
     # Its first window ends on the eighth day, is judged three days later, and a day is left.
     assert _days(clock) == 12
@@ -74,9 +74,24 @@ def test_nobody_is_asked_whose_last_answer_lets_the_clock_go_on(clock: ClockFile
     pace = Pace(START, clock, [DAILY, WEEKLY], installation.judged_until, Labels(clock))
 
     for whole in (1, 2, 3):
-        pace.follow(partial(int, whole), dict)
+        pace.follow(partial(int, whole), {})
 
     assert installation.questions == ["daily"]
+
+
+def test_only_the_slowest_monitor_is_asked_while_it_holds_the_clock_back(clock: ClockFile) -> None:
+    installation = Installation()
+    pace = Pace(START, clock, [DAILY, WEEKLY], installation.judged_until, Labels(clock))
+    pace.follow(lambda: 30, {})
+    installation.questions.clear()
+
+    for _ in range(3):
+        pace.follow(lambda: 30, {})
+
+    assert installation.questions == ["daily"] * 3
+    installation.judged = {"daily": 30, "weekly": 8}
+    pace.follow(lambda: 30, {})
+    assert _days(clock) == 19
 
 
 def test_labels_are_loaded_before_the_clock_moves(clock: ClockFile) -> None:
@@ -84,9 +99,9 @@ def test_labels_are_loaded_before_the_clock_moves(clock: ClockFile) -> None:
     pace = Pace(START, clock, [DAILY], installation.judged_until, labels)
 
     installation.judged["daily"] = 9
-    pace.follow(lambda: 2, dict)
-    pace.follow(lambda: 2, dict)
-    pace.follow(lambda: 6, dict)
+    pace.follow(lambda: 2, {})
+    pace.follow(lambda: 2, {})
+    pace.follow(lambda: 6, {})
 
     assert labels.loads == [(2, 0), (6, 2)]
     assert pace.passed_days == 6

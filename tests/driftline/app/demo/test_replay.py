@@ -153,5 +153,5 @@ def test_every_answered_request_has_its_event_id() -> None:
         replay = _replay(server, _requests(days=1, each=5))
         replay.run(lambda done, total: None, lambda: None)
 
-    assert sorted(replay.event_ids()) == list(range(5))
-    assert len(set(replay.event_ids().values())) == 5
+    assert sorted(replay.event_ids) == list(range(5))
+    assert len(set(replay.event_ids.values())) == 5
