@@ -262,7 +262,8 @@ def _within_reach(group: ReferenceDays, window: WindowCounts, scale: int, alpha:
     # On the side on which a change of the clocks takes less away.
     largest = group.largest - np.abs(group.clock_change).min(axis=0)
     reached = is_judged & (largest > student_limit(alpha, test.freedom) * test.error)
-    return {group.names[at][0] for at in np.flatnonzero(reached).tolist()}
+    names = group.names
+    return {names[at][0] for at in np.flatnonzero(reached).tolist()}
 
 
 def _extent(first: WindowCounts, last: WindowCounts, days: Integers) -> tuple[float, float]:
