@@ -12,9 +12,22 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.servers.kafka import kafka_broker, topic
 from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
+from tests.servers.s3 import s3_root, s3_server
 
-__all__ = ["backend", "database_url", "engine", "module_database_url", "postgres"]
+# All of a session are here alone: another file that imports one has a server of its own.
+__all__ = [
+    "backend",
+    "database_url",
+    "engine",
+    "kafka_broker",
+    "module_database_url",
+    "postgres",
+    "s3_root",
+    "s3_server",
+    "topic",
+]
 
 # A busy machine is no failure: time limits are for the benchmarks.
 ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,9 +14,7 @@ from driftline.errors import UnavailableError
 from driftline.formats import opening
 from driftline.formats.location import locate
 from driftline.formats.source import Files, open_source
-from tests.servers.s3 import S3Server, s3_root, s3_server
-
-__all__ = ["s3_root", "s3_server"]
+from tests.servers.s3 import S3Server
 
 ROWS = {"a": [1, 2, 3], "c": ["Köln", "y", "z"]}
 

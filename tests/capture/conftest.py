@@ -15,9 +15,8 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.signature import Column, Signature
 from tests.capture.tap.proxy_tools import proxy, upstream
-from tests.servers.kafka import kafka_broker, topic
 
-__all__ = ["kafka_broker", "proxy", "topic", "upstream"]
+__all__ = ["proxy", "upstream"]
 
 SIGNATURE = Signature(
     features=(

@@ -19,10 +19,8 @@ from deltalake import DeltaTable
 from sklearn import metrics
 
 from tests.servers.commands import driftline
-from tests.servers.kafka import kafka_broker
-from tests.servers.postgres import postgres
 
-__all__ = ["driftline", "kafka_broker", "postgres"]
+__all__ = ["driftline"]
 
 T = TypeVar("T")
 

@@ -25,9 +25,9 @@ from driftline.capture.tables.dataset import Dataset
 from tests.alerts.conftest import Receiver, receiver
 from tests.journeys.conftest import driftline, eventually
 from tests.servers.ports import free_port
-from tests.servers.postgres import Postgres, postgres
+from tests.servers.postgres import Postgres
 
-__all__ = ["postgres", "receiver"]
+__all__ = ["receiver"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 

@@ -29,9 +29,7 @@ from driftline.dashboard.queries.storage import Storage
 from driftline.storage import use_options
 from tests.journeys.conftest import driftline, eventually, running
 from tests.servers.ports import free_port
-from tests.servers.s3 import S3Server, s3_root, s3_server
-
-__all__ = ["s3_root", "s3_server"]
+from tests.servers.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.s3]
 

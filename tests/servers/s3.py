@@ -76,6 +76,7 @@ class S3Server:
 
     def new_bucket(self) -> str:
         """Make a bucket that no other test uses; give its URI."""
+        self.ensure_running()
         name = f"dl-{uuid.uuid4().hex[:12]}"
         self.filesystem().create_dir(name)
         return f"s3://{name}"
@@ -156,7 +157,6 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def s3_root(s3_server: S3Server) -> Iterator[str]:
     """Return a folder in a bucket of its own, which this process can open."""
-    s3_server.ensure_running()
     use_options(s3_server.options)
     yield f"{s3_server.new_bucket()}/store"
     use_options({})

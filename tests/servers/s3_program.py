@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -88,9 +88,11 @@ class DurableS3:
     def _ask(
         self, method: str, path: str, query: str, headers: dict[str, str], body: bytes
     ) -> Answer:
+        # Quoted, for names of objects may have a ? or # in them; WSGI holds their bytes as Latin-1.
         made = EnvironBuilder(
-            path=path, query_string=query, method=method, headers=headers, data=body
-        )
+            path=quote(path, encoding="latin-1"), query_string=query, method=method,
+            headers=headers, data=body,
+        )  # fmt: skip
         try:
             return _run(self._moto, made.get_environ())
         finally:

@@ -9,9 +9,7 @@ import pytest
 
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.resources.artifacts import ModelStore, model_digest
-from tests.servers.s3 import S3Server, s3_root, s3_server
-
-__all__ = ["s3_root", "s3_server"]
+from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.s3
 

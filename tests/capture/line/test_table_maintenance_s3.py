@@ -14,10 +14,8 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
 from tests.capture.conftest import SIGNATURE, record
-from tests.servers.s3 import S3Server, s3_root, s3_server
+from tests.servers.s3 import S3Server
 from tests.sinking import sink_all
-
-__all__ = ["s3_root", "s3_server"]
 
 pytestmark = pytest.mark.s3
 

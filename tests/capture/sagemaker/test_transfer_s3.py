@@ -23,9 +23,6 @@ from driftline.formats.capture_line import write_line
 from driftline.formats.data_files import data_files
 from driftline.formats.location import locate
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, sample_lines
-from tests.servers.s3 import s3_root, s3_server
-
-__all__ = ["s3_root", "s3_server"]
 
 pytestmark = pytest.mark.s3
 

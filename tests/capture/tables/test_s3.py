@@ -33,9 +33,7 @@ from driftline.signature import Signature
 from driftline.storage import use_options
 from tests.capture.counts import counted
 from tests.capture.tables.s3_tools import some_rows
-from tests.servers.s3 import S3Server, s3_root, s3_server
-
-__all__ = ["s3_root", "s3_server"]
+from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.s3
 

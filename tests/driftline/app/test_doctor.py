@@ -35,11 +35,7 @@ from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from tests.servers.commands import driftline
-from tests.servers.kafka import kafka_broker, topic
-from tests.servers.postgres import postgres
 from tests.sinking import sink_all
-
-__all__ = ["kafka_broker", "postgres", "topic"]
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 

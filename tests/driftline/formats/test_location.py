@@ -14,9 +14,7 @@ from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, locate
 from driftline.formats.source import open_source
-from tests.servers.s3 import S3Server, s3_root, s3_server
-
-__all__ = ["s3_root", "s3_server"]
+from tests.servers.s3 import S3Server
 
 FILES = (
     "a.csv",
