@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import stats
 
 import driftline as dl
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
+from driftline.monitors.kinds.bias.evaluation import chance_of_table
 from driftline.monitors.results.metric import INSUFFICIENT
 from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import (
@@ -140,6 +142,15 @@ def test_metrics_of_labels_rest_on_labelled_rows_and_say_how_many(reference: Bas
     share = group["group"]["labelled"] / group["group"]["rows"]
     assert group["group"]["labelled_share"] == pytest.approx(share)
     assert any("with a positive answer" in text for text in report.details["warnings"])
+
+
+def test_the_chance_of_uneven_labels_is_scipys() -> None:
+    rng = np.random.default_rng(20261123)
+    tables = [rng.integers(1, most, (2, 2)) for most in (3, 30, 3_000) for _ in range(100)]
+
+    for table in tables:
+        expected = stats.chi2_contingency(table).pvalue
+        assert chance_of_table(table) == pytest.approx(expected, rel=1e-9, abs=1e-300)
 
 
 def test_too_few_rows_are_said_to_be_too_few(reference: Baseline) -> None:
