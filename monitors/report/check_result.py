@@ -108,8 +108,20 @@ class CheckResult:
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.
             return self._found_any or any(metric.bound is not None for metric in self.metrics)
-        known = bool(self.judged_columns) or bool(self.details.get("rules"))
+        known = bool(self.judged_columns) or len(self.declared_rules) > self.idle_rule_count
         return self._found_any or known or not (self.insufficient_data or self.undecidable)
+
+    @property
+    def declared_rules(self) -> tuple[Mapping[str, JsonValue], ...]:
+        """The declared rules with their counts; ``passed`` is None for one that judged no row."""
+        found = self.details.get("rules")
+        rules = found if isinstance(found, list) else ()
+        return tuple(one for one in rules if isinstance(one, dict))
+
+    @property
+    def idle_rule_count(self) -> int:
+        """Number of declared rules that judged no row."""
+        return sum(one["passed"] is None for one in self.declared_rules)
 
     @property
     def _found_any(self) -> bool:
@@ -233,6 +245,8 @@ class CheckResult:
         if lost:
             why = f"{lost[0].shown}: {lost[0].note.removeprefix(UNDEFINED)}"
             left += f"; {plural(len(lost), 'metric')} without a value ({why})"
+        if self.idle_rule_count:
+            left += f"; {plural(self.idle_rule_count, 'rule')} judged no row"
         if self.suppressed_drift is not None:
             left += f"; drift of {plural(len(self.suppressed_drift.reasons), 'column')} held back"
         if self.expected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from driftline.monitors.report.check_result import CheckResult
@@ -52,7 +52,7 @@ def _segments(report: CheckResult) -> SideTable:
 
 def _rules(report: CheckResult) -> SideTable:
     """List the declared rules, the broken first."""
-    ordered = sorted(_declared(report), key=lambda one: one["passed"] is not False)
+    ordered = sorted(report.declared_rules, key=lambda one: one["passed"] is not False)
     rows = tuple(
         (
             _rule(one),
@@ -66,13 +66,6 @@ def _rules(report: CheckResult) -> SideTable:
     heads = (("rule", False), ("", False), ("judged", True), ("against it", True),
              ("found", False))  # fmt: skip
     return SideTable("Rules", heads, rows, tuple(one["passed"] is False for one in ordered))
-
-
-def _declared(report: CheckResult) -> Iterator[Mapping[str, JsonValue]]:
-    found = report.details.get("rules")
-    for one in found if isinstance(found, list) else ():
-        if isinstance(one, dict):
-            yield one
 
 
 def _rule(one: Mapping[str, JsonValue]) -> str:

@@ -124,6 +124,15 @@ class Outcome:
     is_open: bool = False  # Whether that is no violation: such columns are never captured.
     severity: Severity | None = None  # None: as the rule declares, or by the share of rows.
 
+    @property
+    def passed(self) -> bool | None:
+        """Whether the rule holds; None when it judged no row."""
+        if self.is_open:
+            return None
+        if self.absent or self.tally.is_broken:
+            return False
+        return True if self.tally.judged_count or not self.tally.concerns_rows else None
+
 
 class RuleCounters:
     """The counters of all rules over one part of the data; parts are merged exactly."""

@@ -98,7 +98,7 @@ FailOnOption = Annotated[
     FailOn,
     typer.Option(
         "--fail-on",
-        help="unjudged: without violations, exit code 3 if any column could not be judged.",
+        help="unjudged: without violations, exit code 3 if a column or rule could not be judged.",
     ),
 ]
 
@@ -277,8 +277,8 @@ def check(
         raise UndecidedError(report.summary)
     if not report.passed:
         raise typer.Exit(1)
-    if fail_on is FailOn.UNJUDGED and report.unjudged:
-        raise UndecidedError(report.unjudged_line)
+    if fail_on is FailOn.UNJUDGED and (report.unjudged or report.idle_rule_count):
+        raise UndecidedError(report.unjudged_line or report.headline)
 
 
 def _with_config(roles: Roles, config: Path | None) -> Roles:

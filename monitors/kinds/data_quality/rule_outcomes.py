@@ -18,6 +18,7 @@ from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 # What of a baseline an endpoint's requests and answers carry; all else is known of files alone.
 CAPTURED_ROLES = frozenset({"feature", "prediction", "probability"})
 EXPLAINING = frozenset({"unit_change_check", "range_check"})
+JUDGED_NONE = "judged no row"
 # From so many rows that count as one, whole days lie low together, as they do in weather.
 SLOW_EFFECT = 4.0
 
@@ -103,12 +104,10 @@ def rule_details(outcomes: Sequence[Outcome]) -> Mapping[str, JsonValue]:
         {
             "rule": dict(outcome.rule.declaration.found),
             "feature_name": outcome.feature,
-            "passed": None
-            if outcome.is_open
-            else not outcome.tally.is_broken and not outcome.absent,
+            "passed": outcome.passed,
             "judged_count": outcome.tally.judged_count,
             "broken_count": outcome.tally.broken_count,
-            "found": outcome.tally.words,
+            "found": outcome.tally.words or (JUDGED_NONE if outcome.passed is None else ""),
         }
         for outcome in outcomes
         if not outcome.rule.is_observed
