@@ -20,7 +20,9 @@ from driftline.monitors.kind import Kind, kind_named
 from driftline.monitors.kinds.catalog import kind_of, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
+from driftline.monitors.rules.reach import EVERYTHING
 from driftline.monitors.rules.reading import read_rules
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -37,6 +39,7 @@ def check(
     progress: Callable[[int, int | None], None] | None = None,
     compat: Compat | bool | None = None,
     rules: object = None,
+    checks: Sequence[Callable[..., object] | str] | None = None,
     segments: Sequence[str] | None = None,
     preprocess: str | PathLike[str] | None = None,
     postprocess: str | PathLike[str] | None = None,
@@ -62,14 +65,13 @@ def check(
     progress
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
-        True to judge as SageMaker does: its types, distances, thresholds and texts
-        (docs/compat.md). ``dl.Compat(deequ_ties=True)`` for its treatment of repeated values, too.
-    rules
-        What the data must keep to besides (docs/rules.md), over the constraints' own: a list of
-        objects, expressions such as ``"arrival >= departure"`` and functions, or a file with one.
+        True to judge as SageMaker does (docs/compat.md);
+        ``dl.Compat(deequ_ties=True)`` for its treatment of repeated values, too.
+    rules, checks
+        What the data must keep to besides (docs/rules.md): a list of objects and expressions such
+        as ``"arrival >= departure"``, or a file; functions over a table, or ``"FILE.py:FUNCTION"``.
     segments, preprocess, postprocess
-        Columns whose values are judged apart, those of the baseline when missing; scripts with
-        SageMaker's ``preprocess_handler`` and its counterpart (docs/scripts-and-segments.md).
+        Columns judged value by value, SageMaker's scripts (docs/scripts-and-segments.md).
     **roles
         ``label=``, ``prediction=``, ``probability=``, ``problem=``, ``positive=``, ``threshold=``,
         ``facet=``, ``group=``: over what the baseline knows, as `Baseline.fit` takes them.
@@ -92,7 +94,7 @@ def check(
         raise InputError(f"check: {error}") from error
     return check_roles(
         data, reference, named, kind=kind, budget=budget, predict=predict, engine=engine,
-        jobs=jobs, progress=progress, compat=compat, rules=rules, segments=segments,
+        jobs=jobs, progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
         preprocess=preprocess, postprocess=postprocess,
     )  # fmt: skip
 
@@ -110,6 +112,7 @@ def check_roles(
     progress: Callable[[int, int | None], None] | None = None,
     compat: Compat | bool | None = None,
     rules: object = None,
+    checks: Sequence[Callable[..., object] | str] | None = None,
     segments: Sequence[str] | None = None,
     preprocess: str | PathLike[str] | None = None,
     postprocess: str | PathLike[str] | None = None,
@@ -118,7 +121,7 @@ def check_roles(
     baseline = opened_baseline(reference)
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
-    declared = read_rules(rules)
+    declared = read_rules(rules).plus(RuleSet.of_functions(checks)).within(EVERYTHING)
     asked = kind_named(kind_of(baseline) if kind is None else kind)
     _refuse_new_columns(roles, baseline, asked)
     if declared and (not asked.judges_columns or like is not None):
@@ -154,6 +157,7 @@ def check_roles(
         predict=predict,
         compat=like,
         rules=declared,
+        reach=EVERYTHING,
         segments=None if segments is None else tuple(segments),
     )
     report = asked.evaluate(context)

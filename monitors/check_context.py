@@ -14,6 +14,7 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.rows import BatchMaker, Rows
+from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.warm_up.warm_up import WarmUp
 from driftline.roles import Roles
@@ -94,6 +95,7 @@ class CheckContext:
     compat: Compat | None = None
     # What the data must keep to besides the baseline, over what its constraints declare.
     rules: RuleSet = field(default_factory=RuleSet)
+    reach: Reach = NOTHING  # What the rules of the constraints may read.
     # Columns for each of whose values is judged apart; None: those that the baseline has.
     segments: tuple[str, ...] | None = None
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from os import PathLike, fspath
@@ -52,7 +52,9 @@ from driftline.monitors.kinds.catalog import kind_of, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
+from driftline.monitors.rules.reach import EVERYTHING, scripts_named
 from driftline.monitors.rules.reading import read_rules
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.execution import execution_id
 from driftline.monitors.run.past_windows import (
     RETENTION,
@@ -110,7 +112,7 @@ class Monitor:
         The length of a window, of which follows how many a year has; a day when missing.
     false_alarms_per_year
         How many are accepted on data that do not change.
-    rules, segments
+    rules, checks, segments
         As `driftline.check` takes them.
     predict
         Asks the model, for "attribution": a table of features in, its answers out.
@@ -129,13 +131,16 @@ class Monitor:
         period: timedelta = DAY,
         false_alarms_per_year: float = 1.0,
         rules: object = None,
+        checks: Sequence[Callable[..., object] | str] | None = None,
         segments: Sequence[str] | None = None,
         predict: Predictor | None = None,
     ) -> None:
         if not isinstance(period, timedelta) or period <= timedelta(0):
             raise InputError(f"period {period!r}; expected a timedelta such as timedelta(days=7)")
         self.baseline = opened_baseline(reference)
-        self.period, self.predict, self.rules = period, predict, read_rules(rules)
+        self.period, self.predict = period, predict
+        declared = read_rules(rules).plus(RuleSet.of_functions(checks))
+        self.rules = declared.within(EVERYTHING)
         self._definition = MonitorDefinition(
             NAME,
             endpoint=NAME,
@@ -225,7 +230,8 @@ class Monitor:
             When one of the rules is a function, or the folder has a file of that name which is no
             saved monitor.
         """
-        if any(rule.function is not None for rule in self.rules.rules):
+        functions = [rule.function for rule in self.rules.rules if rule.function is not None]
+        if functions or scripts_named(self.rules.to_list()):
             raise InputError(
                 "a rule is a function, which no document can hold; declare it as an expression "
                 "(docs/rules.md)"
@@ -353,6 +359,7 @@ class Monitor:
             self._budget,
             self.predict,
             rules=self.rules,
+            reach=EVERYTHING,
             segments=self._definition.segments,
             past=PastWindows(history.counts, pooled, history.warm_up, self._drift_tests),
         )
@@ -526,6 +533,8 @@ def _read_state(place: Location) -> dict[str, Any]:
             f"{file.shown}: the file is damaged (its content is not what was written); take it "
             "from a backup"
         )
+    if scripts := scripts_named(content["rules"]):
+        raise InputError(f"{file.shown}: a rule runs {scripts[0]}, as no saved monitor may")
     return content
 
 

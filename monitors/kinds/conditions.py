@@ -20,13 +20,14 @@ from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.rules.table_checks import Unique, UniqueCondition
+from driftline.monitors.rules.table_rule import TableCondition, TableRule
 
 
 def read_condition(found: Mapping[str, Any]) -> Condition:
     """Make the condition on rows again that a violation's document holds.
 
-    That of outliers marks rows once `with_baseline` has told it what is odd, that of
-    repeats once `with_rows` has counted them.
+    That of outliers marks rows once `with_baseline` has told it what is odd, those of
+    repeats and of whole tables once `with_rows` has counted them.
     """
     if found.get("op") == OUTLIER:
         return OutlierCondition()
@@ -38,6 +39,10 @@ def read_condition(found: Mapping[str, Any]) -> Condition:
     if isinstance(check, Unique):
         columns = tuple(str(one) for one in _listed(found, "compared"))
         breaks = UniqueCondition(replace(check, columns=columns), np.empty(0, np.uint64))
+        phrase = check.phrase
+    elif isinstance(check, TableRule):
+        columns = tuple(str(one) for one in _listed(found, "compared"))
+        breaks = TableCondition(check, columns)
         phrase = check.phrase
     elif isinstance(check, RowRule):
         breaks = check.breaks
@@ -57,7 +62,9 @@ def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
 
 def with_rows(condition: Condition, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Condition:
     """Return a condition that can mark rows: that of repeats with what these rows repeat."""
-    if isinstance(condition, RuleCondition) and isinstance(condition.breaks, UniqueCondition):
+    if isinstance(condition, RuleCondition) and isinstance(
+        condition.breaks, UniqueCondition | TableCondition
+    ):
         return replace(condition, breaks=condition.breaks.counted(batches()))
     return condition
 

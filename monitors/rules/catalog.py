@@ -8,8 +8,12 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 
 from driftline.errors import InputError
+from driftline.monitors.rules.column_checks import MOMENTS, Columns, DistinctCount, Statistic
 from driftline.monitors.rules.declaration import Declaration, nearest
 from driftline.monitors.rules.outcome import Check
+from driftline.monitors.rules.own_functions import TableFunction
+from driftline.monitors.rules.reach import FUNCTION
+from driftline.monitors.rules.references import ForeignKey
 from driftline.monitors.rules.row_checks import (
     Bounds,
     Custom,
@@ -21,12 +25,16 @@ from driftline.monitors.rules.row_checks import (
     Values,
 )
 from driftline.monitors.rules.row_counter import RowRule
+from driftline.monitors.rules.sql import Query
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
+from driftline.monitors.rules.table_rule import Judge, Ordered, TableRule
 
 GROUP = "driftline.checks"
 # Keys that every rule may have, and those that every rule on rows may have.
 COMMON = ("check", "name", "severity")
 OF_ROWS = (*COMMON, "mostly", "nulls", "where")
+OF_COLUMN = (*COMMON, "column", "where")
+LIMITS = ("min", "max", "above", "below")
 
 Maker = Callable[[Declaration], Check]
 
@@ -45,6 +53,8 @@ def make_check(found: Declaration) -> Check:
     if entry is not None:
         found.refuse_others(entry.keys)
         return entry.make(found)
+    if FUNCTION.fullmatch(found.check):
+        return table_function(found)
     return _custom(found)
 
 
@@ -64,7 +74,7 @@ def _row_rule(found: Declaration, check: RowCheck) -> RowRule:
 
 
 def _bounds(found: Declaration) -> Bounds:
-    limits = {key: found.limit(key) for key in ("min", "max", "above", "below")}
+    limits = {key: found.limit(key) for key in LIMITS}
     known = [limit for limit in limits.values() if limit is not None]
     if not known:
         raise InputError(f"{found.shown}: no bound; expected min, max, above or below")
@@ -80,6 +90,40 @@ def _bounds(found: Declaration) -> Bounds:
     return Bounds(
         found.text("column"), limits["min"], limits["max"], limits["above"], limits["below"]
     )
+
+
+def _statistic(found: Declaration) -> Statistic:
+    quantile = found.share("q") if found.check == "quantile" else 0.5
+    return Statistic(found.check, _number_bounds(found), quantile, found.expression("where"))
+
+
+def _number_bounds(found: Declaration) -> Bounds:
+    bounds = _bounds(found)
+    if bounds.is_of_times:
+        raise InputError(f"{found.shown}: a time as bound; expected a number")
+    return bounds
+
+
+def _foreign_key(found: Declaration) -> ForeignKey:
+    column = found.text("column")
+    return ForeignKey(column, found.text("table"), found.text("key", default=column), found.reach)
+
+
+def _table_rule(found: Declaration, judge: Judge) -> TableRule:
+    return TableRule(judge, mostly=found.share("mostly"), declaration=found.found)
+
+
+def _ordered(found: Declaration) -> TableRule:
+    falls = found.check == "decreasing"
+    return _table_rule(found, Ordered(found.text("column"), falls, found.truth("strictly")))
+
+
+def _query(found: Declaration) -> TableRule:
+    text = found.text("query")
+    try:
+        return _table_rule(found, Query(text))
+    except InputError as error:
+        raise InputError(f"{found.shown}: {error}") from error
 
 
 def _non_negative(found: Declaration) -> Bounds:
@@ -157,7 +201,7 @@ def _duplicate_rows(found: Declaration) -> Unique:
 
 
 CHECKS: Mapping[str, Entry] = {
-    "bounds": _of_rows(("column", "min", "max", "above", "below"), _bounds),
+    "bounds": _of_rows(("column", *LIMITS), _bounds),
     "non_negative": _of_rows(("column",), _non_negative),
     "not_null": _of_rows(("column",), lambda found: Present(found.text("column"))),
     "values": _of_rows(("column", "values", "forbidden"), _values),
@@ -168,6 +212,21 @@ CHECKS: Mapping[str, Entry] = {
     "duplicate_rows": Entry((*COMMON, "ignore", "mostly", "where"), _duplicate_rows),
     "freshness": Entry((*COMMON, "column", "max_age", "as_of"), _freshness),
     "row_count": Entry((*COMMON, "min", "max", "where"), _row_count),
+    **{name: Entry((*OF_COLUMN, *LIMITS), _statistic) for name in MOMENTS},
+    "quantile": Entry((*OF_COLUMN, "q", *LIMITS), _statistic),
+    "distinct_count": Entry(
+        (*OF_COLUMN, *LIMITS),
+        lambda found: DistinctCount(_number_bounds(found), found.expression("where")),
+    ),
+    "columns_exist": Entry((*COMMON, "columns"), lambda found: Columns(found.texts("columns"))),
+    "column_order": Entry(
+        (*COMMON, "columns", "exact"),
+        lambda found: Columns(found.texts("columns"), in_order=True, exact=found.truth("exact")),
+    ),
+    "foreign_key": _of_rows(("column", "table", "key"), _foreign_key),
+    "increasing": Entry((*COMMON, "column", "strictly", "mostly"), _ordered),
+    "decreasing": Entry((*COMMON, "column", "strictly", "mostly"), _ordered),
+    "sql": Entry((*COMMON, "query", "mostly"), _query),
 }
 
 
@@ -201,9 +260,7 @@ def _load(name: str) -> Callable[..., object]:
 def _custom(found: Declaration) -> Check:
     """Make the check of another package; keys that are not ours are its options."""
     function = _load(found.check)
-    options = {key: value for key, value in found.found.items() if key not in OF_ROWS}
-    named = [options.get("column"), *_list(options.get("columns"))]
-    columns = tuple(dict.fromkeys(one for one in named if isinstance(one, str)))
+    options, columns = _options(found, OF_ROWS)
     if isinstance(function, type):
         try:
             made = function(**options)
@@ -216,6 +273,21 @@ def _custom(found: Declaration) -> Check:
             )
         return _WholeCheck(columns, made)
     return _row_rule(found, Custom(found.check, function, options, columns))
+
+
+def table_function(found: Declaration, function: Callable[..., object] | None = None) -> TableRule:
+    """Make the check by a function over a table; without one it is loaded by the check's name."""
+    options, columns = _options(found, (*COMMON, "mostly"))
+    return _table_rule(found, TableFunction(found.check, function, options, columns, found.reach))
+
+
+def _options(
+    found: Declaration, known: tuple[str, ...]
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return the keys that are none of ours, and the columns that they name."""
+    options = {key: value for key, value in found.found.items() if key not in known}
+    named = [options.get("column"), *_list(options.get("columns"))]
+    return options, tuple(dict.fromkeys(one for one in named if isinstance(one, str)))
 
 
 def _list(found: object) -> list[object]:

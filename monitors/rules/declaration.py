@@ -16,6 +16,7 @@ import numpy as np
 from driftline.errors import InputError
 from driftline.monitors.results.violation import Severity
 from driftline.monitors.rules.expression import Expression
+from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.row_checks import Limit
 
 SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|m|min|s|days?|hours?|minutes?|seconds?)")
@@ -28,6 +29,7 @@ class Declaration:
 
     found: Mapping[str, Any]
     as_of: datetime | None = None  # When freshness is measured, where no rule says.
+    reach: Reach = NOTHING
 
     @property
     def check(self) -> str:

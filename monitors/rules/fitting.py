@@ -17,6 +17,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.formats.coercion import coerce
+from driftline.monitors.rules.column_checks import DistinctCount, Statistic
 from driftline.monitors.rules.declaration import Declaration
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.operators import Value
@@ -27,6 +28,7 @@ from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
 from driftline.signature import ColumnType, Signature
 
+CONDITIONAL = RowRule | RowCount | Unique | Statistic | DistinctCount
 JUDGED = frozenset({"feature", "label", "prediction", "probability"})
 
 SAMPLES = {"int64": 1, "double": 1.0, "bool": True, "timestamp": 0}
@@ -39,6 +41,8 @@ def refuse_unfit(check: Check, shown: str, baseline: Baseline) -> None:
     wanted = check.check if isinstance(check, RowRule) else check
     if isinstance(wanted, Bounds) and wanted.numbers_only:
         _demand(shown, baseline, wanted.column, "double", of=("string",))
+    if isinstance(wanted, Statistic):
+        _demand(shown, baseline, wanted.bounds.column, "double", of=("string",))
     if isinstance(wanted, Freshness):
         _demand(shown, baseline, wanted.column, "timestamp", of=("string", *SAMPLES))
 
@@ -69,7 +73,7 @@ def _demand(
 
 
 def _expressions(check: Check) -> list[Expression]:
-    found = [check.where] if isinstance(check, RowRule | RowCount | Unique) else []
+    found = [check.where] if isinstance(check, CONDITIONAL) else []
     if isinstance(check, RowRule) and isinstance(check.check, Formula):
         found.append(check.check.expression)
     return [one for one in found if one is not None]

@@ -19,7 +19,7 @@ class RuleCondition:
     breaks: Callable[[pa.RecordBatch], pa.BooleanArray] = field(compare=False, repr=False)
     rule: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = ()  # The columns that `breaks` reads.
-    compared: tuple[str, ...] = ()  # The columns whose values must not be repeated.
+    compared: tuple[str, ...] = ()  # The columns that tell its rows apart.
     op: str = "rule"
 
     def __str__(self) -> str:

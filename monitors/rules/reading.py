@@ -10,6 +10,7 @@ from dataclasses import replace
 from driftline.baseline.constraints import Constraints
 from driftline.errors import InputError
 from driftline.formats.location import locate
+from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.rules.ruleset import RuleSet
 
 # Our own keys in SageMaker's document; its readers leave them alone.
@@ -64,5 +65,11 @@ def rules_of(constraints: Constraints) -> RuleSet:
 
 def with_rules(constraints: Constraints, rules: RuleSet) -> Constraints:
     """Write rules into constraints.json, in place of those that are there."""
-    own = {**constraints.document.get(OWN, {}), "rules": rules.to_list()}
+    declared = rules.to_list()
+    if scripts := scripts_named(declared):
+        raise InputError(
+            f"a rule is a function of {scripts[0]}, which no baseline can hold; give it to the "
+            "check, or to the monitor"
+        )
+    own = {**constraints.document.get(OWN, {}), "rules": declared}
     return replace(constraints, document={**constraints.document, OWN: own})

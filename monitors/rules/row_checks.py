@@ -324,7 +324,7 @@ class Custom:
                 found = found.combine_chunks()
             if not isinstance(found, pa.Array):
                 found = pa.array(found, from_pandas=True)
-            verdict = _truths(found)
+            verdict = truths(found)
         except Exception as error:  # It is foreign code: whatever it raises is its defect.
             raise InputError(
                 f'check "{self.name}" failed: {type(error).__name__}: {error}; expected one truth '
@@ -352,7 +352,7 @@ def _shown(limit: Limit) -> str:
     return limit if isinstance(limit, str) else number_text(limit)
 
 
-def _truths(found: pa.Array) -> pa.BooleanArray:
+def truths(found: pa.Array) -> pa.BooleanArray:
     """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none."""
     kind = found.type
     is_whole = pa.types.is_integer(kind)

@@ -15,13 +15,19 @@ from driftline.errors import InputError
 from driftline.monitors.results.violation import Draft, Severity
 from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.outcome import Check, Counter, Tally
+from driftline.monitors.rules.reach import FUNCTION, Reach
 from driftline.monitors.rules.row_checks import Custom
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Unique
 from driftline.monitors.rules.values import absent_columns
 
 # What a window's violations are called when no column is.
-WHOLE = {"row_count": "Row count", "duplicate_rows": "Duplicate rows"}
+WHOLE = {
+    "row_count": "Row count",
+    "duplicate_rows": "Duplicate rows",
+    "columns_exist": "Columns",
+    "column_order": "Column order",
+}
 # As findings.PAGE_SHARE: fewer rows than this at fault are worth a ticket, but wake nobody.
 PAGE_SHARE = 0.02
 MAX_RULES = 1000
@@ -34,6 +40,7 @@ class Rule:
     declaration: Declaration
     # In place of a declared check, from Python only.
     function: Callable[..., object] | None = field(default=None, compare=False)
+    takes_table: bool = False  # Whether the function takes all rows at once, not a batch of them.
     is_observed: bool = False  # Not declared: the baseline's rows were so.
 
     @property
@@ -44,10 +51,12 @@ class Rule:
     def check(self, as_of: datetime) -> Check:
         """Make the check; ``as_of`` is the moment that freshness is measured at."""
         found = self.declaration
-        if self.function is None:
+        if self.function is None or self.takes_table:
             # A heavy import that only a rule needs.
-            from driftline.monitors.rules.catalog import make_check
+            from driftline.monitors.rules.catalog import make_check, table_function
 
+            if self.takes_table:
+                return table_function(found, self.function)
             return make_check(replace(found, as_of=as_of))
         return RowRule(Custom(found.check, self.function, {}), declaration=found.found)
 
@@ -90,6 +99,15 @@ class RuleSet:
             raise InputError(f"{where}: {len(found):,} rules; expected {MAX_RULES:,} at most")
         return cls(tuple(_rule(one, f"{where}[{at}]") for at, one in enumerate(found)))
 
+    @classmethod
+    def of_functions(cls, found: object) -> RuleSet:
+        """Read functions over a table: themselves, or as ``FILE.py:FUNCTION``."""
+        if found is None:
+            return cls()
+        if not isinstance(found, list | tuple):
+            raise InputError(f"checks is {_cut(found)}; expected a list of functions over a table")
+        return cls(tuple(_table_rule(one, f"checks[{at}]") for at, one in enumerate(found)))
+
     def plus(self, other: RuleSet) -> RuleSet:
         """Return both; the same rule stands once, and a later one replaces one of its name."""
         kept: dict[str, Rule] = {}
@@ -99,6 +117,15 @@ class RuleSet:
             own = plain if rule.function is None else f"function {id(rule.function)}"
             kept[f"name {rule.name}" if rule.name else own] = rule
         return RuleSet(tuple(kept.values()))
+
+    def within(self, reach: Reach) -> RuleSet:
+        """Return the same rules with what they may read and run."""
+        return RuleSet(
+            tuple(
+                replace(rule, declaration=replace(rule.declaration, reach=reach))
+                for rule in self.rules
+            )
+        )
 
     def to_list(self) -> list[dict[str, Any]]:
         """Return the declarations as plain JSON values."""
@@ -231,6 +258,17 @@ def _severity(outcome: Outcome, share: float) -> Severity:
         return chosen
     is_grave = outcome.absent or not outcome.tally.concerns_rows or share >= PAGE_SHARE
     return "page" if is_grave else "ticket"
+
+
+def _table_rule(found: object, where: str) -> Rule:
+    if isinstance(found, str) and FUNCTION.fullmatch(found):
+        return _rule({"check": found}, where)
+    if not callable(found):
+        raise InputError(
+            f'{where}: {_cut(found)}; expected a function over a table, or "FILE.py:FUNCTION"'
+        )
+    name = getattr(found, "__name__", type(found).__name__)
+    return Rule(Declaration({"check": name}), found, takes_table=True)
 
 
 def _rule(found: object, where: str) -> Rule:

@@ -19,9 +19,11 @@ from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
 from driftline.monitors.kinds.catalog import settle_roles
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import plural
+from driftline.monitors.results.violation import Violation, plural
 from driftline.monitors.root_cause.callers import caller_rows
 from driftline.monitors.rows import Rows, WindowFacts
+from driftline.monitors.rules.outcome import RuleCondition
+from driftline.monitors.rules.reach import NOTHING, Reach, scripts_named
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.derived_predictions import with_predictions
@@ -112,6 +114,18 @@ def _named_by_rules(
     return [name for name in rules.columns if name in named and baseline.signature.get(name)]
 
 
+def _kept(violation: Violation) -> Violation:
+    """Leave out a condition that takes a script or another table, which its readers do not reach.
+
+    The first rows that meet it are named.
+    """
+    found = violation.predicate
+    if not isinstance(found, RuleCondition):
+        return violation
+    is_out = found.rule.get("check") == "foreign_key" or scripts_named([found.rule])
+    return replace(violation, predicate=None) if is_out else violation
+
+
 def labels_of(reference: Signature) -> Labels | None:
     """Name the column that ground truth is read as; none when the reference has no true answer."""
     found = next((feature for feature in reference.features if feature.role == "label"), None)
@@ -157,6 +171,7 @@ def evaluate_captured(
     rows: Source | None = None,
     past: PastWindows | None = None,
     command: Command | None = None,
+    reach: Reach = NOTHING,
 ) -> Report:
     """Evaluate a window that was read, or the rows a script made of it, by the monitor's kind."""
     is_captured = definition.source is None
@@ -174,12 +189,14 @@ def evaluate_captured(
         predict=predict,
         seed=seed,
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
-        rules=RuleSet.of(definition.rules),
+        rules=RuleSet.of(definition.rules).within(reach),
+        reach=reach,
         segments=definition.segments,
         past=past or PastWindows(),
         command=command,
     )
     report = definition.kind_value.evaluate(context)
+    report = replace(report, violations=tuple(_kept(one) for one in report.violations))
     if read.note and rows is None:
         return replace(report, details={**report.details, "prediction_note": read.note})
     return report

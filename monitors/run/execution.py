@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, select
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
+from driftline.baseline.scripting import script_in
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.clearing import ERASED
 from driftline.capture.erasure.erasures import removal_version
@@ -51,6 +52,7 @@ from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import plural
+from driftline.monitors.rules.reach import Reach
 from driftline.monitors.run.apply_annotations import (
     expect_annotated,
     with_annotations,
@@ -420,6 +422,7 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
             job.root, job.definition, context.read, context.baseline, job.commands_dir,
             in_time=context.progress.check,
         ),
+        reach=Reach(job.access.check, partial(script_in, job.scripts_dir), discreet=True),
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from driftline.formats.capture_line import write_line
 from driftline.formats.source import Source
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.report.report import Report
+from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.run.captured_window import NO_DATA
 from driftline.storage import is_remote
 
@@ -87,6 +88,7 @@ def with_scripts(digest: str, definition: MonitorDefinition, folder: str) -> str
     """Add the scripts' text to the digest of a window: changed ones ask another question."""
     found = hashlib.blake2b(digest.encode(), digest_size=16)
     named = [name for name in (definition.preprocess, definition.postprocess) if name is not None]
+    named += scripts_named(definition.rules)
     for name in named:
         try:
             found.update(script_in(folder, name).read_bytes())

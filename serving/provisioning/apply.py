@@ -39,6 +39,7 @@ from driftline.monitors.definitions import (
     delete_definition,
     put_definition,
 )
+from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.run.commands import command_in
 from driftline.monitors.run.upstream import ANOTHER, MonitorNames
 from driftline.serving.context import ServerContext
@@ -492,7 +493,10 @@ def _check_scripts(resource: Resource, folder: str, commands_dir: str) -> None:
     """Refuse scripts and commands that are not in the installation's folders."""
     named: tuple[str | None, ...] = ()
     if isinstance(resource.spec, MonitorSpec):
-        named = resource.spec.preprocess, resource.spec.postprocess
+        named = (
+            resource.spec.preprocess, resource.spec.postprocess,
+            *scripts_named(resource.spec.rules or ()),
+        )  # fmt: skip
     elif isinstance(resource.spec, BaselineSpec):
         named = (resource.spec.preprocess,)
     try:

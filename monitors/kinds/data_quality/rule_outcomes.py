@@ -12,6 +12,7 @@ from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import JsonValue
 from driftline.monitors.rules.fitting import beyond_chance, refuse_unfit, sign_rules
+from driftline.monitors.rules.reach import NOTHING
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
 
@@ -31,7 +32,9 @@ def declared(context: CheckContext) -> RuleSet:
     baseline = context.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:
         return context.rules
-    own = rules_of(baseline.constraints).plus(context.rules)
+    # A baseline is data, which may come from anywhere: nothing that it names is run.
+    reach = replace(context.reach, script=NOTHING.script)
+    own = rules_of(baseline.constraints).within(reach).plus(context.rules)
     # What is declared of a column's sign holds in place of what was observed, also a looser share.
     signed = {
         rule.declaration.get("column")

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import ROW_IDS, Window, read_window
+from driftline.errors import InputError
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
@@ -23,6 +24,7 @@ from driftline.monitors.definitions import (
     list_definitions,
     put_definition,
 )
+from driftline.monitors.external.source import Access
 from driftline.monitors.kinds.conditions import read_condition, with_rows
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.rules.ruleset import RuleSet
@@ -299,3 +301,60 @@ def append_requests(root: str, reference: Baseline, rows: dict, ids: list) -> No
             "inference_id": ids,
         },
     )  # fmt: skip
+
+
+def test_rules_on_whole_tables_judge_windows_where_scripts_and_tables_are_allowed(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    store.put(root, "flights", reference, lambda: NOW)
+    append(0, weather(rng, 400))
+    (tmp_path / "checks.py").write_text("def f(table):\n    return table['wind'].to_numpy() < 0\n")
+    (tmp_path / "known.csv").write_text("origin\nEWR\n")
+    rules = (
+        {"check": "checks.py:f"},
+        {"check": "foreign_key", "column": "origin", "table": str(tmp_path / "known.csv")},
+        {"check": "sql", "query": "SELECT * FROM data WHERE origin = 'JFK'"},
+        {"check": "increasing", "column": "wind"},
+    )
+    job = Job(
+        engine, root, replace(DEFINITION, rules=rules), WINDOW, now=lambda: NOW,
+        signature=reference.signature, scripts_dir=str(tmp_path),
+    )  # fmt: skip
+
+    execution = run(job)
+    report = json.loads((Path(root) / execution.folder / "report.json").read_text())
+    found = {one["constraint_check_type"]: one for one in report["violations"]}
+
+    assert found["checks.py:f_check"]["row_count"] == 400
+    assert len(found["checks.py:f_check"]["first_rows"]) > 0
+    # Whoever reads the report reaches neither the script nor the table.
+    assert found["checks.py:f_check"]["predicate"] is None
+    assert found["foreign_key_check"]["predicate"] is None
+    window = read_whole(root, "flights", WINDOW, reference.signature, reference)
+    for check in ("sql_check", "increasing_check"):
+        condition = with_rows(read_condition(found[check]["predicate"]), window.batches)
+        rows = matching_rows(window.batches(), condition, limit=1000)
+        assert rows.num_rows == found[check]["row_count"] > 0
+        if check == "sql_check":
+            assert set(rows.column("origin").to_pylist()) == {"JFK"}
+
+    refused = run(replace(job, scripts_dir="", window=Window(START, START + DAY)))
+    assert "this installation runs none" in str(refused.failure_reason)
+
+
+def test_a_table_that_resources_may_not_read_is_not_read_by_rules(
+    engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
+) -> None:
+    def refuse(path: str) -> None:
+        raise InputError(f"{path}: out of reach")
+
+    store.put(root, "flights", reference, lambda: NOW)
+    append(0, weather(rng, 400))
+    rules = ({"check": "foreign_key", "column": "origin", "table": "/etc/passwd", "key": "a"},)
+    job = Job(
+        engine, root, replace(DEFINITION, rules=rules), WINDOW, now=lambda: NOW,
+        signature=reference.signature, access=Access(check=refuse),
+    )  # fmt: skip
+
+    assert "/etc/passwd: out of reach" in str(run(job).failure_reason)

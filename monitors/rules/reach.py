@@ -1,0 +1,90 @@
+"""What rules may read and run besides the rows that they judge: tables, and files of functions."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+from driftline.errors import InputError
+
+# A check that is named so is a function of a file.
+FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]*)")
+
+
+def _no_table(path: str) -> None:
+    raise InputError(f'table "{path}": rules from this place may read none; give them to the check')
+
+
+def _any_table(_path: str) -> None:
+    """Refuse none; a function, as rules travel to other processes."""
+
+
+def _no_script(name: str) -> Path:
+    raise InputError(
+        f'script "{name}": rules from this place may run none, as a baseline is data; give them to '
+        "the check, or to the monitor"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What rules may read and run; nothing unless their caller allows it."""
+
+    check_table: Callable[[str], None] = _no_table  # Refuses a path or URI.
+    script: Callable[[str], Path] = _no_script  # Returns the file of a script's name, or refuses.
+    discreet: bool = False  # Whether errors of functions may quote nothing, which may be a row.
+
+
+NOTHING = Reach()
+# For rules that a caller names on a machine of their own.
+EVERYTHING = Reach(_any_table, Path)
+
+
+def scripts_named(rules: Iterable[object]) -> tuple[str, ...]:
+    """Return the files whose functions are checks of these rules, as they are declared."""
+    checks = (str(rule.get("check")) for rule in rules if isinstance(rule, Mapping))
+    found = (FUNCTION.fullmatch(check) for check in checks)
+    return tuple(dict.fromkeys(one["file"] for one in found if one is not None))
+
+
+def load_function(reach: Reach, name: str) -> Callable[..., object]:
+    """Return the function that ``FILE.py:FUNCTION`` names; InputError where there is none."""
+    found = FUNCTION.fullmatch(name)
+    assert found is not None, "the name was looked at"
+    path = reach.script(found["file"])
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise InputError(f'check "{name}": {path} cannot be read ({error.strerror})') from error
+    function = getattr(_module(path.resolve(), changed, reach.discreet), found["function"], None)
+    if not callable(function):
+        raise InputError(
+            f'check "{name}": {path.name} has no function "{found["function"]}"; expected one that '
+            "takes a table"
+        )
+    return function  # type: ignore[no-any-return] # Checked to be callable.
+
+
+@lru_cache(maxsize=32)
+def _module(path: Path, changed: int, discreet: bool) -> ModuleType:
+    """Run a file once for each of its versions."""
+    spec = importlib.util.spec_from_file_location(f"driftline_checks_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        raise InputError(
+            f"{path.name} cannot be loaded ({defect(error, discreet=discreet)}); mend the file"
+        ) from error
+    return module
+
+
+def defect(error: Exception, *, discreet: bool) -> str:
+    """Describe what foreign code raised: its type, and what it says where that may be shown."""
+    return type(error).__name__ if discreet else f"{type(error).__name__}: {error}"

@@ -1,0 +1,263 @@
+"""Rules on whole columns, on the order of rows and by SQL, against pandas."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from driftline.errors import InputError
+from driftline.monitors.results.violation import Draft
+from driftline.monitors.rules.reach import EVERYTHING
+from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
+
+RANDOM = np.random.default_rng(4)
+ROWS = pd.DataFrame(
+    {
+        "id": np.arange(500),
+        "price": np.where(RANDOM.random(500) < 0.1, np.nan, RANDOM.lognormal(3, 1, 500)),
+        "count": RANDOM.integers(0, 40, 500),
+        "code": RANDOM.choice(["a", "b", "c", None], 500),
+        "at": pd.date_range("2026-01-01", periods=500, freq="min", tz="UTC"),
+    }
+)
+
+
+def outcome(rule: object, rows: pd.DataFrame = ROWS, *, parts: int = 1) -> Outcome:
+    """Judge rows in parts, each by a counter that has travelled, and merged."""
+    rules = RuleSet.of([rule]).within(EVERYTHING)
+    batches = pa.RecordBatch.from_pandas(rows, preserve_index=False)
+    edges = np.linspace(0, len(rows), parts + 1).astype(int)
+    counters = [rules.start() for _ in range(parts)]
+    for counter, first, last in zip(counters, edges, edges[1:], strict=False):
+        counter.update(batches.slice(first, last - first))
+    found = pickle.loads(pickle.dumps(counters[0]))
+    for other in counters[1:]:
+        found.merge(other)
+    return found.result()[0]
+
+
+def draft(rule: object, rows: pd.DataFrame = ROWS) -> Draft | None:
+    found: Sequence[Draft] = outcome_drafts([outcome(rule, rows)])
+    return found[0] if found else None
+
+
+def at_fault(found: Outcome, rows: pd.DataFrame = ROWS) -> list[int]:
+    assert found.tally.condition is not None
+    mask = found.tally.condition.mask(pa.Table.from_pandas(rows, preserve_index=False))
+    return np.flatnonzero(mask.to_numpy(zero_copy_only=False)).tolist()
+
+
+PRICE, COUNT = ROWS["price"], ROWS["count"]
+NUMBERS = {
+    "mean": (PRICE.mean(), {}),
+    "sum": (PRICE.sum(), {}),
+    "std": (PRICE.std(), {}),
+    "quantile": (PRICE.quantile(0.95), {"q": 0.95}),
+    "distinct_count": (PRICE.nunique(), {}),
+}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("check", NUMBERS)
+def test_a_number_of_a_column_is_the_one_of_pandas(check: str, parts: int) -> None:
+    value, keys = NUMBERS[check]
+    rule = {"check": check, "column": "price", **keys}
+
+    assert outcome({**rule, "min": value * (1 - 1e-12)}, parts=parts).passed
+    assert outcome({**rule, "max": value * (1 + 1e-12)}, parts=parts).passed
+    assert outcome({**rule, "above": value * (1 + 1e-12)}, parts=parts).passed is False
+    assert outcome({**rule, "below": value * (1 - 1e-12)}, parts=parts).passed is False
+
+
+@pytest.mark.parametrize("check", NUMBERS)
+def test_a_number_is_of_the_rows_that_are_meant(check: str) -> None:
+    rows = ROWS[ROWS["code"] == "a"]["price"]
+    value = {
+        "mean": rows.mean(), "sum": rows.sum(), "std": rows.std(),
+        "quantile": rows.quantile(0.95), "distinct_count": rows.nunique(),
+    }[check]  # fmt: skip
+    rule = {"check": check, "column": "price", **NUMBERS[check][1], "where": "code == 'a'"}
+
+    assert outcome({**rule, "min": value * (1 - 1e-12), "max": value * (1 + 1e-12)}).passed
+
+
+def test_a_number_is_told_with_what_was_expected() -> None:
+    found = draft({"check": "mean", "column": "count", "max": 10, "where": "count < 30"})
+
+    mean = COUNT[COUNT < 30].mean()
+    assert found is not None
+    assert found.feature == "count"
+    assert found.check == "mean_check"
+    assert found.what == f"mean with count < 30 is {mean:.6g} (expected at most 10)"
+    assert found.severity == "page"
+    assert found.predicate is None
+
+
+@pytest.mark.parametrize("check", NUMBERS)
+def test_a_column_without_values_is_not_judged(check: str) -> None:
+    rule = {"check": check, "column": "price", **NUMBERS[check][1], "min": 1}
+
+    assert outcome(rule, ROWS.assign(price=np.nan)).passed is None
+
+
+def test_infinite_values_have_no_mean() -> None:
+    found = draft({"check": "mean", "column": "price", "max": 100}, ROWS.assign(price=np.inf))
+
+    assert found is not None
+    assert found.what == "mean cannot be calculated: 500 infinite values (expected at most 100)"
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"check": "columns_exist", "columns": ["id", "at"]}, None),
+        (
+            {"check": "columns_exist", "columns": ["id", "to", "of"]},
+            'no columns "to", "of" (expected "id", "to", "of")',
+        ),
+        ({"check": "column_order", "columns": ["id", "count", "at"]}, None),
+        ({"check": "column_order", "columns": list(ROWS.columns), "exact": True}, None),
+        (
+            {"check": "column_order", "columns": ["count", "id"]},
+            'columns in the order "id", "count" (expected "count", "id" in this order)',
+        ),
+        (
+            {"check": "column_order", "columns": ["id", "price", "count", "code"], "exact": True},
+            'other columns "at" (expected "id", "price", "count", "code" in this order '
+            "and no others)",
+        ),
+    ],
+)  # fmt: skip
+def test_columns_are_there_in_their_order(rule: object, told: str | None) -> None:
+    found = draft(rule)
+
+    assert (found and found.what) == told
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("strictly", [True, False])
+@pytest.mark.parametrize("check", ["increasing", "decreasing"])
+@pytest.mark.parametrize("column", ["count", "price", "code", "at"])
+def test_rows_out_of_order_are_those_of_pandas(
+    column: str, check: str, *, strictly: bool, parts: int
+) -> None:
+    values = ROWS[column].dropna()
+    before = values.shift()
+    if check == "increasing":
+        wrong = values <= before if strictly else values < before
+    else:
+        wrong = values >= before if strictly else values > before
+    wrong &= before.notna()
+
+    found = outcome({"check": check, "column": column, "strictly": strictly}, parts=parts)
+
+    assert found.tally.judged_count == len(values)
+    assert found.tally.broken_count == wrong.sum()
+    assert found.passed == (not wrong.any())
+    if wrong.any():
+        assert at_fault(found) == wrong[wrong].index.tolist()
+
+
+def test_values_stand_in_another_table(tmp_path: Path) -> None:
+    pd.DataFrame({"count": [str(one) for one in range(30)]}).to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"key": ["a", "b", "b"]}).to_parquet(tmp_path / "b.parquet")
+
+    numbers = outcome({"check": "foreign_key", "column": "count", "table": f"{tmp_path}/a.csv"})
+    texts = outcome(
+        {"check": "foreign_key", "column": "code", "table": f"{tmp_path}/b.parquet", "key": "key"}
+    )
+
+    assert at_fault(numbers) == COUNT.index[~COUNT.isin(range(30))].tolist()
+    assert at_fault(texts) == ROWS.index[ROWS["code"] == "c"].tolist()
+    assert texts.tally.judged_count == ROWS["code"].count()
+
+
+def test_a_query_finds_rows() -> None:
+    found = outcome(
+        {"check": "sql", "query": 'SELECT * FROM data WHERE price > 3 * "count"'}, parts=3
+    )
+
+    assert at_fault(found) == ROWS.index[PRICE > 3 * COUNT].tolist()
+    assert found.tally.broken_count == (PRICE > 3 * COUNT).sum()
+
+
+def test_a_query_finds_groups() -> None:
+    query = "SELECT code, avg(price) FROM data GROUP BY code HAVING count(*) > {}"
+    most = ROWS["code"].value_counts(dropna=False)
+
+    assert outcome({"check": "sql", "query": query.format(most.max())}).passed
+    found = draft({"check": "sql", "name": "groups", "query": query.format(most.max() - 1)})
+    assert found is not None
+    assert found.what == "groups: the query finds 1 row"
+
+
+SECRET = pa.table({"x": [1]})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM SECRET",
+        "SELECT * FROM read_text('{file}')",
+        "SELECT * FROM '{file}'",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM 'http://127.0.0.1:9/x.csv'",
+        "SELECT * FROM read_csv('s3://bucket/x.csv')",
+        "SELECT getenv('HOME')",
+    ],
+)
+def test_a_query_reads_nothing_but_the_rows(query: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    text = query.format(file=tmp_path / "x.csv", folder=tmp_path)
+
+    with pytest.raises(InputError, match="query failed: "):
+        outcome({"check": "sql", "query": text})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY data TO '/tmp/x.csv'", "ATTACH '/tmp/x.db'", "INSTALL httpfs", "SELECT 1; SELECT 2",
+        "SET enable_external_access = true", "CREATE TABLE x AS SELECT 1", "PRAGMA version",
+        "SELEC",
+    ],
+)  # fmt: skip
+def test_only_a_single_select_is_a_query(query: str) -> None:
+    with pytest.raises(InputError, match=r'rules\[0\]: rule "sql": query'):
+        RuleSet.of([{"check": "sql", "query": query}])
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        ({"check": "mean", "column": "price"}, "no bound; expected min, max, above or below"),
+        ({"check": "mean", "column": "price", "min": "2026-01-01"}, "a time as bound"),
+        ({"check": "quantile", "column": "price", "q": 2, "min": 0}, "q is 2; expected a share"),
+        ({"check": "columns_exist"}, "columns is None; expected a list of texts"),
+        ({"check": "foreign_key", "column": "code"}, "table is None; expected a text"),
+        ({"check": "increasing", "column": "at", "strict": True}, '(did you mean "strictly"?)'),
+        ({"check": "sum", "column": "prize", "min": 0}, '(did you mean "price"?)'),
+    ],
+)  # fmt: skip
+def test_a_wrong_rule_is_refused_in_a_sentence(rule: object, sentence: str) -> None:
+    with pytest.raises(InputError) as raised:
+        outcome(rule)
+
+    assert sentence in str(raised.value)
+
+
+def test_another_table_is_read_only_where_rules_may() -> None:
+    rules = RuleSet.of(
+        [{"check": "foreign_key", "column": "code", "table": "/etc/passwd", "key": "a"}]
+    ).start()
+
+    with pytest.raises(
+        InputError, match=r'table "/etc/passwd": rules from this place may read none'
+    ):
+        rules.update(pa.RecordBatch.from_pandas(ROWS))

@@ -1,0 +1,189 @@
+"""Checks by a plain function over a table: in a call, in a file, and on the server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from driftline.errors import InputError
+from driftline.monitors.rules.reach import Reach
+from driftline.monitors.rules.ruleset import RuleSet
+from tests.servers.commands import driftline
+
+ROWS = pd.DataFrame({"price": np.arange(1000.0), "kind": ["a", "b"] * 500})
+FILE = """
+import pyarrow.compute as pc
+
+def cheap(table, most=10):
+    return pc.less_equal(table["price"], most)
+
+def enough(table):
+    assert table.num_rows > 5000, f"only {table.num_rows:,} rows"
+    return True
+
+number = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def reference() -> Baseline:
+    return Baseline.fit(ROWS)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "checks.py").write_text(FILE)
+    return tmp_path / "checks.py"
+
+
+def cheap(table: pa.Table) -> object:
+    return table.to_pandas()["price"] < 990
+
+
+def test_a_function_marks_rows(reference: Baseline) -> None:
+    report = dl.check(ROWS, reference, checks=[cheap])
+
+    (violation,) = report.violations
+    assert (violation.feature_name, violation.constraint_check_type) == ("cheap", "cheap_check")
+    assert violation.cause.startswith("1% of rows that fail cheap")
+    assert violation.row_count == 10
+    assert report.rows(violation, limit=50)["price"].tolist() == list(range(990, 1000))
+
+
+def test_a_function_judges_the_table_as_a_whole(reference: Baseline) -> None:
+    def holds(table: pa.Table) -> object:
+        return pc.max(table["price"]).as_py() < 1000
+
+    def fails(table: pa.Table) -> object:
+        return np.bool_(table.num_rows > 1000)
+
+    def tells(table: pa.Table) -> object:
+        assert table.num_rows > 1000, "too few rows"
+        return True
+
+    report = dl.check(ROWS, reference, checks=[holds, fails, tells])
+
+    assert [one.cause for one in report.violations] == ["fails does not hold", "too few rows"]
+    assert [one["passed"] for one in report.declared_rules] == [True, False, False]
+
+
+def test_a_function_sees_all_rows_at_once(reference: Baseline) -> None:
+    seen = []
+
+    def look(table: pa.Table) -> bool:
+        seen.append((table.num_rows, table.column_names))
+        return True
+
+    dl.check(pd.concat([ROWS] * 200), reference, checks=[look])
+
+    assert seen == [(200_000, ["price", "kind"])]
+
+
+def test_a_function_of_a_file_is_named_by_both(reference: Baseline, file: Path) -> None:
+    report = dl.check(
+        ROWS, reference,
+        checks=[f"{file}:enough"],
+        rules=[{"check": f"{file}:cheap", "name": "cheap", "most": 989, "mostly": 0.985}],
+    )  # fmt: skip
+
+    assert [one.cause for one in report.violations] == ["only 1,000 rows"]
+    assert [one["broken_count"] for one in report.declared_rules] == [10, 0]
+
+
+def test_the_command_line_runs_functions_of_a_rule_file(
+    reference: Baseline, file: Path, tmp_path: Path
+) -> None:
+    reference.save(tmp_path / "baseline")
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "rules.yaml").write_text(f"- {{check: '{file}:cheap', most: 989}}\n")
+
+    done = driftline(
+        "check", f"{tmp_path}/rows.parquet", "--baseline", f"{tmp_path}/baseline",
+        "--rules", f"{tmp_path}/rules.yaml",
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "1% of rows that fail cheap" in done.stdout
+
+
+def returns(found: object) -> object:
+    return lambda table: found
+
+
+@pytest.mark.parametrize(
+    ("checks", "sentence"),
+    [
+        ([returns(None)], "failed: TypeError: it returned None; expected a truth value"),
+        ([returns([True])], "returned 1 values for 1,000 rows; expected a truth value"),
+        ([returns(3)], "failed: "),
+        ([returns([0.5] * 1000)], "failed: TypeError: it gave numbers (double)"),
+        ([lambda table: 1 / 0], "failed: ZeroDivisionError: division by zero"),
+        (["{file}:lost"], 'checks.py has no function "lost"'),
+        (["{file}:number"], 'checks.py has no function "number"'),
+        (["{file}x.py:f"], "cannot be read (No such file or directory)"),
+        (["cheap"], "checks[0]: 'cheap'; expected a function over a table"),
+        (cheap, "expected a list of functions over a table"),
+    ],
+)
+def test_a_wrong_function_is_told(
+    reference: Baseline, file: Path, checks: object, sentence: str
+) -> None:
+    if isinstance(checks, list):
+        checks = [one.format(file=file) if isinstance(one, str) else one for one in checks]
+
+    with pytest.raises(InputError) as raised:
+        dl.check(ROWS, reference, checks=checks)  # type: ignore[arg-type] # Wrong on purpose.
+
+    assert sentence in str(raised.value)
+
+
+def test_a_baseline_runs_no_function(reference: Baseline, file: Path, tmp_path: Path) -> None:
+    own = {"rules": [{"check": f"{file}:cheap"}]}
+    document = {**reference.constraints.document, "driftline": own}
+    changed = replace(reference, constraints=replace(reference.constraints, document=document))
+
+    with pytest.raises(InputError, match="rules from this place may run none, as a baseline is"):
+        dl.check(ROWS, changed)
+
+    (tmp_path / "rules.yaml").write_text(f"- check: '{file}:cheap'\n")
+    ROWS.to_parquet(tmp_path / "rows.parquet")
+    done = driftline(
+        "baseline", f"{tmp_path}/rows.parquet", "-o", f"{tmp_path}/baseline",
+        "--rules", f"{tmp_path}/rules.yaml",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "which no baseline can hold" in done.stderr
+
+
+def test_a_monitor_in_a_notebook_takes_functions_and_saves_none(
+    reference: Baseline, file: Path, tmp_path: Path
+) -> None:
+    monitor = dl.Monitor(reference, checks=[cheap])
+
+    assert [one.feature_name for one in monitor.check(ROWS, time="2026-01-01").violations] == [
+        "cheap"
+    ]
+    for checks in ([cheap], [f"{file}:cheap"]):
+        with pytest.raises(InputError, match="which no document can hold"):
+            dl.Monitor(reference, checks=checks).save(tmp_path / "monitor")
+
+
+def test_errors_of_a_function_on_the_server_quote_nothing(file: Path) -> None:
+    file.write_text("def f(table):\n    raise ValueError('Ada')\n")
+    reach = Reach(script=lambda name: file.parent / name, discreet=True)
+    counters = RuleSet.of([{"check": "checks.py:f"}]).within(reach).start()
+    counters.update(pa.RecordBatch.from_pandas(ROWS))
+
+    with pytest.raises(InputError) as raised:
+        counters.result()
+
+    assert 'check "checks.py:f" failed: ValueError; expected' in str(raised.value)
+    assert "Ada" not in str(raised.value)
