@@ -44,7 +44,7 @@ def name_of(pid: int) -> str:
     if "driftline.app.warm_parent" in words:
         return Path(f"/proc/{pid}/comm").read_text().strip().replace("python", "warm parent")
     if "driftline.serving.hosting.fork_server" in words:
-        return "model, and what forks it"
+        return "models"
     return next((name for name in NAMES if name in words), "up")
 
 

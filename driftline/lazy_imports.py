@@ -44,6 +44,20 @@ def without(*packages: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
+@contextmanager
+def without_parts_of_numpy() -> Iterator[None]:
+    """Show whoever looks at every part of NumPy placeholders for those that are slow."""
+    numpy = import_module("numpy")
+    held = {name: ModuleType(f"numpy.{name}") for name in UNUSED if name not in vars(numpy)}
+    vars(numpy).update(held)
+    try:
+        yield
+    finally:
+        for name, placeholder in held.items():
+            if vars(numpy).get(name) is placeholder:
+                del vars(numpy)[name]
+
+
 class _LatePandas(MetaPathFinder):
     """Waits for the first import of pandas, to let pyarrow look again after it."""
 
@@ -100,12 +114,5 @@ def start_lean() -> None:
         with without("pandas"):
             import_module("pyarrow").scalar(0)
         sys.meta_path.insert(0, _LatePandas())
-    numpy = import_module("numpy")
-    held = {name: ModuleType(f"numpy.{name}") for name in UNUSED if name not in vars(numpy)}
-    vars(numpy).update(held)
-    try:
+    with without_parts_of_numpy():
         import_module("scipy.special")
-    finally:
-        for name, placeholder in held.items():
-            if vars(numpy).get(name) is placeholder:
-                del vars(numpy)[name]

@@ -2,13 +2,19 @@
 
 Those imports cost a second of CPU and 90 to 110 MiB a process: forked, processes start at once and
 share that memory. The process that forks is
-``python -P -m driftline.app.warm_parent FD NAME...``. It reads no settings and starts no thread.
-Where a process cannot be followed safely (macOS), each is a program of its own instead.
+``python -P -m driftline.app.warm_parent FD DOOR NAME...``. It reads no settings and starts no
+thread. Where a process cannot be followed safely (macOS), each is a program of its own instead.
+
+It also forks the process that forks the models' (driftline/serving/hosting/fork_server.py), as soon
+as somebody introduces himself at DOOR, and again when that has ended. What is forked holds all that
+its parent ever held, so this one has no secrets: it is started with few variables, and each process
+reads its environment after the fork, from memory that only it maps.
 
 ::
 
     to the warm parent      {"arguments": ["server", "--roles", "server"]} with the pipes for
-                            readiness, input and output · {"collect": 4711}
+                            readiness, input and output, its environment, and the other end of
+                            DOOR · {"collect": 4711}
     from the warm parent    {"process_id": 4711} with its process descriptor · {"code": 0} ·
                             {"errno": 11}
 """
@@ -17,6 +23,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import select
 import signal
@@ -24,21 +31,39 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from driftline.ending import ending_at_once
 from driftline.lazy_imports import start_lean_process
+from driftline.serving.hosting import fork_server
+
+log = logging.getLogger(__name__)
 
 # What the code of a process is when nobody is left who could ask the system for it.
 UNKNOWN_CODE = 1
 
 # Imports come before the first answer; a machine at work on other things takes several seconds.
 ANSWERS_IN_S = 60.0
+# What is read when a program starts, or a package is first imported: the rest comes after the fork.
+# Models see these variables, so a secret has no place here.
+AT_START = (
+    "GLIBC_TUNABLES", "LANGUAGE", "LC_CTYPE", "LC_MESSAGES", "LD_PRELOAD", "MALLOC_ARENA_MAX",
+    "MKL_NUM_THREADS", "NUMPY_MADVISE_HUGEPAGE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "OPENSSL_CONF", "OTEL_PROPAGATORS", "OTEL_PYTHON_CONTEXT", "PROMETHEUS_DISABLE_CREATED_SERIES",
+    "PYTHONDEVMODE", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED",
+    "PYTHONIOENCODING", "PYTHONMALLOC", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONTZPATH",
+    "PYTHONUNBUFFERED", "PYTHONUSERBASE", "PYTHONUTF8", "PYTHONWARNINGS", "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+)  # fmt: skip
+# Chosen when Arrow is first imported; what it frees of its own is kept for long.
+_ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+# Who forks workers ends when these have had their grace.
+_LAST_S = 2 * fork_server.STOP_GRACE_S
 _MESSAGE_BYTES = 1 << 12
 _LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink")
 _IMPORTS = {
@@ -137,6 +162,7 @@ class WarmParent:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._door: socket.socket | None = None
 
     def start(self, arguments: Sequence[str], ready_fd: int) -> ForkedProcess:
         """Fork a process that says on a descriptor that it is ready.
@@ -149,8 +175,9 @@ class WarmParent:
         input_end, stdin = os.pipe()
         stdout, output_end = os.pipe()
         try:
-            with self._lock:
-                pid, descriptor, collect = self._fork(arguments, (ready_fd, input_end, output_end))
+            with self._lock, _environment() as environment:
+                theirs = (ready_fd, input_end, output_end, environment.fileno())
+                pid, descriptor, collect = self._fork(arguments, theirs)
         except BaseException:
             os.close(stdin)
             os.close(stdout)
@@ -161,8 +188,12 @@ class WarmParent:
         return ForkedProcess(collect, pid, descriptor, (stdin, stdout))
 
     def close(self) -> None:
-        """End it; processes that it forked go on."""
+        """End it, and with it who forks workers, if nobody has any; all others go on."""
         with self._lock:
+            if self._control is not None and self._process is not None:
+                self._control.close()
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_LAST_S)
             self._leave()
 
     def _collect(self, control: socket.socket, pid: int) -> int:
@@ -177,7 +208,8 @@ class WarmParent:
         message = {"arguments": list(arguments)}
         for _ in range(2):  # The second after one that went unseen.
             control = self._control or self._open()
-            answer, descriptors = self._ask(message, *pipes)
+            assert self._door is not None
+            answer, descriptors = self._ask(message, *pipes, self._door.fileno())
             if "errno" in answer:
                 raise OSError(answer["errno"], os.strerror(answer["errno"]))
             if answer:
@@ -188,18 +220,24 @@ class WarmParent:
     def _open(self) -> socket.socket:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         control.settimeout(ANSWERS_IN_S)
-        with theirs:
+        door, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        few = {
+            name: os.environ[name]
+            for name in (*fork_server.PASSED_ON, *AT_START)
+            if name in os.environ
+        }
+        with theirs, asked:
+            ends = (theirs.fileno(), asked.fileno())
             # -P: a queue.py in the folder that somebody starts this in is none of our modules.
             self._process = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-                [sys.executable, "-P", "-m", "driftline.app.warm_parent", str(theirs.fileno()),
+                [sys.executable, "-P", "-m", "driftline.app.warm_parent", *map(str, ends),
                  *self._names],
-                pass_fds=(theirs.fileno(),),
+                pass_fds=ends,
                 stdin=subprocess.DEVNULL,
-                # Chosen when Arrow is first imported; what it frees of its own is kept for long.
-                env=os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"},
+                env=few | _ALLOCATOR,
                 start_new_session=True,
             )  # fmt: skip
-        self._control = control
+        self._control, self._door = control, door
         return control
 
     def _ask(self, message: dict[str, Any], *pipes: int) -> tuple[dict[str, Any], list[int]]:
@@ -216,58 +254,135 @@ class WarmParent:
         return json.loads(data), descriptors
 
     def _leave(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
+        for one in (self._control, self._door):
+            if one is not None:
+                one.close()
+        self._control = self._door = None
         if self._process is not None:
             self._process.kill()  # It holds nothing, and may have been stopped or hang.
             self._process.wait()
             self._process = None
 
 
-def _serve(control: socket.socket) -> list[str] | None:
-    """Fork until the supervisor is gone; in a forked process, return its arguments."""
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 3)
-        if not data:
-            return None
-        message = json.loads(data)
+@contextmanager
+def _environment() -> Iterator[IO[bytes]]:
+    """Write our environment into memory that nobody maps."""
+    with os.fdopen(os.memfd_create("environment"), "w+b") as written:
+        written.write(json.dumps(os.environ | _ALLOCATOR).encode())
+        written.seek(0)
+        yield written
+
+
+class _Forks:
+    """The warm parent's own view: the supervisor, and the door where workers are asked for."""
+
+    def __init__(self, control: socket.socket, door: socket.socket) -> None:
+        self._control, self._door = control, door
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._poll.register(door, select.POLLIN)
+        self._workers: tuple[int, int] | None = None  # Who forks them, and its descriptor.
+
+    def serve(self) -> Callable[[], None] | None:
+        """Fork until the supervisor is gone; in a forked process, return what it is to run."""
+        while True:
+            for ready, _ in self._poll.poll():
+                run = None
+                if ready == self._control.fileno():
+                    data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 5)
+                    if not data:
+                        self._collect_for_workers()
+                        return None
+                    run = self._answer(json.loads(data), descriptors)
+                elif ready == self._door.fileno():
+                    run = self._fork_for_workers()
+                else:
+                    self._collect_for_workers()
+                if run is not None:
+                    return run
+
+    def _answer(self, message: dict[str, Any], descriptors: list[int]) -> Callable[[], None] | None:
         if "collect" in message:
             _, status = os.waitpid(message["collect"], 0)
-            control.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
-            continue
+            self._control.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
+            return None
         process_id = watched = -1
         try:
-            process_id = os.fork()
+            process_id, watched = fork_server.fork_watched()
             if process_id == 0:
-                return _become(control, message["arguments"], *descriptors)
-            watched = os.pidfd_open(process_id)
+                self._leave()
+                self._door.close()
+                return partial(_become, message["arguments"], *descriptors)
             told = json.dumps({"process_id": process_id}).encode()
-            socket.send_fds(control, [told], [watched])
+            socket.send_fds(self._control, [told], [watched])
         except OSError as error:
             if process_id > 0:
                 os.kill(process_id, signal.SIGKILL)
                 os.waitpid(process_id, 0)
-            control.send(json.dumps({"errno": error.errno}).encode())
+            self._control.send(json.dumps({"errno": error.errno}).encode())
         finally:
             if process_id != 0:
                 for descriptor in (*descriptors, watched):
                     if descriptor >= 0:
                         os.close(descriptor)
+        return None
+
+    def _fork_for_workers(self) -> Callable[[], None] | None:
+        """Fork the process that forks workers, which then reads the door in our place."""
+        try:
+            process_id, watched = fork_server.fork_watched()
+        except OSError as error:
+            log.error("no process to fork workers: %s", error.strerror or error)
+            _, links, _, _ = socket.recv_fds(self._door, 1, 1)
+            for link in links:  # Who introduced himself learns of it by the end of his link.
+                os.close(link)
+            return None
+        if process_id == 0:
+            self._leave()
+            _name_process("models")
+            return partial(fork_server.fork_for_all, self._door)
+        self._poll.unregister(self._door)
+        self._poll.register(watched, select.POLLIN)
+        self._workers = process_id, watched
+        return None
+
+    def _collect_for_workers(self) -> None:
+        """Wait a little for its end; then read the door again."""
+        if self._workers is None:
+            return
+        process_id, watched = self._workers
+        ended = select.poll()
+        ended.register(watched, select.POLLIN)
+        if ended.poll(_LAST_S * 1000):
+            os.waitpid(process_id, 0)
+            self._poll.unregister(watched)
+            os.close(watched)
+            self._workers = None
+            self._poll.register(self._door, select.POLLIN)
+
+    def _leave(self) -> None:
+        """In a forked process, close what is ours; lead a session of its own."""
+        os.setsid()
+        self._control.close()
+        if self._workers is not None:
+            os.close(self._workers[1])
 
 
 def _become(
-    control: socket.socket, arguments: list[str], ready: int, stdin: int, stdout: int
-) -> list[str]:
-    """Turn into the process: with its pipes, in a session of its own, under its name."""
-    control.close()
-    os.setsid()
+    arguments: list[str], ready: int, stdin: int, stdout: int, environment: int, door: int
+) -> None:
+    """Run a process of an installation: under its name, with its pipes and its environment."""
+    _name_process(arguments[0])
     for pipe, places in ((stdin, (0,)), (stdout, (1, 2))):
         for place in places:
             os.dup2(pipe, place)
         os.close(pipe)
-    _name_process(arguments[0])
-    return [*arguments, "--ready-fd", str(ready)]
+    with os.fdopen(environment, "rb") as written:
+        variables = json.load(written)
+    os.environ.clear()
+    os.environ.update(variables)
+    fork_server.share_fork_server(door)
+    import_module("driftline.app.processes").main([*arguments, "--ready-fd", str(ready)])
 
 
 def _name_process(name: str) -> None:
@@ -276,22 +391,19 @@ def _name_process(name: str) -> None:
         Path("/proc/self/comm").write_text(name, encoding="ascii")
 
 
-def main(descriptor: int, names: Sequence[str]) -> None:
+def main(control: int, door: int, names: Sequence[str]) -> None:
     """Import what processes run, then fork one for each that is asked for."""
     _name_process("forking")
     gc.disable()  # What is imported stays: there is no garbage to look for.
     start_lean_process()
-    for module in dict.fromkeys(module for name in names for module in _IMPORTS[name]):
+    for module in ("driftline.app.processes", *(one for name in names for one in _IMPORTS[name])):
         import_module(module)
-    from driftline.app import processes
-
     gc.freeze()  # A collection would write to the pages that all share.
-    with socket.socket(fileno=descriptor) as control:
-        arguments = _serve(control)
-    if arguments is not None:
-        processes.main(arguments)
+    run = _Forks(socket.socket(fileno=control), socket.socket(fileno=door)).serve()
+    if run is not None:
+        run()
 
 
 if __name__ == "__main__":
     with ending_at_once():
-        main(int(sys.argv[1]), sys.argv[2:])
+        main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

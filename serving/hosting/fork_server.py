@@ -1,14 +1,15 @@
 """Worker processes, forked by one that has imported scikit-learn before any model is loaded.
 
 That import costs seconds and 110 MB, which every worker needs: forked, it starts in milliseconds
-and shares that memory with the others. The process that forks is ``python -P -m
-driftline.serving.hosting.fork_server FD``. It never reads a model, so a worker finds nothing of
-another's in its memory. Where a process cannot be followed safely (macOS), each worker is a
-program of its own instead.
+and shares that memory with the others. The process that forks never reads a model, so a worker
+finds nothing of another's in its memory. `driftline up` has one for all its processes, forked by
+the one that forks them (driftline/app/warm_parent.py): each introduces itself by a socket.
+Elsewhere it is ``python -P -m driftline.serving.hosting.fork_server FD``. Where a process cannot
+be followed safely (macOS), each worker is a program of its own instead.
 
 ::
 
-    to the fork server      {"start": 3} with the worker's socket · {"end": 3}
+    to the fork server      {"start": 3} with the worker's socket and where it prints · {"end": 3}
     from the fork server    {"started": 3, "process_id": 4711} · {"ended": 3}
 """
 
@@ -19,6 +20,7 @@ import errno
 import gc
 import json
 import logging
+import math
 import os
 import selectors
 import signal
@@ -26,15 +28,18 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, Protocol
 
 from driftline.ending import ending_at_once
 from driftline.serving.hosting.prints import Prints
+from driftline.storage import make_files_private
 
 # The server's own settings and secrets are no business of a model's code.
-_PASSED_ON = (
+PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
 )  # fmt: skip
 
@@ -62,6 +67,30 @@ class WorkerProcess(Protocol):
         """Wait for the end of a process whose socket is closed; kill it, and what it left."""
 
 
+def share_fork_server(descriptor: int) -> None:
+    """Have workers forked by the process that reads a socket, as long as there is one."""
+    _fork_servers().door = socket.socket(fileno=descriptor)
+
+
+def fork_watched() -> tuple[int, int]:
+    """Fork; return the number of the new process and its process descriptor, in it 0 and -1.
+
+    Raises
+    ------
+    OSError
+        When there is no process or descriptor left. There is no new process then.
+    """
+    process_id = os.fork()
+    if process_id == 0:
+        return 0, -1
+    try:
+        return process_id, os.pidfd_open(process_id)
+    except OSError:
+        os.kill(process_id, signal.SIGKILL)
+        os.waitpid(process_id, 0)
+        raise
+
+
 def start_worker(theirs: socket.socket, prints: Prints) -> WorkerProcess:
     """Start a process that answers on a socket, with no input and little of our environment."""
     output = prints.open()
@@ -72,7 +101,7 @@ def start_worker(theirs: socket.socket, prints: Prints) -> WorkerProcess:
 
 
 def _start(theirs: socket.socket, output: int) -> WorkerProcess:
-    names = [name for name in _PASSED_ON if name in os.environ]
+    names = [name for name in PASSED_ON if name in os.environ]
     environment = {name: os.environ[name] for name in names} | _ONE_THREAD
     if sys.platform != "linux":
         return _Program(theirs, environment, output)
@@ -168,18 +197,20 @@ class _Forked:
 
 
 class _ForkServer:
-    """A running fork server, started at once; what it says is read by a thread."""
+    """A running fork server, shared or started at once; what it says is read by a thread."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], door: socket.socket | None) -> None:
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._link.settimeout(_IDLE_S)
         with theirs:
-            self._process = _popen("fork_server", theirs, environment)
+            is_shared = door is not None and _introduce(theirs, door)
+            self._process = None if is_shared else _popen("fork_server", theirs, environment)
         self._lock = threading.Lock()
         self._workers: dict[int, _Forked] = {}
         self._count = 0
         self._is_gone = False
-        threading.Thread(target=self._listen, daemon=True, name="fork-server").start()
+        self._listener = threading.Thread(target=self._listen, daemon=True, name="fork-server")
+        self._listener.start()
 
     def start(self, theirs: socket.socket, output: int) -> _Forked | None:
         """Have a worker forked that answers on a socket, and do not wait; None when it is gone."""
@@ -197,15 +228,16 @@ class _ForkServer:
             socket.send_fds(self._link, [json.dumps(message).encode()], descriptors)
 
     def close(self) -> None:
-        """Have it end, which ends its workers, and collect it."""
+        """Have our workers end, and the fork server if it is ours; collect that."""
         with suppress(OSError):
             self._link.shutdown(socket.SHUT_RDWR)
-        self._process.wait()
+        self._listener.join()
 
     def forget(self) -> None:
         """Let go of it in a process that was forked from the one that started it."""
         self._link.close()
-        self._process.returncode = 0  # Not ours to wait for.
+        if self._process is not None:
+            self._process.returncode = 0  # Not ours to wait for.
 
     def _listen(self) -> None:
         with suppress(ConnectionResetError):
@@ -222,8 +254,9 @@ class _ForkServer:
             orphans, self._workers = list(self._workers.values()), {}
         for worker in orphans:
             worker.is_orphaned()
-        self.close()
         self._link.close()
+        if self._process is not None:
+            self._process.wait()
 
     def _receive(self) -> bytes:
         """Return the next message; nothing when it has ended, or has had no worker for a while."""
@@ -237,10 +270,21 @@ class _ForkServer:
                         return b""
 
 
+def _introduce(link: socket.socket, door: socket.socket) -> bool:
+    """Hand a link to the shared fork server; return whether there is one."""
+    try:
+        socket.send_fds(door, [b"1"], [link.fileno()], socket.MSG_DONTWAIT)
+    except OSError as error:
+        log.warning("the shared fork server is gone, starting one: %s", error.strerror or error)
+        return False
+    return True
+
+
 class _ForkServers:
     """The fork servers of this process, one for each environment: as a rule there is one."""
 
     def __init__(self) -> None:
+        self.door: socket.socket | None = None
         self._lock = threading.Lock()
         self._running: dict[str, _ForkServer] = {}
         atexit.register(self.close)
@@ -254,7 +298,7 @@ class _ForkServers:
                 server = self._running.get(key)
                 if server is not None and (worker := server.start(theirs, output)) is not None:
                     return worker
-                self._running[key] = _ForkServer(environment)
+                self._running[key] = _ForkServer(environment, self.door)
 
     def close(self) -> None:
         """End them all."""
@@ -268,6 +312,9 @@ class _ForkServers:
         for server in self._running.values():
             server.forget()
         self._running = {}
+        if self.door is not None:
+            self.door.close()
+            self.door = None
 
 
 @cache
@@ -285,41 +332,89 @@ def _kill_session(process_id: int) -> None:
             kill(process_id, signal.SIGKILL)
 
 
+@dataclass(eq=False, slots=True)
+class _Client:
+    """One process that asks for workers, and those that it has."""
+
+    link: socket.socket
+    process_ids: dict[int, int] = field(default_factory=dict)
+    is_gone: bool = False
+    end_s: float = math.inf  # When what is left of its workers is killed.
+
+
 class _Forks:
     """The fork server's own view: the workers that it forked, each by its process descriptor."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
+    def __init__(self, link: socket.socket, door: socket.socket | None = None) -> None:
         self._own_id = os.getpid()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(control, selectors.EVENT_READ)
-        self._process_ids: dict[int, int] = {}
+        self._clients: list[_Client] = []
+        self._door = door
+        if door is not None:
+            self._selector.register(door, selectors.EVENT_READ, self._meet)
+        self._admit(link)
 
     def serve(self) -> int | None:
-        """Fork workers until the server is gone; in a worker, return its socket's descriptor."""
-        while True:
-            for key, _ in self._selector.select():
-                if key.fileobj is not self._control:
-                    self._collect(key)
-                    continue
-                data, descriptors, _, _ = socket.recv_fds(self._control, _MESSAGE_BYTES, 2)
-                if not data:
-                    self._end_all()
-                    return None
-                message: dict[str, Any] = json.loads(data)
-                if "end" in message:
-                    if process_id := self._process_ids.get(message["end"]):
+        """Fork workers until no client is left; in a worker, return its socket's descriptor."""
+        while self._clients:
+            soonest = min(client.end_s for client in self._clients)
+            left_s = None if soonest == math.inf else max(0.0, soonest - time.monotonic())
+            for key, _ in self._selector.select(left_s):
+                if (found := key.data()) is not None:
+                    return int(found)
+            for client in self._clients:
+                if client.end_s <= time.monotonic():
+                    client.end_s = math.inf
+                    for process_id in client.process_ids.values():
                         _kill_session(process_id)
-                elif self._start(message["start"], descriptors):
-                    return descriptors[0]
+        return None
 
-    def _start(self, number: int, descriptors: list[int]) -> bool:
+    def _meet(self) -> None:
+        """Take in whoever introduces itself."""
+        assert self._door is not None
+        data, links, _, _ = socket.recv_fds(self._door, 1, 1)
+        if not data:  # Nobody is left who could.
+            self._selector.unregister(self._door)
+        for link in links:
+            self._admit(socket.socket(fileno=link))
+
+    def _admit(self, link: socket.socket) -> None:
+        client = _Client(link)
+        self._clients.append(client)
+        self._selector.register(link, selectors.EVENT_READ, partial(self._hear, client))
+
+    def _hear(self, client: _Client) -> int | None:
+        """Do what a client says; in a worker, return its socket's descriptor."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(client.link, _MESSAGE_BYTES, 2)
+        except ConnectionResetError:  # Killed before it read all that we said.
+            data, descriptors = b"", []
+        if not data:
+            # Its workers, whose sockets have ended as well, have a little time.
+            self._selector.unregister(client.link)
+            client.is_gone, client.end_s = True, time.monotonic() + STOP_GRACE_S
+            self._dismiss(client)
+            return None
+        message: dict[str, Any] = json.loads(data)
+        if "end" in message:
+            if process_id := client.process_ids.get(message["end"]):
+                _kill_session(process_id)
+            return None
+        return descriptors[0] if self._start(client, message["start"], descriptors) else None
+
+    def _dismiss(self, client: _Client) -> None:
+        """Let go of a client that is gone with all its workers."""
+        if client.is_gone and not client.process_ids:
+            client.link.close()
+            self._clients.remove(client)
+
+    def _start(self, client: _Client, number: int, descriptors: list[int]) -> bool:
         """Fork a worker; return True in it. One that cannot be had has ended: the others go on."""
         try:
-            return self._fork(number, descriptors)
+            return self._fork(client, number, descriptors)
         except OSError as error:
             log.error("no worker process could be forked: %s", error.strerror or error)
-            self._say({"ended": number})
+            _say(client, {"ended": number})
             return False
         finally:
             # In the worker they are the socket that it answers on, and where it prints.
@@ -327,7 +422,7 @@ class _Forks:
                 for descriptor in descriptors:
                     os.close(descriptor)
 
-    def _fork(self, number: int, descriptors: list[int]) -> bool:
+    def _fork(self, client: _Client, number: int, descriptors: list[int]) -> bool:
         """Fork a worker that is watched; return True in it.
 
         Raises
@@ -337,74 +432,90 @@ class _Forks:
         """
         if len(descriptors) < 2:  # The kernel drops what would be one file too many.
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        process_id = os.fork()
+        process_id, watched = fork_watched()
         if process_id == 0:
             os.setsid()
-            for key in self._selector.get_map().values():
-                if key.fileobj is not self._control:
-                    os.close(key.fd)
-            self._selector.close()
-            self._control.close()
+            self._leave()
             os.dup2(descriptors[1], 2)
             os.close(descriptors[1])
             return True
-        watched = -1
+        collect = partial(self._collect, client, number, watched)
         try:
-            watched = os.pidfd_open(process_id)
-            self._selector.register(watched, selectors.EVENT_READ, number)
+            self._selector.register(watched, selectors.EVENT_READ, collect)
         except OSError:
-            if watched >= 0:
-                os.close(watched)
+            os.close(watched)
             _kill_session(process_id)
             os.waitpid(process_id, 0)
             raise
-        self._process_ids[number] = process_id
-        self._say({"started": number, "process_id": process_id})
+        client.process_ids[number] = process_id
+        _say(client, {"started": number, "process_id": process_id})
         return False
 
-    def _collect(self, key: selectors.SelectorKey) -> None:
+    def _leave(self) -> None:
+        """Close in a worker what is the fork server's."""
+        sockets = [client.link for client in self._clients]
+        sockets += [] if self._door is None else [self._door]
+        ours = {one.fileno() for one in sockets}
+        for key in self._selector.get_map().values():
+            if key.fd not in ours:
+                os.close(key.fd)
+        self._selector.close()
+        for one in sockets:
+            one.close()
+
+    def _collect(self, client: _Client, number: int, watched: int) -> None:
         """Kill what an ended worker left, while its number is still its own, then collect it."""
-        process_id = self._process_ids.pop(key.data)
+        process_id = client.process_ids.pop(number)
         _kill_session(process_id)
         os.waitpid(process_id, 0)
-        self._selector.unregister(key.fileobj)
-        os.close(key.fd)
-        self._say({"ended": key.data})
-
-    def _end_all(self) -> None:
-        """Wait a little for workers, whose sockets have ended as well, and kill what is left."""
-        self._selector.unregister(self._control)
-        while self._process_ids and (ended := self._selector.select(STOP_GRACE_S)):
-            for key, _ in ended:
-                self._collect(key)
-        for process_id in self._process_ids.values():
-            _kill_session(process_id)
-
-    def _say(self, message: dict[str, int]) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._control.send(json.dumps(message).encode())
+        self._selector.unregister(watched)
+        os.close(watched)
+        _say(client, {"ended": number})
+        self._dismiss(client)
 
 
-def main(descriptor: int) -> None:
+def _say(client: _Client, message: dict[str, int]) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):
+        client.link.send(json.dumps(message).encode())
+
+
+def fork_for_all(door: socket.socket) -> None:
+    """Be the fork server of all who introduce themselves at a door; the first one is there.
+
+    For a process that was forked by one without our environment.
+    """
+    make_files_private()
+    for name in os.environ.keys() - PASSED_ON:
+        del os.environ[name]
+    os.environ.update(_ONE_THREAD)
+    _, links, _, _ = socket.recv_fds(door, 1, 1)
+    # Only then the imports: if they fail, this one is told, and the next one has another try.
+    for link in links:
+        _serve(socket.socket(fileno=link), door)
+
+
+def _serve(link: socket.socket, door: socket.socket | None = None) -> None:
     """Import what workers need, then fork one for each that is asked for."""
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     # The server ends this process by the socket; Ctrl-C in a terminal is meant for the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()  # What is imported stays: there is no garbage to look for.
     # Here: the server, which imports this module as well, needs nothing of it.
     import numpy as np
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
 
     from driftline.serving.hosting import worker
 
+    # Who forked this process has imported numpy with as many threads as it likes.
+    threadpool_limits(1)
     gc.freeze()  # What a collection does not touch stays shared.
     gc.enable()
-    with socket.socket(fileno=descriptor) as control:
-        found = _Forks(control).serve()
+    found = _Forks(link, door).serve()
     if found is not None:
         np.random.seed()  # noqa: NPY002 - of models that use the old generator: not all the same
         worker.main(found)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     with ending_at_once():
-        main(int(sys.argv[1]))
+        _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -17,22 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-import pandas as pd
-from sklearn.exceptions import NotFittedError
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
-from driftline.lazy_imports import without
+from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file, require_trusted
 
 # skops asks scikit-learn for all its estimators, and the search imports whatever array library is
-# installed, and pytest. Models that need one import it as ever.
-with without("cupy", "dask", "pytest", "torch"):
+# installed, pytest and rich. Models that need one import it as ever.
+with without("cupy", "dask", "pytest", "rich", "torch"), without_parts_of_numpy():
+    import joblib
+    import pandas as pd
     import skops.io
+    from sklearn.exceptions import NotFittedError
+    from sklearn.pipeline import Pipeline
+    from sklearn.utils.validation import check_is_fitted
 
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
 # (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that

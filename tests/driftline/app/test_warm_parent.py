@@ -1,16 +1,26 @@
 """Forked processes: what they are to whoever started them, and what outlives their parent."""
 
+import importlib
 import os
+import secrets
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
+import pyarrow as pa
 import pytest
 
 from driftline.app.exit_codes import INPUT
-from driftline.app.warm_parent import UNKNOWN_CODE, ForkedProcess, WarmParent
+from driftline.app.warm_parent import AT_START, UNKNOWN_CODE, ForkedProcess, WarmParent
+from driftline.serving.hosting import fork_server
+from driftline.serving.hosting.explain import ModelProcess, open_model
+from tests.capture.tap.proxy_tools import until
+
+MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +59,52 @@ def running(parent: WarmParent, tmp_path: Path) -> Iterator[ForkedProcess]:
     with forked(parent, settings) as (process, is_ready):
         assert is_ready
         yield process
+
+
+@pytest.fixture
+def halves(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Have a secret in the environment; it is given in halves, for whoever looks for it."""
+    halves = secrets.token_hex(16), secrets.token_hex(16)
+    # Many times: of memory that was freed, only a part is written over.
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "".join(halves) * 30)
+    monkeypatch.setenv("PYTHONPATH", str(MODELS))
+    return halves
+
+
+@pytest.fixture
+def own(halves: tuple[str, str]) -> Iterator[WarmParent]:
+    """A warm parent that was started with a secret in the environment."""
+    warm = WarmParent(["sidecar"])
+    yield warm
+    warm.close()
+
+
+@pytest.fixture
+def open_searching(
+    own: WarmParent, halves: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], ModelProcess]]:
+    """Open, each time in a process of its own, a model that looks for the secret."""
+    monkeypatch.syspath_prepend(MODELS)
+    searching = importlib.import_module("searching_model")
+    joblib.dump(searching.Searching(*halves).fit(), tmp_path / "m.joblib")
+    with forked(own, tmp_path / "missing.toml") as (process, _):
+        process.wait(10)  # What was said of it would stay in memory, freed.
+    assert own._door is not None
+    with own._door.dup() as door:
+        monkeypatch.setattr(fork_server._fork_servers(), "door", door)
+        opened: list[ModelProcess] = []
+
+        def start() -> ModelProcess:
+            # Another environment is for another fork server: as of another process.
+            monkeypatch.setenv("LC_ALL", f"C.{os.urandom(4).hex()}")
+            opened.append(open_model(tmp_path / "m.joblib", trust_pickle=True))
+            assert opened[-1](pa.table({"_c0": [0.0]})).tolist() == [0.0]
+            return opened[-1]
+
+        yield start
+        for model in opened:
+            model.close()
+        fork_server._fork_servers().close()
 
 
 def warm_process_id(pid: int) -> int:
@@ -121,3 +177,107 @@ def test_a_stopped_parent_holds_nobody_up(parent: WarmParent, running: ForkedPro
     running.kill()
 
     assert running.wait(10) == UNKNOWN_CODE
+
+
+def test_a_process_has_the_environment_of_its_start_and_its_parent_has_not(
+    parent: WarmParent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "driftline.toml").touch()
+    monkeypatch.setenv("DRIFTLINE_SEVER__PORT", "1")
+
+    with forked(parent, tmp_path / "driftline.toml") as (process, _):
+        assert process.wait(10) == INPUT
+        assert b"environment DRIFTLINE_SEVER__PORT" in process.stdout.read()
+
+
+def test_what_looks_for_the_secret_finds_it_where_it_is(halves: tuple[str, str]) -> None:
+    search = [sys.executable, str(MODELS / "searching_model.py")]
+
+    done = subprocess.run(search, input=" ".join(halves), capture_output=True, text=True)
+
+    assert int(done.stdout) >= 2  # The environment as it was given, and as Python has it.
+
+
+def test_a_model_finds_no_secret_in_its_process(
+    own: WarmParent, halves: tuple[str, str], open_searching: Callable[[], ModelProcess]
+) -> None:
+    model = open_searching()  # It has looked, and told how often it found the secret.
+
+    searching = importlib.import_module("searching_model")
+    worker = model.process_id
+    assert worker is not None
+    forks = warm_process_id(worker)
+    assert own._process is not None
+    assert warm_process_id(forks) == own._process.pid
+    for process in (worker, forks, own._process.pid):
+        block = Path(f"/proc/{process}/environ").read_bytes().decode()
+        assert searching.places(*(half.encode() for half in halves), process) == 0
+        names = {line.partition("=")[0] for line in block.split("\0") if line}
+        allowed = {*fork_server.PASSED_ON, *AT_START, "ARROW_DEFAULT_MEMORY_POOL"}
+        assert names <= allowed
+    held = [str(one.readlink()) for one in Path(f"/proc/{worker}/fd").iterdir()]
+    assert len(held) == 4
+    assert [name.partition(":")[0] for name in sorted(held)] == [
+        "/dev/null", "pipe", "pipe", "socket",
+    ]  # fmt: skip
+
+
+def test_two_processes_share_who_forks_their_workers_and_it_ends_with_the_last(
+    own: WarmParent, open_searching: Callable[[], ModelProcess]
+) -> None:
+    first, second = open_searching(), open_searching()
+    assert first.process_id is not None
+    assert second.process_id is not None
+    forks = warm_process_id(first.process_id)
+    assert warm_process_id(second.process_id) == forks
+    servers = list(fork_server._fork_servers()._running.values())
+
+    servers[-2].close()
+
+    until(lambda: not Path(f"/proc/{first.process_id}").exists())
+    assert second(pa.table({"_c0": [0.0]})).tolist() == [0.0]
+    servers[-1].close()
+    until(lambda: not Path(f"/proc/{forks}").exists())
+    third = open_searching().process_id
+    assert third is not None
+    assert warm_process_id(third) != forks
+
+
+def test_who_forks_workers_is_replaced_when_it_was_killed_and_outlives_the_warm_parent(
+    own: WarmParent, open_searching: Callable[[], ModelProcess]
+) -> None:
+    first = open_searching().process_id
+    assert first is not None
+    killed = warm_process_id(first)
+
+    os.kill(killed, signal.SIGKILL)
+
+    until(lambda: not Path(f"/proc/{first}").exists())
+    model = open_searching()
+    assert model.process_id is not None
+    forks = warm_process_id(model.process_id)
+    assert forks != killed
+    assert own._process is not None
+    own._process.kill()
+    own._process.wait()
+    assert model(pa.table({"_c0": [0.0]})).tolist() == [0.0]
+    os.kill(forks, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{model.process_id}").exists())
+    # Nobody is left who could fork one: a process starts its own.
+    last = open_searching().process_id
+    assert last is not None
+    assert warm_process_id(warm_process_id(last)) == os.getpid()
+
+
+def test_a_warm_parent_that_ends_waits_for_who_forks_workers(
+    own: WarmParent, open_searching: Callable[[], ModelProcess]
+) -> None:
+    model = open_searching()
+    assert model.process_id is not None
+    forks = warm_process_id(model.process_id)
+    model.close()
+    fork_server._fork_servers().close()
+
+    own.close()
+
+    assert not Path(f"/proc/{forks}").exists()

@@ -72,7 +72,7 @@ def test_the_process_that_forks_has_one_thread_and_little_of_our_environment(sta
         assert len([name for name in threads if "jemalloc" not in name]) == 1
         variables = Path(f"/proc/{process}/environ").read_bytes().decode().split("\0")
         names = {variable.partition("=")[0] for variable in variables if variable}
-        assert names <= {*fork_server._PASSED_ON, *fork_server._ONE_THREAD}
+        assert names <= {*fork_server.PASSED_ON, *fork_server._ONE_THREAD}
 
 
 def test_a_worker_is_collected_when_its_socket_closes_and_killed_when_it_is_late(started):
@@ -186,11 +186,11 @@ def test_a_worker_that_cannot_be_watched_is_collected(monkeypatch):
         with link:
             printing = os.dup(2)
             held = len(list(Path("/proc/self/fd").iterdir()))
-            if forks._start(1, [theirs.detach(), printing]):
+            if forks._start(forks._clients[0], 1, [theirs.detach(), printing]):
                 os._exit(0)  # The worker.
 
             assert json.loads(ours.recv(1 << 12)) == {"ended": 1}
             # Threads of earlier tests may close some meanwhile.
             assert len(list(Path("/proc/self/fd").iterdir())) <= held - 2
-            assert forks._process_ids == {}
+            assert forks._clients[0].process_ids == {}
         forks._selector.close()
