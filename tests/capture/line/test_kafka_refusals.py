@@ -57,17 +57,15 @@ class Way:
         """Read all frames that lie in a topic, in order."""
         found: list[Frame] = []
         with closing(
-            KafkaConsumer(
-                bootstrap_servers=self.mock.bootstrap,
-                api_version=API_VERSION,
-                consumer_timeout_ms=1_500,
-            )
+            KafkaConsumer(bootstrap_servers=self.mock.bootstrap, api_version=API_VERSION)
         ) as consumer:
             place = TopicPartition(topic, 0)
             consumer.assign([place])
             consumer.seek(place, 0)
-            for message in consumer:
-                found += read_envelope(message.value, message.headers)[1].frames()
+            end = consumer.end_offsets([place])[place]
+            while consumer.position(place) < end:
+                for message in consumer.poll(timeout_ms=1_500).get(place, ()):
+                    found += read_envelope(message.value, message.headers)[1].frames()
         return found
 
     def close(self) -> None:
