@@ -280,12 +280,17 @@ def _learnt(
 def _blocks(
     excess: Numbers, rows: Numbers, full: Numbers, length: int, step: int
 ) -> tuple[Numbers, np.ndarray]:
-    """Return the means of blocks, and which of them are at least half full, shape (B, F)."""
+    """Return the means of blocks, and which of them are at least half full, shape (B, F).
+
+    The mean of one that is not full is brought to what one of a full block would vary by, if its
+    rows were independent.
+    """
     starts = np.arange(0, len(excess) - length, step)
     held = rows[starts + length] - rows[starts]
     seen = held >= BLOCK_FILLED * full
     total = excess[starts + length] - excess[starts]
-    return np.divide(total, held, out=np.zeros_like(held), where=seen & (held > 0)), seen
+    by = np.sqrt(held * np.maximum(held, full))
+    return np.divide(total, by, out=np.zeros_like(held), where=seen & (held > 0)), seen
 
 
 def _correlation(means: Numbers, seen: np.ndarray) -> Numbers:
