@@ -52,7 +52,7 @@ def renumbered(context: FaultContext) -> Iterator[tuple[str, Fault]]:
             codes = _codes(context, name)
             if codes is not None:
                 pairs = _moved(context, codes, partners[:PARTNERS_MAX])
-                if len(pairs) > 1:
+                if len(pairs) > 1 and not (is_number and _is_scaled(codes, pairs)):
                     yield name, _fault(codes, pairs)
 
 
@@ -61,6 +61,13 @@ def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:
     dots = ", …" if len(pairs) > SHOWN else ""
     values = tuple(codes.names[at].strip('"') for pair in pairs[:SHOWN] for at in pair)
     return Fault(KIND, f"codes look renumbered: {', '.join(shown)}{dots}", values=values)
+
+
+def _is_scaled(codes: _Codes, pairs: list[tuple[int, int]]) -> bool:
+    """Whether numbers were multiplied: hours that come doubled are no other hours."""
+    numbers = np.array([float(name) for name in codes.names])
+    now, was = numbers[np.array(pairs)].T
+    return bool(np.allclose(now * was[0], was * now[0]))
 
 
 def _codes(context: FaultContext, name: str) -> _Codes | None:

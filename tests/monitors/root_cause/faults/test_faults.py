@@ -159,6 +159,22 @@ def test_codes_are_told_by_the_company_they_keep(reference: Baseline) -> None:
     assert "codes look renumbered: 1 as 4, 3 as 2, 2 as 1" in found.cause
 
 
+@pytest.mark.parametrize("factor", [2, 0.5, 1.5])
+def test_numbers_that_were_multiplied_are_no_renumbered_codes(factor: float) -> None:
+    """Beside each number stand the texts that stood beside half of it."""
+    rng = np.random.default_rng(16)
+
+    def flights(rows: int) -> pd.DataFrame:
+        hour = rng.integers(1, 12, rows) * 2
+        return pd.DataFrame({"hour": hour, "shift": pd.Series(hour).map("at {}".format)})
+
+    baseline = dl.Baseline.fit(flights(6_000))
+    rows = flights(800).assign(hour=lambda rows: (rows["hour"] * factor).astype(int))
+
+    assert "codes_renumbered" not in told(rows, baseline).values()
+    assert "hour" in {one.feature_name for one in dl.check(rows, baseline).violations}
+
+
 def test_texts_that_were_cut_are_told_with_their_length(reference: Baseline) -> None:
     rows = trips(800, 7)
     rows["carrier"] = rows.carrier.str[:5]
