@@ -10,7 +10,8 @@ docs/distances.md (`unit_change`); docs/why/distances.md, point 7: what counts a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ SPREAD_RATIO = 4.0
 # All of a column that drifted, or a good part of it, is the reference's again once converted: of
 # the largest difference hardly anything is left.
 RESTORED, LEFT_SHARE, LEAST_PART = 0.15, 0.5, 0.2
+# Of what chance leaves of n values once in twenty, times the root of n (Kolmogorov 1933).
+BY_CHANCE = 1.36
 # A conversion is named where its factor is so near the ratio of the medians: 12 is not 10.
 NEAR = 1.1
 # What lies on both sides of zero, so many of it on the rarer one, may go over by a mere season.
@@ -116,8 +119,8 @@ def _unit_of(curves: Curves) -> UnitChange | None:
     first = _points(curves, curves.reference, curves.reference_rows)
     second = _points(curves, curves.window, curves.window_rows)
     far = suspect_unit(second, first, far_only=True)
-    near = restoring_unit(second, np.ones(second.size, bool), first, np.ones(first.size))
-    changes = [change for change in (near, far) if change is not None]
+    near = restoring_units(second, np.ones(second.size, bool), first, np.ones(first.size))
+    changes = [change for change in (one_of(near), far) if change is not None]
     return min(changes, key=lambda change: change.distance_after, default=None)
 
 
@@ -176,15 +179,23 @@ def suspect_unit(
     return best and _measured(best, values, expected, expected_weights)
 
 
-def restoring_unit(
+def one_of(changes: Sequence[UnitChange]) -> UnitChange | None:
+    """Return the first of conversions that fit alike, named as one of them; None of none."""
+    if len(changes) < 2:
+        return changes[0] if changes else None
+    return replace(changes[0], name=f"one of: {'; '.join(one.name for one in changes)}")
+
+
+def restoring_units(
     values: Numbers,
     changed: NDArray[np.bool_],
     expected: Numbers,
     expected_weights: Numbers,
     *,
     least_factor: float = 1.0,
-) -> UnitChange | None:
-    """Return the conversion of some values that makes all of them what the reference holds.
+    effect: float = 1.0,
+) -> list[UnitChange]:
+    """Return the conversions of some values that make all of them what the reference holds.
 
     For columns that are known to have drifted: by distance alone a season may look like it.
 
@@ -198,21 +209,27 @@ def restoring_unit(
         The reference's quantiles, and the rows that each stands for.
     least_factor
         Mere factors nearer to 1 than this, either way, are not tried: prices double by themselves.
+    effect
+        How many times more than independent rows the column varies.
 
     Returns
     -------
-    UnitChange or None
-        The conversion that fits best; None with too few values or when none fits.
+    list of UnitChange
+        The one that fits best, and those that fit as well; none with too few values.
+
+    References
+    ----------
+    Kolmogorov, Giornale dell'Istituto Italiano degli Attuari 4, 1933.
     """
     chosen = values[changed]
     if chosen.size < MIN_VALUES or expected.size < MIN_VALUES:
-        return None
+        return []
     if min(np.unique(chosen).size, np.unique(expected).size) < MIN_DISTINCT:
-        return None
+        return []
     before = cdf_distance(expected, values, reference_weights=expected_weights)
     if before < (APART if changed.all() else LEAST_PART):
-        return None
-    fitting = []
+        return []
+    tried = []
     negative = float(np.average(expected < 0, weights=expected_weights))
     for name, factor, offset in CONVERSIONS:
         if not offset and factor > 0 and max(factor, 1 / factor) < least_factor:
@@ -225,14 +242,26 @@ def restoring_unit(
             # All that lies on the other side of zero was turned over, not what scatters across.
             turned = cdf_distance(expected, factor * chosen, reference_weights=expected_weights)
             after = max(after, turned)
-        if after <= min(RESTORED, LEFT_SHARE * before):
-            fitting.append(UnitChange(name, factor, offset, before, after))
-    best = min(fitting, key=lambda change: change.distance_after, default=None)
-    if best is None or changed.all():
-        return best and _measured(best, values, expected, expected_weights)
+        tried.append(UnitChange(name, factor, offset, before, after))
+    best = min(tried, key=lambda change: change.distance_after)
+    if best.distance_after > min(RESTORED, LEFT_SHARE * before):
+        return []
     # Where all values moved, those beyond a cut are no part that was converted.
-    is_moved = _moved(values, expected, expected_weights) < best.distance_after
-    return None if is_moved else best
+    if not changed.all() and _moved(values, expected, expected_weights) < best.distance_after:
+        return []
+    chance = BY_CHANCE * np.sqrt(effect / values.size)
+    if changed.all() and best.distance_after > chance:
+        measured = _measured(best, values, expected, expected_weights)
+        if measured is not best:
+            return [measured]
+    return _alike(tried, best, chance)
+
+
+def _alike(tried: list[UnitChange], best: UnitChange, chance: float) -> list[UnitChange]:
+    """Return what leaves no more than chance may, or less than twice what the best leaves."""
+    room = min(TOGETHER, max(chance, best.distance_after / LEFT_SHARE))
+    alike = [change for change in tried if change.distance_after <= room]
+    return sorted(alike, key=lambda change: change.distance_after)
 
 
 def _moved(values: Numbers, expected: Numbers, weights: Numbers) -> float:

@@ -88,7 +88,7 @@ from driftline.monitors.warm_up.baseline_fit import suppressed_drift
 from driftline.monitors.warm_up.warm_up import SuppressedDrift, WarmUp
 from driftline.signature import Column, Signature
 from driftline.stats.calendar_regression import SEASON_DAYS
-from driftline.stats.distances.units import Numbers, UnitChange, restoring_unit
+from driftline.stats.distances.units import Numbers, UnitChange, one_of, restoring_units
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
@@ -445,11 +445,11 @@ def name_units(
     for draft in judgement.drafts:
         if draft.check == DRIFT_CHECK and draft.feature not in known:
             drift = judgement.drifts.get(draft.feature)
-            is_slow = drift is not None and drift.design_effect >= SLOW_EFFECT
-            unit = _unit_of(draft, sample, profiles, SLOW_FACTOR if is_slow else 1.0)
-            # Digits know better than how far values lie.
-            told = draft.fault.text if draft.fault and draft.fault.kind == UNIT_KIND else ""
-            if unit is not None and (not told or unit.name in told):
+            units = _units_of(draft, sample, profiles, drift.design_effect if drift else 1.0)
+            if draft.fault and draft.fault.kind == UNIT_KIND:
+                # Digits know better than how far values lie.
+                units = [one for one in units if one.name in draft.fault.text]
+            if (unit := one_of(units)) is not None:
                 found[draft.feature] = _worded(draft, unit)
     drafts: list[Draft] = []
     for draft in judgement.drafts:
@@ -469,27 +469,28 @@ def _worded(draft: Draft, unit: UnitChange) -> Draft:
     return implausible_draft(odd)
 
 
-def _unit_of(
-    draft: Draft, sample: pa.Table, profiles: Mapping[str, ColumnProfile], least_factor: float
-) -> UnitChange | None:
+def _units_of(
+    draft: Draft, sample: pa.Table, profiles: Mapping[str, ColumnProfile], effect: float
+) -> list[UnitChange]:
     """Try all values, then those that the reference hardly has."""
     profile, name = profiles.get(draft.feature), draft.feature
     if profile is None or not profile.is_number or name not in sample.column_names:
-        return None
+        return []
     plain, _ = coerce(sample.column(name), "double")
     values: Numbers = np.asarray(plain.to_numpy(zero_copy_only=False), np.float64)
     finite = np.isfinite(values)
+    least = SLOW_FACTOR if effect >= SLOW_EFFECT else 1.0
     expected, weights = profile.sketch.weighted()
     tries = [finite]
     if draft.predicate is not None and draft.share_reference < RARE_SHARE:
         tries.append(finite & np.asarray(draft.predicate.mask(sample).to_numpy(False)))
     found = (
-        restoring_unit(
-            values[finite], changed[finite], expected, weights, least_factor=least_factor
+        restoring_units(
+            values[finite], changed[finite], expected, weights, least_factor=least, effect=effect
         )
         for changed in tries
     )
-    return next((one for one in found if one is not None), None)
+    return next(filter(None, found), [])
 
 
 def _recognised(

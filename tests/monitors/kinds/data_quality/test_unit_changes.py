@@ -18,7 +18,7 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
-from driftline.stats.distances.units import restoring_unit, suspect_unit
+from driftline.stats.distances.units import one_of, restoring_units, suspect_unit
 from tests.monitors.conftest import weather
 
 
@@ -56,12 +56,34 @@ def test_a_factor_that_is_no_known_unit_is_told_as_measured(
     incomes, expected = np.exp(rng.normal(10.5, 0.7, (2, 4_000)))
 
     found = suspect_unit(incomes * factor, expected)
-    whole = restoring_unit(incomes * factor, np.ones(4_000, bool), expected, np.ones(expected.size))
+    whole = restoring_units(
+        incomes * factor, np.ones(4_000, bool), expected, np.ones(expected.size)
+    )
 
     assert found is not None
-    assert whole is not None
-    assert found.name == whole.name == name
+    assert found.name == name
+    assert [one.name for one in whole] == [name]
     assert found.distance_after < 0.05
+
+
+@pytest.mark.parametrize("factor", [60, 100])
+def test_conversions_that_fit_alike_are_told_as_one_of(
+    factor: float, rng: np.random.Generator
+) -> None:
+    """A week of dust is as far from the year's by itself as 60 is from 100."""
+    expected = np.exp(rng.normal(4, 1.0, 4_000))
+    dust = np.exp(rng.normal(4, 1.0, 168)) / factor
+
+    found = restoring_units(dust, np.ones(168, bool), expected, np.ones(4_000), effect=10)
+
+    names = {"hours instead of minutes (or minutes instead of seconds)",
+             "1/100 of the expected unit"}  # fmt: skip
+    told = one_of(found)
+    assert {one.name for one in found} == names
+    assert told is not None
+    assert told.name.startswith("one of: ")
+    assert all(one in told.name for one in names)
+    assert len(restoring_units(dust, np.ones(168, bool), expected, np.ones(4_000))) == 1
 
 
 @pytest.mark.parametrize(
@@ -256,9 +278,8 @@ def test_a_season_across_zero_is_no_change_of_sign(rng: np.random.Generator) -> 
     summer, winter = rng.normal(8, 4, 4_000), rng.normal(-7, 4, 4_000)
     rows = np.ones(summer.size)
 
-    assert restoring_unit(winter, rows > 0, summer, rows) is None
-    one_sided = restoring_unit(-np.abs(summer), rows > 0, np.abs(summer), rows)
-    assert one_sided is not None
+    assert restoring_units(winter, rows > 0, summer, rows) == []
+    (one_sided,) = restoring_units(-np.abs(summer), rows > 0, np.abs(summer), rows)
     assert one_sided.factor == -1
 
 
