@@ -31,6 +31,11 @@ OTHER = "other"
 MAX_CLASSES = 1_000
 # Values of a regression whose squares, and the squares of these, a double still holds.
 LARGEST = 1e70
+# So many times the labels' 99th percentile is no prediction but a fault, such as an overflow.
+ABSURD = 1e6
+# Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
+ROUNDING = 1e-6
+ANY = (-LARGEST, LARGEST)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +54,10 @@ class Answers:
     unanswered: int  # Labelled rows that have neither answer nor probability: they are left out.
     places: Codes  # Where the rows lie in the table that they were read from, shape (rows,).
     positive_reason: str = ""  # Why the positive class is that, where no role names it.
+    # Where predictions lie, or probabilities; what lies beyond is left out, too, and counted.
+    limits: tuple[float, float] = ANY
+    impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
+    unfit: int = 0  # Rows whose label is no number, for a regression.
 
     def __len__(self) -> int:
         return len(self.label)
@@ -88,8 +97,9 @@ def read_answers(
     classes: Sequence[str] = (),
     chances: Mapping[str, str] | None = None,
     reference: Sequence[str] = (),
+    limits: tuple[float, float] | None = None,
 ) -> Answers:
-    """Read the labelled rows."""
+    """Read the labelled rows; predictions have the limits of the reference's, or their own."""
     needed_columns(roles, table.column_names)
     assert roles.label is not None  # It was checked just now.
     present = pc.is_valid(table[roles.label])
@@ -102,15 +112,53 @@ def read_answers(
     if problem == "regression":
         require_numbers(rows[roles.label], "label", roles.label)
         label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
-        known = (np.abs(label) <= LARGEST) & ~np.isnan(answer)
-        # An answer beyond all bounds is a bad one, not a missing one.
-        answer = np.clip(answer, -LARGEST, LARGEST)
         found = Answers(problem, label, answer, (), None, _times(rows, roles), 0, kept)
+        known = ~np.isnan(answer)
     elif problem == "binary":
         found, known = _binary(rows, roles, classes, chances or {}, kept)
     else:
         found, known = _multiclass(rows, roles, classes, chances or {}, kept)
-    return replace(found.take(known), unanswered=int(np.count_nonzero(~known)))
+    return _usable(found, known, limits)
+
+
+def _usable(
+    found: Answers, known: NDArray[np.bool_], limits: tuple[float, float] | None
+) -> Answers:
+    """Leave out the rows that no metric can use, and count them by what is wrong with them."""
+    is_label = np.ones(len(found), dtype=np.bool_)
+    numbers = found.probability
+    low, high = limits or _limits(found)
+    if found.problem == "regression":
+        is_label = np.abs(found.label.astype(np.float64)) <= high
+        numbers = found.answer.astype(np.float64)
+    possible = known
+    if numbers is not None:
+        inside = (numbers >= low) & (numbers <= high)
+        possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
+    return replace(
+        found.take(is_label & possible),
+        unanswered=int(np.count_nonzero(is_label & ~known)),
+        impossible=int(np.count_nonzero(is_label & known & ~possible)),
+        unfit=int(np.count_nonzero(~is_label)),
+        limits=(low, high),
+    )
+
+
+def _limits(found: Answers) -> tuple[float, float]:
+    """Return the limits of predictions: by the labels' size, or those of probabilities if they are.
+
+    Scores that are none may be any finite number.
+    """
+    if found.problem == "regression":
+        sizes = np.abs(found.label.astype(np.float64))
+        sizes = sizes[sizes <= LARGEST]
+        most = ABSURD * float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
+        return (-most, most) if most else ANY
+    scores = np.zeros(0) if found.probability is None else found.probability
+    known = scores[np.isfinite(scores)]
+    if ((known < -ROUNDING) | (known > 1.0 + ROUNDING)).any():
+        return ANY
+    return -ROUNDING, 1.0 + ROUNDING
 
 
 def _binary(

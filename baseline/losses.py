@@ -57,6 +57,7 @@ class LossReading:
     chances: Mapping[str, str]
     types: Mapping[str, ColumnType]  # By column of label and answers: its type in the signature.
     cells: Mapping[str, Cells]  # Of the columns whose levels are told apart.
+    limits: tuple[float, float]  # Of the whole reference's predictions.
 
     @classmethod
     def of(
@@ -84,15 +85,16 @@ class LossReading:
             if name is not None and (column := signature.get(name)) is not None
         }  # fmt: skip
         known = outcome_classes(outcomes)
-        return cls(roles, problem, answers.classes, known, chances, types, own)
+        return cls(roles, problem, answers.classes, known, chances, types, own, answers.limits)
 
     def read(self, batch: pa.RecordBatch) -> Answers | None:
         """Read labels and answers; None where a batch holds none that can be compared."""
         columns = {name: coerce(batch.column(name), kind)[0] for name, kind in self.types.items()}
         try:
             return read_answers(
-                pa.table(columns), self.roles, self.problem, self.classes, self.chances, self.known
-            )
+                pa.table(columns), self.roles, self.problem, self.classes, self.chances, self.known,
+                self.limits,
+            )  # fmt: skip
         except InputError:
             return None
 

@@ -135,14 +135,11 @@ def _head(report: CheckResult) -> str:
 
 
 def notes(report: CheckResult) -> str:
-    """Return paragraphs on what could not be judged and on the positive class; "" for nothing."""
+    """Return paragraphs on what was not judged or left out, and what is positive; "" for none."""
     noun = "metric" if report.metrics else "column"
-    sentences = (
-        unjudged_sentence(report.unjudged, noun),
-        str(report.details.get("positive_note") or ""),
-    )
-    shown = [f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in sentences if one]
-    return "".join(shown)
+    told = [str(report.details.get(name) or "") for name in ("answers_note", "positive_note")]
+    sentences = [unjudged_sentence(report.unjudged, noun), *told]
+    return "".join(f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in sentences if one)
 
 
 def headline(what: str, title: str, mood: str, facts: Sequence[tuple[str, str]]) -> str:

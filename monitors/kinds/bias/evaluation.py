@@ -20,7 +20,7 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
-from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches
+from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, impossible_predictions
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts, judge_groups
 from driftline.monitors.kinds.bias.kind import NAMESPACE
@@ -33,10 +33,16 @@ from driftline.monitors.kinds.bias.metrics import (
     Side,
     measure,
 )
-from driftline.monitors.kinds.bias.plan import Plan, plan_of, reference_blocks
+from driftline.monitors.kinds.bias.plan import Plan, plan_of, reference_blocks, unusable_of
 from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint
+from driftline.monitors.results.unusable import (
+    JudgedUnusable,
+    judge_unusable,
+    repeated_note,
+    unusable_details,
+)
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
 from driftline.monitors.rows import BatchMaker
@@ -72,10 +78,16 @@ def evaluate(context: CheckContext) -> Report:
     """Judge a window."""
     plan = plan_of(context.baseline, context.roles)
     seen: set[str] = set()
+    ids: list[pa.Array] = []
+    impossible = 0
 
     def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal impossible
         for batch in context.rows.batches():
             seen.update(batch.schema.names)
+            impossible += impossible_predictions(batch, plan.roles)
+            if plan.roles.id_column in batch.schema.names:
+                ids.append(batch.column(plan.roles.id_column))
             yield batch
 
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
@@ -90,19 +102,35 @@ def evaluate(context: CheckContext) -> Report:
     findings, alpha = judge_groups(
         counts, stratified=plan.is_stratified, budget=context.budget, seed=context.seed
     )
-    violations = violations_of(findings, plan.groups, counts, context.rows.batches)
+    unusable = unusable_of(tallies, impossible, plan.roles, seen)
+    judged = judge_unusable(unusable, plan.unusable, context.budget.per_window)
+    violations = violations_of(findings, plan.groups, counts, context.rows.batches, judged)
     return Report(
         kind="bias",
         violations=violations,
         row_count=rows,
-        metrics=tuple(finding.result for finding in findings),
+        metrics=(*(finding.result for finding in findings), *(one.result for one in judged)),
         files={ANALYSIS: _document(plan, tallies)},
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
         ),
         alpha=alpha,
-        details=_details(plan, tallies, counts),
+        details={
+            **_details(plan, tallies, counts),
+            **unusable_details(
+                unusable, _collapsed(tallies), repeated_note(ids, plan.roles.id_column)
+            ),
+        },
     )
+
+
+def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
+    """Say that all predictions are one, so that no group can be treated otherwise; else ""."""
+    counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 2))
+    if not counts[0] + counts[1] or (counts[0] and counts[1]):
+        return ""
+    which = "no prediction is" if counts[0] else "every prediction is"
+    return f"{which} positive, so that no group can be treated otherwise"
 
 
 def _require_columns(plan: Plan, names: Set[str]) -> None:
@@ -207,13 +235,14 @@ def violations_of(
     groups: Sequence[Group],
     counts: Sequence[GroupCounts],
     batches: BatchMaker,
+    also: Sequence[JudgedUnusable] = (),
 ) -> tuple[Violation, ...]:
     """Return what is violated, strongest first, with references to the rows of the group."""
     broken = [finding for finding in findings if finding.result.violated]
     broken.sort(key=lambda finding: -finding.excess)
     targets = [Target(groups[finding.group].predicate, 0.0) for finding in broken]
     rows = find_contributing_rows(batches(), targets) if broken else []
-    found = []
+    found = [(one.violation, one.evidence) for one in also if one.violation is not None]
     for one, culprits in zip(broken, rows, strict=True):
         group, feature = groups[one.group], _feature(one, groups)
         value, required, severity = one.result.value, one.required, one.result.severity

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from driftline.baseline.answers import ROUNDING
 from driftline.baseline.outcomes import class_texts, held_classes
-from driftline.baseline.pairing import require_common_classes
+from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
@@ -91,12 +92,17 @@ def count_batches(
     no class. `reference` holds the reference's classes; it is empty for the reference itself.
     """
     sides: tuple[set[str], set[str]] = set(), set()
+    texts: dict[tuple[str, str], list[pa.Array]] = {}  # Where numbers are compared.
     found = {facet: Tally.empty() for facet in facets}
     rows = 0
     for batch in batches:
         rows += batch.num_rows
         for side, name in zip(sides, (roles.label, roles.prediction), strict=True):
             side.update(held_classes(batch, name) if roles.problem != "regression" else ())
+        for role, name in (("label", roles.label), ("prediction", roles.prediction)):
+            column = _column(batch, name) if roles.problem == "regression" else None
+            if name is not None and column is not None and pa.types.is_string(column.type):
+                texts.setdefault((role, name), []).append(column)
         answers = _answers(batch, roles)
         strata, stratum = _stratum_codes(batch, roles)
         for facet in found:
@@ -107,7 +113,22 @@ def count_batches(
             # By adding to nothing the values come into their order.
             found[facet] += Tally(values, strata, counts.astype(np.int64))
     require_common_classes(*sides, roles, roles.problem, reference)
+    for (role, name), columns in texts.items():
+        require_numbers(pa.chunked_array(columns), role, name)
     return found, rows
+
+
+def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> int:
+    """Count probabilities outside 0 to 1 where they make the answer, and infinite predictions."""
+    if roles.prediction is not None and roles.problem != "regression":
+        return 0
+    name = roles.prediction or "".join(roles.probability[-1:])
+    if name not in batch.schema.names:
+        return 0
+    column = batch.column(name)
+    plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    numbers = coerce(plain, "double")[0].to_numpy(zero_copy_only=False)
+    return int(np.count_nonzero(~(np.isnan(numbers) | _is_possible(numbers, roles))))
 
 
 def count_blocks(
@@ -188,7 +209,7 @@ def _answers(batch: pa.RecordBatch, roles: Roles) -> Codes:
     answer = _signs(_column(batch, roles.prediction), roles)
     if answer is None and roles.probability and roles.problem != "multiclass":
         chance = _column(batch, roles.probability[-1])
-        answer = None if chance is None else _above(chance, roles.positive_above)
+        answer = None if chance is None else _above(chance, roles.positive_above, roles)
     nobody = np.full(batch.num_rows, MISSING, dtype=np.int64)
     return (nobody if truth is None else truth) * 3 + (nobody if answer is None else answer)
 
@@ -199,7 +220,7 @@ def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
         return None
     assert roles.positive is not None
     if roles.problem == "regression":
-        return _above(array, float(roles.positive))
+        return _above(array, float(roles.positive), roles)
     positives = roles.positives
     texts = class_texts(array)
     named = texts.dictionary.to_pylist()
@@ -212,7 +233,15 @@ def _signs(array: pa.Array | None, roles: Roles) -> Codes | None:
     return found
 
 
-def _above(array: pa.Array, threshold: float) -> Codes:
+def _above(array: pa.Array, threshold: float, roles: Roles) -> Codes:
     numbers = coerce(array, "double")[0].to_numpy(zero_copy_only=False)
-    found: Codes = np.where(np.isnan(numbers), MISSING, (numbers > threshold).astype(np.int64))
+    known = _is_possible(numbers, roles)
+    found: Codes = np.where(known, (numbers > threshold).astype(np.int64), MISSING)
     return found
+
+
+def _is_possible(numbers: NDArray[np.float64], roles: Roles) -> NDArray[np.bool_]:
+    """Whether predictions can be what they say: finite numbers, probabilities from 0 to 1."""
+    if roles.problem == "regression":
+        return np.isfinite(numbers)
+    return (numbers >= -ROUNDING) & (numbers <= 1.0 + ROUNDING)

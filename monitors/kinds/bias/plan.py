@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -17,8 +17,15 @@ from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.monitors.kinds.bias.documents import Requirements, read_requirements
-from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, count_blocks
+from driftline.monitors.kinds.bias.facet_counts import (
+    Tally,
+    count_batches,
+    count_blocks,
+    impossible_predictions,
+)
 from driftline.monitors.kinds.bias.groups import Group, groups_of
+from driftline.monitors.kinds.bias.metrics import MISSING
+from driftline.monitors.results.unusable import Unusable
 from driftline.roles import Facet, Problem, Roles
 from driftline.stats.blocks import PARTIAL_SHARE, block_length
 
@@ -62,6 +69,15 @@ class Plan:
     def positive_reason(self) -> str:
         """Why that is the positive value; "" where somebody named it."""
         return "" if self.outcomes is None else self.outcomes.positive_reason
+
+    @property
+    def unusable(self) -> Unusable:
+        """The reference's predictions that no metric can use."""
+        if self.outcomes is None:
+            return Unusable()
+        table, roles = self.outcomes.table, self.outcomes.roles
+        impossible = impossible_predictions(table, roles)
+        return unusable_of(self.reference, impossible, roles, table.column_names)
 
     @property
     def is_stratified(self) -> bool:
@@ -124,6 +140,19 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     return Plan(
         settled, groups, tallies, replace(outcomes, roles=own, positive_reason=reason), known
     )
+
+
+def unusable_of(
+    tallies: Mapping[Facet, Tally], impossible: int, roles: Roles, columns: Collection[str]
+) -> Unusable:
+    """Count the predictions that no metric can use; none of columns that are not there."""
+    names = {roles.prediction, *roles.probability[-1:]} & {*columns}
+    if not names or not tallies:
+        return Unusable()
+    counts = next(iter(tallies.values())).counts
+    missing = int(counts[..., MISSING].sum()) - impossible
+    words = "that is infinite" if roles.problem == "regression" else "outside 0 to 1"
+    return Unusable(int(counts.sum()), missing, impossible, words)
 
 
 def reference_blocks(

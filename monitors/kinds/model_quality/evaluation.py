@@ -7,12 +7,12 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide, as S
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.answers import Answers, needed_columns, read_answers
+from driftline.baseline.answers import LARGEST, Answers, needed_columns, read_answers
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.positive import positive_note
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
@@ -49,7 +49,15 @@ from driftline.monitors.kinds.model_quality.metrics import (
 from driftline.monitors.kinds.model_quality.skill import Blocks
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.metric import MetricPoint, MetricResult
-from driftline.monitors.results.violation import JsonValue, Violation, percent, share_blame
+from driftline.monitors.results.unusable import (
+    JudgedUnusable,
+    Unusable,
+    equal_note,
+    judge_unusable,
+    repeated_note,
+    unusable_details,
+)
+from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.segments import Named
 
 CONSTRAINTS = "constraints.json"
@@ -91,13 +99,17 @@ def evaluate(context: CheckContext) -> Report:
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
+    limits = None if expected.answers is None else expected.answers.limits
     answers = read_answers(
-        table, expected.roles, expected.problem, known, expected.chances, expected.classes
+        table, expected.roles, expected.problem, known, expected.chances, expected.classes, limits
     )
     facts = context.rows.facts
     blocks = blocks_of(expected.answers, answers, facts.window.length if facts else None)
+    unusable: list[JudgedUnusable] = []
     if context.compat is None:
         found = judge_quality(expected, answers, blocks, budget=context.budget)
+        alpha = context.budget.per_window
+        unusable = judge_unusable(_unusable(answers), _unusable(expected.answers), alpha)
     else:
         found = judge_thresholds(expected, answers)
     drawn = deviations(answers, context.seed)
@@ -108,11 +120,12 @@ def evaluate(context: CheckContext) -> Report:
         found.results,
         spread,
         place=find_loss_segment(answers, table, expected.answers, context.baseline),
+        also=unusable,
     )
     return Report(
         kind="model-quality",
         violations=violations,
-        metrics=tuple(found.results.values()),
+        metrics=(*found.results.values(), *(one.result for one in unusable)),
         row_count=table.num_rows,
         files={
             STATISTICS: statistics_document(answers, found.measures, spread),
@@ -122,13 +135,20 @@ def evaluate(context: CheckContext) -> Report:
         },
         points=_points(found.measures, spread),
         alpha=max(found.alpha.values(), default=0.0),
-        details=_details(expected, answers, found, blocks, rows=table.num_rows),
+        details=_details(
+            expected,
+            answers,
+            found,
+            blocks,
+            rows=table.num_rows,
+            states=_states(answers, table, context.roles.id_column),
+        ),
     )
 
 
 def _rows(context: CheckContext) -> pa.Table:
     """Read the columns that outcomes are measured on, and those that segments are named by."""
-    wanted = set(outcome_columns(context.roles)) | {"event_time"}
+    wanted = set(outcome_columns(context.roles)) | {"event_time", context.roles.id_column}
     wanted |= {
         column.name
         for column in context.baseline.signature.columns
@@ -168,13 +188,16 @@ def _details(
     blocks: list[Blocks],
     *,
     rows: int,
+    states: Sequence[str],
 ) -> dict[str, JsonValue]:
     """Return the confusion matrix, calibration and what the judgement rests on."""
     found: dict[str, JsonValue] = {
         "problem": expected.problem,
         "labelled_rows": len(answers),
-        "rows_without_label": rows - len(answers) - answers.unanswered,
+        "rows_without_label": rows - _labelled(answers) - answers.unfit,
         "rows_without_answer": answers.unanswered,
+        "unfit_labels": answers.unfit,
+        **unusable_details(_unusable(answers), *states),
         "alpha": dict(judged.alpha),
         "own_thresholds": list[JsonValue](sorted(expected.own)),
         "reference_blocks": [
@@ -196,6 +219,37 @@ def _details(
             bins = calibration(answers.label == 1, answers.probability)
             found["calibration"] = [dict(one) for one in bins]
     return found
+
+
+def _states(answers: Answers, table: pa.Table, id_column: str | None) -> list[str]:
+    """Describe answers that tell nobody apart, labels of no number, and rows that come again."""
+    said = answers.answer if answers.problem == "regression" else answers.probability
+    found = []
+    if said is not None and said.ndim == 1 and len(said):
+        found.append(equal_note(len(said), float(said.min()), float(said.max())))
+    if answers.unfit:
+        found.append(
+            f"{plural(answers.unfit, 'label')} left out: infinite, or a million times the others"
+        )
+    if id_column in table.column_names:
+        found.append(repeated_note(table[id_column].chunks, id_column))
+    return found
+
+
+def _labelled(answers: Answers) -> int:
+    return len(answers) + answers.unanswered + answers.impossible
+
+
+def _unusable(answers: Answers | None) -> Unusable:
+    """Count the labelled rows that no metric can use."""
+    if answers is None:
+        return Unusable()
+    high = answers.limits[1]
+    if answers.problem == "regression" and high < LARGEST:
+        words = f"beyond {high:.3g}, a million times the labels, or infinite"
+    else:
+        words = "that is infinite" if high >= LARGEST else "outside 0 to 1"
+    return Unusable(_labelled(answers), answers.unanswered, answers.impossible, words)
 
 
 def _positive_note(answers: Answers, expected: Expectation) -> str:
@@ -221,12 +275,13 @@ def describe(
     spread: Mapping[str, float],
     *,
     place: Named,
+    also: Sequence[JudgedUnusable] = (),
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first."""
     broken = [result for result in results.values() if result.violated]
     broken.sort(key=lambda result: (result.severity != "page", result.p_value or 0.0))
     context = _context(answers, expected, results, place) if broken else []
-    found = []
+    found = [(one.violation, one.evidence) for one in also if one.violation is not None]
     for index, one in enumerate(broken):
         constraint = expected.constraints[one.name]
         words = [_words(one, constraint, is_own=one.name in expected.own)]

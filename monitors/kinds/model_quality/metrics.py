@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.baseline.answers import Answers
+from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.kinds.model_quality.influence import (
     Codes,
     Measure,
@@ -30,8 +30,6 @@ BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 SURE = 1e-15
 # In how many bins at most a calibration is shown.
 CALIBRATION_BINS = 10
-# Up to so far beyond 0 and 1 is rounding; further out it is a score, not a probability.
-ROUNDING = 1e-6
 POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative class"
 
 
