@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.capture.windows.window import Window
@@ -200,7 +200,7 @@ def lost_rows(
     for level in LOST_LEVELS:
         days, before = (int(np.count_nonzero(one >= level)) for one in (seen, known))
         share = (before + 1) / (len(known) + 1)
-        chance = len(LOST_LEVELS) * float(stats.binom.sf(days - 1, len(seen), share))
+        chance = len(LOST_LEVELS) * float(special.bdtrc(days - 1, len(seen), share))
         if days >= LEAST_LOST_DAYS and chance < alpha:
             size = int(np.count_nonzero(full)) * len(seen)
             lost = LostRows(float(seen.sum()), size, level, days, len(seen), before, len(known))
