@@ -25,6 +25,7 @@ from driftline.monitors.kinds.bias.change import (
 from driftline.monitors.kinds.bias.intervals import denominators, interval
 from driftline.monitors.kinds.bias.metrics import (
     LABEL_FREE,
+    MISSING,
     NEED_BOTH,
     POST_TRAINING,
     PRE_TRAINING,
@@ -40,6 +41,8 @@ from driftline.stats.multiple_testing import holm_levels
 Counts = NDArray[np.int64]
 # Judged unless somebody sets other limits; all other metrics are shown.
 JUDGED = ("DPPL", "DI", "RD", "SD")
+# Of labels alone, before there is a model, what DPPL is of its answers.
+JUDGED_LABELS = "DPL"
 # Fewer rows of a group, or fewer that a metric divides by, are not judged.
 LEAST_ROWS, LEAST_DENOMINATOR = 30, 10
 # The smallest change that matters: of a difference of shares, of the logarithm of a ratio.
@@ -203,7 +206,15 @@ def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
     """Whether a metric is judged: a limit always, the usual ones unless they were taken out."""
     if is_limit:
         return True
-    return name in JUDGED and (group.required is None or name in group.required)
+    is_usual = name in JUDGED or (name == JUDGED_LABELS and _has_labels_alone(group))
+    return is_usual and (group.required is None or name in group.required)
+
+
+def _has_labels_alone(group: GroupCounts) -> bool:
+    """Whether what the group is compared with holds no answers of a model."""
+    if group.reference is not None:
+        return not group.reference[..., :MISSING].any()
+    return group.required is not None and not set(POST_TRAINING) & set(group.required)
 
 
 def _note(sides: Sequence[_Measurement]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import driftline as dl
 from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.bias.evaluation import chance_of_table
+from driftline.monitors.kinds.bias.evaluation import chance_of_table, suggest
 from driftline.monitors.results.metric import INSUFFICIENT
 from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import (
@@ -337,3 +338,42 @@ def test_violations_come_strongest_first_with_their_share_of_the_blame(reference
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > shares[-1]
     assert sum(shares) == pytest.approx(1)
+
+
+def labels(rows: int, seed: int, gap: float) -> pa.Table:
+    """Labels of two groups whose shares of positives differ by so much, and no predictions."""
+    rng = np.random.default_rng(seed)
+    sex = rng.choice(["Female", "Male"], rows)
+    share = np.where(sex == "Female", 0.4 - gap / 2, 0.4 + gap / 2)
+    return pa.table({"sex": sex, "hired": (rng.random(rows) < share).astype(np.int64)})
+
+
+@pytest.mark.parametrize("is_document", [False, True], ids=["rows", "document"])
+def test_labels_alone_are_judged(is_document: bool) -> None:
+    baseline = Baseline.fit(labels(4_000, 1, 0.10), label="hired", facet="sex=Female")
+    if is_document:
+        documents = {ANALYSIS: suggest(baseline)[ANALYSIS]}
+        baseline = replace(baseline, outcomes=None, documents=documents)
+
+    report = dl.check(labels(4_000, 2, 0.385), baseline, kind="bias")
+
+    assert [one.fields["metric_name"] for one in report.violations] == ["DPL"]
+    assert report.violations[0].severity == "ticket"
+    assert dl.check(labels(4_000, 3, 0.10), baseline, kind="bias").passed
+
+
+def test_labels_are_only_shown_beside_predictions(reference: Baseline) -> None:
+    report = dl.check(sample(4_000), reference, kind="bias")
+
+    assert {one.name for one in report.metrics if one.judged} == {"DPPL", "DI", "RD", "SD"}
+
+
+def test_labels_in_other_words_than_the_references_are_refused() -> None:
+    baseline = Baseline.fit(labels(4_000, 1, 0.10), label="hired", facet="sex=Female")
+    window = labels(4_000, 2, 0.10)
+    said = np.where(window["hired"].to_numpy() == 1, "yes", "no")
+
+    with pytest.raises(
+        InputError, match='label "hired" holds no, yes, and the reference only 0, 1'
+    ):
+        dl.check(with_column(window, "hired", said), baseline, kind="bias")
