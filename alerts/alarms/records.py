@@ -121,7 +121,9 @@ def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime
             moved = before is None or _grid(before) != _grid(definition)
             values["updated_at"] = later(now, old.updated_at)
             update_row(connection, old.id, definition, values | (start if moved else {}), now)
-    return get_alarm(connection, definition.alarm_name)
+    row = find_row(connection, definition.alarm_name)
+    assert row is not None
+    return record_of(row, definition)
 
 
 def begin_alarms(connection: Connection, dimension: tuple[str, str], moment: datetime) -> None:
@@ -266,7 +268,7 @@ def create_row(
         )
     )
     assert result.inserted_primary_key is not None
-    data = {"version": "1.0", "type": "Create", "createdAlarm": definition.as_dict()}
+    data = {"version": "1.0", "type": "Create", "createdAlarm": values["definition"]}
     summary = f'Alarm "{definition.alarm_name}" created'
     item = HistoryItem(definition.alarm_name, now, "ConfigurationUpdate", summary, data)
     alarm_id = int(result.inserted_primary_key[0])
@@ -283,7 +285,7 @@ def update_row(
 ) -> None:
     """Change what an alarm is; its state stays untouched."""
     connection.execute(update(tables.alarms).where(tables.alarms.c.id == alarm_id).values(**values))
-    data = {"version": "1.0", "type": "Update", "updatedAlarm": definition.as_dict()}
+    data = {"version": "1.0", "type": "Update", "updatedAlarm": values["definition"]}
     summary = f'Alarm "{definition.alarm_name}" updated'
     item = HistoryItem(definition.alarm_name, now, "ConfigurationUpdate", summary, data)
     add_history(connection, alarm_id=alarm_id, item=item)
@@ -358,10 +360,13 @@ def find_row(connection: Connection, name: str) -> Row[Any] | None:
     ).one_or_none()
 
 
-def record_of(row: Row[Any]) -> AlarmRecord:
-    """Read a row of the table of alarms that is one of a metric alarm; AlarmError: it cannot be."""
+def record_of(row: Row[Any], definition: AlarmDefinition | None = None) -> AlarmRecord:
+    """Read a row of the table of alarms that is one of a metric alarm; AlarmError: it cannot be.
+
+    A definition that was just stored in it is not read and checked again.
+    """
     return AlarmRecord(
-        definition=readable(row, AlarmDefinition.from_dict),
+        definition=definition or readable(row, AlarmDefinition.from_dict),
         evaluated_until=row.evaluated_until,
         **StoredAlarm.columns(row),
     )
