@@ -46,6 +46,12 @@ LARGEST = 100.0
 # Deviations by which stretches of a sample must vary more than chance has them.
 CLEAR = 3.0
 
+# With so many of its rows far from all others, a reference may hold the outliers to be found.
+LONELY_SHARE = 0.1
+LONELY_NOTE = (
+    "{share} of the reference's rows lie far from all others; if they are outliers, rows like them "
+    "pass as usual: make the baseline again without them"
+)
 METRIC = "outlier_share"
 CHECK = "outlier_share_check"
 NAMED = 3
@@ -166,7 +172,10 @@ def _details(
 ) -> dict[str, JsonValue]:
     """Return what the share rests on, and the worst rows."""
     sample = scorer.sample_scores
+    lonely = scorer.density.lonely_share if scorer.density else 0.0
+    note = LONELY_NOTE.format(share=percent(lonely)) if lonely >= LONELY_SHARE else ""
     return {
+        **({"reference_note": note} if note else {}),
         "threshold": OUTLIER_SCORE,
         "sample_rows": len(sample),
         "missing_columns": list(missing),

@@ -26,6 +26,7 @@ LEAST_PART = 1 / 3
 LEAST_PAIR = 3.9
 # One in a thousand tells enough by itself.
 TELLING_TERM = 6.9
+LONELY = "no row of the reference is near"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +67,10 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     least = np.maximum(LEAST_TERM, np.minimum(top, 2 * TELLING_TERM) * LEAST_PART)
     chosen = [np.where(terms[one, at] >= least, words[one, at], nothing) for one in order]
     first = np.where(top >= LEAST_TERM, order[0], -1)
-    pairs = nothing.copy()
+    pairs, lonely = nothing.copy(), nothing.copy()
+    by_parts = scorer.surprises(batch)
     if scorer.joint is not None and scorer.distance is not None:
-        apart = scorer.distance.of(scorer.joint.distance(normal)) >= _tails(scorer, batch)
+        apart = by_parts.distance >= by_parts.tails
         odd, other, nats = scorer.joint.partners(normal)
         apart &= nats >= LEAST_PAIR
         pairs[apart] = _pair_words(columns, odd[apart], other[apart])
@@ -76,18 +78,12 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     # A column that tells enough by itself stands in front of what it does not go with.
     before = np.where(top < TELLING_TERM, pairs, nothing)
     after = np.where(top >= TELLING_TERM, pairs, nothing)
-    parts = [pa.array(one, pa.string()) for one in (before, *chosen, after)]
+    is_far = by_parts.density >= np.maximum(by_parts.tails, by_parts.distance)
+    # Arrow leaves out a row of which nothing is said, and moves those after it.
+    lonely[is_far | np.all([one == None for one in (before, *chosen, after)], axis=0)] = LONELY  # noqa: E711 - By element.
+    parts = [pa.array(one, pa.string()) for one in (before, *chosen, after, lonely)]
     joined = pc.binary_join_element_wise(*parts, "; ", null_handling="skip")
     return Reasons(joined, first, columns)
-
-
-def _tails(scorer: RowScorer, batch: pa.RecordBatch) -> NDArray[np.float64]:
-    """Return the surprise of all that single columns say, in nats."""
-    parts = scorer.parts(batch)
-    found: NDArray[np.float64] = np.maximum(
-        scorer.tails.of(parts.tails), parts.strongest - scorer.cost
-    )
-    return found
 
 
 def _pair_words(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.monitors.kinds.outliers.density import Density, fit_density
 from driftline.monitors.kinds.outliers.joint import Joint, cross_fitted, fit_joint
 from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
 from driftline.monitors.kinds.outliers.rarity import Rarity, fit_rarity
@@ -53,6 +54,26 @@ class Parts:
     strongest: Floats  # The largest term of any column.
     # Half of the squared distance along the correlations; None without them.
     distance: Numbers | None
+    # How far the row lies from others, stretched; None where that says nothing more.
+    density: Numbers | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surprises:
+    """How rare each part is, in nats; shapes: (rows,)."""
+
+    tails: Numbers  # Of single columns, all together or the strongest.
+    distance: Numbers
+    density: Numbers
+    looks: int  # How many are looked at, the strongest column apart.
+
+    @property
+    def score(self) -> Numbers:
+        """One score of all; their chances together bound that of the greatest."""
+        surprise = np.maximum(np.maximum(self.tails, self.distance), self.density)
+        surprise -= math.log(self.looks)
+        surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
+        return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +85,8 @@ class RowScorer:
     joint: Joint | None  # None when the correlations are not known.
     tails: Rarity
     distance: Rarity | None
+    density: Density | None  # None where there is but one column.
+    company: Rarity | None  # Of the density.
     sample_scores: Numbers  # Of the reference's own sample, float64, shape (rows,).
     sample_hours: NDArray[np.int64] | None
 
@@ -90,25 +113,36 @@ class RowScorer:
 
     def score(self, batch: pa.RecordBatch) -> Numbers:
         """Score rows; a column that they lack makes none of them odd."""
-        return self._scored(self.parts(batch))
+        return self._surprises(self.parts(batch)).score
 
     def parts(self, batch: pa.RecordBatch) -> Parts:
         """Measure what makes rows odd."""
         names, rows = set(batch.schema.names), batch.num_rows
         gathered = _Gathered(rows, len(self.numbers))
+        found: dict[str, Numbers] = {}
         for place, number in enumerate(self.numbers):
             if number.column in names:
                 codes, values = number.codes(batch)
+                found[number.column] = values
                 terms = number.tails(codes, values)
                 gathered.add_number(number, *terms)
                 number.normal.of_rows(codes, values, terms, gathered.normal[place])
         for level in self.levels:
             if level.column in names:
                 gathered.add(level.of_rows(batch))
-        return gathered.parts(self.joint)
+        parts = gathered.parts(self.joint)
+        if self.density is None:
+            return parts
+        texts = self.density.levels
+        cells = {one.column: one.level.codes(batch) for one in texts if one.column in names}
+        return replace(parts, density=self.density.of_rows(found, cells, rows))
 
-    def _scored(self, parts: Parts) -> Numbers:
-        return _score(parts, self.tails, self.distance, self.cost)
+    def surprises(self, batch: pa.RecordBatch) -> Surprises:
+        """Return how rare each part of what makes rows odd is."""
+        return self._surprises(self.parts(batch))
+
+    def _surprises(self, parts: Parts) -> Surprises:
+        return _surprises(parts, self.tails, self.distance, self.company, self.cost)
 
     @property
     def cost(self) -> float:
@@ -189,9 +223,14 @@ def row_scorer(baseline: Baseline) -> RowScorer:
         joint = None
     else:
         distance = fit_rarity(crossed)
-    parts = Parts(known.tails, known.strongest, crossed)
-    scores = _score(parts, tails, distance, _cost(numbers, levels))
-    return RowScorer(numbers, levels, joint, tails, distance, scores, sample.hours)
+    apart = fit_density(numbers, levels, profile.columns, sample.codes, depth)
+    density, far = apart or (None, None)
+    company = None if far is None else fit_rarity(far)
+    parts = Parts(known.tails, known.strongest, crossed, far)
+    scores = _surprises(parts, tails, distance, company, _cost(numbers, levels)).score
+    return RowScorer(
+        numbers, levels, joint, tails, distance, density, company, scores, sample.hours
+    )
 
 
 def _cost(numbers: Sequence[NumberTerms], levels: Sequence[LevelTerms]) -> float:
@@ -200,11 +239,14 @@ def _cost(numbers: Sequence[NumberTerms], levels: Sequence[LevelTerms]) -> float
     return math.log(tails)
 
 
-def _score(parts: Parts, tails: Rarity, distance: Rarity | None, cost: float) -> Numbers:
-    """Make one score of the parts; the chances of all together bound that of the greatest."""
-    surprise: Numbers = np.maximum(tails.of(parts.tails), parts.strongest - cost)
-    if distance is not None and parts.distance is not None:
-        surprise = np.maximum(surprise, distance.of(parts.distance))
-    surprise -= math.log(2 + (distance is not None))
-    surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
-    return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))
+def _surprises(
+    parts: Parts, tails: Rarity, distance: Rarity | None, company: Rarity | None, cost: float
+) -> Surprises:
+    alone: Numbers = np.maximum(tails.of(parts.tails), parts.strongest - cost)
+    nothing = np.zeros(len(alone))
+    return Surprises(
+        alone,
+        nothing if distance is None or parts.distance is None else distance.of(parts.distance),
+        nothing if company is None or parts.density is None else company.of(parts.density),
+        looks=2 + (distance is not None) + (company is not None),
+    )

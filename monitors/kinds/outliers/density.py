@@ -1,0 +1,250 @@
+"""How far a row lies from the rows of the reference: holes, gaps between clusters, unseen pairs.
+
+Numbers are laid on one scale, texts are points of equal distance, and the distance to the nearest
+of some rows of the reference's sample is measured, as a logarithm. The sample knows cells only: the
+value within a cell is drawn from the column's sketch, at one depth for each row.
+
+References
+----------
+Ramaswamy, Rastogi, Shim, SIGMOD 2000 (distance to the nearest rows as a measure of outliers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.column import ColumnProfile
+from driftline.monitors.kinds.outliers.levels import LevelTerms
+from driftline.monitors.kinds.outliers.rarity import FEWEST_EXCESSES, SHARES, Codes
+from driftline.monitors.kinds.outliers.terms import NumberTerms
+
+Numbers = NDArray[np.float64]
+# The nearest row of each part counts, and their mean: one strange row is no company.
+PARTS = 3
+# Points times dimensions: so much bounds the cost of a row (bench/outliers.md).
+WORK = 1 << 16
+MOST_POINTS, FEWEST_POINTS = 2048, 128
+# Differences below a tenth of a standard deviation are none: numbers may be rounded anew.
+RESOLUTION = 0.1
+# Levels have an axis each up to so many; more have random directions of as many axes.
+LEVEL_AXES = 16
+CHUNK_ROWS = 4096
+# A row of the sample is measured from those of other stretches of the data.
+STRETCHES = 50
+QUARTILES_OF_NORMAL = 1.349
+# A row is far from all others when it lies so many times further above the median of the logarithms
+# than their first tenth below: of clean references at most one in a hundred (bench/outliers.md).
+LONELY = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class NumberAxis:
+    """A column of numbers on a scale where its middle half is that of a normal law.
+
+    Far from it the scale is logarithmic, so that no column hides the others.
+    """
+
+    number: NumberTerms
+    middle: float
+    spread: float
+    items: Numbers  # Values of the reference, ascending, shape (items,).
+    below: Numbers  # Weight of the items before each, and of all; shape (items + 1,).
+
+    @property
+    def width(self) -> int:
+        """Axes that the column has."""
+        return 1
+
+    def place(self, values: Numbers) -> Numbers:
+        """Lay values on the scale, shape (rows, 1); what is no number lies in the middle.
+
+        What is beyond the range lies at its end: how odd that is the tails tell.
+        """
+        inside = np.clip(values, self.items[0], self.items[-1])
+        scaled = np.arcsinh((inside - self.middle) / self.spread)
+        return np.nan_to_num(scaled, nan=0.0)[:, None]
+
+    def of_codes(self, codes: Codes, depth: Numbers) -> Numbers:
+        """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
+        edges = np.asarray(self.number.cells.edges, np.float64)
+        inside = codes <= len(edges)
+        cell = np.where(inside, codes, 0).astype(np.int64)
+        bounds = np.concatenate([[-np.inf], edges, [np.inf]])
+        first = np.searchsorted(self.items, bounds[:-1], side="left")[cell]
+        last = np.searchsorted(self.items, bounds[1:], side="left")[cell]
+        share = _spread_out(cell, depth)
+        wanted = self.below[first] + share * (self.below[last] - self.below[first])
+        at = np.searchsorted(self.below, wanted, side="right") - 1
+        at = np.clip(at, first, np.maximum(last - 1, first))
+        found = self.items[np.minimum(at, len(self.items) - 1)]
+        return self.place(np.where(inside, found, np.nan))
+
+
+def _spread_out(cell: NDArray[np.int64], depth: Numbers) -> Numbers:
+    """Spread the rows of each cell evenly over it, in the order of their depths; shape (rows,).
+
+    Drawn by themselves, two would often be one value, and nearer to each other than a new row is.
+    """
+    order = np.lexsort((depth, cell))
+    counts = np.bincount(cell)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    found = np.empty(len(cell))
+    found[order] = (np.arange(len(cell)) - first + 0.5) / np.repeat(counts, counts)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class LevelAxes:
+    """A column of levels: all equally far from each other."""
+
+    level: LevelTerms
+    points: Numbers  # By cell, shape (cells, axes).
+
+    @property
+    def column(self) -> str:
+        """The user's name."""
+        return self.level.column
+
+    @property
+    def width(self) -> int:
+        """Axes that the column has."""
+        return len(self.points[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """Some rows of a reference, to be far from; shapes: P points, A axes."""
+
+    numbers: tuple[NumberAxis, ...]
+    levels: tuple[LevelAxes, ...]
+    points: Numbers  # Shape (P, A).
+    scale: float = 1.0  # By which the logarithm is stretched: one is a nat of the sample's tail.
+    lonely_share: float = 0.0  # Of the sample's rows, those far from all others.
+
+    def of_rows(
+        self,
+        numbers: Mapping[str, Numbers],
+        levels: Mapping[str, NDArray[np.int64]],
+        rows: int,
+    ) -> Numbers:
+        """Return how far rows lie off, shape (rows,); a column that they lack makes none far."""
+        parts: list[Numbers] = []
+        used: list[int] = []
+        at = 0
+        axes: tuple[NumberAxis | LevelAxes, ...] = (*self.numbers, *self.levels)
+        for axis in axes:
+            span = range(at, at + axis.width)
+            at += axis.width
+            if isinstance(axis, NumberAxis):
+                values = numbers.get(axis.number.column)
+                placed = None if values is None else axis.place(values)
+            else:
+                codes = levels.get(axis.level.column)
+                placed = None if codes is None else axis.points[codes]
+            if placed is not None:
+                parts.append(placed)
+                used.extend(span)
+        if not parts:
+            return np.zeros(rows)
+        return self.scale * _distances(np.hstack(parts), self.points.take(used, axis=1))
+
+
+def _distances(
+    rows: Numbers,
+    points: Numbers,
+    kin: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+) -> Numbers:
+    """Return the mean logarithm of the distances to the nearest point of each part, shape (rows,).
+
+    ``kin``: which family a row, and a point, is of: its own is no company.
+    """
+    found = np.zeros(len(rows))
+    for part in range(PARTS):
+        some = points[part::PARTS]
+        near = some.astype(np.float32)
+        # Of |x - p|^2 = |x|^2 - 2xp + |p|^2 the first is the same for all points.
+        squares = np.square(near).sum(axis=1)
+        transposed = np.ascontiguousarray(-2.0 * near.T)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = rows[start : start + CHUNK_ROWS]
+            far = chunk.astype(np.float32) @ transposed
+            far += squares
+            if kin is not None:
+                own, others = kin[0][start : start + CHUNK_ROWS], kin[1][part::PARTS]
+                far[own[:, None] == others] = np.inf
+            # Anew and exactly, as products are rounded otherwise in other batches.
+            exact = np.square(chunk - some[far.argmin(axis=1)]).sum(axis=1)
+            found[start : start + CHUNK_ROWS] += np.log(exact + RESOLUTION**2) / (2 * PARTS)
+    return found
+
+
+def fit_density(
+    numbers: Sequence[NumberTerms],
+    levels: Sequence[LevelTerms],
+    profiles: Mapping[str, ColumnProfile],
+    codes: Mapping[str, Codes],
+    depth: Numbers,
+) -> tuple[Density, Numbers] | None:
+    """Learn from a sample, and measure its own rows, each without itself; shape (rows,).
+
+    None where there is but one column, of which the other parts know all, or none with axes.
+    """
+    axes = [_number_axis(one, profiles[one.column]) for one in numbers]
+    kept = tuple(one for one in axes if one is not None)
+    texts = tuple(_level_axes(one) for one in levels if len(one.values))
+    if len(kept) + len(texts) < 2:
+        return None
+    placed = np.hstack(
+        [one.of_codes(codes[one.number.column], depth) for one in kept]
+        + [one.points[codes[one.level.column]] for one in texts]
+    )
+    rows, width = placed.shape
+    count = min(rows, max(min(MOST_POINTS, WORK // width), FEWEST_POINTS))
+    chosen = np.random.default_rng(0).permutation(rows)[:count]
+    # Rows that follow each other may be of one session: what is new has none of its own there.
+    stretch = np.arange(rows) * STRETCHES // rows
+    found = _distances(placed, placed[chosen], (stretch, stretch[chosen]))
+    # How the tail falls is not known beforehand, as the distance has no unit; nor by few values.
+    knot = np.quantile(found, 1 - SHARES[-1])
+    excesses = found[found > knot] - knot
+    scale = 1.0 / float(excesses.mean()) if len(excesses) >= FEWEST_EXCESSES else 1.0
+    low, middle = np.quantile(found, [0.1, 0.5])
+    lonely = float(np.mean(found > middle + LONELY * (middle - low)))
+    return Density(kept, texts, placed[chosen], scale, lonely), scale * found
+
+
+def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | None:
+    known = column.numbers
+    if known.is_complete:
+        items, weights = known.values, known.counts.astype(np.float64)
+    else:
+        items, weights = column.sketch.weighted()
+    finite = np.isfinite(items)
+    items, weights = np.asarray(items, np.float64)[finite], np.asarray(weights, np.float64)[finite]
+    if len(items) < 2:
+        return None
+    below = np.concatenate([[0.0], np.cumsum(weights)])
+    low, middle, high = items[
+        np.minimum(
+            np.searchsorted(below[1:], np.array([0.25, 0.5, 0.75]) * below[-1]), len(items) - 1
+        )
+    ]
+    spread = float(high - low) / QUARTILES_OF_NORMAL
+    if spread <= 0:
+        mean = np.average(items, weights=weights)
+        spread = float(np.sqrt(np.average(np.square(items - mean), weights=weights)))
+    if not np.isfinite(spread) or spread <= 0:
+        return None
+    return NumberAxis(number, float(middle), spread, items, below)
+
+
+def _level_axes(level: LevelTerms) -> LevelAxes:
+    size = level.cells.size
+    if size <= LEVEL_AXES:
+        return LevelAxes(level, np.eye(size))
+    points = np.random.default_rng(size).normal(size=(size, LEVEL_AXES))
+    return LevelAxes(level, points / np.linalg.norm(points, axis=1, keepdims=True))

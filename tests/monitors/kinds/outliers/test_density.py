@@ -1,0 +1,97 @@
+"""Rows where the reference has none, though each of their values is usual."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import LocalOutlierFactor
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, row_scorer
+
+
+def clusters(random: np.random.Generator, rows: int) -> np.ndarray:
+    return random.choice([-5.0, 5.0], (rows, 1)) + random.normal(size=(rows, 3))
+
+
+def ring(random: np.random.Generator, rows: int) -> np.ndarray:
+    angle, radius = random.uniform(0, 2 * np.pi, rows), random.normal(5, 0.5, rows)
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+
+
+def frame(values: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=[f"c{at}" for at in range(values.shape[1])])
+
+
+@pytest.mark.parametrize("law", [clusters, ring])
+def test_rows_in_a_hole_rank_as_with_the_local_outlier_factor(law: object) -> None:
+    random = np.random.default_rng(5)
+    reference, usual = law(random, 2_000), law(random, 1_000)  # type: ignore[operator]
+    rows = np.concatenate([usual, random.normal(0, 0.7, (50, usual.shape[1]))])
+    is_odd = np.arange(len(rows)) >= 1_000
+
+    scores = dl.outlier_scores(frame(rows), Baseline.fit(frame(reference))).to_pandas()
+
+    oracle = -LocalOutlierFactor(novelty=True).fit(reference).score_samples(rows)
+    assert roc_auc_score(is_odd, oracle) > 0.99
+    assert roc_auc_score(is_odd, scores["outlier_score"]) > 0.99
+    assert not scores["is_outlier"][~is_odd].any()
+
+
+def texts(random: np.random.Generator, rows: int, steps: int = 0) -> pd.DataFrame:
+    first = random.integers(0, 8, rows)
+    second = (first + random.integers(0, 3, rows) + steps) % 8
+    return pd.DataFrame(
+        {"a": np.array(list("ABCDEFGH"))[first], "b": np.array(list("stuvwxyz"))[second]}
+    )
+
+
+def test_a_pair_of_texts_that_was_never_seen_is_an_outlier() -> None:
+    random = np.random.default_rng(6)
+    baseline = Baseline.fit(texts(random, 20_000))
+
+    new = dl.outlier_scores(texts(random, 200, steps=4), baseline).to_pandas()
+    known = dl.outlier_scores(texts(random, 5_000), baseline).to_pandas()
+
+    assert new["is_outlier"].all()
+    assert set(new["reason"]) == {"no row of the reference is near"}
+    assert known["outlier_score"].max() < 1
+
+
+def test_numbers_that_are_rounded_anew_lie_in_no_hole() -> None:
+    random = np.random.default_rng(7)
+    degrees = random.normal(60, 15, (20_000, 3))
+    baseline = Baseline.fit(frame(np.round(degrees)))
+
+    scores = dl.outlier_scores(frame(random.normal(60, 15, (20_000, 3))), baseline).to_pandas()
+
+    assert scores["is_outlier"].mean() < 5e-4
+
+
+def test_columns_that_the_data_lack_make_no_row_lie_far() -> None:
+    random = np.random.default_rng(8)
+    baseline = Baseline.fit(frame(clusters(random, 2_000)))
+
+    scores = row_scorer(baseline).score
+    (batch,) = pa.Table.from_pandas(frame(clusters(random, 5_000))).to_batches()
+
+    assert (scores(batch.select(["c0"])) >= OUTLIER_SCORE).mean() < 1e-3
+
+
+def test_a_reference_with_many_outliers_says_so() -> None:
+    random = np.random.default_rng(9)
+    values = random.normal(size=(250, 5))
+    clean = dl.check(frame(values), Baseline.fit(frame(values)), kind="outliers")
+    values[:40] = random.uniform(-12, 12, (40, 5))
+
+    found = dl.check(
+        frame(values), Baseline.fit(frame(random.permutation(values))), kind="outliers"
+    )
+
+    assert "reference_note" not in clean.details
+    assert str(found.details["reference_note"]).startswith("1")
+    assert "of the reference's rows lie far from all others" in str(found.details["reference_note"])
