@@ -154,7 +154,8 @@ def suspect_unit(
     Returns
     -------
     UnitChange or None
-        The conversion that fits best; None with too few values or when none fits.
+        The conversion that fits best, where `far_only` with those that fit as well named beside it;
+        None with too few values or when none fits.
     """
     if min(values.size, expected.size) < MIN_VALUES:
         return None
@@ -176,7 +177,13 @@ def suspect_unit(
         <= TOGETHER
     ]
     best = min(fitting, key=lambda change: change.distance_after, default=None)
-    return best and _measured(best, values, expected, expected_weights)
+    if best is None:
+        return None
+    measured = _measured(best, values, expected, expected_weights)
+    if measured is not best or not far_only:
+        return measured
+    # By how far they lie another season may look like another factor.
+    return one_of(_alike(fitting, best, BY_CHANCE / np.sqrt(values.size)))
 
 
 def one_of(changes: Sequence[UnitChange]) -> UnitChange | None:

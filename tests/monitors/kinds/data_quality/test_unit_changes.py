@@ -86,6 +86,19 @@ def test_conversions_that_fit_alike_are_told_as_one_of(
     assert len(restoring_units(dust, np.ones(168, bool), expected, np.ones(4_000))) == 1
 
 
+def test_far_conversions_are_told_as_one_of_where_a_season_lies_between(
+    rng: np.random.Generator,
+) -> None:
+    expected = np.exp(rng.normal(4, 1.0, 4_000))
+    winter = np.exp(rng.normal(3.75, 0.6, 4_000)) * 100
+
+    found = suspect_unit(winter, expected, far_only=True)
+
+    assert found is not None
+    assert found.name.startswith("one of: minutes instead of hours")
+    assert found.name.endswith("; 100 times the expected unit")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [lambda x: x, lambda x: x + 10, lambda x: x * 0 + 7, lambda x: x + 1000],
