@@ -1,5 +1,7 @@
 """What the search for segments costs: a check of a clean table, and of one with 17 violations.
 
+Then with times, of a clean table and of one in which a whole level changed, or all rows did.
+
 python bench/segments_cost.py [ROWS] [COLUMNS]     # CPU seconds, the least of two runs each
 """
 
@@ -47,13 +49,37 @@ def planted(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
+def changed(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Move four numbers in all rows of a level, and eight in all rows."""
+    found = dict(rows)
+    for at in range(4):
+        found[f"x{at}"] = rows[f"x{at}"] + np.where(rows[f"t{at}"] == "v1", 100, 0)
+    for at in range(4, 12):
+        found[f"x{at}"] = rows[f"x{at}"] + 100
+    return found
+
+
+def timed(rows: dict[str, np.ndarray], start: str, days: int) -> pa.Table:
+    """Spread rows over so many days."""
+    begin, count = np.datetime64(start, "us"), len(rows["t0"])
+    ts = begin + (np.arange(count) * (days * 86_400_000_000 / count)).astype("timedelta64[us]")
+    return pa.table(rows | {"ts": pa.array(ts, pa.timestamp("us", "UTC"))})
+
+
 def main() -> None:
     """Print the CPU seconds of both checks, and how many violations were found and placed."""
     rows, columns = (int(one) for one in (*sys.argv[1:3], 1_000_000, 25)[:2])
     rng = np.random.default_rng(1)
-    baseline = dl.Baseline.fit(pa.table(drawn(rng, min(rows, REFERENCE_ROWS), columns)))
+    reference = drawn(rng, min(rows, REFERENCE_ROWS), columns)
+    plain = dl.Baseline.fit(pa.table(reference))
+    by_time = dl.Baseline.fit(timed(reference, "2025-01-01", 60), timestamp="ts")
     clean = drawn(rng, rows, columns)
-    for name, table in (("clean", pa.table(clean)), ("violations", pa.table(planted(clean)))):
+    for name, baseline, table in (
+        ("clean", plain, pa.table(clean)),
+        ("violations", plain, pa.table(planted(clean))),
+        ("timed, clean", by_time, timed(clean, "2025-03-02", 1)),
+        ("timed, whole levels and all rows", by_time, timed(changed(clean), "2025-03-02", 1)),
+    ):
         spent = []
         for _ in range(RUNS):
             before = time.process_time()
