@@ -230,7 +230,7 @@ class SegmentCounter:
 
         What is counted for one batch has no more room than what is kept.
         """
-        if self.event_time is None:
+        if self.event_time is None or self.event_time not in batch.schema.names:
             return None
         known, moments = event_times(batch.column(self.event_time))
         hours = moments // HOUR_US

@@ -44,6 +44,7 @@ CHECKS = (
     "repeated_id_check",
     "repeated_rows_check",
     "saturation_check",
+    "segment_step_check",
     "unit_change_check",
 )
 

@@ -58,6 +58,7 @@ from driftline.monitors.kinds.data_quality.rule_outcomes import (
     judged_rules,
     rule_details,
 )
+from driftline.monitors.kinds.data_quality.segment_steps import with_steps
 from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
     SegmentVerdict,
@@ -268,7 +269,7 @@ def _read(
         baseline.cells,
         context.rows.unfit,
         declared(context).starter(moment),
-        None if plan is None else plan.counter(baseline.cells),
+        None if plan is None else plan.counter(baseline.cells, time_column),
         time_column,
         partial(RowCounter.start, baseline.rows or RowProfile()),
         day_counter(day_test, time_column),
@@ -289,6 +290,7 @@ def _judged_segments(
     verdicts = judge_segments(
         plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )
+    verdicts = with_steps(verdicts, plan, reading.segments, context, context.budget)
     return [
         replace(
             verdict,

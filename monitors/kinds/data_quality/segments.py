@@ -54,10 +54,13 @@ class SegmentPlan:
     columns: tuple[SegmentColumn, ...]
     judged_count: int  # Segments that the reference has enough rows of.
 
-    def counter(self, cells: Mapping[str, Cells]) -> partial[SegmentCounter]:
-        """Return the function that begins counting a window."""
+    def counter(
+        self, cells: Mapping[str, Cells], time_column: str | None
+    ) -> partial[SegmentCounter]:
+        """Return the function that begins counting a window, by the hour if the reference is."""
         counted = {name: cells[name] for name in self.reference.cells}
-        return partial(SegmentCounter.start, self.columns, counted)
+        by_hour = time_column if self.reference.event_time is not None else None
+        return partial(SegmentCounter.start, self.columns, counted, by_hour)
 
     def whole(self, budget: Budget) -> Budget:
         """Return the budget that is left for the rows as a whole."""
