@@ -76,6 +76,7 @@ CHECKS = {
     "repeated_id_check": "ids used again",
     "decimals_check": "decimals changed",
     "saturation_check": "values saturate",
+    "new_numbers_check": "numbers never seen",
     "segment_step_check": "a segment alone stepped",
     "copied_day_check": "a day repeats the day before",
 }

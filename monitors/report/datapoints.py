@@ -39,6 +39,7 @@ CHECKS = (
     "extra_column_check",
     "lost_hour_check",
     "missing_column_check",
+    "new_numbers_check",
     "order_check",
     "range_check",
     "repeated_id_check",

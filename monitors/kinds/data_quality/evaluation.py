@@ -45,6 +45,7 @@ from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.findings import find_violations, with_faults
 from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
+from driftline.monitors.kinds.data_quality.new_numbers_check import NEW_NUMBERS_CHECK
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
     Sampler,
@@ -93,6 +94,8 @@ from driftline.stats.distances.units import Numbers, UnitChange, one_of, restori
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
+# Checks that a change of unit may explain.
+OTHER_DIGITS = (DECIMALS_CHECK, NEW_NUMBERS_CHECK)
 SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
@@ -509,9 +512,14 @@ def _recognised(
     faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
     judgement = name_units(with_faults(judgement, faults), sample, profiles)
     found = find_row_faults(
-        reading.rows, sample, context, judgement, event_time=reading.time_column
+        reading.rows,
+        reading.profile.columns,
+        sample,
+        context,
+        judgement,
+        event_time=reading.time_column,
     )
-    units = dict(converted(shown([one.feature for one in found if one.check == DECIMALS_CHECK])))
+    units = dict(converted(shown([one.feature for one in found if one.check in OTHER_DIGITS])))
     return judgement, tuple(replace(one, fault=units.get(one.feature, one.fault)) for one in found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.blocks import HOUR_US
+from driftline.baseline.column import ColumnProfile
 from driftline.baseline.column_order import (
     LEAST_ROWS,
     WEEK_DAYS,
@@ -35,6 +36,7 @@ from driftline.monitors.kinds.data_quality.lost_hours_check import (
     YEAR_DAYS,
     lost_rows_draft,
 )
+from driftline.monitors.kinds.data_quality.new_numbers_check import new_numbers_drafts
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
@@ -111,13 +113,14 @@ def _digests(known: Repeats | None) -> RowDigests:
 
 def find_row_faults(
     found: RowCounter,
+    columns: Mapping[str, ColumnProfile],
     sample: pa.Table,
     context: CheckContext,
     judgement: Judgement,
     *,
     event_time: str | None,
 ) -> tuple[Draft, ...]:
-    """Return a draft for each fault of the rows of a window, of which a sample is given."""
+    """Return a draft for each fault of the rows of a window, of which a sample is given, too."""
     baseline, facts = context.baseline, context.rows.facts
     constraints = baseline.constraints
     if not constraints.monitoring_config.evaluate_constraints:
@@ -146,6 +149,8 @@ def find_row_faults(
         if not constraints.config(one.name).evaluate_constraints
     }
     of_values = decimals_drafts(sample, context)
+    finer = {one.feature for one in of_values}
+    of_values += new_numbers_drafts(columns, context, explained | finer)
     if event_time is not None and span_h is not None:
         seasoned = baseline.blocks.spanning(YEAR_DAYS) if baseline.blocks else frozenset()
         frozen = frozen_drafts(sample, context, event_time, span_h, explained, seasoned=seasoned)

@@ -1,0 +1,100 @@
+"""Numbers that a column of few values never had, between those that it had often.
+
+A wind speed that is measured in steps has 30 values for years. In another unit from some of its
+sources it has others, which lie between them: where weather makes the drift test patient, that is
+no drift. How often they come needs no test, for the reference has none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.frequent import NumberCounts
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.results.violation import Draft, percent, plural
+from driftline.monitors.rules.ruleset import RuleSet
+from driftline.stats.calendar_regression import SEASON_DAYS
+
+# Of a column with so many values in the reference, each of which comes so often in the mean, and of
+# whose numbers no more than this share are rare ones.
+LEAST_VALUES, MOST_VALUES = 20, 256
+MEAN_COUNT, RARE_COUNT, RARE_SHARE = 100, 5, 0.01
+# So many new ones, with so many of the window's numbers.
+LEAST_NEW, LEAST_SHARE = 5, 0.05
+NEW_NUMBERS_CHECK = "new_numbers_check"
+
+
+def new_numbers_drafts(
+    window: Mapping[str, ColumnProfile], context: CheckContext, passed_over: Collection[str]
+) -> list[Draft]:
+    """Word the columns with new numbers between the usual ones.
+
+    Their rows are counted in a reading of their own.
+    """
+    baseline = context.baseline
+    if baseline.profile is None or baseline.blocks is None:
+        return []
+    known, drafts = baseline.profile.columns, []
+    for name in sorted(baseline.blocks.spanning(SEASON_DAYS) - {*passed_over}):
+        own, usual = window.get(name), known.get(name)
+        if own is None or usual is None or not usual.is_number:
+            continue
+        new = between_usual(own.numbers, usual.numbers)
+        share = float(own.numbers.counts[new].sum() / max(own.numbers.counts.sum(), 1))
+        if np.count_nonzero(new) >= LEAST_NEW and share >= LEAST_SHARE:
+            drafts.append(_draft(name, own.numbers.values[new], usual.numbers, share, context))
+    return drafts
+
+
+def between_usual(window: NumberCounts, reference: NumberCounts) -> NDArray[np.bool_]:
+    """Return which of a window's numbers are new, and lie between two that come often.
+
+    None where either side has too many different numbers to be counted, or the reference has few
+    or many rare ones: then some were never seen by chance.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (values of the window,).
+    """
+    values, counts = reference.values, reference.counts
+    none = np.zeros(len(window.values), bool)
+    if not LEAST_VALUES <= len(values) <= MOST_VALUES:
+        return none
+    often = counts >= RARE_COUNT
+    if counts.mean() < MEAN_COUNT or counts[~often].sum() > RARE_SHARE * counts.sum():
+        return none
+    places = np.searchsorted(values, window.values)
+    inside = (places > 0) & (places < len(values))
+    at = np.clip(places, 1, len(values) - 1)
+    return np.asarray(inside & (values[at] != window.values) & often[at] & often[at - 1])
+
+
+def _draft(
+    name: str,
+    new: NDArray[np.float64],
+    usual: NumberCounts,
+    share: float,
+    context: CheckContext,
+) -> Draft:
+    rules = RuleSet.of([{"check": "values", "column": name, "values": usual.values.tolist()}])
+    (outcome,) = context.rows.gather(rules.starter(datetime.now(UTC))).result([name])
+    what = (
+        f"{percent(share)} of numbers are new, {plural(len(new), 'value')} between the "
+        f"{len(usual.values)} of the reference"
+    )
+    return Draft(
+        feature=name,
+        check=NEW_NUMBERS_CHECK,
+        description=f"Numbers that the reference never had: {what}.",
+        what=what,
+        predicate=outcome.tally.condition,
+        share_reference=0.0,
+        share=share,
+        severity="ticket",
+    )

@@ -1,0 +1,86 @@
+"""Numbers that a column of few values never had, between those that it had often."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from driftline.baseline.frequent import NumberCounts
+from driftline.baseline.store import Baseline
+from driftline.monitors.check import check
+from driftline.monitors.kinds.data_quality.new_numbers_check import between_usual
+from driftline.monitors.report.report import Report
+from driftline.monitors.results.violation import Violation
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def wind(days: int, since: int = 0) -> pd.DataFrame:
+    """Hourly wind speeds in steps of 0.0149 from calm on, with a memory of a day."""
+    rng = np.random.default_rng([days, since])
+    hours = 24 * since + np.arange(24 * days)
+    noise = rng.normal(size=hours.size)
+    for at in range(1, hours.size):
+        noise[at] = 0.96 * noise[at - 1] + 0.28 * noise[at]
+    steps = np.clip(np.round(12 + 6 * noise), 0, 24)
+    return pd.DataFrame(
+        {
+            "wind": np.round(steps * 0.0149, 4),
+            "sky": rng.choice(["clear", "mist", "rain"], hours.size, p=[0.6, 0.3, 0.1]),
+            "at": START + pd.to_timedelta(hours, unit="h"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Baseline:
+    return Baseline.fit(wind(340), timestamp="at")
+
+
+def told(report: Report) -> list[Violation]:
+    return [one for one in report.violations if one.constraint_check_type == "new_numbers_check"]
+
+
+def test_another_unit_in_some_rows_is_told_with_their_segment(baseline: Baseline) -> None:
+    week = wind(7, 345)
+    is_mist = week["sky"] == "mist"
+    knots = np.round(week["wind"] * np.where(is_mist, 1.609344, 1.0), 4)
+
+    (found,) = told(check(week.assign(wind=knots), baseline))
+
+    assert (found.feature_name, found.severity) == ("wind", "ticket")
+    assert "of numbers are new, " in found.cause
+    assert found.segment is not None
+    assert (found.segment.column, found.segment.level) == ("sky", "mist")
+    assert told(check(week, baseline)) == []
+
+
+def test_numbers_beyond_the_range_and_single_new_ones_are_not_told(baseline: Baseline) -> None:
+    week = wind(7, 345)
+    storm = week["wind"].where(week.index % 4 != 0, 1.0 + 0.0149 * (week.index % 30))
+    odd = week["wind"].where(week.index % 4 != 0, 0.0211)
+
+    assert told(check(week.assign(wind=storm), baseline)) == []
+    assert told(check(week.assign(wind=odd), baseline)) == []
+
+
+def counts(values: np.ndarray, times: int) -> NumberCounts:
+    found = NumberCounts()
+    found.update(np.sort(np.repeat(np.asarray(values, np.float64), times)))
+    return found
+
+
+def test_what_may_be_new_by_chance_is_not_judged() -> None:
+    grid = np.arange(30.0)
+    window = counts(grid[:-1] + 0.5, 1)
+
+    assert between_usual(window, counts(grid, 100)).all()
+    assert not between_usual(window, counts(grid, 99)).any()
+    assert not between_usual(window, counts(grid[:19], 100)).any()
+    rare = counts(grid, 100).merge(counts(grid[:-1] + 0.7, 4))
+    assert not between_usual(window, rare).any()
+    assert not between_usual(counts(grid, 1), counts(grid, 100)).any()
+    assert len(between_usual(NumberCounts(is_complete=False), counts(grid, 100))) == 0
