@@ -7,7 +7,7 @@ of the set that the verdict names: that set stays visible as bars of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Operator, Predicate, number_text
+from driftline.baseline.profile import Profile
 from driftline.baseline.shape import shape_of
+from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.stats.intervals import wilson_of_each
 
 # A bar of numbers holds at least this share of the reference, if its neighbours allow it.
@@ -55,6 +57,20 @@ class Comparison:
     window_rows: int
     ordered: bool
     shape: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+
+
+def lay_beside(
+    name: str,
+    profile: Profile,
+    references: Mapping[str, ReferenceColumn],
+    moved: Predicate | None,
+) -> Comparison | None:
+    """Compare one column's counts beside the reference's; none for one that was not counted."""
+    reference, found = references.get(name), profile.columns.get(name)
+    if reference is None or found is None or found.cell_counts is None:
+        return None
+    counts = np.rint(reference.counts).astype(np.int64)
+    return compare(reference.cells, counts, found.cell_counts, moved=moved)
 
 
 def compare(

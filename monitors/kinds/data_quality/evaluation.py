@@ -68,7 +68,7 @@ from driftline.monitors.kinds.data_quality.segments import (
     segment_plan,
     segment_result,
 )
-from driftline.monitors.report.comparison import Comparison, compare
+from driftline.monitors.report.comparison import lay_beside
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import (
@@ -310,20 +310,6 @@ def _keeper(context: CheckContext) -> Keeper | None:
         return None
     version, learnt = context.baseline.version, () if warm_up is None else warm_up.learnt_from
     return lambda facts, make: drift_tests.get((version, learnt, facts), make)
-
-
-def lay_beside(
-    name: str,
-    profile: Profile,
-    references: Mapping[str, ReferenceColumn],
-    moved: Predicate | None,
-) -> Comparison | None:
-    """Compare one column's counts beside the reference's; none for one that was not counted."""
-    reference, found = references.get(name), profile.columns.get(name)
-    if reference is None or found is None or found.cell_counts is None:
-        return None
-    counts = np.rint(reference.counts).astype(np.int64)
-    return compare(reference.cells, counts, found.cell_counts, moved=moved)
 
 
 @dataclass(slots=True)

@@ -23,9 +23,9 @@ from driftline.monitors.distance import numbers_of
 from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
-from driftline.monitors.kinds.data_quality.evaluation import feature_result, lay_beside
+from driftline.monitors.kinds.data_quality.evaluation import feature_result
 from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
-from driftline.monitors.report.comparison import Comparison
+from driftline.monitors.report.comparison import Comparison, lay_beside
 from driftline.monitors.results.violation import FeatureResult, plural
 
 TYPE_CHANGED = "another type"
