@@ -20,11 +20,9 @@ from driftline.errors import InputError
 from driftline.formats.coercion import is_missing
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.drift import reference_columns
-from driftline.monitors.kinds.data_quality.evaluation import (
-    OTHER_COLUMNS,
-    lay_beside,
-)
+from driftline.monitors.kinds.data_quality.evaluation import OTHER_COLUMNS
 from driftline.monitors.kinds.data_quality.findings import rows_behind, violation_of
+from driftline.monitors.report.comparison import lay_beside
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Draft, FeatureResult, Violation
 from driftline.monitors.root_cause.contributors import (
