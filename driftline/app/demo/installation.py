@@ -24,10 +24,10 @@ class Installation(Client):
     _stored_requests = 0
     _count_again_s = 0.0
 
-    def stored_requests(self) -> int:
-        """Count what was stored a moment ago."""
+    def stored_requests(self, sent: int) -> int:
+        """Count what was stored a moment ago, of so many sent; when it is all, not again."""
         now = time.monotonic()
-        if now >= self._count_again_s:
+        if self._stored_requests < sent and now >= self._count_again_s:
             self._stored_requests = self.capture_stats(ENDPOINT)["requests"]
             took = time.monotonic() - now
             self._count_again_s = now + max(COUNTING_PAUSE_S, took / COUNTING_SHARE)

@@ -151,7 +151,8 @@ def _replay(
 
     def meanwhile() -> None:
         supervisor.check()
-        pace.follow(lambda: replay.whole_days(installation.stored_requests()), replay.event_ids)
+        sent = len(replay.ledger.answers)
+        pace.follow(lambda: replay.whole_days(installation.stored_requests(sent)), replay.event_ids)
 
     with progress("replaying", unit="requests", console=console) as advance:
         replay.run(advance, meanwhile)

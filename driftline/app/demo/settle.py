@@ -51,7 +51,7 @@ def settle(
 def unfinished(ending: Ending) -> list[str]:
     """Name the first stage that is not done, with how far it is; later ones depend on it."""
     replay, installation, end = ending.replay, ending.installation, ending.end
-    stored = installation.stored_requests()
+    stored = installation.stored_requests(len(replay.ledger.answers))
     ending.pace.follow(lambda: replay.whole_days(stored), replay.event_ids)
     if stored < len(replay.ledger.answers):
         return [f"stored: {stored} of {len(replay.ledger.answers)} requests"]
