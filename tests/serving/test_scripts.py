@@ -87,6 +87,18 @@ def test_a_script_from_elsewhere_is_refused(
     assert "expected one of bad.py, pre.py" in told
 
 
+@pytest.mark.parametrize("name", ["../evil.py", "evil.py", "/etc/evil.py"])
+def test_a_function_of_a_rule_from_elsewhere_is_refused(
+    server: Any, declare: Any, folder: Path, name: str
+) -> None:
+    rules = [{"check": f"{name}:preprocess_handler"}]
+
+    answer = server.apply(*resources(declare, folder, rules=rules))
+
+    assert answer.status_code == 400
+    assert f'script "{name}": not in the folder of scripts;' in server.error_of(answer)["message"]
+
+
 @pytest.mark.parametrize("name", ["../evil.py", "pre.py", "/bin/sh"])
 def test_a_command_from_elsewhere_is_refused(
     server: Any, declare: Any, folder: Path, name: str
