@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ CELLS = 1 << 22
 
 Numbers = NDArray[np.float64]
 Limits = tuple[float, float]
+
+# Directions from the middle of an ellipse to its border, a degree and a half apart.
+_COSINES, _SINES = (turn(np.linspace(0.0, 2.0 * np.pi, 241)) for turn in (np.cos, np.sin))
 
 
 def wilson(count: float, rows: float, z: float = Z95) -> Limits:
@@ -97,9 +100,7 @@ def newcombe(count1: float, rows1: float, count2: float, rows2: float, z: float 
     Newcombe, Statistics in Medicine 17, 1998 (method 10).
     """
     p1, p2 = count1 / rows1, count2 / rows2
-    (l1, u1), (l2, u2) = wilson(count1, rows1, z), wilson(count2, rows2, z)
-    gap = p1 - p2
-    return gap - math.hypot(p1 - l1, u2 - p2), gap + math.hypot(u1 - p1, p2 - l2)
+    return difference_limits(p1, wilson(count1, rows1, z), p2, wilson(count2, rows2, z))
 
 
 def ratio_limits(
@@ -136,6 +137,85 @@ def ratio_limits(
     root = product + math.sqrt(max(0.0, product**2 - over * under))
     high = root / under if under > 0 else math.inf
     return max(0.0, low), high
+
+
+def difference_limits(value1: float, limits1: Limits, value2: float, limits2: Limits) -> Limits:
+    """Return the limits of one number less another, of two independent samples (MOVER).
+
+    Parameters
+    ----------
+    value1, limits1, value2, limits2
+        Each number, finite, and its own limits, which may be infinite.
+
+    References
+    ----------
+    Zou and Donner, Statistics in Medicine 27, 2008.
+    """
+    (l1, u1), (l2, u2) = limits1, limits2
+    gap = value1 - value2
+    return gap - math.hypot(value1 - l1, u2 - value2), gap + math.hypot(u1 - value1, value2 - l2)
+
+
+def limits_over_shares(
+    function: Callable[[Numbers, Numbers], Numbers],
+    first: tuple[float, float],
+    second: tuple[float, float],
+    z: float = Z95,
+) -> Limits:
+    """Return the limits of a function of two independent shares.
+
+    Its least and largest value on the border of the ellipse that Wilson's limits of both shares
+    span: what MOVER is for a sum or a difference, for any function without an extreme inside.
+
+    Parameters
+    ----------
+    function
+        Of two arrays of shares; may be infinite at shares of 0 and 1.
+    first, second
+        Of each share the rows that count and all rows; of no rows nothing is known.
+    z
+        Normal quantile of the limits.
+
+    References
+    ----------
+    Zou and Donner, Statistics in Medicine 27, 2008; Venzon and Moolgavkar, Applied Statistics 37,
+    1988 (limits of a function as its extremes over a region).
+    """
+    shares = []
+    for (count, rows), way in ((first, _COSINES), (second, _SINES)):
+        share, (low, high) = count / rows if rows else 0.5, wilson(count, rows, z)
+        shares.append(share + np.where(way > 0, high - share, share - low) * way)
+    values = function(*shares)
+    return float(values.min()), float(values.max())
+
+
+def paired_ratio_limits(both: float, first: float, second: float, z: float = Z95) -> Limits:
+    """Return the limits of the ratio of two counts of the same rows, (both + first) over the other.
+
+    Parameters
+    ----------
+    both, first, second
+        Rows that count in both, in the first alone, and in the second alone.
+    z
+        Normal quantile of the limits.
+
+    Returns
+    -------
+    tuple of float
+        At least 0; the upper one is infinite where the second may be 0.
+
+    References
+    ----------
+    Bonett and Price, Statistics in Medicine 25, 2006.
+    """
+    rows = both + first + second
+    over, under = both + first, both + second
+    # Wilson's limits of both shares, by a quantile that allows for their being of the same rows.
+    joint = math.sqrt((first + second + 2) / ((over + 1) * (under + 1)))
+    alone = [math.sqrt((1 - (one + 1) / (rows + 2)) / (one + 1)) for one in (over, under)]
+    apart = z * joint / sum(alone)
+    (low1, high1), (low2, high2) = wilson(over, rows, apart), wilson(under, rows, apart)
+    return low1 / high2 if high2 else 0.0, high1 / low2 if low2 else math.inf
 
 
 def auc_limits(auc: float, sizes: tuple[int, int]) -> Limits:

@@ -100,7 +100,7 @@ def evaluate(context: CheckContext) -> Report:
     }
     counts = _counts(plan, tallies, context, rows)
     findings, alpha = judge_groups(
-        counts, stratified=plan.is_stratified, budget=context.budget, seed=context.seed
+        counts, stratified=plan.is_stratified, budget=context.budget
     )
     unusable = unusable_of(tallies, impossible, plan.roles, seen)
     judged = judge_unusable(unusable, plan.unusable, context.budget.per_window)

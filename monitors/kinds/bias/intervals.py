@@ -7,18 +7,23 @@ multinomial bootstrap of the counts where a metric cannot be negative.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from driftline.monitors.kinds.bias.metrics import RATES, Measured, Pair, Side
-from driftline.stats.intervals import Z95, Limits, newcombe, percentile_limits, ratio_limits, wilson
+from driftline.stats.intervals import (
+    Z95,
+    Limits,
+    difference_limits,
+    limits_over_shares,
+    newcombe,
+    paired_ratio_limits,
+    ratio_limits,
+    wilson,
+)
 
-REPLICATES = 2_000
-# A ratio of two small counts has no normal distribution to speak of.
-LEAST_ERRORS = 5
 DISTRIBUTIONS = ("KL", "JS", "LP", "TVD", "KS")
 
 Counts = NDArray[np.int64]
@@ -42,9 +47,7 @@ def denominators(name: str, pair: Pair) -> tuple[float, float]:
     return float(found[0]), float(found[1])
 
 
-def interval(
-    name: str, pair: Pair, measured: Measured, *, z: float = Z95, seed: int = 0
-) -> Limits | None:
+def interval(name: str, pair: Pair, measured: Measured, *, z: float = Z95) -> Limits | None:
     """Return the limits of a metric's value, as for independent rows."""
     value = measured.value
     if value is None or math.isnan(value):
@@ -63,85 +66,99 @@ def interval(
         d1, a1 = float(d.p1), float(a.p1)
         return ratio_limits(d1, d1 + float(d.p0), a1, a1 + float(a.p0), z)
     if name in DISTRIBUTIONS:
-        return _bootstrap(name, a, d, z, seed)
-    variance = _variance(name, pair)
-    if variance is None:
-        return None
-    half = z * math.sqrt(variance)
-    return (max(0.0, value - half) if name == "GE" else value - half), value + half
-
-
-def _variance(name: str, pair: Pair) -> float | None:
-    """Variance by the delta method; None where it does not hold."""
-    a, d = pair.a, pair.d
-    if name == "DCA":
-        return sum(_ratio_variance(s.tp + s.fn, s.tp + s.fp, s.tp) for s in (a, d))
-    if name == "DCR":
-        return sum(_ratio_variance(s.tn + s.fp, s.tn + s.fn, s.tn) for s in (a, d))
+        return _divergence_limits(name, a, d, z)
+    if name in ("DCA", "DCR"):
+        first, second = (a, d) if name == "DCA" else (d, a)
+        return _acceptance_limits(first, second, z, of_positives=name == "DCA")
     if name == "TE":
-        if min(float(one) for s in (a, d) for one in (s.fn, s.fp)) < LEAST_ERRORS:
-            return None
-        return sum(float((s.fn / s.fp) ** 2 * (1 / s.fn + 1 / s.fp)) for s in (a, d))
+        return difference_limits(*_odds(d.fn, d.fp, z), *_odds(a.fn, a.fp, z))
     if name == "GE":
-        return _entropy_variance(a + d)
+        return _entropy_limits(a + d, z)
     strata = pair.counts[:, :-1].sum(axis=3 if name == "CDDL" else 2)
-    return _disparity_variance(strata[:, :, 0], strata[:, :, 1])
+    return _disparity_limits(strata[:, :, 0], strata[:, :, 1], value, z)
 
 
-def _ratio_variance(over: np.ndarray, under: np.ndarray, both: np.ndarray) -> float:
-    """Variance of over/under, two counts of the same rows, `both` of which count in either."""
-    seen = max(float(over), 0.5)  # An empty numerator has an uncertainty, too.
-    relative = 1 / seen + 1 / float(under) - 2 * float(both) / (seen * float(under))
-    return (seen / float(under)) ** 2 * max(0.0, relative)
+def _divergence_limits(name: str, a: Side, d: Side, z: float) -> Limits:
+    """Return the limits of what compares two groups' shares of positive labels, and is never below 0.
+
+    Those of its root with the sign of DPL, folded: where that may be 0 so may the divergence be,
+    which an interval around its value, above 0 by chance alone, would never say.
+    """
+    shares = [(float(side.y1), float(side.y1 + side.y0)) for side in (a, d)]
+    low, high = limits_over_shares(lambda qa, qd: _signed_root(name, qa, qd), *shares, z)
+    if low <= 0 <= high:
+        return 0.0, max(-low, high) ** 2
+    return min(low**2, high**2), max(low**2, high**2)
 
 
-def _entropy_variance(both: Side) -> float:
-    rows = float(both.judged)
-    f0, f2 = float(both.fn) / rows, float(both.fp) / rows
-    mean, square = 1 - f0 + f2, 1 - f0 + 3 * f2
-    g0 = (-1 / mean**2 + 2 * square / mean**3) / 2
-    g2 = (3 / mean**2 - 2 * square / mean**3) / 2
-    return max(0.0, (g0**2 * f0 + g2**2 * f2 - (g0 * f0 + g2 * f2) ** 2) / rows)
-
-
-def _disparity_variance(rejected: Counts, accepted: Counts) -> float:
-    """Sum over strata of squared weight times the variances of d's two shares."""
-    rows = (rejected + accepted).sum(axis=0)
-    total = np.zeros(rows.shape)
-    for one in (rejected, accepted):
-        n = one.sum(axis=0)
-        share = np.divide(one[1], n, out=np.zeros(n.shape), where=n > 0)
-        total += np.divide(share * (1 - share), n, out=np.zeros(n.shape), where=n > 0)
-    return float((np.square(rows / rows.sum()) * total).sum())
-
-
-def _bootstrap(name: str, a: Side, d: Side, z: float, seed: int) -> Limits | None:
-    """Percentile limits of what two groups' shares of positive labels give."""
-    shares = _drawn(int(a.y1), int(a.y1 + a.y0), int(d.y1), int(d.y1 + d.y0), seed)
-    return percentile_limits(_divergence_of(name, shares[0], shares[1]), z)
-
-
-@lru_cache(maxsize=8)
-def _drawn(hits_a: int, rows_a: int, hits_d: int, rows_d: int, seed: int) -> list[Numbers]:
-    """Draw both groups' shares again and again; five metrics look at the same draws."""
-    rng = np.random.default_rng(seed)
-    both = ((hits_a, rows_a), (hits_d, rows_d))
-    return [rng.binomial(rows, hits / rows, REPLICATES) / rows for hits, rows in both]
-
-
-def _divergence_of(name: str, qa: Numbers, qd: Numbers) -> Numbers:
-    """`divergences` of many pairs of shares of a binary label at once."""
-    gap: Numbers = np.abs(qa - qd)
-    if name in ("TVD", "KS"):
-        return gap
-    if name == "LP":
-        return math.sqrt(2) * gap
-    if name == "KL":
-        return _binary_divergence(qa, qd)
-    middle = (qa + qd) / 2
-    return (_binary_divergence(qa, middle) + _binary_divergence(qd, middle)) / 2
+def _signed_root(name: str, qa: Numbers, qd: Numbers) -> Numbers:
+    """Return the root of `divergences` of shares of a binary label, with the sign of their gap."""
+    gap = qa - qd
+    if name in ("TVD", "KS", "LP"):
+        value = np.abs(gap) * (math.sqrt(2) if name == "LP" else 1.0)
+    elif name == "KL":
+        value = _binary_divergence(qa, qd)
+    else:
+        middle = (qa + qd) / 2
+        value = (_binary_divergence(qa, middle) + _binary_divergence(qd, middle)) / 2
+    # Rounding leaves shares that are nearly equal a divergence below 0.
+    return np.asarray(np.copysign(np.sqrt(np.maximum(value, 0.0)), gap))
 
 
 def _binary_divergence(first: Numbers, second: Numbers) -> Numbers:
     found: Numbers = special.rel_entr(first, second) + special.rel_entr(1 - first, 1 - second)
     return found
+
+
+def _acceptance_limits(first: Side, second: Side, z: float, *, of_positives: bool) -> Limits:
+    """Return the limits of observed over predicted positives (or negatives), first less second."""
+    found: list[tuple[float, Limits]] = []
+    for side in (first, second):
+        both, observed, predicted = (
+            (side.tp, side.fn, side.fp) if of_positives else (side.tn, side.fp, side.fn)
+        )
+        limits = paired_ratio_limits(float(both), float(observed), float(predicted), z)
+        found.append((float((both + observed) / (both + predicted)), limits))
+    return difference_limits(*found[0], *found[1])
+
+
+def _odds(over: Numbers, under: Numbers, z: float) -> tuple[float, Limits]:
+    """Return one count over another of different rows, and its limits."""
+    low, high = wilson(float(over), float(over + under), z)
+    return float(over / under), (low / (1 - low), high / (1 - high))
+
+
+def _entropy_limits(both: Side, z: float) -> Limits:
+    """Return the limits by the share of errors, and of missed positives among the errors."""
+    errors = float(both.fn + both.fp)
+
+    def entropy(wrong: Numbers, missed: Numbers) -> Numbers:
+        low, high = wrong * missed, wrong * (1 - missed)
+        with np.errstate(divide="ignore"):
+            return np.asarray(((1 - low + 3 * high) / (1 - low + high) ** 2 - 1) / 2)
+
+    return limits_over_shares(entropy, (errors, float(both.judged)), (float(both.fn), errors), z)
+
+
+def _disparity_limits(rejected: Counts, accepted: Counts, value: float, z: float) -> Limits:
+    """Return the limits of a mean over strata of differences of d's two shares (MOVER).
+
+    Nothing is known of a share of no rows, which the value takes as 0.
+    """
+    rows = (rejected + accepted).sum(axis=0).astype(np.float64)
+    weights = rows / rows.sum()
+    reach = np.zeros((2, 2, len(rows)))  # Of either share, downwards and upwards, by stratum.
+    shares = np.zeros((2, len(rows)))
+    for place, one in enumerate((rejected, accepted)):
+        counts = one.sum(axis=0)
+        shares[place] = np.divide(one[1], counts, out=np.zeros(len(rows)), where=counts > 0)
+        limits = np.array([wilson(float(x), float(n), z) for x, n in zip(one[1], counts, strict=True)])
+        reach[place] = np.abs(limits.T - shares[place])
+    gaps = shares[0] - shares[1]
+    # The strata's own shares of the rows are those of a sample, too.
+    mix = z * z * float(weights @ (gaps - value) ** 2) / float(rows.sum())
+    low, high = (
+        math.sqrt(float((weights**2 * (reach[0][one] ** 2 + reach[1][1 - one] ** 2)).sum()) + mix)
+        for one in (0, 1)
+    )
+    return value - low, value + high

@@ -91,13 +91,13 @@ class _Draft:
 
 
 def judge_groups(
-    groups: Sequence[GroupCounts], *, stratified: bool, budget: Budget, seed: int = 0
+    groups: Sequence[GroupCounts], *, stratified: bool, budget: Budget
 ) -> tuple[list[Finding], float]:
     """Judge every metric of every group; the second value is the level of the strictest test."""
     drafts = [
         draft
         for place, group in enumerate(groups)
-        for draft in _drafts(place, group, stratified=stratified, seed=seed)
+        for draft in _drafts(place, group, stratified=stratified)
     ]
     level = min(LOOSEST, budget.per_window)
     compared = [draft.comparison for draft in drafts if draft.comparison is not None]
@@ -122,7 +122,7 @@ def needed_rows(name: str, pair: Pair) -> tuple[float, float]:
     return float(a.y1 + a.y0), float(d.y1 + d.y0)
 
 
-def _drafts(place: int, group: GroupCounts, *, stratified: bool, seed: int) -> list[_Draft]:
+def _drafts(place: int, group: GroupCounts, *, stratified: bool) -> list[_Draft]:
     window = Pair.of(group.window)
     now = measure(window, stratified=stratified)
     before = None if group.reference is None else Pair.of(group.reference)
@@ -133,7 +133,7 @@ def _drafts(place: int, group: GroupCounts, *, stratified: bool, seed: int) -> l
             sides = [_Measurement(name, window, now[name])]
             if before is not None:
                 sides.append(_Measurement(name, before, then[name]))
-            found.append(_draft(place, group, name, sides, seed))
+            found.append(_draft(place, group, name, sides))
     return found
 
 
@@ -145,9 +145,10 @@ class _Measurement:
     pair: Pair
     measured: Measured
 
-    def limits(self, seed: int) -> tuple[float | None, float | None]:
+    @property
+    def limits(self) -> tuple[float | None, float | None]:
         """Return the limits of the value; None twice where it has none."""
-        return interval(self.name, self.pair, self.measured, seed=seed) or (None, None)
+        return interval(self.name, self.pair, self.measured) or (None, None)
 
     def estimate(self) -> Estimate | None:
         """Estimate it on the scale of the test; None where it has no limits."""
@@ -155,15 +156,15 @@ class _Measurement:
 
 
 def _draft(
-    place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement], seed: int
+    place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement]
 ) -> _Draft:
     """Put the metric's line together; `sides` are the window and, when known, the reference."""
     asked = None if group.required is None else group.required.get(name)
     own = sides[1].measured.value if len(sides) > 1 else None
     is_limit = own is not None and asked is not None and _differ(own, asked)
     required = asked if is_limit or len(sides) == 1 else own
-    low, high = sides[0].limits(seed)
-    before = sides[1].limits(seed) if len(sides) > 1 and not is_limit else (None, None)
+    low, high = sides[0].limits
+    before = sides[1].limits if len(sides) > 1 and not is_limit else (None, None)
     result = MetricResult(
         name=name,
         value=sides[0].measured.value,
