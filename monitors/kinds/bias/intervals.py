@@ -21,6 +21,7 @@ from driftline.stats.intervals import (
     newcombe,
     paired_ratio_limits,
     ratio_limits,
+    weighted_share_limits,
     wilson,
 )
 
@@ -147,18 +148,11 @@ def _disparity_limits(rejected: Counts, accepted: Counts, value: float, z: float
     """
     rows = (rejected + accepted).sum(axis=0).astype(np.float64)
     weights = rows / rows.sum()
-    reach = np.zeros((2, 2, len(rows)))  # Of either share, downwards and upwards, by stratum.
-    shares = np.zeros((2, len(rows)))
-    for place, one in enumerate((rejected, accepted)):
-        counts = one.sum(axis=0)
-        shares[place] = np.divide(one[1], counts, out=np.zeros(len(rows)), where=counts > 0)
-        limits = np.array([wilson(float(x), float(n), z) for x, n in zip(one[1], counts, strict=True)])
-        reach[place] = np.abs(limits.T - shares[place])
-    gaps = shares[0] - shares[1]
+    counts = np.concatenate([rejected, accepted], axis=1).astype(np.float64)
+    shares = np.divide(counts[1], counts.sum(axis=0), out=np.zeros(counts.shape[1]),
+                       where=counts.sum(axis=0) > 0)  # fmt: skip
+    gaps = shares[: len(rows)] - shares[len(rows) :]
     # The strata's own shares of the rows are those of a sample, too.
-    mix = z * z * float(weights @ (gaps - value) ** 2) / float(rows.sum())
-    low, high = (
-        math.sqrt(float((weights**2 * (reach[0][one] ** 2 + reach[1][1 - one] ** 2)).sum()) + mix)
-        for one in (0, 1)
-    )
-    return value - low, value + high
+    mix = float(weights @ (gaps - value) ** 2) / float(rows.sum())
+    signed = np.concatenate([weights, -weights])
+    return weighted_share_limits(signed, counts[1], counts.sum(axis=0), z, variance=mix)

@@ -12,18 +12,28 @@ Hampel, JASA 69, 1974 (influence); Liang and Zeger, Biometrika 73, 1986 (sandwic
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from driftline.stats.intervals import wilson
+from driftline.stats.intervals import (
+    Limits,
+    few_share_limits,
+    positive_mean_limits,
+    weighted_share_limits,
+)
 
 # Clusters by cells beyond this are added up row by row.
 MOST_CELLS = 1 << 22
+
+# The most that one row may make of a variance whose interval is believed, of many rows; of few
+# rows every one makes more (bench/coverage.md).
+HEAVIEST, HEAVIEST_OF_FEW = 0.15, 5.0
 
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -42,6 +52,9 @@ class Measure:
     scale: Scale = "score"
     undefined: str = ""
     clusters: int = 0  # How many clusters the variance was learnt from; 0 without.
+    # The interval at a normal quantile, as of independent rows; None: by the scale alone.
+    limits: Callable[[float], Limits] | None = field(default=None, compare=False)
+    unbounded: str = ""  # Why these rows give no interval that holds the truth.
 
     @property
     def error(self) -> float:
@@ -50,25 +63,27 @@ class Measure:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% interval: Wilson for shares, on the logit for scores, on the logarithm for others.
+        """95% interval: of its own if it has one, else by its scale.
 
-        NaN when the metric is not defined. Few clusters widen it, by Student's t.
+        Wilson's for shares, on the logit for scores, on the logarithm for others. NaN when the
+        metric is not defined or cannot be bounded. Few clusters widen it, by Student's t.
         """
-        if math.isnan(self.value):
+        if math.isnan(self.value) or self.unbounded:
             return math.nan, math.nan
         few = self.clusters - 1 if self.clusters > 1 else math.inf
         wide = float(special.stdtrit(few, 0.975) if few < math.inf else special.ndtri(0.975))
-        inside = 0.0 < self.value < 1.0
-        if self.scale == "share" or (self.scale == "score" and not inside):
-            effect = self.variance / self.independent if self.independent else 1.0
-            rows = self.support / (effect * (wide / float(special.ndtri(0.975))) ** 2)
-            return wilson(self.value * rows, rows)
+        # Rows that share their fate count as fewer: the same as a larger quantile.
+        effect = math.sqrt(self.variance / self.independent) if self.independent else 1.0
+        if self.limits is not None:
+            return self.limits(wide * effect)
+        if self.scale == "share" or (self.scale == "score" and not 0.0 < self.value < 1.0):
+            return few_share_limits(self.value * self.support, self.support, wide * effect)
         half = wide * self.error
         if self.scale == "score":
             centre = float(special.logit(self.value))
             half /= self.value * (1.0 - self.value)
             return float(special.expit(centre - half)), float(special.expit(centre + half))
-        # Errors, and what is left of a skill, are measured on the logarithm: both are at least 0.
+        # What is left of a skill is at least 0, as an error is.
         left = 1.0 - self.value if self.scale == "skill" else self.value
         if left <= 0.0:
             return self.value, self.value
@@ -79,6 +94,29 @@ class Measure:
 def undefined(why: str, scale: Scale = "score") -> Measure:
     """Return a metric that has no value, and why."""
     return Measure(math.nan, scale=scale, undefined=why)
+
+
+def _of_losses(measure: Measure, influence: Numbers, squares: float) -> Measure:
+    """Bound a mean of losses, or say that its rows do not show how heavy their tail is."""
+    left = 1.0 - measure.value if measure.scale == "skill" else measure.value
+    if not squares or left <= 0.0:
+        return measure
+    heaviest = float(np.abs(influence).max()) ** 2 / squares
+    if heaviest > HEAVIEST + HEAVIEST_OF_FEW / len(influence):
+        why = f"one row makes {heaviest:.0%} of its variance: tails too heavy"
+        return replace(measure, unbounded=why)
+    cubes = float(np.einsum("i,i,i->", influence, influence, influence))
+    sign = -1.0 if measure.scale == "skill" else 1.0
+    limits = partial(
+        positive_mean_limits, left, math.sqrt(measure.independent), sign * cubes / squares**1.5
+    )
+    return replace(measure, limits=partial(_left, limits) if sign < 0 else limits)
+
+
+def _left(limits: Callable[[float], Limits], z: float) -> Limits:
+    """Return the limits of a skill, from those of what is left of it."""
+    low, high = limits(z)
+    return 1.0 - high, 1.0 - low
 
 
 class Rows:
@@ -102,9 +140,9 @@ class Rows:
             if self.clusters is not None and self.cluster_count > 1
             else None
         )
-        return self._made(
-            value, squares, sums, scale, float(self.count) if support is None else support
-        )
+        rows = float(self.count) if support is None else support
+        made = self._made(value, squares, sums, scale, rows)
+        return made if scale in ("share", "score") else _of_losses(made, influence, squares)
 
     def tally(self, cells: Codes, size: int) -> Tally:
         """Count the rows by cell, 0 ... size - 1."""
@@ -159,6 +197,7 @@ class Tally:
         """Measure the mean of several ratios; not defined when one of them is not."""
         value, support = 0.0, math.inf
         influence = np.zeros(len(self.counts))
+        hits, rows = [], []
         for over, under, missing in shares:
             above, below = np.asarray(over, np.float64), np.asarray(under, np.float64)
             total = float(self.counts @ below)
@@ -168,9 +207,13 @@ class Tally:
             value += one / len(shares)
             influence += (above - one * below) * self._rows.count / total / len(shares)
             support = min(support, total)
+            hits.append(one * total)
+            rows.append(total)
         if not shares:
             return undefined("no rows")
-        return self.measure(value, influence, "score", support)
+        weights = np.full(len(shares), 1.0 / len(shares))
+        limits = partial(weighted_share_limits, weights, np.array(hits), np.array(rows))
+        return replace(self.measure(value, influence, "score", support), limits=limits)
 
     def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:
         """Make a measure of a value and of what a row of each cell adds to it, shape (cells,)."""

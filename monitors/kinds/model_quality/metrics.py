@@ -9,9 +9,13 @@ model-monitor, section 4.2 (SageMaker's definitions); Murphy, Monthly Weather Re
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.kinds.model_quality.influence import (
@@ -23,13 +27,17 @@ from driftline.monitors.kinds.model_quality.influence import (
     undefined,
 )
 from driftline.monitors.kinds.model_quality.roc import rank
-from driftline.stats.intervals import wilson
+from driftline.stats.intervals import Limits, auc_limits, limits_over_shares, wilson
 
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
 # Probabilities are kept so far from 0 and 1: one sure mistake is dear, but not infinite.
 SURE = 1e-15
 # In how many bins at most a calibration is shown.
 CALIBRATION_BINS = 10
+# Up to so many rows of the rarer class the variance of an AUC is no estimate worth the name.
+FEW_OF_CLASS = 30
+# With fewer rows beside the most frequent class, means of losses cannot be bounded.
+LEAST_OF_CLASS = 10
 POSITIVE, NEGATIVE = "no rows of the positive class", "no rows of the negative class"
 
 
@@ -69,12 +77,14 @@ def regression_metrics(
     mae, mse = _total(np.abs(error)) / rows, _total(squared) / rows
     spread = (label - _total(label) / rows) ** 2
     variance = float(spread.mean())
+    of_squares = table.measure(mse, squared - mse, "error")
+    root = table.measure(math.sqrt(mse), (squared - mse) / (2.0 * math.sqrt(mse) or 1.0), "error")
+    if of_squares.limits is not None:
+        root = replace(root, limits=partial(_roots, of_squares.limits))
     found = {
         "mae": table.measure(mae, np.abs(error) - mae, "error"),
-        "mse": table.measure(mse, squared - mse, "error"),
-        "rmse": table.measure(
-            math.sqrt(mse), (squared - mse) / (2.0 * math.sqrt(mse) or 1.0), "error"
-        ),
+        "mse": of_squares,
+        "rmse": root,
         "r2": undefined("all labels are equal", "skill"),
     }
     # Not by their variance: the mean of many times 0.1 is not quite 0.1.
@@ -83,6 +93,11 @@ def regression_metrics(
         influence = (mse / variance * (spread - variance) - (squared - mse)) / variance
         found["r2"] = table.measure(value, influence, "skill")
     return found
+
+
+def _roots(limits: Callable[[float], Limits], z: float) -> Limits:
+    low, high = limits(z)
+    return math.sqrt(low), math.sqrt(high)
 
 
 def binary_metrics(
@@ -128,9 +143,11 @@ def binary_metrics(
         found["auc"] = _area(label, probability, table)
     for name, beta in BETAS.items():
         weight = 1.0 + beta * beta
-        found[name] = ratio(
+        score = ratio(
             [0, 0, 0, weight], [0, 1, beta * beta, weight], "score", "no positives at all"
         )
+        limits = partial(_f_limits, beta * beta, *tally.counts[1:])
+        found[name] = score if score.undefined else replace(score, limits=limits)
     # SageMaker's best constant classifier always says the positive class, however rare it is.
     found |= _one_answer(share, "best_constant_classifier", says_positive=True)
     found |= _one_answer(share, "majority_classifier", says_positive=share > 0.5)
@@ -219,7 +236,22 @@ def _area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
     smaller = min(positive, len(label) - positive)
     if not smaller:
         return undefined(NEGATIVE if positive else POSITIVE)
-    return table.measure(ranking.area, ranking.influence(label), "score", float(smaller))
+    found = table.measure(ranking.area, ranking.influence(label), "score", float(smaller))
+    if smaller >= FEW_OF_CLASS:
+        return found
+    sizes = (len(label) - positive, positive)
+    return replace(found, limits=partial(auc_limits, ranking.area, sizes))
+
+
+def _f_limits(square: float, extra: float, missed: float, hits: float, z: float) -> Limits:
+    """Return the limits of an F score by the share of hits, and of missed ones among the others."""
+
+    def score(hit: Numbers, miss: Numbers) -> Numbers:
+        top = (1.0 + square) * hit
+        return np.asarray(top / (top + (1.0 - hit) * (square * miss + 1.0 - miss)))
+
+    wrong = extra + missed
+    return limits_over_shares(score, (hits, hits + wrong), (missed, wrong), z)
 
 
 def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[str, Measure]:
@@ -238,6 +270,9 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
         }
     share = truth.mean(axis=0)
     base = float((share * (1.0 - share)).sum())
+    # What the rare class loses is most of it, and few of its rows do not tell how much.
+    rare = float(len(said) * (1.0 - max([*share, *(1.0 - share)] if len(share) == 1 else share)))
+    few = "" if rare >= LEAST_OF_CLASS else f"{rare:.0f} rows beside the most frequent class"
     brier = float(loss.mean())
     surprise = -np.log(np.clip(said, SURE, 1.0))
     skill = undefined("all labels are equal", "skill")
@@ -246,20 +281,33 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
         influence = (brier / base * moved - (loss - brier)) / base
         skill = table.measure(1.0 - brier / base, influence, "skill")
     mean = float(surprise.mean())
-    return {
+    found = {
         "brier": table.measure(brier, loss - brier, "error"),
         "brier_skill": skill,
         "log_loss": table.measure(mean, surprise - mean, "error"),
     }
+    return {name: replace(one, unbounded=few or one.unbounded) for name, one in found.items()}
 
 
 def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     """Measure the mean of the classes' F scores, each by its share of the labels."""
-    matrix = tally.counts.reshape(classes, classes)
-    rows = float(matrix.sum())
+    rows = float(tally.counts.sum())
     if not rows:
         return undefined("no rows")
-    square = beta * beta
+    value, influence = _weighted_score(tally.counts, classes, beta)
+    # Classes that were met once or never have no variance of their own: half a row is laid beside
+    # those of each label.
+    smooth = tally.counts + 0.5 / classes
+    centre, moved = _weighted_score(smooth, classes, beta)
+    error = math.sqrt(float(smooth @ (moved * moved))) / float(smooth.sum())
+    limits = partial(_logit_limits, value, centre, error)
+    return replace(tally.measure(value, influence, "score", rows), limits=limits)
+
+
+def _weighted_score(counts: Numbers, classes: int, beta: float) -> tuple[float, Numbers]:
+    """Return the score, and what a row of each cell adds to it, shape (cells,)."""
+    matrix = counts.reshape(classes, classes)
+    rows, square = float(matrix.sum()), beta * beta
     right = np.diag(matrix)
     support, said = matrix.sum(axis=1), matrix.sum(axis=0)
     below = square * support + said
@@ -271,21 +319,23 @@ def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     of_label, of_answer = pull * score * square, pull * score
     influence = (score - of_label)[:, None] - of_answer[None, :] - value
     influence = influence + np.diag(pull * (1.0 + square))
-    return tally.measure(value, influence.ravel(), "score", rows)
+    return value, influence.ravel()
+
+
+def _logit_limits(value: float, centre: float, error: float, z: float) -> Limits:
+    """Return limits that are even on the logit around `centre`, and hold the value."""
+    middle, half = float(special.logit(centre)), z * error / (centre * (1.0 - centre))
+    low, high = float(special.expit(middle - half)), float(special.expit(middle + half))
+    return min(low, value), max(high, value)
 
 
 def _mean_recall(tally: Tally, classes: int) -> Measure:
     """Measure the plain mean of the recalls of those classes that have rows."""
-    matrix = tally.counts.reshape(classes, classes)
-    rows, support = float(matrix.sum()), matrix.sum(axis=1)
-    if not rows:
-        return undefined("no rows")
-    held = support > 0
-    recall = np.divide(np.diag(matrix), support, out=np.zeros(classes), where=held)
-    pull = np.divide(rows / held.sum(), support, out=np.zeros(classes), where=held)
-    influence = (np.eye(classes) - recall[:, None]) * pull[:, None]
-    value = float(recall.sum() / held.sum())
-    return tally.measure(value, influence.ravel(), "score", float(support[held].min()))
+    rows, each = np.ones(classes), np.eye(classes)
+    support = tally.counts.reshape(classes, classes).sum(axis=1)
+    held = [np.outer(each[one], each[one]).ravel() for one in np.flatnonzero(support)]
+    alls = [np.outer(each[one], rows).ravel() for one in np.flatnonzero(support)]
+    return tally.mean_of([(*both, "") for both in zip(held, alls, strict=True)])
 
 
 def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
