@@ -196,7 +196,7 @@ def _metrics(view: KindView, run: WindowRun) -> html.Section:
                 if one.violated
                 else number(one.value)
             ),
-            "95% interval": lambda one: _ends(one.low, one.high) or "–",
+            "95% interval": lambda one: _ends(one.low, one.high) or one.unbounded or "–",
             "Reference": lambda one: html.Div(
                 [
                     number(one.reference),

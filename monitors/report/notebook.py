@@ -130,7 +130,7 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
         return ""
     rows = []
     for metric in metrics[:ROWS_MAX]:
-        interval = ""
+        interval = escape(metric.unbounded)
         if metric.low is not None and metric.high is not None:
             interval = f"{number_words(metric.low)} to {number_words(metric.high)}"
         mark = "" if metric.severity is None else _tag(metric.severity)

@@ -258,7 +258,9 @@ def _metrics(metrics: Sequence[MetricResult]) -> str:
 
 
 def _metric(one: MetricResult) -> str:
-    interval = "" if one.low is None or one.high is None else f"{one.low:.4g} to {one.high:.4g}"
+    interval = escape(one.unbounded)
+    if one.low is not None and one.high is not None:
+        interval = f"{one.low:.4g} to {one.high:.4g}"
     name = escape(one.name)
     if one.severity is not None:
         name = f'<span class="tag {one.severity}">{one.severity}</span> {name}'

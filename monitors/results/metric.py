@@ -16,7 +16,7 @@ NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high
 # In the order of report.json.
 DOCUMENTED = (
     "name", "facet", "facet_value", "label", *NUMBERS,
-    "operator", "p_value", "count", "violated", "severity", "note",
+    "unbounded", "operator", "p_value", "count", "violated", "severity", "note",
 )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ class MetricResult:
     value: float | None = None  # None when it is not defined, and `note` says why. May be infinite.
     low: float | None = None  # 95% interval.
     high: float | None = None
+    unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
     reference: float | None = None  # None when the reference is not known.
     reference_low: float | None = None
     reference_high: float | None = None

@@ -155,9 +155,7 @@ class _Measurement:
         return estimate(self.name, self.pair, self.measured)
 
 
-def _draft(
-    place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement]
-) -> _Draft:
+def _draft(place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement]) -> _Draft:
     """Put the metric's line together; `sides` are the window and, when known, the reference."""
     asked = None if group.required is None else group.required.get(name)
     own = sides[1].measured.value if len(sides) > 1 else None

@@ -320,6 +320,8 @@ def _words(one: MetricResult, constraint: Constraint, *, is_own: bool) -> str:
     text = _number(one.value)
     if one.low is not None and one.high is not None:
         text += f" (95% {_number(one.low)} to {_number(one.high)})"
+    elif one.unbounded:
+        text += f" ({one.unbounded})"
     if one.value < 0 and one.name in GUESSING:
         return f"{text}, {GUESSING[one.name]}"
     if is_own:

@@ -35,6 +35,8 @@ MOST_CELLS = 1 << 22
 # rows every one makes more (bench/coverage.md).
 HEAVIEST, HEAVIEST_OF_FEW = 0.15, 5.0
 
+UNBOUNDED = "cannot be bounded from these rows: "
+
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.intp]
 Scale = Literal["share", "score", "skill", "error"]
@@ -103,7 +105,7 @@ def _of_losses(measure: Measure, influence: Numbers, squares: float) -> Measure:
         return measure
     heaviest = float(np.abs(influence).max()) ** 2 / squares
     if heaviest > HEAVIEST + HEAVIEST_OF_FEW / len(influence):
-        why = f"one row makes {heaviest:.0%} of its variance: tails too heavy"
+        why = f"{UNBOUNDED}tails too heavy, one row makes {heaviest:.0%} of the variance"
         return replace(measure, unbounded=why)
     cubes = float(np.einsum("i,i,i->", influence, influence, influence))
     sign = -1.0 if measure.scale == "skill" else 1.0
@@ -195,25 +197,22 @@ class Tally:
 
     def mean_of(self, shares: Sequence[tuple[ArrayLike, ArrayLike, str]]) -> Measure:
         """Measure the mean of several ratios; not defined when one of them is not."""
-        value, support = 0.0, math.inf
         influence = np.zeros(len(self.counts))
-        hits, rows = [], []
-        for over, under, missing in shares:
+        hits, rows = np.zeros(len(shares)), np.zeros(len(shares))
+        for place, (over, under, missing) in enumerate(shares):
             above, below = np.asarray(over, np.float64), np.asarray(under, np.float64)
-            total = float(self.counts @ below)
-            if total == 0:
+            rows[place], hits[place] = self.counts @ below, self.counts @ above
+            if rows[place] == 0:
                 return undefined(missing)
-            one = float(self.counts @ above) / total
-            value += one / len(shares)
-            influence += (above - one * below) * self._rows.count / total / len(shares)
-            support = min(support, total)
-            hits.append(one * total)
-            rows.append(total)
-        if not shares:
-            return undefined("no rows")
-        weights = np.full(len(shares), 1.0 / len(shares))
-        limits = partial(weighted_share_limits, weights, np.array(hits), np.array(rows))
-        return replace(self.measure(value, influence, "score", support), limits=limits)
+            share = hits[place] / rows[place]
+            influence += (above - share * below) * self._rows.count / rows[place] / len(shares)
+        return self.mean_of_shares(hits, rows, influence)
+
+    def mean_of_shares(self, hits: Numbers, rows: Numbers, influence: Numbers) -> Measure:
+        """Measure the mean of shares of rows that have no row in common, all of some rows."""
+        weights = np.full(len(rows), 1.0 / len(rows))
+        found = self.measure(float(weights @ (hits / rows)), influence, "score", float(rows.min()))
+        return replace(found, limits=partial(weighted_share_limits, weights, hits, rows))
 
     def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:
         """Make a measure of a value and of what a row of each cell adds to it, shape (cells,)."""

@@ -175,6 +175,7 @@ def _result(
         value=_known(measure.value),
         low=_known(low),
         high=_known(high),
+        unbounded=measure.unbounded,
         reference=_known(reference.value) if reference else None,
         reference_low=_known(bottom),
         reference_high=_known(top),

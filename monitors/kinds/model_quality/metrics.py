@@ -19,6 +19,7 @@ from scipy import special
 
 from driftline.baseline.answers import ROUNDING, Answers
 from driftline.monitors.kinds.model_quality.influence import (
+    UNBOUNDED,
     Codes,
     Measure,
     Numbers,
@@ -272,7 +273,8 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
     base = float((share * (1.0 - share)).sum())
     # What the rare class loses is most of it, and few of its rows do not tell how much.
     rare = float(len(said) * (1.0 - max([*share, *(1.0 - share)] if len(share) == 1 else share)))
-    few = "" if rare >= LEAST_OF_CLASS else f"{rare:.0f} rows beside the most frequent class"
+    why = f"{UNBOUNDED}{rare:.0f} of the rarer classes, {LEAST_OF_CLASS} are needed"
+    few = "" if rare >= LEAST_OF_CLASS else why
     brier = float(loss.mean())
     surprise = -np.log(np.clip(said, SURE, 1.0))
     skill = undefined("all labels are equal", "skill")
@@ -295,12 +297,12 @@ def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
     if not rows:
         return undefined("no rows")
     value, influence = _weighted_score(tally.counts, classes, beta)
-    # Classes that were met once or never have no variance of their own: half a row is laid beside
-    # those of each label.
-    smooth = tally.counts + 0.5 / classes
+    # Classes that were met once or never have no variance of their own: a quarter of a row is laid
+    # beside those of each label.
+    smooth = tally.counts + 0.25 / classes
     centre, moved = _weighted_score(smooth, classes, beta)
     error = math.sqrt(float(smooth @ (moved * moved))) / float(smooth.sum())
-    limits = partial(_logit_limits, value, centre, error)
+    limits = partial(_logit_limits, value if 0.0 < value < 1.0 else centre, error, value)
     return replace(tally.measure(value, influence, "score", rows), limits=limits)
 
 
@@ -322,7 +324,7 @@ def _weighted_score(counts: Numbers, classes: int, beta: float) -> tuple[float, 
     return value, influence.ravel()
 
 
-def _logit_limits(value: float, centre: float, error: float, z: float) -> Limits:
+def _logit_limits(centre: float, error: float, value: float, z: float) -> Limits:
     """Return limits that are even on the logit around `centre`, and hold the value."""
     middle, half = float(special.logit(centre)), z * error / (centre * (1.0 - centre))
     low, high = float(special.expit(middle - half)), float(special.expit(middle + half))
@@ -331,11 +333,15 @@ def _logit_limits(value: float, centre: float, error: float, z: float) -> Limits
 
 def _mean_recall(tally: Tally, classes: int) -> Measure:
     """Measure the plain mean of the recalls of those classes that have rows."""
-    rows, each = np.ones(classes), np.eye(classes)
-    support = tally.counts.reshape(classes, classes).sum(axis=1)
-    held = [np.outer(each[one], each[one]).ravel() for one in np.flatnonzero(support)]
-    alls = [np.outer(each[one], rows).ravel() for one in np.flatnonzero(support)]
-    return tally.mean_of([(*both, "") for both in zip(held, alls, strict=True)])
+    matrix = tally.counts.reshape(classes, classes)
+    rows, support = float(matrix.sum()), matrix.sum(axis=1)
+    if not rows:
+        return undefined("no rows")
+    held = support > 0
+    recall = np.divide(np.diag(matrix), support, out=np.zeros(classes), where=held)
+    pull = np.divide(rows / held.sum(), support, out=np.zeros(classes), where=held)
+    influence = (np.eye(classes) - recall[:, None]) * pull[:, None]
+    return tally.mean_of_shares(np.diag(matrix)[held], support[held], influence.ravel())
 
 
 def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:

@@ -263,16 +263,15 @@ def test_standard_errors_on_adult_are_those_of_the_bootstrap() -> None:
         assert (high - low) / 2 / 1.96 == pytest.approx(error, rel=0.05)
 
 
-def test_limits_of_what_cannot_be_negative_hold_the_value_and_come_out_the_same_again() -> None:
+def test_limits_of_what_cannot_be_negative_hold_the_value_and_are_those_of_the_difference() -> None:
     [pair] = case_pairs(CASES["sex_female"], people()).values()
     found = measure(pair, stratified=True)
 
     for name in ("KL", "JS", "LP", "TVD", "KS", "CDDL", "CDDPL", "CI"):
-        low, high = interval(name, pair, found[name], seed=7)
+        low, high = interval(name, pair, found[name])
         assert low < found[name].value < high
-        assert (low, high) == interval(name, pair, found[name], seed=7)
     tvd, dpl = (interval(name, pair, found[name]) for name in ("TVD", "DPL"))
-    assert tvd == pytest.approx(dpl, abs=0.002)
+    assert tvd == pytest.approx(dpl, abs=1e-4)
 
 
 tables = hnp.arrays(np.int64, (2, 3, 3, 3), elements=st.integers(0, 40))
@@ -290,7 +289,6 @@ def test_any_counts_give_values_within_their_limits_and_ranges(counts: np.ndarra
             continue
         assert not math.isnan(one.value)
         assert abs(one.value) <= ranges.get(name, math.inf) + 1e-12
-        limits = interval(name, pair, one)
-        if limits is not None and name not in ("KL", "JS", "LP", "TVD", "KS"):
-            assert limits[0] <= one.value + 1e-9
-            assert one.value - 1e-9 <= limits[1]
+        low, high = interval(name, pair, one)
+        assert low <= one.value + 1e-9
+        assert one.value - 1e-9 <= high

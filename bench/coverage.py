@@ -1,0 +1,287 @@
+"""How often a 95% interval holds the truth: every shown metric of bias and of model quality.
+
+Windows are drawn from populations whose metrics are known; nothing is judged. A window counts as
+held when its interval holds the population's value, and as left open when the metric says that
+these rows do not bound it. Prints Markdown:
+``python bench/coverage.py > bench/coverage.md``; ``--repeats 200`` for a short look.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+from threadpoolctl import threadpool_limits
+
+from driftline.monitors.kinds.bias.intervals import interval
+from driftline.monitors.kinds.bias.metrics import Pair, measure
+from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.metrics import (
+    binary_metrics,
+    multiclass_metrics,
+    regression_metrics,
+)
+
+SIZES = (50, 300, 3_000, 30_000)
+RATES = (0.02, 0.2, 0.5)
+# Metrics that are another one by another name, or its complement.
+TWINS = {"true_positive_rate", "true_negative_rate", "false_negative_rate", "weighted_recall"}
+# Below so many windows that have a metric at all, nothing is told of it.
+LEAST = 200
+WANTED = 94.0
+
+# The metrics of one window: a value's limits, or None where they are left open.
+Limits = Mapping[str, tuple[float, float] | None]
+Draw = Callable[[np.random.Generator, int], Limits]
+
+
+@dataclass(frozen=True)
+class Population:
+    """Rows whose metrics are known."""
+
+    name: str
+    truth: Mapping[str, float]
+    draw: Draw
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What became of a metric in the windows that have it, in percent of them."""
+
+    windows: int
+    held: float
+    open: float
+
+    @property
+    def right(self) -> float:
+        """Held, or left open."""
+        return self.held + self.open
+
+    @property
+    def error(self) -> float:
+        """Half the 95% interval of `right`."""
+        return 196 * math.sqrt(max(self.right * (100 - self.right), 1.0) / 1e4 / self.windows)
+
+
+def bias_population(rate: float, *, equal: bool) -> Population:
+    """Two groups (70% and 30% of the rows) in four strata, answered as rarely as labels are."""
+    share = np.zeros((2, 5, 3, 3))  # The last stratum, for rows without, stays empty.
+    tilt = (0.8, 1.0, 1.2, 1.4) if rate == 0.5 else (0.7, 1.0, 1.3, 1.6)
+    for group, size in enumerate((0.7, 0.3)):
+        other = group == 1 and not equal
+        recall = 0.45 if other else 0.6
+        for stratum, weight in enumerate((0.4, 0.3, 0.2, 0.1)):
+            positive = rate * tilt[stratum] * (0.6 if other else 1.0)
+            wrong = positive * 0.4 / (1 - positive)
+            cells = [
+                [(1 - positive) * (1 - wrong), (1 - positive) * wrong],
+                [positive * (1 - recall), positive * recall],
+            ]
+            share[group, stratum, :2, :2] = size * weight * np.array(cells)
+    share /= share.sum()
+    true = measure(Pair.of(np.round(share * 1e15).astype(np.int64)), stratified=True)
+
+    def draw(random: np.random.Generator, rows: int) -> Limits:
+        pair = Pair.of(random.multinomial(rows, share.ravel()).reshape(share.shape))
+        found = measure(pair, stratified=True)
+        return {
+            name: interval(name, pair, one) for name, one in found.items() if one.value is not None
+        }
+
+    truth = {name: one.value for name, one in true.items() if one.value is not None}
+    return Population(f"{rate:.0%} positive, groups {'equal' if equal else 'unequal'}", truth, draw)
+
+
+def binary_population(rate: float) -> Population:
+    """Calibrated probabilities (a normal logit); said positive as often as there are positives."""
+    normal = special.ndtri((np.arange(400_000) + 0.5) / 400_000)
+    low, high = -15.0, 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if special.expit(middle + 1.2 * normal).mean() < rate else (low, middle)
+        )
+    chance = special.expit(low + 1.2 * normal)
+    cut = float(np.quantile(chance, 1 - rate))
+    said, share = chance > cut, float(chance.mean())
+    hits = float((chance * said).mean())
+    missed, extra = share - hits, float(said.mean()) - hits
+    brier = float((chance * (1 - chance)).mean())
+    falling = chance[::-1]
+    truth = {
+        "recall": hits / share,
+        "precision": hits / (hits + extra),
+        "accuracy": 1 - missed - extra,
+        "false_positive_rate": extra / (1 - share),
+        "balanced_accuracy": (hits / share + 1 - extra / (1 - share)) / 2,
+        "auc": float((np.cumsum(falling) * (1 - falling)).sum())
+        / float(chance.sum() * (1 - chance).sum()),
+        "brier": brier,
+        "brier_skill": 1 - brier / (share * (1 - share)),
+        "log_loss": float((special.entr(chance) + special.entr(1 - chance)).mean()),
+    }
+    for name, beta in (("f0_5", 0.5), ("f1", 1.0), ("f2", 2.0)):
+        top = (1 + beta * beta) * hits
+        truth[name] = top / (top + beta * beta * missed + extra)
+
+    def draw(random: np.random.Generator, rows: int) -> Limits:
+        own = special.expit(low + 1.2 * random.standard_normal(rows))
+        return _limits(binary_metrics(random.random(rows) < own, own > cut, own))
+
+    return Population(f"{rate:.0%} positive", truth, draw)
+
+
+def multiclass_population(shares: tuple[float, ...]) -> Population:
+    """Classes of these shares, the last of which is known less often."""
+    classes = len(shares)
+    right = np.full(classes, 0.7)
+    right[-1] = 0.5
+    table = (1 - right)[:, None] / classes + np.diag(right)
+    joint = (np.array(shares)[:, None] * table).ravel()
+    rows = np.repeat(np.arange(classes**2), np.round(joint * 1e6).astype(int))
+    true = multiclass_metrics(rows // classes, rows % classes, classes)
+
+    def draw(random: np.random.Generator, count: int) -> Limits:
+        cells = random.choice(classes**2, count, p=joint)
+        return _limits(multiclass_metrics(cells // classes, cells % classes, classes))
+
+    name = " : ".join(f"{share:.0%}" for share in shares)
+    return Population(name, {key: one.value for key, one in true.items()}, draw)
+
+
+def regression_population(errors: str) -> Population:
+    """A label with sd 2 around 0 that is known up to errors of one of four laws."""
+    laws: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], float, float]] = {
+        "normal": (lambda g, n: g.standard_normal(n), math.sqrt(2 / math.pi), 1.0),
+        "t(3)": (lambda g, n: g.standard_t(3, n), 2 * math.sqrt(3) / math.pi, 3.0),
+        "t(5)": (lambda g, n: g.standard_t(5, n), 4 * math.sqrt(5) / (3 * math.pi), 5 / 3),
+        "exponential": (lambda g, n: g.exponential(size=n) - 1, 2 / math.e, 1.0),
+    }
+    law, mae, square = laws[errors]
+    truth = {"mae": mae, "mse": square, "rmse": math.sqrt(square), "r2": 4 / (4 + square)}
+
+    def draw(random: np.random.Generator, rows: int) -> Limits:
+        answer = 2 * random.standard_normal(rows)
+        return _limits(regression_metrics(answer + law(random, rows), answer))
+
+    return Population(f"{errors} errors", truth, draw)
+
+
+def _limits(measures: Mapping[str, Measure]) -> Limits:
+    return {
+        name: None if one.unbounded else one.interval
+        for name, one in measures.items()
+        if one.support and not one.undefined
+    }
+
+
+def covered(population: Population, rows: int, repeats: int) -> dict[str, Cell]:
+    """Draw windows, and count by metric how often its interval holds the truth."""
+    random = np.random.default_rng([rows, repeats])
+    counts = {name: [0, 0, 0] for name in population.truth if name not in TWINS}
+    for _ in range(repeats):
+        for name, limits in population.draw(random, rows).items():
+            if name not in counts:
+                continue
+            held = limits is not None and _holds(limits, population.truth[name])
+            counts[name][0] += 1
+            counts[name][1] += held
+            counts[name][2] += limits is None
+    return {
+        name: Cell(windows, 100 * held / windows, 100 * left / windows)
+        for name, (windows, held, left) in counts.items()
+        if windows >= min(LEAST, repeats)
+    }
+
+
+def _holds(limits: tuple[float, float], truth: float) -> bool:
+    rounding = 1e-9 * max(1.0, abs(truth))
+    return limits[0] - rounding <= truth <= limits[1] + rounding
+
+
+def table(populations: list[Population], repeats: int, low: list[str]) -> Iterator[str]:
+    """Yield a line for each metric: least and most over the populations, by rows of a window."""
+    found = {
+        (one.name, rows): covered(one, rows, repeats if rows < SIZES[-1] else repeats // 2)
+        for one in populations
+        for rows in SIZES
+    }
+    yield "| metric | " + " | ".join(f"{rows:,} rows" for rows in SIZES) + " |"
+    yield "|---" * (1 + len(SIZES)) + "|"
+    for name in dict.fromkeys(name for one in populations for name in one.truth):
+        shown = []
+        for rows in SIZES:
+            cells = {
+                one.name: found[one.name, rows][name]
+                for one in populations
+                if name in found[one.name, rows]
+            }
+            shown.append(_shown(list(cells.values())))
+            low += [
+                f"{name}, {where}, {rows:,} rows: {cell.right:.1f} ± {cell.error:.1f}"
+                for where, cell in cells.items()
+                if cell.right < WANTED
+            ]
+        if any(one != "–" for one in shown):
+            yield f"| {name} | " + " | ".join(shown) + " |"
+
+
+def _shown(cells: list[Cell]) -> str:
+    if not cells:
+        return "–"
+    ends = sorted({f"{one.right:.1f}" for one in cells}, key=float)
+    text = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+    left = max(one.open for one in cells)
+    return text + (f" (left open: {left:.0f})" if left >= 0.5 else "")
+
+
+def main() -> None:
+    """Print the study."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=10_000)
+    repeats = parser.parse_args().repeats
+    start, low = time.perf_counter(), list[str]()
+    sure = 196 * math.sqrt(0.95 * 0.05 / repeats)
+    print("# How often a 95% interval holds the truth\n")
+    print(
+        f"Percent of {repeats:,} windows ({repeats // 2:,} of 30,000 rows) in which the interval "
+        "holds the\npopulation's value, or the metric says that these rows do not bound it "
+        '("left open": the most such\nwindows). From - to: over the populations named. A '
+        f"coverage of 95 is known to ± {sure:.1f}. Windows in which a\nmetric is not defined "
+        f"are left out, and so is a metric that fewer than {LEAST} windows have. Above 98:\n"
+        "counts so few that no interval of whole rows comes nearer.\n"
+    )
+    sections: dict[str, list[Population]] = {
+        "Bias: 2%, 20%, 50% positive; equal and unequal groups": [
+            bias_population(rate, equal=equal) for rate in RATES for equal in (True, False)
+        ],
+        "Two classes: 2%, 20%, 50% positive": [binary_population(rate) for rate in RATES],
+        "Several classes: 50:30:20, 90:8:2, 40:30:20:6:4": [
+            multiclass_population(shares)
+            for shares in ((0.5, 0.3, 0.2), (0.9, 0.08, 0.02), (0.4, 0.3, 0.2, 0.06, 0.04))
+        ],
+        **{
+            f"Numbers: {one.name}": [one]
+            for one in map(regression_population, ("normal", "exponential", "t(5)", "t(3)"))
+        },
+    }
+    for head, populations in sections.items():
+        print(f"## {head}\n")
+        print("\n".join(table(populations, repeats, low)), end="\n\n")
+    print(f"## Below {WANTED:.0f}\n")
+    print("\n".join(f"- {line}" for line in low) if low else "None.")
+    print(
+        f"\nMeasured {time.strftime('%Y-%m-%d')} on Python {platform.python_version()}, numpy "
+        f"{np.__version__}, in {(time.perf_counter() - start) / 60:.0f} minutes."
+    )
+
+
+if __name__ == "__main__":
+    with threadpool_limits(1):
+        main()
