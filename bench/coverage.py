@@ -244,7 +244,7 @@ def _shown(cells: list[Cell]) -> str:
 def main() -> None:
     """Print the study."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=5_000)
     repeats = parser.parse_args().repeats
     start, low = time.perf_counter(), list[str]()
     sure = 196 * math.sqrt(0.95 * 0.05 / repeats)

@@ -33,9 +33,13 @@ class Compat:
     deequ_ties
         Compare columns with repeated values as the library under SageMaker did until its issue 392
         was mended: as sets of distinct values.
+    bias_intervals
+        Tell a metric of bias only when its 95% interval lies outside the allowed range, as
+        SageMaker's guide has it; its published run compares the value alone.
     """
 
     deequ_ties: bool = False
+    bias_intervals: bool = False
 
     @classmethod
     def of(cls, given: Compat | bool | None) -> Compat | None:

@@ -7,6 +7,7 @@ labels have come.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import numpy as np
@@ -39,6 +40,7 @@ from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricPoint
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
+    Unusable,
     judge_unusable,
     repeated_note,
     unusable_details,
@@ -71,12 +73,47 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
         plan = plan_of(baseline, outcomes.roles)
     except InputError:
         return {}  # Whoever asks for a check of bias is told what is missing.
-    return {ANALYSIS: _document(plan, plan.reference)}
+    return {ANALYSIS: document_of(plan, measured_of(plan, plan.reference))}
 
 
 def evaluate(context: CheckContext) -> Report:
     """Judge a window."""
     plan = plan_of(context.baseline, context.roles)
+    window = count_window(plan, context)
+    tallies = window.tallies
+    counts = _counts(plan, tallies, context, window.rows)
+    findings, alpha = judge_groups(counts, stratified=plan.is_stratified, budget=context.budget)
+    judged = judge_unusable(window.unusable, plan.unusable, context.budget.per_window)
+    violations = violations_of(findings, plan.groups, counts, context.rows.batches, judged)
+    return Report(
+        kind="bias",
+        violations=violations,
+        row_count=window.rows,
+        metrics=(*(finding.result for finding in findings), *(one.result for one in judged)),
+        files={ANALYSIS: document_of(plan, measured_of(plan, tallies))},
+        points=points_of(
+            findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
+        ),
+        alpha=alpha,
+        details={
+            **details_of(plan, tallies, counts),
+            **unusable_details(window.unusable, _collapsed(tallies), window.repeated),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class CountedWindow:
+    """The judged rows, counted."""
+
+    tallies: Mapping[Facet, Tally]  # Under the reference's names of values.
+    rows: int
+    unusable: Unusable  # What of them cannot be used.
+    repeated: str  # Which ids come more than once, in words.
+
+
+def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
+    """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
     impossible = 0
@@ -98,30 +135,9 @@ def evaluate(context: CheckContext) -> Report:
         facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
         for facet, tally in tallies.items()
     }
-    counts = _counts(plan, tallies, context, rows)
-    findings, alpha = judge_groups(
-        counts, stratified=plan.is_stratified, budget=context.budget
-    )
     unusable = unusable_of(tallies, impossible, plan.roles, seen)
-    judged = judge_unusable(unusable, plan.unusable, context.budget.per_window)
-    violations = violations_of(findings, plan.groups, counts, context.rows.batches, judged)
-    return Report(
-        kind="bias",
-        violations=violations,
-        row_count=rows,
-        metrics=(*(finding.result for finding in findings), *(one.result for one in judged)),
-        files={ANALYSIS: _document(plan, tallies)},
-        points=points_of(
-            findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
-        ),
-        alpha=alpha,
-        details={
-            **_details(plan, tallies, counts),
-            **unusable_details(
-                unusable, _collapsed(tallies), repeated_note(ids, plan.roles.id_column)
-            ),
-        },
-    )
+    repeated = repeated_note(ids, plan.roles.id_column)
+    return CountedWindow(tallies, rows, unusable, repeated)
 
 
 def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
@@ -173,12 +189,16 @@ def _counts(
     return found
 
 
-def _document(plan: Plan, tallies: Mapping[Facet, Tally]) -> str:
-    """Write analysis.json of what was counted."""
-    measured: list[tuple[Group, Mapping[str, Measured]]] = [
-        (group, measure(group.pair(tallies[group.counted]), stratified=plan.is_stratified))
+def measured_of(plan: Plan, tallies: Mapping[Facet, Tally]) -> list[Mapping[str, Measured]]:
+    """Measure each group of what was counted."""
+    return [
+        measure(group.pair(tallies[group.counted]), stratified=plan.is_stratified)
         for group in plan.groups
     ]
+
+
+def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
+    """Write analysis.json of each group's metrics."""
     roles = plan.roles
     stages = [
         stage
@@ -188,10 +208,11 @@ def _document(plan: Plan, tallies: Mapping[Facet, Tally]) -> str:
         )
         if is_known
     ]
-    return analysis(measured, label=plan.label, positive=plan.positive_text, stages=stages)
+    groups = list(zip(plan.groups, measured, strict=True))
+    return analysis(groups, label=plan.label, positive=plan.positive_text, stages=stages)
 
 
-def _details(
+def details_of(
     plan: Plan, tallies: Mapping[Facet, Tally], counts: Sequence[GroupCounts]
 ) -> dict[str, JsonValue]:
     """Return what the metrics rest on: missing and unknown values, labels by group."""
@@ -366,7 +387,8 @@ def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
     result = finding.result
     rate = RATES.get("DPPL" if result.name == "DI" else result.name)
     parts = []
-    if rate is not None:
+    sides = _both(counts.window) if rate is not None else ()
+    if rate is not None and all(rate.rows(side) for side in sides):
         parts.append(_shares(rate, group, counts))
     assert result.value is not None and finding.required is not None
     against = "the limit" if finding.is_limit else "before"
@@ -382,12 +404,13 @@ def _shares(rate: Rate, group: Group, counts: GroupCounts) -> str:
     now = _both(counts.window)
     shares = [float(rate.hits(side) / rate.rows(side)) for side in now]
     rows = [plural(int(rate.rows(side)), "row") for side in now]
-    if counts.reference is None:
+    before = () if counts.reference is None else _both(counts.reference)
+    if not before or not all(rate.rows(side) for side in before):
         return (
             f"{rate.words}: {group.words} {percent(shares[1])} of {rows[1]}, "
             f"others {percent(shares[0])} of {rows[0]}"
         )
-    then = [float(rate.hits(side) / rate.rows(side)) for side in _both(counts.reference)]
+    then = [float(rate.hits(side) / rate.rows(side)) for side in before]
     moves = [abs(one - other) for one, other in zip(shares, then, strict=True)]
     total = sum(moves)
     moved = "both moved"

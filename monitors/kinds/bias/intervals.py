@@ -19,7 +19,6 @@ from driftline.stats.intervals import (
     Limits,
     difference_limits,
     limits_over_shares,
-    newcombe,
     paired_ratio_limits,
     ratio_limits,
     weighted_share_limits,
@@ -58,9 +57,9 @@ def interval(name: str, pair: Pair, measured: Measured, *, z: float = Z95) -> Li
     if name in RATES:
         rate = RATES[name]
         first, second = (a, d) if rate.sign > 0 else (d, a)
-        shares = (rate.hits(first), rate.rows(first), rate.hits(second), rate.rows(second))
-        hits1, rows1, hits2, rows2 = (float(one) for one in shares)
-        return newcombe(hits1, rows1, hits2, rows2, z)
+        hits = np.array([rate.hits(first), rate.hits(second)])
+        rows = np.array([rate.rows(first), rate.rows(second)])
+        return weighted_share_limits(np.array([1.0, -1.0]), hits, rows, z)
     if name == "CI":
         low, high = wilson(float(d.rows), float(a.rows + d.rows), z)
         return 1 - 2 * high, 1 - 2 * low

@@ -15,6 +15,7 @@ def _is_deployable(roles: Roles, has_model: bool) -> bool:
 KIND = Kind(
     name="bias",
     evaluation="driftline.monitors.kinds.bias.evaluation",
+    compat_evaluation="driftline.monitors.sagemaker.bias",
     columns=answer_columns,
     uses_labels=True,
     needs="the reference needs groups to compare and answers; give --facet, and --label or "

@@ -1,0 +1,213 @@
+"""Bias as SageMaker judges it: smclarify's metrics, cases without meaning too, and a real run."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import driftline as dl
+from driftline.baseline.store import Baseline
+from driftline.capture.windows.window import Window
+from driftline.monitors.check_context import CheckContext, Compat
+from driftline.monitors.definitions import DefinitionError, MonitorDefinition
+from driftline.monitors.kinds.bias.metrics import Pair
+from driftline.monitors.kind import kind_named
+from driftline.monitors.report.report import Report
+from driftline.monitors.rows import Rows, WindowFacts
+from driftline.monitors.sagemaker.bias import NONE_PREDICTED, clarify_metrics
+from tests.monitors.kinds.bias.adult import FIXTURES, aws_window, expected, people
+
+CASES = {one["id"]: one for one in expected()["cases"]}
+# An integer age that smclarify takes for a category: asserted to be above 40, as the decimal one.
+AS_DECIMAL = {"TRAP_age_40_int": "age_gt_40_float"}
+
+
+def fitted(case: dict) -> Baseline:
+    call = case["call"]
+    number = case["inferred"]["label_type"] == "CONTINUOUS"
+    listed = call["facet_values_or_threshold"]
+    return Baseline.fit(
+        people(),
+        label=call["label"],
+        prediction=call["predicted_label"],
+        positive=call["label_values_or_threshold"][0],
+        problem="regression" if number else "binary",
+        facet=call["facet"] + ("=" + ",".join(map(str, listed)) if listed else ""),
+        group=call["group_variable"],
+    )
+
+
+def section(report: Report, name: str) -> dict[str, dict[str, float]]:
+    """One section of the window's analysis.json: by group, the metrics' values."""
+    document = json.loads(report.documents()["analysis.json"])[name]
+    [entries] = document["facets"].values()
+    return {
+        one["value_or_threshold"]: {each["name"]: each["value"] for each in one["metrics"]}
+        for one in entries
+    }
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_document_of_a_window_holds_smclarifys_values(case: dict) -> None:
+    report = dl.check(people(), fitted(case), kind="bias", compat=True)
+
+    found = [section(report, f"{stage}_training_bias_metrics") for stage in ("pre", "post")]
+    for one in CASES[AS_DECIMAL.get(case["id"], case["id"])]["facets"]:
+        text = one["value_or_threshold"].replace(".0", "") if "age" in case["id"] else (
+            one["value_or_threshold"]
+        )
+        wanted = one["post_training"].copy()
+        wanted.pop("FT")  # It needs rows, not counts.
+        assert found[0][text] == pytest.approx(one["pre_training"], abs=1e-9)
+        assert found[1][text] == pytest.approx(wanted, abs=1e-9)
+    assert report.passed
+
+
+def pair_of(a: tuple[int, int, int, int], d: tuple[int, int, int, int]) -> Pair:
+    """Rows of both sides: true positives, false positives, false negatives, true negatives."""
+    counts = np.zeros((2, 2, 3, 3), np.int64)
+    for side, (tp, fp, fn, tn) in enumerate((a, d)):
+        counts[side, 0, :2, :2] = [[tn, fp], [fn, tp]]
+    return Pair.of(counts)
+
+
+# What smclarify 0.5 gives (the reference's table of undefined cases), by case.
+UNDEFINED: dict[str, tuple[Pair, dict[str, float | None]]] = {
+    "nobody is predicted positive": (
+        pair_of((0, 0, 5, 5), (0, 0, 2, 8)),
+        {"DPPL": None, "DI": None, "DAR": None, "TE": None, "GE": None, "DPL": 0.3},
+    ),
+    "none of the group is predicted positive": (
+        pair_of((4, 2, 1, 3), (0, 0, 2, 8)),
+        {"DI": 0.0, "DCA": -math.inf, "TE": math.inf, "DAR": 4 / 6, "RD": 0.8},
+    ),
+    "none of the others is predicted positive": (
+        pair_of((0, 0, 2, 8), (4, 2, 1, 3)),
+        {"DI": math.inf, "DCA": math.inf, "TE": -math.inf, "DAR": -4 / 6},
+    ),
+    "the group has no observed positives": (
+        pair_of((3, 1, 2, 4), (0, 2, 0, 8)),
+        {"RD": 0.6, "KL": -0.34657359, "JS": 0.04247476, "TVD": 0.25, "LP": 0.5, "KS": 0.5},
+    ),
+    "no false positives on either side": (
+        pair_of((3, 0, 2, 5), (2, 0, 1, 7)),
+        {"TE": 0.0, "SD": 0.0, "DAR": 0.0},
+    ),
+    "no errors at all": (pair_of((3, 0, 0, 5), (2, 0, 0, 7)), {"TE": 0.0, "GE": 0.0, "AD": 0.0}),
+    "every row is a missed positive": (
+        pair_of((0, 0, 5, 0), (0, 0, 4, 0)),
+        {"GE": None, "DPL": 0.0},
+    ),
+    "the group is empty": (pair_of((3, 1, 2, 4), (0, 0, 0, 0)), {"DPPL": None, "CI": None}),
+}
+
+
+@pytest.mark.parametrize(("pair", "wanted"), UNDEFINED.values(), ids=UNDEFINED)
+def test_what_has_no_meaning_has_smclarifys_value(pair: Pair, wanted: dict) -> None:
+    found = clarify_metrics(pair, stratified=False)
+
+    assert {name: found[name].value for name in wanted} == pytest.approx(wanted, abs=1e-7)
+
+
+def test_a_model_that_says_no_to_all_loses_all_metrics_of_predictions_with_clarifys_words() -> None:
+    found = clarify_metrics(pair_of((0, 0, 5, 5), (0, 0, 2, 8)), stratified=False)
+
+    assert {one.reason for name, one in found.items() if one.value is None} == {NONE_PREDICTED}
+    assert found["CI"].value == 0.0
+
+
+def sagemaker_folder(folder: Path) -> str:
+    folder.mkdir()
+    (folder / "analysis.json").write_text((FIXTURES / "aws-analysis.json").read_text())
+    return str(folder)
+
+
+def test_a_real_run_gives_its_own_violations(tmp_path: Path) -> None:
+    report = dl.check(
+        aws_window(), sagemaker_folder(tmp_path / "b"), kind="bias", compat=True,
+        prediction="predicted", group="Age",
+    )  # fmt: skip
+
+    found = json.loads(report.documents()["constraint_violations.json"])
+    theirs = json.loads((FIXTURES / "aws-violations.json").read_text())
+    theirs["violations"] = [
+        one for one in theirs["violations"] if one["metric_name"] != "FT"
+    ]  # It needs rows, not counts.
+    for one in (*found["violations"], *theirs["violations"]):
+        words, numbers = one["description"].split(), (2, -1)
+        one["description"] = [round(float(words[place]), 12) for place in numbers]
+    assert found == theirs
+
+
+def test_by_its_interval_a_metric_that_reaches_the_allowed_range_is_not_told(
+    tmp_path: Path,
+) -> None:
+    report = dl.check(
+        aws_window(), sagemaker_folder(tmp_path / "b"), kind="bias", prediction="predicted",
+        group="Age", compat=Compat(bias_intervals=True),
+    )  # fmt: skip
+
+    assert {one.name for one in report.metrics if one.violated} == {"DCA", "SD", "GE", "TE"}
+    for one in report.metrics:
+        if one.violated and one.name != "TE":  # Which is infinite, and has no interval.
+            assert one.low > abs(one.reference) or one.high < -abs(one.reference)
+
+
+def table(**columns: list) -> pa.Table:
+    return pa.table(columns)
+
+
+SMALL = {
+    "sex": ["f"] * 4 + ["m"] * 5 + [None],
+    "said": [1, 0, 0, 0, 1, 1, 0, 0, 1, 1],
+    "true": [1, 0, 1, 0, 1, 0, 0, 0, 1, 1],
+}
+
+
+def small_baseline() -> Baseline:
+    return Baseline.fit(
+        table(**SMALL), label="true", prediction="said", positive=1, problem="binary", facet="sex=f"
+    )
+
+
+def test_missing_facets_are_others_and_missing_answers_negative() -> None:
+    window = SMALL | {"true": [1, None, 1, 0, 1, 0, None, 0, 1, 1], "said": [*SMALL["said"][:9], None]}
+
+    report = dl.check(table(**window), small_baseline(), kind="bias", compat=True)
+
+    values = {one.name: one.value for one in report.metrics}
+    assert values["CI"] == pytest.approx((6 - 4) / 10)
+    assert values["DPL"] == pytest.approx(3 / 6 - 2 / 4)
+    assert values["DPPL"] == pytest.approx(3 / 6 - 1 / 4)
+
+
+def test_captured_rows_without_ground_truth_are_left_out_as_the_merge_does() -> None:
+    window = SMALL | {"true": [1, None, 1, 0, 1, 0, None, 0, 1, 1]}
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    facts = WindowFacts(Window(start, start.replace(hour=1)))
+    batches = table(**window).to_batches
+    baseline = small_baseline()
+    context = CheckContext(
+        baseline, Rows(lambda: iter(batches()), facts=facts), baseline.outcomes.roles,
+        compat=Compat(),
+    )  # fmt: skip
+
+    report = kind_named("bias").evaluate(context)
+
+    values = {one.name: one.value for one in report.metrics}
+    assert values["CI"] == pytest.approx((5 - 3) / 8)
+    assert values["DPPL"] == pytest.approx(4 / 5 - 1 / 3)
+
+
+def test_a_monitor_of_bias_may_be_sagemakers_and_one_of_attribution_may_not() -> None:
+    known = {"name": "m", "endpoint": "e", "baseline": "b"}
+
+    assert MonitorDefinition(**known, kind="bias", compat=True).compat
+    with pytest.raises(DefinitionError, match='expected "data-quality" or "bias"'):
+        MonitorDefinition(**known, kind="attribution", compat=True)
