@@ -97,8 +97,7 @@ def evaluate(context: CheckContext) -> Report:
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text
         ),
-        details=details_of(plan, tallies, counts)
-        | {"compat": {"bias_intervals": by_interval, "labelled_rows_alone": is_merged}},
+        details=details_of(plan, tallies, counts),
     )
 
 

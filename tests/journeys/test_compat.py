@@ -54,7 +54,7 @@ def test_data_that_break_them_do_not(folder: Path) -> None:
     assert found.returncode == 1, found.stderr
     report = json.loads(found.stdout)
     assert [one["feature_name"] for one in report["violations"]] == ["_c5"]
-    assert report["details"] == {"compat": {"deequ_ties": True}}
+    assert report["details"] == {"compat": {"deequ_ties": True, "bias_intervals": False}}
 
 
 @pytest.mark.parametrize(

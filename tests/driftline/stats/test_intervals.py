@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from driftline.stats.intervals import newcombe, ratio_limits, wilson
+from driftline.stats.intervals import (
+    auc_limits,
+    few_share_limits,
+    limits_over_shares,
+    newcombe,
+    paired_ratio_limits,
+    positive_mean_limits,
+    ratio_limits,
+    weighted_share_limits,
+    wilson,
+)
 
 
 @given(st.integers(1, 5000), st.floats(0, 1))
@@ -52,3 +62,109 @@ def test_limits_of_a_ratio_hold_the_truth_as_often_as_they_say(group: int, other
     limits = np.array([ratio_limits(d, group, a, others) for d, a in drawn if a])
 
     assert 0.93 <= ((limits[:, 0] <= 2 / 3) & (limits[:, 1] >= 2 / 3)).mean() <= 0.985
+
+
+@pytest.mark.parametrize("rows", [10, 25, 50, 200])
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.1, 0.3, 0.5])
+def test_limits_of_a_rare_share_hold_it_by_exact_enumeration(rows: int, share: float) -> None:
+    counts = np.arange(rows + 1)
+    chance = stats.binom.pmf(counts, rows, share)
+
+    limits = [few_share_limits(count, rows) for count in counts.tolist()]
+
+    held = np.array([low <= share <= high for low, high in limits])
+    # Brown, Cai and DasGupta's figure 8: never below 0.92, where Wilson's fall to 0.83.
+    assert chance[held].sum() >= 0.92
+    assert all(
+        low <= count / rows <= high for count, (low, high) in zip(counts, limits, strict=True)
+    )
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5])
+@pytest.mark.parametrize("rows", [(40, 40), (15, 35), (100, 300)])
+def test_a_divergence_of_equal_groups_may_be_zero_by_exact_enumeration(
+    rows: tuple[int, int], share: float
+) -> None:
+    def root(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.sign(first - second) * (first - second) ** 2
+
+    counts = [np.arange(stats.binom.ppf(1 - 1e-7, one, share) + 1) for one in rows]
+    chances = [stats.binom.pmf(one, size, share) for one, size in zip(counts, rows, strict=True)]
+
+    held = sum(
+        chance_a * chance_d
+        for a, chance_a in zip(counts[0].tolist(), chances[0], strict=True)
+        for d, chance_d in zip(counts[1].tolist(), chances[1], strict=True)
+        if limits_over_shares(root, (a, rows[0]), (d, rows[1]))[0] <= 0
+        and limits_over_shares(root, (a, rows[0]), (d, rows[1]))[1] >= 0
+    )
+
+    assert held >= 0.935
+
+
+def test_limits_over_two_shares_are_newcombes_for_their_difference_and_scipys_for_one() -> None:
+    gap = limits_over_shares(np.subtract, (30, 80), (25, 90))
+    one = limits_over_shares(lambda first, _: first / (1 - first), (30, 80), (0, 0))
+
+    assert gap == pytest.approx(newcombe(30, 80, 25, 90), abs=1e-4)
+    wanted = stats.binomtest(30, 80).proportion_ci(0.95, method="wilson")
+    odds = (wanted.low / (1 - wanted.low), wanted.high / (1 - wanted.high))
+    assert one == pytest.approx(odds, abs=1e-4)
+
+
+def test_limits_of_a_weighted_sum_are_newcombes_for_a_difference_and_open_without_rows() -> None:
+    signed = np.array([1.0, -1.0])
+    counts, rows = np.array([30.0, 25.0]), np.array([80.0, 90.0])
+
+    assert weighted_share_limits(signed, counts, rows) == pytest.approx(newcombe(30, 80, 25, 90))
+    low, high = weighted_share_limits(signed, np.array([30.0, 0.0]), np.array([80.0, 0.0]))
+    assert low < 30 / 80 - 1  # The second share may be 1.
+    assert high == pytest.approx(wilson(30, 80)[1])
+
+
+@pytest.mark.parametrize("cells", [(0.05, 0.1, 0.05, 0.8), (0.3, 0.1, 0.2, 0.4)])
+def test_limits_of_a_ratio_of_the_same_rows_hold_it_by_exact_enumeration(
+    cells: tuple[float, ...],
+) -> None:
+    rows, both, first, second = 40, *cells[:3]
+    truth = (both + first) / (both + second)
+    total = held = 0.0
+    for x in range(rows + 1):
+        for y in range(rows + 1 - x):
+            for w in range(rows + 1 - x - y):
+                if not x + w:
+                    continue  # The ratio is not defined.
+                chance = stats.multinomial.pmf((x, y, w, rows - x - y - w), rows, cells)
+                low, high = paired_ratio_limits(x, y, w) if chance > 1e-7 else (np.inf, 0)
+                total += chance
+                held += chance * (low <= truth <= high)
+
+    assert held / total >= 0.945
+
+
+def test_limits_of_a_skew_mean_hold_it_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.chisquare(1, (4_000, 60))  # Its mean is 1.
+    mean, sd = values.mean(axis=1), values.std(axis=1)
+    skew = ((values - mean[:, None]) ** 3).mean(axis=1) / sd**3
+
+    limits = np.array(
+        [
+            positive_mean_limits(m, s / np.sqrt(60), g / np.sqrt(60))
+            for m, s, g in zip(mean, sd, skew, strict=True)
+        ]
+    )
+
+    # On the logarithm alone it is 0.935.
+    assert ((limits[:, 0] <= 1) & (limits[:, 1] >= 1)).mean() >= 0.94
+
+
+def test_limits_of_an_auc_of_three_positives_hold_it_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(6)
+    truth = stats.norm.cdf(1.2 / np.sqrt(2))
+    others, positives = rng.standard_normal((2_000, 147)), rng.standard_normal((2_000, 3)) + 1.2
+    areas = (positives[:, :, None] > others[:, None, :]).mean(axis=(1, 2))
+
+    limits = np.array([auc_limits(area, (147, 3)) for area in areas])
+
+    assert 0.935 <= ((limits[:, 0] <= truth) & (truth <= limits[:, 1])).mean() <= 0.99

@@ -16,8 +16,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check_context import CheckContext, Compat
 from driftline.monitors.definitions import DefinitionError, MonitorDefinition
-from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 from driftline.monitors.sagemaker.bias import NONE_PREDICTED, clarify_metrics
@@ -59,8 +59,10 @@ def test_the_document_of_a_window_holds_smclarifys_values(case: dict) -> None:
 
     found = [section(report, f"{stage}_training_bias_metrics") for stage in ("pre", "post")]
     for one in CASES[AS_DECIMAL.get(case["id"], case["id"])]["facets"]:
-        text = one["value_or_threshold"].replace(".0", "") if "age" in case["id"] else (
-            one["value_or_threshold"]
+        text = (
+            one["value_or_threshold"].replace(".0", "")
+            if "age" in case["id"]
+            else (one["value_or_threshold"])
         )
         wanted = one["post_training"].copy()
         wanted.pop("FT")  # It needs rows, not counts.
@@ -177,7 +179,10 @@ def small_baseline() -> Baseline:
 
 
 def test_missing_facets_are_others_and_missing_answers_negative() -> None:
-    window = SMALL | {"true": [1, None, 1, 0, 1, 0, None, 0, 1, 1], "said": [*SMALL["said"][:9], None]}
+    window = SMALL | {
+        "true": [1, None, 1, 0, 1, 0, None, 0, 1, 1],
+        "said": [*SMALL["said"][:9], None],
+    }
 
     report = dl.check(table(**window), small_baseline(), kind="bias", compat=True)
 
@@ -205,9 +210,9 @@ def test_captured_rows_without_ground_truth_are_left_out_as_the_merge_does() -> 
     assert values["DPPL"] == pytest.approx(4 / 5 - 1 / 3)
 
 
-def test_a_monitor_of_bias_may_be_sagemakers_and_one_of_attribution_may_not() -> None:
-    known = {"name": "m", "endpoint": "e", "baseline": "b"}
+def test_a_monitor_of_bias_may_be_sagemakers() -> None:
+    known = {"name": "m", "endpoint": "e", "baseline": "b", "kind": "bias"}
 
-    assert MonitorDefinition(**known, kind="bias", compat=True).compat
-    with pytest.raises(DefinitionError, match='expected "data-quality" or "bias"'):
-        MonitorDefinition(**known, kind="attribution", compat=True)
+    assert MonitorDefinition(**known, compat=True).compat
+    with pytest.raises(DefinitionError, match="deequ_ties"):
+        MonitorDefinition(**known, compat=True, deequ_ties=True)

@@ -63,7 +63,7 @@ def test_it_has_60_violations_with_deequs_ties_as_well(churn: Baseline, traffic:
     found = check(traffic, churn, compat=Compat(deequ_ties=True))
 
     assert len(found.violations) == 60
-    assert found.to_dict()["details"] == {"compat": {"deequ_ties": True}}
+    assert found.to_dict()["details"] == {"compat": {"deequ_ties": True, "bias_intervals": False}}
 
 
 def test_violations_stand_in_the_order_of_the_constraints(report: Report, churn: Baseline) -> None:

@@ -93,7 +93,7 @@ def test_few_rows_are_judged_and_what_has_no_value_is_not() -> None:
     # What SageMaker does not measure is neither judged nor in its documents.
     assert not {one.name for one in report.metrics} & {"balanced_accuracy", "brier_skill"}
     assert "majority" not in report.files["statistics.json"]
-    assert report.details["compat"] == {"deequ_ties": False}
+    assert report.details["compat"] == {"deequ_ties": False, "bias_intervals": False}
 
 
 def analysis(folder: Path, name: str, values: dict[str, float]) -> Path:
