@@ -161,7 +161,7 @@ ReportFeature = shape("ReportFeature", "What was measured of a column, and how f
 _NUMBERS: dict[str, Any] = dict.fromkeys(NUMBERS, float | Literal["Infinity", "-Infinity"] | None)
 ReportMetric = shape("ReportMetric", "A measured number, and what it is compared with.",
     name=str, facet=str, facet_value=str, label=str,
-    **_NUMBERS, operator=str,
+    **_NUMBERS, unbounded=str, operator=str,
     p_value=float | None, count=int, violated=bool, severity=Severity | None, note=str)
 ReportSegment = shape("ReportSegment", "A segment that was judged by itself.",
     name=str, column=str, level=str, row_count=int, share_of_rows=float, reference_count=int,
