@@ -274,6 +274,7 @@ class ReportMetric(TypedDict):
     reference_low: float | Literal["Infinity", "-Infinity"] | None
     reference_high: float | Literal["Infinity", "-Infinity"] | None
     bound: float | Literal["Infinity", "-Infinity"] | None
+    unbounded: str
     operator: str
     p_value: float | None
     count: int
