@@ -2,8 +2,8 @@
 
 Of data quality everything is read off three documents: constraints.json and statistics.json of the
 baseline, and statistics.json of the window, made as SageMaker's analyzer makes it
-(baseline/analyzer.py: each value's type is that of its text). Fixed thresholds, every row independent, columns compared by
-their number, and none of our own checks and budgets.
+(baseline/analyzer.py: each value's type is that of its text). Fixed thresholds, every row
+independent, columns compared by their number, and none of our own checks and budgets.
 
 References
 ----------
