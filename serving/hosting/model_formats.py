@@ -24,15 +24,21 @@ from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file, require_trusted
 
-# skops asks scikit-learn for all its estimators, and the search imports whatever array library is
-# installed, pytest and rich. Models that need one import it as ever.
+# What scikit-learn and joblib look for on their way stays out; models that need it import it.
 with without("cupy", "dask", "pytest", "rich", "torch"), without_parts_of_numpy():
     import joblib
     import pandas as pd
-    import skops.io
+    import sklearn.utils
     from sklearn.exceptions import NotFittedError
     from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import check_is_fitted
+
+    # skops trusts all estimators, and imports the whole of scikit-learn and whatever array library
+    # is installed to find them. `_load_skops` trusts the classes that a file names, one by one.
+    _all_estimators, sklearn.utils.all_estimators = sklearn.utils.all_estimators, list
+    import skops.io
+
+    sklearn.utils.all_estimators = _all_estimators
 
 # What scikit-learn's own estimators (of 1.9) hold of other packages: types of numbers
 # (SimpleImputer, KBinsDiscretizer) and a mean (FeatureAgglomeration). Each by the one loader that
