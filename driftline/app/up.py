@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -15,7 +16,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from driftline.app.exit_codes import error_of
@@ -187,7 +187,9 @@ class Supervisor:
         )
 
     def _read_ready(self, child: _Child, left_s: float) -> None:
-        if not wait([child.ready_fd], min(left_s, 1.0)):
+        ready = select.poll()
+        ready.register(child.ready_fd, select.POLLIN)
+        if not ready.poll(1000 * min(left_s, 1.0)):
             return
         if os.read(child.ready_fd, 1):
             child.is_ready = True

@@ -66,18 +66,30 @@ _ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 _LAST_S = 2 * fork_server.STOP_GRACE_S
 _MESSAGE_BYTES = 1 << 12
 _LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink")
+# What others import when they are first used stands here as well: each process would have its own.
+_LISTENING = (
+    "driftline.app.listener", "pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+)  # fmt: skip
 _IMPORTS = {
-    "server": ("driftline.app.listener", "driftline.serving.app"),
+    "server": (*_LISTENING, "driftline.serving.app"),
     "background": (
         *_LOOPS,
         "driftline.alerts.evaluation.evaluator",
         "driftline.alerts.math.training",
         "driftline.alerts.notify.deliverer",
         "driftline.alerts.notify.notification_maintenance",
+        "driftline.database.migrations",
         "driftline.monitors.run.scheduler",
         "driftline.serving.hosting.explain",
+        "httpcore",
     ),
-    "dashboard": ("driftline.app.listener", "driftline.dashboard.app"),
+    "dashboard": (
+        *_LISTENING,
+        "driftline.app.client.connection",
+        "driftline.dashboard.app",
+        "httpcore",
+    ),
     "sidecar": (*_LOOPS, "driftline.capture.line.kafka"),
     "sink": (*_LOOPS, "driftline.capture.line.kafka"),
 }
