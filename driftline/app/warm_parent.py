@@ -65,10 +65,10 @@ _ALLOCATOR = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 # Who forks workers ends when these have had their grace.
 _LAST_S = 2 * fork_server.STOP_GRACE_S
 _MESSAGE_BYTES = 1 << 12
-_LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink")
+_LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink", "httpcore")
 # What others import when they are first used stands here as well: each process would have its own.
 _LISTENING = (
-    "driftline.app.listener", "pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.auto",
+    "driftline.app.listener", "httpcore", "pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
 )  # fmt: skip
 _IMPORTS = {
@@ -82,14 +82,8 @@ _IMPORTS = {
         "driftline.database.migrations",
         "driftline.monitors.run.scheduler",
         "driftline.serving.hosting.explain",
-        "httpcore",
     ),
-    "dashboard": (
-        *_LISTENING,
-        "driftline.app.client.connection",
-        "driftline.dashboard.app",
-        "httpcore",
-    ),
+    "dashboard": (*_LISTENING, "driftline.app.client.connection", "driftline.dashboard.app"),
     "sidecar": (*_LOOPS, "driftline.capture.line.kafka"),
     "sink": (*_LOOPS, "driftline.capture.line.kafka"),
 }
