@@ -68,8 +68,8 @@ _MESSAGE_BYTES = 1 << 12
 _LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink", "httpcore")
 # What others import when they are first used stands here as well: each process would have its own.
 _LISTENING = (
-    "driftline.app.listener", "httpcore", "pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.auto",
-    "uvicorn.protocols.http.auto",
+    "driftline.app.listener", "httpcore", "pydantic.v1", "uvicorn.lifespan.on",
+    "uvicorn.loops.auto", "uvicorn.protocols.http.auto",
 )  # fmt: skip
 _IMPORTS = {
     "server": (*_LISTENING, "driftline.serving.app"),
