@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
@@ -164,6 +166,7 @@ class Baseline:
         progress: Callable[[int, int | None], None] | None = None,
         compat: bool = False,
         id_column: str | None = None,
+        predict: Callable[[pa.Table], np.ndarray] | None = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -189,6 +192,9 @@ class Baseline:
             Called with rows done and rows in total (None when not known); each row counts twice.
         compat
             Find the types as SageMaker does, by each value's text; the data is read once more.
+        predict
+            Asks the model, for "attribution": a table of features in, its answers out. What each
+            feature counts for it is kept, and `dl.check(…, predict=)` compares with it.
 
         Raises
         ------
@@ -206,6 +212,13 @@ class Baseline:
         )  # fmt: skip
         if (times := baseline.unnamed_times) is not None:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
+        if predict is not None or roles.facets:
+            # The kinds of monitor lie above this package, and are imported by name at use.
+            kinds = import_module("driftline.monitors.kinds.catalog")
+            if predict is not None and preprocess is not None:
+                raise InputError("predict with preprocess; expected rows as the model takes them")
+            rows = None if predict is None else open_source(data)
+            baseline = kinds.with_analysis(baseline, rows, predict)
         return baseline
 
     @classmethod

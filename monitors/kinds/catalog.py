@@ -11,6 +11,8 @@ from driftline.baseline.positive import require_positive
 from driftline.baseline.store import ANALYSIS, NONE, QUALITY_CONSTRAINTS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
+from driftline.formats.source import Source
+from driftline.monitors.check_context import Predictor
 from driftline.monitors.kind import DEFAULT_KIND, Kind, all_kinds
 from driftline.roles import Roles
 
@@ -61,6 +63,23 @@ def complete(baseline: Baseline) -> Baseline:
     if analysis:
         found[ANALYSIS] = json.dumps(analysis, indent=2, ensure_ascii=False) + "\n"
     return replace(baseline, documents={**found, **baseline.documents})
+
+
+def with_analysis(baseline: Baseline, rows: Source | None, predict: Predictor | None) -> Baseline:
+    """Return a fitted baseline with Clarify's document, and with attributions if a model is given.
+
+    Raises
+    ------
+    InputError
+        When the rows hold nothing that the model can be asked about.
+    """
+    if rows is not None and predict is not None:
+        from driftline.monitors.kinds.attribution.explaining import explain_reference
+
+        baseline = explain_reference(rows, baseline, predict)
+    found = complete(baseline).documents.get(ANALYSIS)
+    documents = {} if found is None else {ANALYSIS: found}
+    return replace(baseline, documents={**documents, **baseline.documents})
 
 
 def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:

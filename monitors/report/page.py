@@ -137,7 +137,10 @@ def _head(report: CheckResult) -> str:
 def notes(report: CheckResult) -> str:
     """Return paragraphs on what was not judged or left out, and what is positive; "" for none."""
     noun = "metric" if report.metrics else "column"
-    told = [str(report.details.get(name) or "") for name in ("answers_note", "positive_note")]
+    told = [
+        str(report.details.get(name) or "")
+        for name in ("answers_note", "positive_note", "model_note")
+    ]
     sentences = [unjudged_sentence(report.unjudged, noun), *told]
     return "".join(f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in sentences if one)
 

@@ -66,8 +66,8 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
         if report.decided and (line := report.unjudged_line):
             typer.echo(harmless(line))
         print_report(report)
-        notes = "unjudged_note", "times_note", "answers_note", "positive_note", "reference_note"
-        for name in notes:
+        notes = "answers_note", "positive_note", "model_note", "reference_note"
+        for name in ("unjudged_note", "times_note", *notes):
             if note := report.details.get(name):
                 typer.echo(harmless(str(note)))
         if report.decided:

@@ -93,6 +93,10 @@ def evaluate(context: CheckContext) -> Report:
     pairs = _pairs(reference, window, spreads)
     if context.compat is None:
         settled = settle(list(pairs.values()), context.budget.per_window)
+        if window.units_note:  # All zero is so in any units.
+            settled = [
+                replace(one, level=one.level and one.comparison.is_all_zero) for one in settled
+            ]
     else:  # Clarify does not ask what either side was made with.
         settled, reason = settle_by_limit(list(pairs.values())), ""
     findings = dict(zip(pairs, settled, strict=True))
@@ -164,7 +168,13 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
         )
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
-    return _seen(found, total), f"incomparable: {reason}" if reason else ""
+    change, unit = stored.making.changed_model(found.making), found.making.units
+    seen = replace(_seen(found, total), change=change)
+    if change:
+        seen = replace(seen, units_note="incomparable: another model")
+    elif unit != stored.making.units:
+        seen = replace(seen, units_note="incomparable: the units of a function are not known")
+    return seen, f"incomparable: {reason}" if reason else ""
 
 
 def _explained(

@@ -29,6 +29,7 @@ KEY = b"driftline.attributions"
 FORMAT_VERSION = 2
 # Of the first, without hours.
 READABLE = (1, FORMAT_VERSION)
+UNKNOWN = "answer"  # Units of what a function answers.
 # What SageMaker Clarify calls the only output of a model.
 LABEL = "label0"
 # Columns beside the features; no data set has them.
@@ -43,23 +44,36 @@ class Making:
     """What attributions were made by; only what was made alike is compared."""
 
     method: str  # "permutation", "tree_path_dependent", "linear"; "given" for ready attributions.
-    units: str = "answer"  # "probability", "margin", "value", "class"; "answer" when unknown.
+    units: str = UNKNOWN  # "probability", "margin", "value", "class"; "answer" when unknown.
     model: str = ""  # Digest of the model; "" when unknown.
     background: str = ""  # Digest of the background rows; "" when there are none.
     # Columns by feature, where a feature is not its column.
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def difference(self, other: Making) -> str:
-        """Return why the two cannot be compared; "" when they can."""
-        # A function in a notebook has no name to go by.
-        if self.model and other.model and self.model != other.model:
-            return f"the reference was explained for model {self.model}, now it is {other.model}"
-        for name in ("method", "units", "background", "groups"):
+        """Return why the two cannot be compared; "" when they can.
+
+        The units of another model are its own, and those of a function are not known.
+        """
+        names = ["method", "units", "background", "groups"]
+        if self.changed_model(other) or UNKNOWN in (self.units, other.units):
+            names.remove("units")
+        for name in names:
             mine, its = getattr(self, name), getattr(other, name)
             if mine != its:
                 shown = "" if name in ("background", "groups") else f' ("{mine}", now "{its}")'
                 return f"the reference was explained with another {name.rstrip('s')}{shown}"
         return ""
+
+    def changed_model(self, other: Making) -> str:
+        """Say that these are two models; "" when they are one, or nobody knows."""
+        # A function in a notebook has no name to go by.
+        if not self.model or not other.model or self.model == other.model:
+            return ""
+        return (
+            f"the model changed: the reference was explained for model {self.model}, "
+            f"now it is {other.model}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

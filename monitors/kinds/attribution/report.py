@@ -53,6 +53,8 @@ class ExplainedWindow:
     rows: Mapping[str, np.ndarray]  # Absolute attributions, shape (N, M); none for a document.
     making: Making
     row_count: int  # All rows of the window.
+    change: str = ""  # That it was another model than the reference's, in words.
+    units_note: str = ""  # Why the sum of attributions cannot be compared.
 
 
 def incomparable_report(
@@ -87,10 +89,11 @@ def attribution_report(
         metric
         for label, finding in findings.items()
         for metric in _metrics(
-            label, finding, window.rows.get(label), reason, context.seed, plain=plain
+            label, finding, window.rows.get(label), reason, context.seed, plain=plain,
+            units_note=window.units_note,
         )
-    ]
-    violations = () if reason else attribution_violations(findings, plain=plain)
+    ]  # fmt: skip
+    violations = () if reason else attribution_violations(findings, window.change, plain=plain)
     explanations = {
         label: Explanation(_means(one.comparison.window), window.expected.get(label))
         for label, one in findings.items()
@@ -108,7 +111,14 @@ def attribution_report(
 
 
 def _metrics(
-    label: str, finding: Finding, rows: np.ndarray | None, reason: str, seed: int, *, plain: bool
+    label: str,
+    finding: Finding,
+    rows: np.ndarray | None,
+    reason: str,
+    seed: int,
+    *,
+    plain: bool,
+    units_note: str,
 ) -> list[MetricResult]:
     one = finding.comparison
     note = reason or ("" if one.is_judged else INSUFFICIENT)
@@ -116,7 +126,13 @@ def _metrics(
     return [
         _order(label, finding, rows, note, seed, is_shown=is_shown),
         *_shares(label, finding, note, is_shown=is_shown),
-        _level(label, finding, note, is_shown=is_shown, plain=plain),
+        _level(
+            label,
+            finding,
+            note or units_note,
+            is_shown=is_shown or (bool(units_note) and not finding.level),
+            plain=plain,
+        ),
     ]
 
 
@@ -275,6 +291,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         "model": making.model,
         "background": making.background,
         "explained_rows": explained,
+        **({"model_note": window.change} if window.change else {}),
         **_blocks(findings),
         "ranking": {
             label: {
@@ -308,10 +325,11 @@ def _ranking(one: Importance) -> list[JsonValue]:
 
 
 def attribution_violations(
-    findings: Mapping[str, Finding], *, plain: bool
+    findings: Mapping[str, Finding], change: str = "", *, plain: bool
 ) -> tuple[Violation, ...]:
     """Return what is violated, most blamed first."""
     note = " (the reference's own error is not known)" if plain else ""
+    of_model = "the model changed, and " if change else ""
     found = []
     for label, finding in findings.items():
         prefix = f"{label}: " if len(findings) > 1 else ""
@@ -323,7 +341,7 @@ def attribution_violations(
                 "description": description,
             }
             violation = Violation(
-                prefix + name, CHECK, description, "ticket", ratio, cause=cause + note,
+                prefix + name, CHECK, description, "ticket", ratio, cause=of_model + cause + note,
                 fields=clarify,
             )  # fmt: skip
             found.append((violation, -math.log(max(p_value, 1e-300))))

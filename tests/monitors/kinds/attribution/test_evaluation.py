@@ -213,23 +213,45 @@ class Named:
         raise NotImplementedError
 
 
-def test_another_model_is_shown_and_not_judged(
+def named_model(reference: Baseline, name: str, units: str = "answer") -> Baseline:
+    """The reference as if explained for a model of a name, which answers in some units."""
+    stored = Attributions.from_arrow(reference.attributions)
+    making = replace(stored.making, model=name, units=units)
+    return replace(reference, attributions=replace(stored, making=making).to_arrow())
+
+
+def test_another_model_is_judged_by_its_features_and_told(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
-    stored = Attributions.from_arrow(reference.attributions)
-    named = replace(stored, making=replace(stored.making, model="old"))
-    baseline = replace(reference, attributions=named.to_arrow())
-    rows = weather(rng, 500, d=30)
-    question = CheckContext(baseline, Rows(lambda: iter(rows.to_batches())), predict=Named("new"))
+    baseline = named_model(reference, "old")
+    alike, other = weather(rng, 500), weather(rng, 500, d=30)
 
-    report = evaluate(question)
+    report = judged(baseline, alike, predict=Named("new"))
+    changed = judged(baseline, other, predict=Named("new"))
 
-    assert not report.violations
-    assert not report.decided
-    ndcg = report.metrics[0]
-    assert ndcg.value is not None
-    assert ndcg.note == "incomparable: the reference was explained for model old, now it is new"
-    assert not evaluate(replace(question, predict=Named("old"))).passed
+    note = "the model changed: the reference was explained for model old, now it is new"
+    assert report.passed
+    assert report.details["model_note"] == note
+    assert changed.details["model_note"] == note
+    assert {one.fields["metric_name"] for one in changed.violations} == {"shap"}
+    assert "level" not in {one.feature_name for one in changed.violations}
+    assert changed.violations[0].cause.startswith("the model changed, and the ")
+    assert "model_note" not in judged(baseline, alike, predict=Named("old")).details
+
+
+def test_a_function_is_judged_with_a_baseline_of_a_model_file(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    baseline = named_model(reference, "digest", "probability")
+
+    assert judged(baseline, weather(rng, 500), predict=model).passed
+    report = judged(baseline, weather(rng, 500, d=30), predict=model)
+
+    assert report.decided
+    assert "shares" in {one.feature_name for one in report.violations}
+    [level] = [one for one in report.metrics if one.name == "level"]
+    assert level.note == "incomparable: the units of a function are not known"
+    assert level.bound is None
 
 
 def test_another_method_is_not_compared_at_all(
@@ -403,3 +425,13 @@ def test_one_feature_alone_has_no_ranking() -> None:
     assert np.isnan(finding.comparison.ndcg)
     assert not finding.order
     assert not finding.moved.any()
+
+
+def test_a_baseline_of_a_function_is_made_in_python_alone(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    Baseline.fit(weather(np.random.default_rng(1), 3_000), predict=model).save(tmp_path)
+
+    assert (tmp_path / "analysis.json").exists()
+    assert judged(Baseline.load(tmp_path), weather(rng, 500), predict=model).passed
+    assert not judged(Baseline.load(tmp_path), weather(rng, 500, d=30), predict=model).passed

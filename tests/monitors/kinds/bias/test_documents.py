@@ -149,3 +149,14 @@ def test_a_limit_that_is_no_number_is_refused(reference: Baseline, value: object
 def test_a_document_of_brackets_is_refused(reference: Baseline) -> None:
     with pytest.raises(InputError, match=r"analysis\.json"):
         dl.check(sample(100), replace(reference, documents={ANALYSIS: "[" * 100_000}), kind="bias")
+
+
+def test_a_baseline_with_groups_writes_clarifys_document(
+    reference: Baseline, tmp_path: Path
+) -> None:
+    reference.save(tmp_path)
+
+    assert json.loads((tmp_path / ANALYSIS).read_text()) == json.loads(
+        bias.suggest(reference)[ANALYSIS]
+    )
+    assert dl.check(people(), Baseline.load(tmp_path), kind="bias").passed
