@@ -193,8 +193,7 @@ class Baseline:
         compat
             Find the types as SageMaker does, by each value's text; the data is read once more.
         predict
-            Asks the model, for "attribution": a table of features in, its answers out. What each
-            feature counts for it is kept, and `dl.check(…, predict=)` compares with it.
+            Asks the model, for "attribution": a table of features in, its answers out.
 
         Raises
         ------
@@ -212,14 +211,8 @@ class Baseline:
         )  # fmt: skip
         if (times := baseline.unnamed_times) is not None:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
-        if predict is not None or roles.facets:
-            # The kinds of monitor lie above this package, and are imported by name at use.
-            kinds = import_module("driftline.monitors.kinds.catalog")
-            if predict is not None and preprocess is not None:
-                raise InputError("predict with preprocess; expected rows as the model takes them")
-            rows = None if predict is None else open_source(data)
-            baseline = kinds.with_analysis(baseline, rows, predict)
-        return baseline
+        needs_document = predict is not None or bool(roles.facets)
+        return baseline.with_analysis(data, predict, preprocess) if needs_document else baseline
 
     @classmethod
     def of(
@@ -262,6 +255,27 @@ class Baseline:
             cells = compared_cells(self.signature, self.constraints, self.profile, self.cells)
             learnt = LearntDays.of(cells, self.blocks, known_steps(self.profile))
         return replace(self, learnt_days=learnt)
+
+    def with_analysis(
+        self,
+        data: object,
+        predict: Callable[[pa.Table], np.ndarray] | None,
+        preprocess: str | os.PathLike[str] | None = None,
+    ) -> Baseline:
+        """Return the baseline with Clarify's document, of bias and of what a model leans on.
+
+        Raises
+        ------
+        InputError
+            When the model's rows would be those that a script makes, or none.
+        """
+        if predict is not None and preprocess is not None:
+            raise InputError("predict with preprocess; expected rows as the model takes them")
+        # The kinds of monitor lie above this package, and are imported by name at use.
+        kinds = import_module("driftline.monitors.kinds.catalog")
+        rows = None if predict is None else open_source(data)
+        found: Baseline = kinds.with_analysis(self, rows, predict)
+        return found
 
     @property
     def unnamed_times(self) -> str | None:
