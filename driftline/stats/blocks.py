@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,12 @@ WANTED_BLOCKS = 8
 PARTIAL_SHARE = 0.1
 # Means of fewer rows have the tails of their rows, not of their block.
 WORST_ROWS = 10
+# A reference's most surprising block is this rare.
+SURPRISE = 0.05
+# Knots of an unknown variance's law, between the quantiles that matter at one in a million.
+LAW_KNOTS, TAIL_KNOTS = 120, 40
+LAW_ENDS = (1e-11, 1.0 - 1e-6)
+BISECTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +46,24 @@ class BlockVariation:
     Parameters
     ----------
     variance
-        Of the blocks' own values, beyond chance; any shape.
+        Of the blocks' own values, beyond chance; any shape. Below 0 where blocks happen to differ
+        by less than their rows explain.
     chance
         Of a usual block's value by its rows alone, of the same shape.
     blocks
         How many it was learnt from; 0 when nothing is known: rows count as independent.
+    tails
+        Degrees of freedom of Student's law that what a block shares has; infinite for the normal.
+    beside
+        How many blocks' length the mean rests on that a window is compared with; as many as it
+        was learnt from when missing.
     """
 
     variance: Numbers | float = 0.0
     chance: Numbers | float = 0.0
     blocks: int = 0
+    tails: float = math.inf
+    beside: float | None = None
 
     @property
     def added(self) -> Numbers:
@@ -58,7 +73,67 @@ class BlockVariation:
         ----------
         Hahn, Technometrics 12, 1970 (a new block beside B old ones).
         """
-        return np.asarray(self.variance) * (1 + 1 / self.blocks if self.blocks else 1)
+        return np.maximum(self.variance, 0.0) * self._new_block
+
+    @property
+    def _new_block(self) -> float:
+        return 1.0 + 1.0 / (self.beside or self.blocks) if self.blocks else 1.0
+
+    def tail(self, distance: float, known: float) -> float:
+        """Return the chance that a window lies so far, or farther, to one side without a change.
+
+        The rows' part is that of the window's own rows, `known`; what its block shares is unknown,
+        as far as so many blocks leave it: the chance is the mean over all variances that they do.
+        It is Student's without rows' part, the normal law's without blocks, and, since more rows
+        only ever take from `known`, never larger with more rows.
+
+        Parameters
+        ----------
+        distance
+            Of the window's value from the mean of the blocks; above 0 for a chance below a half.
+        known
+            Variance of their difference by rows alone.
+
+        References
+        ----------
+        Tsui and Weerahandi, Journal of the American Statistical Association 84, 1989 (generalised
+        p-values); Viechtbauer, Statistics in Medicine 26, 2007 (the law of Cochran's Q).
+        """
+        variances, weights = self._law()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.where(distance == 0, 0.0, distance / np.sqrt(known + variances))
+        return float(weights @ special.ndtr(-z))
+
+    def reach(self, chance: float, known: float) -> float:
+        """Return the distance at which `tail` is this chance, below a half.
+
+        References
+        ----------
+        As of `tail`.
+        """
+        variances, _ = self._law()
+        low = float(-special.ndtri(chance)) * math.sqrt(known + float(variances.min()))
+        if not self.blocks or not math.isfinite(low):
+            return low
+        high = max(low, math.sqrt(known + float(variances.max())), np.finfo(np.float64).tiny)
+        while self.tail(high, known) > chance:
+            high *= 2.0
+        for _ in range(BISECTIONS):
+            middle = math.sqrt(low * high) if low > high / 4.0 else (low + high) / 2.0
+            low, high = (middle, high) if self.tail(middle, known) > chance else (low, middle)
+        return high
+
+    def _law(self) -> tuple[Numbers, Numbers]:
+        """Return variances that what blocks share may add, and how likely each is."""
+        if not self.blocks:
+            return np.zeros(1), np.ones(1)
+        factors, weights = _law_of_variance(self.blocks - 1.0, LAW_KNOTS)
+        whole = max(float(self.variance) + float(self.chance), 0.0)
+        added = np.maximum(whole * factors - float(self.chance), 0.0) * self._new_block
+        if math.isinf(self.tails):
+            return added, weights
+        heavy, chances = _law_of_variance(self.tails, TAIL_KNOTS)
+        return np.outer(added, heavy).ravel(), np.outer(weights, chances).ravel()
 
     def degrees(self, known: Numbers | float) -> Numbers:
         """Return the degrees of freedom of ``known + added``, at least 2; infinite without blocks.
@@ -78,6 +153,16 @@ class BlockVariation:
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(guessed > 0, (known + self.added) / guessed, np.inf)
         return np.asarray(np.maximum(2.0, (self.blocks - 1) * ratio**2))
+
+
+@lru_cache(maxsize=256)
+def _law_of_variance(freedom: float, knots: int) -> tuple[Numbers, Numbers]:
+    """Return how many times its estimate a variance may be, freedom / chi-squared, and weights."""
+    low, high = special.gammaincinv(freedom / 2.0, LAW_ENDS) * 2.0
+    logs = np.linspace(math.log(max(low, np.finfo(np.float64).tiny)), math.log(high), knots)
+    density = (freedom / 2.0) * logs - np.exp(logs) / 2.0
+    weights = np.exp(density - density.max())
+    return freedom / np.exp(logs), weights / weights.sum()
 
 
 NO_BLOCKS = BlockVariation()
@@ -205,35 +290,31 @@ def variation_of_rows(values: Numbers, counts: NDArray[np.int64]) -> tuple[Block
     return BlockVariation(variance, within / usual, blocks), means
 
 
-def variation_of_estimates(
-    values: Numbers, chance: Numbers, *, deviations: Numbers | None = None
-) -> BlockVariation:
+def variation_of_estimates(values: Numbers, chance: Numbers) -> BlockVariation:
     """Return the variation of one estimate of each block, whose variances by chance are known.
 
-    An upper bound (`upper_factor`), since a year brings what a quarter did not, and at least such
-    that the most surprising block is the median of the largest of so many normal deviations: days
-    that share a fate have heavier tails than a normal distribution.
+    At least such that the most surprising block is no farther out than that of one in twenty such
+    references: days that share a fate have heavier tails than a normal distribution.
 
     Parameters
     ----------
     values, chance
         Of the blocks, shape (B,), B >= 2; variances above 0.
-    deviations
-        The values on another scale, on which the most surprising block is sought.
 
     References
     ----------
-    DerSimonian and Laird, Controlled Clinical Trials 7, 1986.
+    DerSimonian and Laird, Controlled Clinical Trials 7, 1986; Bonferroni's inequality.
     """
     blocks, inverse = len(values), 1 / chance
     total = inverse.sum()
     centre = (inverse * values).sum() / total
-    excess = (inverse * (values - centre) ** 2).sum() - (blocks - 1)
-    usual = float(excess / (total - (inverse**2).sum() / total)) * upper_factor(blocks)
-    shown = values if deviations is None else deviations
-    expected = special.ndtri((1 - 0.5 ** (1 / blocks)) / 2) ** 2
-    worst = float(((shown - np.median(shown)) ** 2 / expected - chance).max())
-    return BlockVariation(max(0.0, usual, worst), float(blocks / total), blocks)
+    # A usual block's variance by chance: Cochran's Q of blocks that differ by chance alone, over
+    # its degrees of freedom, is 1 in its units.
+    usual = (blocks - 1) / (total - (inverse**2).sum() / total)
+    excess = (inverse * (values - centre) ** 2).sum() / (blocks - 1) - 1.0
+    farthest = special.ndtri(SURPRISE / blocks / 2.0) ** 2
+    worst = float(((values - np.median(values)) ** 2 / farthest - chance).max())
+    return BlockVariation(max(float(usual * excess), worst), float(usual), blocks)
 
 
 @dataclass(frozen=True, slots=True)

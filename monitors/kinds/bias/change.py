@@ -69,7 +69,12 @@ class Comparison:
 
     def bound(self, alpha: float) -> float:
         """Return the value, on the scale of the test, at which a violation begins."""
-        return self._bound(self._quantile(alpha))
+        z = float(-special.ndtri(alpha / 2))
+        found = [
+            start + self.side * self.spread.reach(alpha / 2, known)
+            for start, known in zip(self._starts, self._known(z), strict=True)
+        ]
+        return max(found) if self.side > 0 else min(found)
 
     @property
     def p_value(self) -> float:
@@ -77,38 +82,29 @@ class Comparison:
         if not self._beyond(0.0):
             return 1.0
         low, high = 0.0, LARGEST_Z
-        if not self._beyond(high):
-            for _ in range(BISECTIONS):
-                middle = (low + high) / 2
-                low, high = (middle, high) if self._beyond(middle) else (low, middle)
-        else:
+        if self._beyond(high):
             low = high
-        freedom = self._freedom()
-        tail = special.ndtr(-low) if math.isinf(freedom) else special.stdtr(freedom, -low)
-        return min(1.0, 2.0 * float(tail))
+        for _ in range(BISECTIONS * (low < high)):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._beyond(middle) else (low, middle)
+        return min(1.0, 2.0 * float(special.ndtr(-low)))
+
+    @property
+    def _starts(self) -> tuple[float, float]:
+        """The values from which a violation is far: beyond the reference and "no difference"."""
+        return self.reference.value + self.side * self.tolerance, 0.0
+
+    def _known(self, z: float) -> tuple[float, float]:
+        """Return the variances by rows alone against both, as the limits at `z` have them."""
+        own = (self.window.reach(z, -self.side) / z) ** 2
+        return own + (self.reference.reach(z, self.side) / z) ** 2, own
 
     def _beyond(self, z: float) -> bool:
-        return self.side * (self.window.value - self._bound(z)) > 0
-
-    def _bound(self, z: float) -> float:
-        side, shift = self.side, z * math.sqrt(float(self.spread.added))
-        own = math.hypot(self.window.reach(z, -side), shift)
-        both = math.hypot(own, self.reference.reach(z, side))
-        # Beyond the reference by more than the tolerance, and beyond "no difference" as well.
-        found = [self.reference.value + side * (self.tolerance + both), side * own]
-        return max(found) if side > 0 else min(found)
-
-    def _quantile(self, alpha: float) -> float:
-        freedom = self._freedom()
-        if math.isinf(freedom):
-            return float(-special.ndtri(alpha / 2))
-        return float(-special.stdtrit(freedom, alpha / 2))
-
-    def _freedom(self) -> float:
-        """Degrees of freedom: the variation between blocks is an estimate."""
-        known = sum((one.reach(1.0, 1) + one.reach(1.0, -1)) ** 2 / 4
-                    for one in (self.window, self.reference))  # fmt: skip
-        return float(self.spread.degrees(known)) if math.isfinite(known) else math.inf
+        far = [self.side * (self.window.value - start) for start in self._starts]
+        if z == 0.0 or min(far) <= 0.0:
+            return min(far) > 0.0
+        chance = float(special.ndtr(-z))
+        return all(self.spread.tail(*one) < chance for one in zip(far, self._known(z), strict=True))
 
 
 def on_scale(name: str, value: float) -> float:
@@ -161,11 +157,7 @@ def spread(name: str, blocks: Counts) -> BlockVariation:
     weights = 1 / share if name in RATIOS else np.ones(2)
     moved = (weights * np.array([1.0, -1.0]) * (hits / rows - share)).sum(axis=1)
     chance = (weights**2 * share * (1 - share) / rows).sum(axis=1)
-    if name not in RATIOS:
-        return variation_of_estimates(moved, chance)
-    logs = np.log((hits + 0.5) / (rows + 1.0))
-    deviations = (logs - np.log(share)) @ np.array([1.0, -1.0])
-    return variation_of_estimates(moved, chance, deviations=deviations)
+    return variation_of_estimates(moved, chance)
 
 
 def _log_ratio(pair: Pair) -> Estimate | None:
