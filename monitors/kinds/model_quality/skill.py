@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -28,12 +28,21 @@ from driftline.baseline.answers import Answers
 from driftline.monitors.kinds.model_quality.documents import Constraint
 from driftline.monitors.kinds.model_quality.influence import Codes, Measure, Numbers, Scale
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
-from driftline.stats.blocks import DAY_US, HOUR_US, time_blocks, worst_quantile
+from driftline.stats.blocks import (
+    DAY_US,
+    HOUR_US,
+    NO_BLOCKS,
+    BlockVariation,
+    time_blocks,
+    worst_quantile,
+)
 
 # Keeps logits and logarithms finite.
 TINY = 1e-9
 # Beyond this on the logarithm no double holds the number.
 FARTHEST = 700.0
+# Where the variance of a share of nearly 0 or 1 has no end.
+LARGEST_VARIANCE = 1e6
 
 # Rows of the smaller class, below which its share of hits says nothing.
 MIN_SUPPORT = 10
@@ -69,11 +78,14 @@ class Blocks:
 class Scatter:
     """How a metric differs among windows of one length, on the scale of the test."""
 
-    centre: float  # Mean and standard deviation, on the scale of the test.
-    spread: float
+    centre: float  # Mean, on the scale of the test.
+    variation: BlockVariation  # Of windows; by chance as of `support` rows.
     support: float  # The rows that the metric rests on in a usual block.
-    freedom: int  # Degrees of freedom of the spread.
-    fitting: float  # How many such windows the centre rests on.
+
+    def by_rows(self, rows: float) -> float:
+        """Return the variance by rows alone of so many rows less the centre."""
+        chance = float(self.variation.chance)
+        return chance * self.support / max(rows, 1.0) + chance / (self.variation.beside or 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +139,9 @@ def reference_blocks(answers: Answers, length_us: int) -> list[Blocks]:
 def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter | None:
     """Estimate how a metric varies among windows of the length of the first blocks.
 
-    Skills and errors have an open end, and single days lie far out (of 90 days of flights two, at
-    five and six standard deviations): a day's are taken to have the tails of Student's t with five
-    degrees of freedom, those of longer windows to come closer to the normal.
+    Skills have an open end, and single days lie far out (of 90 days of flights two, at five and six
+    standard deviations): what a day shares is taken to have the tails of Student's t with five
+    degrees of freedom, that of longer windows to come closer to the normal.
 
     With too few of them the spread comes from the longest blocks that are many enough: it shrinks
     with the root of the length, save as far as shorter blocks show that it does not.
@@ -141,14 +153,15 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
     values, weights = tables[chosen]
     centre, spread = _moments(values, weights)
     whole = blocks[0].whole[name]
-    freedom = len(values) - 1
-    if whole.scale in ("skill", "error"):
+    tails = math.inf
+    if whole.scale == "skill":
         # The excess kurtosis of a mean of k days is a day's over k.
-        freedom = min(freedom, 4 + max(1, round(blocks[0].length_us / DAY_US)))
+        tails = 4.0 + max(1, round(blocks[0].length_us / DAY_US))
     # A worst block that looks surprising shows a heavy tail: it is made to look as usual as the
     # worst of so many blocks does.
     worst = float(((centre - values) if is_lower else (values - centre)).max())
-    spread = max(spread, worst / worst_quantile(len(values), freedom))
+    usual = worst_quantile(len(values), min(tails, len(values) - 1))
+    spread = max(spread, worst / usual)
     if chosen > 0:
         growth = 1.0
         if chosen + 1 < len(tables) and len(tables[chosen + 1][0]) >= MIN_BLOCKS:
@@ -162,9 +175,11 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
             else forward(whole.value, whole.support, whole.scale)
         )
     support = float(np.median(weights)) * 2.0**chosen
-    # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
-    spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
-    return Scatter(centre, spread, support, freedom, max(blocks[0].fitting, TINY))
+    alone = variance_of(replace(whole, variance=whole.independent))
+    chance = min(alone * whole.support / support, LARGEST_VARIANCE)
+    beside = max(blocks[0].fitting, TINY)
+    variation = BlockVariation(spread**2 - chance, chance, len(values), tails, beside)
+    return Scatter(centre, variation, support)
 
 
 def judge_metric(
@@ -187,25 +202,28 @@ def judge_metric(
     own = variance_of(window)
     freedom = window.clusters - 1.0 if window.clusters > 1 else math.inf
     start, tolerance = constraint.threshold, 0.0
-    variance = own
+    law, variance = NO_BLOCKS, own
     if not is_own:
         if blocks is not None:
             expected = backward(blocks.centre, scale)
             # What the window's length does to a metric is no loss.
             start = min(start, expected) if constraint.is_lower else max(start, expected)
-            small = max(1.0, blocks.support / max(window.support, 1.0))
-            among = blocks.spread**2
+            # The window's own rows, or as many of the reference's: a few rows may be alike by luck.
             least = window.independent / max(window.variance, TINY**2) * own
-            variance = max(among * small, least) + among / blocks.fitting
-            freedom = float(blocks.freedom)
+            known = blocks.by_rows(window.support)
+            variance = max(known, least + blocks.by_rows(math.inf))
+            law, freedom = blocks.variation, math.inf
         elif reference is not None:
             variance = _without_blocks(window, reference, own)
         tolerance = abs(start) * ERROR_TOLERANCE if scale == "error" else TOLERANCE
-    error = math.sqrt(max(variance, TINY**2))
+    variance = max(variance, TINY**2)
     origin = forward(start, math.inf, scale)
-    away = side * (origin - value) / error
-    p_value = float(_tail(away, freedom))
-    far = float(-_quantile(alpha, freedom)) * error
+    away = side * (origin - value)
+    if law.blocks:
+        p_value, far = law.tail(away, variance), law.reach(alpha, variance)
+    else:
+        error = math.sqrt(variance)
+        p_value, far = _tail(away / error, freedom), -_quantile(alpha, freedom) * error
     bound = backward(origin - side * far, scale)
     tolerated = start - side * tolerance
     bound = min(bound, tolerated) if constraint.is_lower else max(bound, tolerated)

@@ -25,11 +25,11 @@ from driftline.monitors.kinds.model_quality.skill import (
     reference_blocks,
     scatter,
 )
+from driftline.stats.blocks import BlockVariation
 
 LESS = Constraint(0.8, "LessThanThreshold")
 GREATER = Constraint(0.8, "GreaterThanThreshold")
-WEEKS = Scatter(centre=forward(0.8, math.inf, "score"), spread=0.1, support=1000, freedom=12,
-                fitting=13)  # fmt: skip
+WEEKS = Scatter(forward(0.8, math.inf, "score"), BlockVariation(0.1**2, 0.0, 13), 1000)
 
 
 def measure(value: float, scale: str = "score", rows: float = 1000) -> Measure:
@@ -76,13 +76,13 @@ def test_the_bound_is_students_prediction_interval() -> None:
     # Hahn, Technometrics 12, 1970: centre - t * s * sqrt(1 + 1/B), on the logit.
     wanted = WEEKS.centre - stats.t.isf(1e-3, 12) * 0.1 * math.sqrt(1 + 1 / 13)
 
-    found = judge(measure(0.7, rows=1e6))
+    found = judge(measure(0.7, rows=1e12))
 
     assert found.bound == pytest.approx(backward(wanted, "score"), rel=1e-6)
 
 
 def test_within_the_tolerance_nothing_is_violated_however_sure() -> None:
-    sure = replace(WEEKS, spread=1e-4)
+    sure = replace(WEEKS, variation=BlockVariation(1e-8, 0.0, 13))
 
     assert judge(measure(0.781, rows=1e7), blocks=sure).p_value < 1e-6
     assert not judge(measure(0.781, rows=1e7), blocks=sure).violated
@@ -91,6 +91,25 @@ def test_within_the_tolerance_nothing_is_violated_however_sure() -> None:
 
 def test_a_smaller_window_than_usual_needs_more() -> None:
     assert judge(measure(0.7, rows=100)).bound < judge(measure(0.7, rows=1000)).bound
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    blocks=st.integers(3, 90),
+    excess=st.floats(-1.0, 3.0),
+    rows=st.lists(st.integers(10, 1_000_000), min_size=2, max_size=2),
+    constraint=st.sampled_from([LESS, GREATER]),
+    tails=st.sampled_from([5.0, math.inf]),
+)
+def test_a_bound_never_widens_with_rows(blocks, excess, rows, constraint, tails) -> None:
+    # The blocks' variance lies between nothing and four times what their rows alone would give.
+    variation = BlockVariation(0.01 * excess, 0.01, blocks, tails)
+    known = replace(WEEKS, variation=variation)
+    few, many = (
+        judge(measure(0.8, rows=one), constraint, blocks=known).bound for one in sorted(rows)
+    )
+
+    assert many >= few - 1e-9 if constraint.is_lower else many <= few + 1e-9
 
 
 def test_what_a_windows_length_does_to_a_metric_is_no_loss() -> None:
@@ -168,7 +187,7 @@ def test_the_spread_of_longer_windows_shrinks_with_their_root_and_knows_shared_f
     def spread(answers: Answers, days: int) -> float:
         found = scatter(reference_blocks(answers, days * DAY_US), "mae", is_lower=False)
         assert found is not None
-        return found.spread
+        return math.sqrt(found.variation.variance + found.variation.chance)
 
     assert spread(alone, 5) == pytest.approx(spread(alone, 1) / math.sqrt(5), rel=0.25)
     assert spread(shared, 5) > 3 * spread(alone, 5)
@@ -188,11 +207,11 @@ def test_a_heavy_tail_of_the_reference_widens_the_spread() -> None:
     whole = {"auc": measure(0.8, rows=60_000)}
 
     spreads = [
-        scatter([Blocks(DAY_US, 60.0, tuple(one), whole)], "auc", is_lower=True).spread
+        scatter([Blocks(DAY_US, 60.0, tuple(one), whole)], "auc", is_lower=True).variation.variance
         for one in (usual, bad)
     ]
 
-    assert spreads[1] > 3 * spreads[0]
+    assert spreads[1] > 9 * spreads[0]
 
 
 @pytest.mark.parametrize(
@@ -216,17 +235,40 @@ def test_the_spread_makes_the_worst_block_on_the_bad_side_a_usual_one(is_lower, 
 
     found = scatter([Blocks(DAY_US, 60.0, blocks, whole)], "loss", is_lower=is_lower)
 
-    # A day of errors has the tails of Student's t with five degrees of freedom; of 60 blocks the
-    # worst lies as far out as one in 240 does.
-    expected = abs(worst - np.mean(values)) / stats.t.isf(1 / 240, 5)
-    assert found.spread == pytest.approx(max(expected, np.std(values, ddof=1)), rel=1e-9)
+    # Of 60 blocks the worst lies as far out as one in 240 does.
+    expected = abs(worst - np.mean(values)) / stats.t.isf(1 / 240, 59)
+    spread = math.sqrt(found.variation.variance + found.variation.chance)
+    assert spread == pytest.approx(max(expected, np.std(values, ddof=1)), rel=1e-9)
 
 
-def test_blocks_that_are_alike_by_luck_have_the_spread_of_the_whole_references_days() -> None:
+def test_blocks_that_are_alike_by_luck_leave_possible_what_so_few_blocks_do() -> None:
     blocks = ({"loss": Measure(2.0, support=500, scale="error")},) * 12
-    whole = {"loss": Measure(2.0, variance=0.0004, support=6_000, scale="error")}
+    whole = {"loss": Measure(2.0, 0.0004, 0.0004, support=6_000, scale="error")}
 
     found = scatter([Blocks(DAY_US, 12.0, blocks, whole)], "loss", is_lower=False)
 
     # The standard error of the whole, 0.02 / 2 on the logarithm, for a twelfth of its rows.
-    assert found.spread == pytest.approx(0.01 * math.sqrt(12), rel=1e-9)
+    assert found.variation.chance == pytest.approx(0.01**2 * 12, rel=1e-9)
+    assert found.by_rows(500) == pytest.approx(0.01**2 * 13, rel=1e-9)
+    assert found.by_rows(5_000) == pytest.approx(0.01**2 * (1.2 + 1), rel=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "factor"), [(333, 1.15), (3_000, 1.5), (30_000, 2.0)])
+def test_times_of_independent_rows_cost_little_power(rows: int, factor: float) -> None:
+    # 60 days of 333 rows: how little days differ is known as well as 60 of them tell, so that it
+    # costs nothing beside so small a window's own rows.
+    reference = regression(60, 333, shared=0.0, seed=4)
+    blocks = reference_blocks(reference, DAY_US)
+    whole = blocks[0].whole["rmse"]
+    independent = replace(whole, variance=whole.independent, clusters=0)
+    variance = whole.independent * whole.support / rows
+    worse = Measure(1.25 * whole.value, variance, variance, rows, "error")
+
+    timed, untimed = (
+        judge(worse, Constraint(whole.value, "GreaterThanThreshold"), blocks=one,
+              reference=independent)
+        for one in (scatter(blocks, "rmse", is_lower=False), None)
+    )  # fmt: skip
+
+    assert timed.violated and untimed.violated
+    assert timed.bound / whole.value - 1 < factor * (untimed.bound / whole.value - 1)
