@@ -112,7 +112,7 @@ def read_answers(
     if problem == "regression":
         require_numbers(rows[roles.label], "label", roles.label)
         label, answer = _numbers(rows, roles.label), _numbers(rows, roles.prediction)
-        found = Answers(problem, label, answer, (), None, _times(rows, roles), 0, kept)
+        found = Answers(problem, label, answer, (), None, read_times(rows, roles), 0, kept)
         known = ~np.isnan(answer)
     elif problem == "binary":
         found, known = _binary(rows, roles, classes, chances or {}, kept)
@@ -199,7 +199,7 @@ def _binary(
         known = known if probability is not None else given
     truth = _is(label, positives).astype(np.intp)
     both = (negative, positive)
-    times = _times(rows, roles)
+    times = read_times(rows, roles)
     return Answers("binary", truth, answer, both, probability, times, 0, kept, reason), known
 
 
@@ -240,7 +240,7 @@ def _multiclass(
         given = said.is_valid().to_numpy(zero_copy_only=False)
         answer = np.where(given, _places(said, order), answer)
         known = known if probability is not None else given
-    times = _times(rows, roles)
+    times = read_times(rows, roles)
     truth = _places(label, order)
     return Answers("multiclass", truth, answer, order, probability, times, 0, kept), known
 
@@ -314,7 +314,7 @@ def _numbers(rows: pa.Table, name: str | None) -> Numbers:
     return found
 
 
-def _times(rows: pa.Table, roles: Roles) -> NDArray[np.int64] | None:
+def read_times(rows: pa.Table, roles: Roles) -> NDArray[np.int64] | None:
     """Read when each row happened, unless one of them does not say."""
     for name in ("event_time", roles.timestamp):
         if name is None or name not in rows.column_names:

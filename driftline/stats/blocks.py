@@ -191,6 +191,22 @@ def block_length(span_us: int, window: timedelta | None, share: float) -> int:
     return hours * HOUR_US
 
 
+def span_length(span_us: int) -> timedelta:
+    """Return the length of a window whose rows' times lie so far apart: whole days or hours.
+
+    Parameters
+    ----------
+    span_us
+        From its first to its last row, in microseconds, at least 0.
+
+    References
+    ----------
+    docs/reference/statistics.md, "Variation between blocks".
+    """
+    unit = timedelta(days=1) if span_us >= DAY_US else timedelta(hours=1)
+    return -(-timedelta(microseconds=span_us + 1) // unit) * unit
+
+
 def time_blocks(
     time_us: NDArray[np.int64],
     length_us: int,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import quote
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
+from driftline.baseline.answers import read_times
 from driftline.baseline.outcomes import outcome_classes
 from driftline.baseline.positive import positive_note
 from driftline.baseline.store import ANALYSIS, Baseline
@@ -49,6 +51,7 @@ from driftline.monitors.results.violation import JsonValue, Violation, percent, 
 from driftline.monitors.root_cause.contributors import Target, find_contributing_rows
 from driftline.monitors.rows import BatchMaker
 from driftline.roles import Facet
+from driftline.stats.blocks import span_length
 
 BY_DOCUMENT = (
     "compared with the values of analysis.json alone, whose own uncertainty is not known; a "
@@ -81,7 +84,7 @@ def evaluate(context: CheckContext) -> Report:
     plan = plan_of(context.baseline, context.roles)
     window = count_window(plan, context)
     tallies = window.tallies
-    counts = _counts(plan, tallies, context, window.rows)
+    counts = _counts(plan, tallies, window.length)
     findings, alpha = judge_groups(counts, stratified=plan.is_stratified, budget=context.budget)
     judged = judge_unusable(window.unusable, plan.unusable, context.budget.per_window)
     violations = violations_of(findings, plan.groups, counts, context.rows.batches, judged)
@@ -108,6 +111,7 @@ class CountedWindow:
 
     tallies: Mapping[Facet, Tally]  # Under the reference's names of values.
     rows: int
+    length: timedelta | None  # Of the window, or by its rows' times; None when neither is known.
     unusable: Unusable  # What of them cannot be used.
     repeated: str  # Which ids come more than once, in words.
 
@@ -117,6 +121,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     seen: set[str] = set()
     ids: list[pa.Array] = []
     impossible = 0
+    times: list[NDArray[np.int64] | None] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal impossible
@@ -125,6 +130,9 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
             impossible += impossible_predictions(batch, plan.roles)
             if plan.roles.id_column in batch.schema.names:
                 ids.append(batch.column(plan.roles.id_column))
+            if context.rows.length is None and batch.num_rows:
+                found = read_times(pa.Table.from_batches([batch]), plan.roles)
+                times.append(None if found is None else found[[found.argmin(), found.argmax()]])
             yield batch
 
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
@@ -135,9 +143,13 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         facet: tally.known_as(plan.reference[facet].values) if facet in plan.reference else tally
         for facet, tally in tallies.items()
     }
+    length = context.rows.length
+    ends = [one for one in times if one is not None]
+    if times and len(ends) == len(times):
+        length = span_length(int(np.ptp(np.concatenate(ends))))
     unusable = unusable_of(tallies, impossible, plan.roles, seen)
     repeated = repeated_note(ids, plan.roles.id_column)
-    return CountedWindow(tallies, rows, unusable, repeated)
+    return CountedWindow(tallies, rows, length, unusable, repeated)
 
 
 def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
@@ -163,11 +175,10 @@ def _require_columns(plan: Plan, names: Set[str]) -> None:
 
 
 def _counts(
-    plan: Plan, tallies: Mapping[Facet, Tally], context: CheckContext, rows: int
+    plan: Plan, tallies: Mapping[Facet, Tally], length: timedelta | None
 ) -> list[GroupCounts]:
     """Put together what is known of each group, now and in the reference."""
-    length = context.rows.length
-    blocks = {facet: reference_blocks(plan, facet, length, rows) for facet in plan.counted}
+    blocks = {facet: reference_blocks(plan, facet, length) for facet in plan.counted}
     found = []
     for group in plan.groups:
         by_block = blocks[group.counted]

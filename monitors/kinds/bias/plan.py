@@ -156,11 +156,13 @@ def unusable_of(
 
 
 def reference_blocks(
-    plan: Plan, facet: Facet, length: timedelta | None, rows: int
+    plan: Plan, facet: Facet, length: timedelta | None
 ) -> NDArray[np.int64] | None:
     """Count the reference by blocks of time of the window's length, or shorter when few.
 
-    Of shape (blocks, values + 1, 3, 3); None when the reference has no times.
+    Days stand for a length that nobody knows: one told by the number of rows would have a window of
+    more rows be compared with fewer blocks. Of shape (blocks, values + 1, 3, 3); None when the
+    reference has no times.
     """
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
@@ -169,7 +171,7 @@ def reference_blocks(
     if ends["min"] is None:
         return None
     span_us = ends["max"] - ends["min"] + 1
-    length_us = block_length(span_us, length, rows / max(1, outcomes.row_count))
+    length_us = block_length(span_us, length or timedelta(days=1), 1.0)
     values = plan.reference[facet].values
     counts = count_blocks(outcomes.table, outcomes.roles, facet, values, length_us)
     sizes = counts.sum(axis=(1, 2, 3))

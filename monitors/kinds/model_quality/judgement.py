@@ -32,6 +32,7 @@ from driftline.monitors.kinds.model_quality.skill import (
 )
 from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult
 from driftline.monitors.results.violation import Severity, plural
+from driftline.stats.blocks import span_length
 
 # What tells skill itself has most of the year's budget: it is what people are woken for.
 SKILL_BUDGET = 0.75
@@ -62,9 +63,7 @@ def blocks_of(
     if reference is None or reference.time_us is None or not len(answers):
         return []
     if length is None and answers.time_us is not None:
-        span = timedelta(microseconds=int(np.ptp(answers.time_us)) + 1)
-        unit = timedelta(days=1) if span > timedelta(days=1) else timedelta(hours=1)
-        length = -(-span // unit) * unit
+        length = span_length(int(np.ptp(answers.time_us)))
     elif length is None:
         span = timedelta(microseconds=int(np.ptp(reference.time_us)) + 1)
         length = span * min(1.0, len(answers) / len(reference))

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from driftline.baseline.store import Baseline
@@ -83,6 +85,56 @@ def test_the_spread_between_blocks_is_an_upper_limit_of_what_was_planted() -> No
     assert 1 <= found.variance / (2 * 0.05**2) <= 1.5
     assert 1 <= spread("DI", counts).variance / (2 * (0.05 / 0.3) ** 2) <= 1.5
     assert spread("GE", counts) == NO_BLOCKS
+
+
+def timed_reference(seed: int, days: int = 60, rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Return independent rows of a reference, and their days: 30% positive of either group."""
+    rng = np.random.default_rng(seed)
+    blocks = np.zeros((days, 2, 3, 3), np.int64)
+    blocks[:, :, 2, 1] = rng.binomial(rows // 2, 0.3, (days, 2))
+    blocks[:, :, 2, 0] = rows // 2 - blocks[:, :, 2, 1]
+    return blocks.sum(axis=0)[:, None], blocks
+
+
+@pytest.mark.parametrize("rows", [2_000, 20_000, 100_000])
+def test_a_group_treated_otherwise_is_found_however_many_rows_there_are(rows: int) -> None:
+    # A two-sample test has z = 6.4 at 2,000 rows, and 21.5 at 100,000 against 30,000 before.
+    half = rows // 2
+    window = of_answers((round(0.3 * half), half), (round(0.15 * half), half))
+
+    for seed in range(20):
+        group = GroupCounts("who", "d", window, *timed_reference(seed))
+        found, _ = judge_groups([group], stratified=False, budget=Budget())
+
+        assert {one.result.name for one in found if one.result.violated} == {"DPPL", "DI"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1_000),
+    days=st.integers(3, 90),
+    shares=st.tuples(st.floats(0.02, 0.98), st.floats(0.02, 0.98)),
+    times=st.integers(2, 100),
+    name=st.sampled_from(["DPPL", "DI"]),
+)
+def test_a_bound_never_widens_with_rows(seed, days, shares, times, name) -> None:
+    whole, blocks = timed_reference(seed, days)
+    first = (round(200 * shares[0]), 200), (round(200 * shares[1]), 200)
+    more = tuple((hits * times, rows * times) for hits, rows in first)
+
+    few, many = (
+        next(
+            one.result
+            for one in judge_groups(
+                [GroupCounts("who", "d", of_answers(*counts), whole, blocks)],
+                stratified=False, budget=Budget(),
+            )[0]
+            if one.result.name == name
+        )
+        for counts in (first, more)
+    )  # fmt: skip
+
+    assert few.bound is None or abs(many.bound - many.reference) <= abs(few.bound - few.reference)
 
 
 def test_a_limit_is_broken_when_the_interval_lies_beyond_it() -> None:
