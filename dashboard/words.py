@@ -91,6 +91,7 @@ RATIO = (
 NOTES = {
     "insufficient_data": "too few rows to judge",
     "undecidable": "not judged: the reference varies too much",
+    "too_variable": "not judged: too variable",
     "undefined": "not defined",
     "incomparable": "not comparable",
     "no_reference": "not in the baseline",

@@ -35,6 +35,8 @@ WORST_ROWS = 10
 SURPRISE = 0.05
 # Knots of an unknown variance's law, between the quantiles that matter at one in a million.
 LAW_KNOTS, TAIL_KNOTS = 120, 40
+# Less than this of a variance adds nothing.
+LEAST_VARIANCE = 1e-3
 LAW_ENDS = (1e-11, 1.0 - 1e-6)
 BISECTIONS = 50
 
@@ -53,7 +55,8 @@ class BlockVariation:
     blocks
         How many it was learnt from; 0 when nothing is known: rows count as independent.
     tails
-        Degrees of freedom of Student's law that what a block shares has; infinite for the normal.
+        Degrees of freedom, above 2, of Student's law that what a block shares has; infinite for
+        the normal one.
     beside
         How many blocks' length the mean rests on that a window is compared with; as many as it
         was learnt from when missing.
@@ -127,13 +130,10 @@ class BlockVariation:
         """Return variances that what blocks share may add, and how likely each is."""
         if not self.blocks:
             return np.zeros(1), np.ones(1)
-        factors, weights = _law_of_variance(self.blocks - 1.0, LAW_KNOTS)
-        whole = max(float(self.variance) + float(self.chance), 0.0)
-        added = np.maximum(whole * factors - float(self.chance), 0.0) * self._new_block
-        if math.isinf(self.tails):
-            return added, weights
-        heavy, chances = _law_of_variance(self.tails, TAIL_KNOTS)
-        return np.outer(added, heavy).ravel(), np.outer(weights, chances).ravel()
+        chance = float(self.chance)
+        whole = max(float(self.variance) + chance, 0.0)
+        variances, weights = _law_of_blocks(whole, chance, self.blocks, self.tails)
+        return variances * self._new_block, weights
 
     def degrees(self, known: Numbers | float) -> Numbers:
         """Return the degrees of freedom of ``known + added``, at least 2; infinite without blocks.
@@ -163,6 +163,27 @@ def _law_of_variance(freedom: float, knots: int) -> tuple[Numbers, Numbers]:
     density = (freedom / 2.0) * logs - np.exp(logs) / 2.0
     weights = np.exp(density - density.max())
     return freedom / np.exp(logs), weights / weights.sum()
+
+
+@lru_cache(maxsize=1024)
+def _law_of_blocks(
+    whole: float, chance: float, blocks: int, tails: float
+) -> tuple[Numbers, Numbers]:
+    """Return the variances beyond chance of blocks whose own variance was `whole`, and weights."""
+    factors, weights = _law_of_variance(blocks - 1.0, LAW_KNOTS)
+    added = np.maximum(whole * factors - chance, 0.0)
+    if math.isinf(tails):
+        return added, weights
+    heavy, chances = _law_of_variance(tails, TAIL_KNOTS)
+    heavy = heavy * (tails - 2.0) / tails  # So that the variance stays what it is.
+    added, weights = np.outer(added, heavy).ravel(), np.outer(weights, chances).ravel()
+    # Those that lie next to each other are taken together, with their mean.
+    logs = np.log(np.maximum(added, whole * LEAST_VARIANCE + np.finfo(np.float64).tiny))
+    width = max(float(np.ptp(logs)), 1e-9) / LAW_KNOTS
+    place = ((logs - logs.min()) / width).astype(np.intp)
+    sums = np.bincount(place, weights)
+    means = np.bincount(place, weights * added) / np.maximum(sums, np.finfo(np.float64).tiny)
+    return means[sums > 0], sums[sums > 0]
 
 
 NO_BLOCKS = BlockVariation()
@@ -306,7 +327,9 @@ def variation_of_rows(values: Numbers, counts: NDArray[np.int64]) -> tuple[Block
     return BlockVariation(variance, within / usual, blocks), means
 
 
-def variation_of_estimates(values: Numbers, chance: Numbers) -> BlockVariation:
+def variation_of_estimates(
+    values: Numbers, chance: Numbers, *, tails: float = math.inf
+) -> BlockVariation:
     """Return the variation of one estimate of each block, whose variances by chance are known.
 
     At least such that the most surprising block is no farther out than that of one in twenty such
@@ -316,6 +339,8 @@ def variation_of_estimates(values: Numbers, chance: Numbers) -> BlockVariation:
     ----------
     values, chance
         Of the blocks, shape (B,), B >= 2; variances above 0.
+    tails
+        As of `BlockVariation`.
 
     References
     ----------
@@ -330,7 +355,7 @@ def variation_of_estimates(values: Numbers, chance: Numbers) -> BlockVariation:
     excess = (inverse * (values - centre) ** 2).sum() / (blocks - 1) - 1.0
     farthest = special.ndtri(SURPRISE / blocks / 2.0) ** 2
     worst = float(((values - np.median(values)) ** 2 / farthest - chance).max())
-    return BlockVariation(max(float(usual * excess), worst), float(usual), blocks)
+    return BlockVariation(max(float(usual * excess), worst), float(usual), blocks, tails)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,13 @@ from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
-from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricPoint, MetricResult
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    TOO_VARIABLE,
+    UNDEFINED,
+    MetricPoint,
+    MetricResult,
+)
 from driftline.monitors.results.unjudged import (
     DESCRIBED,
     Unjudged,
@@ -135,8 +141,10 @@ class CheckResult:
 
     @property
     def undecidable(self) -> tuple[str, ...]:
-        """Columns that vary too much in the reference for so many rows to show any drift."""
-        return tuple(result.feature for result in self.results if result.note == UNDECIDABLE)
+        """Columns, or numbers, that vary too much in the reference for so many rows to tell."""
+        wild = [result.feature for result in self.results if result.note == UNDECIDABLE]
+        unbounded = (one.shown for one in self.metrics if one.note.startswith(TOO_VARIABLE))
+        return (*wild, *unbounded)
 
     @property
     def unjudged(self) -> tuple[Unjudged, ...]:
@@ -220,7 +228,7 @@ class CheckResult:
         if self.details.get("rows_without_label") == self.row_count:
             return f"{rows}, none of them has a label yet; nothing could be judged"
         if not small and self.undecidable and self.unjudged:
-            return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged)}"
+            return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
             reasons = sorted({metric.note for metric in self.metrics if metric.note})
             return f"{rows}; nothing could be judged: {'; '.join(reasons) or 'nothing to compare'}"
@@ -234,6 +242,8 @@ class CheckResult:
         """How many rows and violations, and what was left, without the cause."""
         small = len(self.insufficient_data) if self.metrics else 0
         left = f"; {plural(small, 'metric')} too small to judge" if small else ""
+        if self.metrics and self.undecidable:
+            left += f"; {plural(len(self.undecidable), 'metric')} too variable to judge"
         if not self.metrics and self.unjudged:
             left += f"; {unjudged_sentence(self.unjudged)}"
         # A threshold that nothing can be held against is no reason to be calm.

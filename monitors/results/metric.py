@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -11,6 +11,9 @@ from driftline.monitors.results.violation import JsonValue, Severity
 
 INSUFFICIENT = "insufficient_data"
 UNDEFINED = "undefined: "
+TOO_VARIABLE = "too_variable: "
+# As often more rows are tried at most, each time half as many again.
+MORE_ROWS = 40
 # What lies on the metric's own scale.
 NUMBERS = ("value", "low", "high", "reference", "reference_low", "reference_high", "bound")
 # In the order of report.json.
@@ -42,7 +45,8 @@ class MetricResult:
     facet_value: str = ""
     label: str = ""  # The class, where a metric has one value for each.
     severity: Severity | None = None  # None when it is not violated.
-    # "insufficient_data", "undefined: …" or "incomparable: …"; "" when judged or only shown.
+    # "insufficient_data", "undefined: …", "too_variable: …" or "incomparable: …"; "" when judged or
+    # only shown.
     note: str = ""
 
     @property
@@ -89,6 +93,19 @@ class MetricPoint:
     cause: str = ""  # What an alarm on it quotes; "" takes the report's.
     # In place of the value: what somebody else's program measured, perhaps several values.
     datum: Datapoint | None = None
+
+
+def too_variable(rows: float, is_bounded: Callable[[float], bool]) -> str:
+    """Return the note of a number whose bound nothing could break, with the rows that would do.
+
+    `is_bounded` tells whether so many times the rows give a bound that something can break.
+    """
+    enough = next((more for at in range(1, MORE_ROWS) if is_bounded(more := 1.5**at)), None)
+    if enough is None:
+        return f"{TOO_VARIABLE}no number of rows would do, only a longer reference"
+    digits = len(str(math.ceil(rows * enough))) - 2
+    unit = 10 ** max(digits, 0)
+    return f"{TOO_VARIABLE}about {math.ceil(rows * enough / unit) * unit:,} rows would do"
 
 
 def finite(value: float | None) -> float | str | None:

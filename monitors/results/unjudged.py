@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
-from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult
+from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, UNDEFINED, MetricResult
 from driftline.monitors.results.violation import FeatureResult, JsonValue, plural
 
 # Roles of columns that are described, but whose values need not be judged.
@@ -20,6 +20,7 @@ DESCRIBED = frozenset({"label", "id", "timestamp", "excluded"})
 REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
     UNDECIDABLE: "the reference varies too much",
+    TOO_VARIABLE: "too variable",
 }
 CHECKED = "missing values, types and ranges were checked"
 """What holds for a column all the same."""
@@ -57,11 +58,18 @@ def unjudged_columns(results: Iterable[FeatureResult]) -> tuple[Unjudged, ...]:
 
 
 def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
-    """Return the numbers that have too few rows, or no value to hold against their threshold."""
+    """Return the numbers without a verdict.
+
+    They have too few rows, no value to hold against their threshold, or a bound that nothing could
+    break.
+    """
     return tuple(
-        Unjudged(one.shown, one.note)
+        Unjudged(one.shown, TOO_VARIABLE, one.note.removeprefix(TOO_VARIABLE))
+        if one.note.startswith(TOO_VARIABLE)
+        else Unjudged(one.shown, one.note)
         for one in metrics
-        if one.note == INSUFFICIENT or (one.operator and one.note.startswith(UNDEFINED))
+        if one.note.startswith((INSUFFICIENT, TOO_VARIABLE))
+        or (one.operator and one.note.startswith(UNDEFINED))
     )
 
 

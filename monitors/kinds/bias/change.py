@@ -28,6 +28,9 @@ Counts = NDArray[np.int64]
 # Beyond so many standard errors nothing is left to find out.
 LARGEST_Z = 60.0
 BISECTIONS = 50
+# What days do to the odds makes differences of shares, of which some are near 0, heavier in the
+# tails than normal: their excess kurtosis is about 0.9, Student's 6 / (degrees - 4).
+TAILS = 11.0
 # A ratio is compared on the scale of its logarithm, where "no difference" is 0, too.
 RATIOS = frozenset({"DI"})
 
@@ -54,6 +57,8 @@ class Comparison:
     reference: Estimate
     tolerance: float  # The smallest change that matters, on that scale.
     spread: BlockVariation = NO_BLOCKS  # Between the reference's blocks.
+    # What it could come to, on the same scale; beyond that, a bound is none.
+    extremes: Limits = (-math.inf, math.inf)
 
     @property
     def side(self) -> int:
@@ -67,12 +72,20 @@ class Comparison:
             return moved
         return -moved
 
-    def bound(self, alpha: float) -> float:
-        """Return the value, on the scale of the test, at which a violation begins."""
+    def is_bounded(self, alpha: float, more: float = 1.0) -> bool:
+        """Whether a window of `more` times the rows could break its bound at all."""
+        bound, (low, high) = self.bound(alpha, more), self.extremes
+        return bound < high if self.side > 0 else bound > low
+
+    def bound(self, alpha: float, more: float = 1.0) -> float:
+        """Return the value, on the scale of the test, at which a violation begins.
+
+        In a window of `more` times the rows, if that is asked for.
+        """
         z = float(-special.ndtri(alpha / 2))
         found = [
             start + self.side * self.spread.reach(alpha / 2, known)
-            for start, known in zip(self._starts, self._known(z), strict=True)
+            for start, known in zip(self._starts, self._known(z, more), strict=True)
         ]
         return max(found) if self.side > 0 else min(found)
 
@@ -94,9 +107,9 @@ class Comparison:
         """The values from which a violation is far: beyond the reference and "no difference"."""
         return self.reference.value + self.side * self.tolerance, 0.0
 
-    def _known(self, z: float) -> tuple[float, float]:
+    def _known(self, z: float, more: float = 1.0) -> tuple[float, float]:
         """Return the variances by rows alone against both, as the limits at `z` have them."""
-        own = (self.window.reach(z, -self.side) / z) ** 2
+        own = (self.window.reach(z, -self.side) / z) ** 2 / more
         return own + (self.reference.reach(z, self.side) / z) ** 2, own
 
     def _beyond(self, z: float) -> bool:
@@ -141,6 +154,24 @@ def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
     return Estimate(value, lambda z: (value - low * z / Z95, value + high * z / Z95))
 
 
+def extremes(name: str, pair: Pair) -> Limits:
+    """Return what a metric comes to, on the scale of the test, if one group's answers all turn.
+
+    A ratio is taken to come to a tenth of what it is.
+    """
+    rate = RATES.get("DPPL" if name in RATIOS else name)
+    if rate is None:
+        return -math.inf, math.inf
+    share_a, share_d = (
+        float(rate.hits(side)) / max(float(rate.rows(side)), 1.0) for side in (pair.a, pair.d)
+    )
+    if name in RATIOS:
+        tenth = on_scale(name, share_d / share_a / 10.0) if share_a else -math.inf
+        return tenth, -on_scale(name, share_a)
+    first, second = (share_a, share_d) if rate.sign > 0 else (share_d, share_a)
+    return min(first - 1.0, -second), max(1.0 - second, first)
+
+
 def spread(name: str, blocks: Counts) -> BlockVariation:
     """Learn how much a metric varies between blocks of time."""
     rate = RATES["DPPL" if name in RATIOS else name] if name in RATES or name in RATIOS else None
@@ -157,7 +188,7 @@ def spread(name: str, blocks: Counts) -> BlockVariation:
     weights = 1 / share if name in RATIOS else np.ones(2)
     moved = (weights * np.array([1.0, -1.0]) * (hits / rows - share)).sum(axis=1)
     chance = (weights**2 * share * (1 - share) / rows).sum(axis=1)
-    return variation_of_estimates(moved, chance)
+    return variation_of_estimates(moved, chance, tails=TAILS)
 
 
 def _log_ratio(pair: Pair) -> Estimate | None:

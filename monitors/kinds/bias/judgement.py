@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from driftline.monitors.kinds.bias.change import (
     Estimate,
     estimate,
     exactly,
+    extremes,
     from_scale,
     on_scale,
     spread,
@@ -33,7 +35,7 @@ from driftline.monitors.kinds.bias.metrics import (
     Pair,
     measure,
 )
-from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.results.metric import INSUFFICIENT, MetricResult, too_variable
 from driftline.monitors.results.violation import Severity
 from driftline.stats.blocks import NO_BLOCKS, BlockVariation
 from driftline.stats.multiple_testing import holm_levels
@@ -196,9 +198,12 @@ def _comparison(
         if math.isinf(limit):
             return None
         edge = exactly(limit if window.value >= 0 else -limit)
-        return Comparison(window, edge, 0.0 if finding.is_limit else tolerance, between)
+        tolerance = 0.0 if finding.is_limit else tolerance
+        return Comparison(window, edge, tolerance, between, extremes(name, sides[-1].pair))
     reference = sides[1].estimate()
-    return None if reference is None else Comparison(window, reference, tolerance, between)
+    if reference is None:
+        return None
+    return Comparison(window, reference, tolerance, between, extremes(name, sides[1].pair))
 
 
 def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
@@ -237,6 +242,10 @@ def _decided(draft: _Draft, p_value: float, level: float) -> Finding:
     result, name = finding.result, finding.result.name
     bound = comparison.bound(level)
     violated = p_value < level
+    if not violated and not comparison.is_bounded(level):
+        # Its share of the budget stays its own: else others' bounds would hang on its rows.
+        note = too_variable(result.count, partial(comparison.is_bounded, level))
+        return replace(finding, result=replace(result, note=note))
     severity: Severity = "page" if finding.is_limit else "ticket"
     distance = abs(comparison.window.value - comparison.reference.value)
     room = abs(bound - comparison.reference.value)

@@ -63,6 +63,15 @@ class Measure:
         """Standard error."""
         return math.sqrt(self.variance)
 
+    def of_more(self, times: float) -> Measure:
+        """Return what the same value comes to of so many times the rows."""
+        return replace(
+            self,
+            variance=self.variance / times,
+            independent=self.independent / times,
+            support=self.support * times,
+        )
+
     @property
     def interval(self) -> tuple[float, float]:
         """95% interval: of its own if it has one, else by its scale.

@@ -7,9 +7,10 @@ share alone is a *ticket*. The test of one metric is skill.py's.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.model_quality.documents import Constraint, is_sagemakers
 from driftline.monitors.kinds.model_quality.expectation import Expectation
-from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.influence import Measure, Scale
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.kinds.model_quality.skill import (
     DECIDING_CLUSTERS,
@@ -30,7 +31,7 @@ from driftline.monitors.kinds.model_quality.skill import (
     reference_blocks,
     scatter,
 )
-from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult
+from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult, too_variable
 from driftline.monitors.results.violation import Severity, plural
 from driftline.stats.blocks import span_length
 
@@ -43,6 +44,9 @@ ERRORS = frozenset({"mae", "mse", "rmse"})
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
 UNKNOWN = "no such metric of these answers"
+# A bound ten times as bad as the reference is none, nor is an AUC that guessing has.
+FAR_WORSE = 10.0
+GUESSED_AUC = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +85,23 @@ def judge_quality(
     alpha = _alpha([name for name in expected.constraints if name in measures], budget)
     results: dict[str, MetricResult] = {}
     broken: set[str] = set()
+    rows = len(answers)
     for name, measure in measures.items():
         constraint, reference = expected.constraints.get(name), expected.measures.get(name)
-        note = _note(measure, len(answers), judged=constraint is not None)
-        results[name] = _result(name, measure, constraint, reference, rows=len(answers), note=note)
+        note = _note(measure, rows, judged=constraint is not None)
+        results[name] = _result(name, measure, constraint, reference, rows=rows, note=note)
         if constraint is None or note:
             continue
-        verdict = _verdict(
-            name, expected, blocks, measure, careful[name], rows=len(answers), alpha=alpha[name]
-        )
+        judged = partial(
+            _verdict, name, expected, blocks, measure, careful[name],
+            rows=rows, alpha=alpha[name],
+        )  # fmt: skip
+        verdict = judged()
+        is_bound = partial(_is_bound, name, constraint, measure.scale)
+        if not verdict.violated and not is_bound(verdict.bound):
+            note = too_variable(rows, partial(_would_bind, judged, is_bound))
+            results[name] = replace(results[name], note=note)
+            continue
         results[name] = replace(results[name], bound=verdict.bound, p_value=verdict.p_value)
         if verdict.violated:
             broken.add(name)
@@ -101,7 +113,7 @@ def judge_quality(
                 name, None, operator=constraint.operator, note=f"{UNDEFINED}{UNKNOWN}"
             )
     needed = {
-        name: _need(measures[name], len(answers))
+        name: _need(measures[name], rows)
         for name, one in results.items()
         if one.note == INSUFFICIENT
     }
@@ -193,7 +205,9 @@ def _verdict(
     *,
     rows: int,
     alpha: float,
+    more: float = 1.0,
 ) -> Verdict:
+    """Judge a metric, or what `more` times the rows of the same value would come to."""
     constraint, reference = expected.constraints[name], expected.measures.get(name)
     found, is_own = None, name in expected.own
     if reference is not None and blocks and not is_own:
@@ -203,13 +217,32 @@ def _verdict(
         share = measure.support / rows
         reference = replace(reference, support=reference.support * share)
     return judge_metric(
-        measure if found is not None else careful,
+        (measure if found is not None else careful).of_more(more),
         constraint,
         reference=reference if reference and reference.support else None,
         blocks=found,
         is_own=is_own,
         alpha=alpha,
     )
+
+
+def _would_bind(
+    judged: Callable[..., Verdict], is_bound: Callable[[float], bool], more: float
+) -> bool:
+    """Whether so many times the rows would have a bound that something can break."""
+    return is_bound(judged(more=more).bound)
+
+
+def _is_bound(name: str, constraint: Constraint, scale: Scale, bound: float) -> bool:
+    """Whether anything could break a bound: an answer by chance, or one ten times as bad."""
+    threshold = constraint.threshold
+    if name == "auc" and threshold > GUESSED_AUC:
+        return bound > GUESSED_AUC
+    if scale == "skill" or (scale != "error" and not constraint.is_lower):
+        # What is left of a skill, and of a share of mistakes, is measured from the other end.
+        left, allowed = 1.0 - threshold, 1.0 - bound
+        return allowed < left * FAR_WORSE if scale == "skill" else allowed > left / FAR_WORSE
+    return bound > threshold / FAR_WORSE if constraint.is_lower else bound < threshold * FAR_WORSE
 
 
 def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import numpy as np
 import pytest
-from scipy import stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import special, stats
 
 from driftline.monitors.kinds.multivariate.blocks import student_distance, student_nats, weigh
 from driftline.stats.blocks import (
@@ -128,6 +131,65 @@ def test_without_blocks_nothing_is_added_and_nothing_is_guessed() -> None:
     assert np.isinf(NO_BLOCKS.degrees(np.ones(2))).all()
     # Where the blocks decide alone, their number does (Satterthwaite).
     assert float(BlockVariation(1.0, 0.0, 12).degrees(0.0)) == pytest.approx(11.0)
+
+
+def test_without_rows_part_it_is_students_prediction_and_without_blocks_the_normal_law() -> None:
+    # Hahn 1970 for B blocks that are known without chance; scipy.stats for both laws.
+    for blocks in (3, 12, 60):
+        known = BlockVariation(4.0, 0.0, blocks)
+        error = 2.0 * math.sqrt(1.0 + 1.0 / blocks)
+
+        assert known.tail(3.0, 0.0) == pytest.approx(stats.t.sf(3.0 / error, blocks - 1), rel=1e-4)
+        assert known.reach(1e-5, 0.0) == pytest.approx(
+            stats.t.isf(1e-5, blocks - 1) * error, rel=1e-4
+        )
+    assert NO_BLOCKS.tail(3.0, 4.0) == pytest.approx(stats.norm.sf(1.5))
+    assert NO_BLOCKS.reach(1e-5, 4.0) == pytest.approx(stats.norm.isf(1e-5) * 2.0)
+    # Many blocks that differ by chance alone are as good as none.
+    assert BlockVariation(0.0, 1.0, 10_000).tail(6.0, 4.0) == pytest.approx(
+        stats.norm.sf(3.0), rel=0.02
+    )
+
+
+def test_heavy_tails_and_few_blocks_are_those_of_drawn_ones() -> None:
+    # 4 million draws: variances that 12 blocks leave, times what t with 11 degrees, of
+    # variance 1, is made of.
+    rng = np.random.default_rng(1)
+    chi = rng.chisquare(11, (2, 4_000_000))
+    variances = np.maximum(1.5 * 11 / chi[0] - 1.0, 0.0) * (13 / 12) * 9 / chi[1]
+    found = BlockVariation(0.5, 1.0, 12, tails=11.0)
+
+    for distance in (2.0, 4.0, 8.0):
+        drawn = special.ndtr(-distance / np.sqrt(0.3 + variances)).mean()
+        assert found.tail(distance, 0.3) == pytest.approx(drawn, rel=0.03)
+        assert found.reach(found.tail(distance, 0.3), 0.3) == pytest.approx(distance, rel=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    variance=st.floats(-1.0, 10.0),
+    blocks=st.integers(2, 366),
+    known=st.lists(st.floats(1e-6, 10.0), min_size=2, max_size=2),
+    tails=st.sampled_from([5.0, 11.0, math.inf]),
+)
+def test_more_rows_never_make_less_certain(variance, blocks, known, tails) -> None:
+    found, (few, many) = BlockVariation(variance, 1.0, blocks, tails), sorted(known)[::-1]
+
+    assert found.tail(3.0, many) <= found.tail(3.0, few)
+    assert found.reach(1e-4, many) <= found.reach(1e-4, few) * (1 + 1e-9)
+
+
+def test_a_window_keeps_its_level_however_much_blocks_share() -> None:
+    # Whatever part of a block's variance is shared, and however many times its rows a window has:
+    # at level 1e-3, over 400 references of 12 blocks, never more than three times as often.
+    rng = np.random.default_rng(2)
+    for shared in (0.0, 0.25, 1.0, 4.0):
+        for known in (1.0, 0.1):
+            own = (1.0 + shared) * rng.chisquare(11, 400) / 11 - 1.0
+            reach = [BlockVariation(one, 1.0, 12).reach(1e-3, known + 1 / 12) for one in own]
+            error = math.sqrt(known + 1 / 12 + shared * 13 / 12)
+
+            assert special.ndtr(-np.array(reach) / error).mean() < 3e-3
 
 
 def test_blocks_are_as_long_as_the_window_or_halved_until_there_are_eight() -> None:

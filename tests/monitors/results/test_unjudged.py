@@ -6,7 +6,12 @@ import pytest
 
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT, MetricResult
+from driftline.monitors.results.metric import (
+    INSUFFICIENT,
+    TOO_VARIABLE,
+    MetricResult,
+    too_variable,
+)
 from driftline.monitors.results.unjudged import (
     Unjudged,
     unjudged_columns,
@@ -65,6 +70,24 @@ def test_reasons_are_told_apart_and_many_names_are_counted() -> None:
         "could not be judged (the reference varies too much)"
     )
     assert unjudged_sentence([]) == unjudged_count_line([], 3, "column") == ""
+
+
+def test_a_number_whose_bound_nothing_could_break_is_in_no_verdict() -> None:
+    wild = MetricResult("DI", 0.7, note=too_variable(240, lambda more: more > 5))
+    report = Report("bias", (), 240, metrics=(wild, MetricResult("DPPL", 0.1, bound=0.3)))
+
+    assert wild.note == f"{TOO_VARIABLE}about 1,300 rows would do"  # 240 x 1.5^4, rounded up.
+    assert report.unjudged_line == (
+        "1 of 2 metrics could not be judged (too variable: about 1,300 rows would do)"
+    )
+    assert report.summary == "240 rows, no violations; 1 metric too variable to judge"
+    assert report.undecidable == ("DI",)
+    assert not Report("bias", (), 240, metrics=(wild,)).decided
+    assert Report("bias", (), 240, metrics=(wild,)).summary == (
+        "240 rows; nothing could be judged: DI could not be judged (too variable: about 1,300 rows "
+        "would do)"
+    )
+    assert too_variable(240, lambda _: False).endswith("only a longer reference")
 
 
 def test_report_json_counts_and_lists_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftline.baseline.answers import Answers
-from driftline.monitors.kinds.model_quality.documents import Constraint
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.model_quality.documents import Constraint, suggested
+from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
+from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
 from driftline.monitors.kinds.model_quality.skill import (
     DAY_US,
     Blocks,
@@ -25,6 +30,7 @@ from driftline.monitors.kinds.model_quality.skill import (
     reference_blocks,
     scatter,
 )
+from driftline.roles import Roles
 from driftline.stats.blocks import BlockVariation
 
 LESS = Constraint(0.8, "LessThanThreshold")
@@ -275,3 +281,32 @@ def test_times_of_independent_rows_cost_little_power() -> None:
             wider[rows].append((timed.bound / whole.value - 1) / (untimed.bound / whole.value - 1))
 
     assert all(np.median(wider[rows]) < most for rows, most in factors.items()), wider
+
+
+def test_a_bound_that_guessing_would_keep_is_none_and_leaves_the_verdict() -> None:
+    # On every third day the scores say nothing, so that no single day's AUC could be a loss.
+    rng = np.random.default_rng(5)
+    days, rows = 30, 200
+    count = days * rows
+    label = (rng.random(count) < 0.3).astype(np.intp)
+    blind = np.repeat(np.arange(days) % 3 == 0, rows)
+    score = rng.normal(size=count) + np.where(blind, 0.0, 2.5) * label
+    chance = 1 / (1 + np.exp(-(score - 1.5)))
+    time = np.repeat(np.arange(days), rows) * DAY_US + np.tile(np.arange(rows), days) * 1_000_000
+    reference = Answers(
+        "binary", label, (chance > 0.5).astype(np.intp), ("0", "1"), chance, time, 0,
+        np.arange(count),
+    )  # fmt: skip
+    measures = measure_answers(reference)
+    expected = Expectation(
+        "binary", Roles(problem="binary"), suggested("binary", measures), measures, frozenset(),
+        reference,
+    )  # fmt: skip
+    window = reference.take(slice(rows, 2 * rows))
+
+    found = judge_quality(
+        expected, window, blocks_of(reference, window, timedelta(days=1)), budget=Budget()
+    ).results["auc"]
+
+    assert found.bound is None and not found.violated
+    assert found.note == "too_variable: no number of rows would do, only a longer reference"

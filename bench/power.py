@@ -1,0 +1,290 @@
+"""What bias and model quality find of a planted change, and how often they ring without one.
+
+A reference of 60 days of 500 rows; windows of one day, of 300 to 100,000 rows. Rows are
+independent, or days differ, or days resemble the day before. Beside driftline's decisions, with and
+without times in the reference, stand the plain two-sample test at the same level, AWS's rule and
+those of peers (Evidently: a metric worse than the reference's by a tenth; NannyML: beyond three
+standard deviations of the reference's chunks). Prints Markdown:
+``python bench/power.py > bench/power.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from scipy import special, stats
+
+from driftline.baseline.answers import Answers
+from driftline.monitors.drift_test.budget import Budget
+from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.kinds.model_quality.documents import suggested
+from driftline.monitors.kinds.model_quality.expectation import Expectation
+from driftline.monitors.kinds.model_quality.judgement import blocks_of, judge_quality
+from driftline.monitors.kinds.model_quality.metrics import measure_answers
+from driftline.monitors.kinds.model_quality.skill import cluster_rows
+from driftline.roles import Roles
+
+DAYS, DAY_ROWS, LATER = 60, 500, 70
+DAY_US = 86_400_000_000
+SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
+# How far days lie apart, on the scale of each problem, and how long they remember.
+SWING = {"bias": 0.3, "regression": 0.15, "classification": 0.3}
+STREAMS = {"independent": (0.0, 0.0), "days differ": (1.0, 0.0), "days remember": (1.0, 0.7)}
+BUDGET = Budget()
+# The level of comparisons at equal error: so many of the windows without change are found.
+EQUAL = 0.05
+RULES = ("timed", "untimed", "two-sample", "AWS", "NannyML", "Evidently")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What each rule says of a window: whether it rings, and how surprising it finds it."""
+
+    rings: dict[str, bool]
+    p_values: dict[str, float]  # Of the rules that have one.
+
+
+Judge = Callable[[int, float], Said]
+
+
+def effects(rng: np.random.Generator, kind: str, stream: str) -> Iterator[float]:
+    """Yield what each day adds, one after the other."""
+    scale, memory = STREAMS[stream]
+    swing = SWING[kind] * scale
+    state = rng.normal(0.0, swing) if swing else 0.0
+    while True:
+        yield state
+        fresh = rng.normal(0.0, swing * math.sqrt(1.0 - memory**2)) if swing else 0.0
+        state = memory * state + fresh
+
+
+def bias_year(rng: np.random.Generator, stream: str) -> Judge:
+    """Return the judge of windows of a new reference of two groups, 30% and 25% positive."""
+    days = effects(rng, "bias", stream)
+
+    def counted(rows: int, effect: float, planted: float = 0.0) -> np.ndarray:
+        odds = special.logit(np.array([0.3, 0.25])) + np.array([0.0, effect])
+        share = special.expit(odds) - np.array([0.0, planted])
+        hits = rng.binomial(rows // 2, np.clip(share, 0.0, 1.0))
+        found = np.zeros((2, 3, 3), np.int64)
+        found[:, 2, 1], found[:, 2, 0] = hits, rows // 2 - hits
+        return found
+
+    blocks = np.stack([counted(DAY_ROWS, next(days)) for _ in range(DAYS)])
+    for _ in range(LATER - DAYS):
+        next(days)
+    whole = blocks.sum(axis=0)
+    level = BUDGET.per_window / 2  # DPPL and DI are judged.
+
+    def judge(rows: int, planted: float) -> Said:
+        window = counted(rows, next(days), planted)
+        rings, p_values = {}, {}
+        for name, known in (("timed", blocks), ("untimed", None)):
+            group = GroupCounts("who", "d", window[:, None], whole[:, None], known)
+            found, _ = judge_groups([group], stratified=False, budget=BUDGET)
+            lines = {one.result.name: one.result for one in found}
+            rings[name] = lines["DPPL"].violated
+            p_values[name] = 1.0 if lines["DPPL"].p_value is None else lines["DPPL"].p_value
+        now, then = (gap_of(one) for one in (window, whole))
+        z = (now[0] - then[0]) / math.sqrt(now[1] + then[1])
+        p_values["two-sample"] = float(2 * stats.norm.sf(abs(z)))
+        rings["two-sample"] = p_values["two-sample"] < level
+        # Farther from 0 than the baseline, and the 95% interval of the window apart from it.
+        rings["AWS"] = abs(now[0]) - 1.96 * math.sqrt(now[1]) > abs(then[0])
+        gaps = np.array([gap_of(one)[0] for one in blocks])
+        rings["NannyML"] = bool(abs(now[0] - gaps.mean()) > 3 * gaps.std())
+        return Said(rings, p_values)
+
+    return judge
+
+
+def gap_of(counts: np.ndarray) -> tuple[float, float]:
+    """Return the difference of both groups' shares, and its variance."""
+    rows = counts[:, 2, :2].sum(axis=1)
+    share = counts[:, 2, 1] / rows
+    return float(share[0] - share[1]), float((share * (1 - share) / rows).sum())
+
+
+def regression(
+    rng: np.random.Generator, rows: int, day: int, effect: float, worse: float
+) -> Answers:
+    """Draw one day of values; errors are `worse` times as large, and exp(effect) times by day."""
+    label = rng.normal(0.0, 2.0, rows)
+    answer = label + rng.normal(0.0, math.exp(effect) * worse, rows)
+    return Answers("regression", label, answer, (), None, times(day, rows), 0, np.arange(rows))
+
+
+def classification(
+    rng: np.random.Generator, rows: int, day: int, effect: float, worse: float
+) -> Answers:
+    """Draw one day of two classes told apart by a score (AUC 0.85); `worse` divides its distance."""
+    label = (rng.random(rows) < 0.3).astype(np.intp)
+    score = rng.normal(0.0, 1.0, rows) + 1.466 * math.exp(effect) / worse * label
+    chance = special.expit(1.466 * score - 1.466**2 / 2 + special.logit(0.3))
+    said = (chance > 0.5).astype(np.intp)
+    return Answers("binary", label, said, ("0", "1"), chance, times(day, rows), 0, np.arange(rows))
+
+
+def times(day: int, rows: int) -> np.ndarray:
+    """Return times that fill a day."""
+    return day * DAY_US + np.arange(rows, dtype=np.int64) * DAY_US // rows
+
+
+def quality_year(rng: np.random.Generator, stream: str, kind: str) -> Judge:
+    """Return the judge of windows of a new reference of a model."""
+    draw = regression if kind == "regression" else classification
+    metric = "rmse" if kind == "regression" else "auc"
+    days = effects(rng, kind, stream)
+    parts = [draw(rng, DAY_ROWS, day, next(days), 1.0) for day in range(DAYS)]
+    for _ in range(LATER - DAYS):
+        next(days)
+    reference = joined(parts)
+    expected = {
+        "timed": expected_of(reference),
+        "untimed": expected_of(replace(reference, time_us=None)),
+    }
+    level = 0.0
+    chunks = [measure_answers(one)[metric].value for one in parts]
+    blocks = blocks_of(reference, parts[0], timedelta(days=1))
+    before = measure_answers(reference)[metric]
+
+    def judge(rows: int, worse: float) -> Said:
+        nonlocal level
+        window = draw(rng, rows, LATER, next(days), worse)
+        rings, p_values = {}, {}
+        for name, known in (("timed", blocks), ("untimed", [])):
+            found = judge_quality(expected[name], window, known, budget=BUDGET)
+            line, level = found.results[metric], found.alpha[metric]
+            rings[name] = line.violated
+            p_values[name] = 1.0 if line.p_value is None else line.p_value
+        now = measure_answers(window)[metric]
+        side = 1.0 if metric == "rmse" else -1.0
+        gap = side * (now.value - before.value)
+        z = gap / math.sqrt(now.independent + before.independent)
+        p_values["two-sample"] = float(stats.norm.sf(z))
+        rings["two-sample"] = p_values["two-sample"] < level
+        rings["AWS"] = gap > 0
+        rings["NannyML"] = abs(now.value - np.mean(chunks)) > 3 * np.std(chunks)
+        rings["Evidently"] = gap > 0.1 * before.value
+        return Said(rings, p_values)
+
+    return judge
+
+
+def joined(parts: list[Answers]) -> Answers:
+    """Put days one behind the other."""
+    first = parts[0]
+    return replace(
+        first,
+        label=np.concatenate([one.label for one in parts]),
+        answer=np.concatenate([one.answer for one in parts]),
+        probability=None
+        if first.probability is None
+        else np.concatenate([one.probability for one in parts if one.probability is not None]),
+        time_us=np.concatenate([one.time_us for one in parts if one.time_us is not None]),
+        places=np.arange(sum(len(one) for one in parts)),
+    )
+
+
+def expected_of(reference: Answers) -> Expectation:
+    """Make what a baseline of these rows expects."""
+    measures = measure_answers(reference, cluster_rows(reference.time_us))
+    problem = reference.problem
+    constraints = suggested(problem, measures)
+    return Expectation(
+        problem, Roles(problem=problem), constraints, measures, frozenset(), reference
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of monitor: its judge, what changes nothing, and what is planted."""
+
+    name: str
+    metric: str
+    year: Callable[[np.random.Generator, str], Judge]
+    nothing: float
+    planted: tuple[tuple[str, float], ...]
+
+
+KINDS = (
+    Kind("bias", "DPPL", bias_year, 0.0, (("+5 points", 0.05), ("+15 points", 0.15))),
+    Kind(
+        "model quality, regression", "RMSE",
+        lambda rng, stream: quality_year(rng, stream, "regression"),
+        1.0, (("+10%", 1.1), ("+20%", 1.2)),
+    ),
+    Kind(
+        "model quality, classification", "AUC",
+        lambda rng, stream: quality_year(rng, stream, "classification"),
+        1.0, (("0.85 to 0.80", 1.466 / 1.19), ("0.85 to 0.75", 1.466 / 0.954)),
+    ),
+)  # fmt: skip
+
+
+def measured(
+    kind: Kind, stream: str, rows: int, references: int, windows: int, seed: int
+) -> dict[float, list[Said]]:
+    """Judge windows without and with a change against several references."""
+    found: dict[float, list[Said]] = {}
+    for place in range(references):
+        rng = np.random.default_rng([seed, place, rows, list(STREAMS).index(stream)])
+        judge = kind.year(rng, stream)
+        for change in (kind.nothing, *(value for _, value in kind.planted)):
+            times_over = windows if change == kind.nothing else max(1, windows // 2)
+            found.setdefault(change, []).extend(judge(rows, change) for _ in range(times_over))
+    return found
+
+
+def share(said: list[Said], rule: str) -> str:
+    """Return the share of windows in which a rule rings, as a percentage."""
+    rings = [one.rings[rule] for one in said if rule in one.rings]
+    return f"{np.mean(rings):.0%}" if rings else "–"
+
+
+def equal(nothing: list[Said], changed: list[Said], rule: str) -> float:
+    """Return the share found at the level at which the rule rings on `EQUAL` of quiet windows."""
+    level = np.quantile([one.p_values[rule] for one in nothing], EQUAL)
+    return float(np.mean([one.p_values[rule] <= level for one in changed]))
+
+
+def main() -> None:
+    """Run everything and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--references", type=int, default=20)
+    parser.add_argument("--windows", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=100)
+    asked = parser.parse_args()
+    began = time.monotonic()
+    print("# Power and false alarms of bias and model quality\n")
+    print(f"References of {DAYS} days of {DAY_ROWS} rows; windows of one day, {asked.references} "
+          f"references and {asked.windows} windows of each without change, half as many of each "
+          "change. Budget: one false alarm a year of days.\n")  # fmt: skip
+    heads = ["rows", "change", *RULES, f"timed, untimed, two-sample at {EQUAL:.0%} each"]
+    for kind in KINDS:
+        for stream in STREAMS:
+            print(f"## {kind.name} ({kind.metric}), {stream}\n")
+            print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+            for rows in SIZES:
+                found = measured(kind, stream, rows, asked.references, asked.windows, asked.seed)
+                nothing = found[kind.nothing]
+                print(f"| {rows:,} | none | {' | '.join(share(nothing, one) for one in RULES)} | |")
+                for name, change in kind.planted:
+                    changed = found[change]
+                    even = ", ".join(f"{equal(nothing, changed, one):.0%}" for one in RULES[:3])
+                    cells = [name, *(share(changed, one) for one in RULES), even]
+                    print(f"| | {' | '.join(cells)} |", flush=True)
+            print()
+    print(f"Measured {datetime.now(UTC):%Y-%m-%d} on Python {platform.python_version()}, numpy "
+          f"{np.__version__}, in {time.monotonic() - began:.0f} s.")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
