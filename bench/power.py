@@ -124,7 +124,7 @@ def regression(
 def classification(
     rng: np.random.Generator, rows: int, day: int, effect: float, worse: float
 ) -> Answers:
-    """Draw one day of two classes told apart by a score (AUC 0.85); `worse` divides its distance."""
+    """Draw one day of two classes, AUC 0.85; `worse` divides the distance of their scores."""
     label = (rng.random(rows) < 0.3).astype(np.intp)
     score = rng.normal(0.0, 1.0, rows) + 1.466 * math.exp(effect) / worse * label
     chance = special.expit(1.466 * score - 1.466**2 / 2 + special.logit(0.3))

@@ -183,7 +183,7 @@ def _law_of_blocks(
     place = ((logs - logs.min()) / width).astype(np.intp)
     sums = np.bincount(place, weights)
     means = np.bincount(place, weights * added) / np.maximum(sums, np.finfo(np.float64).tiny)
-    return means[sums > 0], sums[sums > 0]
+    return np.asarray(means[sums > 0]), np.asarray(sums[sums > 0], dtype=np.float64)
 
 
 NO_BLOCKS = BlockVariation()
