@@ -225,6 +225,11 @@ class Kind:
             return {}
         return cast("Mapping[str, str]", import_module(self.evaluation).suggest(baseline))
 
+    def detectable(self, baseline: Baseline) -> list[str]:
+        """Return what changes windows find, in sentences; none where the kind does not tell."""
+        module = import_module(self.evaluation)
+        return list(module.detectable(baseline)) if hasattr(module, "detectable") else []
+
 
 def kind_named(text: str) -> Kind:
     """Return the kind of monitor that a text names, in letters of any size.

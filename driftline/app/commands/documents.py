@@ -194,8 +194,9 @@ def baseline(
 
     found = {"version": version, "rows": count, "columns": columns}
     line = f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
-    value = {"folder": output, "kind": kind.name, **found}
-    return Answer(value, chain([line], told(fitted)))
+    findable = kind.detectable(fitted)
+    value = {"folder": output, "kind": kind.name, **found, "detectable": findable}
+    return Answer(value, chain([line], told(fitted), findable))
 
 
 def _explained(fitted: Baseline, rows: object, model: str | None, roles: Roles) -> Baseline:

@@ -25,6 +25,8 @@ from driftline.stats.blocks import MINIMUM_BLOCKS, NO_BLOCKS, BlockVariation, va
 from driftline.stats.intervals import Z95, Limits, newcombe, wilson
 
 Counts = NDArray[np.int64]
+# Nine windows in ten lie less far out on one side.
+Z90 = 1.2816
 # Beyond so many standard errors nothing is left to find out.
 LARGEST_Z = 60.0
 BISECTIONS = 50
@@ -76,6 +78,14 @@ class Comparison:
         """Whether a window of `more` times the rows could break its bound at all."""
         bound, (low, high) = self.bound(alpha, more), self.extremes
         return bound < high if self.side > 0 else bound > low
+
+    def found(self, alpha: float) -> float:
+        """Return the value, on the scale of the test, that such a window finds nine times in ten.
+
+        `window` is one without a change.
+        """
+        error = self.window.reach(Z90, -self.side)
+        return self.bound(alpha) + self.side * error
 
     def bound(self, alpha: float, more: float = 1.0) -> float:
         """Return the value, on the scale of the test, at which a violation begins.

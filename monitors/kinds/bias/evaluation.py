@@ -22,10 +22,17 @@ from driftline.baseline.positive import positive_note
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
 from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, impossible_predictions
 from driftline.monitors.kinds.bias.groups import Group
-from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts, judge_groups
+from driftline.monitors.kinds.bias.judgement import (
+    JUDGED,
+    Finding,
+    GroupCounts,
+    findable,
+    judge_groups,
+)
 from driftline.monitors.kinds.bias.kind import NAMESPACE
 from driftline.monitors.kinds.bias.metrics import (
     PRE_TRAINING,
@@ -59,6 +66,9 @@ BY_DOCUMENT = (
 )
 # New values of a facet that are told by name.
 NAMED_VALUES = 20
+# Windows of so many rows are told what they find, and of so many metrics.
+WINDOW_SIZES = (1_000, 10_000)
+NAMED_CHANGES = 4
 # One group moved alone when its share of both movements is at least this.
 MOVED_ALONE = 2 / 3
 # Below this chance, labels do not come evenly.
@@ -77,6 +87,27 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
     except InputError:
         return {}  # Whoever asks for a check of bias is told what is missing.
     return {ANALYSIS: document_of(plan, measured_of(plan, plan.reference))}
+
+
+def detectable(baseline: Baseline) -> list[str]:
+    """Return which changes windows of some sizes find nine times in ten, a sentence for each."""
+    outcomes = baseline.outcomes
+    if outcomes is None or not suggest(baseline):
+        return []
+    plan = plan_of(baseline, outcomes.roles)
+    counts = _counts(plan, plan.reference, None)
+    alpha = Budget().per_window / (len(JUDGED) * max(1, len(counts)))
+    found = []
+    for rows in WINDOW_SIZES:
+        parts = [
+            f"{group.name}: {name} at {least:.3g} (now {value:.3g})"
+            for group, one in zip(plan.groups, counts, strict=True)
+            for name, value, least in findable(one, rows, alpha)
+        ]
+        more = f", and {len(parts) - NAMED_CHANGES} more" * (len(parts) > NAMED_CHANGES)
+        told = "; ".join(parts[:NAMED_CHANGES]) + more or "no change"
+        found.append(f"{rows:,} rows a day find, nine times in ten, {told}")
+    return found
 
 
 def evaluate(context: CheckContext) -> Report:

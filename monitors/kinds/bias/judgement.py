@@ -6,7 +6,7 @@ What stands here decides on counts; where they come from, and what is said about
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -110,6 +110,27 @@ def judge_groups(
         for draft in drafts
     ]
     return found, level / max(1, len(compared))
+
+
+def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str, float, float]]:
+    """Yield each judged metric of a window of so many rows without a change.
+
+    With the reference's value, and that from which on a change is found nine times in ten.
+    """
+    assert group.reference is not None  # Known by its document alone it tells no rows.
+    before = Pair.of(group.reference)
+    like = Pair.of(group.reference * (rows / max(1, group.reference.sum())))
+    values = measure(before, stratified=False)
+    for name in (one for one in JUDGED if one in values):
+        sides = [_Measurement(name, one, values[name]) for one in (like, before)]
+        value = values[name].value
+        if value is None or _note(sides):
+            continue
+        finding = Finding(MetricResult(name, value), 0, value)
+        between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
+        comparison = _comparison(finding, sides, between)
+        if comparison is not None and comparison.is_bounded(alpha):
+            yield name, value, from_scale(name, comparison.found(alpha))
 
 
 def needed_rows(name: str, pair: Pair) -> tuple[float, float]:

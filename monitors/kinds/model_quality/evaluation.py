@@ -20,6 +20,7 @@ from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.documents import (
     Constraint,
     constraint_document,
@@ -36,6 +37,7 @@ from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.judgement import (
     QualityJudgement,
     blocks_of,
+    findable,
     judge_quality,
     judge_thresholds,
 )
@@ -59,6 +61,7 @@ from driftline.monitors.results.unusable import (
 )
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural, share_blame
 from driftline.monitors.root_cause.segments import Named
+from driftline.monitors.rows import Rows
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -68,6 +71,8 @@ GUESSING = {
     "accuracy_skill": "worse than always saying the most frequent class",
     "r2": "worse than always saying the mean",
 }
+# Windows of so many rows are told what they find.
+WINDOW_SIZES = (1_000, 10_000)
 # Beside which metric a reader wants to see whether ranking still holds.
 RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
 SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
@@ -89,6 +94,23 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
             answers.problem, suggested(answers.problem, measures)
         ),
     }
+
+
+def detectable(baseline: Baseline) -> list[str]:
+    """Return which losses windows of some sizes find nine times in ten, a sentence for each."""
+    if not suggest(baseline) or baseline.outcomes is None:
+        return []
+    roles = baseline.outcomes.roles
+    expected = expectation(CheckContext(baseline, Rows(lambda: iter(())), roles))
+    found = []
+    for rows in WINDOW_SIZES:
+        parts = [
+            f"{SHOWN.get(name, name)} at {least:.3g} (now {value:.3g})"
+            for name, value, least in findable(expected, rows, budget=Budget())
+        ]
+        told = "; ".join(parts) or "no loss"
+        found.append(f"{rows:,} labelled rows a day find, nine times in ten, {told}")
+    return found
 
 
 def evaluate(context: CheckContext) -> Report:

@@ -7,7 +7,7 @@ share alone is a *ticket*. The test of one metric is skill.py's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -26,10 +26,13 @@ from driftline.monitors.kinds.model_quality.skill import (
     MIN_SUPPORT,
     Blocks,
     Verdict,
+    backward,
     cluster_rows,
+    forward,
     judge_metric,
     reference_blocks,
     scatter,
+    variance_of,
 )
 from driftline.monitors.results.metric import INSUFFICIENT, UNDEFINED, MetricResult, too_variable
 from driftline.monitors.results.violation import Severity, plural
@@ -44,6 +47,8 @@ ERRORS = frozenset({"mae", "mse", "rmse"})
 # The loss of these is a page below zero: a constant answer would have been better.
 BEYOND_GUESSING = frozenset({"brier_skill", "accuracy_skill"})
 UNKNOWN = "no such metric of these answers"
+# Nine windows in ten lie less far out on one side.
+Z90 = 1.2816
 # A bound ten times as bad as the reference is none, nor is an AUC that guessing has.
 FAR_WORSE = 10.0
 GUESSED_AUC = 0.5
@@ -140,6 +145,31 @@ def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgemen
             )
         results[name] = result
     return QualityJudgement(measures, results, {}, {})
+
+
+def findable(
+    expected: Expectation, rows: int, *, budget: Budget
+) -> Iterator[tuple[str, float, float]]:
+    """Yield each judged metric of skill, its reference's value and one that a window finds.
+
+    That is the value that nine in ten windows of so many rows would call a loss.
+    """
+    assert expected.answers is not None  # Known by documents alone it tells no spread.
+    answers = expected.answers
+    blocks = blocks_of(answers, answers, timedelta(days=1))
+    alpha = _alpha([name for name in expected.constraints if name in expected.measures], budget)
+    for name in (one for one in alpha if one in SKILL):
+        measure, constraint = expected.measures[name], expected.constraints[name]
+        like = replace(measure, variance=measure.independent, clusters=0)
+        like = like.of_more(rows / max(1, len(answers)))
+        if _note(like, rows, judged=True):
+            continue
+        verdict = _verdict(name, expected, blocks, like, like, rows=rows, alpha=alpha[name])
+        side = -1.0 if constraint.is_lower else 1.0
+        least = forward(verdict.bound, math.inf, like.scale)
+        least += side * Z90 * math.sqrt(variance_of(like))
+        if _is_bound(name, constraint, like.scale, found := backward(least, like.scale)):
+            yield name, measure.value, found
 
 
 def _alpha(judged: list[str], budget: Budget) -> dict[str, float]:

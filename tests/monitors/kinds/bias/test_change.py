@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import evaluation as bias
 from driftline.monitors.kinds.bias.change import Comparison, Estimate, estimate, exactly, spread
-from driftline.monitors.kinds.bias.judgement import GroupCounts, judge_groups
+from driftline.monitors.kinds.bias.judgement import GroupCounts, findable, judge_groups
 from driftline.monitors.kinds.bias.metrics import Pair, measure
 from driftline.monitors.rows import Rows, WindowFacts
 from driftline.stats.blocks import NO_BLOCKS
@@ -136,6 +137,25 @@ def test_a_bound_never_widens_with_rows(seed, days, shares, times, name) -> None
     assert many.p_value <= few.p_value + 1e-9
     if few.side == many.side:
         assert few.side * (few.bound(1e-3) - many.bound(1e-3)) >= -1e-9
+
+
+def test_what_a_baseline_says_that_rows_find_is_found_nine_times_in_ten() -> None:
+    whole, blocks = timed_reference(1)
+    group = GroupCounts("who", "d", whole, whole, blocks)
+    sizes = {
+        rows: {name: least for name, _, least in findable(group, rows, Budget().per_window / 2)}
+        for rows in (1_000, 4_000)
+    }
+    rng, least = np.random.default_rng(3), sizes[4_000]["DPPL"]
+    broken = 0
+    for _ in range(200):
+        hits = rng.binomial(2_000, [0.3, 0.3 - least])
+        window = of_answers((int(hits[0]), 2_000), (int(hits[1]), 2_000))
+        found, _ = judge_groups([replace(group, window=window)], stratified=False, budget=Budget())
+        broken += any(one.result.violated for one in found if one.result.name == "DPPL")
+
+    assert sizes[1_000]["DPPL"] > sizes[4_000]["DPPL"] > 0.05
+    assert 0.8 <= broken / 200 <= 0.98
 
 
 @pytest.mark.parametrize(

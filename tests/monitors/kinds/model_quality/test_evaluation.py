@@ -13,7 +13,7 @@ import pytest
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.kinds.model_quality.evaluation import NAMESPACE, suggest
+from driftline.monitors.kinds.model_quality.evaluation import NAMESPACE, detectable, suggest
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT
 from tests.monitors.kinds.model_quality.cases import (
@@ -349,3 +349,12 @@ def test_data_that_do_not_change_stay_silent_from_day_to_day(reference: Baseline
     found = sum(len(ask(reference, flights(1, 1000 + day), days=1).violations) for day in range(25))
 
     assert found < 3
+
+
+def test_a_baseline_says_which_losses_windows_find(reference: Baseline) -> None:
+    few, many = detectable(reference)
+
+    assert few.startswith("1,000 labelled rows a day find, nine times in ten, ")
+    assert many.startswith("10,000 labelled rows a day find, nine times in ten, ")
+    assert "AUC at 0." in many and "(now 0." in many
+    assert detectable(replace(reference, outcomes=None)) == []
