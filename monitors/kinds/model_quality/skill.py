@@ -175,10 +175,15 @@ def scatter(blocks: Sequence[Blocks], name: str, *, is_lower: bool) -> Scatter |
             else forward(whole.value, whole.support, whole.scale)
         )
     support = float(np.median(weights)) * 2.0**chosen
+    # A dozen blocks may be alike by luck; the days of the whole reference tell that they are.
+    spread = max(spread, math.sqrt(variance_of(whole) * whole.support / support))
     alone = variance_of(replace(whole, variance=whole.independent))
     chance = min(alone * whole.support / support, LARGEST_VARIANCE)
     beside = max(blocks[0].fitting, TINY)
-    variation = BlockVariation(spread**2 - chance, chance, len(values), tails, beside)
+    # A reference may lack the days that make such tails.
+    heavier = 1.0 if math.isinf(tails) else tails / (tails - 2.0)
+    shared = (spread**2 - chance) * heavier
+    variation = BlockVariation(shared, chance, len(values), tails, beside)
     return Scatter(centre, variation, support)
 
 
