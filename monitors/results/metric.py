@@ -31,7 +31,6 @@ class MetricResult:
     value: float | None = None  # None when it is not defined, and `note` says why. May be infinite.
     low: float | None = None  # 95% interval.
     high: float | None = None
-    unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
     reference: float | None = None  # None when the reference is not known.
     reference_low: float | None = None
     reference_high: float | None = None
@@ -48,6 +47,7 @@ class MetricResult:
     # "insufficient_data", "undefined: …", "too_variable: …" or "incomparable: …"; "" when judged or
     # only shown.
     note: str = ""
+    unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
 
     @property
     def shown(self) -> str:
