@@ -249,10 +249,12 @@ def share(said: list[Said], rule: str) -> str:
     return f"{np.mean(rings):.0%}" if rings else "–"
 
 
-def equal(nothing: list[Said], changed: list[Said], rule: str) -> float:
+def equal(nothing: list[Said], changed: list[Said], rule: str) -> str:
     """Return the share found at the level at which the rule rings on `EQUAL` of quiet windows."""
     level = np.quantile([one.p_values[rule] for one in nothing], EQUAL)
-    return float(np.mean([one.p_values[rule] <= level for one in changed]))
+    if level >= 1.0:
+        return "–"  # Hardly any window was judged.
+    return f"{np.mean([one.p_values[rule] <= level for one in changed]):.0%}"
 
 
 def main() -> None:
@@ -278,7 +280,7 @@ def main() -> None:
                 print(f"| {rows:,} | none | {' | '.join(share(nothing, one) for one in RULES)} | |")
                 for name, change in kind.planted:
                     changed = found[change]
-                    even = ", ".join(f"{equal(nothing, changed, one):.0%}" for one in RULES[:3])
+                    even = ", ".join(equal(nothing, changed, one) for one in RULES[:3])
                     cells = [name, *(share(changed, one) for one in RULES), even]
                     print(f"| | {' | '.join(cells)} |", flush=True)
             print()
