@@ -1,4 +1,4 @@
-"""Models that explain themselves: boosted trees of xgboost and lightgbm, and linear models.
+"""Models that explain themselves: trees, forests, boosted trees and linear models.
 
 Runs in the worker process. Their libraries are never imported here unless the model is of them, and
 then they are loaded already. What stands before the model in a pipeline may change values, not mix
@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+
+from driftline.serving.hosting.tree_paths import forest_of
 
 TREES, LINEAR = "tree_path_dependent", "linear"
 # Steps of a pipeline that treat each column by itself and keep their order and number.
@@ -42,7 +44,7 @@ class OwnMethod:
     """How a model explains itself."""
 
     name: str  # "tree_path_dependent" or "linear".
-    units: str  # "margin" (before the link function) or "value".
+    units: str  # "margin" (before the link function), "probability" or "value".
     contribute: Contribute
 
 
@@ -59,6 +61,9 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
         return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
     if room == "lightgbm" and hasattr(last, "predict"):
         return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last, rows))
+    if (found := forest_of(last)) is not None:
+        forest, units = found
+        return OwnMethod(TREES, units, forest.contribute)
     if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):
         units = "margin" if hasattr(last, "classes_") else "value"
         return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))

@@ -70,7 +70,7 @@ class Questions:
         parts = [whole.iloc[one] if hasattr(whole, "iloc") else whole[one] for one in (first, rest)]
         values, base = self._own.contribute(*parts)
         if values.shape[1] == 1 and self._predictor.shows_first_class:
-            return -values, -base
+            return -values, (1.0 if self._own.units == "probability" else 0.0) - base
         return values, base
 
 
