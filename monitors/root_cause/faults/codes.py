@@ -20,8 +20,8 @@ from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContex
 KIND = "codes_renumbered"
 # More codes, and more columns beside them, are not laid beside each other.
 CODES_MAX, PARTNERS_MAX = 64, 20
-# A renumbering must fit better by so many nats a row, all codes together and each that moved.
-NATS = 1.0
+# A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
+NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
 # Of a column of numbers that are codes hardly any row lies between them.
 OTHERS = 0.01
@@ -124,7 +124,7 @@ def _moved(context: FaultContext, codes: _Codes, partners: list[str]) -> list[tu
     gain = cost[now, now] - cost[now, was]
     if gain.sum() < NATS * rows[now].sum():
         return []
-    moved = (now != was) & (gain >= NATS * rows[now])
+    moved = (now != was) & (gain >= NATS_EACH * rows[now])
     order = np.argsort(-rows[now], kind="stable")
     return [(int(now[one]), int(was[one])) for one in order if moved[one]]
 

@@ -159,6 +159,24 @@ def test_codes_are_told_by_the_company_they_keep(reference: Baseline) -> None:
     assert "codes look renumbered: 1 as 4, 3 as 2, 2 as 1" in found.cause
 
 
+def test_a_permutation_of_few_codes_is_told_by_half_a_nat_a_row() -> None:
+    """The weather of an hour follows only loosely from what is beside it."""
+    rng = np.random.default_rng(12)
+    sky = rng.choice(3, 4_000, p=[0.66, 0.26, 0.08])
+    rows = pd.DataFrame(
+        {
+            "sky": np.array(["clear", "mist", "rain"])[sky],
+            "humid": np.round(0.5 + 0.16 * sky + 0.13 * rng.normal(size=4_000), 2),
+        }
+    )
+    moved = rows[3_000:].replace({"sky": {"clear": "mist", "mist": "rain", "rain": "clear"}})
+
+    found = [one for one in dl.check(moved, dl.Baseline.fit(rows[:3_000])).violations if one.fault]
+
+    assert [one.fault.kind for one in found if one.fault] == ["codes_renumbered"]
+    assert '"clear" as "mist"' in found[0].cause
+
+
 @pytest.mark.parametrize("factor", [2, 0.5, 1.5])
 def test_numbers_that_were_multiplied_are_no_renumbered_codes(factor: float) -> None:
     """Beside each number stand the texts that stood beside half of it."""
