@@ -30,10 +30,12 @@ def test_means_of_a_document_and_totals_of_nothing_have_no_error(mean, count) ->
     [
         ({}, ""),
         ({"model": ""}, ""),
-        ({"model": "m2"}, "the reference was explained for model m1, now it is m2"),
+        # Another model is a finding, whose units are its own; a function's units are not known.
+        ({"model": "m2", "units": "class"}, ""),
+        ({"units": "answer"}, ""),
         (
             {"units": "class"},
-            'the reference was explained with another unit ("answer", now "class")',
+            'the reference was explained with another unit ("value", now "class")',
         ),
         (
             {"method": "tree"},
@@ -44,6 +46,16 @@ def test_means_of_a_document_and_totals_of_nothing_have_no_error(mean, count) ->
     ],
 )
 def test_what_differs_between_two_explanations_is_said(other, sentence) -> None:
-    first = {"method": "shapley", "units": "answer", "model": "m1", "background": "ba5"}
+    first = {"method": "shapley", "units": "value", "model": "m1", "background": "ba5"}
 
     assert Making(**first).difference(Making(**(first | other))) == sentence
+
+
+def test_another_model_is_said_where_both_are_known() -> None:
+    first, other, unknown = (Making("shapley", model=name) for name in ("m1", "m2", ""))
+
+    assert first.changed_model(other) == (
+        "the model changed: the reference was explained for model m1, now it is m2"
+    )
+    assert [first.changed_model(one) for one in (first, unknown)] == ["", ""]
+    assert unknown.changed_model(first) == ""
