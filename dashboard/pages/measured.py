@@ -32,6 +32,7 @@ from driftline.dashboard.pages.windows import (
     ROWS,
     expected_words,
     monitor_page,
+    note_lines,
     place_words,
     row_list,
 )
@@ -42,11 +43,13 @@ from driftline.dashboard.words import (
     percent,
     plural,
     reason,
+    sentence,
     span,
     title_of,
 )
 from driftline.monitors.kind import kind_named, metric_spec
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.unjudged import unjudged_metrics, unjudged_sentence
 
 PANELS = {"quality": quality_parts, "bias": bias_parts, "attribution": attribution_parts}
 """What kinds can show of the chosen window besides their metrics; others show `metric_parts`."""
@@ -108,7 +111,9 @@ def _verdict(view: KindView, run: WindowRun) -> html.Div:
     words = [one.words for one in view.found.gravest_first]
     causes = [one for one in words if one and one not in (run.cause or "")][:CAUSES_SHOWN]
     lines += [html.P(one, className="cause") for one in (run.cause, *causes) if one]
-    lines += [html.P(note, className="faint") for note in view.notes]
+    if unjudged := unjudged_sentence(unjudged_metrics(view.found.metrics), "metric"):
+        lines.append(html.P(sentence(unjudged), className="cause"))
+    lines += note_lines(view)
     if view.labels is not None and run.row_count:
         share = view.found.labelled_count / run.row_count
         rest = "; the rest may still arrive" if share < 1 else ""

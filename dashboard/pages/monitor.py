@@ -32,6 +32,7 @@ from driftline.dashboard.pages.windows import (
     ROWS,
     expected_words,
     monitor_page,
+    note_lines,
     place_words,
     row_list,
 )
@@ -138,7 +139,7 @@ def _verdict(view: MonitorView, run: WindowRun) -> html.Div:
         lines.append(html.P(f"{unjudged[0].upper()}{unjudged[1:]}.", className="cause"))
     if known := _known_causes(view):
         lines.append(known)
-    lines += [html.P(note, className="faint") for note in view.notes]
+    lines += note_lines(view)
     return verdict_box(tones.get(run.state, "alarm" if run.hard_count else "soft"), *lines)
 
 

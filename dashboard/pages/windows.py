@@ -139,6 +139,11 @@ def place_words(run: WindowRun) -> str:
     return f"{span(run)}, {plural(run.row_count, 'row')}" if run.row_count else span(run)
 
 
+def note_lines(view: WindowView) -> list[Cell]:
+    """Write what there is to know of a window's numbers, and what cannot be shown of its rows."""
+    return [html.P(sentence(one), className="faint") for one in (*view.found.notes, *view.notes)]
+
+
 def waiting(monitor: MonitorLine) -> html.Div:
     """Show that no window has been judged, and how to judge one."""
     why = "No window has been judged yet. The first one is judged when it ends."

@@ -19,6 +19,7 @@ from driftline.baseline.condition import Condition
 from driftline.errors import DriftlineError
 from driftline.monitors.kinds.conditions import read_condition
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.notes import notes_of
 from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import FeatureResult
 
@@ -183,6 +184,7 @@ class Report:
     features: tuple[Feature, ...] = ()
     metrics: tuple[MetricResult, ...] = ()
     details: _Details = _Details()
+    notes: tuple[str, ...] = ()  # Of the details: what there is to know of the numbers.
 
     @property
     def gravest_first(self) -> list[Violation]:
@@ -260,7 +262,9 @@ _REPORT = TypeAdapter(Report)
 def read_report(document: Document) -> Report:
     """Return a report.json, as far as it can be read."""
     try:
-        return _REPORT.validate_python(document)
+        found = _REPORT.validate_python(document)
+        details = document.get("details")
+        return replace(found, notes=notes_of(details if isinstance(details, Mapping) else {}))
     except ValidationError as error:
         left = deepcopy(document)
         gone: tuple[int | str, ...] | None = None

@@ -31,6 +31,7 @@ from driftline.monitors.report.pictures import (
 from driftline.monitors.report.ranking import Finding, ViolatedFeature, state_of, violated_features
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
+from driftline.monitors.results.notes import notes_of
 from driftline.monitors.results.unjudged import unjudged_sentence
 from driftline.monitors.results.violation import FeatureResult, JsonValue, percent, plural
 
@@ -135,13 +136,9 @@ def _head(report: CheckResult) -> str:
 
 
 def notes(report: CheckResult) -> str:
-    """Return paragraphs on what was not judged or left out, and what is positive; "" for none."""
+    """Return paragraphs on what was not judged, and what else there is to know; "" for none."""
     noun = "metric" if report.metrics else "column"
-    told = [
-        str(report.details.get(name) or "")
-        for name in ("answers_note", "positive_note", "model_note")
-    ]
-    sentences = [unjudged_sentence(report.unjudged, noun), *told]
+    sentences = [unjudged_sentence(report.unjudged, noun), *notes_of(report.details)]
     return "".join(f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in sentences if one)
 
 

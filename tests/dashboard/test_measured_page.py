@@ -133,6 +133,40 @@ def test_metric_without_a_value_says_why(stores):
     assert "∞" in page
 
 
+@pytest.mark.parametrize("kind", list(MONITORS))
+def test_what_there_is_to_know_of_the_numbers_is_said_on_the_page(stores, kind):
+    view = stores.measured(MONITORS[kind], None, None)
+    noted = {
+        "answers_note": "left out of the metrics: 3 rows without a prediction, of 90 rows",
+        "positive_note": 'positive class: "fraud" (by its word, beside "legit")',
+        "model_note": "the model changed",
+        "reference_note": "16% of the reference's rows lie far from all others",
+        "acme_note": "",
+        "threshold": 2.5,
+    }
+    metrics = [
+        {"name": "DI", "value": 0.8, "operator": "GreaterThanThreshold",
+         "note": "too_variable: about 2,400 rows would do"},
+        {"name": "rmse", "value": 1.3, "unbounded": "tails too heavy"},
+    ]  # fmt: skip
+    report = read_report({"details": noted, "metrics": metrics})
+
+    page = str(page_of.page(replace(view, report=report)))
+    before = str(page_of.page(view))
+
+    for words in (
+        "Left out of the metrics: 3 rows without a prediction, of 90 rows.",
+        'Positive class: "fraud" (by its word, beside "legit").',
+        "The model changed.",
+        "16% of the reference's rows lie far from all others.",
+        "DI could not be judged (too variable: about 2,400 rows would do).",
+        "not judged: too variable: about 2,400 rows would do",
+        "tails too heavy",
+    ):
+        assert words in page.replace("\\'", "'")
+        assert words not in before
+
+
 def test_confusion_matrix_tells_what_was_taken_for_what(stores):
     view = stores.measured("flights-quality", None, None)
 

@@ -12,6 +12,7 @@ from driftline.app.commands.verdict import print_report
 from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.notes import notes_of
 
 
 class Format(StrEnum):
@@ -66,10 +67,8 @@ def show(report: Report, formats: tuple[Format, ...], output: str | None) -> Non
         if report.decided and (line := report.unjudged_line):
             typer.echo(harmless(line))
         print_report(report)
-        notes = "answers_note", "positive_note", "model_note", "reference_note"
-        for name in ("unjudged_note", "times_note", *notes):
-            if note := report.details.get(name):
-                typer.echo(harmless(str(note)))
+        for note in notes_of(report.details):
+            typer.echo(harmless(note))
         if report.decided:
             typer.echo(harmless(report.headline))
 

@@ -162,6 +162,15 @@ def test_metrics_are_drawn_as_intervals() -> None:
     assert "<img" not in page
 
 
+def test_what_there_is_to_know_of_the_numbers_stands_on_page_and_in_notebook() -> None:
+    noted = {"reference_note": "16% of the reference's rows lie far", "sample_rows": 250}
+    report = Report(kind="outliers", violations=(), row_count=9, details=noted)
+
+    told = "<p>16% of the reference&#x27;s rows lie far.</p>"
+    assert told in report.html()
+    assert told in report._repr_html_()
+
+
 def test_a_shape_fills_its_height_on_both_sides() -> None:
     drawn = shape_line(np.array([[0.5, 0.25, 0.0], [0.0, 0.1, 0.2]]), moved=True)
 
