@@ -36,6 +36,8 @@ def copied_day_drafts(
         return []
     window = None if facts is None else facts.window
     span = found.span if window is None else (hour_of(window.start), hour_of(window.end))
+    if span[0] == span[1]:  # A stray time, or no hour begins in the window.
+        return []
     marks, first = found.marks(span), span[0]
     drafts = []
     for one in known.copies:
