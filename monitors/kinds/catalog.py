@@ -92,9 +92,7 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
         return
     suggested = kind.suggest(baseline)
     if not suggested:
-        outcomes = baseline.outcomes
-        if outcomes is not None and outcomes.roles.problem == "binary" and kind.uses_labels:
-            require_positive(outcome_classes(outcomes), outcomes.roles, outcomes.table)
+        require_answerable(baseline, kind)
         raise InputError(f"{kind.name}: {kind.needs}")
     only = replace(
         baseline,
@@ -107,3 +105,17 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str) -> None:
         documents={name.rpartition("/")[2]: text for name, text in suggested.items()},
     )
     only.save(folder)
+
+
+def require_answerable(baseline: Baseline, kind: Kind) -> None:
+    """Ask which class is positive, where the kind has to know it and the reference does not tell.
+
+    Raises
+    ------
+    InputError
+        With the question that every window of a monitor would fail with.
+    """
+    outcomes = baseline.outcomes
+    asks = kind.uses_labels and kind.needs
+    if asks and outcomes is not None and outcomes.roles.problem == "binary":
+        require_positive(outcome_classes(outcomes), outcomes.roles, outcomes.table)

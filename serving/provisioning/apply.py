@@ -39,6 +39,8 @@ from driftline.monitors.definitions import (
     delete_definition,
     put_definition,
 )
+from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.catalog import require_answerable
 from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.run.commands import command_in
 from driftline.monitors.run.upstream import ANOTHER, MonitorNames
@@ -201,6 +203,7 @@ class Applier:
     ) -> None:
         """Write everything in one transaction."""
         pins = self._pins(plan)
+        self._require_answerable(plan, made, pins)
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             for entry in plan.planned:
@@ -222,21 +225,44 @@ class Applier:
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.
 
+    def _require_answerable(
+        self, plan: Plan, made: Mapping[Key, Made], pins: Mapping[str, str]
+    ) -> None:
+        """Refuse monitors all of whose windows would fail with a question on their baseline."""
+        for entry in plan.of_kind("Monitor"):
+            kind = kind_named(entry.spec["kind"])
+            named, _ = baseline_and_pin(entry.spec["baseline"])
+            name, before = self._stored_baseline(plan, named)
+            used = made.get(("Baseline", key_of("Baseline", name)), before)
+            version = used.get("version")
+            is_judged = entry.action == "unchanged" and version == before.get("version")
+            if not kind.uses_labels or is_judged:
+                continue
+            version = pins.get(entry.resource.key, version)
+            try:
+                require_answerable(load_version(self._context.root, name, version), kind)
+            except InputError as error:
+                raise ResourceError(f"{entry.resource}: {error}") from error
+
     def _pins(self, plan: Plan) -> dict[str, str]:
         """Return the versions that monitors are pinned to, by the key of the monitor."""
         found = {}
         for entry in plan.of_kind("Monitor"):
             name, pin = baseline_and_pin(entry.spec["baseline"])
             if pin is not None:
-                # As it is stored: names are found whatever their case.
-                known = [one.resource.name for one in plan.of_kind("Baseline")]
-                with read_connection(self._context.engine) as connection:
-                    row = store.find(connection, "Baseline", name)
-                known += [] if row is None else [row.name]
-                spelled = next((one for one in known if one.casefold() == name.casefold()), name)
+                spelled, _ = self._stored_baseline(plan, name)
                 version = find_version(self._context.root, spelled, pin)
                 found[entry.resource.key] = version.version
         return found
+
+    def _stored_baseline(self, plan: Plan, name: str) -> tuple[str, Made]:
+        """Return a baseline's name as it is stored, whatever its case, and what was made of it."""
+        known = [one.resource.name for one in plan.of_kind("Baseline")]
+        with read_connection(self._context.engine) as connection:
+            row = store.find(connection, "Baseline", name)
+        known += [] if row is None else [row.name]
+        spelled = next((one for one in known if one.casefold() == name.casefold()), name)
+        return spelled, {} if row is None else row.made
 
     async def promote(self, name: str, wanted: str, before: str | None = None) -> dict[str, Any]:
         """Have a version of a baseline used by all that follow it; an older one, too.

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pandas as pd
 import pytest
 import sklearn.base
@@ -441,6 +442,43 @@ def test_the_positive_class_of_a_baseline_with_a_label_alone_is_answered(shared,
     answered = [line.split(",")[1] for line in shared.invoke("inverse", body).text.splitlines()]
     expected = trained.model.predict_proba(trained.inputs[:5])[:, 0]
     assert [float(text) for text in answered] == pytest.approx(expected.tolist())
+
+
+@pytest.mark.parametrize("kind", ["model-quality", "bias"])
+def test_a_monitor_whose_positive_class_nobody_knows_is_refused_with_the_question(
+    shared, declare, tmp_path, kind
+):
+    random = np.random.default_rng(4)
+    truth, said = random.choice(["a", "b"], (2, 300))
+    sex = random.choice(["F", "M"], 300)
+    pd.DataFrame({"truth": truth, "said": said, "sex": sex}).to_parquet(tmp_path / "r.parquet")
+    roles = {"label": "truth", "prediction": "said", "facet": ["sex"]}
+    data = str(tmp_path / "r.parquet")
+    asking, named = (
+        declare("Baseline", "asks", data=data, **roles, **more) for more in ({}, {"positive": "a"})
+    )
+    endpoint = declare("Endpoint", "asks", baseline="asks")
+    spec = {"endpoint": "asks", "baseline": "asks", "schedule": "cron(0 0 * * ? *)"}
+    watched = {"kind": "Monitor", "name": f"asks-{kind}", "spec": {**spec, "kind": kind}}
+    before = state_of(shared)
+
+    refused = shared.apply(asking, endpoint, watched)
+    unchanged = state_of(shared)
+    first = shared.apply(asking, endpoint)
+    later = shared.apply(watched)
+    told = shared.apply(named, watched)
+    again = shared.apply(asking)
+
+    for answer in (refused, later):
+        assert shared.error_of(answer)["message"].startswith(
+            f'Monitor "asks-{kind}": "truth": which of "a" or "b" is the positive class?'
+        )
+        assert answer.status_code == 400
+    assert unchanged == before
+    assert first.status_code == told.status_code == again.status_code == 200
+    shared.client.delete(f"/api/v1/monitors/asks-{kind}")
+    shared.client.delete("/api/v1/endpoints/asks")
+    shared.client.delete("/api/v1/baselines/asks")
 
 
 def test_a_path_that_cannot_be_looked_at_changes_nothing(shared, declare):
