@@ -71,6 +71,7 @@ class CheckResult:
     segments: tuple[SegmentResult, ...] = ()  # One line for each segment that was judged apart.
     # What else a kind has to tell people, for report.json, such as a confusion matrix.
     details: Mapping[str, JsonValue] = field(default_factory=dict)
+    labelled_count: int = 0  # Judged rows with a label, of kinds that count them.
     # What the next windows are judged together with, and the cells it was counted on by column;
     # None when the kind needs none.
     counts: WindowCounts | None = field(default=None, repr=False, compare=False)
@@ -297,7 +298,7 @@ class CheckResult:
             "decided": self.decided,
             "cause": self.cause,
             "row_count": self.row_count,
-            **_counts(self.facts),
+            **_counts(self.facts, self.labelled_count),
             "violation_count": self.violation_count,
             "page_count": self.page_count,
             "max_drift_ratio": self.max_drift_ratio,
@@ -315,11 +316,12 @@ class CheckResult:
         }
 
 
-def _counts(facts: WindowFacts | None) -> dict[str, JsonValue]:
-    """Return what capture counted in a window; zeros for other data."""
+def _counts(facts: WindowFacts | None, labelled_count: int) -> dict[str, JsonValue]:
+    """Return what capture counted in a window; of other data the labelled rows, and zeros."""
     found: dict[str, JsonValue] = {
         SPELLED.get(one.name, one.name): getattr(facts, one.name, 0)
         for one in fields(WindowFacts)
         if one.name not in ("window", "stray_label_ids")
     }
+    found["labelled_count"] = found["labelled_count"] or labelled_count
     return {**found, "stray_label_ids": list(facts.stray_label_ids) if facts else []}

@@ -27,7 +27,7 @@ from driftline.monitors.kinds.bias.evaluation import (
     points_of,
     violations_of,
 )
-from driftline.monitors.kinds.bias.facet_counts import Tally
+from driftline.monitors.kinds.bias.facet_counts import Tally, labelled_count
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.judgement import Finding, GroupCounts, needed_rows
@@ -92,6 +92,7 @@ def evaluate(context: CheckContext) -> Report:
         kind="bias",
         violations=violations,
         row_count=counted.rows,
+        labelled_count=labelled_count(tallies),
         metrics=tuple(finding.result for finding in findings),
         files={ANALYSIS: document_of(plan, [window.measured for window in windows])},
         points=points_of(

@@ -129,3 +129,15 @@ def test_the_reason_is_kept_with_the_baseline(tmp_path) -> None:
 
     assert 'the higher "score"' in report.details["positive_note"]
     assert "the higher &quot;score&quot;" in report.html()
+
+
+def test_labelled_rows_of_files_are_counted() -> None:
+    table = rows("No", "Yes", 2)
+    truth = table["truth"].to_pylist()
+    table = table.set_column(0, "truth", pa.array([None] * 400 + truth[400:]))
+    baseline = fitted(rows("No", "Yes"), prediction="said")
+
+    for kind in ("model-quality", "bias"):
+        for compat in (None, dl.Compat()):
+            report = check(table, baseline, kind=kind, compat=compat)
+            assert report.to_dict()["labelled_count"] == ROWS - 400

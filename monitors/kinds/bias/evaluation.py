@@ -24,7 +24,12 @@ from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias.documents import CHECK, POST, PRE, analysis, violation_fields
-from driftline.monitors.kinds.bias.facet_counts import Tally, count_batches, impossible_predictions
+from driftline.monitors.kinds.bias.facet_counts import (
+    Tally,
+    count_batches,
+    impossible_predictions,
+    labelled_count,
+)
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import (
     JUDGED,
@@ -123,6 +128,7 @@ def evaluate(context: CheckContext) -> Report:
         kind="bias",
         violations=violations,
         row_count=window.rows,
+        labelled_count=labelled_count(tallies),
         metrics=(*(finding.result for finding in findings), *(one.result for one in judged)),
         files={ANALYSIS: document_of(plan, measured_of(plan, tallies))},
         points=points_of(

@@ -6,7 +6,7 @@ Counts of batches, hours and places add up, in any order, to the same counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +78,11 @@ class Tally:
     def missing_count(self) -> int:
         """Rows without a value of the facet."""
         return int(self.counts[-1].sum())
+
+
+def labelled_count(tallies: Mapping[Facet, Tally]) -> int:
+    """Return how many rows have a label; each facet counts all rows."""
+    return next((int(one.counts[..., :MISSING, :].sum()) for one in tallies.values()), 0)
 
 
 def count_batches(

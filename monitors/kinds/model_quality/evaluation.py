@@ -149,6 +149,7 @@ def evaluate(context: CheckContext) -> Report:
         violations=violations,
         metrics=(*found.results.values(), *(one.result for one in unusable)),
         row_count=table.num_rows,
+        labelled_count=_labelled(answers),
         files={
             STATISTICS: statistics_document(answers, found.measures, spread),
             CONSTRAINTS: constraint_document(
