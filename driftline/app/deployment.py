@@ -112,7 +112,7 @@ def _model_file(model: object, folder: Path, name: str | None) -> Path:
         path = Path(model)
         if not path.exists():
             raise InputError(
-                f"model {path}: no such file; expected a .skops file, or .joblib where trusted"
+                f"model {path}: no such file; expected a model file, such as a .skops file"
             )
         return path.resolve()
     if not hasattr(model, "predict"):

@@ -8,7 +8,9 @@ from driftline.errors import InputError
 
 SKOPS_SUFFIXES = (".skops",)
 PICKLE_SUFFIXES = (".joblib", ".pkl", ".pickle")
-_SUFFIXES = SKOPS_SUFFIXES + PICKLE_SUFFIXES
+# Of xgboost, lightgbm. In a folder files of these names are more often something else.
+TREE_SUFFIXES = (".ubj", ".json", ".txt")
+MODEL_SUFFIXES = SKOPS_SUFFIXES + PICKLE_SUFFIXES + TREE_SUFFIXES
 
 
 class ModelError(InputError):
@@ -31,9 +33,11 @@ def require_trusted(file: Path, *, trust_pickle: bool) -> None:
 
 def model_file(path: Path) -> Path:
     """Find the model file: the path itself, or the only one of a known format in the folder."""
-    expected = ", ".join(_SUFFIXES)
+    expected = ", ".join(MODEL_SUFFIXES)
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+        files = sorted(path.iterdir())
+        found = [file for file in files if file.suffix.lower() in MODEL_SUFFIXES[:-2]]
+        found = found or [file for file in files if file.suffix.lower() in MODEL_SUFFIXES]
         if len(found) != 1:
             named = ", ".join(file.name for file in found) or "none"
             raise ModelError(
@@ -43,6 +47,6 @@ def model_file(path: Path) -> Path:
         return found[0]
     if not path.is_file():
         raise ModelError(f"model {path}: no such file")
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in MODEL_SUFFIXES:
         raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
     return path

@@ -1,9 +1,9 @@
-"""Model files to something that predicts: skops, and joblib or pickle where that is trusted.
+"""Model files to something that predicts: skops, boosted trees, and pickles where they are trusted.
 
 Runs in the worker process, the only place where code out of a model file may run. A skops file is
 data: it is read only when every type in it is one of scikit-learn's, of the few that skops itself
 trusts, or of those in HARMLESS. A pickle is a program that runs when it is read, so it has to be
-allowed by name.
+allowed by name. Files of xgboost and lightgbm are data, too (tree_files.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ import numpy as np
 from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
-from driftline.serving.hosting.model_files import ModelError, is_pickle, model_file, require_trusted
+from driftline.serving.hosting.model_files import (
+    TREE_SUFFIXES,
+    ModelError,
+    is_pickle,
+    model_file,
+    require_trusted,
+)
+from driftline.serving.hosting.tree_files import load_trees
 
 # What scikit-learn and joblib look for on their way stays out; models that need it import it.
 with without("cupy", "dask", "pytest", "rich", "torch"), without_parts_of_numpy():
@@ -162,7 +169,9 @@ def load_predictor(
     """Load a model file, or the one model file in a folder."""
     file = model_file(path)
     require_trusted(file, trust_pickle=trust_pickle)
-    model = _read(file, joblib.load if is_pickle(file) else _load_skops)
+    is_trees = file.suffix.lower() in TREE_SUFFIXES
+    read = load_trees if is_trees else joblib.load if is_pickle(file) else _load_skops
+    model = _read(file, read)
     return Predictor(model, positive=positive)
 
 

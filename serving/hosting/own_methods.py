@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from driftline.serving.hosting.tree_files import LightgbmModel
 from driftline.serving.hosting.tree_paths import forest_of
 
 TREES, LINEAR = "tree_path_dependent", "linear"
@@ -59,8 +60,8 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     room = type(last).__module__.partition(".")[0]
     if room == "xgboost" and hasattr(last, "get_booster"):
         return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
-    if room == "lightgbm" and hasattr(last, "predict"):
-        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last, rows))
+    if room == "lightgbm" or isinstance(last, LightgbmModel):
+        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
     if (found := forest_of(last)) is not None:
         forest, units = found
         return OwnMethod(TREES, units, forest.contribute)
@@ -89,8 +90,8 @@ def _xgboost(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: A
     return _split(found if found.ndim == 3 else found[:, None, :])
 
 
-def _lightgbm(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
-    found = np.asarray(model.predict(rows, pred_contrib=True))
+def _lightgbm(booster: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
+    found = np.asarray(booster.predict(rows, pred_contrib=True))
     width = np.shape(rows)[1] + 1
     return _split(found.reshape(len(found), -1, width))
 

@@ -15,7 +15,7 @@ from driftline.app.client.credentials import settings_here
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.explain import ModelProcess, open_model
-from driftline.serving.hosting.model_files import PICKLE_SUFFIXES, SKOPS_SUFFIXES
+from driftline.serving.hosting.model_files import MODEL_SUFFIXES
 
 # Rows of one request; far below the server's limit of bytes.
 BATCH_ROWS = 2_000
@@ -104,5 +104,5 @@ def open_named(
 def is_endpoint_name(model: str) -> bool:
     """Whether a model is named by an endpoint, not by a path."""
     path = Path(model)
-    is_file = path.suffix.lower() in SKOPS_SUFFIXES + PICKLE_SUFFIXES
+    is_file = path.suffix.lower() in MODEL_SUFFIXES
     return not (path.exists() or is_file or len(path.parts) > 1)

@@ -99,7 +99,9 @@ def delete(
 @options.asks_server
 def deploy(
     client: Client,
-    model: Annotated[Path, typer.Argument(help="Model file (skops; joblib where trusted).")],
+    model: Annotated[
+        Path, typer.Argument(help="Model file (skops, xgboost, lightgbm; joblib where trusted).")
+    ],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
     ] = None,

@@ -180,6 +180,30 @@ def test_boosted_trees_explain_themselves_and_the_parts_sum_to_the_margin(number
         assert np.abs(values[:, 0]).mean(axis=0).argmax() == 0
 
 
+@pytest.mark.parametrize("name", ["m.json", "m.ubj", "m.txt"])
+def test_files_of_boosted_trees_are_explained_as_the_models_that_were_saved(
+    numbers, tmp_path, name
+):
+    frame, _, late, _ = numbers
+    if name == "m.txt":
+        model = lightgbm.LGBMClassifier(n_estimators=9, n_jobs=1, verbose=-1).fit(frame, late)
+        model.booster_.save_model(tmp_path / name)
+        margin = model.predict(frame, raw_score=True)
+    else:
+        model = xgboost.XGBClassifier(n_estimators=9, n_jobs=1).fit(frame, late)
+        model.save_model(tmp_path / name)
+        margin = model.predict(frame, output_margin=True)
+    rows = pa.Table.from_pandas(frame, preserve_index=False)
+
+    with open_model(tmp_path / name, trust_pickle=False) as process:
+        assert process.method == "tree_path_dependent"
+        found = process.contributions(rows, rows.slice(0, 10))
+
+    np.testing.assert_allclose(
+        found.values[:, 0].sum(axis=1) + found.expected[0], margin, atol=1e-4
+    )
+
+
 def test_a_linear_model_behind_a_scaler_explains_itself_in_its_process(numbers, tmp_path):
     frame, _, late, _ = numbers
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(frame, late)

@@ -4,9 +4,12 @@ import sys
 import zipfile
 
 import joblib
+import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
+import xgboost
 from sklearn.cluster import FeatureAgglomeration
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.gaussian_process import GaussianProcessClassifier
@@ -288,3 +291,76 @@ def test_every_estimator_is_trusted_though_skops_is_told_of_none(tmp_path):
     done = subprocess.run(run, capture_output=True, text=True, check=True)
 
     assert done.stdout == "GaussianProcessClassifier []\n"
+
+
+BOOSTED = [
+    ("m.json", xgboost.XGBClassifier, 2), ("m.ubj", xgboost.XGBClassifier, 3),
+    ("m.json", xgboost.XGBRegressor, 0), ("m.ubj", xgboost.XGBRFClassifier, 2),
+    ("m.txt", lightgbm.LGBMClassifier, 2), ("m.txt", lightgbm.LGBMClassifier, 3),
+    ("m.txt", lightgbm.LGBMRegressor, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "kind", "classes"), BOOSTED)
+@pytest.mark.parametrize("named", [True, False])
+def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
+    name, kind, classes, named, tmp_path
+):
+    values, _ = numbers(300, 4)
+    score = values[:, 0] + values[:, 1] * values[:, 2]
+    target = np.digitize(score, np.quantile(score, [0.5, 0.8])[: classes - 1])
+    rows = pd.DataFrame(values, columns=list("wxyz")) if named else values
+    quiet = {"verbose": -1} if name == "m.txt" else {}
+    model = kind(n_estimators=5, n_jobs=1, **quiet).fit(rows, target if classes else score)
+    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
+
+    predictor = load_predictor(tmp_path / name, trust_pickle=False)
+    answer = predictor.predict(dict(zip("wxyz", values.T, strict=True)))
+
+    found = predictor.description
+    assert found.feature_names == (("w", "x", "y", "z") if named else None)
+    assert (found.feature_count, len(found.classes)) == (4, classes)
+    np.testing.assert_allclose(answer.predictions, model.predict(rows), rtol=1e-6)
+    if classes:
+        chances = model.predict_proba(rows)
+        expected = chances if classes > 2 else chances[:, 1:]
+        np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
+    else:
+        assert answer.probabilities is None
+
+
+def test_boosted_trees_that_answer_no_probabilities_are_refused(tmp_path):
+    values, labels = numbers()
+    model = xgboost.XGBClassifier(n_estimators=2, objective="binary:hinge")
+    model.fit(values, labels > 0).save_model(tmp_path / "m.json")
+
+    with pytest.raises(ModelError, match=r"m\.json answers no probabilities.*binary:logistic"):
+        load_predictor(tmp_path / "m.json", trust_pickle=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("m.json", "xgboost"), ("m.ubj", "xgboost"), ("m.txt", "lightgbm")]
+)
+def test_boosted_trees_ask_for_their_library_and_a_broken_file_is_one_sentence(
+    name, library, tmp_path, monkeypatch
+):
+    (tmp_path / name).write_text('{"a": 1}')
+    with pytest.raises(ModelError, match=rf"{name} cannot be read \([^\n]*\)$"):
+        load_predictor(tmp_path / name, trust_pickle=False)
+
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(
+        ModelError, match=rf"{name} is a model of {library}, which is not installed"
+    ):
+        load_predictor(tmp_path / name, trust_pickle=False)
+
+
+def test_a_folder_with_nothing_but_boosted_trees_is_that_model(tmp_path):
+    values, labels = numbers()
+    model = xgboost.XGBClassifier(n_estimators=2).fit(values, labels)
+    model.save_model(tmp_path / "m.json")
+
+    assert load_predictor(tmp_path, trust_pickle=False).description.classes == ("0", "1", "2")
+    (tmp_path / "requirements.txt").write_text("xgboost")
+    with pytest.raises(ModelError, match=r"2 model files \(m.json, requirements.txt\)"):
+        load_predictor(tmp_path, trust_pickle=False)
