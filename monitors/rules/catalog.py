@@ -93,7 +93,7 @@ def _bounds(found: Declaration) -> Bounds:
 
 
 def _statistic(found: Declaration) -> Statistic:
-    quantile = found.share("q") if found.check == "quantile" else 0.5
+    quantile = found.share("q", default=None) if found.check == "quantile" else 0.5
     return Statistic(found.check, _number_bounds(found), quantile, found.expression("where"))
 
 
@@ -121,7 +121,7 @@ def _ordered(found: Declaration) -> TableRule:
 def _query(found: Declaration) -> TableRule:
     text = found.text("query")
     try:
-        return _table_rule(found, Query(text))
+        return _table_rule(found, Query(text, discreet=found.reach.discreet))
     except InputError as error:
         raise InputError(f"{found.shown}: {error}") from error
 

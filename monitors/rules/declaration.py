@@ -99,8 +99,8 @@ class Declaration:
             raise self.wrong(key, "true or false")
         return found
 
-    def share(self, key: str, *, default: float = 1.0) -> float:
-        """Return a share from 0 to 1."""
+    def share(self, key: str, *, default: float | None = 1.0) -> float:
+        """Return a share from 0 to 1; without a default it must be there."""
         found = self.found.get(key, default)
         if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
             raise self.wrong(key, "a share from 0 to 1, such as 0.99")

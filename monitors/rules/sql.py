@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import dataclass
-from threading import Timer
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.predicate import UNFIT
+from driftline.baseline.scripting_process import FIXED, KEPT
 from driftline.errors import InputError
 from driftline.monitors.results.violation import plural
 
@@ -18,7 +24,11 @@ EXAMPLE = "SELECT * FROM data WHERE price < 0"
 # The number of each row, from 0; a result that has it names the rows at fault.
 ROW = "_row"
 MAX_CHARACTERS = 10_000
+MAX_FOUND = 1_000_000  # Of rows without a number, so many are counted.
 TIMEOUT_S = 60.0
+# Address space of the process beyond the rows: DuckDB's memory_limit, and 1 GiB for the libraries.
+MEMORY_BYTES = 3 << 30
+CHILD = "driftline.monitors.rules.sql_child"
 # A query reads no file, no network and no variable of this process, and can turn none of it on.
 SETTINGS = {
     "enable_external_access": "false",
@@ -38,6 +48,7 @@ class Query:
 
     text: str
     columns: tuple[str, ...] = ()  # None must be there: the query says what it lacks.
+    discreet: bool = False  # Whether errors may quote nothing, which may be of a row.
 
     def __post_init__(self) -> None:
         """Refuse what is no single SELECT."""
@@ -60,38 +71,72 @@ class Query:
 
     def judge(self, table: pa.Table) -> pa.BooleanArray | str:
         """Run the query."""
-        duckdb = _duckdb()
         rows = table.drop_columns([UNFIT]) if UNFIT in table.column_names else table
-        if ROW in rows.column_names:
-            rows = rows.drop_columns([ROW])
-        rows = rows.cast(pa.schema([_in_utc(one) for one in rows.schema]))
-        rows = rows.append_column(ROW, pa.array(np.arange(rows.num_rows)))
-        with duckdb.connect(":memory:", config=SETTINGS) as connection:
-            connection.register(TABLE, rows)
-            connection.execute("SET lock_configuration = true")
-            timer = Timer(TIMEOUT_S, connection.interrupt)
-            timer.daemon = True
-            timer.start()
-            try:
-                found = connection.sql(self.text).to_arrow_table()
-            except duckdb.InterruptException as error:
+        names = Counter(name.lower() for name in rows.column_names)
+        for name in rows.column_names:
+            if name.lower() == ROW or names[name.lower()] > 1:
+                why = "the number of each row" if name.lower() == ROW else "one like it"
                 raise InputError(
-                    f"query took longer than {TIMEOUT_S:g} s; make it simpler"
-                ) from error
-            except duckdb.Error as error:
-                raise InputError(f"query failed: {_first_line(error)}") from error
-            finally:
-                timer.cancel()
-        if ROW in found.column_names:
-            verdict = np.ones(rows.num_rows, np.bool_)
-            places = found.column(ROW).drop_null().to_numpy()
-            if not np.issubdtype(places.dtype, np.integer) or (
-                len(places) and not (places.min() >= 0 and places.max() < rows.num_rows)
-            ):
-                raise InputError(f'query: its "{ROW}" holds no numbers of rows; leave it as it is')
-            verdict[places] = False
-            return pa.array(verdict)
-        return f"the query finds {plural(found.num_rows, 'row')}" if found.num_rows else ""
+                    f'rules by SQL cannot tell the column "{name}" from {why}, as names ignore '
+                    "case there; rename it"
+                )
+        rows = rows.cast(pa.schema([_in_utc(one) for one in rows.schema]))
+        told, marks = self._ask(rows.append_column(ROW, pa.array(np.arange(rows.num_rows))))
+        if "repeated" in told:
+            raise InputError(
+                f'query: it gives "{ROW}" {told["repeated"]} times; expected it once, as in '
+                "SELECT a.* of a join, or not at all"
+            )
+        if "is_wrong" in told:
+            raise InputError(f'query: its "{ROW}" holds no numbers of rows; leave it as it is')
+        if "is_large" in told:
+            raise InputError(
+                f"query needs more memory than the {SETTINGS['memory_limit']} that it has; "
+                "make it simpler"
+            )
+        if "failed" in told:
+            raise InputError(f"query failed: {told['kind' if self.discreet else 'failed']}")
+        if marks:
+            return pa.array(~np.frombuffer(marks, np.bool_))
+        if told["count"] > MAX_FOUND:
+            return f"the query finds more than {MAX_FOUND:,} rows"
+        return f"the query finds {plural(told['count'], 'row')}" if told["count"] else ""
+
+    def _ask(self, rows: pa.Table) -> tuple[dict[str, Any], bytes]:
+        """Have a process of its own run the query: what it tells, and a mark for each row."""
+        request = {
+            "query": self.text, "settings": SETTINGS, "table": TABLE, "row": ROW, "most": MAX_FOUND,
+            "limits": {
+                "memory_bytes": MEMORY_BYTES + 2 * rows.nbytes,
+                "file_bytes": 0,
+                # Should this process be gone by then.
+                "cpu_s": 2 * round(TIMEOUT_S + 1),
+            },
+        }  # fmt: skip
+        sink = pa.BufferOutputStream()
+        sink.write(json.dumps(request).encode("ascii") + b"\n")
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows)
+        try:
+            process = subprocess.run(  # noqa: S603 - this Python, our own module
+                [sys.executable, "-I", "-B", "-m", CHILD],
+                input=memoryview(sink.getvalue()),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # It may quote rows.
+                timeout=TIMEOUT_S,
+                check=False,
+                env={**{name: os.environ[name] for name in KEPT if name in os.environ}, **FIXED},
+            )
+        except subprocess.TimeoutExpired:
+            # From none: the error holds the rows that were answered until then.
+            raise InputError(f"query took longer than {TIMEOUT_S:g} s; make it simpler") from None
+        head, _, marks = process.stdout.partition(b"\n")
+        if process.returncode or not head:
+            raise InputError(
+                f"query ended its process (exit code {process.returncode}), which has "
+                f"{SETTINGS['memory_limit']} of memory; make it simpler"
+            )
+        return json.loads(head), marks
 
 
 def _duckdb() -> ModuleType:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
 from driftline.baseline.row_hashes import hash_rows
+from driftline.errors import InputError
 from driftline.monitors.results.violation import percent
 from driftline.monitors.rules.outcome import RuleCondition, Tally
 from driftline.monitors.rules.values import typed
@@ -107,7 +108,12 @@ class TableRule:
     def table(self) -> pa.Table:
         """Return all rows that have come, in one batch."""
         tables = [pa.Table.from_batches([batch]) for batch in self.batches]
-        return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+        try:
+            return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+        except pa.ArrowTypeError as error:
+            raise InputError(
+                f"rules that hold all rows need one type for each column: {error}"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

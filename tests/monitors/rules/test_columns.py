@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -13,7 +15,8 @@ import pytest
 
 from driftline.errors import InputError
 from driftline.monitors.results.violation import Draft
-from driftline.monitors.rules.reach import EVERYTHING
+from driftline.monitors.rules import sql
+from driftline.monitors.rules.reach import EVERYTHING, Reach
 from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
 
 RANDOM = np.random.default_rng(4)
@@ -197,13 +200,9 @@ def test_a_query_finds_groups() -> None:
     assert found.what == "groups: the query finds 1 row"
 
 
-SECRET = pa.table({"x": [1]})
-
-
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT * FROM SECRET",
         "SELECT * FROM read_text('{file}')",
         "SELECT * FROM '{file}'",
         "SELECT * FROM glob('{folder}/*')",
@@ -218,6 +217,100 @@ def test_a_query_reads_nothing_but_the_rows(query: str, tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="query failed: "):
         outcome({"check": "sql", "query": text})
+
+
+def test_a_query_finds_no_variable_of_python() -> None:
+    found_by_name = pa.table({"x": [1]})
+    query = "SELECT count(*) FROM found_by_name"
+    shut = {"python_enable_replacements": sql.SETTINGS["python_enable_replacements"]}
+
+    with duckdb.connect(":memory:") as connection:
+        assert connection.sql(query).fetchall() == [(found_by_name.num_rows,)]
+    with (
+        duckdb.connect(":memory:", config=shut) as connection,
+        pytest.raises(duckdb.CatalogException, match="found_by_name"),
+    ):
+        connection.sql(query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT levenshtein(repeat('a', 60000), repeat('b', 60000))",
+        "SELECT levenshtein(repeat('a', 60000), code || repeat('b', 60000)) FROM data",
+    ],
+)
+def test_a_query_ends_at_its_limit(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "TIMEOUT_S", 2.0)
+    start = time.monotonic()
+
+    with pytest.raises(InputError, match=r"query took longer than 2 s; make it simpler"):
+        outcome({"check": "sql", "query": query})
+
+    assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT len(range(800000000))", "SELECT list(i) FROM range(900000000) t(i)"],
+)
+def test_a_query_has_so_much_memory(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "MEMORY_BYTES", 1 << 30)
+
+    with pytest.raises(InputError, match="query needs more memory than the 2GB"):
+        outcome({"check": "sql", "query": query})
+
+
+def test_a_result_is_counted_as_far_as_it_matters() -> None:
+    found = draft({"check": "sql", "query": "SELECT a.price FROM data a, range(2000000000)"})
+
+    assert found is not None
+    assert found.what == "the query finds more than 1,000,000 rows"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT *, 1 AS _row FROM data", 'SELECT * FROM data a JOIN data b ON a.id = b."count"'],
+)
+def test_numbers_of_rows_come_once(query: str) -> None:
+    with pytest.raises(InputError, match=r'query: it gives "_row" 2 times; expected it once'):
+        outcome({"check": "sql", "query": query})
+
+
+@pytest.mark.parametrize("numbers", ["-1", "500", "'a'", "0.5", "true"])
+def test_numbers_of_rows_are_those_of_the_data(numbers: str) -> None:
+    with pytest.raises(InputError, match='its "_row" holds no numbers of rows'):
+        outcome({"check": "sql", "query": f"SELECT {numbers} AS _row"})
+
+
+@pytest.mark.parametrize("column", ["PRICE", "_row", "_ROW"])
+def test_columns_that_sql_cannot_tell_apart_are_refused(column: str) -> None:
+    with pytest.raises(InputError, match=f'(?i)rules by SQL cannot .* "{column}"'):
+        outcome({"check": "sql", "query": "SELECT 1"}, ROWS.assign(**{column: 1.0}))
+
+
+def test_an_error_quotes_no_value_where_it_may_not() -> None:
+    query = "SELECT CAST(code AS INTEGER) FROM data"
+    rules = RuleSet.of([{"check": "sql", "query": query}])
+    counters = [rules.within(reach).start() for reach in (EVERYTHING, Reach(discreet=True))]
+    texts = []
+    for counter in counters:
+        counter.update(pa.RecordBatch.from_pandas(ROWS))
+        with pytest.raises(InputError) as raised:
+            counter.result()
+        texts.append(str(raised.value))
+
+    assert "Could not convert string" in texts[0]
+    assert texts[1] == "query failed: Conversion Error"
+
+
+def test_a_column_of_two_types_is_refused() -> None:
+    counter = RuleSet.of([{"check": "increasing", "column": "x"}]).within(EVERYTHING).start()
+    for values in ([1, 2], ["a", "b"]):
+        counter.update(pa.record_batch({"x": values}))
+
+    with pytest.raises(InputError, match="x has incompatible types: int64 vs string"):
+        counter.result()
 
 
 @pytest.mark.parametrize(
@@ -239,6 +332,7 @@ def test_only_a_single_select_is_a_query(query: str) -> None:
         ({"check": "mean", "column": "price"}, "no bound; expected min, max, above or below"),
         ({"check": "mean", "column": "price", "min": "2026-01-01"}, "a time as bound"),
         ({"check": "quantile", "column": "price", "q": 2, "min": 0}, "q is 2; expected a share"),
+        ({"check": "quantile", "column": "price", "max": 9}, "q is None; expected a share"),
         ({"check": "columns_exist"}, "columns is None; expected a list of texts"),
         ({"check": "foreign_key", "column": "code"}, "table is None; expected a text"),
         ({"check": "increasing", "column": "at", "strict": True}, '(did you mean "strictly"?)'),
