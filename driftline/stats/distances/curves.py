@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from driftline.stats.distances.counts import Counts, shares
+from driftline.stats.distances.counts import Counts, as_counts, shares
 from driftline.stats.distances.distance import Distance
 from driftline.stats.distances.sample import Numbers
 
@@ -105,8 +105,22 @@ def cdf_distance(
     EmptyDistributionError
         When a side holds no values.
     """
-    _, first, second = _on_common_values(reference, window, reference_weights, window_weights)
-    return float(np.abs(np.cumsum(first - second)).max().clip(0.0, 1.0))
+    sides = _steps(reference, reference_weights), _steps(window, window_weights)
+    (points, share), (others, other) = sorted(sides, key=lambda side: side[0].size)
+    # The largest gap lies right before or after a step of either: the shorter's are looked at.
+    below = other[np.searchsorted(others, points, side="left")] - share[:-1]
+    above = share[1:] - other[np.searchsorted(others, points, side="right")]
+    return float(np.concatenate([below, above]).max().clip(0.0, 1.0))
+
+
+def _steps(values: ArrayLike, weights: ArrayLike | None) -> tuple[Counts, Counts]:
+    """Return n values ascending, and the n + 1 shares of rows up to each, from 0."""
+    found = np.asarray(values, dtype=np.float64)
+    if weights is None:
+        return np.sort(found), np.arange(found.size + 1) / as_counts([found.size])
+    order = np.argsort(found)
+    part = shares(np.asarray(weights)[order])
+    return found[order], np.concatenate([[0.0], np.cumsum(part)])
 
 
 def largest_gap(curves: Curves) -> Distance:
@@ -125,17 +139,10 @@ def largest_gap(curves: Curves) -> Distance:
 
 
 def _on_common_values(
-    reference: ArrayLike,
-    window: ArrayLike,
-    reference_weights: ArrayLike | None,
-    window_weights: ArrayLike | None,
+    first: Counts, second: Counts, first_weights: Counts, second_weights: Counts
 ) -> tuple[Counts, Counts, Counts]:
     """Return the distinct values of both sides, sorted, and each side's share of rows at them."""
-    first = np.asarray(reference, dtype=np.float64)
-    second = np.asarray(window, dtype=np.float64)
     values, place = np.unique(np.concatenate([first, second]), return_inverse=True)
-    first_weights = np.ones(first.size) if reference_weights is None else reference_weights
-    second_weights = np.ones(second.size) if window_weights is None else window_weights
     return (
         values,
         shares(np.bincount(place[: first.size], weights=first_weights, minlength=values.size)),

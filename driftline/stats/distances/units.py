@@ -164,11 +164,12 @@ def suspect_unit(
     before = cdf_distance(expected, values, reference_weights=expected_weights)
     if before < APART:
         return None
+    wide = _spread_ratio(values, expected, expected_weights)
     fitting = [
         UnitChange(name, factor, offset, before, after)
         for name, factor, offset in CONVERSIONS
         if (not far_only or _is_far(factor, offset))
-        and _spreads_agree(values * factor, expected, expected_weights)
+        and 1 / SPREAD_RATIO <= wide * abs(factor) <= SPREAD_RATIO
         and (
             after := cdf_distance(
                 expected, values * factor + offset, reference_weights=expected_weights
@@ -309,13 +310,12 @@ def _is_far(factor: float, offset: float) -> bool:
     return max(factor, 1 / factor) >= FAR_FACTOR or abs(offset) >= FAR_OFFSET
 
 
-def _spreads_agree(values: Numbers, expected: Numbers, weights: Numbers | None) -> bool:
-    """Whether the middle halves of both are of a like width."""
+def _spread_ratio(values: Numbers, expected: Numbers, weights: Numbers | None) -> float:
+    """Return how many times wider the values' middle half is; 0 where the expected have no width."""
     if weights is not None:
         share = np.cumsum(weights[np.argsort(expected)]) / weights.sum()
         low, high = np.interp([0.25, 0.75], share, np.sort(expected))
     else:
         low, high = np.quantile(expected, [0.25, 0.75])
     first, last = np.quantile(values, [0.25, 0.75])
-    width, wanted = abs(last - first), high - low
-    return bool(wanted > 0 and wanted / SPREAD_RATIO <= width <= wanted * SPREAD_RATIO)
+    return float((last - first) / (high - low)) if high > low else 0.0
