@@ -11,9 +11,12 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.special import chdtrc
 
 from driftline.baseline.predicate import number_text
+from driftline.formats.coercion import coerce
 from driftline.monitors.results.violation import Fault, percent
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
 from driftline.stats.changed_levels import CHANCE, g_statistic
@@ -37,6 +40,21 @@ def default_value(context: FaultContext) -> Iterator[tuple[str, Fault]]:
             fault = _flood(context, name, numbers)
             if fault is not None:
                 yield name, fault
+
+
+def _is_of_new_level(context: FaultContext, name: str, value: float) -> bool:
+    """Whether all rows with the value have one text never seen before: it describes the newcomer."""
+    plain = coerce(context.rows.column(name).combine_chunks(), "double")[0]
+    inside = pc.fill_null(pc.equal(plain, value), False)
+    places = np.flatnonzero(inside.to_numpy(zero_copy_only=False))
+    for text in context.known(is_number=False):
+        cells = context.cells(text)
+        # Of all texts, the first cell behind the levels and the rest is of those never seen.
+        if (context.places(text)[places] == len(cells.levels) + 1).all():
+            chosen = context.values(text).take(pa.array(places))
+            if pc.count_distinct(chosen).as_py() == 1:
+                return True
+    return False
 
 
 def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | None:
@@ -66,6 +84,8 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
         following = high + max(1.0, NEXT * (high - low))
         if high < value <= following:
             return None  # A new code follows the known ones: 400 after 1 to 399.
+    if _is_of_new_level(context, name, value):
+        return None
     before = "never in the reference"
     if low is not None and high is not None and low <= value <= high:
         held = percent(float(known[places[at]] / known.sum()))

@@ -345,6 +345,26 @@ def test_a_new_code_next_to_the_known_ones_is_no_default(value: int, kinds: set[
     assert set(told(pd.DataFrame({"product": codes}), baseline).values()) == kinds
 
 
+@pytest.mark.parametrize(("own", "kinds"), [(496, set()), (None, {"default_value"})])
+def test_a_value_of_a_level_never_seen_is_no_default(own: int | None, kinds: set[str]) -> None:
+    """A car park that joins has as many places as it has; elsewhere too, they are no property."""
+    rng = np.random.default_rng(19)
+    places = dict(zip("abcdefgh", (120, 310, 450, 690, 788, 1200, 2100, 4675), strict=True))
+
+    def parks(rows: int) -> pd.DataFrame:
+        park = rng.choice(list(places), rows)
+        return pd.DataFrame({"park": park, "capacity": pd.Series(park).map(places)})
+
+    baseline = dl.Baseline.fit(parks(8_000))
+    rows, chosen = parks(2_000), rng.random(2_000) < 0.05
+    rows.loc[chosen, "capacity"] = 496
+    if own is not None:
+        rows.loc[chosen, "park"] = "new"
+
+    found = {one for one in told(rows, baseline).values() if one == "default_value"}
+    assert found == kinds
+
+
 @pytest.mark.filterwarnings("error")
 def test_numbers_too_large_to_divide_warn_of_nothing() -> None:
     assert not _is_on(np.array([1e308]), 0.01).any()
