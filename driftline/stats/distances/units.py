@@ -311,7 +311,7 @@ def _is_far(factor: float, offset: float) -> bool:
 
 
 def _spread_ratio(values: Numbers, expected: Numbers, weights: Numbers | None) -> float:
-    """Return how many times wider the values' middle half is; 0 where the expected have no width."""
+    """Return how many times wider the values' middle half is; 0: the expected have no width."""
     if weights is not None:
         share = np.cumsum(weights[np.argsort(expected)]) / weights.sum()
         low, high = np.interp([0.25, 0.75], share, np.sort(expected))

@@ -43,7 +43,7 @@ def default_value(context: FaultContext) -> Iterator[tuple[str, Fault]]:
 
 
 def _is_of_new_level(context: FaultContext, name: str, value: float) -> bool:
-    """Whether all rows with the value have one text never seen before: it describes the newcomer."""
+    """Whether all rows with the value have one text never seen before, which it describes."""
     plain = coerce(context.rows.column(name).combine_chunks(), "double")[0]
     inside = pc.fill_null(pc.equal(plain, value), False)
     places = np.flatnonzero(inside.to_numpy(zero_copy_only=False))
