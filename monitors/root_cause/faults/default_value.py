@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import chdtrc
 
@@ -36,25 +35,20 @@ def default_value(context: FaultContext) -> Iterator[tuple[str, Fault]]:
     """Look for one value in the violated columns of numbers."""
     for name in context.broken(is_number=True):
         numbers = context.numbers(name)
-        if numbers.size >= MIN_VALUES:
-            fault = _flood(context, name, numbers)
-            if fault is not None:
-                yield name, fault
+        if numbers.size >= MIN_VALUES and (fault := _flood(context, name, numbers)) is not None:
+            yield name, fault
 
 
 def _is_of_new_level(context: FaultContext, name: str, value: float) -> bool:
     """Whether all rows with the value have one text never seen before, which it describes."""
     plain = coerce(context.rows.column(name).combine_chunks(), "double")[0]
-    inside = pc.fill_null(pc.equal(plain, value), False)
-    places = np.flatnonzero(inside.to_numpy(zero_copy_only=False))
-    for text in context.known(is_number=False):
-        cells = context.cells(text)
-        # Of all texts, the first cell behind the levels and the rest is of those never seen.
-        if (context.places(text)[places] == len(cells.levels) + 1).all():
-            chosen = context.values(text).take(pa.array(places))
-            if pc.count_distinct(chosen).as_py() == 1:
-                return True
-    return False
+    inside = np.asarray(pc.indices_nonzero(pc.equal(plain, value)))
+    return any(
+        # Of texts, the cell behind the levels and the rest is of those never seen.
+        (context.places(text)[inside] == len(context.cells(text).levels) + 1).all()
+        and pc.count_distinct(context.values(text).take(inside)).as_py() == 1
+        for text in context.known(is_number=False)
+    )
 
 
 def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | None:
@@ -65,8 +59,6 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
     values, often = np.unique(numbers, return_counts=True)
     own = np.array([value not in cells.atom_set for value in values.tolist()])
     able = own & (often >= max(LEAST_ROWS, SHARE * numbers.size))
-    if not able.any():
-        return None
     usual = (known + 0.5) / (known.sum() + 0.5 * known.size)
     places = np.searchsorted(np.asarray(cells.edges), values, side="right")
     share, expected = often / numbers.size, usual[places]
