@@ -23,6 +23,8 @@ CHECK, OPERATOR = "unusable_predictions_check", "GreaterThanThreshold"
 MISSING, IMPOSSIBLE = "missing_predictions", "impossible_predictions"
 # More of all rows than in the reference is never by chance; from there on it is a page.
 TOLERANCE = 0.05
+# Beside a reference that nobody knows, missing ones are told from this share of rows on.
+UNKNOWN_MOST = 0.5
 # Of a window's budget of false alarms, next to nothing: this test is no test of drift.
 BUDGET_SHARE = 0.05
 LEAST_CHANCE = 1e-300
@@ -85,8 +87,12 @@ def equal_note(count: int, lowest: float, highest: float, what: str = "predictio
 
 def repeated_note(ids: Sequence[pa.Array], column: str | None) -> str:
     """Say how many rows repeat an id, each of which counts; "" for none."""
-    known = pa.chunked_array(ids, None if ids else pa.string()).drop_null()
-    repeated = len(known) - pc.count_distinct(known).as_py()
+    plain = [one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in ids]
+    try:
+        known = pa.chunked_array(plain, None if plain else pa.string()).drop_null()
+        repeated = len(known) - pc.count_distinct(known).as_py()
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return ""  # Lists, no values at all, or types that differ from batch to batch.
     if not repeated:
         return ""
     return f'{plural(repeated, "row")} with an id ("{column}") of an earlier row; each counts'
@@ -107,7 +113,7 @@ def _judged(
     most, bound = 0.0, 0.0
     if not never:
         upper = wilson(before, reference.rows, -float(special.ndtri(level)))[1]
-        most = min(1.0, (upper if reference.rows else 0.0) + TOLERANCE)
+        most = min(1.0, upper + TOLERANCE) if reference.rows else UNKNOWN_MOST
         bound = float(stats.binom.isf(level, rows, most)) / rows
     share = count / rows
     low, high = wilson(count, rows)
@@ -119,6 +125,7 @@ def _judged(
     if share <= bound:
         return JudgedUnusable(result, None)
     words = "have no prediction" if name == MISSING else f"have a prediction {window.words}"
+    compared = f" (reference {percent(usual)})" * bool(reference.rows)
     description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
     violation = Violation(
         feature_name=name,
@@ -127,7 +134,7 @@ def _judged(
         severity=severity,
         ratio=share / bound if bound else None,
         row_count=count,
-        cause=f"{percent(share)} of {plural(rows, 'row')} {words} (reference {percent(usual)}); "
+        cause=f"{percent(share)} of {plural(rows, 'row')} {words}{compared}; "
         "they are left out of all metrics",
         fields={
             "constraint_check_type": CHECK, "description": description, "metric_name": name,

@@ -151,7 +151,7 @@ def unusable_of(
         return Unusable()
     counts = next(iter(tallies.values())).counts
     missing = int(counts[..., MISSING].sum()) - impossible
-    words = "that is infinite" if roles.problem == "regression" else "outside 0 to 1"
+    words = "of infinite size" if roles.problem == "regression" else "outside 0 to 1"
     return Unusable(int(counts.sum()), missing, impossible, words)
 
 

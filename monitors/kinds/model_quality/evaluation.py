@@ -271,7 +271,7 @@ def _unusable(answers: Answers | None) -> Unusable:
     if answers.problem == "regression" and high < LARGEST:
         words = f"beyond {high:.3g}, a million times the labels, or infinite"
     else:
-        words = "that is infinite" if high >= LARGEST else "outside 0 to 1"
+        words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
     return Unusable(_labelled(answers), answers.unanswered, answers.impossible, words)
 
 

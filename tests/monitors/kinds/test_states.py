@@ -131,6 +131,14 @@ def test_values_that_cannot_be_used_are_told(
     requires(judged(valued, change, kind), violation, note)
 
 
+def test_many_infinite_values_are_told_as_many() -> None:
+    requires(
+        judged(valued, put("score", math.inf), BIAS),
+        "impossible_predictions",
+        "1,000 predictions of infinite size",
+    )
+
+
 def test_an_absurd_value_is_told_and_a_bad_one_counts() -> None:
     requires(
         judged(valued, put("score", 1e66, 1), QUALITY),
