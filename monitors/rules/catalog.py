@@ -272,7 +272,8 @@ def _custom(found: Declaration) -> Check:
                 "a class as docs/rules.md describes it"
             )
         return _WholeCheck(columns, made)
-    return _row_rule(found, Custom(found.check, function, options, columns))
+    own = Custom(found.check, function, options, columns, found.reach.discreet)
+    return _row_rule(found, own)
 
 
 def table_function(found: Declaration, function: Callable[..., object] | None = None) -> TableRule:

@@ -28,9 +28,9 @@ class RuleCondition:
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the rows that break the rule; never null."""
         if isinstance(batch, pa.Table):
-            # A table without rows has no batch to give.
-            whole = batch.combine_chunks().to_batches()
-            batch = whole[0] if whole else pa.RecordBatch.from_pylist([], batch.schema)
+            # None of a table without rows; several beyond 2 GiB of text.
+            parts = [self.breaks(part) for part in batch.combine_chunks().to_batches()]
+            return pa.concat_arrays(parts or [pa.array([], pa.bool_())])
         return self.breaks(batch)
 
     def to_dict(self) -> dict[str, Any]:

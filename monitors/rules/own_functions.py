@@ -41,7 +41,7 @@ class TableFunction:
             verdict = _verdict(function(rows, **self.options))
         except AssertionError as error:  # As a test says what is wrong.
             return str(error).strip().partition("\n")[0] or self._no
-        except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
             raise InputError(
                 f'check "{self.name}" failed: {defect(error, discreet=self.reach.discreet)}; '
                 "expected a truth value, or one for each row"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +20,10 @@ FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>[A-Za-z_][A-Za-z0-9_]*)")
 
 
 def _no_table(path: str) -> None:
-    raise InputError(f'table "{path}": rules from this place may read none; give them to the check')
+    raise InputError(
+        f'table "{path}": rules from this place may read none, as a baseline is data; give them to '
+        "the check, or to the monitor"
+    )
 
 
 def _any_table(_path: str) -> None:
@@ -73,18 +79,21 @@ def load_function(reach: Reach, name: str) -> Callable[..., object]:
 @lru_cache(maxsize=32)
 def _module(path: Path, changed: int, discreet: bool) -> ModuleType:
     """Run a file once for each of its versions."""
-    spec = importlib.util.spec_from_file_location(f"driftline_checks_{path.stem}", path)
+    # Data classes and pickle look a module up by its name; by that of its path no other meets it.
+    name = f"_driftline_checks_{hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # It is foreign code: whatever it raises is its defect.
+    except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
+        sys.modules.pop(name, None)
         raise InputError(
             f"{path.name} cannot be loaded ({defect(error, discreet=discreet)}); mend the file"
         ) from error
     return module
 
 
-def defect(error: Exception, *, discreet: bool) -> str:
+def defect(error: BaseException, *, discreet: bool) -> str:
     """Describe what foreign code raised: its type, and what it says where that may be shown."""
     return type(error).__name__ if discreet else f"{type(error).__name__}: {error}"

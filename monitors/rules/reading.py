@@ -71,5 +71,10 @@ def with_rules(constraints: Constraints, rules: RuleSet) -> Constraints:
             f"a rule is a function of {scripts[0]}, which no baseline can hold; give it to the "
             "check, or to the monitor"
         )
+    if tables := [one["table"] for one in declared if one["check"] == "foreign_key"]:
+        raise InputError(
+            f'a rule reads table "{tables[0]}", which no baseline can name; give it to the check, '
+            "or to the monitor"
+        )
     own = {**constraints.document.get(OWN, {}), "rules": declared}
     return replace(constraints, document={**constraints.document, OWN: own})

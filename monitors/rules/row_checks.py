@@ -19,6 +19,7 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.functions import whole_match
+from driftline.monitors.rules.reach import defect
 from driftline.monitors.rules.values import numbers_of, texts_of, typed
 
 Limit = float | int | str
@@ -305,6 +306,7 @@ class Custom:
     function: Callable[..., object]
     options: Mapping[str, object]
     columns: tuple[str, ...] = ()
+    discreet: bool = False  # As of Reach.
 
     @property
     def wanted(self) -> str:
@@ -325,10 +327,10 @@ class Custom:
             if not isinstance(found, pa.Array):
                 found = pa.array(found, from_pandas=True)
             verdict = truths(found)
-        except Exception as error:  # It is foreign code: whatever it raises is its defect.
+        except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
             raise InputError(
-                f'check "{self.name}" failed: {type(error).__name__}: {error}; expected one truth '
-                "value for each row"
+                f'check "{self.name}" failed: {defect(error, discreet=self.discreet)}; expected '
+                "one truth value for each row"
             ) from error
         if len(verdict) != batch.num_rows:
             raise InputError(

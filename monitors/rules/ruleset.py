@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -11,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from driftline.errors import InputError
+from driftline.errors import DriftlineError, InputError
 from driftline.monitors.results.violation import Draft, Severity
 from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.outcome import Check, Counter, Tally
-from driftline.monitors.rules.reach import FUNCTION, Reach
+from driftline.monitors.rules.reach import FUNCTION, Reach, defect
 from driftline.monitors.rules.row_checks import Custom
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Unique
@@ -178,7 +179,8 @@ class RuleCounters:
             if missing := absent_columns(batch, _needed(check)):
                 self.absent[index] = missing
             elif not self.absent[index]:
-                self.counters[index].update(batch)
+                with _defects(self.rules.rules[index]):
+                    self.counters[index].update(batch)
 
     def merge(self, other: RuleCounters) -> RuleCounters:
         """Take over what another part has counted, and give the sum."""
@@ -204,9 +206,27 @@ class RuleCounters:
                 )
             # Without rows nothing is wrong with any, but there may be too few.
             is_open = not self.has_rows and rule.declaration.check != "row_count"
-            tally = Tally(0, 0, is_broken=False) if is_open or absent else counter.result()
+            with _defects(rule):
+                tally = Tally(0, 0, is_broken=False) if is_open or absent else counter.result()
             found.append(Outcome(rule, tally, _feature(rule, check), absent))
         return tuple(found)
+
+
+@contextmanager
+def _defects(rule: Rule) -> Iterator[None]:
+    """Make what a rule was not written for its own error: a monitor goes on with the next window.
+
+    A file or store that does not answer may do so later, and is passed on.
+    """
+    try:
+        yield
+    except (DriftlineError, OSError):
+        raise
+    except (Exception, SystemExit) as error:  # Checks of plug-ins raise whatever they like.
+        told = defect(error, discreet=rule.declaration.reach.discreet)
+        raise InputError(
+            f"{rule.declaration.shown} cannot be judged ({told}); mend the rule, or the check"
+        ) from error
 
 
 def _needed(check: Check) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ class TableRule:
         )
 
     def table(self) -> pa.Table:
-        """Return all rows that have come, in one batch."""
+        """Return all rows that have come, in one batch, or several beyond 2 GiB of text."""
         tables = [pa.Table.from_batches([batch]) for batch in self.batches]
         try:
             return pa.concat_tables(tables, promote_options="permissive").combine_chunks()
@@ -140,7 +140,8 @@ class TableCondition:
         if isinstance(verdict, str):
             return self
         good = pc.fill_null(verdict, fill_value=True).to_numpy(zero_copy_only=False)
-        return replace(self, keys=np.unique(self._hashes(table.to_batches()[0])[~good]))
+        hashes = np.concatenate([self._hashes(batch) for batch in table.to_batches()])
+        return replace(self, keys=np.unique(hashes[~good]))
 
     def _hashes(self, batch: pa.RecordBatch) -> np.ndarray:
         names = [name for name in self.columns if name in batch.schema.names]
@@ -173,14 +174,13 @@ class Ordered:
 
     def judge(self, table: pa.Table) -> pa.BooleanArray:
         """Compare each value with the one before it."""
-        batch = table.to_batches()[0]
         values = next(
-            found
+            pa.chunked_array(found)
             for kind in ("int64", "double", "timestamp", "string")
-            if (found := _read(batch, self.column, kind)) is not None
+            if None not in (found := [_read(one, self.column, kind) for one in table.to_batches()])
         )
-        known = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
-        present = values.take(pa.array(known))
+        known = np.flatnonzero(values.is_valid().to_numpy())
+        present = values.drop_null()
         fits = {
             (False, False): pc.greater_equal, (False, True): pc.greater,
             (True, False): pc.less_equal, (True, True): pc.less,
@@ -188,7 +188,7 @@ class Ordered:
         verdict = np.full(len(values), None, object)
         if len(present):
             after = fits(present.slice(1), present.slice(0, len(present) - 1))
-            verdict[known] = np.concatenate([[True], after.to_numpy(zero_copy_only=False)])
+            verdict[known] = np.concatenate([[True], after.to_numpy()])
         return pa.array(verdict, pa.bool_())
 
 

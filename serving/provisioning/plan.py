@@ -15,6 +15,7 @@ from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
+from driftline.monitors.rules.references import check_tables
 from driftline.serving.hosting.model_files import (
     ModelError,
     is_pickle,
@@ -121,8 +122,10 @@ def content_of(
             if resource.spec.preprocess is not None:
                 script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
                 found["script"] = hashlib.blake2b(script, digest_size=16).hexdigest()
-        elif isinstance(resource.spec, MonitorSpec) and resource.spec.source is not None:
-            access.check_source(ExternalSource.of(resource.spec.source))
+        elif isinstance(resource.spec, MonitorSpec):
+            if resource.spec.source is not None:
+                access.check_source(ExternalSource.of(resource.spec.source))
+            check_tables(resource.spec.rules or (), access.check)
     except InputError as error:
         raise ResourceError(f"{resource}: {error}") from error
     # Paths come from documents: too long, with NUL or half a character, in a closed folder.

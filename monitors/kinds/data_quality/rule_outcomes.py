@@ -32,8 +32,8 @@ def declared(context: CheckContext) -> RuleSet:
     baseline = context.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:
         return context.rules
-    # A baseline is data, which may come from anywhere: nothing that it names is run.
-    reach = replace(context.reach, script=NOTHING.script)
+    # A baseline is data, which may come from anywhere: nothing that it names is run or read.
+    reach = replace(NOTHING, discreet=context.reach.discreet)
     own = rules_of(baseline.constraints).within(reach).plus(context.rules)
     # What is declared of a column's sign holds in place of what was observed, also a looser share.
     signed = {

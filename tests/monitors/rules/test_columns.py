@@ -16,8 +16,10 @@ import pytest
 from driftline.errors import InputError
 from driftline.monitors.results.violation import Draft
 from driftline.monitors.rules import sql
+from driftline.monitors.rules.outcome import RuleCondition
 from driftline.monitors.rules.reach import EVERYTHING, Reach
 from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
+from driftline.monitors.rules.table_rule import Ordered, TableCondition, TableRule
 
 RANDOM = np.random.default_rng(4)
 ROWS = pd.DataFrame(
@@ -355,3 +357,31 @@ def test_another_table_is_read_only_where_rules_may() -> None:
         InputError, match=r'table "/etc/passwd": rules from this place may read none'
     ):
         rules.update(pa.RecordBatch.from_pandas(ROWS))
+
+
+def test_a_table_that_lacks_the_key_is_told_without_a_line_of_it(tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("root:secret\nbin:x\n")
+    rule = {"check": "foreign_key", "column": "code", "table": f"{tmp_path}/shadow"}
+
+    with pytest.raises(InputError) as raised:
+        outcome(rule)
+
+    assert 'shadow: no column "code"; expected one' in str(raised.value)
+    assert "root" not in str(raised.value)
+
+
+@pytest.mark.parametrize("column", ["id", "code", "price", "at"])
+def test_order_is_judged_over_all_chunks_of_a_table(column: str) -> None:
+    """Texts beyond 2 GiB do not fit one chunk."""
+    rows = pa.Table.from_pandas(ROWS, preserve_index=False)
+    chunks = pa.concat_tables([rows.slice(0, 3), rows.slice(3)])
+    rule = TableRule(Ordered(column))
+
+    verdict = rule.judge.judge(chunks)
+
+    assert verdict.equals(rule.judge.judge(rows))
+    names = tuple(rows.column_names)
+    marked = TableCondition(rule, names).of(chunks, verdict)
+    assert np.array_equal(marked.keys, TableCondition(rule, names).of(rows, verdict).keys)
+    condition = RuleCondition(column, "", marked)
+    assert condition.mask(chunks).equals(condition.mask(rows))

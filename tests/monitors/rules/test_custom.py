@@ -10,6 +10,7 @@ import pytest
 
 from driftline.errors import InputError
 from driftline.monitors.rules import catalog
+from driftline.monitors.rules.reach import Reach
 from driftline.monitors.rules.ruleset import RuleSet, outcome_drafts
 from tests.plugged import plugged_in
 
@@ -39,6 +40,9 @@ def zero(batch):
 def broken(batch):
     raise RuntimeError("no luck")
 
+def leave(batch):
+    raise SystemExit(3)
+
 class Total:
     def __init__(self, column, most):
         self.column, self.most = column, most
@@ -62,7 +66,19 @@ class Counter:
 
 nothing = 3
 """
-NAMES = ("even", "short", "words", "score", "grade", "zero", "broken", "Total", "nothing", "gone")
+NAMES = (
+    "even",
+    "short",
+    "words",
+    "score",
+    "grade",
+    "zero",
+    "broken",
+    "leave",
+    "Total",
+    "nothing",
+    "gone",
+)
 BATCH = pa.record_batch({"n": [2, 3, None, 8]})
 
 
@@ -115,6 +131,11 @@ def test_what_is_installed_can_be_listed() -> None:
     ("keys", "sentence"),
     [
         ({"check": "acme_broken"}, 'check "acme_broken" failed: RuntimeError: no luck'),
+        ({"check": "acme_leave"}, 'check "acme_leave" failed: SystemExit: 3'),
+        (
+            {"check": "acme_Total", "column": "n", "most": "many"},
+            "(n) cannot be judged (TypeError: '>' not supported",
+        ),
         ({"check": "acme_short"}, "gave 1 values for 4 rows; expected one truth value"),
         ({"check": "acme_words"}, 'check "acme_words" failed: ArrowInvalid'),
         ({"check": "acme_score"}, "TypeError: it gave numbers (double); expected one truth value"),
@@ -132,3 +153,17 @@ def test_a_defect_of_a_check_is_told_with_its_name(keys: dict[str, object], sent
         told(**keys)
 
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"check": "acme_broken"}, {"check": "acme_Total", "column": "n", "most": "many"}]
+)
+def test_a_defect_of_a_check_on_the_server_quotes_nothing(keys: dict[str, object]) -> None:
+    counters = RuleSet.of([keys]).within(Reach(discreet=True)).start()
+
+    with pytest.raises(InputError) as raised:
+        counters.update(BATCH)
+        counters.result()
+
+    assert "Error" in str(raised.value)
+    assert not any(one in str(raised.value) for one in ("no luck", "not supported"))

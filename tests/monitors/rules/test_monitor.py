@@ -339,6 +339,12 @@ def test_rules_on_whole_tables_judge_windows_where_scripts_and_tables_are_allowe
         if check == "sql_check":
             assert set(rows.column("origin").to_pylist()) == {"JFK"}
 
+    (tmp_path / "checks.py").write_text("def f(table):\n    raise SystemExit('Ada')\n")
+    left = run(job)
+    assert (left.status, left.failure_reason) == (
+        "Failed",
+        'check "checks.py:f" failed: SystemExit; expected a truth value, or one for each row',
+    )
     refused = run(replace(job, scripts_dir="", window=Window(START, START + DAY)))
     assert "this installation runs none" in str(refused.failure_reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,3 +188,54 @@ def test_errors_of_a_function_on_the_server_quote_nothing(file: Path) -> None:
 
     assert 'check "checks.py:f" failed: ValueError; expected' in str(raised.value)
     assert "Ada" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("def f(table):\n    raise SystemExit(3)\n", "failed: SystemExit: 3; expected"),
+        ("raise SystemExit(3)\n", "checks.py cannot be loaded (SystemExit: 3); mend the file"),
+    ],
+)
+def test_a_function_that_ends_the_process_fails_as_any_other(
+    reference: Baseline, file: Path, text: str, sentence: str
+) -> None:
+    file.write_text(text)
+
+    with pytest.raises(InputError) as raised:
+        dl.check(ROWS, reference, checks=[f"{file}:f"])
+
+    assert sentence in str(raised.value)
+
+
+def test_files_hold_data_classes_and_files_of_one_name_do_not_meet(
+    reference: Baseline, file: Path, tmp_path: Path
+) -> None:
+    text = """
+from __future__ import annotations
+from dataclasses import dataclass, fields
+import sys
+
+@dataclass
+class Limit:
+    most: float = {most}
+
+def f(table):
+    assert sys.modules[Limit.__module__].Limit is Limit
+    return table["price"].to_numpy() < Limit().most
+"""
+    other = tmp_path / "other" / file.name
+    other.parent.mkdir()
+    for path, most in ((file, 990), (other, 980)):
+        path.write_text(text.format(most=most))
+    before = {*sys.modules}
+
+    report = dl.check(ROWS, reference, checks=[f"{file}:f", f"{other}:f"])
+
+    assert [one["broken_count"] for one in report.declared_rules] == [10, 20]
+    assert all(name.startswith("_driftline_checks_") for name in {*sys.modules} - before)
+    file.write_text("raise ValueError")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        dl.check(ROWS, reference, checks=[f"{file}:f"])
+    kept = [one for name, one in sys.modules.items() if name.startswith("_driftline_checks_")]
+    assert file not in [Path(str(one.__file__)) for one in kept]

@@ -58,6 +58,11 @@ def alarm_spec(**changes):
     }
 
 
+def with_table(path):
+    rule = {"check": "foreign_key", "column": "origin", "table": path}
+    return {"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": [rule]}}
+
+
 def state_of(server):
     """Return everything that an apply could change: rows of all rooms, files of the root."""
     found = {}
@@ -204,6 +209,8 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
             'expression "a >": not readable',
         ),
         ({"kind": "Monitor", "spec": {"endpoint": "e", "baseline": "b", "rules": 5}}, "spec.rules"),
+        (with_table("/nowhere.csv"), 'Monitor "m": /nowhere.csv: no such file'),
+        (with_table("/etc/passwd"), 'Monitor "m": /etc/passwd: a file of the system'),
         ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
         ({"spec": {"path": 5}}, "spec.path 5; expected text"),
         ({"spec": {"path": "model.skops"}}, "relative path"),

@@ -379,3 +379,20 @@ def test_freshness_of_a_file_is_measured_now(base: Baseline) -> None:
     stale = check(pa.table(values), base, rules=[{**rule, "max_age": "30m"}])
     assert ("t", "freshness_check") in found(stale)
     assert [one.severity for one in stale.violations if one.feature_name == "t"] == ["page"]
+
+
+def test_a_baseline_names_no_table(base: Baseline, tmp_path: Path) -> None:
+    (tmp_path / "shadow").write_text("root:secret\n")
+    rule = {"check": "foreign_key", "column": "stops", "table": f"{tmp_path}/shadow"}
+    document = {**base.constraints.document, "driftline": {"rules": [rule]}}
+    foreign = replace(base, constraints=Constraints.from_dict(document))
+
+    with pytest.raises(InputError) as raised:
+        check(pa.table(rows()), foreign)
+    with pytest.raises(InputError, match=r"shadow.*which no baseline can name; give it to the"):
+        with_rules(base.constraints, RuleSet.of([rule]))
+
+    assert str(raised.value).endswith(
+        'shadow": rules from this place may read none, as a baseline is data; give them to the '
+        "check, or to the monitor"
+    )
