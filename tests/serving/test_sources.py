@@ -167,6 +167,17 @@ def test_a_source_that_cannot_be_read_is_refused_when_it_is_declared(
     assert told in applied.error_of(answer)["message"]
 
 
+def test_a_table_of_a_rule_that_may_not_be_read_is_refused_when_it_is_declared(applied, declare):
+    rule = {"check": "foreign_key", "column": "carrier", "table": "/etc/passwd"}
+
+    answer = applied.apply(
+        declare("Monitor", "wrong", endpoint="e", baseline="scores", rules=[rule])
+    )
+
+    assert answer.status_code == 400
+    assert 'Monitor "wrong": /etc/passwd: in none of the' in applied.error_of(answer)["message"]
+
+
 @pytest.mark.parametrize(
     "spec", [{}, {"endpoint": "e", "source": {"path": "/a", "timestamp": "at"}}]
 )

@@ -367,7 +367,7 @@ def test_a_table_that_lacks_the_key_is_told_without_a_line_of_it(tmp_path: Path)
         outcome(rule)
 
     assert 'shadow: no column "code"; expected one' in str(raised.value)
-    assert "root" not in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("column", ["id", "code", "price", "at"])
