@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Raw = Callable[[Any], Numbers]
-# Multiplications that a row may cost, over all trees: about 5 ms of one core. Forests of full depth
-# cost more, and are asked by permutations.
-AFFORDABLE = 400_000
+# What a row may cost, over all trees: about 5 ms of one core. Forests of full depth cost more, and
+# are asked by permutations.
+AFFORDABLE = 1_000_000
+# Multiplications of a product of matrices that take as long as one of another.
+AT_ONCE = 10
 # Rows of a tree that are done at once, so that what is multiplied stays in the cache.
 CHUNK = 128
 # Rows that a forest is tried on before it is believed, and how far their sums may be off.
@@ -68,7 +70,7 @@ class Paths:
     @property
     def cost(self) -> int:
         """Multiplications a row."""
-        return self.kept.size
+        return self.kept.size + self.weights.size // AT_ONCE
 
     def values(self, rows: Numbers) -> Numbers:
         """Return contributions of shape (rows, features * outputs)."""
@@ -133,8 +135,12 @@ class Forest:
         return bool(error <= ROUNDING * (1.0 + np.abs(answers).max()))
 
 
-def paths_of(tree: Tree, features: int) -> Paths:
-    """Lay out the leaves of a tree, with one place for each feature on the way to each."""
+def paths_of(tree: Tree, features: int, limit: int = AFFORDABLE) -> Paths | None:
+    """Lay out the leaves of a tree, with one place for each feature on the way to each.
+
+    None as soon as they turn out to cost more than the limit.
+    """
+    most_places = limit // (1 + features * tree.values.shape[1] // AT_ONCE)
     edges: list[int] = []
     sides: list[bool] = []
     starts: list[int] = []
@@ -155,6 +161,8 @@ def paths_of(tree: Tree, features: int) -> Paths:
         by_feature: dict[int, list[tuple[int, bool]]] = {}
         for edge in way:
             by_feature.setdefault(int(tree.feature[edge[0]]), []).append(edge)
+        if len(starts) + len(by_feature) > most_places:
+            return None
         for feature, met in by_feature.items():
             starts.append(len(edges))
             edges += [one for one, _ in met]
@@ -184,6 +192,10 @@ def paths_of(tree: Tree, features: int) -> Paths:
     )  # fmt: skip
 
 
+# Trees, how the model is asked, in which units it answers, and `Forest.single`.
+_Read = tuple[Sequence[Tree], Raw, str, bool]
+
+
 def forest_of(model: Any) -> tuple[Forest, str] | None:  # noqa: ANN401 - foreign object
     """Return a model's trees and the units of its raw answers; None for any other model.
 
@@ -195,24 +207,25 @@ def forest_of(model: Any) -> tuple[Forest, str] | None:  # noqa: ANN401 - foreig
         return None
     try:
         found = read(model)
+        forest = None if found is None else _laid_out(found, int(model.n_features_in_))
+        is_additive = forest is not None and forest.is_additive
     except (AttributeError, IndexError, KeyError, ValueError):
         return None  # Another version keeps its trees elsewhere; permutations need none of it.
-    if found is None:
-        return None
-    trees, raw, units, single = found
-    features = int(model.n_features_in_)
-    laid_out = []
-    cost = 0
+    return (forest, found[2]) if found and forest and is_additive else None
+
+
+def _laid_out(found: _Read, features: int) -> Forest | None:
+    """Lay out all trees; None where a row would cost too much."""
+    trees, raw, _, single = found
+    laid_out: list[Paths] = []
+    left = AFFORDABLE
     for tree in trees:
-        laid_out.append(paths_of(tree, features))
-        cost += laid_out[-1].cost
-        if cost > AFFORDABLE:
+        paths = paths_of(tree, features, left)
+        if paths is None or paths.cost > left:
             return None
-    forest = Forest(laid_out, trees[0].values.shape[1], features, raw, single)
-    return (forest, units) if forest.is_additive else None
-
-
-_Read = tuple[Sequence[Tree], Raw, str, bool]
+        left -= paths.cost
+        laid_out.append(paths)
+    return Forest(laid_out, trees[0].values.shape[1], features, raw, single)
 
 
 def _tree(one: Any, weight: float, outputs: int = 1, output: int = 0) -> Tree:  # noqa: ANN401 - foreign object
@@ -242,7 +255,7 @@ def _probabilities(model: Any) -> Raw:  # noqa: ANN401 - foreign object
 
 def _of_trees(model: Any) -> _Read | None:  # noqa: ANN401 - foreign object
     """Read one tree, or the mean of several."""
-    if model.n_outputs_ != 1:
+    if model.n_outputs_ != 1 or getattr(model, "n_classes_", 2) < 2:
         return None
     inner = getattr(model, "estimators_", [model])
     trees = [_tree(one, 1.0 / len(inner)) for one in inner]

@@ -145,7 +145,9 @@ def test_a_way_that_no_row_of_the_training_went_counts_for_nothing() -> None:
         values=np.array([[0.0], [7.0], [0.0], [1.0], [2.0]]),
     )  # fmt: skip
     rows = np.array([[-1.0, -1.0, 0, 0, 0], [1.0, 1.0, 0, 0, 0]])
-    forest = Forest([paths_of(tree, FEATURES)], 1, FEATURES, lambda _: np.zeros((2, 1)), False)
+    laid_out = paths_of(tree, FEATURES)
+    assert laid_out is not None
+    forest = Forest([laid_out], 1, FEATURES, lambda _: np.zeros((2, 1)), False)
 
     values, _ = forest.contribute(rows, None)
 
@@ -179,7 +181,13 @@ def test_what_is_too_dear_or_not_as_it_looks_is_left_to_permutations(
     # A model to begin with that depends on the row.
     begun = GradientBoostingRegressor(init=DecisionTreeRegressor(max_depth=2), n_estimators=3)
     assert forest_of(begun.fit(rows, score)) is None
+    alone = np.zeros(len(rows), dtype=int)
+    assert forest_of(DecisionTreeClassifier().fit(rows, alone)) is None
+    assert forest_of(RandomForestClassifier(2).fit(rows, alone)) is None
     whole = RandomForestRegressor(5).fit(rows, score)
     assert forest_of(whole) is not None
     monkeypatch.setattr(tree_paths, "AFFORDABLE", 1_000)
     assert forest_of(whole) is None
+    # Without laying out all its leaves first.
+    (tree, *_) = whole.estimators_
+    assert paths_of(tree_paths._tree(tree, 1.0), FEATURES, limit=100) is None
