@@ -79,8 +79,8 @@ def lost_rows_draft(
 
 def _scattered_draft(lost: LostRows) -> Draft:
     what = (
-        f"rows of {lost.missing:.0f} of {plural(lost.hours, 'hour')} are missing: of {lost.level} "
-        f"or more on {lost.days_over} of {plural(lost.day_count, 'day')} (reference: on "
+        f"as many rows are missing as {lost.missing:.0f} of {plural(lost.hours, 'hour')} have: "
+        f"those of {plural(lost.level, 'hour')} or more on {lost.days_over} of {plural(lost.day_count, 'day')} (reference: on "
         f"{lost.reference_over:,} of {lost.reference_days:,})"
     )
     return Draft(

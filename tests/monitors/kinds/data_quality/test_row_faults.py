@@ -125,7 +125,9 @@ def test_rows_that_a_regular_series_lacks_here_and_there_are_told(
     cause = causes(report)["lost_hour_check"]
     level = re.search(r"missing: of (\d) or more", cause)
     assert level is not None
-    assert cause.startswith(f"rows of {cold.sum()} of 168 hours are missing: of ")
+    assert cause.startswith(
+        f"as many rows are missing as {cold.sum()} of 168 hours have: those of "
+    )
     over = (days >= int(level[1])).sum()
     assert cause.endswith(f"or more on {over} of 7 days (reference: on 0 of 370)")
     assert (report.page_count, report.violation_count) == (0, 1)
