@@ -123,7 +123,7 @@ def test_rows_that_a_regular_series_lacks_here_and_there_are_told(
 
     days = cold.groupby(window["at"].dt.date).sum()
     cause = causes(report)["lost_hour_check"]
-    level = re.search(r"missing: of (\d) or more", cause)
+    level = re.search(r"have: those of (\d) hour", cause)
     assert level is not None
     assert cause.startswith(
         f"as many rows are missing as {cold.sum()} of 168 hours have: those of "
