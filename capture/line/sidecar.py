@@ -75,6 +75,7 @@ class Sidecar:
             self.step()
         except UnavailableError as error:
             log.warning("sidecar stops with records left in the spool error=%s", error)
+        log.info("sidecar stops shipped_in_all=%d", self.counters["records"])
         self._sender.close()
         self._follower.close()
 
