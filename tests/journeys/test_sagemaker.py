@@ -198,9 +198,10 @@ def _labels_follow(house: House) -> None:
     assert report["type"] == "int64"
     (day,) = report["days"]
     assert (day["requests"], day["labelled_requests"]) == (44, 44)
-    # Forty-four answers are joined, and too few to judge a model by: that is said, and is no pass.
-    judged = house.json("monitor", "run", "moved-model-quality", *_window(), codes=(3,))
-    assert (judged["status"], judged["row_count"]) == ("InsufficientData", 44)
+    # Forty-four labels are joined, to answers of which none is a probability: that is told.
+    judged = house.json("monitor", "run", "moved-model-quality", *_window(), codes=(1,))
+    assert (judged["status"], judged["row_count"]) == ("CompletedWithViolations", 44)
+    assert judged["cause"].startswith("missing_predictions: 100% of 44 rows have no prediction")
 
 
 def _import_until_killed(house: House, lines: int) -> None:
