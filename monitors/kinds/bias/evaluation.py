@@ -28,6 +28,7 @@ from driftline.monitors.kinds.bias.facet_counts import (
     Tally,
     count_batches,
     impossible_predictions,
+    infinite_labels,
     labelled_count,
 )
 from driftline.monitors.kinds.bias.groups import Group
@@ -137,7 +138,13 @@ def evaluate(context: CheckContext) -> Report:
         alpha=alpha,
         details={
             **details_of(plan, tallies, counts),
-            **unusable_details(window.unusable, _collapsed(tallies), window.repeated),
+            "unfit_labels": window.unfit,
+            **unusable_details(
+                window.unusable,
+                _collapsed(tallies),
+                f"{plural(window.unfit, 'label')} left out: infinite" * bool(window.unfit),
+                window.repeated,
+            ),
         },
     )
 
@@ -150,6 +157,7 @@ class CountedWindow:
     rows: int
     length: timedelta | None  # Of the window, or by its rows' times; None when neither is known.
     unusable: Unusable  # What of them cannot be used.
+    unfit: int  # Labels that are infinite.
     repeated: str  # Which ids come more than once, in words.
 
 
@@ -157,14 +165,15 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
-    impossible = 0
+    impossible = unfit = 0
     times: list[NDArray[np.int64] | None] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal impossible
+        nonlocal impossible, unfit
         for batch in context.rows.batches():
             seen.update(batch.schema.names)
             impossible += impossible_predictions(batch, plan.roles)
+            unfit += infinite_labels(batch, plan.roles)
             if plan.roles.id_column in batch.schema.names:
                 ids.append(batch.column(plan.roles.id_column))
             if context.rows.length is None and batch.num_rows:
@@ -186,7 +195,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         length = span_length(int(np.ptp(np.concatenate(ends))))
     unusable = unusable_of(tallies, impossible, plan.roles, seen)
     repeated = repeated_note(ids, plan.roles.id_column)
-    return CountedWindow(tallies, rows, length, unusable, repeated)
+    return CountedWindow(tallies, rows, length, unusable, unfit, repeated)
 
 
 def _collapsed(tallies: Mapping[Facet, Tally]) -> str:

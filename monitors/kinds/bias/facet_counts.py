@@ -136,6 +136,14 @@ def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> in
     return int(np.count_nonzero(~(np.isnan(numbers) | _is_possible(numbers, roles))))
 
 
+def infinite_labels(batch: pa.RecordBatch, roles: Roles) -> int:
+    """Count infinite labels of a regression, which count as missing."""
+    labels = _column(batch, roles.label)
+    if labels is None or roles.problem != "regression":
+        return 0
+    return int(np.isinf(coerce(labels, "double")[0].to_numpy(zero_copy_only=False)).sum())
+
+
 def count_blocks(
     table: pa.Table, roles: Roles, facet: Facet, values: tuple[str, ...], length_us: int
 ) -> NDArray[np.int64]:

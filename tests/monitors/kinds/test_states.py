@@ -213,3 +213,11 @@ def test_labels_that_are_no_number_of_that_size_are_told() -> None:
     assert report.passed
     assert report.details["unfit_labels"] == 3
     assert "3 labels left out: infinite" in str(report.details["answers_note"])
+
+
+def test_infinite_labels_are_told_by_bias_too() -> None:
+    report = judged(valued, put("truth", -math.inf, 3), BIAS)
+
+    assert report.passed
+    assert report.details["unfit_labels"] == 3
+    assert "3 labels left out: infinite" in str(report.details["answers_note"])
