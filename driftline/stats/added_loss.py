@@ -46,7 +46,7 @@ class AddedLoss:
     def stands(self, tried: int) -> Bools:
         """Return which segments are to be named, where so many were tried."""
         found = (self.share >= HALF) & (self.share >= LIFT * self.base) & (self.rows >= MIN_ROWS)
-        return np.asarray(found & (self.evidence > np.log(tried / FALSE_NAME)))
+        return np.asarray(found & (self.evidence > np.log(max(tried, 1) / FALSE_NAME)))
 
 
 def added_loss(window: Floats, reference: Floats, usual: float, *, effect: float) -> AddedLoss:

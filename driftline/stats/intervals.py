@@ -17,6 +17,8 @@ TINY = 1e-9
 FARTHEST = 700.0
 # Up to so many rows that count a share's limits are those of a rare event.
 FEW = 3
+# A count that is a share times its rows is off by less than this.
+ROUNDING = 1e-9
 # So many drawn rows fit in memory at once; another number would draw others.
 CELLS = 1 << 22
 
@@ -210,6 +212,9 @@ def few_share_limits(count: float, rows: float, z: float = Z95) -> Limits:
     ----------
     Brown, Cai and DasGupta, Statistical Science 16, 2001, section 4.1.1 (modified Wilson).
     """
+    if abs(count - round(count)) < ROUNDING:
+        # A share times its rows is a count again, but for the last digit.
+        count = float(round(count))
     low, high = wilson(count, rows, z)
     tail = 2.0 * float(special.ndtr(-z))
     if 0 < count <= FEW:

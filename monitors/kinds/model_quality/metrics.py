@@ -272,7 +272,8 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
     share = truth.mean(axis=0)
     base = float((share * (1.0 - share)).sum())
     # What the rare class loses is most of it, and few of its rows do not tell how much.
-    rare = float(len(said) * (1.0 - max([*share, *(1.0 - share)] if len(share) == 1 else share)))
+    held = truth.sum(axis=0)
+    rare = float(len(said) - max([*held, *(len(said) - held)] if len(held) == 1 else held))
     why = f"{UNBOUNDED}{rare:.0f} of the rarer classes, {LEAST_OF_CLASS} are needed"
     few = "" if rare >= LEAST_OF_CLASS else why
     brier = float(loss.mean())

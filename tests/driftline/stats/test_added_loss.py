@@ -73,3 +73,11 @@ def test_shares_stay_shares_and_a_unit_of_loss_changes_nothing(found, unit) -> N
 
     assert ((plain.share >= 0) & (plain.share <= 1)).all()
     assert scaled.share == pytest.approx(plain.share, abs=1e-5)
+
+
+def test_no_segments_tried_are_no_warning() -> None:
+    sums = np.array([[100.0, 100.0], [10.0, 90.0], [10.0, 90.0]])
+
+    found = added_loss(sums, sums, 0.5, effect=1.0).stands(0)
+
+    assert not found.any()

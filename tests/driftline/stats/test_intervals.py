@@ -168,3 +168,10 @@ def test_limits_of_an_auc_of_three_positives_hold_it_as_often_as_they_say() -> N
     limits = np.array([auc_limits(area, (147, 3)) for area in areas])
 
     assert 0.935 <= ((limits[:, 0] <= truth) & (truth <= limits[:, 1])).mean() <= 0.99
+
+
+@pytest.mark.parametrize("rows", [186, 187, 188])
+def test_a_share_times_its_rows_is_a_count_again(rows: int) -> None:
+    # 3 / 187 * 187 is more than 3 in floats.
+    assert few_share_limits(3 / rows * rows, rows) == few_share_limits(3, rows)
+    assert few_share_limits((rows - 3) / rows * rows, rows) == few_share_limits(rows - 3, rows)
