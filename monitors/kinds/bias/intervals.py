@@ -155,4 +155,5 @@ def _disparity_limits(rejected: Counts, accepted: Counts, value: float, z: float
     # The strata's own shares of the rows are those of a sample, too.
     mix = float(weights @ (gaps - value) ** 2) / float(rows.sum())
     signed = np.concatenate([weights, -weights])
-    return weighted_share_limits(signed, counts[1], counts.sum(axis=0), z, variance=mix)
+    low, high = weighted_share_limits(signed, counts[1], counts.sum(axis=0), z, variance=mix)
+    return max(low, -1.0), min(high, 1.0)

@@ -49,6 +49,8 @@ JUDGED_LABELS = "DPL"
 LEAST_ROWS, LEAST_DENOMINATOR = 30, 10
 # The smallest change that matters: of a difference of shares, of the logarithm of a ratio.
 TOLERANCE, RATIO_TOLERANCE = 0.02, 0.05
+# Notes of a window that lacks a whole column of answers or labels.
+NOTHING_YET = ("undefined: no_labels", "undefined: no_predictions")
 # However few windows a year has, no single one is judged more loosely than this.
 LOOSEST = 0.05
 # A value of the document that differs by more than rounding was set by somebody.
@@ -90,6 +92,7 @@ class _Draft:
 
     finding: Finding
     comparison: Comparison | None
+    waits: bool = False  # More rows of the window would make it judged.
 
 
 def judge_groups(
@@ -103,13 +106,14 @@ def judge_groups(
     ]
     level = min(LOOSEST, budget.per_window)
     compared = [draft.comparison for draft in drafts if draft.comparison is not None]
-    p_values = [one.p_value for one in compared]
+    # What more rows would make judged has its share already: else that would widen others' bounds.
+    p_values = [one.p_value for one in compared] + [1.0 for draft in drafts if draft.waits]
     levels = iter(zip(p_values, holm_levels(p_values, level), strict=True))
     found = [
         draft.finding if draft.comparison is None else _decided(draft, *next(levels))
         for draft in drafts
     ]
-    return found, level / max(1, len(compared))
+    return found, level / max(1, len(p_values))
 
 
 def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str, float, float]]:
@@ -200,8 +204,11 @@ def _draft(place: int, group: GroupCounts, name: str, sides: Sequence[_Measureme
         note=_note(sides),
     )
     finding = Finding(result, place, required, is_limit)
-    if result.note or required is None or not _is_judged(name, group, is_limit=is_limit):
+    if required is None or not _is_judged(name, group, is_limit=is_limit):
         return _Draft(finding, None)
+    if result.note:
+        is_fit = len(sides) == 1 or not _note(sides[1:])
+        return _Draft(finding, None, waits=is_fit and result.note not in NOTHING_YET)
     between = NO_BLOCKS if group.blocks is None else spread(name, group.blocks)
     return _Draft(finding, _comparison(finding, sides, between))
 
@@ -245,8 +252,8 @@ def _has_labels_alone(group: GroupCounts) -> bool:
 def _note(sides: Sequence[_Measurement]) -> str:
     """Return why there is no value or no judgement."""
     now = sides[0].measured
-    if now.value is None and now.reason in ("no_labels", "no_predictions"):
-        return f"undefined: {now.reason}"
+    if now.value is None and (note := f"undefined: {now.reason}") in NOTHING_YET:
+        return note
     if any(min(needed_rows(side.name, side.pair)) < LEAST_ROWS for side in sides):
         return INSUFFICIENT
     if now.value is None:

@@ -20,6 +20,7 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.bias import evaluation as bias
 from driftline.monitors.kinds.bias.change import Comparison, Estimate, estimate, exactly, spread
+from driftline.monitors.kinds.bias.intervals import interval
 from driftline.monitors.kinds.bias.judgement import GroupCounts, findable, judge_groups
 from driftline.monitors.kinds.bias.metrics import Pair, measure
 from driftline.monitors.rows import Rows, WindowFacts
@@ -120,9 +121,8 @@ def test_a_group_treated_otherwise_is_found_however_many_rows_there_are(rows: in
     name=st.sampled_from(["DPPL", "DI"]),
 )
 def test_a_bound_never_widens_with_rows(seed, days, shares, times, name) -> None:
-    # At one level: a window of more rows may have more metrics judged, which share the year's.
     whole, blocks = timed_reference(seed, days)
-    counts = (round(200 * shares[0]), 200), (round(200 * shares[1]), 200)
+    counts = (round(50 * shares[0]), 50), (round(50 * shares[1]), 50)
     more = tuple((hits * times, rows * times) for hits, rows in counts)
 
     def found(counts: np.ndarray) -> Estimate:
@@ -137,6 +137,15 @@ def test_a_bound_never_widens_with_rows(seed, days, shares, times, name) -> None
     assert many.p_value <= few.p_value + 1e-9
     if few.side == many.side:
         assert few.side * (few.bound(1e-3) - many.bound(1e-3)) >= -1e-9
+    levels = [
+        judge_groups(
+            [GroupCounts("who", "d", of_answers(*one), whole, blocks)],
+            stratified=False,
+            budget=Budget(),
+        )[1]
+        for one in (counts, more)
+    ]
+    assert levels[0] == levels[1]
 
 
 def test_what_a_baseline_says_that_rows_find_is_found_nine_times_in_ten() -> None:
@@ -323,3 +332,34 @@ def test_a_day_that_stands_alone_widens_the_spread_until_it_is_no_surprise() -> 
     chance = (0.51 * 0.49 + 0.5 * 0.5) / 10_000
     assert found.variance == pytest.approx(0.3**2 / largest**2 - chance)
     assert found.chance == pytest.approx(chance)
+
+
+def test_a_metric_that_more_rows_make_judged_has_its_share_of_the_budget_before() -> None:
+    whole = of_answers((300, 1_000), (250, 1_000))
+    rows = (20, 50, 1_000)
+
+    levels = [
+        judge_groups(
+            [GroupCounts("who", "d", of_answers((few // 10, few), (few // 4, few)), whole)],
+            stratified=False,
+            budget=Budget(),
+        )[1]
+        for few in rows
+    ]
+
+    assert levels == [levels[0]] * len(rows)
+    # A group that the reference has too few rows of is never judged, and takes nothing.
+    scarce = GroupCounts("who", "e", whole, of_answers((300, 1_000), (5, 20)))
+    judged = GroupCounts("who", "d", whole, whole)
+    assert judge_groups([judged, scarce], stratified=False, budget=Budget())[1] == levels[0]
+
+
+def test_a_disparity_and_its_limits_lie_between_its_ends() -> None:
+    counts = np.zeros((2, 3, 3, 3), np.int64)
+    counts[1, 0, 0, 0] = counts[0, 0, 1, 1] = 40
+    counts[1, 1, 0, 0] = counts[1, 1, 1, 1] = counts[0, 1, 1, 1] = 1
+    pair = Pair.of(counts)
+
+    for name in ("CDDL", "CDDPL"):
+        limits = interval(name, pair, measure(pair, stratified=True)[name])
+        assert limits is not None and -1 <= limits[0] <= limits[1] <= 1
