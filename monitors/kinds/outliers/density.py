@@ -33,12 +33,16 @@ RESOLUTION = 0.1
 # Levels have an axis each up to so many; more have random directions of as many axes.
 LEVEL_AXES = 16
 CHUNK_ROWS = 4096
+# No column lies farther out on its scale.
+LARGEST = np.finfo(np.float64).max
 # A row of the sample is measured from those of other stretches of the data.
 STRETCHES = 50
 QUARTILES_OF_NORMAL = 1.349
 # A row is far from all others when it lies so many times further above the median of the logarithms
 # than their first tenth below: of clean references at most one in a hundred (bench/outliers.md).
 LONELY = 3.0
+# Of fewer columns, and of values that many rows share, the distances of clean rows are no one law.
+LEAST_LONELY_COLUMNS, MOST_EQUAL = 5, 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +69,9 @@ class NumberAxis:
         What is beyond the range lies at its end: how odd that is the tails tell.
         """
         inside = np.clip(values, self.items[0], self.items[-1])
-        scaled = np.arcsinh((inside - self.middle) / self.spread)
+        with np.errstate(over="ignore"):
+            far = (inside - self.middle) / self.spread
+        scaled = np.arcsinh(np.clip(far, -LARGEST, LARGEST))
         return np.nan_to_num(scaled, nan=0.0)[:, None]
 
     def of_codes(self, codes: Codes, depth: Numbers) -> Numbers:
@@ -123,7 +129,7 @@ class Density:
     levels: tuple[LevelAxes, ...]
     points: Numbers  # Shape (P, A).
     scale: float = 1.0  # By which the logarithm is stretched: one is a nat of the sample's tail.
-    lonely_share: float = 0.0  # Of the sample's rows, those far from all others.
+    lonely_share: float = 0.0  # Of the sample's rows, those far from all others; 0 if not known.
 
     def of_rows(
         self,
@@ -212,9 +218,20 @@ def fit_density(
     knot = np.quantile(found, 1 - SHARES[-1])
     excesses = found[found > knot] - knot
     scale = 1.0 / float(excesses.mean()) if len(excesses) >= FEWEST_EXCESSES else 1.0
-    low, middle = np.quantile(found, [0.1, 0.5])
-    lonely = float(np.mean(found > middle + LONELY * (middle - low)))
+    is_one_law = not texts and width >= LEAST_LONELY_COLUMNS and _is_continuous(placed)
+    lonely = _lonely_share(found) if is_one_law else 0.0
     return Density(kept, texts, placed[chosen], scale, lonely), scale * found
+
+
+def _lonely_share(found: Numbers) -> float:
+    low, middle = np.quantile(found, [0.1, 0.5])
+    return float(np.mean(found > middle + LONELY * (middle - low)))
+
+
+def _is_continuous(placed: Numbers) -> bool:
+    """Whether no value of a column, shape (rows, columns), is that of many rows."""
+    most = max(1.0, MOST_EQUAL * len(placed))
+    return all(np.unique(one, return_counts=True)[1].max() <= most for one in placed.T)
 
 
 def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | None:
@@ -233,10 +250,11 @@ def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | Non
             np.searchsorted(below[1:], np.array([0.25, 0.5, 0.75]) * below[-1]), len(items) - 1
         )
     ]
-    spread = float(high - low) / QUARTILES_OF_NORMAL
+    spread = (float(high) - float(low)) / QUARTILES_OF_NORMAL
     if spread <= 0:
-        mean = np.average(items, weights=weights)
-        spread = float(np.sqrt(np.average(np.square(items - mean), weights=weights)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(items, weights=weights)
+            spread = float(np.sqrt(np.average(np.square(items - mean), weights=weights)))
     if not np.isfinite(spread) or spread <= 0:
         return None
     return NumberAxis(number, float(middle), spread, items, below)

@@ -95,3 +95,45 @@ def test_a_reference_with_many_outliers_says_so() -> None:
     assert "reference_note" not in clean.details
     assert str(found.details["reference_note"]).startswith("1")
     assert "of the reference's rows lie far from all others" in str(found.details["reference_note"])
+
+
+CLEAN = {
+    "zeros": lambda r, n: {f"c{at}": np.where(r.random(n) < 0.7, 0, r.exponential(size=n))
+                           for at in range(2)},
+    "a text": lambda r, n: {"a": r.choice(list("xyz"), n, p=[0.9, 0.05, 0.05]),
+                            "b": r.normal(size=n)},
+    "levels": lambda r, n: {"a": r.choice([f"c{at}" for at in range(60)], n,
+                                          p=np.r_[0.5, np.full(59, 0.5 / 59)]),
+                            "b": r.choice(list("uvw"), n)},
+    "two lognormals": lambda r, n: {"a": r.lognormal(0, 1, n), "b": r.lognormal(0, 1, n)},
+    "counts": lambda r, n: {"a": r.poisson(0.5, n), "b": r.poisson(2, n), "c": r.normal(size=n)},
+    "heavy tails of all columns at once": lambda r, n: {
+        f"c{at}": one for at, one in enumerate(
+            (r.normal(size=(n, 5)) / np.sqrt(r.chisquare(2, (n, 1)) / 2)).T)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("law", CLEAN)
+@pytest.mark.parametrize("rows", [250, 1_000, 20_000])
+def test_no_clean_reference_is_said_to_hold_outliers(law: str, rows: int) -> None:
+    baseline = Baseline.fit(pd.DataFrame(CLEAN[law](np.random.default_rng(rows), rows)))
+
+    density = row_scorer(baseline).density
+
+    assert density is not None and density.lonely_share < 0.05
+
+
+@pytest.mark.parametrize("ends", [[1.7e308, -1.7e308], [1.7e308, -1.7e308] + [0.5, -0.5] * 40])
+def test_values_at_the_ends_of_a_double_are_no_overflow(ends: list[float]) -> None:
+    random = np.random.default_rng(3)
+    values = pd.DataFrame(
+        {"a": random.choice(ends, 1_000), "b": random.normal(size=1_000), "c": 1.7e308}
+    )
+    values.loc[0, "c"] = -1.7e308
+
+    density = row_scorer(Baseline.fit(values)).density
+
+    assert density is not None or len(ends) == 2
+    if density is not None:
+        numbers = {name: values[name].to_numpy() for name in values}
+        assert np.isfinite(density.of_rows(numbers, {}, len(values))).all()
