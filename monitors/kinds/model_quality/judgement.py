@@ -259,8 +259,9 @@ def _verdict(
 def _would_bind(
     judged: Callable[..., Verdict], is_bound: Callable[[float], bool], more: float
 ) -> bool:
-    """Whether so many times the rows would have a bound that something can break."""
-    return is_bound(judged(more=more).bound)
+    """Whether so many times the rows would be a violation, or have a bound that one can be."""
+    verdict = judged(more=more)
+    return verdict.violated or is_bound(verdict.bound)
 
 
 def _is_bound(name: str, constraint: Constraint, scale: Scale, bound: float) -> bool:

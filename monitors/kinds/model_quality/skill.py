@@ -205,6 +205,9 @@ def judge_metric(
     side = 1.0 if constraint.is_lower else -1.0
     value = forward(window.value, window.support, scale)
     own = variance_of(window)
+    if side * (window.value - constraint.threshold) > 0:
+        # A bound is broken from there, not from where so good a window lies.
+        own = min(own, _variance_at(constraint.threshold, window))
     freedom = window.clusters - 1.0 if window.clusters > 1 else math.inf
     start, tolerance = constraint.threshold, 0.0
     law, variance = NO_BLOCKS, own
@@ -238,6 +241,17 @@ def judge_metric(
     if violated != beyond:
         bound = math.nextafter(window.value, side * math.inf) if violated else window.value
     return Verdict(p_value, bound, violated)
+
+
+def _variance_at(threshold: float, window: Measure) -> float:
+    """Return the variance of a share or score at the threshold, of as many rows as a window's.
+
+    Near 1 and 0 a window's own has no end on the scale of the test, however many rows there are.
+    """
+    if window.scale not in ("share", "score") or not 0.0 < threshold < 1.0:
+        return math.inf
+    effect = window.variance / window.independent if window.independent else 1.0
+    return effect / (max(window.support, 1.0) * threshold * (1.0 - threshold))
 
 
 def _without_blocks(window: Measure, reference: Measure, own: float) -> float:

@@ -310,3 +310,38 @@ def test_a_bound_that_guessing_would_keep_is_none_and_leaves_the_verdict() -> No
 
     assert found.bound is None and not found.violated
     assert found.note == "too_variable: no number of rows would do, only a longer reference"
+
+
+@pytest.mark.parametrize("value", [0.98, 1.0])
+@pytest.mark.parametrize("rows", [200, 20_000])
+def test_a_window_better_than_the_reference_has_the_bound_of_one_like_it(
+    value: float, rows: int
+) -> None:
+    def window(share: float) -> Measure:
+        return Measure(share, *[share * (1 - share) / rows] * 2, rows, "share")
+
+    like, better = (
+        judge(window(one), LESS, reference=window(LESS.threshold), blocks=None, alpha=1e-4)
+        for one in (LESS.threshold, value)
+    )
+
+    # But for half a row, by which a window's own share is smoothed.
+    assert better.bound == pytest.approx(like.bound, rel=0.002) and not better.violated
+
+
+@pytest.mark.parametrize("rows", [400, 20_000])
+def test_a_perfect_model_is_judged_on_every_metric(rows: int) -> None:
+    rng = np.random.default_rng(1)
+    label = (rng.random(20_000) < 0.3).astype(np.intp)
+    answer = np.where(rng.random(20_000) < 0.9, label, 1 - label)
+    reference = Answers("binary", label, answer, ("0", "1"), None, None, 0, np.arange(20_000))
+    measures = measure_answers(reference)
+    expected = Expectation(
+        "binary", Roles(problem="binary"), suggested("binary", measures), measures, frozenset(),
+        reference,
+    )  # fmt: skip
+    perfect = replace(reference, answer=label).take(slice(0, rows))
+
+    found = judge_quality(expected, perfect, [], budget=Budget()).results
+
+    assert {name for name in expected.constraints if found[name].bound is None} == set()
