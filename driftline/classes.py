@@ -20,8 +20,9 @@ NO = frozenset(("0", "-1", "false", "no", "n", "f", "negative", "neg"))
 # ... while a score may be of either of these.
 EVENTS = frozenset((
     "abnormal", "accept", "accepted", "anomalous", "anomaly", "approve", "approved", "attack",
-    "bot", "bought", "cancelled", "canceled", "churn", "churned", "click", "clicked", "converted",
-    "default", "defaulted", "defect", "defective", "delayed", "delinquent", "disease", "failed",
+    "bad", "bot", "bought", "cancelled", "canceled", "churn", "churned", "click", "clicked",
+    "converted", "default", "defaulted", "defect", "defective", "delayed", "delinquent", "disease",
+    "fail", "failed",
     "failure", "faulty", "fraud", "fraudulent", "granted", "high", "infected", "late", "left",
     "malicious", "malignant", "malware", "phishing", "purchased", "sick", "spam", "success",
     "suspicious", "toxic", "win",
@@ -29,10 +30,10 @@ EVENTS = frozenset((
 USUALS = frozenset((
     "active", "benign", "clean", "current", "declined", "decline", "denied", "deny", "failure",
     "genuine", "good", "ham", "healthy", "human", "legit", "legitimate", "loss", "low", "normal",
-    "ok", "okay", "on-time", "ontime", "paid", "punctual", "refused", "regular", "reject",
+    "ok", "okay", "ontime", "paid", "pass", "passed", "punctual", "refused", "regular", "reject",
     "rejected", "repaid", "retained", "safe", "stay", "stayed", "valid",
 ))  # fmt: skip
-NEGATION = re.compile(r"(?:no|not|non)[ _-]?")
+NEGATION = r"(?:no|not|non)[\W_]*"
 CLOSING = " )]}'\""
 SEPARATORS = "_- .:([{="
 
@@ -114,8 +115,8 @@ def positive_word(classes: Sequence[str]) -> tuple[str | None, bool]:
         is_above = upper is not None and lower is not None and lower <= 0 < upper
         if is_above or (mine in YES and its in NO):
             return one, True
-        is_negated = its != mine and NEGATION.sub("", its, count=1) == mine
-        is_pair = mine in EVENTS and its in USUALS
+        is_negated = re.fullmatch(NEGATION + re.escape(mine), its) is not None
+        is_pair = mine in EVENTS and re.sub(r"[\W_]", "", its) in USUALS
         if is_negated or is_pair or (mine[:1] == ">" and its[:1] == "<"):
             return one, False
     return None, False

@@ -8,6 +8,7 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.store import Baseline
+from driftline.classes import positive_word
 from driftline.errors import InputError
 from driftline.monitors.check import check
 
@@ -43,6 +44,19 @@ def auc(report: dl.Report) -> float:
     [found] = [one.value for one in report.metrics if one.name == "auc"]
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(
+    ("negative", "positive"),
+    [
+        ("not late", "late"), ("Not-Late", "Late"), ("not_fraud", "fraud"), ("non-fraud", "fraud"),
+        ("no  churn", "churn"), ("notlate", "late"), ("on time", "late"), ("good", "bad"),
+        ("pass", "fail"), ("passed", "failed"),
+    ],
+)  # fmt: skip
+def test_a_word_and_its_negation_are_a_known_pair(negative: str, positive: str) -> None:
+    for classes in ([negative, positive], [positive, negative]):
+        assert positive_word(classes) == (positive, False)
 
 
 @pytest.mark.parametrize(
