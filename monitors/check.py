@@ -16,8 +16,8 @@ from driftline.errors import InputError
 from driftline.formats.source import Source, open_source
 from driftline.monitors.check_context import CheckContext, Compat, Predictor
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kind import Kind, kind_named
-from driftline.monitors.kinds.catalog import kind_of, settle_roles
+from driftline.monitors.kind import Kind
+from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows
 from driftline.monitors.rules.reach import EVERYTHING
@@ -54,11 +54,12 @@ def check(
     reference
         A baseline, or the folder of one, also one that SageMaker wrote.
     kind
-        One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of.
+        One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of,
+        "attribution" with `predict` and a baseline that holds attributions.
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
-        Asks the model, for "attribution": a table of features in, its answers out.
+        Asks the model, for "attribution" alone: a table of features in, its answers out.
     engine, jobs
         Where data quality reads the rows: "local" in so many processes (1 when missing, 0 for one
         for each core), "dask" or "dask:ADDRESS". The report is the same.
@@ -122,7 +123,7 @@ def check_roles(
     known = baseline.signature if baseline.signature.columns else None
     like = Compat.of(compat)
     declared = read_rules(rules).plus(RuleSet.of_functions(checks)).within(EVERYTHING)
-    asked = kind_named(kind_of(baseline) if kind is None else kind)
+    asked = asked_kind(kind, baseline, predict)
     _refuse_new_columns(roles, baseline, asked)
     if declared and (not asked.judges_columns or like is not None):
         what = "compat" if asked.judges_columns else f'kind "{asked.name}"'

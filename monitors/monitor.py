@@ -47,8 +47,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import COMPLETED, Execution
-from driftline.monitors.kind import kind_named
-from driftline.monitors.kinds.catalog import kind_of, settle_roles
+from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
@@ -145,7 +144,7 @@ class Monitor:
             NAME,
             endpoint=NAME,
             baseline=NAME,
-            kind=kind_named(kind_of(self.baseline) if kind is None else kind).name,
+            kind=asked_kind(kind, self.baseline, predict).name,
             schedule="external",
             false_alarms_per_year=false_alarms_per_year,
             rules=tuple(self.rules.to_list()),

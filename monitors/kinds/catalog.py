@@ -13,7 +13,7 @@ from driftline.classes import known_classes
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.kind import DEFAULT_KIND, Kind, all_kinds
+from driftline.monitors.kind import DEFAULT_KIND, Kind, all_kinds, kind_named
 from driftline.roles import Roles
 
 NO_CONSTRAINTS = Constraints.from_json(NONE)
@@ -27,6 +27,28 @@ def kind_of(baseline: Baseline) -> str:
         return "model-quality"
     found = json.loads(baseline.documents.get(ANALYSIS, "{}"))
     return "attribution" if "explanations" in found and len(found) <= 2 else "bias"
+
+
+def asked_kind(name: str | None, baseline: Baseline, predict: Predictor | None) -> Kind:
+    """Return the kind that is named, else the one that the baseline is of.
+
+    A model beside a baseline with attributions asks for these.
+
+    Raises
+    ------
+    InputError
+        When there is a model, which the kind would not ask.
+    """
+    is_explained = predict is not None and baseline.attributions is not None
+    if name is None:
+        name = "attribution" if is_explained else kind_of(baseline)
+    kind = kind_named(name)
+    if predict is not None and not kind.needs_model:
+        raise InputError(
+            f'kind "{kind.name}" asks no model; leave predict= (--model) out, or name the kind '
+            '"attribution", with a baseline that was made with a model'
+        )
+    return kind
 
 
 def settle_roles(roles: Roles, baseline: Baseline) -> Roles:

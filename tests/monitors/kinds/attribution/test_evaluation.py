@@ -155,6 +155,20 @@ def test_a_turned_ranking_is_told_in_clarifys_words(
     assert {one.feature_name for one in report.violations} == {"ndcg", "shares", "level"}
 
 
+def test_a_model_that_is_given_is_asked_or_refused(
+    reference: Baseline, rng: np.random.Generator
+) -> None:
+    rows = weather(rng, 1_000)
+
+    report = check(rows, reference, predict=lambda rows: np.full(rows.num_rows, 0.2))
+
+    assert not report.passed
+    with pytest.raises(InputError, match='kind "data-quality" asks no model; leave predict='):
+        check(rows, reference, kind="data-quality", predict=model)
+    with pytest.raises(InputError, match="asks no model"):
+        check(rows, replace(reference, attributions=None), predict=model)
+
+
 def test_a_model_that_answers_the_same_to_everything_is_a_condition_of_its_own(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
