@@ -54,12 +54,11 @@ def check(
     reference
         A baseline, or the folder of one, also one that SageMaker wrote.
     kind
-        One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of,
-        "attribution" with `predict` and a baseline that holds attributions.
+        One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of.
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
     predict
-        Asks the model, for "attribution" alone: a table of features in, its answers out.
+        Asks the model, for "attribution", which it implies: a table of features in, its answers out.
     engine, jobs
         Where data quality reads the rows: "local" in so many processes (1 when missing, 0 for one
         for each core), "dask" or "dask:ADDRESS". The report is the same.
