@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from tests.servers.kafka import kafka_broker, topic
+from tests.servers.kafka import kafka_broker, session_broker, topic
 from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
 from tests.servers.s3 import s3_root, s3_server
 
@@ -26,6 +26,7 @@ __all__ = [
     "postgres",
     "s3_root",
     "s3_server",
+    "session_broker",
     "topic",
 ]
 

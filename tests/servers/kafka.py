@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from tests.servers.ports import free_port
 
-__all__ = ["KafkaBroker", "kafka_broker", "kafka_jars"]
+__all__ = ["KafkaBroker", "kafka_broker", "kafka_jars", "session_broker"]
 
 ROOT = Path(__file__).parents[2]
 CLUSTER_ID = "ZHJpZnRsaW5lLXRlc3RzLQ"  # Any 16 bytes in base64: nobody else joins.
@@ -189,12 +189,19 @@ class KafkaBroker:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+def session_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """Run one broker for all tests of this process; give each test topics of its own."""
     broker = KafkaBroker(tmp_path_factory.mktemp("kafka"), kafka_jars())
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="module")
+def kafka_broker(session_broker: KafkaBroker) -> KafkaBroker:
+    """Return the broker, running: tests of another file may have left it dead."""
+    session_broker.ensure_running()
+    return session_broker
 
 
 def kafka_jars() -> Path:
