@@ -52,9 +52,11 @@ ANSWERS_IN_S = 60.0
 # What is read when a program starts, or a package is first imported: the rest comes after the fork.
 # Models see these variables, so a secret has no place here.
 AT_START = (
-    "GLIBC_TUNABLES", "LANGUAGE", "LC_CTYPE", "LC_MESSAGES", "LD_PRELOAD", "MALLOC_ARENA_MAX",
-    "MKL_NUM_THREADS", "NUMPY_MADVISE_HUGEPAGE", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-    "OPENSSL_CONF", "OTEL_PROPAGATORS", "OTEL_PYTHON_CONTEXT", "PROMETHEUS_DISABLE_CREATED_SERIES",
+    "ARROW_USER_SIMD_LEVEL", "GLIBC_TUNABLES", "LANGUAGE", "LC_CTYPE", "LC_MESSAGES", "LD_PRELOAD",
+    "MALLOC_ARENA_MAX", "MALLOC_ARENA_TEST", "MALLOC_CHECK_", "MALLOC_CONF", "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_", "MALLOC_PERTURB_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_",
+    "MKL_NUM_THREADS", "NUMPY_MADVISE_HUGEPAGE", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE",
+    "OPENBLAS_NUM_THREADS", "OPENSSL_CONF", "OTEL_PROPAGATORS", "OTEL_PYTHON_CONTEXT", "PROMETHEUS_DISABLE_CREATED_SERIES",
     "PYTHONDEVMODE", "PYTHONDONTWRITEBYTECODE", "PYTHONFAULTHANDLER", "PYTHONHASHSEED",
     "PYTHONIOENCODING", "PYTHONMALLOC", "PYTHONNOUSERSITE", "PYTHONPYCACHEPREFIX", "PYTHONTZPATH",
     "PYTHONUNBUFFERED", "PYTHONUSERBASE", "PYTHONUTF8", "PYTHONWARNINGS", "SSL_CERT_DIR",
@@ -199,7 +201,7 @@ class WarmParent:
             if self._control is not None and self._process is not None:
                 self._control.close()
                 with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_LAST_S)
+                    self._process.wait(_LAST_S + fork_server.STOP_GRACE_S)
             self._leave()
 
     def _collect(self, control: socket.socket, pid: int) -> int:
@@ -353,18 +355,19 @@ class _Forks:
         return None
 
     def _collect_for_workers(self) -> None:
-        """Wait a little for its end; then read the door again."""
+        """Wait a little for its end, or kill it; then read the door again."""
         if self._workers is None:
             return
         process_id, watched = self._workers
         ended = select.poll()
         ended.register(watched, select.POLLIN)
-        if ended.poll(_LAST_S * 1000):
-            os.waitpid(process_id, 0)
-            self._poll.unregister(watched)
-            os.close(watched)
-            self._workers = None
-            self._poll.register(self._door, select.POLLIN)
+        if not ended.poll(_LAST_S * 1000):  # A model may have stopped it.
+            signal.pidfd_send_signal(watched, signal.SIGKILL)
+        os.waitpid(process_id, 0)
+        self._poll.unregister(watched)
+        os.close(watched)
+        self._workers = None
+        self._poll.register(self._door, select.POLLIN)
 
     def _leave(self) -> None:
         """In a forked process, close what is ours; lead a session of its own."""

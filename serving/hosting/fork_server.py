@@ -9,8 +9,10 @@ be followed safely (macOS), each worker is a program of its own instead.
 
 ::
 
-    to the fork server      {"start": 3} with the worker's socket and where it prints · {"end": 3}
-    from the fork server    {"started": 3, "process_id": 4711} · {"ended": 3}
+    to the fork server      {"start": 3} with the worker's socket and where it prints · {"end": 3} ·
+                            {"ask": 0}
+    from the fork server    {"here": 4710}, first and when asked ·
+                            {"started": 3, "process_id": 4711} · {"ended": 3}
 """
 
 from __future__ import annotations
@@ -50,6 +52,9 @@ log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 5.0
 _IDLE_S = 60.0  # What a fork server without workers is kept.
+# A fork takes milliseconds, also when a machine is busy. Imports come before the first word.
+_ANSWERS_IN_S = 10.0
+_IMPORTS_S = 60.0
 _MESSAGE_BYTES = 1 << 12
 
 
@@ -161,6 +166,7 @@ class _Forked:
         self._server, self._number = server, number
         self._started, self._ended = threading.Event(), threading.Event()
         self._process_id = 0
+        self._is_to_end = False
 
     @property
     def process_id(self) -> int:
@@ -168,9 +174,15 @@ class _Forked:
         self._started.wait()
         return self._process_id
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the fork server has not yet said what it was asked for."""
+        return self._is_to_end or not self._started.is_set()
+
     def end(self) -> None:
         """Kill it and what its model started; nothing once it has ended."""
         if not self._ended.is_set():
+            self._is_to_end = True
             self._server.tell({"end": self._number})
 
     def collect(self, grace_s: float) -> None:
@@ -201,13 +213,14 @@ class _ForkServer:
 
     def __init__(self, environment: dict[str, str], door: socket.socket | None) -> None:
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._link.settimeout(_IDLE_S)
+        self._link.settimeout(min(_IDLE_S, _ANSWERS_IN_S))
         with theirs:
             is_shared = door is not None and _introduce(theirs, door)
             self._process = None if is_shared else _popen("fork_server", theirs, environment)
         self._lock = threading.Lock()
         self._workers: dict[int, _Forked] = {}
         self._count = 0
+        self._process_id = 0  # Its own, once it has said it.
         self._is_gone = False
         self._listener = threading.Thread(target=self._listen, daemon=True, name="fork-server")
         self._listener.start()
@@ -243,6 +256,9 @@ class _ForkServer:
         with suppress(ConnectionResetError):
             while data := self._receive():
                 message = json.loads(data)
+                if "here" in message:
+                    self._process_id = message["here"]
+                    continue
                 if "started" in message:
                     self._workers[message["started"]].has_started(message["process_id"])
                     continue
@@ -256,18 +272,42 @@ class _ForkServer:
             worker.is_orphaned()
         self._link.close()
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(2 * STOP_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
     def _receive(self) -> bytes:
-        """Return the next message; nothing when it has ended, or has had no worker for a while."""
+        """Return the next message; nothing when it is gone, or has had no worker for a while."""
+        last_s, is_asked = time.monotonic(), False
         while True:
             try:
                 return self._link.recv(_MESSAGE_BYTES)
             except TimeoutError:
+                silent_s = time.monotonic() - last_s
                 with self._lock:
-                    if not self._workers:
+                    if not self._workers and silent_s >= _IDLE_S:
                         self._is_gone = True
                         return b""
+                    is_awaited = any(one.is_awaited for one in self._workers.values())
+                # A model may stop its parent. That it lives is asked for: a worker's end may take
+                # as long as it likes.
+                if is_asked and (self._process_id or silent_s >= _IMPORTS_S):
+                    self._kill_silent()
+                    return b""
+                if is_awaited and not is_asked:
+                    self.tell({"ask": 0})
+                    is_asked = True
+
+    def _kill_silent(self) -> None:
+        log.error("the process that forks workers does not answer, killed and replaced")
+        # Not yet another's: our link, which has not ended, is held by this process alone.
+        if self._process_id:
+            with suppress(ProcessLookupError):
+                os.kill(self._process_id, signal.SIGKILL)
+        elif self._process is not None:
+            self._process.kill()
 
 
 def _introduce(link: socket.socket, door: socket.socket) -> bool:
@@ -381,6 +421,7 @@ class _Forks:
     def _admit(self, link: socket.socket) -> None:
         client = _Client(link)
         self._clients.append(client)
+        _say(client, {"here": self._own_id})
         self._selector.register(link, selectors.EVENT_READ, partial(self._hear, client))
 
     def _hear(self, client: _Client) -> int | None:
@@ -396,6 +437,9 @@ class _Forks:
             self._dismiss(client)
             return None
         message: dict[str, Any] = json.loads(data)
+        if "ask" in message:
+            _say(client, {"here": self._own_id})
+            return None
         if "end" in message:
             if process_id := client.process_ids.get(message["end"]):
                 _kill_session(process_id)

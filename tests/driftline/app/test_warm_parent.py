@@ -281,3 +281,56 @@ def test_a_warm_parent_that_ends_waits_for_who_forks_workers(
     own.close()
 
     assert not Path(f"/proc/{forks}").exists()
+
+
+def test_a_warm_parent_that_ends_kills_who_forks_workers_when_that_was_stopped(
+    own: WarmParent, open_searching: Callable[[], ModelProcess]
+) -> None:
+    model = open_searching()
+    assert model.process_id is not None
+    forks = warm_process_id(model.process_id)
+    os.kill(forks, signal.SIGSTOP)
+
+    own.close()
+
+    until(lambda: not Path(f"/proc/{forks}").exists())
+    until(lambda: not Path(f"/proc/{model.process_id}").exists())
+
+
+def test_a_shared_process_that_forks_workers_is_replaced_when_it_was_stopped(
+    open_searching: Callable[[], ModelProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
+    model = open_searching()
+    assert model.process_id is not None
+    forks = warm_process_id(model.process_id)
+
+    os.kill(forks, signal.SIGSTOP)
+    model.close()
+
+    until(lambda: not Path(f"/proc/{forks}").exists())
+    again = open_searching().process_id
+    assert again is not None
+    assert warm_process_id(again) != forks
+
+
+def test_what_libraries_read_when_they_are_imported_reaches_the_warm_parent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wanted = {
+        "ARROW_USER_SIMD_LEVEL": "AVX2",
+        "MALLOC_TRIM_THRESHOLD_": "1048576",
+        "OPENBLAS_CORETYPE": "Haswell",
+    }
+    for name, value in wanted.items():
+        monkeypatch.setenv(name, value)
+    warm = WarmParent(["sidecar"])
+    try:
+        with forked(warm, tmp_path / "missing.toml") as (process, _):
+            process.wait(10)
+        assert warm._process is not None
+        block = Path(f"/proc/{warm._process.pid}/environ").read_text()
+    finally:
+        warm.close()
+
+    assert wanted.items() <= dict(one.split("=", 1) for one in block.split("\0") if one).items()

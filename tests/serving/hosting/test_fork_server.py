@@ -98,6 +98,59 @@ def test_a_fork_server_that_was_killed_takes_its_workers_along_and_is_replaced(s
     assert parent_of(again) not in (parent, 1)
 
 
+def test_a_fork_server_that_was_stopped_is_killed_with_its_workers_and_replaced(
+    started, fresh, monkeypatch, until
+):
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 0.5)
+    worker, link = started()
+    parent = parent_of(worker.process_id)
+
+    os.kill(parent, signal.SIGSTOP)
+    started()  # This one is lost, as the workers of one that was killed.
+
+    assert link.recv(1) == b""
+    worker.collect(60)
+    until(lambda: not Path(f"/proc/{parent}").exists())
+    assert parent_of(started()[0].process_id) not in (parent, 1)
+
+
+def test_a_worker_is_killed_though_its_fork_server_was_stopped(started, fresh, monkeypatch, until):
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 0.5)
+    worker, link = started()
+    os.kill(parent_of(worker.process_id), signal.SIGSTOP)
+
+    worker.end()
+
+    assert link.recv(1) == b""
+    until(lambda: not Path(f"/proc/{worker.process_id}").exists())
+
+
+def test_a_fork_server_that_answers_is_kept_however_long_a_worker_takes(
+    started, fresh, monkeypatch
+):
+    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 0.1)
+    monkeypatch.setattr(fork_server._Forked, "is_awaited", True)
+    worker, link = started()
+    parent = parent_of(worker.process_id)
+    link.settimeout(1)
+
+    with pytest.raises(TimeoutError):
+        link.recv(1)
+
+    assert parent_of(started()[0].process_id) == parent
+
+
+def test_a_fork_server_that_was_stopped_holds_no_end_up(started, fresh, monkeypatch):
+    monkeypatch.setattr(fork_server, "STOP_GRACE_S", 0.1)
+    worker, _ = started()
+    parent = parent_of(worker.process_id)
+    os.kill(parent, signal.SIGSTOP)
+
+    fork_server._fork_servers().close()
+
+    assert not Path(f"/proc/{parent}").exists()
+
+
 def test_a_fork_server_without_workers_ends_and_the_next_worker_starts_another(
     started, fresh, monkeypatch, until
 ):
@@ -136,6 +189,7 @@ def test_a_worker_that_cannot_be_forked_has_ended_and_the_next_one_starts(missin
     with ours, ExitStack() as links:
         control.close()
         ours.settimeout(60)
+        assert json.loads(ours.recv(1 << 12)) == {"here": server}
         asked = [start(ours, 1), start(ours, 2, give=0), start(ours, 3)]
         link = [links.enter_context(one) for one in asked]
 
@@ -177,6 +231,7 @@ def test_a_worker_that_cannot_be_watched_is_collected(monkeypatch):
     ours.settimeout(10)
     with ours, control:
         forks = fork_server._Forks(control)
+        assert json.loads(ours.recv(1 << 12)) == {"here": os.getpid()}
 
         def full(*_given):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
