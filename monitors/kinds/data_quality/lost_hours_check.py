@@ -80,8 +80,9 @@ def lost_rows_draft(
 def _scattered_draft(lost: LostRows) -> Draft:
     what = (
         f"as many rows are missing as {lost.missing:.0f} of {plural(lost.hours, 'hour')} have: "
-        f"those of {plural(lost.level, 'hour')} or more on {lost.days_over} of {plural(lost.day_count, 'day')} (reference: on "
-        f"{lost.reference_over:,} of {lost.reference_days:,})"
+        f"those of {plural(lost.level, 'hour')} or more on {lost.days_over} of "
+        f"{plural(lost.day_count, 'day')} (reference: on {lost.reference_over:,} of "
+        f"{lost.reference_days:,})"
     )
     return Draft(
         feature=LOST_HOURS,
