@@ -118,11 +118,12 @@ class BlockVariation:
         low = float(-special.ndtri(chance)) * math.sqrt(known + float(variances.min()))
         if not self.blocks or not math.isfinite(low):
             return low
-        high = max(low, math.sqrt(known + float(variances.max())), np.finfo(np.float64).tiny)
+        tiny = float(np.finfo(np.float64).tiny)
+        high = max(low, math.sqrt(known + float(variances.max())), tiny)
         while self.tail(high, known) > chance:
             high *= 2.0
-        for _ in range(BISECTIONS):
-            middle = math.sqrt(low * high) if low > high / 4.0 else (low + high) / 2.0
+        for _ in range(BISECTIONS):  # Of the logarithm: the law reaches over many magnitudes.
+            middle = math.sqrt(max(low, tiny)) * math.sqrt(high)
             low, high = (middle, high) if self.tail(middle, known) > chance else (low, middle)
         return high
 

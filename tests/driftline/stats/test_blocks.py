@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
@@ -166,6 +166,7 @@ def test_heavy_tails_and_few_blocks_are_those_of_drawn_ones() -> None:
 
 
 @settings(max_examples=100, deadline=None)
+@example(variance=0.0, blocks=2, known=[1.0, 2.0], tails=11.0)  # A law of many magnitudes.
 @given(
     variance=st.floats(-1.0, 10.0),
     blocks=st.integers(2, 366),

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,17 @@ def parent_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
+def held_by(process: int) -> list[str]:
+    """What a process holds open; what it closes meanwhile, as it begins, is left out."""
+    found = []
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(file.readlink()))
+    return found
+
+
 def sockets_of(process: int) -> list[str]:
-    held = [str(file.readlink()) for file in Path(f"/proc/{process}/fd").iterdir()]
-    return [name for name in held if name.startswith("socket:")]
+    return [name for name in held_by(process) if name.startswith("socket:")]
 
 
 @pytest.fixture
@@ -58,8 +66,7 @@ def test_workers_are_forked_by_one_process_and_hold_only_their_own_socket(starte
     for worker in workers:
         until(lambda worker=worker: os.getsid(worker) == worker)
         until(lambda worker=worker: len(sockets_of(worker)) == 1)
-        held = [str(file.readlink()) for file in Path(f"/proc/{worker}/fd").iterdir()]
-        assert not any("pidfd" in name or "eventpoll" in name for name in held)
+        assert not any("pidfd" in name or "eventpoll" in name for name in held_by(worker))
 
 
 def test_the_process_that_forks_has_one_thread_and_little_of_our_environment(started):
